@@ -1,0 +1,102 @@
+"""The plan: a world, read and checked, with every source named by its hash.
+
+The plan is all that the core knows of a world. It holds no path and no provider, since neither may change what a run
+computes: two plans that are equal give equal runs, and the head begins with the plan's hash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Schedule = Literal["rounds", "sequential"]
+OnFailure = Literal["continue", "stop"]
+
+OUTSIDE = "outside"
+"""Reserved name of the sender of messages that come from the world file or from outside the run."""
+
+SEED_MAX = 2**63 - 1
+ROUNDS_MAX = 2**31 - 1
+FUEL_DEFAULT = 5_000_000_000
+MEMORY_MIB_DEFAULT = 64
+OUTPUT_BYTES_MAX_DEFAULT = 4 * 1024 * 1024
+EFFECTS_MAX_DEFAULT = 64
+TIME_START_US_DEFAULT = 946_684_800_000_000  # 2000-01-01T00:00:00Z
+ROUND_US_DEFAULT = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """What a kind of agent may do. Names, patterns (`narrator-*`) and groups; empty means nothing."""
+
+    generate: tuple[str, ...] = ()
+    send: tuple[str, ...] = ()
+    spawn: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one turn. Fuel counts WebAssembly instructions over all executions of the turn."""
+
+    fuel: int = FUEL_DEFAULT
+    memory_bytes: int = MEMORY_MIB_DEFAULT * 1024 * 1024
+    output_bytes_max: int = OUTPUT_BYTES_MAX_DEFAULT
+    effects_max: int = EFFECTS_MAX_DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A table `[agents.<name>]` of the world file.
+
+    `code` is the SHA-256 (hex) that identifies everything the kind executes: component or module, and Python source.
+    `args` is canonical JSON text of an object; `state` is opaque text, the first state of an agent of this kind.
+    `start`: an agent of this kind has a turn in its first round without mail.
+    """
+
+    name: str
+    code: str
+    args: str = "{}"
+    state: str = ""
+    start: bool = False
+    groups: tuple[str, ...] = ()
+    grants: Grants = Grants()
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPlan:
+    """One agent that exists from the beginning. Its place is its index in `Plan.agents`."""
+
+    name: str
+    kind: str
+    args: str = "{}"
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InitialMessage:
+    """A message of the world file, delivered in round 1 from `outside`. `to` is an agent or a group."""
+
+    to: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole world. `models` maps each model's name in the world to the SHA-256 (hex) of its content.
+
+    `time_start_us` is virtual time (microseconds since 1970-01-01 UTC) in round 1; each round is `round_us` later.
+    """
+
+    name: str
+    seed: int
+    kinds: tuple[Kind, ...]
+    agents: tuple[AgentPlan, ...]
+    schedule: Schedule = "rounds"
+    rounds_max: int = ROUNDS_MAX
+    on_failure: OnFailure = "continue"
+    messages: tuple[InitialMessage, ...] = ()
+    models: tuple[tuple[str, str], ...] = ()
+    time_start_us: int = TIME_START_US_DEFAULT
+    round_us: int = ROUND_US_DEFAULT

@@ -1,0 +1,103 @@
+"""What the core commits: the outcome of a round, as data for the journal.
+
+Places number agents: the world file's order, then spawning. Sequence numbers of messages run over the whole run. A
+record holds whatever is needed to restore the world at any round, and nothing that depends on how it was carried out,
+except the fields that the execution digest covers (`fuel`, `executions`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from turnwise.core.turn import Failure, TurnOutput
+
+EndReason = Literal["finished", "quiet", "rounds_max", "failed"]
+"""Why a run ended: `finish` was called; nobody had anything to do; the bound; a turn failed and the world stops on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRecord:
+    """An agent that came to be. `born` is the round whose commit created it (0: the world file); `parent` its place.
+
+    `grants` are indices of kinds whose grants all bound this agent, its own kind first (a child may at most what its
+    parent may).
+    """
+
+    place: int
+    name: str
+    kind: str
+    args: str
+    state: str
+    born: int
+    parent: int | None
+    grants: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRecord:
+    """A message. `sender` is a place, or None for outside. Nobody in `recipients`: a dead letter.
+
+    `round` is the round in which it was sent; it can be read from the next on.
+    """
+
+    seq: int
+    round: int
+    sender: int | None
+    to: str
+    body: str
+    recipients: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EffectRecord:
+    """One effect of a turn, `index` counting from 0 over the turn. Request and reply are canonical JSON text."""
+
+    index: int
+    kind: str
+    model: str | None
+    request: str
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRecord:
+    """A turn. `turn` counts the agent's own turns from 1; `inbox` holds sequence numbers of the messages it read.
+
+    `output` is None exactly when `failure` is not. `stdout` is what it printed, for people; for a completed turn it
+    is part of the head.
+    """
+
+    place: int
+    turn: int
+    inbox: tuple[int, ...]
+    output: TurnOutput | None
+    failure: Failure | None
+    effects: tuple[EffectRecord, ...]
+    stdout: str
+    fuel: int
+    executions: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRecord:
+    """Everything that one commit holds. Turns are in order of place; messages in order of sequence number."""
+
+    round: int
+    turns: tuple[TurnRecord, ...]
+    inputs: tuple[MessageRecord, ...]
+    messages: tuple[MessageRecord, ...]
+    spawned: tuple[AgentRecord, ...]
+    stopped: tuple[int, ...]
+    head: bytes
+    execution: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EndRecord:
+    """How a run ended. `result` is canonical JSON text of what `finish` was given, or None."""
+
+    reason: EndReason
+    round: int
+    result: str | None
+    message: str | None = None

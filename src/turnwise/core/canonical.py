@@ -1,0 +1,44 @@
+"""One text for one value, and one hash for one sequence of texts.
+
+Whatever is compared or hashed is first brought into one form: JSON with sorted keys, no spaces, no escapes that are
+not needed, and no NaN. The form is part of the journal's format: a change here changes every head.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Final
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def canonical(value: Any) -> str:
+    """The canonical JSON text of a value made of dicts with text keys, lists, texts, numbers, booleans and None.
+
+    Keys are sorted by code point; `1` and `1.0` stay different. The result can always be encoded as UTF-8. Raises
+    ValueError for what has no such text: NaN and infinities, types that JSON does not know, keys that cannot be
+    sorted, surrogates that stand alone, cycles, and nesting deeper than the interpreter's stack allows.
+    """
+    try:
+        text = _ENCODER.encode(value)
+    except TypeError as error:
+        raise ValueError(f"not a JSON value: {error}") from error
+    except RecursionError as error:
+        raise ValueError("not a JSON value: nested too deeply") from error
+    if not text.isascii():
+        text.encode()  # raises UnicodeEncodeError, a ValueError, for a surrogate that stands alone
+    return text
+
+
+def digest(*parts: bytes | bytearray | memoryview) -> bytes:
+    """SHA-256 (32 bytes) over the parts, each after its length as 8 bytes little endian.
+
+    The lengths make the boundaries part of what is hashed: `digest(b"ab", b"c")` is not `digest(b"a", b"bc")`.
+    """
+    state = hashlib.sha256()
+    for part in parts:
+        size = part.nbytes if isinstance(part, memoryview) else len(part)
+        state.update(size.to_bytes(8, "little"))
+        state.update(part)
+    return state.digest()

@@ -20,7 +20,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 
 
 def test_the_form() -> None:
-    value = {"b": [1, 1.0, -0.0, True, None], "a": "é\n\u2028\"", "B": {}}
+    value = {"b": [1, 1.0, -0.0, True, None], "a": 'é\n\u2028"', "B": {}}
     assert canonical(value) == '{"B":{},"a":"é\\n\u2028\\"","b":[1,1.0,-0.0,true,null]}'
 
 

@@ -6,6 +6,7 @@ computes: two plans that are equal give equal runs, and the head begins with the
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,9 @@ OnFailure = Literal["continue", "stop"]
 OUTSIDE = "outside"
 """Reserved name of the sender of messages that come from the world file or from outside the run."""
 
+NAME_RULE = "a letter, then at most 63 letters, digits, '-', '_' or '.'"
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+
 SEED_MAX = 2**63 - 1
 ROUNDS_MAX = 2**31 - 1
 FUEL_DEFAULT = 5_000_000_000
@@ -23,6 +27,11 @@ OUTPUT_BYTES_MAX_DEFAULT = 4 * 1024 * 1024
 EFFECTS_MAX_DEFAULT = 64
 TIME_START_US_DEFAULT = 946_684_800_000_000  # 2000-01-01T00:00:00Z
 ROUND_US_DEFAULT = 1_000_000
+
+
+def valid_name(name: str) -> bool:
+    """Whether an agent, kind, group or model may be called so (`NAME_RULE`)."""
+    return _NAME.fullmatch(name) is not None and name != OUTSIDE
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,96 @@
+"""The first difference between two rounds that should be equal.
+
+Causes come before consequences: who moved, with which inbox, what it asked and was answered, and only then what it left
+behind. Fuel and the number of executions are no outcomes and are not compared here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from turnwise.core.records import AgentRecord, MessageRecord, RoundRecord, TurnRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where two runs part. `what` names the fact (`state`, `effect 2: reply`); `agent` is None for facts of a round."""
+
+    round: int
+    agent: str | None
+    what: str
+    expected: object
+    actual: object
+
+    def __str__(self) -> str:
+        who = f", agent {self.agent}" if self.agent else ""
+        return f"round {self.round}{who}: {self.what}"
+
+
+Fact = tuple[str | None, str, object]
+"""(agent, what, value)"""
+
+
+def first_difference(expected: RoundRecord, actual: RoundRecord, name_of: Callable[[int], str]) -> Difference | None:
+    """Compare two records of what should be the same round. `name_of` maps places to names."""
+    if expected.round != actual.round:
+        return Difference(expected.round, None, "the number of the round", expected.round, actual.round)
+    missing: Fact = (None, "the number of facts", None)
+    for left, right in zip_longest(_facts(expected, name_of), _facts(actual, name_of), fillvalue=missing):
+        if left != right:
+            named = left if left is not missing else right
+            same = left[:2] == right[:2]
+            return Difference(
+                expected.round,
+                named[0],
+                named[1],
+                left[2] if same else f"{left[1]} = {left[2]!r}",
+                right[2] if same else f"{right[1]} = {right[2]!r}",
+            )
+    return None
+
+
+def _facts(record: RoundRecord, name_of: Callable[[int], str]) -> Iterator[Fact]:
+    yield from _message_facts("input", record.inputs, name_of)
+    yield None, "who moves", [name_of(turn.place) for turn in record.turns]
+    for turn in record.turns:
+        yield from _turn_facts(turn, name_of(turn.place))
+    for agent in record.spawned:
+        yield from _agent_facts(agent)
+    yield None, "stopped", [name_of(place) for place in record.stopped]
+    yield from _message_facts("message", record.messages, name_of)
+
+
+def _turn_facts(turn: TurnRecord, agent: str) -> Iterator[Fact]:
+    yield agent, "turn", turn.turn
+    yield agent, "inbox", turn.inbox
+    for effect in turn.effects:
+        yield agent, f"effect {effect.index}: request", effect.request
+        yield agent, f"effect {effect.index}: reply", effect.reply
+    yield agent, "failure", str(turn.failure.kind) if turn.failure else None
+    output = turn.output
+    if output is None:
+        return
+    yield agent, "stdout", turn.stdout
+    for line in output.log:
+        yield agent, "log", (line.level, line.text)
+    for record in output.record:
+        yield agent, f"record {record.name}", record.value
+    yield agent, "wake_in", output.wake_in
+    yield agent, "stop", output.stop
+    yield agent, "finish", output.finish
+    yield agent, "state", output.state
+
+
+def _agent_facts(agent: AgentRecord) -> Iterator[Fact]:
+    yield agent.name, "spawned", (agent.place, agent.kind, agent.parent, agent.grants)
+    yield agent.name, "args", agent.args
+    yield agent.name, "first state", agent.state
+
+
+def _message_facts(what: str, messages: Sequence[MessageRecord], name_of: Callable[[int], str]) -> Iterator[Fact]:
+    for message in messages:
+        sender = None if message.sender is None else name_of(message.sender)
+        yield sender, f"{what} {message.seq}: to", (message.to, message.recipients)
+        yield sender, f"{what} {message.seq}: body", message.body

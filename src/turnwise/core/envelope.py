@@ -1,0 +1,284 @@
+"""The ABI's envelope: JSON text in and out of a turn, the same for both carriers.
+
+Everything that comes out of a sandbox passes through `decode_output` and `decode_needs`; whatever they do not accept
+fails the turn with a reason. They depend on nothing but the text: not on the interpreter's recursion limit, which is
+why nesting is bounded here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from json.encoder import encode_basestring
+from math import isfinite
+from typing import Any
+
+from turnwise.core.canonical import canonical
+from turnwise.core.plan import NAME_RULE, valid_name
+from turnwise.core.turn import (
+    LOG_LEVELS,
+    Completed,
+    EffectRequest,
+    Failed,
+    Failure,
+    FailureClass,
+    Log,
+    Needs,
+    Record,
+    Send,
+    Spawn,
+    TurnOutput,
+)
+
+ABI = 1
+NESTING_MAX = 64
+NAME_LEN_MAX = 200
+EFFECT_KINDS = ("generate",)
+_ROUNDS_MAX = 2**31
+
+quote: Callable[[str], str] = encode_basestring
+"""A string as JSON text, other characters than ASCII kept."""
+
+
+class _MalformedError(Exception):
+    """What is wrong with an envelope."""
+
+
+# -- in ----------------------------------------------------------------------------------------------------------
+
+
+def encode_constant(name: str, kind: str, args: str) -> str:
+    """The members of an agent's input that never change; `encode_input` puts the others behind."""
+    return f'{{"abi":{ABI},"self":{quote(name)},"kind":{quote(kind)},"args":{args}'
+
+
+def encode_input(
+    constant: str, round_: int, turn: int, now_us: int, seed: str, state: str, inbox: Sequence[tuple[str, int, str]]
+) -> str:
+    """A turn's input. `inbox` holds (sender's name, round in which it was sent, body) in the order of delivery."""
+    mail = ",".join([f'{{"from":{quote(sender)},"round":{sent},"body":{quote(body)}}}' for sender, sent, body in inbox])
+    return (
+        f'{constant},"round":{round_},"turn":{turn},"now_us":{now_us},"seed":"{seed}",'
+        f'"state":{quote(state)},"inbox":[{mail}]}}'
+    )
+
+
+def error_reply(kind: str, message: str) -> str:
+    """Reply to an effect that cannot be answered."""
+    return canonical({"error": {"kind": kind, "message": message}})
+
+
+def join_replies(replies: Sequence[str], many: bool) -> str:
+    """The reply to one call of `effect`: of one effect, or of several asked for at once."""
+    return '{"results":[' + ",".join(replies) + "]}" if many else replies[0]
+
+
+# -- out ---------------------------------------------------------------------------------------------------------
+
+
+def decode_output(text: bytes | str) -> Completed | Failed:
+    """What a turn returned."""
+    try:
+        return _output(_parse(text))
+    except _MalformedError as error:
+        return Failed(Failure(FailureClass.OUTPUT, f"the turn's output is not of the ABI's form: {error}"))
+
+
+def decode_needs(text: bytes | str) -> Needs | Failed:
+    """What a turn asked for when it called `effect`."""
+    try:
+        request = _parse(text)
+        if "effects" in request:
+            _only(request, ("effects",), "the request")
+            items = request["effects"]
+            if not isinstance(items, list) or not items:
+                raise _MalformedError("'effects' must be a list of at least one request")
+            return Needs(tuple([_effect(item, f"effects[{i}]") for i, item in enumerate(items)]), many=True)
+        return Needs((_effect(request, "the request"),), many=False)
+    except _MalformedError as error:
+        return Failed(Failure(FailureClass.OUTPUT, f"the effect request is not of the ABI's form: {error}"))
+
+
+def _parse(text: bytes | str) -> dict[str, Any]:
+    try:
+        if not isinstance(text, str):
+            text = text.decode()
+        if text.count("[") + text.count("{") > NESTING_MAX and _nesting(text) > NESTING_MAX:
+            raise _MalformedError(f"nested deeper than {NESTING_MAX} levels")
+        value = json.loads(text, parse_constant=_refuse_constant)
+        if "\\ud" in text or "\\uD" in text:  # an escaped surrogate without its pair is no Unicode text
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise _MalformedError("it holds half of a surrogate pair") from None
+    except UnicodeDecodeError as error:
+        raise _MalformedError(f"byte {error.start} is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise _MalformedError(f"not JSON: {error}") from None
+    except ValueError as error:
+        raise _MalformedError(str(error)) from None
+    if not isinstance(value, dict):
+        raise _MalformedError(f"expected a JSON object, found {_name(value)}")
+    return value
+
+
+def _nesting(text: str) -> int:
+    depth = deepest = 0
+    in_string = escaped = False
+    for character in text:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif character == "\\":
+                escaped = True
+            elif character == '"':
+                in_string = False
+        elif character == '"':
+            in_string = True
+        elif character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+    return deepest
+
+
+def _refuse_constant(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+_JSON_NAMES = {dict: "an object", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
+
+
+def _name(value: object) -> str:
+    return _JSON_NAMES.get(type(value), "null")
+
+
+def _text(value: object, where: str) -> str:
+    if type(value) is not str:
+        raise _MalformedError(f"{where} must be text, found {_name(value)}")
+    return value
+
+
+def _short(value: object, where: str) -> str:
+    text = _text(value, where)
+    if len(text) > NAME_LEN_MAX:
+        raise _MalformedError(f"{where} is longer than {NAME_LEN_MAX} characters")
+    return text
+
+
+def _list(value: object, where: str) -> list[Any]:
+    if type(value) is not list:
+        raise _MalformedError(f"{where} must be a list, found {_name(value)}")
+    return value
+
+
+def _only(value: object, members: tuple[str, ...], where: str) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise _MalformedError(f"{where} must be an object, found {_name(value)}")
+    for member in value:
+        if member not in members:
+            raise _MalformedError(f"{where} has the unknown member {member[:NAME_LEN_MAX]!r}")
+    return value
+
+
+def _member(value: dict[str, Any], member: str, where: str) -> Any:
+    try:
+        return value[member]
+    except KeyError:
+        raise _MalformedError(f"{where} lacks the member {member!r}") from None
+
+
+def _json(value: object, where: str) -> str:
+    try:
+        return canonical(value)
+    except ValueError:
+        raise _MalformedError(f"{where} holds a number that is not finite") from None
+
+
+_OUTPUT = ("state", "send", "log", "record", "wake_in", "spawn", "stop", "finish")
+
+
+def _output(value: dict[str, Any]) -> Completed | Failed:
+    if "error" in value:
+        _only(value, ("error",), "the output")
+        return Failed(Failure(FailureClass.RAISED, _text(value["error"], "'error'")))
+    _only(value, _OUTPUT, "the output")
+    state = _text(_member(value, "state", "the output"), "'state'")
+    if len(value) == 1:
+        return Completed(TurnOutput(state))
+    return Completed(
+        TurnOutput(
+            state=state,
+            send=tuple([_send(item, f"send[{i}]") for i, item in enumerate(_list(value.get("send", []), "'send'"))]),
+            log=tuple([_log(item, f"log[{i}]") for i, item in enumerate(_list(value.get("log", []), "'log'"))]),
+            record=tuple(
+                [_record(item, f"record[{i}]") for i, item in enumerate(_list(value.get("record", []), "'record'"))]
+            ),
+            wake_in=_wake_in(value["wake_in"]) if value.get("wake_in") is not None else None,
+            spawn=tuple(
+                [_spawn(item, f"spawn[{i}]") for i, item in enumerate(_list(value.get("spawn", []), "'spawn'"))]
+            ),
+            stop=tuple([_short(item, f"stop[{i}]") for i, item in enumerate(_list(value.get("stop", []), "'stop'"))]),
+            finish=_json(value["finish"], "'finish'") if "finish" in value else None,
+        )
+    )
+
+
+def _send(item: object, where: str) -> Send:
+    value = _only(item, ("to", "body"), where)
+    to, body = _member(value, "to", where), _member(value, "body", where)
+    return Send(_short(to, f"{where}.to"), _text(body, f"{where}.body"))
+
+
+def _log(item: object, where: str) -> Log:
+    value = _only(item, ("level", "text"), where)
+    level = value.get("level", "info")
+    if level not in LOG_LEVELS:
+        raise _MalformedError(f"{where}.level must be one of {', '.join(LOG_LEVELS)}")
+    return Log(level, _text(_member(value, "text", where), f"{where}.text"))
+
+
+def _record(item: object, where: str) -> Record:
+    value = _only(item, ("name", "value"), where)
+    recorded = _member(value, "value", where)
+    if type(recorded) is int:
+        if not -(2**63) <= recorded < 2**63:
+            raise _MalformedError(f"{where}.value does not fit in 64 bits")
+    elif type(recorded) is float:
+        if not isfinite(recorded):
+            raise _MalformedError(f"{where}.value is not finite")
+    elif type(recorded) is not str:
+        raise _MalformedError(f"{where}.value must be a number or text, found {_name(recorded)}")
+    return Record(_short(_member(value, "name", where), f"{where}.name"), recorded)
+
+
+def _wake_in(value: object) -> int:
+    if type(value) is not int or not 1 <= value < _ROUNDS_MAX:
+        raise _MalformedError("'wake_in' must be a whole number of rounds, at least 1")
+    return value
+
+
+def _spawn(item: object, where: str) -> Spawn:
+    value = _only(item, ("kind", "name", "args", "state"), where)
+    name = _text(_member(value, "name", where), f"{where}.name")
+    if not valid_name(name):
+        raise _MalformedError(f"{where}.name must be {NAME_RULE}, found {name[:NAME_LEN_MAX]!r}")
+    args, state = value.get("args"), value.get("state")
+    if args is not None and type(args) is not dict:
+        raise _MalformedError(f"{where}.args must be an object, found {_name(args)}")
+    return Spawn(
+        kind=_short(_member(value, "kind", where), f"{where}.kind"),
+        name=name,
+        args=None if args is None else _json(args, f"{where}.args"),
+        state=None if state is None else _text(state, f"{where}.state"),
+    )
+
+
+def _effect(item: object, where: str) -> EffectRequest:
+    if type(item) is not dict:
+        raise _MalformedError(f"{where} must be an object, found {_name(item)}")
+    kind = _short(_member(item, "effect", where), f"{where}.effect")
+    model = item.get("model")
+    if model is not None:
+        model = _short(model, f"{where}.model")
+    return EffectRequest(kind, model, _json(item, where))

@@ -1,0 +1,90 @@
+"""What the machine is told (`Event`) and what it wants done (`Action`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from turnwise.core.plan import Limits
+from turnwise.core.records import EndRecord, RoundRecord
+from turnwise.core.turn import EffectRequest, Outcome
+
+# -- events ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Begin the next round, or end the run. Between rounds only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A message from outside, for an agent or a group. It can be read in the round that begins next."""
+
+    to: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """A sandbox has executed a turn. `fuel` is what this execution used; `stdout` what it printed."""
+
+    place: int
+    outcome: Outcome
+    fuel: int
+    stdout: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EffectAnswered:
+    """An effect has been answered; `reply` is canonical JSON text, ``{"ok": …}`` or ``{"error": …}``."""
+
+    place: int
+    index: int
+    reply: str
+
+
+Event = Advance | Input | TurnEnded | EffectAnswered
+
+# -- actions -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Execute a turn from its start, in a fresh sandbox. `replies` answer its calls of `effect`, in order.
+
+    `fuel` is what its earlier executions have left. Answer with `TurnEnded`.
+    """
+
+    place: int
+    kind: str
+    input: str
+    replies: tuple[str, ...]
+    fuel: int
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Answer an effect with `EffectAnswered`. `stream` keys its random stream."""
+
+    place: int
+    index: int
+    request: EffectRequest
+    stream: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Make a round durable. The next may begin meanwhile, since turns are pure."""
+
+    record: RoundRecord
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The run is over. Nothing can follow."""
+
+    record: EndRecord
+
+
+Action = Execute | Request | Commit | End

@@ -1,0 +1,43 @@
+"""What an agent may do: deny by default, and a child at most what its parent may.
+
+An agent is bound by one or more layers of grants, its own kind's and those of all its ancestors; an act is allowed if
+every layer allows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from fnmatch import fnmatchcase
+
+from turnwise.core.plan import Grants
+
+
+def is_pattern(entry: str) -> bool:
+    """Whether a grant's entry is a pattern (`narrator-*`) rather than a name."""
+    return any(mark in entry for mark in "*?")
+
+
+def reaches(entries: Iterable[str], name: str, groups: Collection[str]) -> bool:
+    """Whether a list of names, patterns and groups covers an agent or group called `name`.
+
+    `groups` are those that the agent belongs to (empty for a group, or for nobody).
+    """
+    return any(
+        entry == name or entry in groups or (is_pattern(entry) and fnmatchcase(name, entry)) for entry in entries
+    )
+
+
+def may_send(layers: Iterable[Grants], to: str, groups: Collection[str]) -> bool:
+    return all(reaches(layer.send, to, groups) for layer in layers)
+
+
+def may_stop(layers: Iterable[Grants], name: str, groups: Collection[str]) -> bool:
+    return all(reaches(layer.stop, name, groups) for layer in layers)
+
+
+def may_spawn(layers: Iterable[Grants], kind: str) -> bool:
+    return all(kind in layer.spawn for layer in layers)
+
+
+def may_generate(layers: Iterable[Grants], model: str) -> bool:
+    return all(model in layer.generate for layer in layers)

@@ -1,0 +1,277 @@
+"""The machine: decides who moves, with what, and what is committed. It does nothing itself.
+
+``step(event) -> actions``. Whoever drives it (the event loop, the simulator, a replay) carries the actions out in any
+order and tells the machine what came of them. What it commits does not depend on that order: results wait until the
+round is complete and are then taken in order of place.
+
+A round: `Advance` → `Execute` for everybody who is due → per turn `TurnEnded`, perhaps `Request`/`EffectAnswered` and
+`Execute` again → `Commit`. Then `Advance` again, which ends the run if there is nothing to do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from turnwise.core import grants, head
+from turnwise.core.canonical import canonical
+from turnwise.core.events import Action, Advance, Commit, EffectAnswered, End, Event, Input, TurnEnded
+from turnwise.core.open_turn import OpenTurn
+from turnwise.core.plan import Plan
+from turnwise.core.records import AgentRecord, EndRecord, MessageRecord, RoundRecord, TurnRecord
+from turnwise.core.state import WorldState
+from turnwise.core.turn import Completed, Failed, FailureClass, Needs, TurnOutput
+from turnwise.errors import DifferenceFound, InvariantError
+
+
+class Machine:
+    """The core of a run. `versions` is canonical JSON of all that executes the run (for the execution digest)."""
+
+    def __init__(self, plan: Plan, versions: str = "{}") -> None:
+        self.plan = plan
+        self.world = WorldState(plan)
+        self.head = head.genesis(plan)
+        self.execution = head.execution_genesis(versions)
+        self.end: EndRecord | None = None
+        self._last: RoundRecord | None = None
+        self._round: int | None = None
+        self._open: dict[int, OpenTurn] = {}
+        self._open_count = 0
+        self._round_inputs: tuple[MessageRecord, ...] = ()
+        self._inputs: list[Input] = [Input(message.to, message.body) for message in plan.messages]
+
+    # -- the past ----------------------------------------------------------------------------------------------
+
+    def restore(self, rounds: Iterable[RoundRecord]) -> None:
+        """Take over rounds that were committed before. Raises `DifferenceFound` if their heads do not follow."""
+        for record in rounds:
+            self.head = head.advance(
+                self.head,
+                record.round,
+                record.inputs,
+                record.turns,
+                record.messages,
+                record.spawned,
+                record.stopped,
+            )
+            self.execution = head.execution_advance(self.execution, record.round, record.turns)
+            if self.head != record.head:
+                raise DifferenceFound(
+                    f"the head of round {record.round} does not follow from what the journal holds of it",
+                    expected=record.head.hex(),
+                    actual=self.head.hex(),
+                    hint="The journal has been damaged or changed after it was written.",
+                )
+            self.world.apply(record)
+            self._last = record
+            self._inputs.clear()
+
+    # -- questions ---------------------------------------------------------------------------------------------
+
+    @property
+    def round(self) -> int:
+        """The round in progress, or the last one that was committed."""
+        return self._round if self._round is not None else self.world.round
+
+    @property
+    def between_rounds(self) -> bool:
+        return self._round is None
+
+    @property
+    def due(self) -> bool:
+        """Whether there is anything left to do: mail, an alarm, or an input from outside."""
+        return bool(self._inputs) or self.world.schedule.next_round(self.world.round) is not None
+
+    def waiting(self) -> list[tuple[str, int]]:
+        """Agents whose turn waits for effects, with how many: for display only."""
+        return [(turn.agent.name, turn.unanswered) for turn in self._open.values() if turn.unanswered]
+
+    # -- step --------------------------------------------------------------------------------------------------
+
+    def step(self, event: Event) -> list[Action]:
+        """Take an event; return what is to be done next. Raises `InvariantError` if the event cannot come now."""
+        match event:
+            case TurnEnded():
+                return self._turn_ended(event)
+            case EffectAnswered():
+                return self._open_turn(event.place).answer(event.index, event.reply)
+            case Advance():
+                return self._advance()
+            case Input():
+                self._inputs.append(event)
+                return []
+
+    def _advance(self) -> list[Action]:
+        if self._round is not None or self.end is not None:
+            raise InvariantError("a round is in progress, or the run is over")
+        end = self._end_after(self._last) if self._last else None
+        if end is None:
+            inputs = self._take_inputs()
+            round_ = self.world.schedule.next_round(self.world.round)
+            if round_ is None:
+                end = EndRecord("quiet", self.world.round, None)
+            elif round_ > self.plan.rounds_max:
+                end = EndRecord("rounds_max", self.world.round, None)
+        if end is not None:
+            self.end = end
+            return [End(end)]
+        assert round_ is not None
+        self._round = round_
+        self._round_inputs = inputs
+        agents = [self.world.agents[place] for place in self.world.schedule.take(round_)]
+        self._open = {agent.place: OpenTurn(self.world, agent, round_) for agent in agents}
+        self._open_count = len(self._open)
+        return [turn.execute() for turn in self._open.values()]
+
+    def _take_inputs(self) -> tuple[MessageRecord, ...]:
+        """Inputs become messages that were sent in the round before, by nobody."""
+        first = self.world.message_seq_next
+        messages = tuple(
+            [
+                MessageRecord(seq, self.world.round, None, entry.to, entry.body, self.world.recipients(entry.to, None))
+                for seq, entry in enumerate(self._inputs, first)
+            ]
+        )
+        self._inputs.clear()
+        self.world.deliver(messages)
+        return messages
+
+    def _open_turn(self, place: int) -> OpenTurn:
+        try:
+            return self._open[place]
+        except KeyError:
+            raise InvariantError(f"the agent at place {place} has no turn in round {self.round}") from None
+
+    def _turn_ended(self, event: TurnEnded) -> list[Action]:
+        turn = self._open_turn(event.place)
+        if turn.executed(event.fuel, event.stdout):
+            match event.outcome:
+                case Needs() as needs:
+                    actions = turn.suspend(needs)
+                    if not turn.ended:
+                        return actions
+                case Completed(output):
+                    self._complete(turn, output)
+                case Failed(failure):
+                    turn.fail(failure.kind, failure.message)
+        self._open_count -= 1
+        return [] if self._open_count else [self._commit()]
+
+    def _complete(self, turn: OpenTurn, output: TurnOutput) -> None:
+        """Accept an output if the agent may do all that it wants."""
+        agent, world = turn.agent, self.world
+        layers = agent.grants
+        for send in output.send:
+            if not grants.may_send(layers, send.to, world.groups_of(send.to)):
+                turn.fail(FailureClass.DENIED, f"{agent.name} is not granted to send to {send.to!r} (grants.send)")
+                return
+        for spawn in output.spawn:
+            if spawn.kind not in world.kinds or not grants.may_spawn(layers, spawn.kind):
+                turn.fail(FailureClass.DENIED, f"{agent.name} is not granted to spawn {spawn.kind!r} (grants.spawn)")
+                return
+        for name in output.stop:
+            if name != agent.name and not grants.may_stop(layers, name, world.groups_of(name)):
+                turn.fail(FailureClass.DENIED, f"{agent.name} is not granted to stop {name!r} (grants.stop)")
+                return
+        turn.complete(output)
+
+    # -- the end of a round ------------------------------------------------------------------------------------
+
+    def _commit(self) -> Commit:
+        assert self._round is not None
+        round_, world = self._round, self.world
+        spawned = self._spawned(round_)
+        turns = tuple([turn.record() for turn in self._open.values()])
+        stopped = self._stopped(turns)
+        messages = self._messages(round_, turns, spawned, set(stopped))
+        self.head = head.advance(self.head, round_, self._round_inputs, turns, messages, spawned, stopped)
+        self.execution = head.execution_advance(self.execution, round_, turns)
+        record = RoundRecord(round_, turns, self._round_inputs, messages, spawned, stopped, self.head, self.execution)
+        world.apply(record)
+        self._last = record
+        self._round = None
+        self._open = {}
+        self._round_inputs = ()
+        return Commit(record)
+
+    def _spawned(self, round_: int) -> tuple[AgentRecord, ...]:
+        """The children of this round. A turn that spawns a name that exists fails as a whole."""
+        world = self.world
+        spawned: dict[str, AgentRecord] = {}
+        for turn in self._open.values():
+            if turn.output is None or not turn.output.spawn:
+                continue
+            children: dict[str, AgentRecord] = {}
+            for spawn in turn.output.spawn:
+                name = spawn.name
+                if name in world.by_name or name in world.groups or name in spawned or name in children:
+                    turn.fail(
+                        FailureClass.CONFLICT,
+                        f"an agent called {name!r} cannot be spawned: the name exists (names are never used again)",
+                    )
+                    break
+                kind = world.kinds[spawn.kind]
+                children[name] = AgentRecord(
+                    place=len(world.agents) + len(spawned) + len(children),
+                    name=name,
+                    kind=kind.name,
+                    args=kind.args if spawn.args is None else merged(kind.args, spawn.args),
+                    state=kind.state if spawn.state is None else spawn.state,
+                    born=round_,
+                    parent=turn.agent.place,
+                    grants=tuple(dict.fromkeys((kind.name, *turn.agent.record.grants))),
+                )
+            else:
+                spawned |= children
+        return tuple(spawned.values())
+
+    def _stopped(self, turns: Iterable[TurnRecord]) -> tuple[int, ...]:
+        named = {name for turn in turns if turn.output for name in turn.output.stop}
+        agents = [self.world.by_name[name] for name in named if name in self.world.by_name]
+        return tuple(sorted([agent.place for agent in agents if agent.alive]))
+
+    def _messages(
+        self, round_: int, turns: Iterable[TurnRecord], spawned: Iterable[AgentRecord], stopped: set[int]
+    ) -> tuple[MessageRecord, ...]:
+        """This round's messages in the order of delivery, to those who will live in the next round."""
+        world = self.world
+        born = {agent.name: agent.place for agent in spawned}
+        members: dict[str, list[int]] = {}
+        for agent in spawned:
+            for group in world.kinds[agent.kind].groups:
+                members.setdefault(group, []).append(agent.place)
+        messages: list[MessageRecord] = []
+        seq = world.message_seq_next
+        for turn in turns:
+            if turn.output is None:
+                continue
+            for send in turn.output.send:
+                if send.to in born:
+                    recipients: tuple[int, ...] = (born[send.to],)
+                else:
+                    recipients = world.recipients(send.to, turn.place)
+                    if stopped:
+                        recipients = tuple([place for place in recipients if place not in stopped])
+                    if send.to in members:
+                        recipients += tuple(members[send.to])
+                messages.append(MessageRecord(seq, round_, turn.place, send.to, send.body, recipients))
+                seq += 1
+        return tuple(messages)
+
+    def _end_after(self, record: RoundRecord) -> EndRecord | None:
+        """Whether a round ends the run: somebody finished it, or a failure does."""
+        if self.plan.on_failure == "stop":
+            for turn in record.turns:
+                if turn.failure is not None:
+                    name = self.world.agents[turn.place].name
+                    message = f"{name} failed in round {record.round}: {turn.failure.message}"
+                    return EndRecord("failed", record.round, None, message)
+        for turn in record.turns:
+            if turn.output is not None and turn.output.finish is not None:
+                return EndRecord("finished", record.round, turn.output.finish)
+        return None
+
+
+def merged(base: str, over: str) -> str:
+    """Two JSON objects as canonical text; members of `over` win."""
+    return canonical(json.loads(base) | json.loads(over))

@@ -1,0 +1,159 @@
+"""A turn between its beginning and the commit of its round."""
+
+from __future__ import annotations
+
+from turnwise.core import streams
+from turnwise.core.envelope import EFFECT_KINDS, encode_input, error_reply, join_replies
+from turnwise.core.events import Action, Execute, Request
+from turnwise.core.grants import may_generate
+from turnwise.core.records import EffectRecord, TurnRecord
+from turnwise.core.state import Agent, WorldState
+from turnwise.core.turn import EffectRequest, Failure, FailureClass, Needs, TurnOutput
+from turnwise.errors import InvariantError
+
+
+class OpenTurn:
+    """Executes, is suspended while it waits for effects, executes again, and ends with an output or a failure."""
+
+    __slots__ = (
+        "_call_start",
+        "_calls",
+        "_fuel_left",
+        "_input",
+        "_many",
+        "_replies",
+        "_requests",
+        "_seed",
+        "_unanswered",
+        "agent",
+        "executions",
+        "failure",
+        "fuel",
+        "output",
+        "stdout",
+        "turn",
+    )
+
+    def __init__(self, world: WorldState, agent: Agent, round_: int) -> None:
+        plan = world.plan
+        self.agent = agent
+        self.turn = agent.turns + 1
+        self.output: TurnOutput | None = None
+        self.failure: Failure | None = None
+        self.stdout = ""
+        self.fuel = 0
+        self.executions = 0
+        self._seed = plan.seed
+        self._fuel_left = agent.kind.limits.fuel
+        self._call_start = 0
+        self._calls: list[str] = []
+        self._requests: list[EffectRequest] = []
+        self._replies: list[str | None] = []
+        self._unanswered = 0
+        self._many = False
+        self._input = encode_input(
+            agent.constant,
+            round_,
+            self.turn,
+            plan.time_start_us + (round_ - 1) * plan.round_us,
+            streams.turn_seed(plan.seed, agent.name, self.turn),
+            agent.state,
+            [(world.sender_name(message), message.round, message.body) for message in agent.inbox],
+        )
+
+    @property
+    def unanswered(self) -> int:
+        """How many effects the turn waits for."""
+        return self._unanswered
+
+    @property
+    def ended(self) -> bool:
+        return self.output is not None or self.failure is not None
+
+    def execute(self) -> Execute:
+        agent = self.agent
+        return Execute(
+            agent.place, agent.kind.name, self._input, tuple(self._calls), self._fuel_left, agent.kind.limits
+        )
+
+    def executed(self, fuel: int, stdout: str) -> bool:
+        """Count an execution, whatever it came to. False: the turn has used up its fuel, and has failed."""
+        if self.ended or self._unanswered:
+            raise InvariantError(f"the turn of {self.agent.name} was not being executed")
+        self.executions += 1
+        self.fuel += fuel
+        self.stdout = stdout
+        self._fuel_left -= fuel
+        return self._fuel_left > 0 or self.fail(
+            FailureClass.FUEL, f"the turn used up its {self.agent.kind.limits.fuel:,} units of fuel"
+        )
+
+    def complete(self, output: TurnOutput) -> None:
+        self.output = output
+
+    def fail(self, kind: FailureClass, message: str) -> bool:
+        self.output = None
+        self.failure = Failure(kind, message)
+        return False
+
+    def suspend(self, needs: Needs) -> list[Action]:
+        """Ask for effects. What is not granted is answered here; the turn may catch that like any other error."""
+        first = len(self._requests)
+        effects_max = self.agent.kind.limits.effects_max
+        if first + len(needs.requests) > effects_max:
+            self.fail(FailureClass.EFFECTS, f"the turn asked for more than {effects_max} effects")
+            return []
+        self._call_start, self._many = first, needs.many
+        actions: list[Action] = []
+        for index, request in enumerate(needs.requests, first):
+            self._requests.append(request)
+            refusal = self._refusal(request)
+            self._replies.append(refusal)
+            if refusal is None:
+                self._unanswered += 1
+                stream = streams.effect_stream(self._seed, self.agent.name, self.turn, index)
+                actions.append(Request(self.agent.place, index, request, stream))
+        return actions or [self._resume()]
+
+    def answer(self, index: int, reply: str) -> list[Action]:
+        """An effect's reply. With the last one that the turn waits for, it executes again."""
+        if not 0 <= index < len(self._replies) or self._replies[index] is not None:
+            raise InvariantError(f"effect {index} of {self.agent.name} was not waited for")
+        self._replies[index] = reply
+        self._unanswered -= 1
+        return [] if self._unanswered else [self._resume()]
+
+    def record(self) -> TurnRecord:
+        return TurnRecord(
+            place=self.agent.place,
+            turn=self.turn,
+            inbox=tuple([message.seq for message in self.agent.inbox]),
+            output=self.output,
+            failure=self.failure,
+            effects=tuple(
+                [
+                    EffectRecord(index, request.kind, request.model, request.body, reply)
+                    for index, (request, reply) in enumerate(zip(self._requests, self._replies, strict=True))
+                    if reply is not None
+                ]
+            ),
+            stdout=self.stdout,
+            fuel=self.fuel,
+            executions=self.executions,
+        )
+
+    def _resume(self) -> Execute:
+        replies = [reply for reply in self._replies[self._call_start :] if reply is not None]
+        self._calls.append(join_replies(replies, self._many))
+        return self.execute()
+
+    def _refusal(self, request: EffectRequest) -> str | None:
+        if request.kind not in EFFECT_KINDS:
+            return error_reply("unknown", f"there is no effect called {request.kind!r}")
+        if request.model is None:
+            return error_reply("refused", f"the effect {request.kind!r} needs a 'model'")
+        if not may_generate(self.agent.grants, request.model):
+            return error_reply(
+                "denied", f"{self.agent.name} is not granted the model {request.model!r} (grants.generate of its kind)"
+            )
+        return None

@@ -1,0 +1,114 @@
+"""Who moves when.
+
+An agent is due when it has unread mail, or when its alarm has rung (`wake_in`; `start = true` is an alarm for the
+agent's first round). An agent has at most one alarm: a newer `wake_in` replaces it. Rounds in which nobody is due are
+skipped, not committed: the next round is the first in which somebody is.
+
+Both disciplines answer the same questions. They are told of mail and alarms when these come to be, never when they are
+used up: what is no longer true is recognised by asking the agent (`Pending`), so nothing scans the idle.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import Protocol
+
+
+class Pending(Protocol):
+    """What an agent still waits for."""
+
+    def has_unread(self, seq: int) -> bool: ...
+    @property
+    def unread_any(self) -> bool: ...
+    @property
+    def wake_at(self) -> int | None: ...
+
+
+class Agents(Protocol):
+    """Agents by place."""
+
+    def __getitem__(self, place: int, /) -> Pending: ...
+
+
+class Discipline(Protocol):
+    def mail(self, place: int, seq: int, ready: int) -> None:
+        """Message `seq` can be read by the agent at `place` from round `ready` on."""
+
+    def alarm(self, place: int, round_: int) -> None:
+        """The agent at `place` is due in `round_`."""
+
+    def next_round(self, after: int) -> int | None:
+        """The first round later than `after` in which somebody is due, or None."""
+
+    def take(self, round_: int) -> list[int]:
+        """The places that move in `round_`, in order of place."""
+
+
+class Rounds:
+    """All agents that are due move in the same round."""
+
+    def __init__(self, agents: Agents) -> None:
+        self._agents = agents
+        self._mailed: set[int] = set()
+        self._alarms: list[tuple[int, int]] = []
+
+    def mail(self, place: int, seq: int, ready: int) -> None:
+        self._mailed.add(place)
+
+    def alarm(self, place: int, round_: int) -> None:
+        heappush(self._alarms, (round_, place))
+
+    def next_round(self, after: int) -> int | None:
+        if any(self._agents[place].unread_any for place in self._mailed):
+            return after + 1
+        self._mailed.clear()
+        self._drop_silent()
+        return max(after + 1, self._alarms[0][0]) if self._alarms else None
+
+    def take(self, round_: int) -> list[int]:
+        due = {place for place in self._mailed if self._agents[place].unread_any}
+        self._mailed.clear()
+        self._drop_silent()
+        while self._alarms and self._alarms[0][0] <= round_:
+            due.add(heappop(self._alarms)[1])
+            self._drop_silent()
+        return sorted(due)
+
+    def _drop_silent(self) -> None:
+        while self._alarms and self._agents[self._alarms[0][1]].wake_at != self._alarms[0][0]:
+            heappop(self._alarms)
+
+
+class Sequential:
+    """One turn a round: the agent whose oldest unread message, or alarm, is oldest.
+
+    Alarms that ring in a round come before the mail that can be read from that round on.
+    """
+
+    _ALARM, _MAIL = 0, 1
+
+    def __init__(self, agents: Agents) -> None:
+        self._agents = agents
+        self._queue: list[tuple[int, int, int, int]] = []
+
+    def mail(self, place: int, seq: int, ready: int) -> None:
+        heappush(self._queue, (ready, self._MAIL, seq, place))
+
+    def alarm(self, place: int, round_: int) -> None:
+        heappush(self._queue, (round_, self._ALARM, place, place))
+
+    def next_round(self, after: int) -> int | None:
+        self._drop_stale()
+        return max(after + 1, self._queue[0][0]) if self._queue else None
+
+    def take(self, round_: int) -> list[int]:
+        self._drop_stale()
+        return [heappop(self._queue)[3]] if self._queue and self._queue[0][0] <= round_ else []
+
+    def _drop_stale(self) -> None:
+        while self._queue:
+            ready, what, order, place = self._queue[0]
+            agent = self._agents[place]
+            if agent.has_unread(order) if what == self._MAIL else agent.wake_at == ready:
+                return
+            heappop(self._queue)

@@ -1,0 +1,144 @@
+"""The state of a world: a fold over its rounds.
+
+`WorldState.apply` is the one place where a round changes anything. A live run applies what it has just decided; resume
+and replay apply what the journal holds. The state after round r is therefore the same however it was reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from turnwise.core.envelope import encode_constant
+from turnwise.core.plan import OUTSIDE, Grants, Kind, Plan
+from turnwise.core.records import AgentRecord, MessageRecord, RoundRecord
+from turnwise.core.schedule import Discipline, Rounds, Sequential
+from turnwise.errors import InvariantError
+
+
+class Agent:
+    """One agent, living or stopped. Its place never changes and its name is never used again."""
+
+    __slots__ = ("alive", "args", "grants", "inbox", "kind", "name", "place", "record", "state", "turns", "wake_at")
+
+    def __init__(self, record: AgentRecord, kind: Kind, grants: tuple[Grants, ...]) -> None:
+        self.record = record
+        self.place = record.place
+        self.name = record.name
+        self.kind = kind
+        self.args = record.args
+        self.state = record.state
+        self.grants = grants
+        self.turns = 0
+        self.wake_at: int | None = None
+        self.alive = True
+        self.inbox: list[MessageRecord] = []
+
+    @property
+    def unread_any(self) -> bool:
+        return bool(self.inbox)
+
+    def has_unread(self, seq: int) -> bool:
+        return bool(self.inbox) and self.inbox[0].seq <= seq
+
+    @property
+    def constant(self) -> str:
+        """The part of the agent's input that never changes, as JSON text."""
+        return encode_constant(self.name, self.kind.name, self.args)
+
+
+class WorldState:
+    """Agents, their mail and their alarms after round `round` (0: before the first)."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.round = 0
+        self.message_seq_next = 0
+        self.kinds = {kind.name: kind for kind in plan.kinds}
+        self.agents: list[Agent] = []
+        self.by_name: dict[str, Agent] = {}
+        self.groups: dict[str, list[int]] = {group: [] for kind in plan.kinds for group in kind.groups}
+        self.schedule: Discipline = (Rounds if plan.schedule == "rounds" else Sequential)(self.agents)
+        for record in first_agents(plan):
+            self._add(record)
+
+    # -- questions ---------------------------------------------------------------------------------------------
+
+    def groups_of(self, name: str) -> tuple[str, ...]:
+        """The groups that the agent called `name` belongs to; none for a group or for nobody."""
+        agent = self.by_name.get(name)
+        return agent.kind.groups if agent else ()
+
+    def recipients(self, to: str, sender: int | None) -> tuple[int, ...]:
+        """The places that a message reaches now. A group's message does not come back to its sender."""
+        agent = self.by_name.get(to)
+        if agent is not None:
+            return (agent.place,) if agent.alive else ()
+        members = self.groups.get(to, ())
+        return tuple([place for place in members if place != sender and self.agents[place].alive])
+
+    def sender_name(self, message: MessageRecord) -> str:
+        return OUTSIDE if message.sender is None else self.agents[message.sender].name
+
+    # -- the fold ----------------------------------------------------------------------------------------------
+
+    def apply(self, record: RoundRecord) -> None:
+        """Change the state by a round. The record must be the next one of this world."""
+        if record.round <= self.round:
+            raise InvariantError(f"round {record.round} cannot follow round {self.round}")
+        self.round = record.round
+        self.deliver(record.inputs)
+        self._clear_alarms(record)
+        for turn in record.turns:
+            agent = self.agents[turn.place]
+            agent.turns = turn.turn
+            agent.inbox.clear()
+            if turn.output is not None:
+                agent.state = turn.output.state
+                if turn.output.wake_in is not None:
+                    agent.wake_at = record.round + turn.output.wake_in
+                    self.schedule.alarm(agent.place, agent.wake_at)
+        for spawned in record.spawned:
+            self._add(spawned)
+        for place in record.stopped:
+            agent = self.agents[place]
+            agent.alive = False
+            agent.wake_at = None
+            agent.inbox.clear()
+        self.deliver(record.messages)
+
+    def deliver(self, messages: Sequence[MessageRecord]) -> None:
+        """Put messages into the inboxes of their recipients. Those already delivered (inputs) are passed over."""
+        for message in messages:
+            if message.seq < self.message_seq_next:
+                continue
+            self.message_seq_next = message.seq + 1
+            for place in message.recipients:
+                self.agents[place].inbox.append(message)
+                self.schedule.mail(place, message.seq, message.round + 1)
+
+    def _clear_alarms(self, record: RoundRecord) -> None:
+        for turn in record.turns:
+            agent = self.agents[turn.place]
+            if agent.wake_at is not None and agent.wake_at <= record.round:
+                agent.wake_at = None
+
+    def _add(self, record: AgentRecord) -> None:
+        if record.place != len(self.agents) or record.name in self.by_name:
+            raise InvariantError(f"agent {record.name} cannot have place {record.place}")
+        kind = self.kinds[record.kind]
+        agent = Agent(record, kind, tuple([self.kinds[name].grants for name in record.grants]))
+        self.agents.append(agent)
+        self.by_name[record.name] = agent
+        for group in kind.groups:
+            self.groups[group].append(record.place)
+        if kind.start:
+            agent.wake_at = record.born + 1
+            self.schedule.alarm(agent.place, agent.wake_at)
+
+
+def first_agents(plan: Plan) -> list[AgentRecord]:
+    """The agents of the world file, in order of place."""
+    return [
+        AgentRecord(place, agent.name, agent.kind, agent.args, agent.state, 0, None, (agent.kind,))
+        for place, agent in enumerate(plan.agents)
+    ]

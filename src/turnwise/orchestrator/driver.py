@@ -1,0 +1,194 @@
+"""The driver: carries out what the machine decides, with real sandboxes, models and a journal.
+
+One event loop, one thread. Results arrive in whatever order the machine's parts deliver them; the machine makes the
+order. A round's commit goes to the journal's writer while the next round already executes: turns are pure, so nothing
+is lost if the commit never happens. At most `COMMITS_MAX` commits are under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from turnwise.core.envelope import decode_needs, decode_output
+from turnwise.core.events import Action, Advance, Commit, EffectAnswered, End, Execute, Input, Request, TurnEnded
+from turnwise.core.machine import Machine
+from turnwise.core.records import EndRecord, RoundRecord
+from turnwise.core.turn import Failed, Failure, FailureClass, Outcome
+from turnwise.errors import InvariantError, TurnwiseError
+from turnwise.sandbox.jobs import TurnJob, TurnResult
+
+COMMITS_MAX = 4
+
+
+class Sandboxes(Protocol):
+    """What executes turns; `on_results` of the driver is told what came of them."""
+
+    def submit(self, jobs: Sequence[TurnJob]) -> None: ...
+
+
+class Effects(Protocol):
+    """What answers effects; `on_replies` of the driver is told the replies."""
+
+    def submit(self, requests: Sequence[tuple[int, Request]]) -> None: ...
+
+
+class Sink(Protocol):
+    """What keeps rounds: the journal's writer, or a comparison with another journal."""
+
+    async def commit(self, record: RoundRecord) -> None: ...
+    async def end(self, record: EndRecord) -> None: ...
+
+
+@dataclass(slots=True)
+class Counts:
+    """What has been done so far, for display."""
+
+    rounds: int = 0
+    turns: int = 0
+    failures: int = 0
+    messages: int = 0
+    effects: int = 0
+
+
+class Driver:
+    """Plays rounds. `sandboxes` and `effects` are set before the first round and report through the callbacks."""
+
+    def __init__(self, machine: Machine, codes: dict[str, str], sink: Sink) -> None:
+        self.machine = machine
+        self.counts = Counts()
+        self.sandboxes: Sandboxes | None = None
+        self.effects: Effects | None = None
+        self._codes = codes
+        self._sink = sink
+        self._jobs: dict[int, int] = {}
+        self._requests: dict[int, tuple[int, int]] = {}
+        self._id_next = 0
+        self._outcome: asyncio.Future[RoundRecord | EndRecord] | None = None
+        self._commits: list[asyncio.Task[None]] = []
+
+    # -- rounds ------------------------------------------------------------------------------------------------
+
+    def input(self, to: str, body: str) -> None:
+        """A message from outside; it enters with the next round."""
+        self.machine.step(Input(to, body))
+
+    async def round(self) -> RoundRecord | EndRecord:
+        """Play one round, or end the run. A round that is returned may not be durable yet: see `settle`."""
+        self._outcome = asyncio.get_running_loop().create_future()
+        self._carry_out(self.machine.step(Advance()))
+        outcome = await self._outcome
+        self._outcome = None
+        if isinstance(outcome, EndRecord):
+            await self.settle()
+            await self._sink.end(outcome)
+        else:
+            self._count(outcome)
+            while len(self._commits) >= COMMITS_MAX:
+                await self._commits.pop(0)
+            self._commits.append(asyncio.ensure_future(self._sink.commit(outcome)))
+        return outcome
+
+    async def settle(self) -> None:
+        """Wait until every round that has been played is durable."""
+        while self._commits:
+            await self._commits.pop(0)
+
+    def _count(self, record: RoundRecord) -> None:
+        counts = self.counts
+        counts.rounds += 1
+        counts.turns += len(record.turns)
+        counts.messages += len(record.messages) + len(record.inputs)
+        for turn in record.turns:
+            counts.effects += len(turn.effects)
+            if turn.failure is not None:
+                counts.failures += 1
+
+    # -- callbacks ---------------------------------------------------------------------------------------------
+
+    def on_results(self, results: Sequence[TurnResult]) -> None:
+        """Turns were executed. A failure of ours in here ends the round with an error, never silently."""
+        actions: list[Action] = []
+        try:
+            for result in results:
+                place = self._jobs.pop(result.id)
+                actions += self.machine.step(TurnEnded(place, outcome_of(result), result.fuel, result.stdout))
+        except TurnwiseError as error:
+            self.on_failure(error)
+            return
+        self._carry_out(actions)
+
+    def on_replies(self, replies: Sequence[tuple[int, str]]) -> None:
+        """Effects were answered: (id, reply as canonical JSON text)."""
+        actions: list[Action] = []
+        try:
+            for id_, reply in replies:
+                place, index = self._requests.pop(id_)
+                actions += self.machine.step(EffectAnswered(place, index, reply))
+        except TurnwiseError as error:
+            self.on_failure(error)
+            return
+        self._carry_out(actions)
+
+    def on_failure(self, error: TurnwiseError) -> None:
+        """A part cannot go on: the round in progress ends with the error, and nothing of it is committed."""
+        if self._outcome is not None and not self._outcome.done():
+            self._outcome.set_exception(error)
+
+    # -- actions -----------------------------------------------------------------------------------------------
+
+    def _carry_out(self, actions: list[Action]) -> None:
+        jobs: list[TurnJob] = []
+        requests: list[tuple[int, Request]] = []
+        for action in actions:
+            match action:
+                case Execute():
+                    jobs.append(self._job(action))
+                case Request():
+                    id_ = self._id()
+                    self._requests[id_] = (action.place, action.index)
+                    requests.append((id_, action))
+                case Commit(record) | End(record):
+                    assert self._outcome is not None
+                    if not self._outcome.done():
+                        self._outcome.set_result(record)
+        if jobs:
+            if self.sandboxes is None:
+                raise InvariantError("no sandboxes")
+            self.sandboxes.submit(jobs)
+        if requests:
+            if self.effects is None:
+                raise InvariantError("nothing answers effects")
+            self.effects.submit(requests)
+
+    def _job(self, action: Execute) -> TurnJob:
+        id_ = self._id()
+        self._jobs[id_] = action.place
+        return TurnJob(
+            id=id_,
+            code=self._codes[action.kind],
+            input=action.input.encode(),
+            replies=tuple([reply.encode() for reply in action.replies]),
+            fuel=action.fuel,
+            memory_bytes=action.limits.memory_bytes,
+            output_bytes_max=action.limits.output_bytes_max,
+        )
+
+    def _id(self) -> int:
+        self._id_next += 1
+        return self._id_next
+
+
+def outcome_of(result: TurnResult) -> Outcome:
+    """What a sandbox reports, decoded. Whatever is wrong with it is the agent's failure."""
+    if result.status == "completed":
+        return decode_output(result.body)
+    if result.status == "needs":
+        return decode_needs(result.body)
+    kind = result.failure or FailureClass.TRAP
+    return Failed(Failure(kind, result.body.decode(errors="replace")))
+
+
+ProgressCallback = Callable[[Counts], None]

@@ -1,0 +1,106 @@
+"""Drive the machine with plain functions instead of sandboxes.
+
+The same `Machine` that runs under the event loop runs here, so order, mail, alarms, spawning, failures and heads are
+the real ones. `order` seeds the order in which pending work is done: no seed may change what is committed, and a seed
+that does reproduces the failure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from turnwise.core.canonical import canonical
+from turnwise.core.envelope import decode_needs, decode_output
+from turnwise.core.events import Action, Advance, Commit, EffectAnswered, End, Event, Execute, Request, TurnEnded
+from turnwise.core.machine import Machine
+from turnwise.core.plan import Plan
+from turnwise.core.records import EndRecord, RoundRecord
+from turnwise.core.turn import Completed, EffectRequest, Failed, Failure, FailureClass, Needs
+
+Effect = Callable[[dict[str, Any]], dict[str, Any]]
+"""What a behaviour calls for an effect: request → reply, as in the ABI."""
+Behaviour = Callable[[dict[str, Any], Effect], dict[str, Any]]
+"""An agent: (input envelope, effect) → output envelope. A pure function: it runs again from its start."""
+Answer = Callable[[EffectRequest, bytes], dict[str, Any]]
+"""Answers an effect: (request, key of its random stream) → reply, as in the ABI."""
+
+
+class _SuspendedError(BaseException):
+    """Ends an execution whose effect has no reply yet."""
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        self.request = request
+
+
+@dataclass(slots=True)
+class Simulation:
+    """A run that was simulated."""
+
+    machine: Machine
+    rounds: list[RoundRecord] = field(default_factory=list)
+    end: EndRecord | None = None
+
+    @property
+    def head(self) -> str:
+        return self.machine.head.hex()
+
+
+def simulate(
+    plan: Plan,
+    behaviours: Mapping[str, Behaviour],
+    *,
+    answer: Answer | None = None,
+    order: int | None = None,
+    machine: Machine | None = None,
+    rounds: int | None = None,
+) -> Simulation:
+    """Run a plan to its end, or for a number of `rounds`.
+
+    `behaviours` maps kinds to functions. `order`: None does work as it comes; a number shuffles it. `machine`: one that
+    has been restored, to go on from there.
+    """
+    run = Simulation(machine or Machine(plan))
+    chance = Random(order) if order is not None else None
+    while run.end is None and (rounds is None or len(run.rounds) < rounds):
+        pending = run.machine.step(Advance())
+        while pending:
+            action = pending.pop(chance.randrange(len(pending)) if chance else 0)
+            if isinstance(action, Commit):
+                run.rounds.append(action.record)
+            elif isinstance(action, End):
+                run.end = action.record
+            else:
+                pending += run.machine.step(_carry_out(action, behaviours, answer))
+    return run
+
+
+def _carry_out(action: Action, behaviours: Mapping[str, Behaviour], answer: Answer | None) -> Event:
+    if isinstance(action, Request):
+        if answer is None:
+            raise ValueError("this world has effects: pass `answer`")
+        return EffectAnswered(action.place, action.index, canonical(answer(action.request, action.stream)))
+    assert isinstance(action, Execute)
+    return TurnEnded(action.place, _execute(action, behaviours[action.kind]), fuel=1)
+
+
+def _execute(action: Execute, behaviour: Behaviour) -> Completed | Needs | Failed:
+    replies = iter(action.replies)
+
+    def effect(request: dict[str, Any]) -> dict[str, Any]:
+        reply = next(replies, None)
+        if reply is None:
+            raise _SuspendedError(request)
+        value: dict[str, Any] = json.loads(reply)
+        return value
+
+    try:
+        output = behaviour(json.loads(action.input), effect)
+    except _SuspendedError as suspended:
+        return decode_needs(canonical(suspended.request))
+    except Exception as error:  # an agent's own fault, whatever it is
+        return Failed(Failure(FailureClass.RAISED, f"{type(error).__name__}: {error}"))
+    return decode_output(canonical(output))

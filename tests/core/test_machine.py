@@ -1,0 +1,420 @@
+"""The machine, driven without any process: order, mail, alarms, spawning, failures, ends."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.core.worlds import kind, plan, sends, still
+from turnwise.core.events import Advance, EffectAnswered, Execute, Input, Request, TurnEnded
+from turnwise.core.machine import Machine
+from turnwise.core.plan import Grants, Limits, Plan
+from turnwise.core.turn import Completed, EffectRequest, FailureClass, TurnOutput
+from turnwise.errors import DifferenceFound, InvariantError
+from turnwise.sim import Behaviour, Effect, Simulation, simulate
+
+
+def moves(run: Simulation) -> list[tuple[int, list[str]]]:
+    """Who moved in which round."""
+    agents = run.machine.world.agents
+    return [(record.round, [agents[turn.place].name for turn in record.turns]) for record in run.rounds]
+
+
+def starts_with_a_message(to: str) -> Behaviour:
+    def behaviour(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        return {"state": "", "send": [{"to": to, "body": f"{turn['self']} {turn['round']}"}]}
+
+    return behaviour
+
+
+def test_mail_is_read_in_the_next_round_and_an_empty_world_is_quiet() -> None:
+    ping = kind("ping", start=True, grants=sends("pong"))
+    run = simulate(plan([ping, kind("pong")]), {"ping": starts_with_a_message("pong"), "pong": still})
+    assert moves(run) == [(1, ["ping"]), (2, ["pong"])]
+    assert run.end is not None
+    assert (run.end.reason, run.end.round) == ("quiet", 2)
+
+
+def test_initial_messages_come_from_outside() -> None:
+    seen: list[dict[str, Any]] = []
+
+    def reader(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        seen.extend(turn["inbox"])
+        return {"state": ""}
+
+    simulate(plan([kind("reader")], messages=[("reader", "hello")]), {"reader": reader})
+    assert seen == [{"from": "outside", "round": 0, "body": "hello"}]
+
+
+def test_inbox_is_in_order_of_sender_then_sequence() -> None:
+    bodies: list[str] = []
+
+    def reader(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        bodies.extend(m["body"] for m in turn["inbox"])
+        return {"state": ""}
+
+    def writer(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        return {"state": "", "send": [{"to": "reader", "body": f"{turn['self']}{i}"} for i in range(2)]}
+
+    kinds = [kind("reader"), kind("writer", start=True, grants=sends("reader"))]
+    simulate(plan(kinds, ["b:writer", "reader:reader", "a:writer"]), {"reader": reader, "writer": writer}, order=3)
+    assert bodies == ["b0", "b1", "a0", "a1"]
+
+
+def test_an_alarm_rings_and_idle_rounds_are_skipped() -> None:
+    def sleeper(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        return {"state": "", "wake_in": 5} if turn["turn"] < 3 else {"state": ""}
+
+    run = simulate(plan([kind("sleeper", start=True)]), {"sleeper": sleeper})
+    assert moves(run) == [(1, ["sleeper"]), (6, ["sleeper"]), (11, ["sleeper"])]
+
+
+def test_mail_in_between_leaves_the_alarm() -> None:
+    def sleeper(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        return {"state": "", "wake_in": 4} if turn["turn"] == 1 else {"state": ""}
+
+    kinds = [kind("sleeper", start=True), kind("caller", start=True, grants=sends("sleeper"))]
+    run = simulate(plan(kinds), {"sleeper": sleeper, "caller": starts_with_a_message("sleeper")})
+    assert moves(run) == [(1, ["sleeper", "caller"]), (2, ["sleeper"]), (5, ["sleeper"])]
+
+
+def test_rounds_max_ends_the_run() -> None:
+    def restless(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        return {"state": "", "wake_in": 1}
+
+    run = simulate(plan([kind("restless", start=True)], rounds_max=4), {"restless": restless})
+    assert run.end is not None
+    assert (run.end.reason, len(run.rounds)) == ("rounds_max", 4)
+
+
+def test_finish_counts_all_turns_of_its_round_and_the_first_place_wins() -> None:
+    def finisher(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        return {"state": "done", "finish": {"by": turn["self"]}}
+
+    kinds = [kind("finisher", start=True)]
+    run = simulate(plan(kinds, ["z:finisher", "a:finisher"]), {"finisher": finisher}, order=1)
+    assert run.end is not None
+    assert run.end.reason == "finished"
+    assert json.loads(run.end.result or "") == {"by": "z"}
+    assert [agent.state for agent in run.machine.world.agents] == ["done", "done"]
+
+
+def test_a_group_message_is_one_message_and_passes_over_its_sender() -> None:
+    kinds = [kind("crowd", groups=("all",)), kind("crier", start=True, groups=("all",), grants=sends("all"))]
+    world = plan(kinds, ["c-1:crowd", "crier:crier", "c-2:crowd"])
+    run = simulate(world, {"crowd": still, "crier": starts_with_a_message("all")})
+    assert len(run.rounds[0].messages) == 1
+    assert run.rounds[0].messages[0].recipients == (0, 2)
+    assert moves(run)[1] == (2, ["c-1", "c-2"])
+
+
+def test_a_message_to_nobody_is_a_dead_letter_and_no_failure() -> None:
+    run = simulate(plan([kind("a", start=True, grants=sends("nobody-*"))]), {"a": starts_with_a_message("nobody-1")})
+    assert run.rounds[0].messages[0].recipients == ()
+    assert run.rounds[0].turns[0].failure is None
+
+
+@pytest.mark.parametrize(
+    ("output", "grants"),
+    [
+        ({"send": [{"to": "b", "body": ""}]}, Grants(send=("c",))),
+        ({"spawn": [{"kind": "b", "name": "new"}]}, Grants()),
+        ({"spawn": [{"kind": "nothing", "name": "new"}]}, Grants(spawn=("nothing",))),
+        ({"stop": ["b"]}, Grants()),
+    ],
+)
+def test_what_is_not_granted_fails_the_turn_and_discards_its_output(output: dict[str, Any], grants: Grants) -> None:
+    kinds = [kind("a", start=True, state="old", grants=grants), kind("b")]
+    run = simulate(plan(kinds), {"a": lambda turn, effect: {"state": "new", **output}, "b": still})
+    turn = run.rounds[0].turns[0]
+    assert turn.failure is not None
+    assert turn.failure.kind == FailureClass.DENIED
+    assert run.machine.world.agents[0].state == "old"
+    assert not run.rounds[0].messages
+    assert not run.rounds[0].spawned
+    assert not run.rounds[0].stopped
+
+
+def test_a_failed_turn_uses_up_its_inbox_and_the_others_go_on() -> None:
+    def fails(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        raise ValueError("no")
+
+    kinds = [kind("a", start=True, grants=sends("b")), kind("b"), kind("c", start=True)]
+    run = simulate(plan(kinds), {"a": starts_with_a_message("b"), "b": fails, "c": still})
+    assert run.rounds[1].turns[0].inbox == (0,)
+    failure = run.rounds[1].turns[0].failure
+    assert failure is not None
+    assert failure.kind == FailureClass.RAISED
+    assert run.end is not None
+    assert run.end.reason == "quiet"
+
+
+def test_on_failure_stop_ends_the_run() -> None:
+    def fails(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        return {"error": "I give up"}
+
+    kinds = [kind("a", start=True)]
+    run = simulate(plan(kinds, on_failure="stop"), {"a": fails})
+    assert run.end is not None
+    assert run.end.reason == "failed"
+    assert run.end.message == "a failed in round 1: I give up"
+
+
+def spawner(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+    child = {"kind": "child", "name": f"{turn['self']}-child", "args": {"by": turn["self"]}, "state": "young"}
+    return {"state": "", "spawn": [child], "send": [{"to": child["name"], "body": "hello"}]}
+
+
+def test_a_child_is_born_at_the_commit_and_has_its_first_turn_in_the_next_round() -> None:
+    parent = kind("parent", start=True, grants=Grants(spawn=("child",), send=("*-child",)))
+    child = kind("child", start=True, args='{"x":1}')
+    run = simulate(plan([parent, child], ["p:parent"]), {"parent": spawner, "child": still})
+    assert moves(run) == [(1, ["p"]), (2, ["p-child"])]
+    born = run.rounds[0].spawned[0]
+    assert (born.place, born.born, born.parent) == (1, 1, 0)
+    assert json.loads(born.args) == {"x": 1, "by": "p"}
+    assert run.rounds[1].turns[0].inbox == (0,)
+
+
+def test_a_child_may_at_most_what_its_parent_may() -> None:
+    parent = kind("parent", start=True, grants=Grants(spawn=("child",), send=("*-child",)))
+    child = kind("child", start=True, grants=sends("p", "*-child"))
+    run = simulate(plan([parent, child], ["p:parent"]), {"parent": spawner, "child": starts_with_a_message("p")})
+    failure = run.rounds[1].turns[0].failure
+    assert failure is not None
+    assert failure.kind == FailureClass.DENIED
+
+
+def test_a_name_that_exists_fails_the_turn_that_comes_second() -> None:
+    def same(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        return {"state": "changed", "spawn": [{"kind": "child", "name": "twin"}]}
+
+    kinds = [kind("parent", start=True, grants=Grants(spawn=("child",))), kind("child")]
+    run = simulate(plan(kinds, ["p-1:parent", "p-2:parent"]), {"parent": same, "child": still}, order=5)
+    assert [turn.failure and turn.failure.kind for turn in run.rounds[0].turns] == [None, FailureClass.CONFLICT]
+    assert [agent.name for agent in run.rounds[0].spawned] == ["twin"]
+    assert run.machine.world.by_name["p-2"].state == ""
+
+
+def test_a_stopped_agent_moves_no_more_and_its_mail_is_dead() -> None:
+    def killer(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        return {"state": "", "stop": ["victim"], "send": [{"to": "victim", "body": "bye"}]}
+
+    def victim(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        return {"state": "", "wake_in": 1}
+
+    kinds = [
+        kind("killer", start=True, grants=Grants(send=("victim",), stop=("victim",))),
+        kind("victim", start=True),
+    ]
+    run = simulate(plan(kinds), {"killer": killer, "victim": victim})
+    assert moves(run) == [(1, ["killer", "victim"])]
+    assert run.rounds[0].stopped == (1,)
+    assert run.rounds[0].messages[0].recipients == ()
+
+
+def test_sequential_moves_one_agent_a_round_oldest_first() -> None:
+    kinds = [kind("hub"), kind("leaf", start=True, grants=sends("hub"))]
+    world = plan(kinds, ["l-1:leaf", "hub:hub", "l-2:leaf"], schedule="sequential")
+    run = simulate(world, {"hub": still, "leaf": starts_with_a_message("hub")})
+    assert moves(run) == [(1, ["l-1"]), (2, ["l-2"]), (3, ["hub"])]
+    assert run.rounds[2].turns[0].inbox == (0, 1)
+
+
+def test_effects_suspend_the_turn_and_run_it_again_with_the_replies() -> None:
+    executions: list[int] = []
+
+    def thinker(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        executions.append(1)
+        first = effect({"effect": "generate", "model": "m", "prompt": "a"})["ok"]["text"]
+        both = effect({"effects": [{"effect": "generate", "model": "m", "prompt": first + x} for x in "bc"]})
+        return {"state": " ".join(reply["ok"]["text"] for reply in both["results"])}
+
+    streams: list[bytes] = []
+
+    def answer(request: EffectRequest, stream: bytes) -> dict[str, Any]:
+        streams.append(stream)
+        return {"ok": {"text": json.loads(request.body)["prompt"] + "+"}}
+
+    kinds = [kind("thinker", start=True, grants=Grants(generate=("m",)))]
+    run = simulate(plan(kinds, models=(("m", "0" * 64),)), {"thinker": thinker}, answer=answer)
+    turn = run.rounds[0].turns[0]
+    assert turn.output is not None
+    assert turn.output.state == "a+b+ a+c+"
+    assert (turn.executions, len(executions), len(turn.effects)) == (3, 3, 3)
+    assert len(set(streams)) == 3
+    assert all(len(stream) == 32 for stream in streams)
+
+
+def test_an_effect_that_is_denied_is_an_error_that_the_agent_may_catch() -> None:
+    def thinker(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        reply = effect({"effect": "generate", "model": "m", "prompt": "a"})
+        return {"state": reply["error"]["kind"]}
+
+    run = simulate(plan([kind("thinker", start=True)]), {"thinker": thinker})
+    assert run.machine.world.agents[0].state == "denied"
+    assert len(run.rounds[0].turns[0].effects) == 1
+
+
+def test_more_effects_than_allowed_fail_the_turn() -> None:
+    def greedy(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        while True:
+            effect({"effect": "nothing"})
+
+    kinds = [kind("greedy", start=True, limits=Limits(effects_max=3))]
+    turn = simulate(plan(kinds), {"greedy": greedy}).rounds[0].turns[0]
+    assert turn.failure is not None
+    assert turn.failure.kind == FailureClass.EFFECTS
+    assert [effect.index for effect in turn.effects] == [0, 1, 2]
+
+
+def test_fuel_is_charged_over_all_executions() -> None:
+    def thinker(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        for _ in range(5):
+            effect({"effect": "nothing"})
+        return {"state": ""}
+
+    def run(fuel: int) -> FailureClass | None:
+        kinds = [kind("thinker", start=True, limits=Limits(fuel=fuel))]
+        failure = simulate(plan(kinds), {"thinker": thinker}).rounds[0].turns[0].failure
+        return failure.kind if failure else None
+
+    assert run(7) is None  # six executions of one unit each
+    assert run(5) == FailureClass.FUEL
+
+
+def test_the_machine_refuses_events_that_cannot_come() -> None:
+    machine = Machine(plan([kind("a", start=True)]))
+    done = TurnEnded(0, Completed(TurnOutput("")), 1)
+    with pytest.raises(InvariantError):
+        machine.step(done)
+    (action,) = machine.step(Advance())
+    assert isinstance(action, Execute)
+    with pytest.raises(InvariantError):
+        machine.step(Advance())
+    with pytest.raises(InvariantError):
+        machine.step(EffectAnswered(0, 0, "{}"))
+    machine.step(done)
+    with pytest.raises(InvariantError):
+        machine.step(done)
+
+
+def test_input_enters_at_the_next_boundary() -> None:
+    machine = Machine(plan([kind("a")]))
+    assert not machine.due
+    machine.step(Input("a", "hello"))
+    assert machine.due
+    run = simulate(machine.plan, {"a": still}, machine=machine)
+    assert run.rounds[0].inputs[0].body == "hello"
+    assert run.rounds[0].turns[0].inbox == (0,)
+
+
+# -- properties --------------------------------------------------------------------------------------------------
+
+
+def chatter(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+    """Does a bit of everything, chosen by the turn's own seed."""
+    choice = int(turn["seed"][:8], 16)
+    output: dict[str, Any] = {"state": turn["state"][-20:] + str(choice % 10), "send": [], "log": []}
+    if choice % 3 == 0:
+        output["send"].append({"to": "all", "body": str(choice)})
+    if choice % 4 == 0:
+        output["wake_in"] = 1 + choice % 3
+    if choice % 5 == 0:
+        output["spawn"] = [{"kind": "chatter", "name": f"n{choice % 50}"}]
+    if choice % 7 == 0:
+        output["state"] += effect({"effect": "generate", "model": "m", "prompt": "x"})["ok"]["text"]
+    if choice % 11 == 0:
+        output["stop"] = [f"c-{choice % 3}"]
+    if choice % 13 == 0:
+        raise ValueError("bad luck")
+    for message in turn["inbox"]:
+        output["send"].append(
+            {"to": message["from"], "body": message["body"][:10] + "."} if choice % 2 else {"to": "all", "body": "echo"}
+        )
+    output["send"] = [send for send in output["send"] if send["to"] != "outside"][:3]
+    return output
+
+
+def chatter_world(seed: int, schedule: str) -> Plan:
+    everything = Grants(generate=("m",), send=("all", "*"), spawn=("chatter",), stop=("*",))
+    kinds = [kind("chatter", start=True, groups=("all",), grants=everything)]
+    return plan(
+        kinds,
+        ["c-0:chatter", "c-1:chatter", "c-2:chatter"],
+        seed=seed,
+        schedule=schedule,
+        rounds_max=12,
+        messages=[("all", "go")],
+    )
+
+
+def echo(request: EffectRequest, stream: bytes) -> dict[str, Any]:
+    return {"ok": {"text": stream.hex()[:4]}}
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**63 - 1), order=st.integers(), schedule=st.sampled_from(["rounds", "sequential"]))
+def test_the_order_of_work_never_shows(seed: int, order: int, schedule: str) -> None:
+    world = chatter_world(seed, schedule)
+    plain = simulate(world, {"chatter": chatter}, answer=echo)
+    shuffled = simulate(world, {"chatter": chatter}, answer=echo, order=order)
+    assert plain.rounds == shuffled.rounds
+    assert plain.end == shuffled.end
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**63 - 1), schedule=st.sampled_from(["rounds", "sequential"]), data=st.data())
+def test_a_restored_run_goes_on_to_the_same_end(seed: int, schedule: str, data: st.DataObject) -> None:
+    world = chatter_world(seed, schedule)
+    whole = simulate(world, {"chatter": chatter}, answer=echo)
+    cut = data.draw(st.integers(0, len(whole.rounds)))
+    machine = Machine(world)
+    machine.restore(whole.rounds[:cut])
+    rest = simulate(world, {"chatter": chatter}, answer=echo, machine=machine)
+    assert whole.rounds[cut:] == rest.rounds
+    assert whole.end == rest.end
+
+
+def test_restoring_a_changed_record_is_noticed() -> None:
+    world = chatter_world(3, "rounds")
+    whole = simulate(world, {"chatter": chatter}, answer=echo)
+    changed = replace(whole.rounds[1], messages=())
+    with pytest.raises(DifferenceFound, match="round 2"):
+        Machine(world).restore([whole.rounds[0], changed])
+
+
+def test_another_seed_gives_another_head() -> None:
+    runs = [simulate(chatter_world(seed, "rounds"), {"chatter": chatter}, answer=echo) for seed in (1, 2)]
+    assert runs[0].head != runs[1].head
+
+
+def test_adding_an_agent_shifts_nobody_elses_stream() -> None:
+    seeds: dict[str, list[str]] = {}
+
+    def listener(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        seeds.setdefault(turn["self"], []).append(turn["seed"])
+        return {"state": ""}
+
+    kinds = [kind("k", start=True)]
+    simulate(plan(kinds, ["a:k", "b:k"]), {"k": listener})
+    simulate(plan(kinds, ["new:k", "b:k", "a:k"]), {"k": listener})
+    assert seeds["a"][0] == seeds["a"][1]
+    assert seeds["b"][0] == seeds["b"][1]
+    assert seeds["a"][0] != seeds["b"][0]
+
+
+def test_requests_name_their_stream_by_agent_and_turn() -> None:
+    machine = Machine(plan([kind("a", start=True, grants=Grants(generate=("m",)))]))
+    machine.step(Advance())
+    from turnwise.core.turn import Needs
+
+    needs = Needs((EffectRequest("generate", "m", "{}"),), many=False)
+    (action,) = machine.step(TurnEnded(0, needs, 1))
+    assert isinstance(action, Request)
+    assert machine.waiting() == [("a", 1)]

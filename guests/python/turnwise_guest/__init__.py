@@ -1,0 +1,30 @@
+"""Write agents for Turnwise in Python.
+
+An agent is a file with a function ``turn``::
+
+    from turnwise_guest import Turn
+
+    def turn(t: Turn) -> None:
+        for message in t.inbox:
+            t.send(message.sender, f"You said: {message.body}")
+
+`Turn` is all that an agent can do. The other names are what it takes and gives.
+"""
+
+from turnwise_guest._version import __version__
+from turnwise_guest.errors import EffectError, EffectErrorKind
+from turnwise_guest.generate import Answer, ChatMessage, FinishReason
+from turnwise_guest.message import Message
+from turnwise_guest.turn import LogLevel, Turn
+
+__all__ = [
+    "Answer",
+    "ChatMessage",
+    "EffectError",
+    "EffectErrorKind",
+    "FinishReason",
+    "LogLevel",
+    "Message",
+    "Turn",
+    "__version__",
+]

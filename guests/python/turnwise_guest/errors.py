@@ -1,0 +1,30 @@
+"""Errors that an agent may catch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+EffectErrorKind = Literal["denied", "context_full", "unknown", "refused", "unavailable"]
+"""Why an effect was not carried out:
+
+- ``denied``: the agent's grants in the world file do not allow it;
+- ``context_full``: the prompt and `tokens_max` do not fit into the model's context;
+- ``unknown``: there is no such model, or the runtime does not know this effect;
+- ``refused``: the request makes no sense to the model (its text cannot be encoded, its messages have no template);
+- ``unavailable``: what should have answered is not there.
+"""
+
+
+class EffectError(Exception):
+    """An effect was not carried out. It is a result like any other: the same in every execution of the run.
+
+    `kind` is one of `EffectErrorKind`, `message` says what was wrong and what to do. Uncaught, it fails the turn.
+    """
+
+    def __init__(self, kind: EffectErrorKind, message: str) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind: EffectErrorKind = kind
+        self.message = message
+
+    def __reduce__(self) -> tuple[type[EffectError], tuple[EffectErrorKind, str]]:
+        return (type(self), (self.kind, self.message))

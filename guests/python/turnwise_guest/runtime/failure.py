@@ -1,0 +1,64 @@
+"""What an agent's author is told when a turn fails: a traceback of the agent's own frames, with its own lines."""
+
+from __future__ import annotations
+
+import linecache
+import traceback
+from collections.abc import Callable
+
+TEXT_CHARS_MAX = 16_384
+"""Longer tracebacks lose their middle."""
+
+
+class TurnError(Exception):
+    """What is wrong with an agent as a whole; said without a traceback, since no line is to blame."""
+
+
+def describe(error: BaseException, source: Callable[[str], str | None], is_own: Callable[[str], bool]) -> str:
+    """Return the traceback of `error` as Python prints it, with the frames for which `is_own` holds of their file.
+
+    `source` gives a file's text. Cut to `TEXT_CHARS_MAX` characters.
+    """
+    if isinstance(error, TurnError):
+        return str(error)
+    _offer_lines(error, source, is_own)
+    report = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
+    _keep_own(report, is_own)
+    text = "".join(report.format()).rstrip()
+    if len(text) > TEXT_CHARS_MAX:
+        half = TEXT_CHARS_MAX // 2
+        text = f"{text[:half]}\n  … {len(text) - 2 * half} characters left out …\n{text[-half:]}"
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _offer_lines(error: BaseException, source: Callable[[str], str | None], is_own: Callable[[str], bool]) -> None:
+    """Give `linecache` the texts of all own files that appear in the traceback."""
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    for current in pending:
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        pending += [current.__cause__, current.__context__]
+        if isinstance(current, BaseExceptionGroup):
+            pending += current.exceptions
+        frame = current.__traceback__
+        while frame is not None:
+            file = frame.tb_frame.f_code.co_filename
+            if file not in linecache.cache and is_own(file):
+                text = source(file)
+                if text is not None:
+                    lines = [line + "\n" for line in text.splitlines()]
+                    linecache.cache[file] = (len(text), None, lines, file)
+            frame = frame.tb_next
+
+
+def _keep_own(report: traceback.TracebackException, is_own: Callable[[str], bool]) -> None:
+    """Drop the frames of the runtime and the SDK at any place of a chain or group of exceptions."""
+    pending: list[traceback.TracebackException | None] = [report]
+    for current in pending:
+        if current is None:
+            continue
+        current.stack = traceback.StackSummary.from_list([f for f in current.stack if is_own(f.filename)])
+        pending += [current.__cause__, current.__context__]
+        pending += current.exceptions or []

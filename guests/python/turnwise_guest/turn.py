@@ -1,0 +1,341 @@
+"""`Turn`: everything that an agent has and can do while it moves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta, timezone
+from random import Random
+from typing import Any, Literal, overload
+
+from turnwise_guest import generate as generation
+from turnwise_guest.errors import EffectError
+from turnwise_guest.generate import TOKENS_MAX_DEFAULT, Answer, ChatMessage, Prompt
+from turnwise_guest.jsontext import canonical, check_text
+from turnwise_guest.message import Message
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LOG_LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning", "error")
+
+RECORD_INT_MAX = 2**63 - 1
+"""Whole numbers in records are stored in 64 bits."""
+
+ROUNDS_MAX = 2**31 - 1
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - an alias made in 3.11; this reads the same in both
+
+
+class Turn:
+    """One move of one agent. The agent's function ``turn(t)`` is given it, and what is done with it is the outcome.
+
+    Nothing survives a turn but `state`. Messages, logs, records and everything else take effect when the turn is over
+    and only if it did not fail. Only `generate` and `generate_all` wait for an answer.
+    """
+
+    __slots__ = ("_effect", "_input", "_now", "_output", "_random", "_state_first", "args", "inbox", "state")
+
+    inbox: tuple[Message, ...]
+    """The messages that have come since the last turn, in order; empty if the turn is a start or a wake-up."""
+
+    state: Any
+    """A JSON value of the agent's own, usually a dict, and the only thing that is there again in its next turn.
+
+    Change it in place or assign another. Empty (``{}``) in the first turn unless the world file says otherwise."""
+
+    args: dict[str, Any]
+    """The agent's arguments: `args` of the world file, a row of its table, or what `spawn` was given."""
+
+    def __init__(self, envelope: dict[str, Any], effect: Callable[[str], str]) -> None:
+        """`envelope` is the ABI's input; `effect` takes the text of a request and returns that of its reply."""
+        self._input = envelope
+        self._effect = effect
+        self._output: dict[str, Any] = {}
+        self._random: Random | None = None
+        self._now: datetime | None = None
+        self.args = envelope["args"]
+        self.inbox = tuple([Message(item["from"], item["body"], item["round"]) for item in envelope["inbox"]])
+        self.state = _state(envelope["state"])
+
+    def __repr__(self) -> str:
+        return f"<Turn {self._input['turn']} of {self.self_name} in round {self.round}>"
+
+    @property
+    def self_name(self) -> str:
+        """The agent's own name, as others send to it: ``"narrator-1"``."""
+        return str(self._input["self"])
+
+    @property
+    def kind(self) -> str:
+        """The name of its table in the world file: ``"narrator"``."""
+        return str(self._input["kind"])
+
+    @property
+    def round(self) -> int:
+        """The round that is being played; the first is 1."""
+        return int(self._input["round"])
+
+    @property
+    def turn(self) -> int:
+        """The number of this turn among the agent's own; the first is 1."""
+        return int(self._input["turn"])
+
+    @property
+    def random(self) -> Random:
+        """Chance, seeded for this turn from the run's seed, the agent's name and its turn. Same run, same numbers.
+
+        What the module `random` does never changes it.
+        """
+        if self._random is None:
+            self._random = Random(int(self._input["seed"], 16))
+        return self._random
+
+    def now(self) -> datetime:
+        """The virtual time of this round, in UTC and with microseconds. The same at every call within a turn.
+
+        The clocks of the standard library show this time as well, but move on by a microsecond at each reading.
+        """
+        if self._now is None:
+            self._now = _EPOCH + timedelta(microseconds=self._input["now_us"])
+        return self._now
+
+    def log(self, text: object, level: LogLevel = "info") -> None:
+        """Write a line for people to the run's log. Anything that `str` takes can be logged."""
+        if level not in LOG_LEVELS:
+            raise ValueError(f"level is one of {', '.join(LOG_LEVELS)}, not {level!r}")
+        line = str(text)
+        check_text(line, "text")
+        self._append("log", {"level": level, "text": line})
+
+    def record(self, name: str, value: float | str) -> None:
+        """Record a number or a text under a name, for plots and tables of this round.
+
+        Raises `TypeError` for other values (a bool as well: say ``int(value)`` or ``"yes"``) and `ValueError` for
+        numbers that no table can hold (NaN, infinities, whole numbers beyond 64 bits).
+        """
+        _text("name", name)
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise TypeError(f"a record's value is a number or a text, not {value!r}")
+        if isinstance(value, str):
+            check_text(value, "value")
+        elif isinstance(value, float):
+            if value - value != 0:
+                raise ValueError(f"record {name!r} is {value}, which is no number that can be shown: leave it out")
+        elif not -RECORD_INT_MAX - 1 <= value <= RECORD_INT_MAX:
+            raise ValueError(f"record {name!r} is a whole number beyond 64 bits: use float(value) or str(value)")
+        self._append("record", {"name": name, "value": value})
+
+    def send(self, to: str, body: Any) -> None:
+        """Send a message to an agent or to all agents of a group. It arrives in the next round.
+
+        A text is sent as it is; any other JSON value is sent as JSON text, which the receiver reads by
+        `Message.json`. A message to nobody is no error: it shows in the log as a dead letter.
+        """
+        _text("to", to)
+        if isinstance(body, str):
+            check_text(body, "body")
+        else:
+            body = canonical(body, "body")
+        self._append("send", {"body": body, "to": to})
+
+    def wake_in(self, rounds: int) -> None:
+        """Have a turn in so many rounds, mail or not: ``t.wake_in(5)`` in round 2 gives a turn in round 7.
+
+        Called more than once in a turn, the soonest counts.
+        """
+        if isinstance(rounds, bool) or not isinstance(rounds, int):
+            raise TypeError(f"rounds is a whole number, not {rounds!r}")
+        if not 1 <= rounds <= ROUNDS_MAX:
+            raise ValueError(f"rounds is between 1 (the next round) and {ROUNDS_MAX}, not {rounds}")
+        soonest = self._output.get("wake_in", rounds)
+        self._output["wake_in"] = min(rounds, soonest)
+
+    def spawn(self, kind: str, name: str, args: dict[str, Any] | None = None, state: Any = None) -> None:
+        """Bring an agent of `kind` into the world when the round is over. Needs the grant `spawn` for that kind.
+
+        `args` are its arguments and `state` its first state; None for those of its kind. A name that exists fails
+        this turn.
+        """
+        _text("kind", kind)
+        _text("name", name)
+        child: dict[str, Any] = {"kind": kind, "name": name}
+        if args is not None:
+            if not isinstance(args, dict):
+                raise TypeError(f"args is a dict, not {args!r}")
+            child["args"] = json.loads(canonical(args, "args"))
+        if state is not None:
+            child["state"] = canonical(state, "state")
+        self._append("spawn", child)
+
+    def stop(self, name: str) -> None:
+        """Take an agent out of the world when the round is over. Needs the grant `stop`."""
+        _text("name", name)
+        self._append("stop", name)
+
+    def finish(self, result: Any = None) -> None:
+        """End the whole world when the round is over, with a JSON value as its result.
+
+        Called more than once in a turn, the last result counts.
+        """
+        self._output["finish"] = json.loads(canonical(result, "result"))
+
+    @overload
+    def generate(
+        self,
+        model: str,
+        prompt: str,
+        *,
+        tokens_max: int = ...,
+        temperature: float = ...,
+        top_k: int | None = ...,
+        top_p: float | None = ...,
+        stop: str | Iterable[str] = ...,
+    ) -> Answer: ...
+
+    @overload
+    def generate(
+        self,
+        model: str,
+        *,
+        messages: Sequence[ChatMessage],
+        tokens_max: int = ...,
+        temperature: float = ...,
+        top_k: int | None = ...,
+        top_p: float | None = ...,
+        stop: str | Iterable[str] = ...,
+    ) -> Answer: ...
+
+    def generate(
+        self,
+        model: str,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[ChatMessage] | None = None,
+        tokens_max: int = TOKENS_MAX_DEFAULT,
+        temperature: float = 0.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        stop: str | Iterable[str] = (),
+    ) -> Answer:
+        """Let a model go on from `prompt`, or answer the conversation `messages`. Needs the grant `generate`.
+
+        `tokens_max` bounds the answer in tokens. `temperature` 0 takes the likeliest token each time; above, tokens are
+        drawn, from the `top_k` likeliest and from those that make up the probability `top_p`, with the run's chance.
+        The answer ends before the first of the strings in `stop`. Raises `EffectError`.
+        """
+        if (prompt is None) == (messages is None):
+            raise TypeError("generate takes either prompt or messages")
+        if prompt is not None and not isinstance(prompt, str):
+            raise TypeError(f"prompt is a text, not {prompt!r}: give a conversation as messages=")
+        request = generation.request(
+            model,
+            prompt if prompt is not None else messages or (),
+            tokens_max=tokens_max,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            stop=stop,
+        )
+        return generation.answer(json.loads(self._effect(canonical(request, "the request"))))
+
+    @overload
+    def generate_all(
+        self,
+        model: str,
+        prompts: Iterable[Prompt],
+        *,
+        tokens_max: int = ...,
+        temperature: float = ...,
+        top_k: int | None = ...,
+        top_p: float | None = ...,
+        stop: str | Iterable[str] = ...,
+        return_errors: Literal[False] = ...,
+    ) -> list[Answer]: ...
+
+    @overload
+    def generate_all(
+        self,
+        model: str,
+        prompts: Iterable[Prompt],
+        *,
+        tokens_max: int = ...,
+        temperature: float = ...,
+        top_k: int | None = ...,
+        top_p: float | None = ...,
+        stop: str | Iterable[str] = ...,
+        return_errors: Literal[True],
+    ) -> list[Answer | EffectError]: ...
+
+    def generate_all(
+        self,
+        model: str,
+        prompts: Iterable[Prompt],
+        *,
+        tokens_max: int = TOKENS_MAX_DEFAULT,
+        temperature: float = 0.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        stop: str | Iterable[str] = (),
+        return_errors: bool = False,
+    ) -> list[Answer] | list[Answer | EffectError]:
+        """Ask for many answers at once, each to a text or a conversation; they come back in the order of `prompts`.
+
+        Much cheaper than calling `generate` in a loop: the model works on all together, and the turn is run again once
+        instead of once per answer. The options are those of `generate` and apply to all. The first `EffectError` is
+        raised, or with ``return_errors=True`` errors are returned in the place of their answers.
+        """
+        if isinstance(prompts, str):
+            raise TypeError("prompts is a list of texts, not one text: use generate, or [prompt]")
+        stops = stop if isinstance(stop, str) else tuple(stop)
+        requests = [
+            generation.request(
+                model, prompt, tokens_max=tokens_max, temperature=temperature, top_k=top_k, top_p=top_p, stop=stops
+            )
+            for prompt in prompts
+        ]
+        if not requests:
+            return []
+        replies = json.loads(self._effect(canonical({"effects": requests}, "the request")))["results"]
+        answers: list[Answer | EffectError] = []
+        for reply in replies:
+            try:
+                answers.append(generation.answer(reply))
+            except EffectError as error:
+                if not return_errors:
+                    raise
+                answers.append(error)
+        return answers
+
+    def _append(self, name: str, item: Any) -> None:
+        items = self._output.get(name)
+        if items is None:
+            self._output[name] = [item]
+        else:
+            items.append(item)
+
+
+def output(turn: Turn) -> str:
+    """Return the output envelope of a turn that is over, as JSON text.
+
+    Raises `NotJSON`, naming the key, if the state is no JSON value.
+    """
+    envelope = turn._output
+    envelope["state"] = canonical(turn.state, "t.state")
+    return canonical(envelope, "output")
+
+
+def _state(text: str) -> Any:
+    """The state as a JSON value. Text that is no JSON (a world file may give any text) is the state itself."""
+    if not text:
+        return {}
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _text(name: str, value: str) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is a text, not {value!r}")
+    if not value:
+        raise ValueError(f"{name} is empty")
+    check_text(value, name)

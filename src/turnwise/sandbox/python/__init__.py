@@ -1,0 +1,60 @@
+"""The interpreter component of Python agents: one artefact that lies in the wheel.
+
+It is named by its hash in every journal, and builds of it differ, so it is never built at run time.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from turnwise.errors import EnvironmentFailure
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentInfo:
+    """What the interpreter component is.
+
+    `sha256` (hex) is over the component's bytes. `modules` are the standard modules that agents can import.
+    """
+
+    sha256: str
+    bytes: int
+    cpython: str
+    componentize_py: str
+    sdk: str
+    modules: tuple[str, ...]
+
+
+def component_path() -> Path:
+    """Return the path of ``interpreter.wasm``. Raises `EnvironmentFailure` where it has not been built."""
+    return _file("interpreter.wasm")
+
+
+@cache
+def component_info() -> ComponentInfo:
+    """Return what ``interpreter.json`` says. Raises `EnvironmentFailure` where it has not been built."""
+    facts = json.loads(_file("interpreter.json").read_text(encoding="utf-8"))
+    return ComponentInfo(
+        sha256=facts["sha256"],
+        bytes=facts["bytes"],
+        cpython=facts["cpython"],
+        componentize_py=facts["componentize_py"],
+        sdk=facts["sdk"],
+        modules=tuple(facts["modules"]),
+    )
+
+
+def _file(name: str) -> Path:
+    path = _HERE / name
+    if not path.is_file():
+        raise EnvironmentFailure(
+            f"{name} is missing, so Python agents cannot run",
+            where=str(_HERE),
+            hint="It comes with the wheel. In a source tree, build it: pip install -e . (or: python hatch_build.py)",
+        )
+    return path

@@ -105,7 +105,7 @@ def _parse(text: bytes | str) -> dict[str, Any]:
             text = text.decode()
         if text.count("[") + text.count("{") > NESTING_MAX and _nesting(text) > NESTING_MAX:
             raise _MalformedError(f"nested deeper than {NESTING_MAX} levels")
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = _decode(text)
         if "\\ud" in text or "\\uD" in text:  # an escaped surrogate without its pair is no Unicode text
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -146,6 +146,7 @@ def _refuse_constant(constant: str) -> Any:
     raise ValueError(f"{constant} is no JSON number")
 
 
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 _JSON_NAMES = {dict: "an object", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
 
 
@@ -195,33 +196,29 @@ def _json(value: object, where: str) -> str:
         raise _MalformedError(f"{where} holds a number that is not finite") from None
 
 
-_OUTPUT = ("state", "send", "log", "record", "wake_in", "spawn", "stop", "finish")
-
-
 def _output(value: dict[str, Any]) -> Completed | Failed:
     if "error" in value:
         _only(value, ("error",), "the output")
         return Failed(Failure(FailureClass.RAISED, _text(value["error"], "'error'")))
-    _only(value, _OUTPUT, "the output")
     state = _text(_member(value, "state", "the output"), "'state'")
     if len(value) == 1:
         return Completed(TurnOutput(state))
-    return Completed(
-        TurnOutput(
-            state=state,
-            send=tuple([_send(item, f"send[{i}]") for i, item in enumerate(_list(value.get("send", []), "'send'"))]),
-            log=tuple([_log(item, f"log[{i}]") for i, item in enumerate(_list(value.get("log", []), "'log'"))]),
-            record=tuple(
-                [_record(item, f"record[{i}]") for i, item in enumerate(_list(value.get("record", []), "'record'"))]
-            ),
-            wake_in=_wake_in(value["wake_in"]) if value.get("wake_in") is not None else None,
-            spawn=tuple(
-                [_spawn(item, f"spawn[{i}]") for i, item in enumerate(_list(value.get("spawn", []), "'spawn'"))]
-            ),
-            stop=tuple([_short(item, f"stop[{i}]") for i, item in enumerate(_list(value.get("stop", []), "'stop'"))]),
-            finish=_json(value["finish"], "'finish'") if "finish" in value else None,
-        )
-    )
+    members: dict[str, Any] = {}
+    for member, content in value.items():
+        decode = _MEMBERS.get(member)
+        if decode is None:
+            raise _MalformedError(f"the output has the unknown member {member[:NAME_LEN_MAX]!r}")
+        members[member] = decode(content)
+    return Completed(TurnOutput(**members))
+
+
+def _each(member: str, decode: Callable[[object, str], Any]) -> Callable[[object], tuple[Any, ...]]:
+    """Decodes a list of what `decode` decodes."""
+
+    def decode_list(value: object) -> tuple[Any, ...]:
+        return tuple([decode(item, f"{member}[{i}]") for i, item in enumerate(_list(value, f"'{member}'"))])
+
+    return decode_list
 
 
 def _send(item: object, where: str) -> Send:
@@ -252,7 +249,9 @@ def _record(item: object, where: str) -> Record:
     return Record(_short(_member(value, "name", where), f"{where}.name"), recorded)
 
 
-def _wake_in(value: object) -> int:
+def _wake_in(value: object) -> int | None:
+    if value is None:
+        return None
     if type(value) is not int or not 1 <= value < _ROUNDS_MAX:
         raise _MalformedError("'wake_in' must be a whole number of rounds, at least 1")
     return value
@@ -272,6 +271,18 @@ def _spawn(item: object, where: str) -> Spawn:
         args=None if args is None else _json(args, f"{where}.args"),
         state=None if state is None else _text(state, f"{where}.state"),
     )
+
+
+_MEMBERS: dict[str, Callable[[Any], Any]] = {
+    "state": lambda value: value,
+    "send": _each("send", _send),
+    "log": _each("log", _log),
+    "record": _each("record", _record),
+    "wake_in": _wake_in,
+    "spawn": _each("spawn", _spawn),
+    "stop": _each("stop", _short),
+    "finish": lambda value: _json(value, "'finish'"),
+}
 
 
 def _effect(item: object, where: str) -> EffectRequest:

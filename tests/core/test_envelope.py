@@ -1,0 +1,150 @@
+"""The envelope against hostile text: whatever comes out of a sandbox ends as an outcome, never as an exception."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from turnwise.core.envelope import (
+    NESTING_MAX,
+    decode_needs,
+    decode_output,
+    encode_constant,
+    encode_input,
+    error_reply,
+    join_replies,
+)
+from turnwise.core.turn import Completed, Failed, FailureClass, Log, Needs, Record, Send, Spawn, TurnOutput
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+members = st.sampled_from(["state", "send", "log", "record", "wake_in", "spawn", "stop", "finish", "error", "effects"])
+
+
+def test_every_member_is_decoded() -> None:
+    text = json.dumps(
+        {
+            "state": "s",
+            "send": [{"to": "a", "body": "b"}],
+            "log": [{"level": "warning", "text": "t"}, {"text": "u"}],
+            "record": [{"name": "price", "value": 3.5}, {"name": "mood", "value": "good"}],
+            "wake_in": 2,
+            "spawn": [{"kind": "k", "name": "n", "args": {"b": 1, "a": 2}, "state": "x"}, {"kind": "k", "name": "m"}],
+            "stop": ["z"],
+            "finish": {"y": [1], "x": None},
+        }
+    )
+    assert decode_output(text) == Completed(
+        TurnOutput(
+            state="s",
+            send=(Send("a", "b"),),
+            log=(Log("warning", "t"), Log("info", "u")),
+            record=(Record("price", 3.5), Record("mood", "good")),
+            wake_in=2,
+            spawn=(Spawn("k", "n", '{"a":2,"b":1}', "x"), Spawn("k", "m")),
+            stop=("z",),
+            finish='{"x":null,"y":[1]}',
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"\xff", "byte 0 is not UTF-8"),
+        (b"", "not JSON"),
+        (b"[]", "expected a JSON object, found a list"),
+        (b"{}", "lacks the member 'state'"),
+        (b'{"state": 1}', "'state' must be text, found a number"),
+        (b'{"state": "", "sends": []}', "unknown member 'sends'"),
+        (b'{"state": "", "send": [{"to": "a"}]}', "send[0] lacks the member 'body'"),
+        (b'{"state": "", "send": [{"to": "a", "body": "", "cc": 1}]}', "send[0] has the unknown member 'cc'"),
+        (b'{"state": "", "record": [{"name": "x", "value": true}]}', "must be a number or text, found a boolean"),
+        (b'{"state": "", "record": [{"name": "x", "value": NaN}]}', "NaN is no JSON number"),
+        (b'{"state": "", "record": [{"name": "x", "value": 1e999}]}', "not finite"),
+        (b'{"state": "", "record": [{"name": "x", "value": 9223372036854775808}]}', "64 bits"),
+        (b'{"state": "", "finish": [1e999]}', "not finite"),
+        (b'{"state": "", "finish": 1' + b"0" * 5000 + b"}", "integer"),
+        (b'{"state": "", "wake_in": 0}', "at least 1"),
+        (b'{"state": "", "wake_in": 1.0}', "whole number"),
+        (b'{"state": "", "log": [{"level": "fatal", "text": ""}]}', "must be one of"),
+        (b'{"state": "", "spawn": [{"kind": "k", "name": "-"}]}', "spawn[0].name must be"),
+        (b'{"state": "", "spawn": [{"kind": "k", "name": "outside"}]}', "spawn[0].name must be"),
+        (b'{"state": "", "spawn": [{"kind": "k", "name": "a", "args": []}]}', "args must be an object"),
+        (b'{"state": "\\ud800"}', "surrogate"),
+        (b'{"error": 5}', "'error' must be text"),
+        (b'{"state": "", "finish": ' + b"[" * 100 + b"]" * 100 + b"}", f"deeper than {NESTING_MAX}"),
+        (b'{"state": "", "finish": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", f"deeper than {NESTING_MAX}"),
+    ],
+)
+def test_what_is_wrong_with_an_output_is_said(text: bytes, said: str) -> None:
+    outcome = decode_output(text)
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.kind == FailureClass.OUTPUT
+    assert said in outcome.failure.message
+
+
+def test_brackets_inside_text_are_not_nesting() -> None:
+    assert decode_output(json.dumps({"state": '["' * 500})) == Completed(TurnOutput('["' * 500))
+
+
+def test_a_declared_error_is_a_failure_of_its_own_class() -> None:
+    outcome = decode_output('{"error": "Traceback"}')
+    assert isinstance(outcome, Failed)
+    assert (outcome.failure.kind, outcome.failure.message) == (FailureClass.RAISED, "Traceback")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary() | json_values.map(json.dumps) | st.dictionaries(members, json_values).map(json.dumps))
+@example('{"state": "", "spawn": null}')
+@example('{"state": "", "stop": {}}')
+@example('{"effects": []}')
+@example('{"effects": [{"effect": "generate", "model": 3}]}')
+def test_no_text_raises(text: bytes | str) -> None:
+    assert isinstance(decode_output(text), Completed | Failed)
+    assert isinstance(decode_needs(text), Needs | Failed)
+
+
+@given(st.dictionaries(members, json_values))
+def test_the_form_of_the_text_does_not_matter(value: dict[str, object]) -> None:
+    loose = json.dumps(value, indent=2)
+    tight = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    assert decode_output(loose) == decode_output(tight)
+    assert decode_needs(loose) == decode_needs(tight)
+
+
+@given(st.text(), st.text(), st.lists(st.tuples(st.text(), st.integers(0), st.text())))
+def test_an_input_is_json_with_every_member(name: str, state: str, inbox: list[tuple[str, int, str]]) -> None:
+    text = encode_input(encode_constant(name, "k", '{"a":1}'), 3, 2, 5_000, "ab", state, inbox)
+    assert json.loads(text) == {
+        "abi": 1,
+        "self": name,
+        "kind": "k",
+        "round": 3,
+        "turn": 2,
+        "now_us": 5_000,
+        "seed": "ab",
+        "args": {"a": 1},
+        "state": state,
+        "inbox": [{"from": sender, "round": round_, "body": body} for sender, round_, body in inbox],
+    }
+
+
+def test_needs_keep_the_whole_request_in_canonical_form() -> None:
+    needs = decode_needs('{"effects": [{"prompt": "p", "model": "m", "effect": "generate"}]}')
+    assert isinstance(needs, Needs)
+    assert needs.many
+    assert needs.requests[0].body == '{"effect":"generate","model":"m","prompt":"p"}'
+    assert (needs.requests[0].kind, needs.requests[0].model) == ("generate", "m")
+
+
+def test_replies_are_joined_as_they_were_asked() -> None:
+    error = error_reply("denied", "no")
+    assert join_replies([error], many=False) == error
+    assert json.loads(join_replies(['{"ok":1}', error], many=True))["results"][0] == {"ok": 1}

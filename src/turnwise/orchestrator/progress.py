@@ -1,0 +1,35 @@
+"""What a run is doing, for display. Nothing here flows back into the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Phase = Literal["starting", "playing", "stopping", "ended"]
+WAITING_MAX = 8
+"""How many waiting agents a display is told of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A snapshot. `doing` says what is being started; `waiting` who waits for what; the rest counts from the start."""
+
+    phase: Phase
+    doing: str
+    round: int
+    rounds_max: int
+    turns: int
+    failures: int
+    messages: int
+    effects: int
+    tokens: int
+    waiting: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Status:
+    """What those who start a run write down as they go."""
+
+    phase: Phase = "starting"
+    doing: str = ""
+    notices: list[str] = field(default_factory=list)

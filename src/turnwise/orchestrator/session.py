@@ -1,0 +1,86 @@
+"""All that a run needs while it is under way, opened together and closed together."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from turnwise.core.records import EndRecord, RoundRecord
+from turnwise.errors import TurnwiseError, UsageError
+from turnwise.inference.host import InferenceHost
+from turnwise.orchestrator.driver import Driver
+from turnwise.orchestrator.progress import WAITING_MAX, Progress, Status
+
+
+class Session:
+    """A driver with what it drives. `resources` closes sandboxes, models and journal, in that order."""
+
+    def __init__(self, driver: Driver, resources: AsyncExitStack, host: InferenceHost | None) -> None:
+        self._driver = driver
+        self._resources = resources
+        self._host = host
+        self._failure: TurnwiseError | None = None
+
+    @property
+    def end(self) -> EndRecord | None:
+        return self._driver.machine.end
+
+    @property
+    def due(self) -> bool:
+        """Whether anybody has anything to do."""
+        return self._driver.machine.due
+
+    async def round(self) -> RoundRecord | None:
+        """Play a round; None if the run has ended instead."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            outcome = await self._driver.round()
+        except TurnwiseError as failure:
+            self._failure = failure
+            raise
+        return outcome if isinstance(outcome, RoundRecord) else None
+
+    async def settle(self) -> None:
+        """Wait until all that was played is durable."""
+        await self._driver.settle()
+
+    def send(self, to: str, body: str) -> None:
+        """A message from outside. Raises `UsageError` if nobody is called so."""
+        world = self._driver.machine.world
+        agent = world.by_name.get(to)
+        if to not in world.groups and (agent is None or not agent.alive):
+            raise UsageError(
+                f"there is no agent or group called {to!r}",
+                where="send",
+                actual=to,
+                hint="Name an agent that lives, or a group of the world.",
+            )
+        if self.end is not None:
+            raise UsageError("the run has ended", where="send", hint="Start another run, or fork this one.")
+        self._driver.input(to, body)
+
+    def progress(self, status: Status) -> Progress:
+        driver, counts = self._driver, self._driver.counts
+        waiting = [
+            f"{name} for {count} {'effect' if count == 1 else 'effects'}"
+            for name, count in driver.machine.waiting()[:WAITING_MAX]
+        ]
+        return Progress(
+            phase=status.phase,
+            doing=status.doing,
+            round=driver.machine.round,
+            rounds_max=driver.machine.plan.rounds_max,
+            turns=counts.turns,
+            failures=counts.failures,
+            messages=counts.messages,
+            effects=counts.effects,
+            tokens=self._host.statistics().tokens if self._host is not None else 0,
+            waiting=tuple(waiting),
+        )
+
+    async def close(self) -> None:
+        """Close everything. Twice does no harm."""
+        try:
+            await self._driver.settle()
+        finally:
+            await self._resources.aclose()

@@ -1,0 +1,41 @@
+"""How a run is carried out: nothing in here may change what it computes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from turnwise.errors import UsageError
+from turnwise.sharedmem import Transport
+
+WORKERS_MAX = 256
+DEADLINE_MS_DEFAULT = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`workers`: sandbox processes (default: cores). `deadline_ms`: a worker that shows no result for so long is killed.
+
+    `models` replaces the folders of models by name; their content must be what the world or the journal expects.
+    """
+
+    workers: int | None = None
+    transport: Transport = "auto"
+    deadline_ms: int = DEADLINE_MS_DEFAULT
+    models: Mapping[str, Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and not 1 <= self.workers <= WORKERS_MAX:
+            raise UsageError(
+                f"there cannot be {self.workers} workers",
+                where="--workers",
+                expected=f"1 to {WORKERS_MAX}",
+                actual=self.workers,
+                hint=f"Give a number from 1 to {WORKERS_MAX}, or leave it out for one a core.",
+            )
+
+    @property
+    def workers_count(self) -> int:
+        return self.workers or min(WORKERS_MAX, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

@@ -1,1 +1,35 @@
+"""Messages between the orchestrator and its child processes, over memory that both have mapped.
 
+A message is bytes in a slot of an arena; a 16-byte descriptor through a socket hands the slot over. From the bottom:
+
+- `descriptor`: the 16 bytes; `arena`: memory cut into slots; `message`: what a receiver holds.
+- `outgoing`, `incoming`: who owns which slot, checked; `exchange`: both halves, without any IO.
+- `memfd` (Linux) and `portable` (everywhere): arenas and wires of the two transports.
+- `endpoint`: the child's end, blocking; `link`: the orchestrator's end, on the event loop.
+- `process`: starting a child; `peer`: a child and its link, with one owner that closes.
+
+Nothing is relied on for order but the order of packets in the socket: a slot belongs to one side at a time, and passes
+only with a descriptor. Whatever a child sends is checked; one that breaks the rules is a `PeerBroken` and is killed.
+"""
+
+from turnwise.sharedmem.connect import connect
+from turnwise.sharedmem.endpoint import Endpoint
+from turnwise.sharedmem.errors import MessageTooLarge, PeerBroken, PeerGone
+from turnwise.sharedmem.link import Link
+from turnwise.sharedmem.message import Message
+from turnwise.sharedmem.peer import GRACE_MS_DEFAULT, Peer, launch
+from turnwise.sharedmem.transport import Transport
+
+__all__ = [
+    "GRACE_MS_DEFAULT",
+    "Endpoint",
+    "Link",
+    "Message",
+    "MessageTooLarge",
+    "Peer",
+    "PeerBroken",
+    "PeerGone",
+    "Transport",
+    "connect",
+    "launch",
+]

@@ -1,0 +1,62 @@
+"""A message, as its receiver holds it."""
+
+from __future__ import annotations
+
+import mmap
+import warnings
+from types import TracebackType
+from typing import Protocol
+
+
+class Keeper(Protocol):
+    """Who gets a slot back when its message is released."""
+
+    def release(self, slot: int, length: int) -> None: ...
+
+
+class Message:
+    """A message in shared memory. `body` is a read-only view of it, valid until `release`; a context manager.
+
+    The sender may be hostile and may still write to the memory: copy (`bytes(message.body)`) before checking, and
+    check the copy. Do not keep slices of `body` beyond `release`: they would show whatever comes into the slot
+    next. An array made from `body` without a copy must be gone by then, or `release` raises BufferError.
+    """
+
+    __slots__ = ("_keeper", "_length", "_memory", "_slot", "body", "kind")
+
+    def __init__(
+        self, kind: int, body: memoryview, keeper: Keeper, slot: int, length: int, memory: mmap.mmap | None = None
+    ) -> None:
+        self.kind = kind
+        self.body = body
+        self._keeper: Keeper | None = keeper
+        self._slot = slot
+        self._length = length
+        self._memory = memory
+
+    def release(self) -> None:
+        """Give the memory back to the sender. Using `body` afterwards is a ValueError. Twice is harmless."""
+        keeper = self._keeper
+        if keeper is None:
+            return
+        self.body.release()
+        self._keeper = None
+        if self._memory is not None:
+            self._memory.close()
+        keeper.release(self._slot, self._length)
+
+    def __enter__(self) -> Message:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def __del__(self) -> None:
+        if getattr(self, "_keeper", None) is not None:
+            warnings.warn(f"{self!r} was never released: its slot is lost", ResourceWarning, stacklevel=1, source=self)
+
+    def __repr__(self) -> str:
+        state = "released" if self._keeper is None else f"{len(self.body)} bytes"
+        return f"<Message kind={self.kind} {state}>"

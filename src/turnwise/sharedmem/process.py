@@ -1,0 +1,118 @@
+"""Starting a child process, and what is known of it when it has died."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from typing import IO, Any, Final
+
+STDERR_TAIL_BYTES_MAX: Final = 16 * 1024
+JOIN_S_MAX: Final = 1.0
+
+ENVIRONMENT_KEPT: Final = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "DYLD_FALLBACK_LIBRARY_PATH",
+    "LOCALAPPDATA",
+    "PATH",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONFAULTHANDLER",
+    "PYTHONHASHSEED",
+    "PYTHONHOME",
+    "PYTHONNOUSERSITE",
+    "PYTHONPATH",
+    "PYTHONPYCACHEPREFIX",
+    "PYTHONUTF8",
+    "PYTHONWARNINGS",
+    "SYSTEMROOT",
+    "TEMP",
+    "TMP",
+    "TMPDIR",
+    "USERPROFILE",
+    "VIRTUAL_ENV",
+    "XDG_CACHE_HOME",
+)
+"""What a child inherits of the environment: what Python and shared libraries need to be found, and no secret."""
+
+
+def child_environment(extra: Mapping[str, str] | None) -> dict[str, str]:
+    """The child's environment: `ENVIRONMENT_KEPT` of ours, then `extra`."""
+    environment = {name: os.environ[name] for name in ENVIRONMENT_KEPT if name in os.environ}
+    environment.update(extra or {})
+    return environment
+
+
+class Process:
+    """A child process in a session of its own, so that Ctrl-C on the terminal does not reach it.
+
+    It inherits the handle of its end of the link and nothing else; standard input is empty, and of what it writes to
+    standard error the last `STDERR_TAIL_BYTES_MAX` bytes are kept, to explain a death.
+    """
+
+    def __init__(self, arguments: Sequence[str], *, handle: int, environment: Mapping[str, str]) -> None:
+        options: dict[str, Any]
+        if sys.platform == "win32":
+            os.set_handle_inheritable(handle, True)
+            startup = subprocess.STARTUPINFO(lpAttributeList={"handle_list": [handle]})
+            options = {"startupinfo": startup, "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+        else:
+            options = {"pass_fds": (handle,), "start_new_session": True}
+        self._popen: subprocess.Popen[bytes] = subprocess.Popen(
+            list(arguments),
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=dict(environment),
+            close_fds=True,
+            **options,
+        )
+        self.pid = self._popen.pid
+        self._tail = bytearray()
+        self._lock = threading.Lock()
+        assert self._popen.stderr is not None
+        self._stderr_thread = threading.Thread(
+            target=self._keep_tail, args=(self._popen.stderr,), name="turnwise-stderr", daemon=True
+        )
+        self._stderr_thread.start()
+
+    def _keep_tail(self, stderr: IO[bytes]) -> None:
+        with stderr:
+            while data := os.read(stderr.fileno(), STDERR_TAIL_BYTES_MAX):
+                with self._lock:
+                    self._tail += data
+                    del self._tail[:-STDERR_TAIL_BYTES_MAX]
+
+    def stderr_tail(self) -> str:
+        """The end of what it wrote to standard error; all of it up to its death, if it is dead."""
+        if self.poll() is not None:
+            self._stderr_thread.join(JOIN_S_MAX)
+        with self._lock:
+            return self._tail.decode(errors="replace")
+
+    def poll(self) -> int | None:
+        """Exit code, negative for a signal; None while it runs. Reaps it."""
+        return self._popen.poll()
+
+    def wait(self) -> int:
+        """Block until it has ended."""
+        returncode = self._popen.wait()
+        self._stderr_thread.join(JOIN_S_MAX)
+        return returncode
+
+    def kill(self) -> None:
+        """Kill it and what it has started, at once. Harmless when it has ended."""
+        if self._popen.poll() is not None:
+            return
+        if sys.platform == "win32":
+            self._popen.kill()
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)

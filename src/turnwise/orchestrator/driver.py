@@ -8,7 +8,7 @@ is lost if the commit never happens. At most `COMMITS_MAX` commits are under way
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -93,8 +93,10 @@ class Driver:
 
     async def settle(self) -> None:
         """Wait until every round that has been played is durable."""
-        while self._commits:
-            await self._commits.pop(0)
+        commits, self._commits = self._commits, []
+        for outcome in await asyncio.gather(*commits, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     def _count(self, record: RoundRecord) -> None:
         counts = self.counts
@@ -189,6 +191,3 @@ def outcome_of(result: TurnResult) -> Outcome:
         return decode_needs(result.body)
     kind = result.failure or FailureClass.TRAP
     return Failed(Failure(kind, result.body.decode(errors="replace")))
-
-
-ProgressCallback = Callable[[Counts], None]

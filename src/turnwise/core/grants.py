@@ -6,8 +6,9 @@ every layer allows it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
-from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from turnwise.core.plan import Grants
 
@@ -17,14 +18,22 @@ def is_pattern(entry: str) -> bool:
     return any(mark in entry for mark in "*?")
 
 
+@lru_cache(maxsize=1024)
+def _pattern(entry: str) -> re.Pattern[str]:
+    """`*` stands for any characters, `?` for one; nothing else is special."""
+    return re.compile(re.escape(entry).replace(r"\*", ".*").replace(r"\?", "."))
+
+
+def _matches(name: str, entry: str) -> bool:
+    return _pattern(entry).fullmatch(name) is not None
+
+
 def reaches(entries: Iterable[str], name: str, groups: Collection[str]) -> bool:
     """Whether a list of names, patterns and groups covers an agent or group called `name`.
 
     `groups` are those that the agent belongs to (empty for a group, or for nobody).
     """
-    return any(
-        entry == name or entry in groups or (is_pattern(entry) and fnmatchcase(name, entry)) for entry in entries
-    )
+    return any(entry == name or entry in groups or (is_pattern(entry) and _matches(name, entry)) for entry in entries)
 
 
 def may_send(layers: Iterable[Grants], to: str, groups: Collection[str]) -> bool:

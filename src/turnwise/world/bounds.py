@@ -1,0 +1,43 @@
+"""The bounds of a world. An error that meets one names it, and docs/world-file.md lists them all."""
+
+from __future__ import annotations
+
+from typing import Final
+
+WORLD_FILE_BYTES_MAX: Final = 16 * 1024 * 1024
+TABLE_BYTES_MAX: Final = 256 * 1024 * 1024
+PYTHON_SOURCE_BYTES_MAX: Final = 16 * 1024 * 1024
+"""All Python files of one kind together."""
+PYTHON_SOURCE_FILES_MAX: Final = 1_000
+WASM_SOURCE_BYTES_MAX: Final = 64 * 1024 * 1024
+
+AGENTS_MAX: Final = 1_000_000
+"""Agents that exist from the beginning, all kinds together."""
+KINDS_MAX: Final = 10_000
+MODELS_MAX: Final = 1_000
+MESSAGES_MAX: Final = 100_000
+NAMES_MAX: Final = 1_000
+"""Entries of one list of names: groups, a grant, columns."""
+PROBLEMS_MAX: Final = 100
+"""Problems that one check lists; the rest is counted."""
+
+NAME_LENGTH_MAX: Final = 64
+TITLE_LENGTH_MAX: Final = 100
+"""Characters of the world's own name."""
+ARGS_BYTES_MAX: Final = 1024 * 1024
+"""Arguments of one agent, as canonical JSON in UTF-8."""
+STATE_BYTES_MAX: Final = 4 * 1024 * 1024
+BODY_BYTES_MAX: Final = 1024 * 1024
+JSON_DEPTH_MAX: Final = 64
+INTEGER_MAX: Final = 2**63 - 1
+"""Whole numbers in arguments and states lie within 64 bits with sign, as TOML's do."""
+
+ROUNDS_DEFAULT: Final = 10_000
+FUEL_MAX: Final = 2**63 - 1
+MEMORY_MIB_MAX: Final = 4_096
+OUTPUT_MIB_DEFAULT: Final = 4
+OUTPUT_MIB_MAX: Final = 256
+EFFECTS_MAX: Final = 100_000
+ROUND_SECONDS_MAX: Final = 1_000_000_000
+TIME_END_US: Final = 253_402_300_800_000_000
+"""10000-01-01T00:00:00Z, the first instant that Python's datetime cannot say. No round may lie there."""

@@ -1,0 +1,121 @@
+"""What a world is made of: types for what a person writes, in a world file or in Python. Nothing here is checked."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from turnwise.core.plan import (
+    EFFECTS_MAX_DEFAULT,
+    FUEL_DEFAULT,
+    MEMORY_MIB_DEFAULT,
+    ROUND_US_DEFAULT,
+    TIME_START_US_DEFAULT,
+    OnFailure,
+    Schedule,
+)
+from turnwise.world.bounds import OUTPUT_MIB_DEFAULT, ROUNDS_DEFAULT
+from turnwise.world.values import Json
+
+SEED_DEFAULT = 0
+ROUND_SECONDS_DEFAULT = ROUND_US_DEFAULT / 1_000_000
+TIME_START_DEFAULT = datetime.fromtimestamp(TIME_START_US_DEFAULT // 1_000_000, UTC)
+PROVIDER_DEFAULT = "auto"
+
+
+_WAT_START: Final = re.compile(r"(\s|;;[^\n]*\n)*\(\s*(module|component)\b")
+
+
+class SourceText(str):
+    """The text of a source, where a path could stand as well."""
+
+    __slots__ = ()
+
+    @property
+    def is_wat(self) -> bool:
+        return _WAT_START.match(self) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that agents may be granted. `path` is its folder, relative to the world's.
+
+    `provider` is the ONNX Runtime execution provider to use (`auto`, `cpu`, `cuda`, …); with `require` it is an error
+    if that one cannot be used, without it another one is.
+    """
+
+    path: str | os.PathLike[str]
+    provider: str = field(default=PROVIDER_DEFAULT, kw_only=True)
+    require: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grants:
+    """What agents of a kind may do. Nothing, unless it is named here.
+
+    `generate` names models and `spawn` kinds; `send` and `stop` name agents and groups. A pattern (`narrator-*`) stands
+    for all that it matches.
+    """
+
+    generate: Sequence[str] = ()
+    send: Sequence[str] = ()
+    spawn: Sequence[str] = ()
+    stop: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A kind of agent, and how many of it there are.
+
+    `source` is a path (.py, .wasm, .wat), or the source itself: text of more than one line (Python, or WAT), or bytes
+    (WebAssembly). Without `count` and `table` there is one agent, named like its kind; with `count`, or with a list of
+    `args`, they are numbered from 1 (`narrator-1`); with `table`, a CSV file, each row is one, and columns become
+    arguments. `state` is the first state: a JSON value that is a mapping, or text as it is. Bounds hold for one turn.
+    """
+
+    source: str | os.PathLike[str] | bytes
+    count: int | None = field(default=None, kw_only=True)
+    table: str | os.PathLike[str] | None = field(default=None, kw_only=True)
+    columns: Sequence[str] = field(default=(), kw_only=True)
+    args: Mapping[str, Json] | Sequence[Mapping[str, Json]] = field(default_factory=dict, kw_only=True)
+    state: Mapping[str, Json] | str | None = field(default=None, kw_only=True)
+    start: bool = field(default=False, kw_only=True)
+    groups: Sequence[str] = field(default=(), kw_only=True)
+    grants: Grants = field(default=Grants(), kw_only=True)
+    fuel: int = field(default=FUEL_DEFAULT, kw_only=True)
+    memory_mib: int = field(default=MEMORY_MIB_DEFAULT, kw_only=True)
+    output_mib: int = field(default=OUTPUT_MIB_DEFAULT, kw_only=True)
+    effects_max: int = field(default=EFFECTS_MAX_DEFAULT, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message that is there in round 1, from outside. `to` is an agent or a group."""
+
+    to: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A whole world as it was written.
+
+    Paths are relative to `folder`, and what agents execute must lie inside it; None: paths are relative to the current
+    folder and may lead anywhere. `round_seconds` is virtual time from one round to the next.
+    """
+
+    name: str
+    seed: int = field(default=SEED_DEFAULT, kw_only=True)
+    schedule: Schedule = field(default="rounds", kw_only=True)
+    rounds_max: int = field(default=ROUNDS_DEFAULT, kw_only=True)
+    on_failure: OnFailure = field(default="continue", kw_only=True)
+    time_start: datetime = field(default=TIME_START_DEFAULT, kw_only=True)
+    round_seconds: float = field(default=ROUND_SECONDS_DEFAULT, kw_only=True)
+    models: Mapping[str, Model] = field(default_factory=dict, kw_only=True)
+    agents: Mapping[str, Agent] = field(default_factory=dict, kw_only=True)
+    messages: Sequence[Message] = field(default=(), kw_only=True)
+    folder: str | os.PathLike[str] | None = field(default=None, kw_only=True)

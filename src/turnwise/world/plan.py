@@ -1,0 +1,54 @@
+"""From a world to the core's plan: paths and providers are left behind, hashes take their place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from turnwise.core.plan import Kind, Plan
+from turnwise.errors import InvariantError
+from turnwise.world.resolve import Resolved
+
+_SHA256_HEX: Final = re.compile(r"[0-9a-f]{64}")
+
+
+def build_plan(world: Resolved, codes: Mapping[str, str], models: Mapping[str, str]) -> Plan:
+    """The plan of a world.
+
+    `codes` maps each kind to the hash of what it executes, `models` each model to that of its content; both SHA-256 in
+    lower-case hex. Raises InvariantError if one is missing or is no such hash, since callers compute them.
+    """
+    kinds = tuple(
+        Kind(
+            name=kind.name,
+            code=_hash(codes, kind.name, "code"),
+            args=kind.args,
+            state=kind.state,
+            start=kind.start,
+            groups=kind.groups,
+            grants=kind.grants,
+            limits=kind.limits,
+        )
+        for kind in world.kinds
+    )
+    return Plan(
+        name=world.name,
+        seed=world.seed,
+        kinds=kinds,
+        agents=world.agents,
+        schedule=world.schedule,
+        rounds_max=world.rounds_max,
+        on_failure=world.on_failure,
+        messages=world.messages,
+        models=tuple((model.name, _hash(models, model.name, "model")) for model in world.models),
+        time_start_us=world.time_start_us,
+        round_us=world.round_us,
+    )
+
+
+def _hash(hashes: Mapping[str, str], name: str, what: str) -> str:
+    found = hashes.get(name)
+    if found is None or not _SHA256_HEX.fullmatch(found):
+        raise InvariantError(f"the {what} {name} has no hash", expected="SHA-256 in lower-case hex", actual=found)
+    return found

@@ -1,0 +1,124 @@
+"""Problems are collected, not raised one by one, so that one check of a world says everything that is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+from turnwise.errors import Problem, WorldError
+from turnwise.world.bounds import PROBLEMS_MAX
+
+KeyPath = tuple[str | int, ...]
+"""Where in a world: `("agents", "narrator", "count")`, `("messages", 0, "body")`."""
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_SHOWN_MAX = 60
+_CANDIDATES_MAX = 1_000
+
+
+def dotted(path: KeyPath) -> str:
+    """The path as `--set` takes it: `agents.narrator.count`, `agents."a.b".count`, `messages.0.body`."""
+    return ".".join(str(key) if isinstance(key, int) or _BARE.fullmatch(key) else quoted(key) for key in path)
+
+
+def quoted(text: str) -> str:
+    """The text in double quotes on one line, shortened, with what does not print (bidi controls too) as escapes."""
+    shown = text if len(text) <= _SHOWN_MAX else text[: _SHOWN_MAX - 1] + "…"
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in shown)
+    return f'"{escaped}"'
+
+
+def said(value: object) -> str:
+    """A wrong value in words, with its type: `the text "3"`, `the number 3.5`, `a table`."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f"the text {quoted(value)}"
+    if isinstance(value, int | float):
+        digits = str(value) if isinstance(value, float) or abs(value) < 10**_SHOWN_MAX else "of very many digits"
+        return f"the number {digits}"
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return f"a value of type {type(value).__name__}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant, or None."""
+    candidates: list[str] = []
+    for candidate in known:
+        if candidate.casefold() == word.casefold():
+            return candidate
+        if len(candidates) < _CANDIDATES_MAX:
+            candidates.append(candidate)
+    found = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def listed(words: Sequence[str], empty: str = "none") -> str:
+    """A few words for a hint: `a, b, c and 7 more`."""
+    if not words:
+        return empty
+    shown = ", ".join(words[:12])
+    return shown if len(words) <= 12 else f"{shown} and {len(words) - 12} more"
+
+
+class Problems:
+    """What is wrong with one world so far.
+
+    `label` names the file (or the World built in Python). Key paths that an option has set are blamed on the option.
+    """
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.found: list[Problem] = []
+        self._count = 0
+        self._paths: set[KeyPath] = set()
+        self._options: dict[KeyPath, str] = {}
+
+    def mark(self, path: KeyPath, option: str) -> None:
+        """Says that what stands at `path` came from `option` (`--seed`), and no longer from the file."""
+        self._options[path] = option
+
+    def where(self, path: KeyPath) -> str:
+        for length in range(len(path), 0, -1):
+            option = self._options.get(path[:length])
+            if option is not None:
+                return option if length == len(path) else f"{option}: {dotted(path)}"
+        return f"{self.label}: {dotted(path)}" if path else self.label
+
+    def add(self, path: KeyPath, message: str, hint: str) -> None:
+        self._count += 1
+        self._paths.add(path)
+        if self._count <= PROBLEMS_MAX:
+            self.found.append(Problem(self.where(path), message, hint))
+
+    def add_option(self, option: str, message: str, hint: str) -> None:
+        """A problem with an option itself, which names no place in the world."""
+        self._count += 1
+        self.found.append(Problem(option, message, hint))
+
+    def at(self, path: KeyPath) -> bool:
+        """Whether something is wrong at exactly this place, so that what follows from it need not be said too."""
+        return path in self._paths
+
+    def below(self, path: KeyPath) -> bool:
+        """Whether something is wrong at this place or inside it."""
+        return any(other[: len(path)] == path for other in self._paths)
+
+    def __bool__(self) -> bool:
+        return self._count > 0
+
+    def raise_if_any(self) -> None:
+        """Raises WorldError with all problems, if there are any."""
+        if not self._count:
+            return
+        rest = self._count - len(self.found)
+        if rest:
+            self.found.append(
+                Problem(self.label, f"and {rest} more problems", "Correct the ones above first, then check again.")
+            )
+            self._count = len(self.found)
+        raise WorldError(self.found)

@@ -1,0 +1,142 @@
+"""Every name that a world mentions is one that it has: models, kinds, agents and groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from turnwise.core import plan as core
+from turnwise.core.plan import OUTSIDE
+from turnwise.world.cast import Cast
+from turnwise.world.names import NAME_RULE, RESERVED_RULE, fault, is_name, is_pattern, matcher
+from turnwise.world.parts import Description, Grants, Message
+from turnwise.world.problems import KeyPath, Problems, listed, nearest, quoted
+
+
+class Names:
+    """All names of a world. Reports those that are used twice or not known.
+
+    Where a kind may be spawned, agents can come to have any name, so grants to unknown names are right there.
+    """
+
+    def __init__(self, world: Description, cast: Cast, problems: Problems) -> None:
+        self._problems = problems
+        self._models = tuple(world.models)
+        self._kinds = tuple(world.agents)
+        self._agents: Mapping[str, str] = cast.kind_of
+        self._members: dict[str, int] = {}
+        sizes = cast.sizes
+        for kind, agent in world.agents.items():
+            for index, group in enumerate(agent.groups):
+                self._check_group(group, ("agents", kind, "groups", index))
+                self._members[group] = self._members.get(group, 0) + sizes[kind]
+        self._spawns = any(agent.grants.spawn for agent in world.agents.values())
+        self._vague = tuple(kind for kind in world.agents if self._is_vague(kind))
+        self._all_vague = problems.at(("agents",)) or any(self._hides_names(kind) for kind in world.agents)
+
+    def grants(self, kind: str, grants: Grants) -> core.Grants:
+        """The grants of a kind, checked, in order of name. Patterns over models and kinds are written out."""
+        path: KeyPath = ("agents", kind, "grants")
+        return core.Grants(
+            generate=_sorted(self._choose(grants.generate, self._models, "model", (*path, "generate"))),
+            send=_sorted(self._reach(grants.send, (*path, "send"))),
+            spawn=_sorted(self._choose(grants.spawn, self._kinds, "kind of agent", (*path, "spawn"))),
+            stop=_sorted(self._reach(grants.stop, (*path, "stop"))),
+        )
+
+    def check_messages(self, messages: Sequence[Message]) -> None:
+        for index, message in enumerate(messages):
+            path: KeyPath = ("messages", index, "to")
+            name = message.to
+            if self._problems.at(path) or self._problems.at(path[:-1]) or name in self._agents:
+                continue
+            if name in self._members:
+                if not self._members[name] and not self._is_excused(name):
+                    hint = "Give an agent of the group a count above 0, or send to another."
+                    self._problems.add(path, f"the group {quoted(name)} has nobody in it in round 1", hint)
+            elif is_pattern(name):
+                self._problems.add(path, f"{quoted(name)} is a pattern", "Send to an agent or to a group.")
+            elif not self._is_excused(name):
+                self._unknown(name, path, "")
+
+    def _choose(self, wanted: Sequence[str], known: Sequence[str], what: str, path: KeyPath) -> Iterator[str]:
+        """Names among few known ones, patterns written out."""
+        for index, name in enumerate(wanted):
+            if is_pattern(name):
+                matches = matcher(name)
+                found = [candidate for candidate in known if matches is not None and matches(candidate)]
+                if not found:
+                    hint = f"The world has: {listed(known)}."
+                    self._problems.add((*path, index), f"no {what} matches {quoted(name)}", hint)
+                yield from found
+            elif name in known:
+                yield name
+            else:
+                meant = nearest(name, known)
+                start = f"Did you mean {meant}? " if meant else ""
+                hint = f"{start}The world has: {listed(known)}."
+                self._problems.add((*path, index), f"there is no {what} {quoted(name)}", hint)
+
+    def _reach(self, wanted: Sequence[str], path: KeyPath) -> Iterator[str]:
+        """Names, patterns and groups of agents."""
+        for index, name in enumerate(wanted):
+            if is_pattern(name):
+                self._check_pattern(name, (*path, index))
+            elif name not in self._agents and name not in self._members and not self._is_excused(name):
+                self._check_unknown(name, (*path, index))
+            yield name
+
+    def _check_pattern(self, pattern: str, path: KeyPath) -> None:
+        matches = matcher(pattern)
+        if matches is None:
+            hint = f"* stands for any characters and ? for one; all others are those of names. {NAME_RULE}"
+            self._problems.add(path, f"{quoted(pattern)} is no pattern of names", hint)
+        elif self._spawns or self._vague or self._all_vague:
+            return
+        elif not any(map(matches, self._agents)) and not any(map(matches, self._members)):
+            hint = f"Correct the pattern. {self._present()}"
+            self._problems.add(path, f"no agent matches {quoted(pattern)}", hint)
+
+    def _check_unknown(self, name: str, path: KeyPath) -> None:
+        if name == OUTSIDE:
+            self._problems.add(path, f"{quoted(name)} is nobody", f"Name an agent or a group. {RESERVED_RULE}")
+        elif not is_name(name):
+            self._problems.add(path, f"{quoted(name)} is not a name", NAME_RULE)
+        elif not self._spawns:
+            self._unknown(name, path, " Unknown names are allowed only where some kind can be spawned (grants.spawn).")
+
+    def _unknown(self, name: str, path: KeyPath, rule: str) -> None:
+        meant = nearest(name, (*self._members, *self._kinds, *self._agents))
+        numbered = f"{meant}-1"
+        if meant is not None and meant not in self._agents and numbered in self._agents:
+            meant = f"{numbered} or {meant}-*" if rule else numbered
+        start = f"Did you mean {meant}? " if meant else ""
+        hint = f"{start}{self._present()}{rule}"
+        self._problems.add(path, f"there is no agent or group {quoted(name)}", hint)
+
+    def _present(self) -> str:
+        groups = f" Groups: {listed(list(self._members))}." if self._members else ""
+        return f"Agents: {listed(list(self._agents))}.{groups}"
+
+    def _check_group(self, group: str, path: KeyPath) -> None:
+        wrong = fault(group)
+        if wrong is not None:
+            self._problems.add(path, f"{quoted(group)} {wrong[0]}", wrong[1])
+        elif group in self._agents:
+            hint = "Rename the group or the agent: a message to the name could mean either."
+            self._problems.add(path, f"the group {quoted(group)} has the name of an agent", hint)
+
+    def _is_excused(self, name: str) -> bool:
+        """Whether an unknown name may be due to a problem that has been reported already."""
+        return self._all_vague or any(name == kind or name.startswith(f"{kind}-") for kind in self._vague)
+
+    def _is_vague(self, kind: str) -> bool:
+        return any(self._problems.at(("agents", kind, key)) for key in ("count", "args"))
+
+    def _hides_names(self, kind: str) -> bool:
+        path: KeyPath = ("agents", kind)
+        return self._problems.at(path) or self._problems.at((*path, "table")) or self._problems.below((*path, "groups"))
+
+
+def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+    """Each name once, in order of name: how a grant is written leaves no trace in the plan."""
+    return tuple(sorted(set(names)))

@@ -1,0 +1,181 @@
+"""What a world means: its sources and tables read, its agents listed, every name in it known."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from turnwise.core import plan as core
+from turnwise.core.plan import AgentPlan, InitialMessage, Limits
+from turnwise.world.bounds import TIME_END_US
+from turnwise.world.cast import gather
+from turnwise.world.files import Refused
+from turnwise.world.names import NAME_RULE, is_name
+from turnwise.world.parts import Description, SourceText
+from turnwise.world.problems import Problems, quoted, said
+from turnwise.world.references import Names
+from turnwise.world.sources import SourceFiles, from_bytes, from_file, from_text
+
+_MIB = 1024 * 1024
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_PROVIDER = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """A model of the world. `path` is an absolute path of a folder that exists."""
+
+    name: str
+    path: Path
+    provider: str
+    require: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedKind:
+    """A kind of agent, all but the hash of its code. `args` is canonical JSON text, `state` opaque text."""
+
+    name: str
+    source: SourceFiles
+    args: str
+    state: str
+    start: bool
+    groups: tuple[str, ...]
+    grants: core.Grants
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A world, checked and read: all that a plan needs but hashes. Kinds and agents are in order of place."""
+
+    name: str
+    seed: int
+    schedule: core.Schedule
+    rounds_max: int
+    on_failure: core.OnFailure
+    time_start_us: int
+    round_us: int
+    kinds: tuple[ResolvedKind, ...]
+    agents: tuple[AgentPlan, ...]
+    models: tuple[ResolvedModel, ...]
+    messages: tuple[InitialMessage, ...]
+
+    @property
+    def sources(self) -> dict[str, SourceFiles]:
+        """What each kind executes, by its name."""
+        return {kind.name: kind.source for kind in self.kinds}
+
+
+def resolve(world: Description, problems: Problems) -> Resolved | None:
+    """Checks a description and reads what it names. None if there are problems, earlier ones included."""
+    base, root = _folders(world)
+    cast = gather(world.agents, base, root, problems)
+    names = Names(world, cast, problems)
+    grants = {name: names.grants(name, agent.grants) for name, agent in world.agents.items()}
+    names.check_messages(world.messages)
+    sources = dict(_sources(world, base, root, problems))
+    models = tuple(_models(world, base, problems))
+    time_start_us, round_us = _clock(world, problems)
+    if problems:
+        return None
+    kinds = [
+        ResolvedKind(
+            name=name,
+            source=sources[name],
+            args=cast.args[name],
+            state=cast.states[name],
+            start=agent.start,
+            groups=tuple(sorted(set(agent.groups))),
+            grants=grants[name],
+            limits=Limits(
+                fuel=agent.fuel,
+                memory_bytes=agent.memory_mib * _MIB,
+                output_bytes_max=agent.output_mib * _MIB,
+                effects_max=agent.effects_max,
+            ),
+        )
+        for name, agent in world.agents.items()
+    ]
+    return Resolved(
+        name=world.name,
+        seed=world.seed,
+        schedule=world.schedule,
+        rounds_max=world.rounds_max,
+        on_failure=world.on_failure,
+        time_start_us=time_start_us,
+        round_us=round_us,
+        kinds=tuple(kinds),
+        agents=tuple(cast.agents),
+        models=models,
+        messages=tuple(InitialMessage(message.to, message.body) for message in world.messages),
+    )
+
+
+def _folders(world: Description) -> tuple[Path, Path | None]:
+    """The folder that paths are relative to, and the one that files must lie in."""
+    if world.folder is None:
+        return Path.cwd(), None
+    base = Path(world.folder).absolute()
+    return base, base.resolve()
+
+
+def _sources(
+    world: Description, base: Path, root: Path | None, problems: Problems
+) -> Iterator[tuple[str, SourceFiles]]:
+    for name, agent in world.agents.items():
+        path = ("agents", name, "source")
+        if problems.at(path) or problems.at(path[:2]):
+            continue
+        try:
+            yield name, _source(name, agent.source, base, root)
+        except Refused as error:
+            problems.add(path, error.message, error.hint)
+
+
+def _source(kind: str, source: str | os.PathLike[str] | bytes, base: Path, root: Path | None) -> SourceFiles:
+    if isinstance(source, bytes):
+        return from_bytes(source, kind)
+    if isinstance(source, SourceText):
+        return from_text(source, kind, None if root is None else base, root)
+    return from_file(source, base, root)
+
+
+def _models(world: Description, base: Path, problems: Problems) -> Iterator[ResolvedModel]:
+    """The models in order of name, since their order in the file means nothing."""
+    for name, model in sorted(world.models.items()):
+        path = ("models", name)
+        if not is_name(name):
+            problems.add(path, "is not a name", NAME_RULE)
+        if not _PROVIDER.fullmatch(model.provider):
+            hint = 'Write the short name of an execution provider: "auto", "cpu", "cuda", …'
+            problems.add((*path, "provider"), f"is {said(model.provider)}", hint)
+        if problems.at((*path, "path")) or problems.at(path):
+            continue
+        folder = base / Path(model.path).expanduser()
+        if not folder.is_dir():
+            what = "a file, and must be a folder" if folder.exists() else f"no folder: {quoted(str(folder))}"
+            hint = f"Put the model there, correct the path, or name another folder: --model {name}=PATH."
+            problems.add((*path, "path"), f"is {what}", hint)
+            continue
+        yield ResolvedModel(name, folder.resolve(), model.provider, model.require)
+
+
+def _clock(world: Description, problems: Problems) -> tuple[int, int]:
+    """Virtual time in microseconds: at round 1, and from one round to the next."""
+    start = (world.time_start - _EPOCH) // _MICROSECOND
+    step = round(world.round_seconds * 1_000_000)
+    if start < 0:
+        problems.add(("world", "time_start"), "is before 1970", "Write an instant from 1970-01-01T00:00:00Z on.")
+    elif world.round_seconds and not step:
+        hint = "Write at least 0.000001, or 0 for a clock that stands still between rounds."
+        problems.add(("world", "round_seconds"), f"is {said(world.round_seconds)}, less than a microsecond", hint)
+    elif start + step * world.rounds_max >= TIME_END_US:
+        hint = "Lower round_seconds or rounds_max, or start earlier."
+        problems.add(("world", "round_seconds"), "takes the virtual clock beyond the year 9999", hint)
+    return start, step

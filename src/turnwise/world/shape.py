@@ -1,0 +1,201 @@
+"""The shape of a document: which keys there are, of which type, within which bounds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from turnwise.core.plan import EFFECTS_MAX_DEFAULT, FUEL_DEFAULT, MEMORY_MIB_DEFAULT, ROUNDS_MAX, SEED_MAX
+from turnwise.world.bounds import (
+    AGENTS_MAX,
+    BODY_BYTES_MAX,
+    EFFECTS_MAX,
+    FUEL_MAX,
+    KINDS_MAX,
+    MEMORY_MIB_MAX,
+    MESSAGES_MAX,
+    MODELS_MAX,
+    OUTPUT_MIB_DEFAULT,
+    OUTPUT_MIB_MAX,
+    ROUND_SECONDS_MAX,
+    ROUNDS_DEFAULT,
+    TITLE_LENGTH_MAX,
+)
+from turnwise.world.document import Document
+from turnwise.world.parts import (
+    PROVIDER_DEFAULT,
+    ROUND_SECONDS_DEFAULT,
+    SEED_DEFAULT,
+    TIME_START_DEFAULT,
+    Agent,
+    Description,
+    Grants,
+    Message,
+    Model,
+    SourceText,
+)
+from turnwise.world.problems import KeyPath, Problems, said
+from turnwise.world.reader import Reader
+
+
+def parse(document: Document, folder: str | os.PathLike[str] | None, problems: Problems) -> Description:
+    """Reads a document into typed parts. What is wrong is reported and replaced by its default."""
+    top = Reader(document, (), problems)
+    world = Reader(top.value("world") if top.present("world") else {}, ("world",), problems)
+    description = Description(
+        name=_title(world),
+        seed=world.integer("seed", SEED_DEFAULT, 0, SEED_MAX),
+        schedule=world.choice("schedule", "rounds", ("rounds", "sequential")),
+        rounds_max=world.integer("rounds_max", ROUNDS_DEFAULT, 1, ROUNDS_MAX),
+        on_failure=world.choice("on_failure", "continue", ("continue", "stop")),
+        time_start=world.instant("time_start", TIME_START_DEFAULT),
+        round_seconds=world.number("round_seconds", ROUND_SECONDS_DEFAULT, 0, ROUND_SECONDS_MAX),
+        models={name: _model(reader) for name, reader in _named(top, "models", MODELS_MAX)},
+        agents={name: _agent(reader) for name, reader in _named(top, "agents", KINDS_MAX)},
+        messages=_messages(top.value("messages"), problems),
+        folder=folder,
+    )
+    world.close()
+    top.close()
+    return description
+
+
+def _title(world: Reader) -> str:
+    name = world.text("name", example='"my-world"')
+    path = (*world.path, "name")
+    if world.problems.at(path):
+        return name
+    if not 1 <= len(name) <= TITLE_LENGTH_MAX:
+        hint = f"Write a name of 1 to {TITLE_LENGTH_MAX} characters."
+        world.problems.add(path, f"is {len(name)} characters long", hint)
+    elif not name.isprintable() or name != name.strip():
+        hint = "Write a name on one line, without control characters and without spaces around it."
+        world.problems.add(path, f"is {said(name)}", hint)
+    return name
+
+
+def _named(top: Reader, key: str, entries_max: int) -> list[tuple[str, Reader]]:
+    """The tables in a table whose keys the user chose."""
+    if not top.present(key):
+        top.value(key)
+        return []
+    tables = Reader(top.value(key), (key,), top.problems)
+    if tables.count() > entries_max:
+        top.problems.add((key,), f"has {tables.count()} entries", f"At most {entries_max} are allowed.")
+        return []
+    readers = [(name, Reader(value, (key, name), top.problems)) for name, value in tables.entries()]
+    tables.close()
+    return readers
+
+
+def _model(reader: Reader) -> Model:
+    path = reader.file("path")
+    if path is None and not reader.present("path"):
+        reader.missing("path", '"../models/…"')
+    model = Model(
+        path=path or "",
+        provider=reader.text("provider", PROVIDER_DEFAULT, example=f'"{PROVIDER_DEFAULT}"'),
+        require=reader.boolean("require", False),
+    )
+    reader.close()
+    return model
+
+
+def _agent(reader: Reader) -> Agent:
+    agent = Agent(
+        source=_source(reader),
+        count=reader.integer_or_none("count", 0, AGENTS_MAX),
+        table=reader.file("table"),
+        columns=reader.texts("columns", example='["budget"]'),
+        args=_args(reader),
+        state=_state(reader),
+        start=reader.boolean("start", False),
+        groups=reader.texts("groups", example='["writers"]'),
+        grants=_grants(reader),
+        fuel=reader.integer("fuel", FUEL_DEFAULT, 1, FUEL_MAX),
+        memory_mib=reader.integer("memory_mib", MEMORY_MIB_DEFAULT, 1, MEMORY_MIB_MAX),
+        output_mib=reader.integer("output_mib", OUTPUT_MIB_DEFAULT, 1, OUTPUT_MIB_MAX),
+        effects_max=reader.integer("effects_max", EFFECTS_MAX_DEFAULT, 0, EFFECTS_MAX),
+    )
+    reader.close()
+    return agent
+
+
+def _source(reader: Reader) -> str | os.PathLike[str] | bytes:
+    if not reader.present("source"):
+        reader.value("source")
+        reader.missing("source", '"agent.py"')
+        return ""
+    value = reader.value("source")
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, SourceText):
+        return SourceText(reader.text("source", example='"agent.py"'))
+    return reader.file("source") or ""
+
+
+def _args(reader: Reader) -> Mapping[str, Any] | Sequence[Mapping[str, Any]]:
+    """A table for all agents, or a list of tables one by one. What they hold is checked when it becomes text."""
+    value = reader.value("args")
+    path = (*reader.path, "args")
+    if value is None or isinstance(value, Mapping):
+        return value or {}
+    if not isinstance(value, list | tuple):
+        hint = 'Write args = { mood = "cheerful" }, or a list of such tables, one for each agent.'
+        reader.problems.add(path, f"must be a table or a list of tables, and is {said(value)}", hint)
+        return {}
+    for index, item in enumerate(value):
+        if not isinstance(item, Mapping):
+            hint = 'In a list of args, each entry is the table of one agent: { mood = "cheerful" }.'
+            reader.problems.add((*path, index), f"must be a table, and is {said(item)}", hint)
+    return value
+
+
+def _state(reader: Reader) -> Mapping[str, Any] | str | None:
+    value = reader.value("state")
+    if value is None or isinstance(value, Mapping):
+        return value
+    if not isinstance(value, str):
+        hint = "Write state = { told = 0 }, or a text that the agent reads itself."
+        reader.problems.add((*reader.path, "state"), f"must be a table or a text, and is {said(value)}", hint)
+        return None
+    return reader.text("state", "", example='"…"')
+
+
+def _grants(reader: Reader) -> Grants:
+    if not reader.present("grants"):
+        reader.value("grants")
+        return Grants()
+    table = Reader(reader.value("grants"), (*reader.path, "grants"), reader.problems)
+    grants = Grants(
+        generate=table.texts("generate", example='["storyteller"]'),
+        send=table.texts("send", example='["editor"]'),
+        spawn=table.texts("spawn", example='["helper"]'),
+        stop=table.texts("stop", example='["helper-*"]'),
+    )
+    table.close()
+    return grants
+
+
+def _messages(value: object, problems: Problems) -> tuple[Message, ...]:
+    path: KeyPath = ("messages",)
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple):
+        hint = 'Write each message as a table of its own: [[messages]], then to = "…" and body = "…".'
+        problems.add(path, f"must be a list of tables, and is {said(value)}", hint)
+        return ()
+    if len(value) > MESSAGES_MAX:
+        problems.add(path, f"has {len(value)} entries", f"At most {MESSAGES_MAX} are allowed: send to a group.")
+        return ()
+    return tuple(_message(Reader(item, ("messages", index), problems)) for index, item in enumerate(value))
+
+
+def _message(reader: Reader) -> Message:
+    message = Message(to=reader.text("to", example='"editor"'), body=reader.text("body", example='"Hello."'))
+    if len(message.body.encode()) > BODY_BYTES_MAX:
+        hint = f"At most {BODY_BYTES_MAX} bytes are allowed in one message."
+        reader.problems.add((*reader.path, "body"), "is too long", hint)
+    reader.close()
+    return message

@@ -1,0 +1,145 @@
+"""The files that one kind of agent executes, read once, so that what is hashed is what runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import textwrap
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from turnwise.world.bounds import PYTHON_SOURCE_BYTES_MAX, PYTHON_SOURCE_FILES_MAX, WASM_SOURCE_BYTES_MAX
+from turnwise.world.files import Refused, decode, locate, read_bytes
+from turnwise.world.imports import NotParsed, all_modules, local_modules
+from turnwise.world.parts import SourceText
+from turnwise.world.problems import quoted
+
+Language = Literal["python", "wasm", "wat"]
+
+_LANGUAGES: Final[dict[str, Language]] = {".py": "python", ".wasm": "wasm", ".wat": "wat"}
+_WASM_MAGIC: Final = b"\0asm"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFiles:
+    """What a kind executes. `files` are (name relative to the entry's folder, with `/`; content), in order of name.
+
+    `entry` is the name of one of them. Python texts are UTF-8 without a byte order mark, lines end in a line feed.
+    `path` is where the entry lies, for debuggers; it does not count for equality. None: the text was given in Python.
+    """
+
+    language: Language
+    entry: str
+    files: tuple[tuple[str, bytes], ...]
+    path: Path | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SourceFiles):
+            return NotImplemented
+        return (self.language, self.entry, self.files) == (other.language, other.entry, other.files)
+
+    def __hash__(self) -> int:
+        return hash((self.language, self.entry, self.files))
+
+
+def from_text(text: SourceText, kind: str, folder: Path | None, root: Path | None) -> SourceFiles:
+    """Source given as text: WAT if it begins like a module, else Python, whose local modules lie in `folder`, if any.
+
+    The file is named after the kind, as the world's author would.
+    """
+    if text.is_wat:
+        return SourceFiles("wat", f"{kind}.wat", ((f"{kind}.wat", text.encode()),))
+    stem = re.sub(r"[.-]", "_", kind)
+    return _python(textwrap.dedent(text), f"{stem}.py", folder, root, None)
+
+
+def from_bytes(data: bytes, kind: str) -> SourceFiles:
+    """A WebAssembly binary given as bytes."""
+    if not data.startswith(_WASM_MAGIC):
+        raise Refused(
+            "these bytes are not WebAssembly", "Give a .wasm file's content as bytes, or Python source as text."
+        )
+    return SourceFiles("wasm", f"{kind}.wasm", ((f"{kind}.wasm", data),))
+
+
+def from_file(name: str | os.PathLike[str], base: Path, root: Path | None) -> SourceFiles:
+    """A source file named relative to `base`; with `root`, it and all that it imports lie inside."""
+    language = _LANGUAGES.get(Path(name).suffix)
+    if language is None:
+        raise Refused(f"{quoted(os.fspath(name))} is no source", "A source is a .py, .wasm or .wat file.")
+    path = locate(name, base, root)
+    entry = Path(name).name
+    if language == "python":
+        text = decode(read_bytes(path, PYTHON_SOURCE_BYTES_MAX), entry)
+        return _python(text, entry, (base / name).parent, root, path)
+    data = read_bytes(path, WASM_SOURCE_BYTES_MAX)
+    if language == "wat":
+        data = decode(data, entry).encode()
+    return SourceFiles(language, entry, ((entry, data),), path)
+
+
+class _Modules:
+    """The Python files of one kind, within their bounds."""
+
+    def __init__(self, entry: str, text: str) -> None:
+        self.entry = entry
+        self.texts = {entry: _lines(text)}
+        self._bytes = len(self.texts[entry].encode())
+
+    def load(self, name: str, folder: Path, root: Path | None) -> None:
+        """Reads a module; raises Refused if it cannot be had or is too much."""
+        text = _lines(decode(read_bytes(locate(name, folder, root), PYTHON_SOURCE_BYTES_MAX), name))
+        self.texts[name] = text
+        self._bytes += len(text.encode())
+        if len(self.texts) > PYTHON_SOURCE_FILES_MAX:
+            raise Refused(
+                f"{quoted(self.entry)} comes with more than {PYTHON_SOURCE_FILES_MAX} local modules",
+                "Import fewer, or move the agent to a folder of its own.",
+            )
+        if self._bytes > PYTHON_SOURCE_BYTES_MAX:
+            raise Refused(
+                f"{quoted(self.entry)} and its local modules are too large",
+                f"At most {PYTHON_SOURCE_BYTES_MAX} bytes of Python are allowed for one kind.",
+            )
+
+    def follow_imports(self, folder: Path, root: Path | None) -> None:
+        """Loads every local module that the entry imports, also through others. Raises NotParsed."""
+        waiting = deque([self.entry])
+        while waiting:
+            name = waiting.popleft()
+            for module in local_modules(self.texts[name], name, folder):
+                if module not in self.texts:
+                    self.load(module, folder, root)
+                    waiting.append(module)
+
+    def load_all(self, folder: Path, root: Path | None) -> None:
+        """Loads all modules beside the entry that can be read and fit."""
+        for module in all_modules(folder):
+            if module not in self.texts:
+                try:
+                    self.load(module, folder, root)
+                except Refused:
+                    if module in self.texts:  # too many: that is the agent's own trouble
+                        raise
+                    # Nobody has asked for this file. If the agent imports it, the sandbox says that it is missing.
+
+    def files(self) -> tuple[tuple[str, bytes], ...]:
+        return tuple((name, self.texts[name].encode()) for name in sorted(self.texts))
+
+
+def _python(text: str, entry: str, folder: Path | None, root: Path | None, path: Path | None) -> SourceFiles:
+    modules = _Modules(entry, text)
+    if folder is not None:
+        try:
+            modules.follow_imports(folder, root)
+        except NotParsed:
+            # Perhaps it is newer Python than ours, which the interpreter in the sandbox knows: leave nothing out.
+            modules.load_all(folder, root)
+    return SourceFiles("python", entry, modules.files(), path)
+
+
+def _lines(text: str) -> str:
+    """Line ends as Python reads them, so that a checkout on another system has the same hash."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -3,26 +3,27 @@
 from turnwise_guest import Turn
 
 
-def clear(bids: list[float], asks: list[float]) -> tuple[float | None, int]:
-    """The price and the number of trades: the best bids meet the best asks for as long as a bid is not below its ask."""
-    pairs = [(bid, ask) for bid, ask in zip(sorted(bids, reverse=True), sorted(asks), strict=False) if bid >= ask]
-    return (sum(pairs[-1]) / 2 if pairs else None), len(pairs)
+def clear(bids: list[float], asks: list[float]) -> dict[str, float]:
+    """Match the best bids with the best asks while a bid is not below its ask; the last pair makes the price."""
+    bids, asks = sorted(bids, reverse=True), sorted(asks)
+    trades = sum(bid >= ask for bid, ask in zip(bids, asks, strict=False))
+    last = max(trades, 1) - 1  # without a trade, the best offers say where one might have been
+    return {"price": (bids[last] + asks[last]) / 2, "trades": trades, "bid": bids[last], "ask": asks[last]}
 
 
 def turn(t: Turn) -> None:
     offers = [message.json() for message in t.inbox]
-    price = None
-    if offers:
-        bids = [offer["price"] for offer in offers if offer["side"] == "buy"]
-        asks = [offer["price"] for offer in offers if offer["side"] == "sell"]
-        price, trades = clear(bids, asks)
-        t.state["auctions"] += 1
-        t.record("trades", trades)
-        if price is not None:
-            t.record("price", price)
-            t.state["prices"].append(price)
-    if t.state["auctions"] == t.args["auctions"]:
+    if not offers:
+        t.send("traders", None)  # the first auction: nothing is known yet
+        return
+    bids = [offer["price"] for offer in offers if offer["side"] == "buy"]
+    asks = [offer["price"] for offer in offers if offer["side"] == "sell"]
+    news = clear(bids, asks)
+    t.record("price", news["price"])
+    t.record("trades", news["trades"])
+    t.state["prices"].append(news["price"])
+    if len(t.state["prices"]) == t.args["auctions"]:
         last = t.state["prices"][-10:]
-        t.finish({"price": round(sum(last) / len(last), 2), "auctions": t.state["auctions"]})
+        t.finish({"price": round(sum(last) / len(last), 2), "auctions": t.args["auctions"]})
     else:
-        t.send("traders", {"price": price})
+        t.send("traders", news)

@@ -1,22 +1,33 @@
-"""Bids or asks, and learns from each price: bargain harder after a trade, give way (down to the limit) after none.
+"""Bids or asks, and learns from each auction: move towards the price after a trade, give way after none.
 
-A simple relative of the traders that Cliff (1997) called "zero-intelligence plus".
+Never beyond the limit, which nobody else knows. A simple relative of the traders that Cliff (1997) called
+"zero-intelligence plus".
 """
+
+from typing import Any
 
 from turnwise_guest import Turn
 
 LEARNING_RATE = 0.3
 
 
+def target(offer: float, news: dict[str, Any], side: str, urgency: float) -> float:
+    """Where this trader would like its next offer to be."""
+    accepted = offer >= news["bid"] if side == "buy" else offer <= news["ask"]
+    if accepted and news["trades"]:
+        return float(news["price"])
+    return float(news["price"]) * (1 + urgency if side == "buy" else 1 - urgency)
+
+
 def turn(t: Turn) -> None:
-    limit, sign = t.args["limit"], 1 if t.args["side"] == "buy" else -1
-    offer = t.state.get("offer", limit - sign * limit * t.random.uniform(0.05, 0.5))
-    price = t.inbox[-1].json()["price"]
-    if price is not None:
-        traded = sign * (offer - price) >= 0
-        step = sign * price * t.random.uniform(0.0, 0.02)
-        target = price - step if traded else price + step
-        offer += LEARNING_RATE * (target - offer)
-        offer = min(offer, limit) if sign > 0 else max(offer, limit)
+    side, limit = t.args["side"], t.args["limit"]
+    news = t.inbox[-1].json()
+    if news is None:
+        greed = t.random.uniform(0.05, 0.5)
+        offer = limit * (1 - greed if side == "buy" else 1 + greed)
+    else:
+        offer = t.state["offer"]
+        offer += LEARNING_RATE * (target(offer, news, side, t.random.uniform(0.0, 0.1)) - offer)
+        offer = min(offer, limit) if side == "buy" else max(offer, limit)
     t.state["offer"] = offer
-    t.send("market", {"side": t.args["side"], "price": round(offer, 4)})
+    t.send("market", {"side": side, "price": round(offer, 4)})

@@ -8,7 +8,7 @@ from typing import Any
 
 from turnwise_guest import Turn
 
-LEARNING_RATE = 0.3
+LEARNING_RATE = 0.5
 
 
 def target(offer: float, news: dict[str, Any], side: str, urgency: float) -> float:
@@ -27,7 +27,7 @@ def turn(t: Turn) -> None:
         offer = limit * (1 - greed if side == "buy" else 1 + greed)
     else:
         offer = t.state["offer"]
-        offer += LEARNING_RATE * (target(offer, news, side, t.random.uniform(0.0, 0.1)) - offer)
+        offer += LEARNING_RATE * (target(offer, news, side, t.random.uniform(0.0, 0.3)) - offer)
         offer = min(offer, limit) if side == "buy" else max(offer, limit)
     t.state["offer"] = offer
     t.send("market", {"side": side, "price": round(offer, 4)})

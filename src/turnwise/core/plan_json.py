@@ -1,0 +1,192 @@
+"""A plan as canonical JSON text and back, exactly: what a journal begins with, and what the head hashes first.
+
+The form is stored, so it is public: `{"plan": 1, …}` with the members of `Plan` by their names. An agent's `args` and
+`state` are left out where they are those of its kind, so that a crowd with a large state is stored once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from turnwise.core.canonical import canonical
+from turnwise.core.plan import AgentPlan, Grants, InitialMessage, Kind, Limits, OnFailure, Plan, Schedule
+from turnwise.errors import JournalError
+
+VERSION: Final = 1
+
+_SCHEDULES: Final[tuple[Schedule, ...]] = ("rounds", "sequential")
+_ON_FAILURE: Final[tuple[OnFailure, ...]] = ("continue", "stop")
+_GRANTS: Final = ("generate", "send", "spawn", "stop")
+_LIMITS: Final = ("fuel", "memory_bytes", "output_bytes_max", "effects_max")
+
+_Type = TypeVar("_Type")
+_Choice = TypeVar("_Choice", bound=str)
+
+
+def plan_to_json(plan: Plan) -> str:
+    """The canonical text of a plan. Equal plans have equal texts, and other plans others."""
+    return canonical(
+        {
+            "plan": VERSION,
+            "name": plan.name,
+            "seed": plan.seed,
+            "schedule": plan.schedule,
+            "rounds_max": plan.rounds_max,
+            "on_failure": plan.on_failure,
+            "time_start_us": plan.time_start_us,
+            "round_us": plan.round_us,
+            "kinds": [_kind_to_json(kind) for kind in plan.kinds],
+            "agents": _agents_to_json(plan),
+            "messages": [{"to": message.to, "body": message.body} for message in plan.messages],
+            "models": [{"name": name, "sha256": sha256} for name, sha256 in plan.models],
+        }
+    )
+
+
+def plan_from_json(text: str) -> Plan:
+    """The plan that a text says. Raises JournalError if it says none, or one of a newer version."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _damaged("the text is not JSON") from error
+    plan = _Members(value, "the plan")
+    version = plan.take("plan", int)
+    if version != VERSION:
+        raise JournalError(
+            f"the plan has version {version}",
+            expected=VERSION,
+            actual=version,
+            hint="It was written by a newer Turnwise. Install that one to read it.",
+        )
+    kinds = tuple(_kind_from_json(_Members(item, "a kind")) for item in plan.take("kinds", list))
+    result = Plan(
+        name=plan.take("name", str),
+        seed=plan.take("seed", int),
+        kinds=kinds,
+        agents=_agents_from_json(plan.take("agents", list), kinds),
+        schedule=plan.choose("schedule", _SCHEDULES),
+        rounds_max=plan.take("rounds_max", int),
+        on_failure=plan.choose("on_failure", _ON_FAILURE),
+        messages=tuple(_message_from_json(_Members(item, "a message")) for item in plan.take("messages", list)),
+        models=tuple(_model_from_json(_Members(item, "a model")) for item in plan.take("models", list)),
+        time_start_us=plan.take("time_start_us", int),
+        round_us=plan.take("round_us", int),
+    )
+    plan.close()
+    return result
+
+
+def _kind_to_json(kind: Kind) -> dict[str, Any]:
+    return {
+        "name": kind.name,
+        "code": kind.code,
+        "args": kind.args,
+        "state": kind.state,
+        "start": kind.start,
+        "groups": kind.groups,
+        "grants": {name: getattr(kind.grants, name) for name in _GRANTS},
+        "limits": {name: getattr(kind.limits, name) for name in _LIMITS},
+    }
+
+
+def _kind_from_json(kind: _Members) -> Kind:
+    grants = _Members(kind.take("grants", dict), "the grants of a kind")
+    limits = _Members(kind.take("limits", dict), "the limits of a kind")
+    result = Kind(
+        name=kind.take("name", str),
+        code=kind.take("code", str),
+        args=kind.take("args", str),
+        state=kind.take("state", str),
+        start=kind.take("start", bool),
+        groups=kind.texts("groups"),
+        grants=Grants(**{name: grants.texts(name) for name in _GRANTS}),
+        limits=Limits(**{name: limits.take(name, int) for name in _LIMITS}),
+    )
+    for members in (grants, limits, kind):
+        members.close()
+    return result
+
+
+def _agents_to_json(plan: Plan) -> list[dict[str, str]]:
+    own = {kind.name: (kind.args, kind.state) for kind in plan.kinds}
+    agents: list[dict[str, str]] = []
+    for agent in plan.agents:
+        item = {"name": agent.name, "kind": agent.kind}
+        args, state = own.get(agent.kind, (None, None))
+        if agent.args != args:
+            item["args"] = agent.args
+        if agent.state != state:
+            item["state"] = agent.state
+        agents.append(item)
+    return agents
+
+
+def _agents_from_json(items: Sequence[Any], kinds: Sequence[Kind]) -> tuple[AgentPlan, ...]:
+    own = {kind.name: {"args": kind.args, "state": kind.state} for kind in kinds}
+    agents: list[AgentPlan] = []
+    for item in items:
+        try:
+            agent = AgentPlan(**{**own.get(item["kind"], {}), **item})
+            if not (type(agent.name) is type(agent.kind) is type(agent.args) is type(agent.state) is str):
+                raise _damaged("an agent has a member that is not text")
+            if agent.kind not in own and not {"args", "state"} <= item.keys():
+                raise _damaged("an agent of no known kind has no args or state")
+        except (TypeError, KeyError) as error:
+            raise _damaged("an agent is not one") from error
+        agents.append(agent)
+    return tuple(agents)
+
+
+def _message_from_json(message: _Members) -> InitialMessage:
+    result = InitialMessage(to=message.take("to", str), body=message.take("body", str))
+    message.close()
+    return result
+
+
+def _model_from_json(model: _Members) -> tuple[str, str]:
+    result = (model.take("name", str), model.take("sha256", str))
+    model.close()
+    return result
+
+
+class _Members:
+    """The members of one JSON object, each taken once by its name and type."""
+
+    def __init__(self, value: object, what: str) -> None:
+        if not isinstance(value, dict):
+            raise _damaged(f"{what} is not an object")
+        self._values: Mapping[str, Any] = value
+        self._what = what
+        self._taken: set[str] = set()
+
+    def take(self, name: str, type_: type[_Type]) -> _Type:
+        value = self._values.get(name)
+        if type(value) is not type_:
+            raise _damaged(f"{self._what} has no {name!r} of type {type_.__name__}")
+        self._taken.add(name)
+        return value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        values = self.take(name, list)
+        if not all(isinstance(value, str) for value in values):
+            raise _damaged(f"{self._what} has something else than texts in {name!r}")
+        return tuple(values)
+
+    def choose(self, name: str, choices: tuple[_Choice, ...]) -> _Choice:
+        value = self.take(name, str)
+        for choice in choices:
+            if value == choice:
+                return choice
+        raise _damaged(f"{self._what} has an unknown {name!r}: {value!r}")
+
+    def close(self) -> None:
+        """What nobody took is not of this version."""
+        rest = self._values.keys() - self._taken
+        if rest:
+            raise _damaged(f"{self._what} has an unknown member {min(rest)!r}")
+
+
+def _damaged(what: str) -> JournalError:
+    return JournalError(f"the plan cannot be read: {what}", hint="The journal is damaged. Go back to a copy of it.")

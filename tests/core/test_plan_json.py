@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from turnwise.core.canonical import canonical
+from turnwise.core.plan import AgentPlan, Grants, InitialMessage, Kind, Limits, Plan
+from turnwise.core.plan_json import VERSION, plan_from_json, plan_to_json
+from turnwise.errors import JournalError
+
+NAMES = st.sampled_from(["a", "b", "a-1", "trader", "é"])
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5) | st.sampled_from(["", "{}"])
+LISTS = st.lists(NAMES, max_size=3).map(tuple)
+INTEGERS = st.integers(0, 2**63 - 1)
+GRANTS = st.builds(Grants, LISTS, LISTS, LISTS, LISTS)
+LIMITS = st.builds(Limits, INTEGERS, INTEGERS, INTEGERS, INTEGERS)
+KINDS = st.builds(Kind, NAMES, TEXTS, TEXTS, TEXTS, st.booleans(), LISTS, GRANTS, LIMITS)
+PLANS = st.builds(
+    Plan,
+    TEXTS,
+    INTEGERS,
+    st.lists(KINDS, max_size=3).map(tuple),
+    st.lists(st.builds(AgentPlan, NAMES, NAMES, TEXTS, TEXTS), max_size=4).map(tuple),
+    st.sampled_from(["rounds", "sequential"]),
+    INTEGERS,
+    st.sampled_from(["continue", "stop"]),
+    st.lists(st.builds(InitialMessage, NAMES, TEXTS), max_size=3).map(tuple),
+    st.lists(st.tuples(NAMES, TEXTS), max_size=3).map(tuple),
+    INTEGERS,
+    INTEGERS,
+)
+
+PLAN = Plan(
+    name="market",
+    seed=7,
+    kinds=(Kind("trader", "ab" * 32, '{"budget":3}', "{}", groups=("traders",), grants=Grants(send=("market",))),),
+    agents=(
+        AgentPlan("trader-1", "trader", '{"budget":3}', "{}"),
+        AgentPlan("trader-2", "trader", '{"budget":4}', "{}"),
+    ),
+    messages=(InitialMessage("trader-1", "go"),),
+    models=(("storyteller", "cd" * 32),),
+)
+TEXT = (
+    '{"agents":[{"kind":"trader","name":"trader-1"},{"args":"{\\"budget\\":4}","kind":"trader","name":"trader-2"}],'
+    '"kinds":[{"args":"{\\"budget\\":3}","code":"' + "ab" * 32 + '",'
+    '"grants":{"generate":[],"send":["market"],"spawn":[],"stop":[]},"groups":["traders"],'
+    '"limits":{"effects_max":64,"fuel":5000000000,"memory_bytes":67108864,"output_bytes_max":4194304},'
+    '"name":"trader","start":false,"state":"{}"}],"messages":[{"body":"go","to":"trader-1"}],'
+    '"models":[{"name":"storyteller","sha256":"' + "cd" * 32 + '"}],"name":"market","on_failure":"continue","plan":1,'
+    '"round_us":1000000,"rounds_max":2147483647,"schedule":"rounds","seed":7,"time_start_us":946684800000000}'
+)
+
+
+def test_the_stored_form_never_changes() -> None:
+    assert plan_to_json(PLAN) == TEXT
+    assert plan_from_json(TEXT) == PLAN
+
+
+@given(PLANS)
+def test_the_round_trip_is_exact(plan: Plan) -> None:
+    text = plan_to_json(plan)
+    assert plan_from_json(text) == plan
+    assert canonical(json.loads(text)) == text
+
+
+@given(PLANS, PLANS)
+def test_other_plans_have_other_texts(one: Plan, other: Plan) -> None:
+    assert (plan_to_json(one) == plan_to_json(other)) == (one == other)
+
+
+def test_every_field_counts() -> None:
+    """A field that is added to the plan and not to its text would let two runs have one head."""
+    for part in (PLAN, PLAN.kinds[0], PLAN.kinds[0].grants, PLAN.kinds[0].limits, PLAN.agents[1], PLAN.messages[0]):
+        for item in dataclasses.fields(part):
+            assert f'"{item.name}":' in TEXT, item.name
+
+
+def changed(path: list[Any], value: object) -> str:
+    document = json.loads(TEXT)
+    place = document
+    for key in path[:-1]:
+        place = place[key]
+    if value is KeyError:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        "[" * 100_000,
+        changed(["seed"], "7"),
+        changed(["seed"], True),
+        changed(["seed"], KeyError),
+        changed(["schedule"], "random"),
+        changed(["on_failure"], None),
+        changed(["more"], 1),
+        changed(["kinds"], {}),
+        changed(["kinds", 0], []),
+        changed(["kinds", 0, "groups"], [1]),
+        changed(["kinds", 0, "start"], 0),
+        changed(["kinds", 0, "grants", "fly"], []),
+        changed(["kinds", 0, "grants", "send"], "market"),
+        changed(["kinds", 0, "limits", "fuel"], 1.5),
+        changed(["kinds", 0, "name"], "other"),
+        changed(["agents", 0, "name"], KeyError),
+        changed(["agents", 0, "kind"], []),
+        changed(["agents", 0, "kind"], {}),
+        changed(["agents", 0, "args"], 3),
+        changed(["agents", 0, "more"], "x"),
+        changed(["agents", 0], None),
+        changed(["agents", 0], ["kind"]),
+        changed(["messages", 0, "body"], None),
+        changed(["models", 0, "path"], "x"),
+    ],
+)
+def test_what_is_no_plan_is_refused(text: str) -> None:
+    with pytest.raises(JournalError, match="the plan cannot be read") as caught:
+        plan_from_json(text)
+    assert caught.value.hint is not None
+
+
+def test_a_newer_version_is_said_to_be_one() -> None:
+    with pytest.raises(JournalError, match="version 2") as caught:
+        plan_from_json(changed(["plan"], 2))
+    assert (caught.value.expected, caught.value.actual) == (VERSION, 2)
+    assert "newer" in str(caught.value)

@@ -1,0 +1,159 @@
+"""The carrier for components: Python (an interpreter inside), JavaScript, any component toolchain.
+
+The world is `turnwise:agent@0.1.0`: `effect` is imported, `turn` exported. What else a component imports must be an
+interface of WASI 0.2; the linker is filled from the component's own list of imports, so that whatever it can call is
+named here: answered by `wasi`, or ending the turn with the name of the import.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import wasmtime
+from wasmtime import component as wc
+
+from turnwise.core.turn import FailureClass
+from turnwise.sandbox.execution import HOST_CALL_FUEL, Ended, Execution, Outcome, failed
+from turnwise.sandbox.module import TABLE_ELEMENTS_MAX, too_large
+from turnwise.sandbox.traps import outcome_of_error
+from turnwise.sandbox.wasi import ANSWERS, RESOURCE_TYPES, Wasi
+
+INSTANCES_MAX = 64
+"""Core instances of one component. CPython needs 11."""
+
+TABLES_MAX = 64
+MEMORIES_MAX = 1
+"""The limit of linear memory holds for each memory, so there is one."""
+
+EFFECT = "effect"
+TURN = "turn"
+WASI_NAME = re.compile(r"(wasi:[a-z0-9-]+/[a-z0-9-]+)@0\.2\.\d+")
+
+
+class ComponentCarrier:
+    """Executes turns of one compiled component, each in a store and an instance of its own."""
+
+    def __init__(self, engine: wasmtime.Engine, component: wc.Component) -> None:
+        self._engine = engine
+        self._component = component
+        self._wasi: Wasi | None = None
+        self._linker = wc.Linker(engine)
+        self._link()
+        index = component.get_export_index(TURN)
+        assert index is not None
+        self._turn_index = index
+
+    def execute(self, execution: Execution) -> tuple[Outcome, int]:
+        """Runs `execution` to its end. Returns how it ended and the fuel that it used, calls of the host included."""
+        store = wasmtime.Store(self._engine)
+        try:
+            store.set_limits(
+                memory_size=execution.memory_bytes,
+                table_elements=TABLE_ELEMENTS_MAX,
+                instances=INSTANCES_MAX,
+                tables=TABLES_MAX,
+                memories=MEMORIES_MAX,
+            )
+            store.set_fuel(execution.fuel)
+            self._wasi = Wasi(execution)
+            outcome = self._run(store, execution)
+            return execution.settle(outcome, execution.fuel - store.get_fuel())
+        finally:
+            self._wasi = None
+            store.close()
+
+    def _run(self, store: wasmtime.Store, execution: Execution) -> Outcome:
+        try:
+            instance = self._linker.instantiate(store, self._component)
+            turn = instance.get_func(store, self._turn_index)
+            assert turn is not None
+            output = turn(store, execution.input.decode("utf-8")).encode("utf-8")
+        except wasmtime.WasmtimeError as error:
+            return execution.outcome or outcome_of_error(error, execution.fuel)
+        if len(output) > execution.output_bytes_max:
+            return failed(FailureClass.OUTPUT_SIZE, too_large("output", len(output), execution))
+        return Outcome("completed", output)
+
+    def _link(self) -> None:
+        """Defines all that the component imports, and nothing else."""
+        types = _ResourceTypes()
+        with self._linker.root() as root:
+            for name, item in self._component.type.imports(self._engine).items():
+                if name == EFFECT:
+                    root.add_func(name, self._host(_effect))
+                    continue
+                match = WASI_NAME.fullmatch(name)
+                imported = item.ty
+                assert match is not None, "anything else is refused when it is compiled"
+                assert isinstance(imported, wc.ComponentInstanceType)
+                with root.add_instance(name) as interface:
+                    for member, kind in imported.exports(self._engine).items():
+                        self._link_member(interface, match[1], member, kind.ty, types)
+
+    def _link_member(
+        self, interface: wc.LinkerInstance, prefix: str, member: str, kind: wc.ComponentItem, types: _ResourceTypes
+    ) -> None:
+        match kind:
+            case wc.ResourceType():
+                interface.add_resource(member, types.of(member), self._dropper(member))
+            case wc.FuncType():
+                path = f"{prefix}.{member}"
+                answer = ANSWERS.get(path)
+                interface.add_func(member, self._host(answer.answer if answer else _forbidden(path)))
+
+    def _host(self, answer: Callable[..., Any]) -> Callable[..., Any]:
+        """A host function. It raises errors of the engine's own class only, since those become the trap as they are."""
+
+        def call(store: wasmtime.StoreContext, *arguments: Any) -> Any:
+            wasi = self._wasi
+            assert wasi is not None
+            try:
+                wasi.execution.charge(HOST_CALL_FUEL)
+                return answer(wasi, *[_argument(store, argument) for argument in arguments])
+            except Ended as ended:
+                raise wasmtime.WasmtimeError(str(ended)) from None
+
+        return call
+
+    def _dropper(self, name: str) -> Callable[[wasmtime.StoreContext, int], None]:
+        def drop(_: wasmtime.StoreContext, rep: int) -> None:
+            if self._wasi is not None:
+                self._wasi.drop(name, rep)
+
+        return drop
+
+
+class _ResourceTypes:
+    """The host's resource types by name: a type that several interfaces use is one type."""
+
+    def __init__(self) -> None:
+        self._numbers = dict(RESOURCE_TYPES)
+
+    def of(self, name: str) -> wc.ResourceType:
+        return wc.ResourceType.host(self._numbers.setdefault(name, len(self._numbers) + 1))
+
+
+def _argument(store: wasmtime.StoreContext, value: Any) -> Any:
+    """Resources as the numbers that the host gave them; all else as it is."""
+    if isinstance(value, wc.ResourceAny):
+        return value.to_host(store).rep
+    if isinstance(value, list):
+        return [_argument(store, element) for element in value]
+    return value
+
+
+def _effect(wasi: Wasi, request: str) -> str:
+    execution = wasi.execution
+    data = request.encode("utf-8")
+    if len(data) > execution.output_bytes_max:
+        raise execution.fail(FailureClass.OUTPUT_SIZE, too_large("effect request", len(data), execution))
+    return execution.effect(data).decode("utf-8")
+
+
+def _forbidden(path: str) -> Callable[..., Any]:
+    def call(wasi: Wasi, *_: object) -> None:
+        raise wasi.execution.fail(FailureClass.FORBIDDEN, f"the agent called {path}, which the sandbox does not answer")
+
+    return call

@@ -1,0 +1,90 @@
+"""The engine: one fixed way to compile and run WebAssembly, since two ways would be two results.
+
+Everything that could make one execution differ from another is off or pinned: NaN bit patterns are canonical, relaxed
+SIMD takes its deterministic form, there are no threads and no shared memories. Proposals that a guest of either
+carrier does not need are off too, which keeps the surface small: no garbage-collected heaps (their memory is not
+covered by the limit of linear memory), no exceptions (so nothing but a trap can unwind), one linear memory of 32 bits.
+
+There are no epochs. Fuel bounds a turn deterministically, and the wall-clock deadline is kept from outside by killing
+the worker, which also works when native code hangs; epoch checks would cost time in every loop and add nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from functools import cache
+from pathlib import Path
+
+import wasmtime
+
+WASM_STACK_BYTES = 2 * 1024 * 1024
+"""Stack of WebAssembly frames. With less, ordinary recursion in Python ends in a trap instead of `RecursionError`."""
+
+THREAD_STACK_BYTES = 16 * 1024 * 1024
+"""Native stack of the thread that runs guests: their frames, and those of the host functions that they call."""
+
+SETTINGS: tuple[tuple[str, bool | int | str], ...] = (
+    ("consume_fuel", True),
+    ("cranelift_nan_canonicalization", True),
+    ("cranelift_opt_level", "speed"),
+    ("epoch_interruption", False),
+    ("gc_support", False),
+    ("max_wasm_stack", WASM_STACK_BYTES),
+    ("shared_memory", False),
+    ("wasm_component_model", True),
+    ("wasm_component_model_implements", False),
+    ("wasm_component_model_map", False),
+    ("wasm_custom_page_sizes", False),
+    ("wasm_exceptions", False),
+    ("wasm_function_references", False),
+    ("wasm_gc", False),
+    ("wasm_memory64", False),
+    ("wasm_multi_memory", False),
+    ("wasm_relaxed_simd", True),
+    ("wasm_relaxed_simd_deterministic", True),
+    ("wasm_stack_switching", False),
+    ("wasm_threads", False),
+    ("wasm_wide_arithmetic", False),
+)
+"""Every setting by its name in `wasmtime.Config`, in the order in which they are applied and hashed."""
+
+
+def make_engine() -> wasmtime.Engine:
+    """A new engine with `SETTINGS`. Engines of one version and machine are interchangeable."""
+    config = wasmtime.Config()
+    for name, value in SETTINGS:
+        setattr(config, name, value)
+    return wasmtime.Engine(config)
+
+
+@cache
+def engine_key() -> str:
+    """SHA-256 (hex) of all that compiled code depends on besides its source: version, settings, system and CPU.
+
+    Compiled code that was made under another key must not be loaded.
+    """
+    parts = [f"wasmtime {wasmtime_version()}", sys.platform, platform.machine(), _cpu_features()]
+    parts += [f"{name}={value}" for name, value in SETTINGS]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+@cache
+def wasmtime_version() -> str:
+    """Version of the installed `wasmtime` distribution."""
+    from importlib.metadata import version
+
+    return version("wasmtime")
+
+
+def _cpu_features() -> str:
+    """Feature flags of the first CPU on Linux, else what the platform calls the processor."""
+    try:
+        text = Path("/proc/cpuinfo").read_text("utf-8", "replace")
+    except OSError:
+        return platform.processor()
+    for line in text.splitlines():
+        if line.startswith(("flags", "Features")):
+            return " ".join(sorted(line.partition(":")[2].split()))
+    return platform.processor()

@@ -1,0 +1,108 @@
+"""One execution of one turn, seen from the host: what the guest has asked so far, and why it ended.
+
+Guests have a single way to reach the host that matters, `effect`. Its k-th call is answered by the k-th reply. When
+there is none, the execution is over: the request is kept, the host function raises `Ended`, and the engine turns that
+into a trap, which no guest can catch. The turn runs again from its start when the reply is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from turnwise.core.turn import FailureClass
+from turnwise.sandbox.jobs import STDOUT_BYTES_MAX, Status
+
+HOST_CALL_FUEL = 50_000
+"""Fuel that a call of a host function costs, about what the guest could have computed in its time. Without it, a guest
+that does nothing but read the clock would take minutes before its fuel is used up."""
+
+HOST_BYTE_FUEL = 5_000
+"""Fuel per byte that passes one by one through a host function: printing and randomness."""
+
+
+class Ended(Exception):
+    """Ends an execution from inside a host function. Raised by `Execution`, caught by the carriers."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How an execution ended, before it gets the job's number: see `TurnResult`."""
+
+    status: Status
+    body: bytes
+    failure: FailureClass | None = None
+
+
+@dataclass(slots=True)
+class Execution:
+    """State of the execution that is going on. Limits are those of `TurnJob`."""
+
+    input: bytes
+    replies: tuple[bytes, ...]
+    fuel: int
+    memory_bytes: int
+    output_bytes_max: int
+    calls: int = 0
+    host_fuel: int = 0
+    outcome: Outcome | None = None
+    printed: bytearray = field(default_factory=bytearray)
+    printed_bytes: int = 0
+
+    def effect(self, request: bytes) -> bytes:
+        """Reply to the next call of `effect`; ends the execution if it is not known yet."""
+        index = self.calls
+        self.calls += 1
+        if index < len(self.replies):
+            return self.replies[index]
+        raise self.end(Outcome("needs", request))
+
+    def fail(self, failure: FailureClass, message: str) -> Ended:
+        """Ends the execution as failed; `raise` what this returns."""
+        return self.end(failed(failure, message))
+
+    def end(self, outcome: Outcome) -> Ended:
+        """Ends the execution; the first reason stands. `raise` what this returns."""
+        if self.outcome is None:
+            self.outcome = outcome
+        return Ended(self.outcome.status)
+
+    def charge(self, fuel: int) -> None:
+        """Charges a host call. The charge comes on top of the engine's own count, within the same limit."""
+        self.host_fuel += fuel
+        if self.host_fuel > self.fuel:
+            raise self.fail(FailureClass.FUEL, out_of_fuel(self.fuel))
+
+    def settle(self, outcome: Outcome, engine_fuel: int) -> tuple[Outcome, int]:
+        """Adds what host calls cost to what the engine counted; a turn that both together used up has failed."""
+        used = engine_fuel + self.host_fuel
+        if used <= self.fuel:
+            return outcome, used
+        return failed(FailureClass.FUEL, out_of_fuel(self.fuel)), self.fuel
+
+    def print(self, text: bytes) -> None:
+        """Keeps what the guest prints, as far as there is room."""
+        self.printed_bytes += len(text)
+        room = STDOUT_BYTES_MAX - len(self.printed)
+        if room > 0:
+            self.printed += text[:room]
+
+    def stdout(self) -> str:
+        """What was printed, with a last line that says how much is missing."""
+        if not self.printed:
+            return ""
+        missing = self.printed_bytes - len(self.printed)
+        if not missing:
+            return self.printed.decode("utf-8", "replace")
+        note = f"\n… {missing} bytes more were printed; {STDOUT_BYTES_MAX} bytes are kept"
+        kept = self.printed[: STDOUT_BYTES_MAX - len(note.encode())]
+        return kept.decode("utf-8", "ignore") + note
+
+
+def failed(failure: FailureClass, message: str) -> Outcome:
+    """An outcome that failed, with a message for people."""
+    return Outcome("failed", message.encode("utf-8", "replace"), failure)
+
+
+def out_of_fuel(fuel: int) -> str:
+    """Message of a turn that used up its fuel."""
+    return f"the turn used up its fuel ({fuel:,} units were left to it); raise `fuel` in the world file, or do less"

@@ -1,0 +1,89 @@
+"""Executes jobs in this process: loads compiled code, and gives each job to its carrier.
+
+Runs in a worker, on one thread, with one engine. `load` maps compiled code that `code.prepare` has made and checked; a
+file that this engine did not make is refused by the engine itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import wasmtime
+from wasmtime import component as wc
+
+from turnwise.errors import InvariantError
+from turnwise.sandbox.component import ComponentCarrier
+from turnwise.sandbox.engine import make_engine
+from turnwise.sandbox.execution import Execution, Outcome
+from turnwise.sandbox.jobs import TurnResult
+from turnwise.sandbox.module import ModuleCarrier
+
+CarrierName = Literal["component", "module"]
+
+
+class Carrier(Protocol):
+    """What executes turns of one piece of compiled code."""
+
+    def execute(self, execution: Execution) -> tuple[Outcome, int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Code that is loaded: its carrier, and for Python agents the ending of their input envelopes."""
+
+    carrier: Carrier
+    ending: bytes | None
+
+
+class Executor:
+    """All code of a world, ready to be executed, in the order in which it was loaded."""
+
+    def __init__(self) -> None:
+        self._engine = make_engine()
+        self._carriers: dict[str, Carrier] = {}
+        self._programs: list[Program] = []
+
+    def load(self, path: str, carrier: CarrierName, program: str | None) -> int:
+        """Loads compiled code from `path`, and returns its index. Code of one path is loaded once.
+
+        `program` is the compiled program of a Python agent, which every input envelope of it carries.
+        """
+        if path not in self._carriers:
+            self._carriers[path] = self._deserialize(path, carrier)
+        ending = None if program is None else f',"program":{json.dumps(program)}}}'.encode()
+        self._programs.append(Program(self._carriers[path], ending))
+        return len(self._programs) - 1
+
+    def _deserialize(self, path: str, carrier: CarrierName) -> Carrier:
+        if carrier == "module":
+            return ModuleCarrier(self._engine, wasmtime.Module.deserialize_file(self._engine, path))
+        return ComponentCarrier(self._engine, wc.Component.deserialize_file(self._engine, path))
+
+    def execute(
+        self,
+        job_id: int,
+        program_index: int,
+        input_: bytes,
+        replies: Sequence[bytes],
+        fuel: int,
+        memory_bytes: int,
+        output_bytes_max: int,
+    ) -> TurnResult:
+        """Executes one job; see `TurnJob` for the arguments. Never fails because of what a guest does."""
+        program = self._programs[program_index]
+        if program.ending is not None:
+            input_ = with_program(input_, program.ending)
+        execution = Execution(input_, tuple(replies), fuel, memory_bytes, output_bytes_max)
+        outcome, used = program.carrier.execute(execution)
+        return TurnResult(job_id, outcome.status, outcome.body, outcome.failure, used, execution.stdout())
+
+
+def with_program(envelope: bytes, ending: bytes) -> bytes:
+    """The input envelope with the member `program` at its end."""
+    body = envelope.rstrip()
+    if not body.endswith(b"}") or body == b"{}":
+        raise InvariantError("an input envelope must be a JSON object with members", actual=envelope[-40:])
+    return body[:-1] + ending

@@ -1,0 +1,56 @@
+"""Text from a model folder, in the calling process: what `turnwise generate` prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+
+from turnwise.core.canonical import canonical
+from turnwise.errors import UsageError
+from turnwise.inference.engine import Engine, Piece
+from turnwise.inference.load import load_model
+from turnwise.inference.model import ModelInfo, ModelSpec
+from turnwise.inference.request import TOKENS_MAX_DEFAULT, GenerateRequest, Refusal, parse
+
+_PERSON = b"turnwise cli gen"
+
+
+def generate_text(
+    model_folder: Path | str,
+    prompt: str,
+    *,
+    tokens_max: int = TOKENS_MAX_DEFAULT,
+    temperature: float = 0.0,
+    seed: int = 0,
+    provider: str = "auto",
+    on_loaded: Callable[[ModelInfo], None] | None = None,
+) -> Iterator[str]:
+    """Load a model and generate; the pieces of text as they come, whole characters each.
+
+    The same arguments give the same text. `on_loaded` is told about the model before the first piece. Raises ModelError
+    for the folder (at once), UsageError for the other arguments (too long a prompt, tokens_max out of bounds).
+    """
+    body = canonical({"prompt": prompt, "tokens_max": tokens_max, "temperature": temperature})
+    try:
+        parse(body)
+    except Refusal as refusal:
+        raise UsageError(refusal.message) from refusal
+    path = Path(model_folder)
+    model = load_model(ModelSpec(path.name, path, provider))
+    if on_loaded is not None:
+        on_loaded(model.info)
+    stream = blake2b(b"%d" % seed, digest_size=32, person=_PERSON).digest()
+    engine = Engine(model)
+    engine.submit(GenerateRequest(0, path.name, body, stream))
+    return _pieces(engine)
+
+
+def _pieces(engine: Engine) -> Iterator[str]:
+    while engine.pending:
+        for event in engine.step():
+            if isinstance(event, Piece):
+                yield event.text
+            elif "error" in (reply := json.loads(event.body)):
+                raise UsageError(reply["error"]["message"], hint="Use a shorter prompt, or fewer tokens.")

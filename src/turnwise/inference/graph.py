@@ -1,0 +1,233 @@
+"""What a `model.onnx` says before it is loaded: its operators, and the files that hold its weights.
+
+ONNX Runtime reads a graph and whatever file the graph names. A model folder is untrusted, so we look first: the names
+must stay inside the folder, the files must be there, and they must be long enough for the shapes that are declared.
+This is a reader of the protobuf wire format for the few fields that matter (numbers from onnx.proto3); everything else
+is skipped by length, so a graph with its weights inside costs no more than its number of nodes.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Final
+
+from turnwise.errors import ModelError
+
+GRAPH_BYTES_MAX: Final = 2**31 - 1
+NESTING_MAX: Final = 32
+DIMENSIONS_MAX: Final = 64
+TENSOR_BYTES_MAX: Final = 2**44
+
+# Bits of one element, by TensorProto.DataType.
+_ELEMENT_BITS: Final = {
+    1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 14: 64, 15: 128, 16: 16,
+    17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8, 25: 2, 26: 2,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalTensor:
+    """Weights that lie in another file: `size` is what shape and type need, from `offset` on (bytes)."""
+
+    name: str
+    location: str
+    offset: int
+    size: int
+
+
+@dataclass(slots=True)
+class Graph:
+    """Operators (how many nodes of each `domain:type`) and external tensors; subgraphs and functions included."""
+
+    operators: dict[str, int] = field(default_factory=dict)
+    external: list[ExternalTensor] = field(default_factory=list)
+
+
+class _Damaged(ValueError):
+    """The bytes are not an ONNX model."""
+
+
+def read_graph(path: Path) -> Graph:
+    """Read `model.onnx`. Raises ModelError if it is not an ONNX model."""
+    expected = "an ONNX model"
+    hint = "The file is damaged or incomplete: copy it again from where the model comes from."
+    try:
+        size = path.stat().st_size
+        if size == 0 or size > GRAPH_BYTES_MAX:
+            raise ModelError(f"has {size} bytes", where=str(path), expected=expected, actual=size, hint=hint)
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            graph = Graph()
+            with memoryview(mapped) as view:
+                _Reader(view, graph).model()
+    except OSError as error:
+        raise ModelError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except _Damaged as error:
+        raise ModelError(f"is not an ONNX model: {error}", where=str(path), expected=expected, hint=hint) from error
+    return graph
+
+
+class _Reader:
+    """Walks one model's messages. A message is the range [start, end) of the file."""
+
+    def __init__(self, view: memoryview, graph: Graph) -> None:
+        self._view = view
+        self._graph = graph
+
+    def model(self) -> None:
+        found = False
+        for number, start, end in self._fields(0, len(self._view)):
+            if number == 7:
+                found = True
+                self._graph_message(start, end, 0)
+            elif number == 25:  # FunctionProto: node = 7, attribute_proto = 11
+                self._nodes(start, end, 0, node=7, attribute=11)
+        if not found:
+            raise _Damaged("it has no graph")
+
+    def _graph_message(self, start: int, end: int, depth: int) -> None:
+        """GraphProto: node = 1, initializer = 5, sparse_initializer = 15."""
+        for number, low, high in self._fields(start, end):
+            if number == 1:
+                self._node(low, high, depth)
+            elif number == 5:
+                self._tensor(low, high)
+            elif number == 15:
+                self._sparse(low, high)
+
+    def _nodes(self, start: int, end: int, depth: int, *, node: int, attribute: int) -> None:
+        for number, low, high in self._fields(start, end):
+            if number == node:
+                self._node(low, high, depth)
+            elif number == attribute:
+                self._attribute(low, high, depth)
+
+    def _node(self, start: int, end: int, depth: int) -> None:
+        """NodeProto: op_type = 4, attribute = 5, domain = 7."""
+        kind = domain = ""
+        for number, low, high in self._fields(start, end):
+            if number == 4:
+                kind = self._text(low, high)
+            elif number == 7:
+                domain = self._text(low, high)
+            elif number == 5:
+                self._attribute(low, high, depth)
+        name = f"{domain}:{kind}" if domain and domain != "ai.onnx" else kind
+        self._graph.operators[name] = self._graph.operators.get(name, 0) + 1
+
+    def _attribute(self, start: int, end: int, depth: int) -> None:
+        """AttributeProto: t = 5, g = 6, tensors = 10, graphs = 11, sparse_tensor = 22, sparse_tensors = 23."""
+        if depth >= NESTING_MAX:
+            raise _Damaged(f"graphs are nested more than {NESTING_MAX} deep")
+        for number, low, high in self._fields(start, end):
+            if number in (5, 10):
+                self._tensor(low, high)
+            elif number in (6, 11):
+                self._graph_message(low, high, depth + 1)
+            elif number in (22, 23):
+                self._sparse(low, high)
+
+    def _sparse(self, start: int, end: int) -> None:
+        """SparseTensorProto: values = 1, indices = 2."""
+        for number, low, high in self._fields(start, end):
+            if number in (1, 2):
+                self._tensor(low, high)
+
+    def _tensor(self, start: int, end: int) -> None:
+        """TensorProto: dims = 1, data_type = 2, name = 8, external_data = 13, data_location = 14 (1: external)."""
+        dims: list[int] = []
+        name, kind, outside = "", 0, False
+        entries: dict[str, str] = {}
+        for number, low, high in self._fields(start, end):
+            if number == 1:
+                dims.extend(self._integers(low, high))
+                if len(dims) > DIMENSIONS_MAX:
+                    raise _Damaged(f"a tensor has more than {DIMENSIONS_MAX} dimensions")
+            elif number == 2:
+                kind = low
+            elif number == 8:
+                name = self._text(low, high)
+            elif number == 13:
+                key, value = self._entry(low, high)
+                entries[key] = value
+            elif number == 14:
+                outside = low == 1
+        if outside or entries:
+            self._graph.external.append(_external(name, kind, dims, entries))
+
+    def _entry(self, start: int, end: int) -> tuple[str, str]:
+        """StringStringEntryProto: key = 1, value = 2."""
+        texts = {number: self._text(low, high) for number, low, high in self._fields(start, end) if number in (1, 2)}
+        return texts.get(1, ""), texts.get(2, "")
+
+    def _integers(self, start: int, end: int) -> Iterator[int]:
+        """Values of a repeated int64 that may be packed. A single value is given as (value, None) by `_fields`."""
+        if end < 0:
+            yield start
+            return
+        if end - start > 10 * DIMENSIONS_MAX:  # a number has at most 10 bytes
+            raise _Damaged(f"a tensor has more than {DIMENSIONS_MAX} dimensions")
+        while start < end:
+            value, start = self._varint(start, end)
+            yield value
+
+    def _text(self, start: int, end: int) -> str:
+        if end < 0:
+            raise _Damaged("a text field holds a number")
+        try:
+            return bytes(self._view[start:end]).decode()
+        except UnicodeDecodeError as error:
+            raise _Damaged("a name is not UTF-8") from error
+
+    def _fields(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """(field number, start, end) of each field; a number has its value for start and -1 for end."""
+        if end < 0:
+            raise _Damaged("a number where a message should be")
+        while start < end:
+            tag, start = self._varint(start, end)
+            number, wire = tag >> 3, tag & 7
+            if wire == 0:
+                value, start = self._varint(start, end)
+                yield number, value, -1
+                continue
+            if wire == 2:
+                size, start = self._varint(start, end)
+            elif wire in (1, 5):
+                size = 8 if wire == 1 else 4
+            else:
+                raise _Damaged(f"wire type {wire} at byte {start}")
+            if number == 0 or size > end - start:
+                raise _Damaged(f"a field goes beyond its message at byte {start}")
+            yield number, start, start + size
+            start += size
+
+    def _varint(self, start: int, end: int) -> tuple[int, int]:
+        value = shift = 0
+        while start < end and shift < 64:
+            byte = self._view[start]
+            start += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value, start
+            shift += 7
+        raise _Damaged(f"a number is cut off at byte {start}")
+
+
+def _external(name: str, kind: int, dims: list[int], entries: dict[str, str]) -> ExternalTensor:
+    bits = _ELEMENT_BITS.get(kind)
+    if bits is None:
+        raise _Damaged(f"tensor {name!r} has type {kind}, which cannot lie in another file")
+    size = (prod(dims) * bits + 7) // 8
+    if any(dim >= 2**63 for dim in dims) or size > TENSOR_BYTES_MAX:
+        raise _Damaged(f"tensor {name!r} declares the shape {dims}")
+    try:
+        offset = int(entries.get("offset", "0"))
+        length = int(entries["length"]) if "length" in entries else size
+    except ValueError as error:
+        raise _Damaged(f"tensor {name!r} has an offset or length that is no number") from error
+    if offset < 0 or length < size:
+        raise _Damaged(f"tensor {name!r} needs {size} bytes and declares {length} from {offset}")
+    return ExternalTensor(name, entries.get("location", ""), offset, max(size, length))

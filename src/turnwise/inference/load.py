@@ -1,0 +1,114 @@
+"""Loads a model: folder, tokenizer, template and graph, each checked, and all of them together once on a few tokens."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from turnwise.errors import ModelError
+from turnwise.inference.content_hash import content_hash
+from turnwise.inference.decoder import Decoder
+from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.inference.model_folder import ModelFolder, read_model_folder
+from turnwise.inference.providers import Opened, open_session, versions
+from turnwise.inference.runtime import RUNTIME_ERRORS, first_line
+from turnwise.inference.template import ChatTemplate
+from turnwise.inference.tokenizer import Tokenizer, read_tokenizer
+
+KV_BYTES_PER_TOKEN_MAX: Final = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model that can generate."""
+
+    info: ModelInfo
+    tokenizer: Tokenizer
+    template: ChatTemplate | None
+    decoder: Decoder
+    ends: frozenset[int]
+
+
+def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> LoadedModel:
+    """Load a model. Raises ModelError for whatever is wrong with it."""
+    started = time.monotonic()
+    folder = read_model_folder(spec.path)
+    tokenizer = read_tokenizer(folder.tokenizer_path, bos=folder.bos, add_bos=folder.add_bos)
+    _check_vocabulary(folder, tokenizer)
+    template = None
+    if folder.template is not None:
+        template = ChatTemplate(folder.template, folder.special_tokens, where=folder.template_from or "")
+    digest = content_hash(folder.files)
+    opened = open_session(spec, folder.graph_path, folder.weights_bytes, options or EngineOptions())
+    decoder = Decoder(folder, opened)
+    _try_out(folder, decoder)
+    info = _info(spec, folder, opened, decoder, digest, (time.monotonic() - started) * 1000)
+    return LoadedModel(info, tokenizer, template, decoder, folder.ends)
+
+
+def _info(
+    spec: ModelSpec, folder: ModelFolder, opened: Opened, decoder: Decoder, digest: str, load_ms: float
+) -> ModelInfo:
+    return ModelInfo(
+        name=spec.name,
+        sha256=digest,
+        provider_asked=spec.provider,
+        provider=opened.provider,
+        providers=tuple(opened.session.get_providers()),
+        nodes=opened.nodes,
+        fallback=opened.fallback,
+        form=decoder.form,
+        context_length=folder.context_length,
+        vocabulary_size=folder.vocabulary_size,
+        kv_bytes_per_token=decoder.kv.bytes_per_token,
+        threads=opened.threads,
+        versions=versions(),
+        load_ms=load_ms,
+    )
+
+
+def _check_vocabulary(folder: ModelFolder, tokenizer: Tokenizer) -> None:
+    """Models pad their vocabulary, so a tokenizer may be somewhat smaller, but never larger."""
+    size = folder.vocabulary_size
+    if not size - size // 8 <= tokenizer.ids_end <= size:
+        raise ModelError(
+            f"the tokenizer has {tokenizer.ids_end} tokens, genai_config.json says vocab_size {size}",
+            where=str(folder.tokenizer_path),
+            expected=size,
+            actual=tokenizer.ids_end,
+            hint="Tokenizer and graph belong to different models: copy both again from the same place.",
+        )
+
+
+def _try_out(folder: ModelFolder, decoder: Decoder) -> None:
+    """Run a few tokens the way the engine will, so that a graph that cannot work fails now and not in a turn."""
+    if decoder.kv.bytes_per_token > KV_BYTES_PER_TOKEN_MAX:
+        raise ModelError(
+            f"a token needs {decoder.kv.bytes_per_token} bytes of KV cache, more than {KV_BYTES_PER_TOKEN_MAX}",
+            where=str(folder.path / "genai_config.json"),
+            expected=KV_BYTES_PER_TOKEN_MAX,
+            actual=decoder.kv.bytes_per_token,
+            hint="head_size, num_key_value_heads or num_hidden_layers is wrong.",
+        )
+    token = folder.bos or 0
+    steps = [[token, token], [token, token], [token]] if decoder.chunk_tokens else [[token, token], [token]]
+    decoder.begin(sum(len(step) for step in steps))
+    try:
+        rows = [decoder.run(step).copy() for step in steps]
+    except RUNTIME_ERRORS as error:
+        raise ModelError(
+            f"the graph fails on its first tokens: {first_line(error)}",
+            where=str(folder.graph_path),
+            expected="logits",
+            hint="The graph is damaged, or not a decoder in the layout that genai_config.json describes.",
+        ) from error
+    if not all(np.isfinite(row.max()) for row in rows):
+        raise ModelError(
+            "the graph gives logits that are not numbers",
+            where=str(folder.graph_path),
+            expected="finite logits",
+            hint="Its weights are damaged, or do not belong to this graph: copy the folder again.",
+        )

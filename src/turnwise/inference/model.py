@@ -1,0 +1,58 @@
+"""What is said about a model: what the world asks for, and what was found when it was loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model as the world file names it.
+
+    `provider` is `auto`, or the name of an execution provider (`cpu`, `cuda`, `webgpu`, …). With `require` a fallback
+    to another provider is a `ModelError`; without, it is one line of text in `ModelInfo.fallback`.
+    """
+
+    name: str
+    path: Path
+    provider: str = "auto"
+    require: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A loaded model.
+
+    `sha256` (hex) names the content of the files that decide what the model computes. `provider` is the execution
+    provider that runs it, by ONNX Runtime's name; `providers` are all that the session has, in order; `nodes` counts
+    the graph's nodes on each. `form` says how the graph keeps its KV cache (`in_place` or `growing`) and its type.
+    `kv_bytes_per_token` is the memory of one position. `load_ms` is telemetry: it differs between equal runs.
+    """
+
+    name: str
+    sha256: str
+    provider_asked: str
+    provider: str
+    providers: tuple[str, ...]
+    nodes: dict[str, int]
+    fallback: str | None
+    form: str
+    context_length: int
+    vocabulary_size: int
+    kv_bytes_per_token: int
+    threads: int
+    versions: dict[str, str]
+    load_ms: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How the inference host uses the machine. Nothing here changes what is computed.
+
+    `threads_max` bounds the threads of one operator (None: as many as there are cores). `spin` lets waiting threads
+    poll instead of sleep, which is faster on an idle machine and takes the cores from the sandbox workers.
+    """
+
+    threads_max: int | None = None
+    spin: bool = False

@@ -1,0 +1,83 @@
+"""Generated tokens become text: whole characters only, and no further than a stop string."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+REPLACEMENT: Final = "\ufffd"
+HELD_TOKENS_MAX: Final = 8
+PROMPT_WINDOW_TOKENS: Final = 16
+
+Decode = Callable[[Sequence[int]], str]
+"""Text of token ids, special tokens left out, bytes that are not UTF-8 as U+FFFD."""
+
+
+class TokenText:
+    """Text of a continuation, token by token.
+
+    A token's text depends on those before it: decoders strip one leading space, and a character may take several
+    tokens. So each step decodes the last tokens once without and once with the new one, and gives the difference.
+    While the difference ends in an incomplete character, tokens are held back (at most `HELD_TOKENS_MAX`: what is
+    incomplete for longer is not UTF-8 at all). What is still held at the end of a generation is dropped: it is part
+    of a character. (`DecodeStream` of tokenizers does the same but raises once a model emits bytes that are not
+    UTF-8, after which it cannot go on.)
+    """
+
+    def __init__(self, decode: Decode, prompt: Sequence[int]) -> None:
+        self._decode = decode
+        self._before: list[int] = list(prompt[-PROMPT_WINDOW_TOKENS:])
+        self._before_text = decode(self._before)
+        self._held: list[int] = []
+
+    def push(self, token: int) -> str:
+        """The text that this token completes, maybe empty."""
+        self._held.append(token)
+        text = self._decode([*self._before, *self._held])
+        if text.endswith(REPLACEMENT) and len(self._held) < HELD_TOKENS_MAX:
+            return ""
+        # Invalid bytes can change how the bytes before them are shown; what was given out already stays.
+        new = text[len(self._before_text) :] if text.startswith(self._before_text) else self._decode(self._held)
+        if not new:  # a special token, or at the very beginning a space that the decoder strips
+            if self._before_text or len(self._held) >= HELD_TOKENS_MAX:
+                self._held.clear()
+            return ""
+        self._before, self._held = self._held, []
+        self._before_text = self._decode(self._before)
+        return new
+
+
+class StopScanner:
+    """Finds stop strings across the borders of tokens, and holds back text that may be the beginning of one."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = tuple(stops)
+        self._held = ""
+        self.stopped = False
+
+    def push(self, text: str) -> str:
+        """The text that can be given out now; when a stop string is found, what stands before the earliest one."""
+        text = self._held + text
+        if not self._stops:
+            return text
+        found = [place for place in (text.find(stop) for stop in self._stops) if place >= 0]
+        if found:
+            self.stopped = True
+            self._held = ""
+            return text[: min(found)]
+        keep = max(_overlap(text, stop) for stop in self._stops)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+    def rest(self) -> str:
+        """What was held back, at the end of a generation that no stop string ended."""
+        text, self._held = self._held, ""
+        return text
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that is a beginning of `stop`."""
+    for length in range(min(len(text), len(stop) - 1), 0, -1):
+        if text.endswith(stop[:length]):
+            return length
+    return 0

@@ -7,10 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import repeat
 from pathlib import Path
 
-from turnwise.core.canonical import canonical
 from turnwise.core.plan import AgentPlan
 from turnwise.world.bounds import AGENTS_MAX, ARGS_BYTES_MAX, NAME_LENGTH_MAX, STATE_BYTES_MAX, TABLE_BYTES_MAX
 from turnwise.world.files import Refused, decode, locate, read_bytes
@@ -162,14 +160,8 @@ class _Members:
             own = "{}"
         if table is None or not table.columns:
             return own if isinstance(own, list) else [own] * size
-        bases = map(json.loads, own) if isinstance(own, list) else repeat(json.loads(own))
-        columns = tuple(table.columns)
-        texts = []
-        for base, row in zip(bases, zip(*table.columns.values(), strict=True), strict=False):
-            set_here = {column: cell for column, cell in zip(columns, row, strict=True) if cell is not None}
-            texts.append(canonical(base | set_here))
-        longest = max(texts, key=len)
-        if len(longest.encode()) > ARGS_BYTES_MAX:
+        texts = table.texts_over([json.loads(text) for text in (own if isinstance(own, list) else [own])])
+        if max(len(text.encode()) for text in texts) > ARGS_BYTES_MAX:
             hint = f"At most {ARGS_BYTES_MAX} bytes are allowed for one agent: send large data as messages."
             self.problems.add((*self.path, "table"), "has a row that is too long", hint)
         return texts

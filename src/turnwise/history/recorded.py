@@ -1,0 +1,53 @@
+"""Effects answered from a record: what was asked must be what was asked then, and the answer is what it was then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from turnwise.core.compare import Difference
+from turnwise.core.events import Request
+from turnwise.core.records import EffectRecord, RoundRecord
+from turnwise.errors import DifferenceFound
+from turnwise.orchestrator.effects import Replies
+
+
+class Departure(DifferenceFound):
+    """A run has left the record."""
+
+    def __init__(self, difference: Difference) -> None:
+        super().__init__(str(difference), expected=difference.expected, actual=difference.actual)
+        self.difference = difference
+
+
+class RecordedEffects:
+    """Answers the effects of one round after another from the journal's records."""
+
+    def __init__(
+        self,
+        on_replies: Callable[[Replies], None],
+        on_departure: Callable[[Departure], None],
+        name_of: Callable[[int], str],
+    ) -> None:
+        self._on_replies = on_replies
+        self._on_departure = on_departure
+        self._name_of = name_of
+        self._round = 0
+        self._effects: dict[tuple[int, int], EffectRecord] = {}
+
+    def expect(self, record: RoundRecord) -> None:
+        """The round that is played next."""
+        self._round = record.round
+        self._effects = {(turn.place, effect.index): effect for turn in record.turns for effect in turn.effects}
+
+    def submit(self, requests: Sequence[tuple[int, Request]]) -> None:
+        replies: list[tuple[int, str]] = []
+        for id_, action in requests:
+            effect = self._effects.get((action.place, action.index))
+            if effect is None or effect.request != action.request.body:
+                expected = "no more effects" if effect is None else effect.request
+                what = f"effect {action.index}: request"
+                agent = self._name_of(action.place)
+                self._on_departure(Departure(Difference(self._round, agent, what, expected, action.request.body)))
+                return
+            replies.append((id_, effect.reply))
+        self._on_replies(replies)

@@ -1,0 +1,53 @@
+"""A new world to begin with: a game between two agents that needs no model, with comments that teach."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from turnwise.errors import UsageError
+from turnwise.world.bounds import TITLE_LENGTH_MAX
+from turnwise.world.problems import quoted
+
+_TEMPLATE: Final = "guessing"
+_FILES: Final = ("world.toml", "keeper.py", "guesser.py")
+
+
+def create_world(folder: Path) -> tuple[Path, ...]:
+    """Writes a small world that runs into a new folder, or an empty one, and returns its files, world.toml first.
+
+    The world is named like the folder. Nothing is ever overwritten: raises UsageError where something is in the way.
+    """
+    name = folder.absolute().name
+    if not name.isprintable() or name != name.strip() or not 1 <= len(name) <= TITLE_LENGTH_MAX:
+        raise UsageError(
+            f"a world cannot be named {quoted(name)}",
+            hint=f"Use 1 to {TITLE_LENGTH_MAX} characters that print, without spaces around them.",
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise UsageError(
+                f"the folder {quoted(str(folder))} is not empty", hint="Name a new folder: nothing is ever overwritten."
+            )
+        return tuple(_write(folder / file, name) for file in _FILES)
+    except FileExistsError as error:
+        raise UsageError(
+            f"{quoted(str(error.filename))} is there already", hint="Name a new folder: nothing is ever overwritten."
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"the world cannot be written to {quoted(str(folder))}: {error.strerror}",
+            hint="Name a folder that can be written.",
+        ) from None
+
+
+def _write(path: Path, name: str) -> Path:
+    text = files(__package__).joinpath("templates", _TEMPLATE, path.name).read_text(encoding="utf-8")
+    if path.name == "world.toml":
+        text = text.replace(f'name = "{_TEMPLATE}"', f"name = {json.dumps(name, ensure_ascii=False)}")
+    with path.open("x", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+    return path

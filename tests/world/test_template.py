@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from turnwise.errors import UsageError
+from turnwise.world import World
+from turnwise.world.template import create_world
+
+
+def test_a_new_world_is_right_and_named_like_its_folder(tmp_path: Path) -> None:
+    created = create_world(tmp_path / "deep" / "first steps")
+    assert [path.name for path in created] == ["world.toml", "keeper.py", "guesser.py"]
+    assert sorted(created) == sorted((tmp_path / "deep" / "first steps").iterdir())
+    resolved = World.read(tmp_path / "deep" / "first steps").resolve()
+    assert resolved.name == "first steps"
+    assert [agent.name for agent in resolved.agents] == ["keeper", "guesser"]
+    assert resolved.models == ()
+    assert [message.to for message in resolved.messages] == ["keeper"]
+    for path in created[1:]:
+        assert "turn" in [node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
+
+
+@pytest.mark.parametrize("name", ['say "hi"', "back\\slash", "été", "x" * 100])
+def test_any_name_that_prints_will_do(tmp_path: Path, name: str) -> None:
+    create_world(tmp_path / name)
+    assert tomllib.loads((tmp_path / name / "world.toml").read_text(encoding="utf-8"))["world"]["name"] == name
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    assert create_world(tmp_path)[0] == tmp_path / "world.toml"
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="nothing is ever overwritten"):
+        create_world(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("name", ["a\nb", " a", "x" * 101, "\u202egnp"])
+def test_names_that_would_not_print_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be named"):
+        create_world(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_in_the_way_is_said(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(UsageError, match="is there already"):
+        create_world(tmp_path / "taken")
+    with pytest.raises(UsageError, match="cannot be written"):
+        create_world(tmp_path / "taken" / "below")

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn
 
 from turnwise.core.canonical import canonical
-from turnwise.inference.sampling import Sampling
 
 ErrorKind = Literal["denied", "context_full", "unknown", "refused", "unavailable"]
 Finish = Literal["stop", "length", "end"]
@@ -53,6 +52,15 @@ class GenerateReply:
 
     id: int
     body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to choose a token. `temperature` 0 is greedy; None turns `top_k` or `top_p` off."""
+
+    temperature: float = 0.0
+    top_k: int | None = None
+    top_p: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,21 +15,13 @@ what ran before, or whether the generation began anew in another process.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How to choose. `temperature` 0 is greedy; None turns `top_k` or `top_p` off."""
-
-    temperature: float = 0.0
-    top_k: int | None = None
-    top_p: float | None = None
+from turnwise.inference.request import Sampling
 
 
 class NotFinite(ArithmeticError):

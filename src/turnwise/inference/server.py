@@ -1,0 +1,121 @@
+"""The inference process: loads the models, then takes requests between the steps of its engines.
+
+One thread. It waits for messages only when there is nothing to generate, and ends when the orchestrator is gone.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from turnwise.errors import InvariantError, ModelError
+from turnwise.inference import protocol
+from turnwise.inference.engine import Engine
+from turnwise.inference.load import load_model
+from turnwise.inference.protocol import Kind
+from turnwise.inference.request import GenerateReply, GenerateRequest, error_body
+from turnwise.sharedmem import Endpoint, PeerGone, connect
+
+PROGRESS_S: Final = 0.25
+
+
+class Server:
+    """Engines by model name, and the link to the orchestrator."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._engines: dict[str, Engine] = {}
+        self._replies: list[GenerateReply] = []
+        self._told = 0.0
+
+    def run(self) -> None:
+        """Serve until the orchestrator closes the link."""
+        if not self._load():
+            return
+        while True:
+            while not self._working or self._endpoint.poll():
+                message = self._endpoint.receive()
+                if message is None:
+                    return
+                with message:
+                    kind, data = message.kind, bytes(message.body)
+                self._take(kind, data)
+            self._step()
+
+    @property
+    def _working(self) -> bool:
+        return bool(self._replies) or any(engine.pending for engine in self._engines.values())
+
+    def _load(self) -> bool:
+        message = self._endpoint.receive()
+        if message is None:
+            return False
+        with message:
+            if message.kind != Kind.LOAD:
+                raise InvariantError(f"the first message is of kind {message.kind}", expected=Kind.LOAD)
+            specs, options = protocol.decode_load(bytes(message.body))
+        try:
+            models = [load_model(spec, options) for spec in specs]
+        except ModelError as error:
+            self._endpoint.send(Kind.LOAD_FAILED, protocol.encode_error(error))
+            return False
+        self._engines = {model.info.name: Engine(model) for model in models}
+        self._endpoint.send(Kind.LOADED, protocol.encode_infos([model.info for model in models]))
+        return True
+
+    def _take(self, kind: int, data: bytes) -> None:
+        if kind == Kind.SUBMIT:
+            for request in protocol.decode_requests(data):
+                self._submit(request)
+        elif kind == Kind.CANCEL:
+            for number in protocol.decode_numbers(data):
+                for engine in self._engines.values():
+                    engine.cancel(number)
+        else:
+            raise InvariantError(f"a message of kind {kind}", expected=[Kind.SUBMIT, Kind.CANCEL])
+
+    def _submit(self, request: GenerateRequest) -> None:
+        engine = self._engines.get(request.model)
+        if engine is None:
+            message = f"this world has no model {request.model!r}"
+            self._replies.append(GenerateReply(request.id, error_body("unknown", message)))
+        else:
+            engine.submit(request)
+
+    def _step(self) -> None:
+        """One step of every engine that has work, so that no model waits for another's requests to end."""
+        replies, self._replies = self._replies, []
+        for engine in self._engines.values():
+            if engine.pending:
+                replies += [event for event in engine.step() if isinstance(event, GenerateReply)]
+        now = time.monotonic()
+        if replies or now - self._told >= PROGRESS_S:
+            self._told = now
+            self._endpoint.send(Kind.PROGRESS, protocol.encode_progress(self._progress()))
+        if replies:
+            self._endpoint.send(Kind.REPLIES, protocol.encode_replies(replies))
+
+    def _progress(self) -> protocol.Progress:
+        counts = [engine.statistics() for engine in self._engines.values()]
+        return protocol.Progress(
+            tokens=sum(count.tokens for count in counts),
+            prompt_tokens=sum(count.prompt_tokens for count in counts),
+            running=sum(count.running for count in counts),
+            waiting=sum(count.waiting for count in counts),
+        )
+
+
+def main(argv: Sequence[str]) -> int:
+    """The process's main: `argv` as `connect` takes it."""
+    with connect(argv) as endpoint:
+        try:
+            Server(endpoint).run()
+        except PeerGone:
+            return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,142 @@
+"""Long contents, stored once: hashed, compressed where that helps, and named by a number.
+
+Why a number and not the hash: an index over hashes is written at random places, so that the cost of a commit grows
+with the journal. Instead the writer remembers the hashes of what it has stored lately, which is where repetition is. A
+content that comes again after more than that is stored again, which costs space and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import zlib
+from collections import OrderedDict
+from pathlib import Path
+from typing import Final
+
+from turnwise.errors import JournalError
+from turnwise.journal.faults import damaged, translated
+from turnwise.journal.format import BLOB_BYTES_MAX, COMPRESS_BYTES_MIN, COMPRESS_LEVEL
+
+KNOWN_MAX: Final = 131_072
+"""Hashes that the writer remembers; about 200 bytes each."""
+
+CACHE_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Texts that a reader keeps, as characters."""
+
+BlobRow = tuple[int, bytes, int, bytes]
+"""A row of `blobs`: id, SHA-256 of the content, its size in bytes, and the content, as it is or compressed by zlib.
+
+It is compressed exactly when `data` is shorter than `size`, which is the rule of SQLite's own archives.
+"""
+
+
+class BlobWriter:
+    """Gives contents their numbers, and collects the rows of those that are new."""
+
+    def __init__(self, path: Path, *, known_max: int = KNOWN_MAX) -> None:
+        self._path = path
+        self._known_max = known_max
+        self._known: OrderedDict[bytes, int] = OrderedDict()
+        self._next = 1
+        self._rows: list[object] = []
+
+    def restart(self, connection: sqlite3.Connection) -> None:
+        """Forget everything and learn anew from what is committed."""
+        self._known.clear()
+        self._rows = []
+        select = "SELECT id, hash FROM blobs ORDER BY id DESC LIMIT ?"
+        latest = connection.execute(select, (self._known_max,)).fetchall()
+        self._next = latest[0][0] + 1 if latest else 1
+        for number, content_hash in reversed(latest):
+            self._known[content_hash] = number
+
+    def number(self, content: bytes) -> int:
+        """The number of a content, which becomes a new row if it is not known."""
+        content_hash = hashlib.sha256(content).digest()
+        known = self._known
+        number = known.get(content_hash)
+        if number is not None:
+            known.move_to_end(content_hash)
+            return number
+        size = len(content)
+        if size > BLOB_BYTES_MAX:
+            raise JournalError(
+                f"a text or file of {size} bytes is larger than a journal holds.",
+                where=str(self._path),
+                expected=BLOB_BYTES_MAX,
+                actual=size,
+                hint=f"The bound is {BLOB_BYTES_MAX} bytes; let the agent keep less in its state and messages.",
+            )
+        number = self._next
+        self._next = number + 1
+        known[content_hash] = number
+        if len(known) > self._known_max:
+            known.popitem(last=False)
+        data = content
+        if size >= COMPRESS_BYTES_MIN:
+            packed = zlib.compress(content, COMPRESS_LEVEL)
+            if len(packed) < size:
+                data = packed
+        self._rows += (number, content_hash, size, data)
+        return number
+
+    def take(self) -> list[object]:
+        """The new rows since the last call, their columns one after the other."""
+        rows, self._rows = self._rows, []
+        return rows
+
+    def statistics(self) -> dict[str, int]:
+        return {"known": len(self._known), "known_max": self._known_max, "next": self._next}
+
+
+class BlobReader:
+    """Contents by number, checked against their hashes; the latest texts stay in memory."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, *, cache_bytes_max: int = CACHE_BYTES_MAX) -> None:
+        self._connection = connection
+        self._path = path
+        self._cache: OrderedDict[int, str] = OrderedDict()
+        self._cache_bytes = 0
+        self._cache_bytes_max = cache_bytes_max
+
+    def content(self, number: int) -> bytes:
+        """The content with this number. Raises JournalError if it is missing or not what its hash says."""
+        try:
+            row = self._connection.execute("SELECT hash, size, data FROM blobs WHERE id = ?", (number,)).fetchone()
+        except sqlite3.Error as error:
+            raise translated(error, self._path, writing=False) from error
+        if row is None:
+            raise damaged(self._path, f"blob {number} is missing")
+        content_hash, size, data = row
+        if type(content_hash) is not bytes or type(size) is not int or type(data) is not bytes:
+            raise damaged(self._path, f"blob {number} has a column of a wrong type")
+        if not len(data) <= size <= BLOB_BYTES_MAX:
+            raise damaged(self._path, f"blob {number} has size {size}", actual=size)
+        content = data
+        if len(data) < size:
+            unpacker = zlib.decompressobj()
+            try:
+                content = unpacker.decompress(data, size)
+            except zlib.error as error:
+                raise damaged(self._path, f"blob {number} cannot be unpacked: {error}") from error
+        actual = hashlib.sha256(content).digest()
+        if len(content) != size or actual != content_hash:
+            raise damaged(self._path, f"blob {number} is not what its hash says", expected=content_hash, actual=actual)
+        return content
+
+    def text(self, number: int) -> str:
+        """The content with this number as text."""
+        cached = self._cache.get(number)
+        if cached is not None:
+            self._cache.move_to_end(number)
+            return cached
+        try:
+            text = self.content(number).decode()
+        except UnicodeDecodeError as error:
+            raise damaged(self._path, f"blob {number} is not UTF-8 text: {error}") from error
+        self._cache[number] = text
+        self._cache_bytes += len(text)
+        while self._cache_bytes > self._cache_bytes_max:
+            self._cache_bytes -= len(self._cache.popitem(last=False)[1])
+        return text

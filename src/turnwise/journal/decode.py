@@ -1,0 +1,242 @@
+"""From rows back to the records of the core. A journal that is opened is untrusted: every column is checked.
+
+Whatever cannot be what `encode` wrote raises JournalError that says "damaged", and where.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageRecord, TurnRecord
+from turnwise.core.turn import LOG_LEVELS, Failure, FailureClass, Log, Record, Send, Spawn, TurnOutput
+from turnwise.errors import JournalError
+from turnwise.journal.blobs import BlobReader
+from turnwise.journal.faults import damaged, reading
+from turnwise.journal.values import numbers, recalled
+
+Row = tuple[Any, ...]
+
+_FAILURES: Final = {kind.value: kind for kind in FailureClass}
+_END_REASONS: Final = ("finished", "quiet", "rounds_max", "failed")
+
+
+class Decoder:
+    """Turns rows into records. Holds what bounds a list of numbers: how many agents and messages there are."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self.path = path
+        self.blobs = BlobReader(connection, path)
+        self._counts = {"agents": 0, "messages": 0}
+
+    def damaged(self, what: str, actual: object = None) -> JournalError:
+        return damaged(self.path, what, actual=actual)
+
+    # Single columns.
+
+    def integer(self, column: object, what: str) -> int:
+        if type(column) is not int or column < 0:
+            raise self.damaged(f"{what} is not a number from 0", column)
+        return column
+
+    def text(self, column: object, what: str) -> str:
+        """A column that is always TEXT."""
+        if type(column) is not str:
+            raise self.damaged(f"{what} is not a text", column)
+        return column
+
+    def value(self, column: object, what: str) -> str:
+        """A value: a text in place, or the number of a blob."""
+        if type(column) is str:
+            return column
+        if type(column) is int:
+            return self.blobs.text(column)
+        raise self.damaged(f"{what} is neither a text nor a blob's number", column)
+
+    def chain(self, column: object, what: str) -> bytes:
+        if type(column) is not bytes or len(column) != 32:
+            raise self.damaged(f"{what} is not a SHA-256", column)
+        return column
+
+    def numbers(self, column: object, table: str, what: str) -> tuple[int, ...]:
+        """A list of places (`table` is agents) or sequence numbers (messages). NULL is the empty list."""
+        if column is None:
+            return ()
+        text = self.value(column, what)
+        try:
+            return numbers(text, count_max=self._counts[table])
+        except ValueError:
+            with reading(self.path):  # others may have written meanwhile: count what is there now
+                self._counts[table] = self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        try:
+            return numbers(text, count_max=self._counts[table])
+        except ValueError as error:
+            raise self.damaged(f"{what} is not a list of numbers: {error}") from error
+
+    def json(self, column: object, what: str) -> Any:
+        text = self.value(column, what)
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise self.damaged(f"{what} is not JSON: {error}") from error
+
+    # Rows.
+
+    def agent(self, row: Row) -> AgentRecord:
+        """place, name, kind, args, state, born, parent, grants"""
+        place = self.integer(row[0], "an agent's place")
+        what = f"of agent {place}"
+        grants: object = [] if row[7] is None else self.json(row[7], f"grants {what}")
+        if not isinstance(grants, list) or not all(type(grant) is str for grant in grants):
+            raise self.damaged(f"grants {what} are not a list of texts")
+        return AgentRecord(
+            place,
+            self.text(row[1], f"name {what}"),
+            self.text(row[2], f"kind {what}"),
+            self.value(row[3], f"args {what}"),
+            self.value(row[4], f"state {what}"),
+            self.integer(row[5], f"born {what}"),
+            None if row[6] is None else self.integer(row[6], f"parent {what}"),
+            tuple(grants),
+        )
+
+    def message(self, row: Row) -> MessageRecord:
+        """seq, round, sender, receiver, body, recipients"""
+        seq = self.integer(row[0], "a message's seq")
+        what = f"of message {seq}"
+        return MessageRecord(
+            seq,
+            self.integer(row[1], f"round {what}"),
+            None if row[2] is None else self.integer(row[2], f"sender {what}"),
+            self.text(row[3], f"receiver {what}"),
+            self.value(row[4], f"body {what}"),
+            self.numbers(row[5], "agents", f"recipients {what}"),
+        )
+
+    def effect(self, row: Row) -> EffectRecord:
+        """round, place, nr, kind, model, request, reply"""
+        what = f"of an effect of place {row[1]} in round {row[0]}"
+        return EffectRecord(
+            self.integer(row[2], f"nr {what}"),
+            self.text(row[3], f"kind {what}"),
+            None if row[4] is None else self.text(row[4], f"model {what}"),
+            self.value(row[5], f"request {what}"),
+            self.value(row[6], f"reply {what}"),
+        )
+
+    def log(self, row: Row) -> Log:
+        """round, place, nr, level, text"""
+        what = f"of a log of place {row[1]} in round {row[0]}"
+        for level in LOG_LEVELS:
+            if level == row[3]:
+                return Log(level, self.value(row[4], f"text {what}"))
+        raise self.damaged(f"level {what} is unknown", row[3])
+
+    def record(self, row: Row) -> Record:
+        """round, place, nr, name, value"""
+        what = f"of a record of place {row[1]} in round {row[0]}"
+        name = self.text(row[3], f"name {what}")
+        try:
+            return Record(name, recalled(row[4]))
+        except ValueError as error:
+            raise self.damaged(f"value {what} is {error}") from error
+
+    def turn(
+        self, row: Row, sends: list[MessageRecord], effects: list[Row], logs: list[Row], records: list[Row]
+    ) -> TurnRecord:
+        """round, place, turn, inbox, failure, message, state, wake_in, extra, stdout, fuel, executions"""
+        _, place, count, inbox, failure, message, state, wake_in, extra, stdout, fuel, executions = row
+        if type(place) is not int or type(count) is not int or type(fuel) is not int or type(executions) is not int:
+            raise self.damaged(f"a turn of round {row[0]} has a column of a wrong type", row)
+        what = f"of the turn of place {place} in round {row[0]}"
+        output = failed = None
+        if failure is None:
+            output = TurnOutput(
+                state if type(state) is str else self.value(state, f"state {what}"),
+                tuple([Send(sent.to, sent.body) for sent in sends]) if sends else (),
+                tuple(map(self.log, logs)) if logs else (),
+                tuple(map(self.record, records)) if records else (),
+                None if wake_in is None else self.integer(wake_in, f"wake_in {what}"),
+                *(((), (), None) if extra is None else self._extra(extra, what)),
+            )
+        else:
+            if sends or logs or records or state is not None or wake_in is not None or extra is not None:
+                raise self.damaged(f"the output {what}, which failed, is not empty")
+            kind = _FAILURES.get(self.text(failure, f"failure {what}"))
+            if kind is None:
+                raise self.damaged(f"failure {what} is unknown", failure)
+            failed = Failure(kind, self.value(message, f"message {what}"))
+        return TurnRecord(
+            place,
+            count,
+            () if inbox is None else self.numbers(inbox, "messages", f"inbox {what}"),
+            output,
+            failed,
+            tuple(map(self.effect, effects)) if effects else (),
+            "" if stdout is None else self.value(stdout, f"stdout {what}"),
+            fuel,
+            executions,
+        )
+
+    def _extra(self, column: object, what: str) -> tuple[tuple[Spawn, ...], tuple[str, ...], str | None]:
+        extra = self.json(column, f"extra {what}")
+        if not isinstance(extra, dict) or not extra.keys() <= {"spawn", "stop", "finish"}:
+            raise self.damaged(f"extra {what} has unknown members")
+        spawns = extra.get("spawn", [])
+        stops = extra.get("stop", [])
+        finish = extra.get("finish")
+        if not isinstance(spawns, list) or not all(map(_is_spawn, spawns)):
+            raise self.damaged(f"extra {what}: spawn is not a list of kind, name, args, state")
+        if not isinstance(stops, list) or not all(type(stop) is str for stop in stops):
+            raise self.damaged(f"extra {what}: stop is not a list of texts")
+        if finish is not None and type(finish) is not str:
+            raise self.damaged(f"extra {what}: finish is not a text")
+        return tuple(Spawn(*spawn) for spawn in spawns), tuple(stops), finish
+
+    def end(self, row: Row) -> EndRecord:
+        """round, reason, result, message"""
+        for reason in _END_REASONS:
+            if reason == row[1]:
+                return EndRecord(
+                    reason,
+                    self.integer(row[0], "round of the end"),
+                    None if row[2] is None else self.value(row[2], "result of the end"),
+                    None if row[3] is None else self.value(row[3], "message of the end"),
+                )
+        raise self.damaged("the reason of the end is unknown", row[1])
+
+
+def _is_spawn(value: object) -> bool:
+    if not isinstance(value, list) or len(value) != 4:
+        return False
+    kind, name, args, state = value
+    return type(kind) is str and type(name) is str and all(text is None or type(text) is str for text in (args, state))
+
+
+def by_place(rows: Iterable[Row]) -> dict[int, list[Row]]:
+    """Rows grouped by their second column, in order."""
+    groups: dict[int, list[Row]] = {}
+    for row in rows:
+        group = groups.get(row[1])
+        if group is None:
+            groups[row[1]] = [row]
+        else:
+            group.append(row)
+    return groups
+
+
+def pages(fetch: Callable[[int], list[Row]], after: int, size: int) -> Iterator[Row]:
+    """All rows, a page at a time, so that no read transaction stays open between pages.
+
+    `fetch(after)` returns at most `size` rows whose first column is above `after`, in its order.
+    """
+    while True:
+        rows = fetch(after)
+        yield from rows
+        if len(rows) < size:
+            return
+        after = rows[-1][0]

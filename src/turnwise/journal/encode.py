@@ -1,0 +1,263 @@
+"""From the records of the core to rows: everything of a commit that is Python's work.
+
+It is apart from writing because of Python's global lock: a thread that steps through single rows gives the lock away
+and waits for it at each, up to 5 ms when another thread computes. So the rows of a round are made in the caller's
+thread, and the writer's thread hands SQLite many at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from turnwise.core.canonical import canonical
+from turnwise.core.records import AgentRecord, EndRecord, MessageRecord, RoundRecord, TurnRecord
+from turnwise.core.turn import TurnOutput
+from turnwise.errors import InvariantError
+from turnwise.journal.blobs import BlobWriter
+from turnwise.journal.format import BODY_INLINE_CHARS_MAX, STATE_INLINE_CHARS_MAX
+from turnwise.journal.values import recorded, runs
+
+COLUMNS: Final = {
+    "blobs": 4,
+    "agents": 8,
+    "messages": 6,
+    "turns": 12,
+    "effects": 7,
+    "logs": 5,
+    "records": 5,
+    "stops": 3,
+    "rounds": 15,
+}
+"""Columns of the tables that a commit adds to, in the order in which it does."""
+
+_INTEGER_MAX: Final = 2**63 - 1
+
+Value = str | int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One round as rows: per table its columns one after the other. `generation` says which encoder state it needs."""
+
+    round: int
+    generation: int
+    rows: dict[str, list[object]]
+
+
+class Encoder:
+    """Turns records into rows, in the order of rounds. Knows what the journal will hold when all are written."""
+
+    def __init__(self, path: Path, blobs: BlobWriter) -> None:
+        self._path = path
+        self._blobs = blobs
+        self.generation = 0
+        self.round = 0
+        self.agents = 0
+        self.seq_last = -1
+
+    def restart(self, *, round_last: int, agents: int, seq_last: int) -> None:
+        """Go back to what is committed. Batches that were encoded before can no longer be written."""
+        self.generation += 1
+        self.round = round_last
+        self.agents = agents
+        self.seq_last = seq_last
+
+    def batch(self, record: RoundRecord) -> Batch:
+        """The rows of one round. Raises InvariantError if it does not follow what was encoded before."""
+        if record.round != self.round + 1:
+            raise self._broken("a round is committed out of order", self.round + 1, record.round)
+        if len(record.head) != 32 or len(record.execution) != 32:
+            raise self._broken(f"a chain value of round {record.round} has a wrong length", 32, len(record.head))
+        before = self.agents, self.seq_last
+        try:
+            agents = self.agent_rows(record.spawned, record.round)
+            messages = self._message_rows(record)
+            turns, effects, logs, records, failed, fuel = self._turn_rows(record)
+        except BaseException as error:
+            self.agents, self.seq_last = before
+            if isinstance(error, UnicodeEncodeError):
+                what = f"a text of round {record.round} cannot be written as UTF-8: {error}"
+                raise InvariantError(what, where=str(self._path)) from error
+            raise
+        first = record.inputs[0].seq if record.inputs else record.messages[0].seq if record.messages else None
+        rows: dict[str, list[object]] = {
+            "blobs": self._blobs.take(),
+            "agents": agents,
+            "messages": messages,
+            "turns": turns,
+            "effects": effects,
+            "logs": logs,
+            "records": records,
+            "stops": [x for nr, place in enumerate(record.stopped) for x in (record.round, nr, place)],
+        }
+        rows["rounds"] = [
+            record.round,
+            record.head,
+            record.execution,
+            first,
+            len(record.turns),
+            failed,
+            len(effects) // COLUMNS["effects"],
+            len(logs) // COLUMNS["logs"],
+            len(records) // COLUMNS["records"],
+            len(record.inputs),
+            len(record.messages),
+            len(record.spawned),
+            self.agents,
+            len(record.stopped),
+            min(fuel, _INTEGER_MAX),
+        ]
+        self.round = record.round
+        return Batch(record.round, self.generation, rows)
+
+    def agent_rows(self, agents: Iterable[AgentRecord], born: int) -> list[object]:
+        """Rows of agents that come to be in round `born`. Places count on from those that are there."""
+        rows: list[object] = []
+        for agent in agents:
+            if agent.place != self.agents or agent.born != born:
+                raise self._broken(
+                    f"the agent {agent.name} has a wrong place or round", (self.agents, born), (agent.place, agent.born)
+                )
+            self.agents += 1
+            rows += (
+                agent.place,
+                agent.name,
+                agent.kind,
+                self.value(agent.args),
+                self.value(agent.state),
+                agent.born,
+                agent.parent,
+                self.value(canonical(list(agent.grants))) if agent.grants else None,
+            )
+        return rows
+
+    def end_row(self, end: EndRecord) -> list[object]:
+        """Columns of `ends` without its id."""
+        result = None if end.result is None else self.value(end.result)
+        return [end.round, end.reason, result, None if end.message is None else self.value(end.message)]
+
+    def value(self, text: str) -> Value:
+        """A text as a value that is likely to come again."""
+        return text if len(text) <= STATE_INLINE_CHARS_MAX else self._blobs.number(text.encode())
+
+    def _body(self, text: str) -> Value:
+        return text if len(text) <= BODY_INLINE_CHARS_MAX else self._blobs.number(text.encode())
+
+    def _message_rows(self, record: RoundRecord) -> list[object]:
+        rows: list[object] = []
+        seq_last = self.seq_last
+        recipients: tuple[int, ...] = ()
+        packed: Value = None
+        body_max = BODY_INLINE_CHARS_MAX
+        for message in (*record.inputs, *record.messages):
+            seq = message.seq
+            if seq <= seq_last:
+                raise self._broken(f"messages of round {record.round} are out of order", seq_last + 1, seq)
+            seq_last = seq
+            if message.recipients != recipients:
+                recipients = message.recipients
+                if len(recipients) == 1:
+                    packed = f"[[{recipients[0]},{recipients[0]}]]"
+                else:
+                    packed = self._body(runs(recipients)) if recipients else None
+            body = message.body
+            rows += (
+                seq,
+                message.round,
+                message.sender,
+                message.to,
+                body if len(body) <= body_max else self._blobs.number(body.encode()),
+                packed,
+            )
+        self.seq_last = seq_last
+        return rows
+
+    def _turn_rows(
+        self, record: RoundRecord
+    ) -> tuple[list[object], list[object], list[object], list[object], int, int]:
+        turns: list[object] = []
+        effects: list[object] = []
+        logs: list[object] = []
+        records: list[object] = []
+        failed = fuel = 0
+        state_max = STATE_INLINE_CHARS_MAX
+        place_last = -1
+        sent = 0
+        round_now = record.round
+        for turn in record.turns:
+            place = turn.place
+            if place <= place_last:
+                raise self._broken(f"turns of round {round_now} are out of order", place_last + 1, place)
+            place_last = place
+            fuel += turn.fuel
+            inbox = turn.inbox
+            packed: Value = None
+            if inbox:
+                packed = f"[[{inbox[0]},{inbox[0]}]]" if len(inbox) == 1 else self._body(runs(inbox))
+            stdout = self.value(turn.stdout) if turn.stdout else None
+            output = turn.output
+            if output is not None and turn.failure is None:
+                state = output.state
+                if output.send:
+                    sent = self._check_sent(record.messages, sent, turn, output)
+                if output.log:
+                    for nr, log in enumerate(output.log):
+                        logs += (round_now, place, nr, log.level, self._body(log.text))
+                if output.record:
+                    for nr, entry in enumerate(output.record):
+                        records += (round_now, place, nr, entry.name, recorded(entry.value))
+                turns += (
+                    round_now,
+                    place,
+                    turn.turn,
+                    packed,
+                    None,
+                    None,
+                    state if len(state) <= state_max else self._blobs.number(state.encode()),
+                    output.wake_in,
+                    self._extra(output) if output.spawn or output.stop or output.finish is not None else None,
+                    stdout,
+                    turn.fuel,
+                    turn.executions,
+                )
+            elif output is None and turn.failure is not None:
+                failed += 1
+                failure = turn.failure
+                turns += (round_now, place, turn.turn, packed, failure.kind.value, self.value(failure.message))
+                turns += (None, None, None, stdout, turn.fuel, turn.executions)
+            else:
+                raise self._broken(f"the turn of place {place} in round {round_now} has neither or both ends", 1, 0)
+            if turn.effects:
+                for effect in turn.effects:
+                    effects += (round_now, place, effect.index, effect.kind, effect.model)
+                    effects += (self._body(effect.request), self._body(effect.reply))
+        if sent != len(record.messages):
+            raise self._broken(f"round {round_now} holds messages that no turn sent", sent, len(record.messages))
+        return turns, effects, logs, records, failed, fuel
+
+    def _check_sent(self, messages: tuple[MessageRecord, ...], sent: int, turn: TurnRecord, output: TurnOutput) -> int:
+        """What a turn sends is stored as its messages only; so they must be the same, in the same order."""
+        place = turn.place
+        for send in output.send:
+            message = messages[sent] if sent < len(messages) else None
+            if message is None or message.sender != place or message.to != send.to or message.body != send.body:
+                raise self._broken(f"a message of place {place} is not among those of its round", send, message)
+            sent += 1
+        return sent
+
+    def _extra(self, output: TurnOutput) -> Value:
+        """What few turns have, as JSON text."""
+        extra: dict[str, object] = {}
+        if output.spawn:
+            extra["spawn"] = [[spawn.kind, spawn.name, spawn.args, spawn.state] for spawn in output.spawn]
+        if output.stop:
+            extra["stop"] = list(output.stop)
+        if output.finish is not None:
+            extra["finish"] = output.finish
+        return self.value(canonical(extra))
+
+    def _broken(self, what: str, expected: object, actual: object) -> InvariantError:
+        return InvariantError(what, where=str(self._path), expected=expected, actual=actual)

@@ -1,0 +1,104 @@
+"""One writer a journal: a lock of the operating system that a killed process cannot keep.
+
+The lock lies on a file of its own beside the journal, never on the journal itself: closing any descriptor of a file
+drops the POSIX locks that SQLite holds on it in the same process. The file tells who holds the lock, and is removed
+when the lock is given back; what a killed process leaves of it does not matter.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from turnwise.errors import JournalError
+
+if sys.platform == "win32":  # pragma: no cover
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> bool:
+        # Byte 2**30 and not byte 0: a locked byte cannot be read by others, who want to know the holder.
+        os.lseek(descriptor, 2**30, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return True
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+_OWNER_BYTES_MAX = 64
+
+
+class WriterLock:
+    """The exclusive right to write one journal. Closes twice without harm."""
+
+    def __init__(self, journal: Path) -> None:
+        """Take the lock at once, or raise JournalError that names the process that has it."""
+        self.path = journal.with_name(journal.name + "-lock")
+        self._descriptor: int | None = None
+        while True:
+            descriptor = self._open(journal)
+            if not _try_lock(descriptor):
+                owner = self._owner(descriptor)
+                os.close(descriptor)
+                raise JournalError(
+                    f"the journal is in use by another run{owner}.",
+                    where=str(journal),
+                    hint="Wait until it ends or stop it; reading (log, monitor) is possible meanwhile.",
+                )
+            if self._is_current(descriptor):
+                break
+            os.close(descriptor)  # its holder removed it between our opening and locking
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        self._descriptor = descriptor
+
+    def _open(self, journal: Path) -> int:
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        try:
+            descriptor = os.open(self.path, flags, 0o600)
+        except OSError as error:
+            raise JournalError(
+                f"the folder cannot be written: {error.strerror}.",
+                where=str(journal),
+                hint=f"A run needs to create {self.path.name} there. Check the rights, or copy the journal elsewhere.",
+            ) from error
+        return descriptor
+
+    def _is_current(self, descriptor: int) -> bool:
+        try:
+            named = self.path.stat()
+        except FileNotFoundError:
+            return False
+        mine = os.fstat(descriptor)
+        return (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino)
+
+    @staticmethod
+    def _owner(descriptor: int) -> str:
+        text = os.read(descriptor, _OWNER_BYTES_MAX).decode("ascii", "replace")
+        return f" (process {text})" if text.isdecimal() else ""
+
+    def close(self) -> None:
+        """Give the lock back."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            return
+        if sys.platform == "win32":  # pragma: no cover
+            os.close(descriptor)  # an open file cannot be removed there
+            try:
+                self.path.unlink(missing_ok=True)
+            except PermissionError:
+                return  # the next writer has opened it already, and will remove it
+        else:
+            self.path.unlink(missing_ok=True)  # while we hold it, so that nobody waits on a file without a name
+            os.close(descriptor)

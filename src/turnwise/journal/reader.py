@@ -1,0 +1,354 @@
+"""Reading a journal, also while another process writes it.
+
+Every statement is read to its end before anything is returned, so that no read transaction stays open: a writer's log
+could not be copied into the journal meanwhile. Since a round appears in `rounds` in the same moment as its other rows,
+and rows never change, reading statement by statement is consistent. At most one round is in memory at a time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from turnwise.core.records import AgentRecord, EndRecord, MessageRecord, RoundRecord, TurnRecord
+from turnwise.errors import JournalError
+from turnwise.journal.decode import Decoder, Row, by_place, pages
+from turnwise.journal.faults import damaged, reading
+from turnwise.journal.rows import LogRow, RecordRow, RoundSummary, WriterRow
+from turnwise.journal.source import CodeSource
+
+PAGE_ROWS: Final = 1_000
+"""Rows that are fetched at once where a whole table is read."""
+
+_AGENT: Final = "SELECT place, name, kind, args, state, born, parent, grants FROM agents"
+_MESSAGE: Final = "SELECT seq, round, sender, receiver, body, recipients FROM messages"
+_TURN: Final = (
+    "SELECT round, place, turn, inbox, failure, message, state, wake_in, extra, stdout, fuel, executions FROM turns"
+)
+_EFFECT: Final = "SELECT round, place, nr, kind, model, request, reply FROM effects"
+_LOG: Final = "SELECT round, place, nr, level, text FROM logs"
+_RECORD: Final = "SELECT round, place, nr, name, value FROM records"
+ROUNDS_OF: Final = "SELECT rounds.round FROM rounds CROSS JOIN turns USING (round) WHERE turns.place = ?"
+"""Rounds in which a place had a turn: one look into each round's turns, since an index by place would make a commit
+cost more the longer a journal is."""
+_ROUND: Final = (
+    "SELECT round, head, execution, message_first, turns, failed, effects, logs, records, inputs, messages, spawned, "
+    "agents, stopped, fuel FROM rounds"
+)
+
+
+class JournalReader:
+    """Everything that can be asked of a journal. Not for several threads at once.
+
+    All methods raise JournalError where the journal is damaged, and EnvironmentFailure where the disk fails.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self.path = path
+        self._connection = connection
+        self._decoder = Decoder(connection, path)
+
+    def _rows(self, sql: str, *parameters: object) -> list[Row]:
+        with reading(self.path):
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def _row(self, sql: str, *parameters: object) -> Row | None:
+        rows = self._rows(sql, *parameters)
+        return rows[0] if rows else None
+
+    # What was there from the beginning.
+
+    def meta(self, name: str) -> str:
+        """A text of the table `meta`."""
+        row = self._row("SELECT value FROM meta WHERE name = ?", name)
+        if row is None:
+            raise damaged(self.path, f"its {name} is missing")
+        return self._decoder.value(row[0], name)
+
+    @property
+    def plan(self) -> str:
+        """The world's plan, canonical JSON text."""
+        return self.meta("plan")
+
+    @property
+    def info(self) -> str:
+        """What the latest writer noted to find things again (paths, providers), JSON text. Not part of any head."""
+        return self.writers()[-1].info
+
+    @property
+    def versions(self) -> str:
+        """Versions of everything as the latest writer had them, JSON text."""
+        return self.writers()[-1].versions
+
+    def writers(self) -> list[WriterRow]:
+        """Who wrote: the run itself first, then each resume."""
+        decoder = self._decoder
+        rows = self._rows("SELECT round, versions, info FROM writers ORDER BY id")
+        if not rows:
+            raise damaged(self.path, "nobody wrote it")
+        return [
+            WriterRow(
+                decoder.integer(row[0], "round of a writer"),
+                decoder.value(row[1], "versions of a writer"),
+                decoder.value(row[2], "info of a writer"),
+            )
+            for row in rows
+        ]
+
+    @property
+    def codes(self) -> Mapping[str, CodeSource]:
+        """What agents execute, by the code hash of the plan."""
+        decoder = self._decoder
+        codes: dict[str, CodeSource] = {}
+        for code, carrier, entry, interpreter in self._rows("SELECT code, carrier, entry, interpreter FROM codes"):
+            files = []
+            for name, blob in self._rows("SELECT name, blob FROM code_files WHERE code = ? ORDER BY nr", code):
+                number = decoder.integer(blob, f"blob of a file of code {code}")
+                files.append((decoder.text(name, f"name of a file of code {code}"), decoder.blobs.content(number)))
+            codes[decoder.text(code, "hash of a code")] = CodeSource(
+                decoder.text(carrier, f"carrier of code {code}"),
+                decoder.text(entry, f"entry of code {code}"),
+                tuple(files),
+                None if interpreter is None else decoder.text(interpreter, f"interpreter of code {code}"),
+            )
+        return codes
+
+    # Rounds.
+
+    @property
+    def last_round(self) -> int:
+        """The last round that is committed, 0 if none is."""
+        row = self._row("SELECT max(round) FROM rounds")
+        return 0 if row is None or row[0] is None else self._decoder.integer(row[0], "a round")
+
+    @property
+    def head(self) -> bytes | None:
+        """Head of the last round, None before the first."""
+        last = self.last_round
+        return self.summary(last).head if last else None
+
+    @property
+    def end_record(self) -> EndRecord | None:
+        """How the run ended; None while it has not, or has been continued after it had."""
+        row = self._row("SELECT round, reason, result, message FROM ends ORDER BY id DESC LIMIT 1")
+        if row is None:
+            return None
+        end = self._decoder.end(row)
+        return end if end.round >= self.last_round else None
+
+    def summary(self, number: int) -> RoundSummary:
+        """The chains and counts of one round."""
+        row = self._row(f"{_ROUND} WHERE round = ?", number)
+        if row is None:
+            raise JournalError(
+                f"there is no round {number}.",
+                where=str(self.path),
+                expected=f"1 to {self.last_round}",
+                actual=number,
+                hint=f"The journal holds rounds 1 to {self.last_round}.",
+            )
+        return self._summary(row)
+
+    def summaries(self, first: int = 1) -> Iterator[RoundSummary]:
+        """The chains and counts of all rounds from `first` on."""
+
+        def fetch(after: int) -> list[Row]:
+            return self._rows(f"{_ROUND} WHERE round > ? ORDER BY round LIMIT ?", after, PAGE_ROWS)
+
+        return map(self._summary, pages(fetch, first - 1, PAGE_ROWS))
+
+    def _summary(self, row: Row) -> RoundSummary:
+        decoder = self._decoder
+        number = decoder.integer(row[0], "a round")
+        head = decoder.chain(row[1], f"head of round {number}")
+        execution = decoder.chain(row[2], f"execution digest of round {number}")
+        first = None if row[3] is None else decoder.integer(row[3], f"first message of round {number}")
+        counts = (decoder.integer(count, f"a count of round {number}") for count in row[4:])
+        return RoundSummary(number, head, execution, first, *counts)
+
+    def round(self, number: int) -> RoundRecord:
+        """One round, complete, equal to what was committed."""
+        summary = self.summary(number)
+        decoder = self._decoder
+        sent = summary.inputs + summary.messages
+        rows = self._rows(f"{_MESSAGE} WHERE seq >= ? ORDER BY seq LIMIT ?", summary.message_first or 0, sent)
+        messages = tuple(map(decoder.message, rows))
+        spawned = tuple(map(decoder.agent, self._spawned(summary)))
+        stopped = self._rows("SELECT place FROM stops WHERE round = ? ORDER BY nr", number)
+        turns = tuple(self._turns(number, messages[summary.inputs :]))
+        record = RoundRecord(
+            number,
+            turns,
+            messages[: summary.inputs],
+            messages[summary.inputs :],
+            spawned,
+            tuple(decoder.integer(place, f"a stop of round {number}") for (place,) in stopped),
+            summary.head,
+            summary.execution,
+        )
+        self._check_counts(summary, record)
+        return record
+
+    def rounds(self, first: int = 1, last: int | None = None) -> Iterator[RoundRecord]:
+        """Rounds `first` to `last` (default: what is committed when the iterator gets there), one at a time."""
+        number = first
+        while number <= (self.last_round if last is None else last):
+            yield self.round(number)
+            number += 1
+
+    def _spawned(self, summary: RoundSummary) -> list[Row]:
+        return self._rows(
+            f"{_AGENT} WHERE place >= ? AND place < ? ORDER BY place", summary.agents - summary.spawned, summary.agents
+        )
+
+    def _turns(
+        self, number: int, messages: tuple[MessageRecord, ...], place: int | None = None
+    ) -> Iterator[TurnRecord]:
+        """Turns of a round, or of one place in it; `messages` are those that they sent."""
+        where = "WHERE round = ?" if place is None else "WHERE round = ? AND place = ?"
+        at = (number,) if place is None else (number, place)
+        turns = self._rows(f"{_TURN} {where} ORDER BY place", *at)
+        effects = by_place(self._rows(f"{_EFFECT} {where} ORDER BY place, nr", *at))
+        logs = by_place(self._rows(f"{_LOG} {where} ORDER BY place, nr", *at))
+        records = by_place(self._rows(f"{_RECORD} {where} ORDER BY place, nr", *at))
+        sends: dict[int | None, list[MessageRecord]] = {}
+        for message in messages:
+            sends.setdefault(message.sender, []).append(message)
+        none: list[Row] = []
+        decode = self._decoder.turn
+        for row in turns:
+            key = row[1]
+            yield decode(
+                row,
+                sends.pop(key, []) if sends else [],
+                effects.pop(key, none) if effects else none,
+                logs.pop(key, none) if logs else none,
+                records.pop(key, none) if records else none,
+            )
+        if sends or effects or logs or records:
+            raise damaged(self.path, f"round {number} holds messages, effects, logs or records without their turn")
+
+    def _check_counts(self, summary: RoundSummary, record: RoundRecord) -> None:
+        outputs = [turn.output for turn in record.turns if turn.output is not None]
+        found = (
+            len(record.turns),
+            len(record.turns) - len(outputs),
+            sum(len(turn.effects) for turn in record.turns),
+            sum(len(output.log) for output in outputs),
+            sum(len(output.record) for output in outputs),
+            len(record.inputs),
+            len(record.messages),
+            len(record.spawned),
+            len(record.stopped),
+        )
+        wanted = (
+            summary.turns,
+            summary.failed,
+            summary.effects,
+            summary.logs,
+            summary.records,
+            summary.inputs,
+            summary.messages,
+            summary.spawned,
+            summary.stopped,
+        )
+        if found != wanted:
+            raise damaged(self.path, f"round {summary.round} does not hold what it says", expected=wanted, actual=found)
+
+    # Across rounds.
+
+    def agents(self, at_round: int | None = None) -> Iterator[AgentRecord]:
+        """All agents that had come to be after a round (default: the last), stopped ones too, in order of place."""
+
+        def fetch(after: int) -> list[Row]:
+            return self._rows(f"{_AGENT} WHERE place > ? ORDER BY place LIMIT ?", after, PAGE_ROWS)
+
+        for row in pages(fetch, -1, PAGE_ROWS):
+            agent = self._decoder.agent(row)
+            if at_round is not None and agent.born > at_round:
+                return
+            yield agent
+
+    def agent(self, name: str) -> AgentRecord:
+        """The agent of this name."""
+        row = self._row(f"{_AGENT} WHERE name = ?", name)
+        if row is None:
+            what = f"there is no agent {name!r}."
+            raise JournalError(what, where=str(self.path), actual=name, hint="Check the name.")
+        return self._decoder.agent(row)
+
+    def stopped(self, at_round: int | None = None) -> frozenset[int]:
+        """Places of the agents that were stopped in a round up to this one."""
+        rows = self._rows("SELECT place FROM stops WHERE ? IS NULL OR round <= ?", at_round, at_round)
+        return frozenset(self._decoder.integer(place, "a stop") for (place,) in rows)
+
+    def turns(self, place: int | None = None, at_round: int | None = None) -> Iterator[tuple[int, TurnRecord]]:
+        """Turns with their rounds, of one agent, of one round, or of both, in order."""
+        if at_round is not None:
+            yield from ((at_round, turn) for turn in self._turns_of(at_round, place))
+        elif place is None:
+            for record in self.rounds():
+                yield from ((record.round, turn) for turn in record.turns)
+        else:
+
+            def fetch(after: int) -> list[Row]:
+                return self._rows(f"{ROUNDS_OF} AND rounds.round > ? ORDER BY 1 LIMIT ?", place, after, PAGE_ROWS)
+
+            for (number,) in pages(fetch, 0, PAGE_ROWS):
+                yield from ((number, turn) for turn in self._turns_of(number, place))
+
+    def _turns_of(self, number: int, place: int | None) -> list[TurnRecord]:
+        if place is None:
+            return list(self.round(number).turns)
+        summary = self.summary(number)
+        rows = self._rows(
+            f"SELECT * FROM ({_MESSAGE} WHERE seq >= ? ORDER BY seq LIMIT ?) WHERE sender = ? ORDER BY seq",
+            summary.message_first or 0,
+            summary.inputs + summary.messages,
+            place,
+        )
+        return list(self._turns(number, tuple(map(self._decoder.message, rows)), place))
+
+    def messages(self, seq_first: int = 0) -> Iterator[MessageRecord]:
+        """All messages from a sequence number on, those from outside too."""
+
+        def fetch(after: int) -> list[Row]:
+            return self._rows(f"{_MESSAGE} WHERE seq > ? ORDER BY seq LIMIT ?", after, PAGE_ROWS)
+
+        for row in pages(fetch, seq_first - 1, PAGE_ROWS):
+            message = self._decoder.message(row)
+            yield message
+
+    def message(self, seq: int) -> MessageRecord:
+        """The message with this sequence number."""
+        row = self._row(f"{_MESSAGE} WHERE seq = ?", seq)
+        if row is None:
+            raise damaged(self.path, f"message {seq} is missing")
+        return self._decoder.message(row)
+
+    def records(self, name: str | None = None, place: int | None = None) -> Iterator[RecordRow]:
+        """What agents recorded, in order of round and place; of one name or one agent if asked."""
+        for number, rows in self._by_round(_RECORD, "records"):
+            for row in rows:
+                if (place is None or row[1] == place) and (name is None or row[3] == name):
+                    record = self._decoder.record(row)
+                    yield RecordRow(number, self._decoder.integer(row[1], "a place"), record.name, record.value)
+
+    def logs(self, place: int | None = None) -> Iterator[LogRow]:
+        """What agents logged, in order of round and place; of one agent if asked."""
+        for number, rows in self._by_round(_LOG, "logs"):
+            for row in rows:
+                if place is None or row[1] == place:
+                    log = self._decoder.log(row)
+                    yield LogRow(number, self._decoder.integer(row[1], "a place"), log)
+
+    def _by_round(self, select: str, count: str) -> Iterator[tuple[int, list[Row]]]:
+        def fetch(after: int) -> list[Row]:
+            return self._rows(
+                f"SELECT round FROM rounds WHERE round > ? AND {count} > 0 ORDER BY round LIMIT ?", after, PAGE_ROWS
+            )
+
+        for (number,) in pages(fetch, 0, PAGE_ROWS):
+            yield number, self._rows(f"{select} WHERE round = ? ORDER BY place, nr", number)

@@ -1,0 +1,121 @@
+"""The world after any round, which a journal does not store but implies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from turnwise.errors import JournalError
+from turnwise.journal.decode import Row
+from turnwise.journal.faults import damaged
+from turnwise.journal.reader import JournalReader
+from turnwise.journal.rows import PendingMessage, RoundSummary, Standing
+
+
+class WorldReader(JournalReader):
+    """Answers for any committed round; without `at_round`, for the last."""
+
+    def state_at(self, place: int, at_round: int) -> str:
+        """An agent's state after a round: what its latest completed turn left, or what it began with."""
+        row = self._row(
+            "SELECT turns.state FROM rounds CROSS JOIN turns USING (round) WHERE turns.place = ? "
+            "AND rounds.round <= ? AND turns.failure IS NULL ORDER BY rounds.round DESC LIMIT 1",
+            place,
+            at_round,
+        ) or self._row("SELECT state FROM agents WHERE place = ? AND born <= ?", place, at_round)
+        if row is None:
+            raise JournalError(
+                f"there is no agent with place {place} in round {at_round}.",
+                where=str(self.path),
+                actual=place,
+                hint="Check the place and the round.",
+            )
+        return self._decoder.value(row[0], f"state of place {place} in round {at_round}")
+
+    def standings(self, at_round: int | None = None) -> Iterator[Standing]:
+        """Where every agent stands after a round, in order of place, stopped ones too."""
+        last = self.last_round if at_round is None else at_round
+        integer = self._decoder.integer
+        # `max` makes SQLite take the other columns from the row that has it.
+        select = "SELECT place, max(round), turn, wake_in, state FROM turns WHERE round <= ?"
+        latest: dict[object, Row] = {row[0]: row for row in self._rows(f"{select} GROUP BY place", last)}
+        completed = self._rows(f"{select} AND failure IS NULL GROUP BY place", last)
+        states: dict[object, object] = {row[0]: row[4] for row in completed}
+        for agent in self.agents(last):
+            _, number, turn, wake_in, _ = latest.get(agent.place, (agent.place, None, 0, None, None))
+            what = f"of the latest turn of place {agent.place}"
+            yield Standing(
+                agent.place,
+                integer(turn, f"turn {what}"),
+                self._decoder.value(states.get(agent.place, agent.state), f"state {what}"),
+                None if number is None else integer(number, f"round {what}"),
+                None if wake_in is None else integer(wake_in, f"wake_in {what}"),
+            )
+
+    def pending(self, at_round: int | None = None) -> list[PendingMessage]:
+        """Messages that agents have not read after a round, in order of sequence number.
+
+        It is what the messages' recipients say, without what the turns' inboxes say. An input counts from the commit
+        of the round at whose beginning it came.
+        """
+        last = self.last_round if at_round is None else at_round
+        waiting: dict[int, set[int]] = {}
+        for summary in self.summaries():
+            if summary.round > last:
+                break
+            self._deliver(summary, waiting)
+        gone = self.stopped(last)
+        left = [(seq, tuple(sorted(places - gone))) for seq, places in sorted(waiting.items())]
+        return [PendingMessage(self.message(seq), places) for seq, places in left if places]
+
+    def _deliver(self, summary: RoundSummary, waiting: dict[int, set[int]]) -> None:
+        """Add the messages of one round to what waits, and take away what its turns read."""
+        numbers = self._decoder.numbers
+        select = "SELECT seq, recipients FROM messages WHERE seq >= ? ORDER BY seq LIMIT ?"
+        for seq, packed in self._rows(select, summary.message_first or 0, summary.inputs + summary.messages):
+            places = numbers(packed, "agents", f"recipients of message {seq}")
+            if places:
+                waiting[seq] = set(places)
+        select = "SELECT place, inbox FROM turns WHERE round = ? AND inbox IS NOT NULL"
+        for place, packed in self._rows(select, summary.round):
+            for seq in numbers(packed, "messages", f"inbox of place {place} in round {summary.round}"):
+                left = waiting.get(seq)
+                if left is None or place not in left:
+                    what = f"in round {summary.round}, place {place} read message {seq}, which was not waiting for it"
+                    raise damaged(self.path, what)
+                left.discard(place)
+                if not left:
+                    del waiting[seq]
+
+    def check(self) -> int:
+        """Read everything, and raise JournalError at the first thing that cannot be; else the number of rounds.
+
+        SQLite's own structure is checked, every row is decoded, and rounds, places, turns and messages must count on.
+        That the values of the chains are right only the core can say, from `rounds()`.
+        """
+        for (problem,) in self._rows("PRAGMA quick_check(1)"):
+            if problem != "ok":
+                raise damaged(self.path, str(problem))
+        turns: dict[int, int] = {}
+        agents = len([agent.place for agent in self.agents(0)])
+        seq_last = -1
+        count = 0
+        for summary in self.summaries():
+            count += 1
+            agents += summary.spawned
+            if summary.round != count or summary.agents != agents:
+                expected, actual = (count, agents), (summary.round, summary.agents)
+                raise damaged(self.path, f"round {count} does not count on", expected=expected, actual=actual)
+            record = self.round(count)
+            for turn in record.turns:
+                turns[turn.place] = turns.get(turn.place, 0) + 1
+                if not 0 <= turn.place < agents or turn.turn != turns[turn.place]:
+                    raise damaged(self.path, f"the turns of place {turn.place} do not count on in round {count}")
+            for message in (*record.inputs, *record.messages):
+                if message.seq <= seq_last or any(place >= agents for place in message.recipients):
+                    raise damaged(self.path, f"message {message.seq} of round {count} does not count on")
+                seq_last = message.seq
+        for place, agent in enumerate(self.agents()):
+            if agent.place != place:
+                raise damaged(self.path, "a place is missing", expected=place, actual=agent.place)
+        self.pending()
+        return count

@@ -1,0 +1,107 @@
+"""Commits for an asyncio loop: the disk is waited for on a thread of its own.
+
+The rows of a round are made in the loop's thread, SQLite is driven on the writer's. Commits keep the order in which
+they were asked for. The loop may be ahead by a bounded number of rounds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Final, Self
+
+from turnwise.core.records import EndRecord, RoundRecord
+from turnwise.journal.journal import Journal
+
+IN_FLIGHT_MAX: Final = 4
+"""Rounds that may be handed over and not yet on disk."""
+
+
+class JournalWriter:
+    """Commits to a journal that is open for writing, which stays the caller's to close. An async context manager.
+
+    Belongs to one event loop; several tasks may commit at once. After a failure every later call raises it again, since
+    a round that follows a lost one must not be written.
+    """
+
+    def __init__(self, journal: Journal, *, in_flight_max: int = IN_FLIGHT_MAX) -> None:
+        self._journal = journal
+        self._in_flight_max = in_flight_max
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="turnwise-journal")
+        self._in_flight: deque[asyncio.Future[None]] = deque()
+        self._turnstile = asyncio.Lock()
+        self._failure: BaseException | None = None
+        self._written = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def submit(self, record: RoundRecord) -> asyncio.Future[None]:
+        """Hand over a round, and return when it is taken, which waits while too many are in flight.
+
+        The future is done when the round is on disk.
+        """
+        async with self._turnstile:  # first come, first served
+            while len(self._in_flight) >= self._in_flight_max:
+                await asyncio.wait([self._in_flight[0]])
+                self._collect()
+            self._collect()
+            self._raise_failure()
+            batch = self._journal.encode(record)
+            future = asyncio.get_running_loop().run_in_executor(self._thread, self._journal.write, batch)
+            self._in_flight.append(future)
+            return future
+
+    async def commit(self, record: RoundRecord) -> None:
+        """Hand over a round and wait until it is on disk.
+
+        If the caller is cancelled while it waits, the round is written all the same.
+        """
+        await asyncio.wait([await self.submit(record)])
+        self._collect()
+        self._raise_failure()
+
+    async def end(self, record: EndRecord) -> None:
+        """Note how the run ended, after all rounds in flight."""
+        await self.wait_durable()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._journal.end, record)
+
+    async def wait_durable(self) -> None:
+        """Wait until every round that was handed over is on disk."""
+        while self._in_flight:
+            await asyncio.wait([self._in_flight[-1]])
+            self._collect()
+        self._raise_failure()
+
+    async def close(self) -> None:
+        """Wait for what is in flight, and end the thread. A failure that nobody has been told yet is raised."""
+        told = self._failure is not None
+        try:
+            if not told:
+                await self.wait_durable()
+        finally:
+            self._thread.shutdown()
+
+    def statistics(self) -> dict[str, int]:
+        """`in_flight`: rounds handed over and not on disk; `written`: rounds on disk by this writer."""
+        return {"in_flight": len(self._in_flight), "in_flight_max": self._in_flight_max, "written": self._written}
+
+    def _collect(self) -> None:
+        """Take away what is done. The first failure is kept: those after it only follow from it."""
+        while self._in_flight and self._in_flight[0].done():
+            error = self._in_flight.popleft().exception()
+            if error is None:
+                self._written += 1
+            elif self._failure is None:
+                self._failure = error
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure

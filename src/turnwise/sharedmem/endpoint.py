@@ -34,13 +34,12 @@ class Endpoint:
         PeerGone: the orchestrator is gone. MessageTooLarge: nothing was sent.
         """
         flat, length = measure(parts)
+        self._outgoing.check(kind, length)
         if length <= self._outgoing.slot_bytes:
             if not self._outgoing.free:
                 self._wait_for_slot()
-            self._outgoing.check(kind, length)
             self._transmit(self._exchange.message_packet(kind, flat, length))
             return
-        self._outgoing.check(kind, length)
         rest = Rest(flat, length)
         while rest.length:
             if not self._outgoing.free:
@@ -56,6 +55,14 @@ class Endpoint:
             if message is not None:
                 return message
         return None
+
+    def poll(self) -> bool:
+        """Whether `receive` would return at once, with a message or with None. Takes in what is there; never waits."""
+        while not self._inbox and not self._ended and self._wire.poll():
+            message = self._step()
+            if message is not None:
+                self._inbox.append(message)
+        return bool(self._inbox) or self._ended
 
     def _step(self) -> Message | None:
         """Take one packet in."""

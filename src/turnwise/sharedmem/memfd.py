@@ -12,6 +12,7 @@ import array
 import contextlib
 import mmap
 import os
+import select
 import socket
 import sys
 from asyncio import AbstractEventLoop
@@ -75,8 +76,9 @@ def seal(fd: int, *, future_write: bool) -> None:
 
 def punch_hole(fd: int, offset: int, length: int) -> None:
     """Give pages back to the system; both sides read zeros there afterwards."""
-    # MADV_REMOVE wants a writable mapping, which ours on purpose is not; this one lives for the call.
-    with mmap.mmap(fd, length, flags=mmap.MAP_SHARED, offset=offset) as mapping:
+    # MADV_REMOVE wants a writable mapping, which ours on purpose is not; this one lives for the call. Where there is no
+    # room for it (a process out of file descriptors), the pages stay, and the next long message tries again.
+    with contextlib.suppress(OSError), mmap.mmap(fd, length, flags=mmap.MAP_SHARED, offset=offset) as mapping:
         mapping.madvise(mmap.MADV_REMOVE)
 
 
@@ -188,6 +190,8 @@ class MemfdBlockingWire:
         self._socket = socket.socket(fileno=fd)
         self._socket.set_inheritable(False)
         self._socket.setblocking(True)
+        self._poller = select.poll()
+        self._poller.register(self._socket, select.POLLIN)
         self.incoming = self._receive_fd(writable=False)
         self.outgoing = self._receive_fd(writable=True)
 
@@ -199,6 +203,9 @@ class MemfdBlockingWire:
             return self._socket.recv(_DESCRIPTOR_ROOM)
         except ConnectionResetError:
             return b""
+
+    def poll(self) -> bool:
+        return bool(self._poller.poll(0))
 
     def receive_arena(self, announcement: bytes) -> Arena:
         del announcement  # the packet with the file descriptor says the same

@@ -18,8 +18,9 @@ class Message:
     """A message in shared memory. `body` is a read-only view of it, valid until `release`; a context manager.
 
     The sender may be hostile and may still write to the memory: copy (`bytes(message.body)`) before checking, and
-    check the copy. Do not keep slices of `body` beyond `release`: they would show whatever comes into the slot
-    next. An array made from `body` without a copy must be gone by then, or `release` raises BufferError.
+    check the copy. Do not keep slices or arrays of `body` beyond `release`: they would show whatever comes into the
+    slot next. Make arrays with `numpy.asarray(body)`, which keeps the mapping; `numpy.frombuffer` does not, and using
+    such an array after the peer is closed ends the process.
     """
 
     __slots__ = ("_keeper", "_length", "_memory", "_slot", "body", "kind")

@@ -144,6 +144,8 @@ async def launch(
             process = Process(command, handle=wire.handle, environment=child_environment(environment))
         except BaseException:
             wire.close()
+            wire.outgoing.close()
+            wire.incoming.close()
             raise
     except OSError as error:
         raise EnvironmentFailure(

@@ -10,6 +10,7 @@ to the loop, the writer keeps a child that does not read from blocking the loop.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import sys
@@ -41,6 +42,7 @@ class PipeEnd(Protocol):
     def fileno(self) -> int: ...
     def send_bytes(self, buf: bytes, /) -> None: ...
     def recv_bytes(self, maxlength: int, /) -> bytes: ...
+    def poll(self, timeout: float, /) -> bool: ...
     def close(self) -> None: ...
 
 
@@ -103,8 +105,10 @@ class PortableLoopWire:
         self._reader = threading.Thread(target=self._read, name="turnwise-read", daemon=True)
         self._writer = threading.Thread(target=self._write, name="turnwise-write", daemon=True)
         try:
-            self.outgoing = self._make_arena(outgoing, writable=True)
-            self.incoming = self._make_arena(incoming, writable=False)
+            with contextlib.ExitStack() as undo:
+                self.outgoing = undo.enter_context(contextlib.closing(self._make_arena(outgoing, writable=True)))
+                self.incoming = self._make_arena(incoming, writable=False)
+                undo.pop_all()
         except BaseException:
             self.close()
             raise
@@ -223,6 +227,12 @@ class PortableBlockingWire:
             return self._connection.recv_bytes(descriptor.BYTES)
         except (EOFError, ConnectionResetError):
             return b""
+
+    def poll(self) -> bool:
+        try:
+            return self._connection.poll(0)
+        except (EOFError, OSError):  # Windows says so when the other end is gone
+            return True
 
     def receive_arena(self, announcement: bytes) -> Arena:
         raise PeerBroken("arenas of the portable transport are not replaced", actual=announcement.hex())

@@ -17,6 +17,10 @@ class BlockingWire(Protocol):
         """The next packet; empty at end of file."""
         ...
 
+    def poll(self) -> bool:
+        """Whether `receive` would not wait."""
+        ...
+
     def receive_arena(self, announcement: bytes) -> Arena:
         """The arena that an ARENA packet announced: the child's incoming one."""
         ...

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pickle import PickleBuffer
+
+import pytest
+
+from turnwise.sharedmem.message import Message
+
+
+class Keeper:
+    def __init__(self) -> None:
+        self.released: list[tuple[int, int]] = []
+
+    def release(self, slot: int, length: int) -> None:
+        self.released.append((slot, length))
+
+
+def message(keeper: Keeper) -> Message:
+    return Message(7, memoryview(b"body"), keeper, 2, 4)
+
+
+def test_the_body_cannot_be_used_after_release() -> None:
+    keeper = Keeper()
+    with message(keeper) as one:
+        body = one.body
+        assert bytes(body) == b"body"
+        assert keeper.released == []
+    assert keeper.released == [(2, 4)]
+    for use in (lambda: bytes(body), lambda: body[0], lambda: len(one.body)):
+        with pytest.raises(ValueError, match="released"):
+            use()
+
+
+def test_releasing_twice_gives_the_slot_back_once() -> None:
+    keeper = Keeper()
+    one = message(keeper)
+    one.release()
+    one.release()
+    assert keeper.released == [(2, 4)]
+
+
+def test_what_borrows_the_body_must_be_gone_first_and_release_can_be_tried_again() -> None:
+    keeper = Keeper()
+    one = message(keeper)
+    borrowed = PickleBuffer(one.body)
+    with pytest.raises(BufferError):
+        one.release()
+    assert keeper.released == []
+    borrowed.release()
+    one.release()
+    assert keeper.released == [(2, 4)]
+
+
+def test_a_message_that_is_dropped_unreleased_is_reported() -> None:
+    dropped = [message(Keeper())]
+    with pytest.warns(ResourceWarning, match="never released"):
+        dropped.clear()
+
+
+def test_its_representation_shows_no_content() -> None:
+    with message(Keeper()) as one:
+        assert repr(one) == "<Message kind=7 4 bytes>"
+    assert repr(one) == "<Message kind=7 released>"

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import array
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from turnwise.sharedmem.arena import Arena
+from turnwise.sharedmem.outgoing import Outgoing, Rest, measure
+from turnwise.sharedmem.transport import Geometry
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"bytes",
+        bytearray(b"bytearray"),
+        memoryview(b"view"),
+        array.array("i", [1, 2, 3]),
+        np.arange(6, dtype=np.float32).reshape(2, 3),
+        np.zeros((0, 3), dtype=np.float64),
+        np.float32(1.5),
+    ],
+)
+def test_any_contiguous_buffer_is_sent_as_its_bytes(part: object) -> None:
+    flat, length = measure([part, b"!"])  # type: ignore[list-item]
+    assert b"".join(flat) == bytes(memoryview(part)) + b"!"  # type: ignore[arg-type]
+    assert length == len(b"".join(flat))
+
+
+def test_a_buffer_with_gaps_is_refused() -> None:
+    with pytest.raises(TypeError, match="contiguous"):
+        measure([memoryview(bytes(10))[::2]])
+    with pytest.raises(TypeError):
+        measure(["text"])  # type: ignore[list-item]
+
+
+@given(parts=st.lists(st.binary(max_size=9), max_size=6), size=st.integers(1, 11))
+def test_the_rest_of_a_message_comes_in_full_pieces(parts: list[bytes], size: int) -> None:
+    flat, length = measure(parts)
+    rest = Rest(flat, length)
+    pieces = []
+    while rest.length:
+        target = bytearray(size)
+        count = rest.copy_into(memoryview(target))
+        pieces.append(bytes(target[:count]))
+    assert b"".join(pieces) == b"".join(parts)
+    assert all(len(piece) == size for piece in pieces[:-1])
+
+
+def test_the_lowest_free_slot_is_taken_and_touched_memory_counted() -> None:
+    geometry = Geometry(slots=3, slot_bytes=10)
+    outgoing = Outgoing(Arena(memoryview(bytearray(30)), geometry, lambda: None))
+    slots = [outgoing.write(0, [bytes(n)], n, 0)[1] for n in (4, 10, 0)]
+    assert slots == [0, 1, 2]
+    assert outgoing.resident_bytes == 14
+    assert not outgoing.free
+    outgoing.give_back(0b101)
+    assert outgoing.write(0, [b"abcdefg"], 7, 0)[1] == 0
+    assert outgoing.resident_bytes == 17
+    outgoing.give_back(0b011)
+    assert outgoing.idle

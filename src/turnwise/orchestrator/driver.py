@@ -116,7 +116,7 @@ class Driver:
         try:
             for result in results:
                 place = self._jobs.pop(result.id)
-                actions += self.machine.step(TurnEnded(place, outcome_of(result), result.fuel, result.stdout))
+                actions += self.machine.step(TurnEnded(place, outcome_of(result), self.spent(result), result.stdout))
         except TurnwiseError as error:
             self.on_failure(error)
             return
@@ -144,10 +144,15 @@ class Driver:
     def _carry_out(self, actions: list[Action]) -> None:
         jobs: list[TurnJob] = []
         requests: list[tuple[int, Request]] = []
+        decided: list[Action] = []
         for action in actions:
             match action:
                 case Execute():
-                    jobs.append(self._job(action))
+                    failure = self.decide(action)
+                    if failure is None:
+                        jobs.append(self.job(action))
+                    else:
+                        decided += self.machine.step(TurnEnded(action.place, Failed(failure), 0))
                 case Request():
                     id_ = self._id()
                     self._requests[id_] = (action.place, action.index)
@@ -164,8 +169,20 @@ class Driver:
             if self.effects is None:
                 raise InvariantError("nothing answers effects")
             self.effects.submit(requests)
+        if decided:
+            self._carry_out(decided)
 
-    def _job(self, action: Execute) -> TurnJob:
+    # -- what a replay may decide otherwise --------------------------------------------------------------------
+
+    def decide(self, action: Execute) -> Failure | None:
+        """The failure of a turn that need not be executed to know it."""
+        return None
+
+    def spent(self, result: TurnResult) -> int:
+        """The fuel that an execution is charged."""
+        return result.fuel
+
+    def job(self, action: Execute) -> TurnJob:
         id_ = self._id()
         self._jobs[id_] = action.place
         return TurnJob(

@@ -8,16 +8,15 @@ waits for its answer where it is asked, so that a debugger sees each turn once.
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
+import marshal
 import sys
-import tempfile
 import threading
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,14 @@ from turnwise.core.machine import Machine
 from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.core.turn import Failed, Failure, FailureClass, Outcome
 from turnwise.errors import TurnwiseError, UsageError
-from turnwise.inference import GenerateReply, InferenceHost, ModelSpec
+from turnwise.inference.host import InferenceHost
+from turnwise.inference.model import ModelSpec
+from turnwise.inference.request import GenerateReply
 from turnwise.orchestrator.effects import as_generate_request
 from turnwise.world import Resolved, SourceFiles, World
+from turnwise_guest.runtime.execute import play
+from turnwise_guest.runtime.failure import describe
+from turnwise_guest.runtime.program import CannotPrepare, Program, prepare
 
 OnRound = Callable[[RoundRecord, Callable[[int], str]], None]
 """Told of every round, with a function from places to names."""
@@ -61,19 +65,15 @@ def run_native(world: World, *, on_round: OnRound | None = None) -> NativeRun:
                 where=f"agents.{kind}.source",
                 hint="Leave out --native; only Python agents can run without a sandbox.",
             )
-    plan = world.plan(
-        dict.fromkeys(resolved.sources, _NO_HASH), {model.name: _NO_HASH for model in resolved.models}
-    )
+    plan = world.plan(dict.fromkeys(resolved.sources, _NO_HASH), {model.name: _NO_HASH for model in resolved.models})
     with ExitStack() as stack:
-        agents = {kind: stack.enter_context(_agent(source)) for kind, source in resolved.sources.items()}
+        agents = {kind: _Agent(kind, source) for kind, source in resolved.sources.items()}
         models = stack.enter_context(_models(resolved))
         return _Native(Machine(plan), agents, models).play(on_round)
 
 
 class _Native:
-    def __init__(
-        self, machine: Machine, agents: Mapping[str, _Agent], answer: Callable[[Request], str] | None
-    ) -> None:
+    def __init__(self, machine: Machine, agents: Mapping[str, _Agent], answer: Callable[[Request], str] | None) -> None:
         self._machine = machine
         self._agents = agents
         self._answer = answer
@@ -124,46 +124,43 @@ class _Native:
 
 
 class _Agent:
-    """A kind of agent: its files, imported anew for every turn, since nothing else survives a turn."""
+    """A kind of agent: compiled once under the real names of its files, executed anew for every turn."""
 
-    def __init__(self, entry: Path, modules: Sequence[str]) -> None:
-        self._entry = entry
-        self._modules = modules
+    def __init__(self, kind: str, source: SourceFiles) -> None:
+        texts = {name: content.decode() for name, content in source.files}
+        try:
+            self._program = prepare(source.entry, texts)
+        except CannotPrepare as error:
+            where = f"agents.{kind}.source: {error.file}:{error.line}"
+            raise UsageError(error.message, where=where, hint="Mend the file and run again.") from None
+        if source.path is not None:
+            self._program = _renamed(self._program, texts, source.path.parent)
 
     def play(self, envelope: dict[str, Any], effect: Callable[[str], str]) -> Outcome:
-        from turnwise_guest.runtime.execute import play
-
-        saved = {name: sys.modules.pop(name) for name in self._modules if name in sys.modules}
-        sys.path.insert(0, str(self._entry.parent))
-        importlib.invalidate_caches()
+        program = self._program
+        finders = list(sys.meta_path)
+        saved = {name: sys.modules.pop(name) for name in program.modules if name in sys.modules}
         try:
-            return decode_output(play(self._entry.stem, self._entry.name, envelope, effect))
+            return decode_output(play(program, envelope, effect))
         except Exception as error:
-            own = traceback.TracebackException.from_exception(error)
-            folder = str(self._entry.parent)
-            own.stack = traceback.StackSummary.from_list([f for f in own.stack if f.filename.startswith(folder)])
-            return Failed(Failure(FailureClass.RAISED, "".join(own.format()).rstrip()))
+            files = {file for file, _, _ in program.modules.values()}
+            text = describe(error, program.source, files.__contains__)
+            return Failed(Failure(FailureClass.RAISED, text))
         finally:
-            sys.path.remove(str(self._entry.parent))
-            for name in self._modules:
+            sys.meta_path[:] = finders
+            for name in program.modules:
                 sys.modules.pop(name, None)
             sys.modules.update(saved)
 
 
-@contextmanager
-def _agent(source: SourceFiles) -> Iterator[_Agent]:
-    from turnwise_guest.runtime.program import module_name
-
-    modules = [module_name(name)[0] for name, _ in source.files]
-    if source.path is not None:
-        yield _Agent(source.path, modules)
-        return
-    with tempfile.TemporaryDirectory(prefix="turnwise-native-") as folder:
-        for name, content in source.files:
-            path = Path(folder, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        yield _Agent(Path(folder, source.entry), modules)
+def _renamed(program: Program, texts: Mapping[str, str], folder: Path) -> Program:
+    """The same program with the paths of its files, which breakpoints go by."""
+    modules = {
+        name: (str(folder / file), package, marshal.dumps(compile(texts[file], str(folder / file), "exec")))
+        for name, (file, package, _) in program.modules.items()
+    }
+    sources = marshal.dumps({str(folder / file): text for file, text in texts.items()})
+    return Program(program.entry, modules, sources)
 
 
 @contextmanager
@@ -176,6 +173,7 @@ def _models(resolved: Resolved) -> Iterator[Callable[[Request], str] | None]:
     thread = threading.Thread(target=loop.run_forever, name="turnwise-native", daemon=True)
     thread.start()
     waiting: dict[int, Future[str]] = {}
+    ids = count()
 
     def deliver(replies: Sequence[GenerateReply]) -> None:
         for reply in replies:
@@ -190,16 +188,15 @@ def _models(resolved: Resolved) -> Iterator[Callable[[Request], str] | None]:
 
     async def open_host() -> InferenceHost:
         host = InferenceHost(specs, on_replies=deliver, on_failure=fail)
-        return await host.__aenter__()
-
-    def call(coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+        await host.start()
+        return host
 
     try:
-        host = call(open_host())
+        host = asyncio.run_coroutine_threadsafe(open_host(), loop).result()
 
         def answer(request: Request) -> str:
-            id_, future = len(waiting), Future[str]()
+            future: Future[str] = Future()
+            id_ = next(ids)
             waiting[id_] = future
             loop.call_soon_threadsafe(host.submit, [as_generate_request(id_, request)])
             return future.result()
@@ -207,7 +204,7 @@ def _models(resolved: Resolved) -> Iterator[Callable[[Request], str] | None]:
         try:
             yield answer
         finally:
-            call(host.__aexit__(None, None, None))
+            asyncio.run_coroutine_threadsafe(host.close(), loop).result()
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

@@ -16,7 +16,7 @@ DEADLINE_MS_DEFAULT = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`workers`: sandbox processes (default: cores). `deadline_ms`: a worker that shows no result for so long is killed.
+    """`workers`: sandbox processes (default: cores). `deadline_ms`: a worker without a result for so long is killed.
 
     `models` replaces the folders of models by name; their content must be what the world or the journal expects.
     """
@@ -38,4 +38,9 @@ class Settings:
 
     @property
     def workers_count(self) -> int:
-        return self.workers or min(WORKERS_MAX, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        return self.workers or min(WORKERS_MAX, cores())
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

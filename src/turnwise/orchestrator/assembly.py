@@ -1,0 +1,271 @@
+"""Puts a run together: compiles what agents execute, loads models, opens the journal, starts sandboxes.
+
+What can be done at the same time is. Whatever fails closes what was opened before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import platform
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
+
+from turnwise._version import __version__
+from turnwise.core.canonical import canonical
+from turnwise.core.machine import Machine
+from turnwise.core.plan import Plan
+from turnwise.core.plan_json import plan_from_json, plan_to_json
+from turnwise.core.state import first_agents
+from turnwise.errors import JournalError
+from turnwise.inference.host import InferenceHost
+from turnwise.inference.model import ModelInfo, ModelSpec
+from turnwise.journal import CodeSource, Journal, JournalWriter
+from turnwise.orchestrator.driver import Driver
+from turnwise.orchestrator.effects import ModelEffects, deliver_to
+from turnwise.orchestrator.progress import Status
+from turnwise.orchestrator.session import Session
+from turnwise.orchestrator.settings import Settings
+from turnwise.sandbox.code import Code, Language, Source, prepare
+from turnwise.sandbox.pool import Pool
+from turnwise.world import Resolved, SourceFiles, World
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+# -- a new run ---------------------------------------------------------------------------------------------------
+
+
+async def begin(world: World, journal: Path, settings: Settings, status: Status) -> Session:
+    """Start a run of a world, with a new journal."""
+    resolved = world.resolve()
+    specs = [ModelSpec(model.name, model.path, model.provider, model.require) for model in resolved.models]
+    async with AsyncExitStack() as stack:
+        parts = _Parts(stack, settings, status)
+        codes, host = await parts.compile_and_load(sources_of(resolved), specs)
+        plan = world.plan(
+            {kind: code.hash for kind, code in codes.items()},
+            {name: info.sha256 for name, info in host.models.items()},
+        )
+        file = stack.enter_context(
+            Journal.create(
+                journal,
+                plan=plan_to_json(plan),
+                info=_info(specs),
+                versions=versions_of(host.models),
+                codes=_code_sources(resolved, codes),
+                agents=first_agents(plan),
+            )
+        )
+        machine = Machine(plan, file.versions)
+        return await parts.assemble(machine, file, codes)
+
+
+def sources_of(resolved: Resolved) -> dict[str, Source]:
+    """What each kind executes, as the sandbox takes it."""
+    return {kind: _source(f"agents.{kind}.source", files) for kind, files in resolved.sources.items()}
+
+
+def _source(label: str, files: SourceFiles) -> Source:
+    return Source(label, files.language, dict(files.files), files.entry)
+
+
+def _code_sources(resolved: Resolved, codes: Mapping[str, Code]) -> dict[str, CodeSource]:
+    interpreter = interpreter_hash()
+    return {
+        codes[kind].hash: CodeSource(
+            carrier=codes[kind].carrier,
+            entry=files.entry,
+            files=files.files,
+            interpreter=interpreter if files.language == "python" else None,
+        )
+        for kind, files in resolved.sources.items()
+    }
+
+
+def _info(specs: Sequence[ModelSpec]) -> str:
+    models = {spec.name: {"path": str(spec.path), "provider": spec.provider, "require": spec.require} for spec in specs}
+    return canonical({"models": models})
+
+
+def interpreter_hash() -> str:
+    """SHA-256 (hex) of the interpreter component of this installation."""
+    from turnwise.sandbox.python import component_info
+
+    return component_info().sha256
+
+
+def versions_of(models: Mapping[str, ModelInfo]) -> str:
+    """Canonical JSON of all that executes a run here: what the execution digest begins with."""
+    return canonical(
+        {
+            "turnwise": __version__,
+            "wasmtime": version("wasmtime"),
+            "interpreter": interpreter_hash(),
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "models": {
+                name: {"provider": info.provider, "nodes": info.nodes, "form": info.form, "versions": info.versions}
+                for name, info in models.items()
+            },
+        }
+    )
+
+
+# -- an old run --------------------------------------------------------------------------------------------------
+
+
+async def resume(journal: Path, settings: Settings, status: Status) -> Session:
+    """Go on with a run from its last committed round."""
+    async with AsyncExitStack() as stack:
+        status.doing = "reading the journal"
+        file = stack.enter_context(Journal.open(journal, write=True))
+        plan = plan_from_json(file.plan)
+        parts = _Parts(stack, settings, status)
+        specs = specs_of(file, settings.models)
+        codes, host = await parts.compile_and_load(stored_sources(file, plan), specs)
+        check_codes(journal, plan, codes)
+        check_models(journal, plan, host.models)
+        versions = versions_of(host.models)
+        machine = Machine(plan, file.versions)
+        machine.restore(file.rounds())
+        file.resumed(versions=versions, info=_info(specs))
+        return await parts.assemble(machine, file, codes)
+
+
+def stored_sources(file: Journal, plan: Plan) -> dict[str, Source]:
+    """What each kind executes, from the journal. Raises `JournalError` if this installation cannot execute it."""
+    stored = file.codes
+    mine = interpreter_hash()
+    sources = {}
+    for kind in plan.kinds:
+        code = stored.get(kind.code)
+        if code is None:
+            raise JournalError(f"the code of {kind.name} is missing", where=str(file.path), hint="Restore the file.")
+        if code.interpreter is not None and code.interpreter != mine:
+            raise JournalError(
+                "its Python agents ran on another build of the interpreter component",
+                where=str(file.path),
+                expected=code.interpreter,
+                actual=mine,
+                hint="Use the installation of Turnwise that made the journal: the same wheel has the same interpreter.",
+            )
+        language: Language = "python" if code.interpreter is not None else _language(code.entry)
+        sources[kind.name] = Source(f"agents.{kind.name}.source", language, dict(code.files), code.entry)
+    return sources
+
+
+def _language(entry: str) -> Language:
+    return "wat" if entry.endswith(".wat") else "wasm"
+
+
+def specs_of(file: Journal, paths: Mapping[str, Path]) -> list[ModelSpec]:
+    """The journal's models, where they were, or where `paths` says."""
+    models = json.loads(file.info)["models"]
+    return [
+        ModelSpec(name, paths.get(name, Path(place["path"])), place["provider"], place["require"])
+        for name, place in models.items()
+    ]
+
+
+def check_codes(journal: Path, plan: Plan, codes: Mapping[str, Code]) -> None:
+    """Compare what was compiled with what the plan names."""
+    for kind in plan.kinds:
+        if codes[kind.name].hash != kind.code:
+            raise JournalError(
+                f"the stored code of {kind.name} is not what the run executed",
+                where=str(journal),
+                expected=kind.code,
+                actual=codes[kind.name].hash,
+                hint="The journal has been damaged or changed after it was written.",
+            )
+
+
+def check_models(journal: Path, plan: Plan, models: Mapping[str, ModelInfo]) -> None:
+    """Compare what was loaded with what the plan names."""
+    for name, sha256 in plan.models:
+        if models[name].sha256 != sha256:
+            raise JournalError(
+                f"the model {name} is not the one that the run used",
+                where=str(journal),
+                expected=sha256,
+                actual=models[name].sha256,
+                hint=f"Give the folder with the right model: --model {name}=PATH",
+            )
+
+
+# -- both --------------------------------------------------------------------------------------------------------
+
+
+class _Parts:
+    """Opens the parts of a session on an exit stack, which the session then owns."""
+
+    def __init__(self, stack: AsyncExitStack, settings: Settings, status: Status) -> None:
+        self._stack = stack
+        self._settings = settings
+        self._status = status
+        self._driver: Driver | None = None
+        self._host: InferenceHost | None = None
+
+    async def compile_and_load(
+        self, sources: Mapping[str, Source], specs: Sequence[ModelSpec]
+    ) -> tuple[dict[str, Code], InferenceHost]:
+        """Compile all sources and load all models, at the same time."""
+        self._status.doing = "loading " + ", ".join([spec.name for spec in specs]) if specs else "preparing agents"
+        host = InferenceHost(
+            specs,
+            on_replies=deliver_to(lambda replies: self._running.on_replies(replies)),
+            on_failure=lambda error: self._running.on_failure(error),
+            transport=self._settings.transport,
+        )
+        self._stack.push_async_callback(host.close)
+        self._host = host
+        codes, _ = await _both(prepare(list(sources.values()), announce=self._announce), host.start())
+        self._status.notices += [info.fallback for info in host.models.values() if info.fallback]
+        return dict(zip(sources, codes, strict=True)), host
+
+    async def assemble(self, machine: Machine, file: Journal, codes: Mapping[str, Code]) -> Session:
+        """Start the sandboxes and connect everything."""
+        self._status.doing = "starting sandboxes"
+        writer = await self._stack.enter_async_context(JournalWriter(file))
+        driver = Driver(machine, {kind: code.hash for kind, code in codes.items()}, writer)
+        self._driver = driver
+        by_hash = {code.hash: code for code in codes.values()}
+        pool = await self._stack.enter_async_context(
+            Pool(
+                list(by_hash.values()),
+                workers=self._settings.workers_count,
+                on_results=driver.on_results,
+                on_failure=driver.on_failure,
+                transport=self._settings.transport,
+                deadline_ms=self._settings.deadline_ms,
+            )
+        )
+        driver.sandboxes = pool
+        assert self._host is not None
+        driver.effects = ModelEffects(self._host)
+        return Session(driver, self._stack.pop_all(), self._host)
+
+    @property
+    def _running(self) -> Driver:
+        assert self._driver is not None
+        return self._driver
+
+    def _announce(self, line: str) -> None:
+        self._status.doing = line
+
+
+async def _both(first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:
+    """Wait for two awaitables; if one fails the other is cancelled, and the failure itself is raised."""
+    one, two = asyncio.ensure_future(first), asyncio.ensure_future(second)
+    try:
+        return await asyncio.gather(one, two)
+    except BaseException:
+        one.cancel()
+        two.cancel()
+        await asyncio.gather(one, two, return_exceptions=True)
+        raise

@@ -17,7 +17,7 @@ _PATTERN: Final = re.compile(rf"[A-Za-z0-9._*?-]{{1,{NAME_LENGTH_MAX}}}")
 _WILD: Final = {"*": ".*", "?": "."}
 
 NAME_RULE: Final = f"A name is a letter, then letters, digits, -, _ or ., all ASCII, at most {NAME_LENGTH_MAX} in all."
-RESERVED_RULE: Final = f'"{OUTSIDE}" is reserved: it is the sender of messages that come from outside the run.'
+RESERVED_RULE: Final = f'"{OUTSIDE}" is the sender of messages that come from outside the run.'
 
 
 def is_name(text: str) -> bool:
@@ -39,7 +39,7 @@ def matcher(pattern: str) -> Callable[[str], object] | None:
 def fault(text: str) -> tuple[str, str] | None:
     """What is wrong with a name, as message and hint; None if it is good."""
     if text == OUTSIDE:
-        return f'"{OUTSIDE}" cannot be used as a name', f"Choose another name. {RESERVED_RULE}"
+        return "is reserved", f"Choose another name. {RESERVED_RULE}"
     if not is_name(text):
         return "is not a name", NAME_RULE
     return None

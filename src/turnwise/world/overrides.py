@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from turnwise.world.document import Document
 from turnwise.world.problems import KeyPath, Problems, dotted, listed, nearest, quoted, said
 
 _SETTING_EXAMPLE: Final = "Write --set agents.narrator.count=3."
+_INDEX: Final = re.compile(r"[0-9]{1,9}")
 _CHOSEN: Final = ("agents", "models")
 """Tables whose keys are names that the user chose: an option may change an entry, and never makes one."""
 
@@ -35,7 +36,7 @@ class Overrides:
 
 def apply_overrides(document: Document, overrides: Overrides, problems: Problems) -> Document:
     """A changed copy of the document. Problems that come of an option, now or later, are blamed on it."""
-    document = copy.deepcopy(document)
+    document = dict(document)
     for setting in overrides.settings:
         _set(document, setting, problems)
     values = {"seed": overrides.seed, "schedule": overrides.schedule, "rounds": overrides.rounds}
@@ -86,33 +87,48 @@ def _value(text: str) -> object:
 
 
 def _put(document: Document, path: KeyPath, value: object, option: str, problems: Problems) -> None:
-    """Sets the value at the path, and makes tables on the way where there are none."""
+    """Sets the value at the path, and makes tables on the way where there are none.
+
+    What lies on the way is copied, so that the document that was given stays as it is.
+    """
     place: Any = document
     taken: list[str | int] = []
-    for index, key in enumerate(path):
-        at_end = index == len(path) - 1
-        if isinstance(place, list):
-            position = int(key) if isinstance(key, str) and key.isdecimal() and key.isascii() and len(key) < 10 else -1
-            if not 0 <= position < len(place):
-                hint = f"Write a number from 0 to {len(place) - 1}." if place else "The list is empty."
-                problems.add_option(option, f"{dotted(tuple(taken))} has no entry {quoted(str(key))}", hint)
-                return
-            key = position
-        elif not isinstance(place, dict):
+    for name in path:
+        if len(taken) == 1 and taken[0] in _CHOSEN and isinstance(place, dict) and name not in place:
+            _unknown_entry(str(taken[0]), str(name), place, option, problems)
+            return
+        key: Any = _index(name, place, tuple(taken), option, problems) if isinstance(place, list) else name
+        if key is None:
+            return
+        if not isinstance(place, dict | list):
             hint = "Set the key itself, or correct the path."
             problems.add_option(option, f"{dotted(tuple(taken))} is {said(place)}, which has no keys inside", hint)
             return
-        elif taken and len(taken) == 1 and taken[0] in _CHOSEN and key not in place:
-            _unknown_entry(str(taken[0]), str(key), place, option, problems)
-            return
         taken.append(key)
-        if at_end:
+        if len(taken) == len(path):
             place[key] = value
-        elif isinstance(place, list):
-            place = place[int(key)]
         else:
-            place = place.setdefault(key, {})
+            if isinstance(place, dict) and key not in place:
+                place[key] = {}
+                problems.mark(tuple(taken), option)
+            place[key] = _copied(place[key])
+            place = place[key]
     problems.mark(tuple(taken), option)
+
+
+def _index(name: str | int, place: list[Any], taken: KeyPath, option: str, problems: Problems) -> int | None:
+    """The entry of a list that a key names, from 0."""
+    if _INDEX.fullmatch(str(name)) and int(name) < len(place):
+        return int(name)
+    hint = f"Write a number from 0 to {len(place) - 1}." if place else "The list is empty."
+    problems.add_option(option, f"{dotted(taken)} has no entry {quoted(str(name))}", hint)
+    return None
+
+
+def _copied(place: object) -> object:
+    if isinstance(place, Mapping):
+        return dict(place)
+    return list(place) if isinstance(place, list | tuple) else place
 
 
 def _unknown_entry(table: str, name: str, entries: Mapping[str, object], option: str, problems: Problems) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from turnwise.core.plan import EFFECTS_MAX_DEFAULT, FUEL_DEFAULT, MEMORY_MIB_DEFAULT, ROUNDS_MAX, SEED_MAX
@@ -43,7 +44,7 @@ def parse(document: Document, folder: str | os.PathLike[str] | None, problems: P
     """Reads a document into typed parts. What is wrong is reported and replaced by its default."""
     top = Reader(document, (), problems)
     world = Reader(top.value("world") if top.present("world") else {}, ("world",), problems)
-    description = Description(
+    settings = Description(
         name=_title(world),
         seed=world.integer("seed", SEED_DEFAULT, 0, SEED_MAX),
         schedule=world.choice("schedule", "rounds", ("rounds", "sequential")),
@@ -51,12 +52,15 @@ def parse(document: Document, folder: str | os.PathLike[str] | None, problems: P
         on_failure=world.choice("on_failure", "continue", ("continue", "stop")),
         time_start=world.instant("time_start", TIME_START_DEFAULT),
         round_seconds=world.number("round_seconds", ROUND_SECONDS_DEFAULT, 0, ROUND_SECONDS_MAX),
-        models={name: _model(reader) for name, reader in _named(top, "models", MODELS_MAX)},
-        agents={name: _agent(reader) for name, reader in _named(top, "agents", KINDS_MAX)},
-        messages=_messages(top.value("messages"), problems),
         folder=folder,
     )
     world.close()
+    description = replace(
+        settings,
+        models={name: _model(reader) for name, reader in _named(top, "models", MODELS_MAX)},
+        agents={name: _agent(reader) for name, reader in _named(top, "agents", KINDS_MAX)},
+        messages=_messages(top.value("messages"), problems),
+    )
     top.close()
     return description
 
@@ -64,7 +68,7 @@ def parse(document: Document, folder: str | os.PathLike[str] | None, problems: P
 def _title(world: Reader) -> str:
     name = world.text("name", example='"my-world"')
     path = (*world.path, "name")
-    if world.problems.at(path):
+    if world.problems.at(path) or world.problems.at(world.path):
         return name
     if not 1 <= len(name) <= TITLE_LENGTH_MAX:
         hint = f"Write a name of 1 to {TITLE_LENGTH_MAX} characters."

@@ -83,7 +83,7 @@ def read_table(text: str, file: str, required: Sequence[str], report: Report) ->
     for row, line in zip(rows, lines, strict=True):
         if len(row) != len(header):
             say(
-                f"{quoted(file)} line {line} has {len(row)} cells, and there are {len(header)} columns",
+                f"{quoted(file)} line {line} has {len(row)} instead of {len(header)} cells",
                 "Give every row a cell for each column; a cell that holds a comma is written in double quotes.",
             )
     if faults:

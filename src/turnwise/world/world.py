@@ -41,7 +41,7 @@ class World(Description):
         if document is None:
             problems.raise_if_any()
             raise InvariantError("a world file was not read, and nothing was wrong with it")
-        return cls._checked(document, file.parent, overrides, problems)
+        return cls._checked(document, file.parent.absolute(), overrides, problems)
 
     def override(self, overrides: Overrides) -> Self:
         """The same world with something changed by options, and checked. Raises WorldError."""

@@ -7,34 +7,76 @@
     run = turnwise.run("examples/market", seed=7)
     print(run.head, run.result)
 
-`run` plays a world to its end; `start` gives a live run to step through and to send to; `open` reads a journal; `resume`
-goes on with one; `replay` executes one again and compares; `check` says what is wrong with a world.
+`run` plays a world to its end; `start` gives a live run to step through and to send to; `open` reads a journal;
+`resume` goes on with one; `replay` executes one again and compares; `check` says what is wrong with a world.
+
+Names are imported when they are first used, since worker processes and `turnwise --help` need few of them.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from turnwise._version import __version__
-from turnwise.api import World, check, open, replay, resume, run, start  # noqa: A004 - turnwise.open, like gzip.open
-from turnwise.errors import (
-    DifferenceFound,
-    EnvironmentFailure,
-    InvariantError,
-    JournalError,
-    ModelError,
-    Problem,
-    RunFailed,
-    TurnwiseError,
-    UsageError,
-    WorldError,
-)
-from turnwise.history.replay import Replay
-from turnwise.journal.run import Agent as AgentRow
-from turnwise.journal.run import Run
-from turnwise.orchestrator.live import Live
-from turnwise.orchestrator.progress import Progress
-from turnwise.world import Agent, Grants, Message, Model
+
+if TYPE_CHECKING:
+    from turnwise.api import World, check, open, replay, resume, run, start  # noqa: A004 - as gzip.open
+    from turnwise.errors import (
+        DifferenceFound,
+        EnvironmentFailure,
+        InvariantError,
+        JournalError,
+        ModelError,
+        Problem,
+        RunFailed,
+        TurnwiseError,
+        UsageError,
+        WorldError,
+    )
+    from turnwise.history.replay import Replay
+    from turnwise.journal.run import Run
+    from turnwise.orchestrator.live import Live
+    from turnwise.orchestrator.progress import Progress
+    from turnwise.world import Agent, Grants, Message, Model
+
+_MODULES = {
+    "turnwise.api": ("World", "check", "open", "replay", "resume", "run", "start"),
+    "turnwise.errors": (
+        "DifferenceFound",
+        "EnvironmentFailure",
+        "InvariantError",
+        "JournalError",
+        "ModelError",
+        "Problem",
+        "RunFailed",
+        "TurnwiseError",
+        "UsageError",
+        "WorldError",
+    ),
+    "turnwise.history.replay": ("Replay",),
+    "turnwise.journal.run": ("Run",),
+    "turnwise.orchestrator.live": ("Live",),
+    "turnwise.orchestrator.progress": ("Progress",),
+    "turnwise.world": ("Agent", "Grants", "Message", "Model"),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
+
 
 __all__ = [
     "Agent",
-    "AgentRow",
     "DifferenceFound",
     "EnvironmentFailure",
     "Grants",

@@ -51,8 +51,9 @@ def start(
     """Start a run of a world (a `World`, its folder, or its world.toml), to be driven by the caller.
 
     `seed`, `schedule`, `rounds` (the bound `rounds_max`), `models` (folders by name) and `overrides` (`KEY.PATH=VALUE`)
-    replace what the world says; `workers` and `transport` change nothing that a run computes. `journal` names a file that
-    does not exist yet; without it, one is named after the world below `runs/`. Raises `WorldError` with all that is wrong.
+    replace what the world says; `workers` and `transport` change nothing that a run computes. `journal` names a file
+    that does not exist yet; without it, one is named after the world below `runs/`. Raises `WorldError` with all that
+    is wrong.
     """
     settings = Settings(workers=workers, transport=transport)
     changes = Overrides(settings=overrides, seed=seed, schedule=schedule, rounds=rounds, models=models or {})

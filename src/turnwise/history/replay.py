@@ -55,7 +55,11 @@ class Replay:
 
 def replay(journal: Path, settings: Settings, progress: OnProgress | None = None) -> Replay:
     """Replay a journal. Raises `TurnwiseError` if it cannot be replayed here."""
-    return asyncio.run(_replay(journal, settings, progress or (lambda done, total: None)))
+    return asyncio.run(_replay(journal, settings, progress or _silent))
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Tells nobody."""
 
 
 async def _replay(path: Path, settings: Settings, progress: OnProgress) -> Replay:
@@ -149,8 +153,8 @@ class _ReplayDriver(Driver):
         self.notes: list[str] = []
         if foreign is not None:
             self.notes.append(
-                f"the journal was made with wasmtime {foreign}, this is {version('wasmtime')}: fuel is not compared, and "
-                "turns that ran out of fuel or stack are taken from the journal"
+                f"the journal was made with wasmtime {foreign}, this is {version('wasmtime')}: fuel is not compared, "
+                "and turns that ran out of fuel or stack are taken from the journal"
             )
 
     def expect(self, record: RoundRecord) -> None:

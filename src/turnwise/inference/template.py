@@ -17,7 +17,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn, cast
 
-from jinja2 import TemplateError, TemplateSyntaxError, Undefined, nodes
+from jinja2 import TemplateError, TemplateSyntaxError, Undefined, nodes, pass_context
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.runtime import Context, Macro
@@ -126,18 +126,29 @@ class _Environment(ImmutableSandboxedEnvironment):
         _rewrite(template)
         return template
 
-    def _loop(self, values: Any) -> Iterator[Any]:
+    # That they take the context keeps jinja2 from calling them once, when it compiles, for what is constant.
+
+    @pass_context
+    def _loop(self, _: Context, values: Any) -> Iterator[Any]:
+        return self._charged_each(values)
+
+    @pass_context
+    def _print(self, _: Context, value: Any) -> str:
+        return self._charged_text(value)
+
+    @pass_context
+    def _concat(self, _: Context, values: list[Any]) -> str:
+        return "".join([self._charged_text(value) for value in values])
+
+    def _charged_each(self, values: Iterable[Any]) -> Iterator[Any]:
         for value in values:
             self.meter.charge(1)
             yield value
 
-    def _print(self, value: Any) -> str:
+    def _charged_text(self, value: Any) -> str:
         text = plain_text(value)
         self.meter.charge(len(text) + 1)
         return text
-
-    def _concat(self, values: list[Any]) -> str:
-        return "".join([self._print(value) for value in values])
 
     # Filters and operators whose result can be much larger than their arguments.
 
@@ -150,7 +161,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         chosen = values if attribute is None else [self.getitem(value, attribute) for value in values]
         glue = plain_text(separator)
         texts = []
-        for value in self._loop(chosen):
+        for value in self._charged_each(chosen):
             texts.append(plain_text(value))
             self.meter.charge(len(texts[-1]) + len(glue))
         return glue.join(texts)

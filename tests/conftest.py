@@ -1,0 +1,22 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def stories_models() -> Path:
+    """The folder of the trained story models: `shared/models` beside a parent, or `TURNWISE_TEST_MODELS`.
+
+    They are not part of the repository. Tests that need them are skipped where they are absent.
+    """
+    named = os.environ.get("TURNWISE_TEST_MODELS")
+    places = [Path(named)] if named else [parent / "shared" / "models" for parent in Path(__file__).resolve().parents]
+    for place in places:
+        if (place / "reference.json").is_file():
+            return place
+    pytest.skip("the story models are not here: set TURNWISE_TEST_MODELS to the folder that holds reference.json")

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from turnwise.inference.request import Sampling
+from turnwise.inference.sampling import NotFinite, choose, uniform
+
+KEY = bytes(range(32))
+
+
+def row(*values: float) -> NDArray[np.float32]:
+    return np.array(values, np.float32)
+
+
+def test_the_stream_is_fixed_for_ever() -> None:
+    """These numbers are part of what a journal promises."""
+    assert [uniform(KEY, index) for index in (0, 1, 10**9)] == [
+        0.127848242572835,
+        0.06654947675894951,
+        0.6949439344727331,
+    ]
+    assert uniform(bytes(32), 0) != uniform(KEY, 0)
+
+
+def test_greedy_takes_the_largest_and_of_equals_the_lowest_id() -> None:
+    assert choose(row(1, 3, 3, 2), Sampling(), KEY, 0) == 1
+    assert choose(row(-np.inf, -5), Sampling(), KEY, 0) == 1
+    assert choose(row(1, 3, 3, 2), Sampling(1.0, top_k=1), KEY, 0) == 1
+    assert choose(np.array([1, 3], np.float16), Sampling(), KEY, 0) == 1
+
+
+@pytest.mark.parametrize("bad", [(np.nan, 1), (1, np.nan), (np.inf, 1), (-np.inf, -np.inf), (1, np.inf, np.nan)])
+def test_logits_that_are_no_numbers_choose_nothing(bad: tuple[float, ...]) -> None:
+    for sampling in (Sampling(), Sampling(1.0), Sampling(1.0, 2, 0.5)):
+        with pytest.raises(NotFinite):
+            choose(row(*bad), sampling, KEY, 0)
+
+
+def test_top_k_keeps_the_lowest_ids_of_equal_logits() -> None:
+    logits = row(0, 2, 1, 1, 1, 2)
+    drawn = {choose(logits, Sampling(100.0, top_k=4), KEY, index) for index in range(400)}
+    assert drawn == {1, 2, 3, 5}
+
+
+def test_top_p_keeps_the_shortest_prefix_that_reaches_the_share() -> None:
+    logits = np.log(np.array([0.1, 0.5, 0.15, 0.25], np.float64)).astype(np.float32)
+    for share, kept in ((0.4, {1}), (0.6, {1, 3}), (0.76, {1, 2, 3}), (0.95, {0, 1, 2, 3}), (1.0, {0, 1, 2, 3})):
+        assert {choose(logits, Sampling(1.0, top_p=share), KEY, index) for index in range(300)} == kept
+
+
+def test_shares_follow_the_softmax() -> None:
+    logits = row(0, 1, 2)
+    counts = np.bincount([choose(logits, Sampling(0.5), KEY, index) for index in range(20_000)], minlength=3)
+    expected = np.exp(np.array([0, 2, 4]))
+    assert np.abs(counts / 20_000 - expected / expected.sum()).max() < 0.01
+
+
+def test_extreme_temperatures() -> None:
+    assert choose(row(1, 2, 2), Sampling(5e-324), KEY, 3) in (1, 2)
+    assert choose(row(-3e38, 3e38), Sampling(1e-300), KEY, 0) == 1
+    assert choose(row(1, -np.inf), Sampling(100.0), KEY, 0) == 0
+
+
+def plain(logits: NDArray[np.float32], sampling: Sampling, u: float) -> int:
+    """The same definition, written for reading: everything sorted, nothing left out in advance."""
+    wide = [float(value) for value in logits]
+    order = sorted(range(len(wide)), key=lambda index: (-wide[index], index))[: sampling.top_k]
+    top = max(wide)
+    weight = {index: float(np.exp((wide[index] - top) / sampling.temperature)) for index in order}
+    if sampling.top_p is not None and sampling.top_p < 1:
+        whole = 0.0
+        for index in sorted(order):
+            whole += weight[index]
+        total, kept = 0.0, []
+        for index in sorted(order, key=lambda index: (-weight[index], index)):
+            kept.append(index)
+            total += weight[index]
+            if total >= sampling.top_p * whole:
+                break
+        order = kept
+    sums, total = [], 0.0
+    for index in sorted(order):
+        total += weight[index]
+        sums.append((index, total))
+    return next((index for index, reached in sums if reached > u * total), sums[-1][0])
+
+
+@given(
+    arrays(np.float32, st.integers(1, 40), elements=st.floats(-30, 30, width=16).map(lambda value: round(value, 1))),
+    st.floats(0.01, 10),
+    st.none() | st.integers(1, 50),
+    st.none() | st.floats(0.01, 1.0),
+    st.integers(0, 2**40),
+)
+def test_it_is_what_the_definition_says(
+    logits: NDArray[np.float32], temperature: float, top_k: int | None, top_p: float | None, index: int
+) -> None:
+    sampling = Sampling(temperature, top_k, top_p)
+    assert choose(logits, sampling, KEY, index) == plain(logits, sampling, uniform(KEY, index))
+
+
+def test_another_process_draws_the_same() -> None:
+    script = (
+        "import numpy as np\n"
+        "from turnwise.inference.request import Sampling\n"
+        "from turnwise.inference.sampling import choose\n"
+        "logits = np.random.default_rng(1).standard_normal(1000).astype(np.float32)\n"
+        "print([choose(logits, Sampling(0.9, 200, 0.95), bytes(range(32)), index) for index in range(50)])\n"
+    )
+    runs = {
+        subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+        for _ in range(2)
+    }
+    logits = np.random.default_rng(1).standard_normal(1000).astype(np.float32)
+    here = [choose(logits, Sampling(0.9, 200, 0.95), KEY, index) for index in range(50)]
+    assert runs == {f"{here}\n"}

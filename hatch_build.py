@@ -1,6 +1,6 @@
 """Builds the interpreter component of Python agents when a wheel, or an editable install, is built.
 
-componentize-py snapshots a started CPython with the SDK and the standard modules in its memory; see
+componentize-py stores the memory of a started CPython that has imported the SDK and the standard modules; see
 docs/decisions/0003-interpreter-component.md. It carries everything that it needs, so this works offline. What is built
 already is kept as long as nothing that goes into it has changed.
 
@@ -11,13 +11,17 @@ does the same by hand.
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
+from array import array
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -49,18 +53,16 @@ def build(root: Path, *, force: bool = False) -> Path:
     if not force and _is_built(component, description, inputs):
         return folder
     with tempfile.TemporaryDirectory(prefix="turnwise-interpreter-") as temporary:
-        built, facts = _componentize(root, Path(temporary))
-        facts |= {
-            "sha256": hashlib.sha256(built.read_bytes()).hexdigest(),
-            "bytes": built.stat().st_size,
-            "componentize_py": metadata.version("componentize-py"),
-            "inputs": inputs,
-        }
-        text = Path(temporary) / "interpreter.json"
-        text.write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        # The description goes last: whoever sees it finds the component that it describes, or one that does not fit.
-        _replace(built, component)
-        _replace(text, description)
+        content, facts = _componentize(root, Path(temporary))
+    facts |= {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "componentize_py": metadata.version("componentize-py"),
+        "inputs": inputs,
+    }
+    # The description goes last: whoever sees it finds the component that it describes, or one that does not fit.
+    _write(component, content)
+    _write(description, (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode())
     return folder
 
 
@@ -92,8 +94,11 @@ def _is_built(component: Path, description: Path, inputs: str) -> bool:
     return bool(facts.get("inputs") == inputs and facts.get("sha256") == hashlib.sha256(content).hexdigest())
 
 
-def _componentize(root: Path, temporary: Path) -> tuple[Path, dict[str, Any]]:
-    """Run componentize-py on copies, so that no file beside the sources (bytecode, a report) gets in or is left."""
+def _componentize(root: Path, temporary: Path) -> tuple[bytes, dict[str, Any]]:
+    """Run componentize-py on copies, so that no file beside the sources (bytecode, a report) gets in or is left.
+
+    Returns the component, and what the interpreter told about itself.
+    """
     app = temporary / "app"
     app.mkdir()
     for path in _source_files(root):
@@ -115,17 +120,104 @@ def _componentize(root: Path, temporary: Path) -> tuple[Path, dict[str, Any]]:
         text=True,
         check=False,
     )
-    facts = app / f"{APP}.json"
-    if done.returncode != 0 or not output.is_file() or not facts.is_file():
+    facts, objects = app / f"{APP}.json", app / f"{APP}.objects"
+    if done.returncode != 0 or not (output.is_file() and facts.is_file() and objects.is_file()):
         raise RuntimeError(f"componentize-py could not build the interpreter component:\n{done.stdout}{done.stderr}")
-    return output, json.loads(facts.read_text(encoding="utf-8"))
+    component, immortal = make_immortal(output.read_bytes(), objects.read_bytes())
+    return component, {**json.loads(facts.read_text(encoding="utf-8")), "objects_immortal": immortal}
 
 
-def _replace(source: Path, target: Path) -> None:
-    """Move a file into its place at once, across file systems as well."""
+IMMORTAL = 5 << 28
+"""The reference count of immortal objects in a CPython of 32 bits, which counts no more from 1 << 30 on."""
+COUNTED_MAX = 1_000_000
+"""No object has more references; what looks like one that has is free memory, where this word is an address."""
+OBJECTS_LOST_MAX = 0.01
+"""Share of objects that may have gone between being listed and being stored."""
+
+
+def make_immortal(component: bytes, objects: bytes) -> tuple[bytes, int]:
+    """Set the reference counts of `objects` in the memory that `component` stores; return it and how many were set.
+
+    `objects` are pairs of 32-bit addresses: the object's, and its type's, by which it is recognised. An object begins
+    with its reference count, then its type.
+    """
+    changed = bytearray(component)
+    segments = list(_data_segments(component))
+    starts = [start for start, _, _ in segments]
+    pairs = array("I")
+    pairs.frombytes(objects)
+    immortal = lost = 0
+    for address, type_address in zip(pairs[::2], pairs[1::2], strict=True):
+        start, position, size = segments[max(bisect.bisect_right(starts, address) - 1, 0)]
+        if not start <= address <= start + size - 8:
+            lost += 1
+            continue
+        count, type_found = struct.unpack_from("<II", component, position + address - start)
+        if type_found != type_address:
+            lost += 1
+        elif 0 < count <= COUNTED_MAX:
+            struct.pack_into("<I", changed, position + address - start, IMMORTAL)
+            immortal += 1
+        elif count < 1 << 30:
+            lost += 1
+    if lost > OBJECTS_LOST_MAX * (len(pairs) // 2):
+        raise RuntimeError(
+            f"{lost} of {len(pairs) // 2} objects are not where the interpreter said: "
+            f"is this CPython's object layout another than that of 3.14 with 32 bits?"
+        )
+    return bytes(changed), immortal
+
+
+def _data_segments(component: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield (address in memory, position in the file, size) of what the component's memory holds at first."""
+    module_section, data_section, i32_const, end = 1, 11, 0x41, 0x0B
+    for kind, begin, stop in _sections(component, 8, len(component)):
+        if kind != module_section:
+            continue
+        for module_kind, position, _ in _sections(component, begin + 8, stop):
+            if module_kind != data_section:
+                continue
+            count, position = _leb128(component, position)
+            for _ in range(count):
+                if component[position] != 0 or component[position + 1] != i32_const:
+                    raise RuntimeError("the component stores its memory in another way than componentize-py 0.25 does")
+                address, position = _leb128(component, position + 2, signed=True)
+                if component[position] != end:
+                    raise RuntimeError("the component stores its memory in another way than componentize-py 0.25 does")
+                size, position = _leb128(component, position + 1)
+                yield address, position, size
+                position += size
+
+
+def _sections(data: bytes, position: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (kind, begin, end) of the sections of a module or component."""
+    while position < stop:
+        kind = data[position]
+        size, begin = _leb128(data, position + 1)
+        yield kind, begin, begin + size
+        position = begin + size
+
+
+def _leb128(data: bytes, position: int, *, signed: bool = False) -> tuple[int, int]:
+    """Read a number of variable length; return it and the position behind it."""
+    value = shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            break
+    if signed and byte & 0x40:
+        value -= 1 << shift
+    return value, position
+
+
+def _write(target: Path, content: bytes) -> None:
+    """Put a file into its place at once."""
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.copyfile(source, beside)
+    beside.write_bytes(content)
     beside.replace(target)
 
 

@@ -1,31 +1,25 @@
 """The interpreter component: what componentize-py turns into WebAssembly.
 
 This module is imported once, when the component is built; then the memory is stored, and every turn begins from it. So
-all that can be done beforehand is done here: importing, filling caches, and leaving nothing of the build behind.
+all that can be done beforehand is done here. The SDK is imported before everything else: what is used together then
+lies close together in memory.
 """
 
 from __future__ import annotations
 
-import gc
 import importlib
 import json
 import random
 import sys
 from pathlib import Path
 
-import wit_world  # type: ignore[import-not-found]  # made by componentize-py
-
+import turnwise_snapshot
 from turnwise_guest import __version__
-from turnwise_guest.runtime import execute, loader, modules
+from turnwise_guest.runtime import execute, modules
 
-for _name in (*modules.ADVERTISED, *modules.BROUGHT):
-    importlib.import_module(_name)
+import wit_world  # type: ignore[import-not-found]  # made by componentize-py  # isort: skip
 
 _seed = random.seed
-
-
-def _no_seed(*_: object) -> None:
-    """Stands in for `random.seed` until a turn begins: componentize-py calls it with fresh entropy, in vain."""
 
 
 class WitWorld:
@@ -36,23 +30,26 @@ class WitWorld:
         return execute.execute(input, wit_world.effect)
 
 
-def _tell() -> None:
-    """Tell the build what has been built: componentize-py lets this module write beside itself while it builds."""
+def _no_seed(*_: object) -> None:
+    """Stands in for `random.seed` until a turn begins.
+
+    componentize-py seeds the module with 2,500 bytes of entropy before each call, which a turn replaces at once, and
+    which hosts may convert byte by byte: that took longer than the turn.
+    """
+
+
+def _build() -> None:
+    for name in (*modules.ADVERTISED, *modules.BROUGHT):
+        importlib.import_module(name)
+    turnwise_snapshot.buffer_output()
+    turnwise_snapshot.warm_up()
+    # componentize-py lets this module write beside itself: that is how the build learns what it has built.
     facts = {"cpython": sys.version.split()[0], "modules": modules.ADVERTISED, "sdk": __version__}
     Path(__file__).with_suffix(".json").write_text(json.dumps(facts), encoding="utf-8")
-
-
-def _settle() -> None:
-    """Make what every turn begins with."""
+    turnwise_snapshot.forget_files()
     random.seed = _no_seed  # type: ignore[assignment]
-    sys.path.clear()
-    sys.path_hooks.clear()
-    sys.path_importer_cache.clear()
-    # Modules that are part of the interpreter itself stay importable; there are no files to look for others in.
-    sys.meta_path[2:] = [loader.NothingElse()]
-    gc.collect()
-    gc.freeze()
+    Path(__file__).with_suffix(".objects").write_bytes(turnwise_snapshot.list_objects())
+    turnwise_snapshot.settle()
 
 
-_tell()
-_settle()
+_build()

@@ -14,6 +14,7 @@ An agent is a file with a function ``turn``::
 from turnwise_guest._version import __version__
 from turnwise_guest.errors import EffectError, EffectErrorKind
 from turnwise_guest.generate import Answer, ChatMessage, FinishReason
+from turnwise_guest.jsontext import NotJSON
 from turnwise_guest.message import Message
 from turnwise_guest.turn import LogLevel, Turn
 
@@ -25,6 +26,12 @@ __all__ = [
     "FinishReason",
     "LogLevel",
     "Message",
+    "NotJSON",
     "Turn",
     "__version__",
 ]
+
+# As authors know them, and as tracebacks should show them.
+for _error in (EffectError, NotJSON):
+    _error.__module__ = __name__
+del _error

@@ -11,9 +11,8 @@ import json
 from typing import Any
 
 _CONTAINERS = (dict, list, tuple)
-_encode = json.JSONEncoder(
-    ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=True
-).encode
+encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+"""Canonical text of what is known to be JSON."""
 
 
 class NotJSON(TypeError):
@@ -24,9 +23,9 @@ def canonical(value: Any, name: str) -> str:
     """Return `value` as canonical JSON text. `name` stands for it in errors: ``t.state['prices'] is a set, …``."""
     if type(value) is str:
         check_text(value, name)
-        return _encode(value)
+        return encode(value)
     try:
-        text = _encode(value)
+        text = encode(value)
         if not _has_text_keys(value):
             raise NotJSON
         text.encode()

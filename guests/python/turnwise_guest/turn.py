@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 from turnwise_guest import generate as generation
 from turnwise_guest.errors import EffectError
 from turnwise_guest.generate import TOKENS_MAX_DEFAULT, Answer, ChatMessage, Prompt
-from turnwise_guest.jsontext import canonical, check_text
+from turnwise_guest.jsontext import canonical, check_text, encode
 from turnwise_guest.message import Message
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -22,7 +22,7 @@ RECORD_INT_MAX = 2**63 - 1
 
 ROUNDS_MAX = 2**31 - 1
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - an alias made in 3.11; this reads the same in both
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - an alias made in 3.11; this reads the same in both
 
 
 class Turn:
@@ -95,7 +95,7 @@ class Turn:
         The clocks of the standard library show this time as well, but move on by a microsecond at each reading.
         """
         if self._now is None:
-            self._now = _EPOCH + timedelta(microseconds=self._input["now_us"])
+            self._now = EPOCH + timedelta(microseconds=self._input["now_us"])
         return self._now
 
     def log(self, text: object, level: LogLevel = "info") -> None:
@@ -320,7 +320,7 @@ def output(turn: Turn) -> str:
     """
     envelope = turn._output
     envelope["state"] = canonical(turn.state, "t.state")
-    return canonical(envelope, "output")
+    return encode(envelope)
 
 
 def _state(text: str) -> Any:

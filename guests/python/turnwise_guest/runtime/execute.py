@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 import random
 import sys
 import traceback
 from collections.abc import Callable
+from json.decoder import JSONDecoder
 from types import ModuleType
 from typing import Any
 
+from turnwise_guest.jsontext import encode
 from turnwise_guest.runtime.failure import TurnError, describe
-from turnwise_guest.runtime.loader import ProgramImporter
+from turnwise_guest.runtime.loader import ProgramImporter, load
 from turnwise_guest.runtime.program import Program, prepare_reply
 from turnwise_guest.turn import Turn, output
 
 ABI = 1
+
+RESERVE_BYTES = 256 * 1024
+"""Kept for telling that memory ran out. It is free to keep: stored memory that nobody touches is not even loaded."""
+
+_PROGRAM = '"program":"'
+_scan = JSONDecoder().scan_once  # type: ignore[attr-defined]  # reads a value without looking for white space
+_reserve = bytearray(RESERVE_BYTES)
 
 
 def execute(text: str, effect: Callable[[str], str]) -> str:
@@ -24,52 +31,74 @@ def execute(text: str, effect: Callable[[str], str]) -> str:
 
     To be called once in an interpreter's life: what it imports and seeds stays.
     """
-    envelope: dict[str, Any] = json.loads(text)
+    envelope, program_text = _read(text)
     if envelope["abi"] != ABI:
         return _error(f"this interpreter speaks version {ABI} of the ABI, not {envelope['abi']}")
     if "prepare" in envelope:
-        return json.dumps(prepare_reply(envelope["prepare"]), ensure_ascii=False)
-    program = Program.from_text(envelope["program"])
+        return encode(prepare_reply(envelope["prepare"]))
+    program = Program.from_text(program_text)
     try:
-        sys.meta_path.insert(0, ProgramImporter(program))
-        return play(program.entry, program.modules[program.entry][0], envelope, effect)
+        return play(program, envelope, effect)
     except BaseException as error:
-        if isinstance(error, MemoryError):
-            traceback.clear_frames(error.__traceback__)
-        files = {file for file, _, _ in program.modules.values()}
-        return _error(describe(error, program.source, files.__contains__))
+        return _error(_describe(error, program))
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.__stdout__, sys.__stderr__):
+            if stream is not None and not stream.closed:
+                stream.flush()
 
 
-def play(entry: str, file: str, envelope: dict[str, Any], effect: Callable[[str], str]) -> str:
-    """Import the module `entry`, call its ``turn(t)`` and return the output envelope. Lets all errors through."""
+def play(program: Program, envelope: dict[str, Any], effect: Callable[[str], str]) -> str:
+    """Execute the program's entry, call its ``turn(t)`` and return the output envelope. Lets all errors through."""
     # The module's own generator was seeded when the interpreter was built: the same numbers in all turns of all agents.
     random.seed(int(envelope["seed"], 16) * 2 + 1)
+    sys.meta_path.insert(0, ProgramImporter(program))
     turn = Turn(envelope, effect)
-    returned = _function(importlib.import_module(entry), file)(turn)
-    if returned is not None:
-        _check_returned(returned, file)
+    call(load(program, program.entry), turn, program.modules[program.entry][0])
     return output(turn)
 
 
-def _function(module: ModuleType, file: str) -> Callable[[Turn], object]:
+def call(module: ModuleType, turn: Turn, file: str) -> None:
+    """Call the agent's function. Refuses what would do nothing without a word; `file` is named in what it says."""
     function = getattr(module, "turn", None)
     if function is None:
         raise TurnError(f"{file} has no function turn: define `def turn(t: Turn) -> None:`")
     if not callable(function):
-        raise TurnError(f"turn in {file} is not a function but {function!r}")
-    return function  # type: ignore[no-any-return]
-
-
-def _check_returned(returned: object, file: str) -> None:
-    """Refuse what would silently have done nothing."""
+        raise TurnError(f"turn in {file} is no function but {function!r}")
+    returned = function(turn)
+    if returned is None:
+        return
     if hasattr(returned, "__await__"):
+        returned.close()
         raise TurnError(f"turn in {file} is an async function: define it with `def`, effects wait by themselves")
-    if hasattr(returned, "__next__"):
+    if hasattr(returned, "__next__") or hasattr(returned, "__anext__"):
         raise TurnError(f"turn in {file} is a generator, since it has a `yield`: nothing would run it")
 
 
+def _read(text: str) -> tuple[dict[str, Any], str]:
+    """Return the envelope and its `program`, which is not read as JSON where it comes last: it is long and plain.
+
+    A quote within a JSON string is preceded by a backslash, and two braces would end an object within the outermost:
+    so the mark, text without a quote, and ``"}`` can be nothing but the last member of the outermost object.
+    """
+    mark = text.rfind(_PROGRAM)
+    if text[mark - 1] == "," and text.endswith('"}') and text.find('"', mark + len(_PROGRAM)) == len(text) - 2:
+        envelope = _scan(text[: mark - 1] + "}", 0)[0]
+        return envelope, text[mark + len(_PROGRAM) : -2]
+    envelope = _scan(text.strip(), 0)[0]
+    return envelope, envelope.get("program", "")
+
+
+def _describe(error: BaseException, program: Program) -> str:
+    files = {file for file, _, _ in program.modules.values()}
+    if not isinstance(error, MemoryError):
+        return describe(error, program.source, files.__contains__)
+    _reserve.clear()
+    traceback.clear_frames(error.__traceback__)
+    try:
+        return describe(error, program.source, files.__contains__)
+    except MemoryError:
+        return "MemoryError: the turn used up its memory, and what its modules hold left none to say where"
+
+
 def _error(text: str) -> str:
-    return json.dumps({"error": text}, ensure_ascii=False)
+    return encode({"error": text})

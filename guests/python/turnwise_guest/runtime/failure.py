@@ -6,6 +6,8 @@ import linecache
 import traceback
 from collections.abc import Callable
 
+from turnwise_guest.jsontext import NotJSON
+
 TEXT_CHARS_MAX = 16_384
 """Longer tracebacks lose their middle."""
 
@@ -22,8 +24,11 @@ def describe(error: BaseException, source: Callable[[str], str | None], is_own: 
     if isinstance(error, TurnError):
         return str(error)
     _offer_lines(error, source, is_own)
-    report = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
+    # Lines are looked up when all other frames are gone: for those there is nothing to look in.
+    report = traceback.TracebackException(type(error), error, error.__traceback__, compact=True, lookup_lines=False)
     _keep_own(report, is_own)
+    if isinstance(error, NotJSON) and not report.stack:
+        return str(error)  # the state that the agent left: it names what is wrong, and no line of the agent's does
     text = "".join(report.format()).rstrip()
     if len(text) > TEXT_CHARS_MAX:
         half = TEXT_CHARS_MAX // 2

@@ -12,24 +12,40 @@ from turnwise_guest.runtime.modules import ADVERTISED
 from turnwise_guest.runtime.program import Program
 
 
+def load(program: Program, name: str) -> ModuleType:
+    """Execute the program's module `name` and return it.
+
+    For the entry, which every turn needs: going through the import system would take longer than all the rest.
+    """
+    file, is_package, _ = program.modules[name]
+    module = ModuleType(name)
+    module.__file__ = file
+    module.__package__ = name if is_package else name.rpartition(".")[0]
+    if is_package:
+        module.__path__ = []
+    sys.modules[name] = module
+    exec(program.code(name), module.__dict__)
+    return module
+
+
 class ProgramImporter(MetaPathFinder, Loader):
-    """Finder and loader of the local modules of one program. Lives in `sys.meta_path` while it is installed."""
+    """Finder and loader of the local modules of one program. Lives in `sys.meta_path`."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
 
     def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        found = self.program.modules.get(name)
+        found = self.program.modules.get(fullname)
         if found is None:
-            if not self._is_folder(name):
+            if not self._is_folder(fullname):
                 return None
-            spec = ModuleSpec(name, None, is_package=True)
+            spec = ModuleSpec(fullname, None, is_package=True)
             spec.submodule_search_locations = []
             return spec
         file, is_package, _ = found
-        spec = ModuleSpec(name, self, origin=file, is_package=is_package)
+        spec = ModuleSpec(fullname, self, origin=file, is_package=is_package)
         spec.has_location = True
         return spec
 
@@ -38,10 +54,6 @@ class ProgramImporter(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         exec(self.program.code(module.__name__), module.__dict__)
-
-    def get_source(self, name: str) -> str | None:
-        """What `linecache` asks for when it wants a line of a traceback."""
-        return self.program.source(self.program.modules[name][0])
 
     def _is_folder(self, name: str) -> bool:
         """A folder without ``__init__.py`` is a package all the same."""
@@ -52,12 +64,9 @@ class ProgramImporter(MetaPathFinder, Loader):
 class NothingElse(MetaPathFinder):
     """The last finder: says why a module cannot be imported and what can be."""
 
-    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
-        importing_parent = name.rpartition(".")[0]
-        if importing_parent and importing_parent not in ADVERTISED and importing_parent in sys.modules:
-            what = f"{name!r} is neither among the agent's files"
-        else:
-            what = f"{name!r} is neither a file beside the agent's"
+    def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
         raise ModuleNotFoundError(
-            f"{what} nor a standard module that the sandbox has. It has: {', '.join(ADVERTISED)}", name=name
+            f"{fullname!r} is neither a file beside the agent's nor a standard module that the sandbox has. "
+            f"It has: {', '.join(ADVERTISED)}",
+            name=fullname,
         )

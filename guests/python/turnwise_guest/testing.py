@@ -1,0 +1,85 @@
+"""Testing an agent by itself, as any function: make a `Turn`, call the agent with it, look at what it left.
+
+from turnwise_guest.testing import make_turn, outcome
+import narrator
+
+def test_it_answers_everybody() -> None:
+    t = make_turn(inbox=[("editor", "A dog.")], generate=lambda request: "It barks.")
+    narrator.turn(t)
+    assert outcome(t)["send"] == [{"to": "editor", "body": "It barks."}]
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import datetime, timezone
+from typing import Any
+
+from turnwise_guest.errors import EffectError
+from turnwise_guest.jsontext import canonical, encode
+from turnwise_guest.turn import EPOCH, Turn, output
+
+TIME_DEFAULT = datetime(2000, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - reads the same in 3.11 and before
+
+
+def make_turn(
+    *,
+    inbox: Iterable[tuple[str, str]] = (),
+    state: Any = None,
+    args: dict[str, Any] | None = None,
+    self_name: str = "agent-1",
+    kind: str = "agent",
+    round: int = 2,  # noqa: A002 - the name it has in `Turn`
+    turn: int = 1,
+    now: datetime = TIME_DEFAULT,
+    seed: int = 0,
+    generate: Callable[[dict[str, Any]], str] | None = None,
+) -> Turn:
+    """Return a turn as the runtime would make it.
+
+    `inbox` holds (sender, body) of messages sent in the round before. `state` None is an agent's first state, empty.
+    `generate` is the model: it is given each request (``model``, ``prompt`` or ``messages``, ``tokens_max``, …) and
+    returns the text of the answer or raises `EffectError`. Without it, asking a model is an `EffectError` ("unknown").
+    """
+    envelope = {
+        "abi": 1,
+        "self": self_name,
+        "kind": kind,
+        "round": round,
+        "turn": turn,
+        "now_us": _since_epoch_us(now),
+        "seed": f"{seed:064x}",
+        "args": json.loads(canonical(args or {}, "args")),
+        "state": "" if state is None else canonical(state, "state"),
+        "inbox": [{"from": sender, "round": round - 1, "body": body} for sender, body in inbox],
+    }
+    return Turn(envelope, lambda request: encode(_reply(json.loads(request), generate)))
+
+
+def outcome(turn: Turn) -> dict[str, Any]:
+    """Return what a turn leaves: ``state`` (a JSON value) and, where there is any, ``send``, ``log``, ``record``, …
+
+    The keys are those of the output envelope. Raises `turnwise_guest.jsontext.NotJSON` where the state is no JSON.
+    """
+    left: dict[str, Any] = json.loads(output(turn))
+    left["state"] = json.loads(left["state"])
+    return left
+
+
+def _since_epoch_us(time: datetime) -> int:
+    """Microseconds since 1970 in UTC."""
+    since = time - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def _reply(request: dict[str, Any], generate: Callable[[dict[str, Any]], str] | None) -> dict[str, Any]:
+    if "effects" in request:
+        return {"results": [_reply(one, generate) for one in request["effects"]]}
+    if generate is None:
+        return {"error": {"kind": "unknown", "message": "this turn has no model: give make_turn generate="}}
+    try:
+        text = generate(request)
+    except EffectError as error:
+        return {"error": {"kind": error.kind, "message": error.message}}
+    return {"ok": {"text": text, "finish": "end", "tokens": len(text.split()), "prompt_tokens": 1}}

@@ -1,0 +1,117 @@
+"""Preparing the memory that the interpreter component stores when it is built, and every turn begins with.
+
+A turn touches some pages of that memory, and each page that it writes to has to be copied first: that, not computing,
+is what a small turn costs. So what Python does once is done beforehand, and reference counts, which are written to
+by mere reading, are switched off for the objects that are there: see `list_objects`.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import linecache
+import sys
+from array import array
+from types import CodeType, FrameType, GeneratorType
+
+from turnwise_guest.runtime import execute, loader
+
+WARM_UP_TURNS = 30
+"""Enough for CPython to specialise the code that it executes."""
+
+_AGENT = """
+from turnwise_guest import EffectError, Turn
+
+def turn(t: Turn) -> None:
+    for message in t.inbox:
+        answer = t.generate("m", message.body)
+        t.send(message.sender, answer.text)
+        t.log("x")
+        t.record("x", t.random.random())
+    if t.args:
+        raise ValueError("x")
+"""
+
+
+def warm_up() -> None:
+    """Play some turns, so that what Python does at first (specialise code, fill caches) is done."""
+    request = {"abi": 1, "prepare": {"entry": "warm_up.py", "files": {"warm_up.py": _AGENT}}}
+    program = json.loads(execute.execute(json.dumps(request), str))["program"]
+    envelope = {
+        "abi": 1,
+        "self": "a-1",
+        "kind": "a",
+        "round": 1,
+        "turn": 1,
+        "now_us": 0,
+        "seed": "00",
+        "state": "{}",
+        "inbox": [{"from": "b", "round": 1, "body": "x"}],
+    }
+    reply = json.dumps({"ok": {"text": "x", "finish": "end", "tokens": 1, "prompt_tokens": 1}})
+    for args in ({}, {"fail": True}):
+        text = json.dumps(envelope | {"args": args, "program": program}, separators=(",", ":"))
+        for _ in range(WARM_UP_TURNS):
+            finders = sys.meta_path[:]
+            execute.execute(text, lambda _: reply)
+            sys.meta_path[:] = finders
+            del sys.modules["warm_up"]
+    linecache.clearcache()
+
+
+def buffer_output() -> None:
+    """Let what agents print leave by lines, so that it is there when a turn is cut short.
+
+    componentize-py starts Python with unbuffered streams, for which every piece of a line is a call to the host.
+    """
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        binary = io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False))
+        text = io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", newline="\n", line_buffering=True)
+        setattr(sys, name, text)
+        setattr(sys, f"__{name}__", text)
+
+
+def forget_files() -> None:
+    """Leave nothing of the file system of the build: there is none in a turn."""
+    sys.path.clear()
+    sys.path_hooks.clear()
+    sys.path_importer_cache.clear()
+    # Modules that are part of the interpreter itself stay importable; there are no files to look for others in.
+    sys.meta_path[2:] = [loader.NothingElse()]
+
+
+def list_objects() -> bytes:
+    """Return the address of every object and that of its type, in pairs of 32-bit numbers.
+
+    With them the build makes all these objects immortal: it sets their reference counts in the stored memory to the
+    value at which CPython no longer counts. Nothing of them is ever freed in a turn's short life anyway.
+    """
+    gc.collect()
+    seen: set[int] = set()
+    pairs = array("I")
+    pending: list[object] = gc.get_objects()
+    while pending:
+        item = pending.pop()
+        if id(item) in seen or item is seen or item is pairs or isinstance(item, FrameType | GeneratorType):
+            continue
+        seen.add(id(item))
+        pairs.append(id(item))
+        pairs.append(id(type(item)))
+        pending += gc.get_referents(item)
+        if isinstance(item, CodeType):  # not known to the garbage collector, nor what it refers to
+            pending += [item.co_filename, item.co_name, item.co_qualname, item.co_linetable, item.co_exceptiontable]
+            pending += [item.co_consts, *item.co_consts, item.co_names, *item.co_names]
+            pending += [*item.co_varnames, *item.co_cellvars, *item.co_freevars]
+        elif isinstance(item, type):  # the same is true of types that are part of the interpreter
+            pending += [*vars(item).values(), item.__mro__, item.__bases__]
+    return pairs.tobytes()
+
+
+def settle() -> None:
+    """Do the last things: what follows is what a turn finds."""
+    gc.collect()
+    gc.freeze()
+    # Overwrite what listing the objects left in free memory, or it would be stored: zeros are not.
+    for size in (1 << 22, 1 << 21, 1 << 20, 1 << 19):
+        bytearray(size)

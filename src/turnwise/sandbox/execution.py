@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from turnwise.core.turn import FailureClass
 from turnwise.sandbox.jobs import STDOUT_BYTES_MAX, Status
 
+MESSAGE_BYTES_MAX = 16 * 1024
+"""Longest message of a failure, which a guest may have had a hand in."""
+
 HOST_CALL_FUEL = 50_000
 """Fuel that a call of a host function costs, about what the guest could have computed in its time. Without it, a guest
 that does nothing but read the clock would take minutes before its fuel is used up."""
@@ -100,7 +103,7 @@ class Execution:
 
 def failed(failure: FailureClass, message: str) -> Outcome:
     """An outcome that failed, with a message for people."""
-    return Outcome("failed", message.encode("utf-8", "replace"), failure)
+    return Outcome("failed", message.encode("utf-8", "replace")[:MESSAGE_BYTES_MAX], failure)
 
 
 def out_of_fuel(fuel: int) -> str:

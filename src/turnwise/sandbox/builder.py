@@ -1,0 +1,87 @@
+"""The builder: a process that compiles one source, or lets the interpreter compile one program, and ends.
+
+It reads a request from standard input, gives up all that it does not need, works within limits of memory and time, and
+writes its reply to standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+
+import msgspec
+import wasmtime
+from wasmtime import component as wc
+
+from turnwise.sandbox.build_messages import CompileReply, CompileRequest, PrepareReply, PrepareRequest, Problem, Reply
+from turnwise.sandbox.confine import Needs, give_up_calls, give_up_files
+from turnwise.sandbox.contract import ContractError, check_component, check_module
+from turnwise.sandbox.engine import make_engine
+from turnwise.sandbox.executor import Executor
+
+ADDRESS_BYTES_MAX = 32 * 1024**3
+"""Address space of a builder. An instance reserves 4 GiB and more without using them."""
+
+CPU_S_MAX = 600
+PREPARE_FUEL = 200_000_000_000
+PREPARE_MEMORY_BYTES = 512 * 1024 * 1024
+PROGRAM_BYTES_MAX = 64 * 1024 * 1024
+
+_WAT_PLACE = re.compile(r"-->[^\n]*?:(\d+):\d+")
+
+
+def main() -> None:
+    """Entry of the builder's process."""
+    request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=CompileRequest | PrepareRequest)
+    executor = Executor()
+    if isinstance(request, PrepareRequest):
+        executor.load(request.path, "component", None)
+    give_up_files()
+    give_up_calls(Needs(threads=True, new_code=True, address_bytes_max=ADDRESS_BYTES_MAX, cpu_s_max=CPU_S_MAX))
+    reply = _prepare(executor, request) if isinstance(request, PrepareRequest) else _compile(request)
+    sys.stdout.buffer.write(msgspec.msgpack.encode(reply))
+    sys.stdout.buffer.flush()
+    os._exit(0)
+
+
+def _compile(request: CompileRequest) -> Reply:
+    content = request.content
+    try:
+        if request.language == "wat":
+            content = bytes(wasmtime.wat2wasm(content))
+        engine = make_engine()
+        # The fifth byte on is the version, whose upper half tells a component from a module.
+        if content[:4] != b"\0asm":
+            return Problem("it is no WebAssembly binary: it does not begin with \\0asm")
+        if content[6:8] == b"\x01\x00":
+            component = wc.Component(engine, content)
+            check_component(component, engine)
+            return CompileReply("component", bytes(component.serialize()))
+        module = wasmtime.Module(engine, content)
+        check_module(module)
+        return CompileReply("module", bytes(module.serialize()))
+    except ContractError as error:
+        return Problem(str(error))
+    except wasmtime.WasmtimeError as error:
+        message = str(error).strip()
+        place = _WAT_PLACE.search(message) if request.language == "wat" else None
+        return Problem(message, line=int(place[1]) if place else None)
+
+
+def _prepare(executor: Executor, request: PrepareRequest) -> Reply:
+    result = executor.execute(0, 0, request.envelope, (), PREPARE_FUEL, PREPARE_MEMORY_BYTES, PROGRAM_BYTES_MAX)
+    if result.status != "completed":
+        return Problem(f"the interpreter failed ({result.failure}): {result.body.decode('utf-8', 'replace')}")
+    answer = json.loads(result.body)
+    if "program" in answer:
+        return PrepareReply(answer["program"])
+    error = answer["error"]
+    if isinstance(error, str):
+        return Problem(error)
+    return Problem(error["message"], error.get("file"), error.get("line"))
+
+
+if __name__ == "__main__":
+    main()

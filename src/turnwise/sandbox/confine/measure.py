@@ -1,0 +1,33 @@
+"""What a confined process still needs, what is taken from it, and whether that holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a confined process still does. By default: compute, and use the files that it has open.
+
+    `threads`: start threads. `new_code`: make memory executable. `address_bytes_max`, `cpu_s_max`: bounds of address
+    space and processor time, None for those of the parent. `files_max`: how many files may be open.
+    """
+
+    threads: bool = False
+    new_code: bool = False
+    address_bytes_max: int | None = None
+    cpu_s_max: int | None = None
+    files_max: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A measure and whether it holds; `detail` says how far, or why not."""
+
+    name: str
+    holds: bool
+    detail: str
+
+
+class Unavailable(Exception):
+    """This system cannot do it; the text says why."""

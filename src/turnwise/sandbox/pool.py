@@ -1,0 +1,186 @@
+"""Many workers behind one queue. Which worker runs a job, in which batch and how often, changes no result.
+
+Every worker has at most two batches: one that it works on, and one so that it never waits. How many jobs a batch has
+follows from what jobs of the same code took so far. A worker that dies, or shows no result for longer than the
+deadline, is killed and replaced, with new shared memory, and its unfinished jobs run again: each alone, so that it is
+known which one kills workers, and a job that does it again and again ends the run as a failure of the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
+from turnwise.sandbox.code import Code
+from turnwise.sandbox.confine import Measure
+from turnwise.sandbox.jobs import TurnJob, TurnResult
+from turnwise.sandbox.schedule import Schedule
+from turnwise.sandbox.seat import BATCHES_MAX, Seat
+from turnwise.sharedmem import Transport
+
+DEADLINE_MS_DEFAULT = 60_000
+KILLS_MAX_DEFAULT = 3
+WORKERS_MAX = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatistics:
+    """For telemetry. Counts are since the pool was made; `busy_us` is what workers spent on results that came."""
+
+    workers: int
+    ready: int
+    queued: int
+    running: int
+    executed: int
+    deaths: int
+    kills: int
+    busy_us: int
+
+
+class Pool:
+    """Workers that execute jobs of `codes`. An async context manager; `close` leaves no process.
+
+    `on_results` gets results in the event loop, in any order; `on_failure` is called at most once, when the pool has
+    given up, and no result follows. `deadline_ms`: how long a worker may show no result. `kills_max`: how many workers
+    one job may take with it.
+    """
+
+    def __init__(
+        self,
+        codes: Sequence[Code],
+        *,
+        workers: int,
+        on_results: Callable[[list[TurnResult]], None],
+        on_failure: Callable[[TurnwiseError], None],
+        transport: Transport = "auto",
+        deadline_ms: int = DEADLINE_MS_DEFAULT,
+        kills_max: int = KILLS_MAX_DEFAULT,
+    ) -> None:
+        if not 1 <= workers <= WORKERS_MAX:
+            raise ValueError(f"workers must be between 1 and {WORKERS_MAX}, not {workers}")
+        unique = {code.hash: code for code in codes}
+        self._indices = {code_hash: index for index, code_hash in enumerate(unique)}
+        self._on_results = on_results
+        self._on_failure = on_failure
+        self._kills_max = kills_max
+        self._schedule = Schedule(workers)
+        self._kills: dict[int, int] = {}
+        self._failed = False
+        self._executed = 0
+        self._busy_us = 0
+        self._seats = [
+            Seat(f"worker-{number + 1}", tuple(unique.values()), self, transport=transport, deadline_ms=deadline_ms)
+            for number in range(workers)
+        ]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Pool:
+        self._tasks = [asyncio.create_task(seat.run(), name=seat.name) for seat in self._seats]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def submit(self, jobs: Sequence[TurnJob]) -> None:
+        """Queues jobs; never blocks. Their results come through `on_results`."""
+        for job in jobs:
+            index = self._indices.get(job.code)
+            if index is None:
+                raise InvariantError("a job names code that the pool was not made with", actual=job.code)
+            self._schedule.add(job, index)
+        self._dispatch()
+
+    async def close(self) -> None:
+        """Ends all workers; what they have not finished is dropped. Twice is harmless."""
+        self._failed = True
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """How the workers are confined, as the first of them that is ready said; empty before."""
+        return next((seat.measures for seat in self._seats if seat.measures), ())
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the workers that run now."""
+        return [seat.pid for seat in self._seats if seat.pid is not None]
+
+    def statistics(self) -> PoolStatistics:
+        """What the pool does now and has done."""
+        return PoolStatistics(
+            workers=len(self._seats),
+            ready=sum(seat.ready for seat in self._seats),
+            queued=self._schedule.queued,
+            running=sum(len(seat.running) for seat in self._seats),
+            executed=self._executed,
+            deaths=sum(seat.deaths for seat in self._seats),
+            kills=sum(seat.kills for seat in self._seats),
+            busy_us=self._busy_us,
+        )
+
+    # What seats report.
+
+    def seat_free(self) -> None:
+        """A seat can take a batch."""
+        self._dispatch()
+
+    def seat_results(self, results: list[TurnResult], costs_us: list[tuple[int, int]]) -> None:
+        """Results of a worker, checked; `costs_us` are pairs of code index and time."""
+        self._executed += len(results)
+        for index, took_us in costs_us:
+            self._busy_us += took_us
+            self._schedule.learn(index, took_us)
+        if self._kills:
+            for result in results:
+                self._kills.pop(result.id, None)
+        self._dispatch()
+        if not self._failed:
+            self._on_results(results)
+
+    def seat_died(self, unfinished: list[TurnJob], reason: str) -> None:
+        """A worker is gone. Its jobs run again, each alone; a job that was alone with it may be why it is gone."""
+        if len(unfinished) == 1:
+            job = unfinished[0]
+            kills = self._kills[job.id] = self._kills.get(job.id, 0) + 1
+            if kills >= self._kills_max:
+                self.seat_failed(
+                    EnvironmentFailure(
+                        f"a job ended {kills} workers, one after the other: {reason}",
+                        where="sandbox",
+                        actual=job.id,
+                        hint="Nothing committed is lost; resume the run. Perhaps the machine lacks memory or is too "
+                        "slow for `deadline_ms`.",
+                    )
+                )
+                return
+        for job in unfinished:
+            self._schedule.add_alone(job, self._indices[job.code])
+
+    def seat_failed(self, error: TurnwiseError) -> None:
+        """Workers cannot work at all."""
+        if not self._failed:
+            self._failed = True
+            self._on_failure(error)
+
+    def _dispatch(self) -> None:
+        if self._failed:
+            return
+        for batches in range(BATCHES_MAX):  # first to those that have nothing to do
+            for seat in self._seats:
+                if not self._schedule.queued:
+                    return
+                if seat.batches == batches and seat.takes_batches:
+                    batch = self._schedule.next_batch(idle=not seat.running)
+                    if batch:
+                        seat.start_batch(batch)

@@ -1,0 +1,67 @@
+"""How jobs are cut into batches: large enough to be cheap, small enough to share the work.
+
+Sizes follow times that were measured, so they differ from run to run. Nothing that a run computes depends on them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from turnwise.sandbox.jobs import TurnJob
+
+BATCH_JOBS_MAX = 256
+BATCH_BYTES_MAX = 4 * 1024 * 1024
+BATCH_US = 10_000
+"""Time that a batch is meant to take."""
+
+COST_US_UNKNOWN = 10_000
+"""What a job of code that never ran is taken to cost: its first batch has one job."""
+
+LEARNING_RATE = 1 / 8
+
+Item = tuple[TurnJob, int]
+"""A job and the index of its code."""
+
+
+class Schedule:
+    """The queue of jobs that no worker has, and what jobs of each code cost so far."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._queue: deque[Item] = deque()
+        self._alone: deque[Item] = deque()
+        self._costs_us: dict[int, float] = {}
+
+    @property
+    def queued(self) -> int:
+        return len(self._queue) + len(self._alone)
+
+    def add(self, job: TurnJob, index: int) -> None:
+        """Queues a job."""
+        self._queue.append((job, index))
+
+    def add_alone(self, job: TurnJob, index: int) -> None:
+        """Queues a job before all others, to be run in a batch of its own by a worker that has no other."""
+        self._alone.append((job, index))
+
+    def learn(self, index: int, took_us: int) -> None:
+        """A job of code `index` took so long."""
+        cost = self._costs_us.get(index)
+        self._costs_us[index] = took_us if cost is None else cost + (took_us - cost) * LEARNING_RATE
+
+    def next_batch(self, *, idle: bool) -> list[Item]:
+        """The next batch for a worker, which is `idle` or has a batch already; empty if there is none for it."""
+        if self._alone:
+            return [self._alone.popleft()] if idle else []
+        queue = self._queue
+        jobs_max = min(BATCH_JOBS_MAX, -(-len(queue) // (2 * self._workers)))
+        batch: list[Item] = []
+        cost_us, size = 0.0, 0
+        while queue and len(batch) < jobs_max:
+            job, index = queue[0]
+            cost_us += self._costs_us.get(index, COST_US_UNKNOWN)
+            size += len(job.input) + sum(map(len, job.replies))
+            if batch and (cost_us > BATCH_US or size > BATCH_BYTES_MAX):
+                break
+            batch.append(queue.popleft())
+        return batch

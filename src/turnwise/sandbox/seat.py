@@ -1,0 +1,238 @@
+"""A seat: the place of one worker in a pool. The worker may be replaced; the seat stays.
+
+It starts the worker, gives it batches, checks what it returns, watches the deadline, and reports to the pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import Protocol
+
+import msgspec
+
+from turnwise.core.turn import FailureClass
+from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
+from turnwise.sandbox import messages
+from turnwise.sandbox.code import Code
+from turnwise.sandbox.confine import Measure
+from turnwise.sandbox.execution import MESSAGE_BYTES_MAX
+from turnwise.sandbox.jobs import STDOUT_BYTES_MAX, TurnJob, TurnResult
+from turnwise.sandbox.schedule import Item
+from turnwise.sharedmem import Message, MessageTooLarge, Peer, PeerBroken, PeerGone, Transport, launch
+
+BATCHES_MAX = 2
+START_MS_MAX = 120_000
+"""How long a worker may take until it is ready: on a machine that is busy, much longer than usual."""
+
+BARREN_DEATHS_MAX = 5
+"""Workers of one seat that may die in a row without one result and without a job to blame."""
+
+
+class Owner(Protocol):
+    """The pool, as a seat sees it."""
+
+    def seat_free(self) -> None: ...
+    def seat_results(self, results: list[TurnResult], costs_us: list[tuple[int, int]]) -> None: ...
+    def seat_died(self, unfinished: list[TurnJob], reason: str) -> None: ...
+    def seat_failed(self, error: TurnwiseError) -> None: ...
+
+
+class Misbehaviour(Exception):
+    """A worker said what no honest worker says."""
+
+
+class Seat:
+    """One worker at a time. `running` are the jobs that it has, by number, in the order in which it was given them."""
+
+    def __init__(
+        self, name: str, codes: tuple[Code, ...], owner: Owner, *, transport: Transport, deadline_ms: int
+    ) -> None:
+        self.name = name
+        self.measures: tuple[Measure, ...] = ()
+        self.running: dict[int, Item] = {}
+        self.ready = False
+        self.deaths = 0
+        self.kills = 0
+        self._codes = codes
+        self._owner = owner
+        self._transport: Transport = transport
+        self._deadline_s = deadline_ms / 1000
+        self._peer: Peer | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self._batches: deque[int] = deque()
+        self._progress_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._barren = 0
+        self._overdue = False
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._peer is None else self._peer.pid
+
+    @property
+    def batches(self) -> int:
+        """How many batches the worker has."""
+        return len(self._batches)
+
+    @property
+    def takes_batches(self) -> bool:
+        return self.ready and self._sending is None and len(self._batches) < BATCHES_MAX
+
+    async def run(self) -> None:
+        """Keeps a worker in the seat until it is cancelled, or workers turn out not to work."""
+        while self._barren <= BARREN_DEATHS_MAX:
+            try:
+                reason = await self._employ()
+            except TurnwiseError as error:
+                self._owner.seat_failed(error)
+                return
+            except Exception as error:
+                self._owner.seat_failed(InvariantError(f"{self.name} cannot go on: {error!r}"))
+                raise
+            self.deaths += 1
+            self._barren += 1
+            unfinished = [job for job, _ in self.running.values()]
+            self.running.clear()
+            self._batches.clear()
+            if unfinished:
+                self._barren = 0
+                self._owner.seat_died(unfinished, reason)
+        self._owner.seat_failed(
+            EnvironmentFailure(
+                f"{self._barren} workers in a row died before they did anything: {reason}",
+                where=self.name,
+                hint="`turnwise doctor` says what this machine has and lacks.",
+            )
+        )
+
+    async def _employ(self) -> str:
+        """Starts a worker and serves it until it is gone; returns why it is gone, for people."""
+        peer = self._peer = await launch("turnwise.sandbox.worker", name=self.name, transport=self._transport)
+        self._overdue = False
+        try:
+            await self._serve(peer)
+        except (PeerGone, PeerBroken, Misbehaviour, msgspec.DecodeError) as error:
+            peer.kill()
+            return str(error)
+        finally:
+            self.ready = False
+            self._stop_timer()
+            if self._sending is not None:
+                self._sending.cancel()
+                self._sending = None
+            self._peer = None
+            await peer.close(grace_ms=0)
+        if self._overdue:
+            return f"no result for {self._deadline_s:g} s, the deadline"
+        return f"it ended with status {peer.returncode}\n{peer.stderr_tail()}".rstrip()
+
+    async def _serve(self, peer: Peer) -> None:
+        load = [(str(code.path), code.carrier, code.program) for code in self._codes]
+        self._watch(START_MS_MAX / 1000)
+        await peer.send(messages.LOAD, messages.encode(load))
+        while (message := await peer.receive()) is not None:
+            with message:
+                self._take(message)
+
+    def _take(self, message: Message) -> None:
+        body = bytes(message.body)
+        if message.kind == messages.READY and not self.ready:
+            self.measures = tuple(Measure(*item) for item in messages.decode_ready(body))
+            self._stop_timer()
+            self.ready = True
+            self._owner.seat_free()
+        elif message.kind == messages.RESULTS and self.ready:
+            self._take_results(messages.decode_results(body))
+        else:
+            raise Misbehaviour(f"a worker sent a message of kind {message.kind} out of turn")
+
+    def _take_results(self, items: list[messages.ResultItem]) -> None:
+        results: dict[int, TurnResult] = {}
+        costs_us = []
+        for item in items:
+            found = self.running.get(item[0])
+            if found is None or item[0] in results:
+                raise Misbehaviour(f"a worker returned job {item[0]}, which it does not have")
+            results[item[0]] = _checked(found[0], item)
+            costs_us.append((found[1], item[6]))
+        for job_id in results:
+            del self.running[job_id]
+        finished = len(results)
+        while finished:
+            step = min(finished, self._batches[0])
+            self._batches[0] -= step
+            finished -= step
+            if not self._batches[0]:
+                self._batches.popleft()
+        self._barren = 0
+        self._progress_s = asyncio.get_running_loop().time()
+        if not self.running:
+            self._stop_timer()
+        self._owner.seat_results(list(results.values()), costs_us)
+
+    def start_batch(self, batch: list[Item]) -> None:
+        """Gives the worker a batch. Only when `takes_batches`."""
+        assert self._peer is not None
+        if not self.running:
+            self._watch(self._deadline_s)
+        self.running.update((job.id, (job, index)) for job, index in batch)
+        self._batches.append(len(batch))
+        data = messages.encode(
+            [
+                (job.id, index, job.input, job.replies, job.fuel, job.memory_bytes, job.output_bytes_max)
+                for job, index in batch
+            ]
+        )
+        try:
+            if not self._peer.send_nowait(messages.RUN, data):
+                self._sending = asyncio.create_task(self._send(self._peer, data))
+        except (PeerGone, PeerBroken):
+            return  # the end of file follows, and the jobs run again
+        except MessageTooLarge as error:
+            self._owner.seat_failed(error)
+
+    async def _send(self, peer: Peer, data: bytes) -> None:
+        with contextlib.suppress(PeerGone, PeerBroken):
+            await peer.send(messages.RUN, data)
+        self._sending = None
+        self._owner.seat_free()
+
+    def _watch(self, limit_s: float) -> None:
+        """Kills the worker when `limit_s` pass without progress."""
+        loop = asyncio.get_running_loop()
+        self._progress_s = loop.time()
+        self._stop_timer()
+        self._timer = loop.call_at(self._progress_s + limit_s, self._check_deadline, limit_s)
+
+    def _check_deadline(self, limit_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        due_s = self._progress_s + limit_s
+        if loop.time() < due_s:
+            self._timer = loop.call_at(due_s, self._check_deadline, limit_s)
+            return
+        self._timer = None
+        if self._peer is not None:
+            self.kills += 1
+            self._overdue = True
+            self._peer.kill()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _checked(job: TurnJob, item: messages.ResultItem) -> TurnResult:
+    """A result, if it is one that `job` can have."""
+    job_id, status, body, failure, fuel, stdout, _ = item
+    body_bytes_max = MESSAGE_BYTES_MAX if status == "failed" else job.output_bytes_max
+    if len(body) > body_bytes_max or not 0 <= fuel <= job.fuel or len(stdout) > STDOUT_BYTES_MAX:
+        raise Misbehaviour(f"a worker returned job {job_id} beyond its limits")
+    if (failure is not None) != (status == "failed"):
+        raise Misbehaviour(f"a worker returned job {job_id} as {status} with failure {failure}")
+    try:
+        return TurnResult(job_id, status, body, None if failure is None else FailureClass(failure), fuel, stdout)
+    except ValueError:
+        raise Misbehaviour(f"a worker returned job {job_id} with an unknown failure") from None

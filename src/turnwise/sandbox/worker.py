@@ -1,0 +1,95 @@
+"""A worker: a process around an executor, confined before it sees its first job.
+
+It loads all compiled code first, gives up files, network, processes and most system calls, and then only computes:
+batches of jobs come in, results go out. Guests run on a thread with a stack of its own size, so that the same recursion
+ends the same way whatever limits the parent has.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+import time
+import traceback
+
+from turnwise.sandbox import messages
+from turnwise.sandbox.confine import Measure, Needs, give_up_calls, give_up_files
+from turnwise.sandbox.engine import THREAD_STACK_BYTES
+from turnwise.sandbox.executor import Executor
+from turnwise.sandbox.messages import ResultItem
+from turnwise.sharedmem import Endpoint, PeerGone, connect
+
+RESULTS_MAX = 128
+RESULTS_BYTES_MAX = 1024 * 1024
+RESULTS_AGE_S_MAX = 0.01
+"""Results are sent when they are this many, this large or this old, so that the orchestrator works at the same time."""
+
+
+def main() -> None:
+    """Entry of a worker's process."""
+    with connect(sys.argv) as endpoint:
+        executor = Executor()
+        message = endpoint.receive()
+        if message is None:
+            return
+        with message:
+            for path, carrier, program in messages.decode_load(message.body):
+                executor.load(path, carrier, program)
+        gc.collect()
+        gc.freeze()
+        measures = give_up_files()
+        threading.stack_size(THREAD_STACK_BYTES)
+        thread = threading.Thread(target=_serve, args=(endpoint, executor, measures), name="turnwise-guests")
+        thread.start()
+        thread.join()
+
+
+def _serve(endpoint: Endpoint, executor: Executor, measures: tuple[Measure, ...]) -> None:
+    """The thread that runs guests. Whatever goes wrong here ends the process: the pool starts another."""
+    status = 1
+    try:
+        measures += give_up_calls(Needs())
+        endpoint.send(messages.READY, messages.encode([(m.name, m.holds, m.detail) for m in measures]))
+        _work(endpoint, executor)
+        status = 0
+    except PeerGone:
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _work(endpoint: Endpoint, executor: Executor) -> None:
+    """Executes batches until the orchestrator closes the link."""
+    while (message := endpoint.receive()) is not None:
+        with message:
+            jobs = messages.decode_jobs(message.body)
+        _run(endpoint, executor, jobs)
+
+
+def _run(endpoint: Endpoint, executor: Executor, jobs: list[messages.JobItem]) -> None:
+    results: list[ResultItem] = []
+    size = 0
+    clock = time.perf_counter
+    before = sent = clock()
+    for job in jobs:
+        result = executor.execute(*job)
+        now = clock()
+        took_us = int((now - before) * 1_000_000)
+        before = now
+        results.append(
+            (result.id, result.status, result.body, result.failure, result.fuel, result.stdout, took_us),
+        )
+        size += len(result.body) + len(result.stdout)
+        if len(results) >= RESULTS_MAX or size >= RESULTS_BYTES_MAX or now - sent >= RESULTS_AGE_S_MAX:
+            endpoint.send(messages.RESULTS, messages.encode(results))
+            results, size, sent = [], 0, now
+    if results:
+        endpoint.send(messages.RESULTS, messages.encode(results))
+
+
+if __name__ == "__main__":
+    main()

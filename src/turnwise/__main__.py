@@ -1,0 +1,5 @@
+"""`python -m turnwise` is the program `turnwise`."""
+
+from turnwise.cli import main
+
+main()

@@ -1,0 +1,61 @@
+"""`turnwise check`: everything that is wrong with a world, without running it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from turnwise.cli.commands.options import Json, WorldFolder
+from turnwise.cli.errors import DONE, WRONG
+from turnwise.cli.output import Output, dim, green, red
+from turnwise.cli.text import count, json_text
+
+if TYPE_CHECKING:
+    from turnwise.errors import Problem
+    from turnwise.world.resolve import Resolved
+
+KINDS_SHOWN_MAX = 20
+
+
+def check(world: WorldFolder, json: Json = False) -> int:
+    """Say everything that is wrong with a world, without running it.
+
+    Sources are compiled, and models are looked for, but not loaded. If anything is wrong, the exit code is 2.
+    """
+    import turnwise
+
+    problems = turnwise.check(world)
+    output = Output.err() if json else Output.out()
+    if problems:
+        for number, problem in enumerate(problems, 1):
+            _show_problem(number, problem, output)
+        output.line(red(count(len(problems), "problem")))
+    else:
+        describe(turnwise.World.read(world).resolve(), output)
+    if json:
+        found = [{"where": p.where, "message": p.message, "hint": p.hint} for p in problems]
+        Output.out().write(json_text({"ok": not problems, "problems": found}) + "\n")
+    return WRONG if problems else DONE
+
+
+def _show_problem(number: int, problem: Problem, output: Output) -> None:
+    label = f"{number}. "
+    output.block(f"{problem.where}: {problem.message}", first=red(label))
+    if problem.hint:
+        output.block(problem.hint, indent=len(label))
+
+
+def describe(world: Resolved, output: Output) -> None:
+    """A world that has no problems, in a few lines."""
+    output.line(green("ok"), f": {world.name}, seed {world.seed}")
+    members: dict[str, int] = {kind.name: 0 for kind in world.kinds}
+    for agent in world.agents:
+        members[agent.kind] += 1
+    shown = [f"{name} {number:,}" for name, number in list(members.items())[:KINDS_SHOWN_MAX]]
+    more = [f"{len(members) - KINDS_SHOWN_MAX:,} more"] if len(members) > KINDS_SHOWN_MAX else []
+    kinds = f"{count(len(world.agents), 'agent')} of {count(len(members), 'kind')}: {', '.join(shown + more)}"
+    output.line(dim("agents    "), kinds, indent=2)
+    for model in world.models:
+        required = ", required" if model.require else ""
+        output.line(dim("model     "), f"{model.name}: {model.path} (provider {model.provider}{required})", indent=2)
+    output.line(dim("messages  "), count(len(world.messages), "message"), " in round 1", indent=2)
+    output.line(dim("schedule  "), f"{world.schedule}, at most {count(world.rounds_max, 'round')}", indent=2)

@@ -1,0 +1,42 @@
+"""Options that several commands have, and how their values are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from turnwise.errors import UsageError
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; text for people goes to stderr.")]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", help="Sandbox processes. Default: one a core.", show_default=False),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", metavar="NAME=PATH", help="Take a model from another folder. May be repeated."),
+]
+JournalFile = Annotated[Path, typer.Argument(metavar="JOURNAL", help="The journal of a run.", show_default=False)]
+WorldFolder = Annotated[
+    Path, typer.Argument(metavar="WORLD", help="A folder with a world.toml, or such a file.", show_default=False)
+]
+
+
+def model_folders(options: Sequence[str] | None) -> dict[str, Path]:
+    """The folders by name, from `NAME=PATH` texts. Raises UsageError for another form, or a name that comes twice."""
+    folders: dict[str, Path] = {}
+    for option in options or ():
+        name, equals, path = option.partition("=")
+        if not equals or not name or not path:
+            raise UsageError(
+                f"{option!r} does not name a model and its folder",
+                where="--model",
+                hint="Write --model NAME=PATH, with the model's name in the world: --model storyteller=models/stories.",
+            )
+        if name in folders:
+            raise UsageError(f"{name!r} is named twice", where="--model", hint="Name each model once.")
+        folders[name] = Path(path)
+    return folders

@@ -1,0 +1,86 @@
+"""`turnwise replay`: execute a run again, and compare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from turnwise.cli.commands.options import JournalFile, Json, Workers
+from turnwise.cli.errors import DIFFERENT, DONE
+from turnwise.cli.output import Output, dim, green, red
+from turnwise.cli.text import count, json_text
+
+if TYPE_CHECKING:
+    from turnwise.core.compare import Difference
+    from turnwise.history.replay import Replay
+
+NAME_COLUMNS = 10
+
+
+def replay(journal: JournalFile, workers: Workers = None, json: Json = False) -> int:
+    """Execute all turns of a run again, in sandboxes, with the effects that were recorded, and compare.
+
+    The first difference is named, and the exit code is then 3.
+    """
+    import turnwise
+    from turnwise.cli.progress import counting
+    from turnwise.journal.run import Run
+
+    err = Output.err()
+    with Run.open(journal) as run:
+        status, result = run.status, run.result
+    with counting(err, "replaying round") as progress:
+        replayed = turnwise.replay(journal, workers=workers, progress=progress)
+    _show(replayed, err if json else Output.out())
+    if json:
+        value = {
+            "head": replayed.head,
+            "rounds": replayed.rounds,
+            "turns": replayed.turns,
+            "status": status,
+            "result": result,
+            "journal": str(journal),
+            "equal": replayed.difference is None,
+            "difference": _difference_json(replayed.difference),
+            "notes": list(replayed.notes),
+        }
+        Output.out().write(json_text(value) + "\n")
+    return DONE if replayed.difference is None else DIFFERENT
+
+
+def _show(replayed: Replay, output: Output) -> None:
+    difference = replayed.difference
+    if difference is None:
+        counts = f"{count(replayed.rounds, 'round')}, {count(replayed.turns, 'turn')}"
+        output.line(green("equal"), f": {counts}, head {replayed.head}")
+    else:
+        show_difference(difference, output)
+    for note in replayed.notes:
+        output.line(f"note: {note}")
+
+
+def show_difference(difference: Difference, output: Output) -> None:
+    """The difference, and both values cut to where they first differ, with a mark below that place."""
+    from turnwise.cli.difference import first_place
+
+    place = first_place(difference.expected, difference.actual)
+    output.line(red("difference"), f": {difference}")
+    output.line(dim("expected".ljust(NAME_COLUMNS)), place.expected, indent=2)
+    output.line(dim("actual".ljust(NAME_COLUMNS)), place.actual, indent=2)
+    output.line(
+        " " * (NAME_COLUMNS + place.column), red("^"), f" differs from character {place.offset + 1:,} on", indent=2
+    )
+    output.line("What comes after it may be its consequence, and was not compared.", indent=2)
+
+
+def _difference_json(difference: Difference | None) -> dict[str, object] | None:
+    if difference is None:
+        return None
+    from turnwise.cli.difference import as_text
+
+    return {
+        "round": difference.round,
+        "agent": difference.agent,
+        "what": difference.what,
+        "expected": as_text(difference.expected),
+        "actual": as_text(difference.actual),
+    }

@@ -1,0 +1,23 @@
+"""`turnwise resume`: go on with a run that was stopped, or that crashed."""
+
+from __future__ import annotations
+
+from turnwise.cli.commands.options import JournalFile, Json, Models, Workers, model_folders
+from turnwise.cli.output import Output
+
+
+def resume(journal: JournalFile, workers: Workers = None, model: Models = None, json: Json = False) -> int:
+    """Go on with a run after any stop or crash, to the same head as if nothing had happened.
+
+    A run that has ended already is only summarized.
+    """
+    models = model_folders(model)
+    import turnwise
+    from turnwise.cli.playing import play_and_tell, tell
+    from turnwise.journal.run import Run
+
+    with Run.open(journal) as run:
+        if run.status != "open":
+            Output.err().line("This run has ended already; there is nothing to go on with.")
+            return tell(run, as_json=json)
+    return play_and_tell(turnwise.resume(journal, workers=workers, models=models), as_json=json)

@@ -1,0 +1,74 @@
+"""`turnwise run`: play a world to its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from turnwise.cli.commands.options import Json, Models, Workers, WorldFolder, model_folders
+
+
+def run(
+    world: WorldFolder,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="Another seed than the world's.", show_default=False)
+    ] = None,
+    workers: Workers = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option("--schedule", metavar="rounds|sequential", help="Another schedule than the world's."),
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", metavar="N", help="End after so many rounds.", show_default=False)
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a key of the world file: agents.narrator.args.mood=sad. May be repeated.",
+        ),
+    ] = None,
+    model: Models = None,
+    journal: Annotated[
+        Path | None,
+        typer.Option("--journal", metavar="FILE", help="Write the journal to this new file.", show_default=False),
+    ] = None,
+    native: Annotated[
+        bool,
+        typer.Option(
+            "--native",
+            help="Run Python agents unsandboxed in this process, for breakpoints. Proves nothing, writes no journal.",
+        ),
+    ] = False,
+    json: Json = False,
+) -> int:
+    """Play a world to its end.
+
+    A live display shows how it goes; a summary follows with the head, which names everything that happened, and the
+    journal's path. Ctrl-C stops when the round in progress is committed, a second Ctrl-C stops at once; either way the
+    run can be resumed.
+    """
+    models = model_folders(model)
+    if native:
+        from turnwise.cli.native import play_native
+
+        return play_native(
+            world, seed=seed, schedule=schedule, rounds=rounds, models=models, overrides=set_ or (), as_json=json
+        )
+    from turnwise import start
+    from turnwise.cli.playing import play_and_tell
+
+    live = start(
+        world,
+        seed=seed,
+        workers=workers,
+        schedule=schedule,
+        rounds=rounds,
+        models=models,
+        overrides=set_ or (),
+        journal=journal,
+    )
+    return play_and_tell(live, as_json=json)

@@ -1,0 +1,147 @@
+"""What is known of this machine and this installation, a section at a time, for `turnwise doctor`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from turnwise.errors import TurnwiseError
+
+PACKAGES = ("wasmtime", "onnxruntime", "onnxruntime-gpu", "numpy", "tokenizers", "jinja2", "msgspec", "typer", "rich")
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line. `value` is None where something is missing; `note` says why, or what follows from it."""
+
+    name: str
+    value: str | int | None
+    note: str = ""
+    good: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Facts that belong together. `error` if they could not be found out."""
+
+    name: str
+    facts: tuple[Fact, ...]
+    error: str | None = None
+
+
+def examine() -> list[Section]:
+    """Every section. One that fails says so, and the others are there all the same."""
+    return [_section(name, find) for name, find in SECTIONS.items()]
+
+
+def _section(name: str, find: Callable[[], list[Fact]]) -> Section:
+    try:
+        return Section(name, tuple(find()))
+    except TurnwiseError as error:
+        return Section(name, (), str(error))
+    except Exception as error:  # whatever is broken here is what the doctor is asked for
+        return Section(name, (), f"{type(error).__name__}: {error}")
+
+
+def versions() -> list[Fact]:
+    from turnwise._version import __version__
+
+    facts = [
+        Fact("turnwise", __version__),
+        Fact("python", f"{platform.python_version()} ({platform.python_implementation()})", sys.executable),
+        Fact("system", platform.platform()),
+        Fact("sqlite", sqlite3.sqlite_version),
+    ]
+    for package in PACKAGES:
+        try:
+            facts.append(Fact(package, importlib.metadata.version(package)))
+        except importlib.metadata.PackageNotFoundError:
+            if package != "onnxruntime-gpu":
+                facts.append(Fact(package, None, "not installed", good=False))
+    return facts
+
+
+def interpreter() -> list[Fact]:
+    from turnwise.sandbox.python import component_info, component_path
+
+    info = component_info()
+    return [
+        Fact("cpython", info.cpython, f"built by componentize-py {info.componentize_py}"),
+        Fact("sdk", info.sdk, f"{len(info.modules)} standard modules can be imported"),
+        Fact("sha256", info.sha256),
+        Fact("file", str(component_path()), size(info.bytes)),
+    ]
+
+
+def providers() -> list[Fact]:
+    from turnwise.inference.providers import provider_report
+
+    report = provider_report()
+    facts = [Fact("auto", report.auto, 'what a model with provider = "auto" is run by, if it can be loaded there')]
+    for state in report.providers:
+        devices = "; ".join(state.devices) or "no device named"
+        facts.append(
+            Fact(state.name, "usable" if state.usable else "not usable", state.reason or devices, state.usable)
+        )
+    return facts
+
+
+def transport() -> list[Fact]:
+    from turnwise.sharedmem.transport import resolve
+
+    chosen = resolve("auto")
+    note = "sealed memory without a name" if chosen == "memfd" else "named shared memory: the only one on this system"
+    return [Fact("auto", chosen, note)]
+
+
+def limits() -> list[Fact]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    facts = [Fact("cores", cores, f"of {os.cpu_count()}: the number of sandbox workers, if --workers does not say")]
+    facts += _memory()
+    facts += _open_files()
+    for name, folder in (("disk here", Path.cwd()), ("disk for temporary files", Path(tempfile.gettempdir()))):
+        facts.append(Fact(name, f"{size(shutil.disk_usage(folder).free)} free", str(folder)))
+    return facts
+
+
+def _memory() -> list[Fact]:
+    facts: list[Fact] = []
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        facts.append(Fact("memory", size(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))))
+    for limit in (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")):
+        text = limit.read_text().strip() if limit.is_file() else "max"
+        if text.isdecimal() and int(text) < 2**60:
+            facts.append(Fact("memory of this group", size(int(text)), "a limit set from outside (cgroup)"))
+    return facts
+
+
+def _open_files() -> list[Fact]:
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return [Fact("open files", soft, f"at most {hard}" if hard != resource.RLIM_INFINITY else "without a bound")]
+
+
+def size(bytes_: int) -> str:
+    """`20.0 MiB`"""
+    return f"{bytes_ / 1024 / MIB:,.1f} GiB" if bytes_ >= 1024 * MIB else f"{bytes_ / MIB:,.1f} MiB"
+
+
+SECTIONS: dict[str, Callable[[], list[Fact]]] = {
+    "versions": versions,
+    "interpreter of Python agents": interpreter,
+    "inference": providers,
+    "transport": transport,
+    "limits": limits,
+}

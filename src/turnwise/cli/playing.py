@@ -1,0 +1,127 @@
+"""Playing a run to its end, or to where a person wants it to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from turnwise.cli import summary
+from turnwise.cli.errors import DONE, FAILED, INTERRUPTED, json_line, report
+from turnwise.cli.errors import as_json as error_as_json
+from turnwise.cli.interrupts import Interrupts
+from turnwise.cli.output import Output
+from turnwise.cli.progress import Display, display_for
+from turnwise.errors import JournalError, TurnwiseError
+
+if TYPE_CHECKING:
+    from turnwise.journal.run import Run
+    from turnwise.orchestrator.live import Live
+
+WAIT_S_MAX = 0.1
+"""How long a wait lasts at most: the display is drawn, and an interruption answered, about ten times a second."""
+
+STOPPING = "Stopping when the round in progress is committed. Ctrl-C again stops at once."
+ABORTING = "Stopping at once: the round in progress is lost, what was committed is safe."
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """How it went: `run` as far as it is in its journal (None if there is none yet), and `error`, what went wrong.
+
+    `interrupted`: somebody asked to stop.
+    """
+
+    run: Run | None
+    error: TurnwiseError | None
+    interrupted: bool
+
+
+def play_and_tell(live: Live, *, as_json: bool) -> int:
+    """Play to the end, tell how it went, and return the exit code."""
+    err = Output.err()
+    played = play(live, str(live.journal), err)
+    if played.error is not None:
+        code = report(played.error, err)
+        err.line()
+    else:
+        code = DONE
+    if played.run is None:
+        if played.error is None:
+            err.line("interrupted before the first round was committed: there is nothing to go on with.")
+            code = INTERRUPTED
+        if as_json:
+            Output.out().write(json_line(played.error or KeyboardInterrupt(), code))
+        return code
+    with played.run as run:
+        extra: dict[str, object] = {}
+        if played.error is not None:
+            extra["error"] = error_as_json(played.error, code)
+        elif run.status == "failed":
+            code = FAILED
+        elif run.status == "open":
+            code = INTERRUPTED
+        return tell(run, as_json=as_json, extra=extra, code=code)
+
+
+def tell(run: Run, *, as_json: bool, extra: Mapping[str, object] | None = None, code: int | None = None) -> int:
+    """Print what a run has come to: for people, and for programs if they asked. Returns the exit code."""
+    found = summary.summarize(run)
+    summary.show(found, Output.err() if as_json else Output.out())
+    if as_json:
+        Output.out().write(summary.as_json(found, extra))
+    return (FAILED if found.status == "failed" else DONE) if code is None else code
+
+
+def play(live: Live, title: str, output: Output) -> Played:
+    """Play while showing how it goes on `output`. The first Ctrl-C stops at a safe point, the second at once.
+
+    Closes `live`: when this returns, everything that will ever be committed is in the journal.
+    """
+    error: TurnwiseError | None = None
+    run: Run | None = None
+    with Interrupts() as interrupts:
+        try:
+            with display_for(output, title) as display:
+                _watch(live, display, interrupts)
+            run = live.result()
+        except CancelledError:  # stopped at once
+            pass
+        except TurnwiseError as failure:
+            error = failure
+        finally:
+            live.close()
+    return Played(run or _written(live), error, interrupts.count > 0)
+
+
+def _written(live: Live) -> Run | None:
+    """What was committed of a run that did not come to its end; None if it has no journal, or not a whole one."""
+    from turnwise.journal.run import Run
+
+    try:
+        return Run.open(live.journal)
+    except JournalError:
+        return None
+
+
+def _watch(live: Live, display: Display, interrupts: Interrupts) -> None:
+    asked = said = 0
+    live.play()
+    while True:
+        ended = live.wait(WAIT_S_MAX)
+        notices = live.notices
+        for notice in notices[said:]:
+            display.note(notice)
+        said = len(notices)
+        if ended:
+            return
+        display.update(live.progress())
+        if asked < interrupts.count:
+            asked += 1
+            if asked == 1:
+                display.note(STOPPING)
+                live.stop()
+            else:
+                display.note(ABORTING)
+                live.abort()

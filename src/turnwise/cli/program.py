@@ -1,0 +1,86 @@
+"""The program as a whole: its commands, and what happens around each of them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from turnwise.cli.commands.check import check
+from turnwise.cli.commands.doctor import doctor
+from turnwise.cli.commands.generate import generate
+from turnwise.cli.commands.log import log
+from turnwise.cli.commands.new import new
+from turnwise.cli.commands.replay import replay
+from turnwise.cli.commands.resume import resume
+from turnwise.cli.commands.run import run
+from turnwise.cli.errors import FAILED, json_line, report
+from turnwise.cli.output import Output, prepare_streams
+
+app = typer.Typer(
+    name="turnwise",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for command in (run, resume, replay, log, check, new, doctor, generate):
+    app.command()(command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from turnwise._version import __version__
+
+        typer.echo(f"turnwise {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def turnwise(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Play worlds of sandboxed agents on this machine, and prove what happened.
+
+    A world is a folder with a world.toml: "turnwise new my-world" makes one that runs.
+
+    Exit codes: 0 done, 1 the run failed, 2 wrong usage or input, 3 a difference was found, 130 interrupted.
+    """
+
+
+def run_program(arguments: list[str]) -> int:
+    """Run one command; return the exit code. Whatever goes wrong is said on stderr, in the style of `errors`."""
+    prepare_streams()
+    try:
+        code = app(arguments, prog_name="turnwise", standalone_mode=False)
+        code = code if isinstance(code, int) else 0
+    except BaseException as error:
+        if isinstance(error, SystemExit | GeneratorExit):
+            raise
+        code = _fail(error, arguments)
+    return _flushed(code)
+
+
+def _fail(error: BaseException, arguments: list[str]) -> int:
+    output = Output.err()
+    code = report(error, output)
+    output.flush()
+    if "--json" in arguments:
+        out = Output.out()
+        out.write(json_line(error, code))
+        out.flush()
+    return code
+
+
+def _flushed(code: int) -> int:
+    """What the interpreter would find when it exits, found while it can still be said."""
+    try:
+        Output.out().flush()
+    except OSError as error:
+        report(error, Output.err())
+        return code or FAILED
+    Output.err().flush()
+    return code

@@ -1,0 +1,154 @@
+"""What a journal tells of each turn: read in order, with names instead of places, and never all of it at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from turnwise.errors import UsageError
+
+if TYPE_CHECKING:
+    from turnwise.core.records import AgentRecord, MessageRecord, TurnRecord
+    from turnwise.journal import Journal
+
+STATES_KEPT_MAX = 10_000
+MESSAGES_KEPT_MAX = 10_000
+NEAR_NAMES_MAX = 3
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A turn with what it refers to. `sent` are its messages as they went out; none if it failed."""
+
+    agent: str
+    kind: str
+    turn: TurnRecord
+    inbox: tuple[MessageRecord, ...]
+    sent: tuple[MessageRecord, ...]
+    state_before: str
+    spawned: tuple[AgentRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToldRound:
+    """A round: what came from outside, the turns (of one agent, if one was asked for), and who was stopped."""
+
+    round: int
+    inputs: tuple[MessageRecord, ...]
+    turns: Iterator[Told]
+    stopped: tuple[str, ...]
+
+
+class Story:
+    """A journal's rounds, told. Keeps the names of all agents, and the latest states and messages within bounds."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._agents: list[AgentRecord] = []
+        self._places: dict[str, int] = {}
+        self._states: _Kept[int, tuple[int, str]] = _Kept(STATES_KEPT_MAX)
+        self._messages: _Kept[int, MessageRecord] = _Kept(MESSAGES_KEPT_MAX)
+        for agent in journal.agents():
+            self._places[agent.name] = len(self._agents)
+            self._agents.append(agent)
+
+    def name(self, place: int | None) -> str:
+        """The name of the agent at a place; `outside` for None."""
+        return "outside" if place is None else self._agents[place].name
+
+    def agent(self, name: str) -> AgentRecord:
+        """The agent of this name. Raises UsageError, with the names that are near, if there is none."""
+        place = self._places.get(name)
+        if place is not None:
+            return self._agents[place]
+        near = difflib.get_close_matches(name, list(islice(self._places, 100_000)), n=NEAR_NAMES_MAX)
+        first = ", ".join(list(self._places)[:12])
+        more = f" and {len(self._places) - 12:,} more" if len(self._places) > 12 else ""
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"The run has: {first}{more}."
+        raise UsageError(f"there is no agent {name!r} in this run", where="--agent", actual=name, hint=hint)
+
+    def rounds(self, *, agent: str | None = None, round_: int | None = None) -> Iterator[ToldRound]:
+        """The rounds in order: only those in which `agent` has a turn, and only `round_`, where these are given."""
+        journal = self._journal
+        if agent is not None:
+            place = self.agent(agent).place
+            for number, turn in journal.turns(place, round_):
+                yield ToldRound(number, (), iter([self._told(number, turn, self._sent(number, turn))]), ())
+            return
+        first, last = (1, journal.last_round) if round_ is None else (round_, round_)
+        for record in journal.rounds(first, last):
+            sent: dict[int | None, list[MessageRecord]] = {}
+            for message in record.messages:
+                self._messages.keep(message.seq, message)
+                sent.setdefault(message.sender, []).append(message)
+            for message in record.inputs:
+                self._messages.keep(message.seq, message)
+            turns = (self._told(record.round, turn, sent.get(turn.place, [])) for turn in record.turns)
+            stopped = tuple(self.name(place) for place in record.stopped)
+            yield ToldRound(record.round, record.inputs, turns, stopped)
+
+    def _sent(self, round_: int, turn: TurnRecord) -> list[MessageRecord]:
+        """The messages of one turn, from among those of its round."""
+        if turn.output is None or not turn.output.send:
+            return []
+        summary = self._journal.summary(round_)
+        first = summary.message_first or 0
+        messages = islice(self._journal.messages(first), summary.inputs + summary.messages)
+        return [message for message in messages if message.sender == turn.place]
+
+    def _told(self, round_: int, turn: TurnRecord, sent: list[MessageRecord]) -> Told:
+        agent = self._agents[turn.place]
+        before = self._state_before(round_, turn)
+        children = turn.output.spawn if turn.output is not None else ()
+        return Told(
+            agent=agent.name,
+            kind=agent.kind,
+            turn=turn,
+            inbox=tuple([self._messages.get(seq, self._journal.message) for seq in turn.inbox]),
+            sent=tuple(sent),
+            state_before=before,
+            spawned=tuple([self.agent(child.name) for child in children]),
+        )
+
+    def _state_before(self, round_: int, turn: TurnRecord) -> str:
+        """The state that a turn began with. Turns of an agent are mostly asked for one after the other."""
+        kept = self._states.find(turn.place)
+        if kept is not None and kept[0] == turn.turn - 1:
+            state = kept[1]
+        elif turn.turn == 1:
+            state = self._agents[turn.place].state
+        else:
+            state = self._journal.state_at(turn.place, round_ - 1)
+        self._states.keep(turn.place, (turn.turn, state if turn.output is None else turn.output.state))
+        return state
+
+
+class _Kept(Generic[Key, Value]):
+    """The latest so many values by key."""
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._values: OrderedDict[Key, Value] = OrderedDict()
+
+    def keep(self, key: Key, value: Value) -> None:
+        self._values[key] = value
+        self._values.move_to_end(key)
+        if len(self._values) > self._bound:
+            self._values.popitem(last=False)
+
+    def find(self, key: Key) -> Value | None:
+        return self._values.get(key)
+
+    def get(self, key: Key, fetch: Callable[[Key], Value]) -> Value:
+        value = self._values.get(key)
+        if value is None:
+            value = fetch(key)
+            self.keep(key, value)
+        return value

@@ -1,0 +1,167 @@
+"""A run in a few lines, when it is over: why it ended, what came of it, and what can be done next."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from turnwise.cli.output import Output, Part, bold, dim, green, red, yellow
+from turnwise.cli.text import count, json_text, last_line, shorten, visible
+
+if TYPE_CHECKING:
+    from turnwise.journal.run import Run
+
+FAILURES_SHOWN_MAX = 5
+RESULT_CHARS_MAX = 2_000
+NAME_COLUMNS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTurn:
+    """A turn that failed. `reason` is its class of failure, `message` what there is to say about it."""
+
+    round: int
+    agent: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run has come to. `failures` are the first few of the `failed` turns; `result` is a JSON value or None."""
+
+    world: str
+    seed: int
+    status: str
+    message: str | None
+    rounds: int
+    turns: int
+    failed: int
+    messages: int
+    failures: tuple[FailedTurn, ...]
+    result: object
+    head: str
+    journal: Path
+
+
+def summarize(run: Run) -> Summary:
+    """Read a run's summary from its journal."""
+    failures = [
+        FailedTurn(turn.round, turn.agent, turn.failure.kind, turn.failure.message)
+        for turn in islice(run.failures, FAILURES_SHOWN_MAX)
+        if turn.failure is not None
+    ]
+    return Summary(
+        world=run.world_name,
+        seed=run.seed,
+        status=run.status,
+        message=run.message,
+        rounds=len(run.rounds),
+        turns=len(run.turns),
+        failed=len(run.failures),
+        messages=len(run.messages),
+        failures=tuple(failures),
+        result=run.result,
+        head=run.head,
+        journal=run.path,
+    )
+
+
+def as_json(summary: Summary, extra: Mapping[str, object] | None = None) -> str:
+    """The object that `--json` prints, as one line."""
+    value: dict[str, object] = {
+        "head": summary.head,
+        "rounds": summary.rounds,
+        "turns": summary.turns,
+        "status": summary.status,
+        "result": summary.result,
+        "journal": str(summary.journal),
+        "world": summary.world,
+        "seed": summary.seed,
+        "failed_turns": summary.failed,
+        "messages": summary.messages,
+        "message": summary.message,
+        **(extra or {}),
+    }
+    return json_text(value) + "\n"
+
+
+def show(summary: Summary, output: Output) -> None:
+    """The summary for people."""
+    show_title(summary, output)
+    _row("rounds", f"{summary.rounds:,}", output)
+    failed: Part = red(f", {summary.failed:,} failed") if summary.failed else ""
+    _row("turns", f"{summary.turns:,}", output, failed)
+    _row("messages", f"{summary.messages:,}", output)
+    if summary.result is not None:
+        text = json.dumps(summary.result, ensure_ascii=False)
+        _row("result", shorten(text, RESULT_CHARS_MAX), output)
+    _row("seed", str(summary.seed), output)
+    _row("head", summary.head, output)
+    _row("journal", str(summary.journal), output)
+    _failures(summary, output)
+    _next(summary, output)
+
+
+def show_title(summary: Summary, output: Output) -> None:
+    """The world's name, and how the run ended."""
+    output.line(bold(summary.world), ": ", *_status(summary))
+    if summary.message:
+        output.block(shorten(summary.message, RESULT_CHARS_MAX), indent=2)
+
+
+def _row(name: str, value: str, output: Output, more: Part = "") -> None:
+    output.line(dim(name.ljust(NAME_COLUMNS)), value, more, indent=2)
+
+
+def _status(summary: Summary) -> tuple[Part, ...]:
+    match summary.status:
+        case "finished":
+            return green("finished"), ": an agent called finish"
+        case "quiet":
+            return green("ended"), ": nobody has anything left to do"
+        case "rounds_max":
+            return green("ended"), f" at its bound of {count(summary.rounds, 'round')}"
+        case "failed":
+            return red("failed"), ': a turn failed, and the world says on_failure = "stop"'
+        case _:
+            return yellow("not ended"), f" after {count(summary.rounds, 'round')}: it can be resumed"
+
+
+def _failures(summary: Summary, output: Output) -> None:
+    if not summary.failed:
+        return
+    output.line()
+    output.line(red(count(summary.failed, "failed turn")))
+    for turn in summary.failures:
+        what = shorten(last_line(turn.message))
+        output.line(f"round {turn.round}, {turn.agent}: {turn.reason}: {what}", indent=2)
+    if summary.failed > len(summary.failures):
+        output.line(f"and {summary.failed - len(summary.failures):,} more", indent=2)
+
+
+def _next(summary: Summary, output: Output) -> None:
+    journal = quoted_path(summary.journal)
+    output.line()
+    if summary.status == "open":
+        output.line(f"turnwise resume {journal}", dim("   goes on"), indent=2)
+    first = summary.failures[0] if summary.failures else None
+    if first is not None:
+        command = f"turnwise log {journal} --agent {first.agent} --round {first.round}"
+        output.line(command, dim("   shows the first failure"), indent=2)
+    output.line(f"turnwise log {journal}", dim("   shows what happened"), indent=2)
+    if summary.status != "open":
+        output.line(f"turnwise replay {journal}", dim("   executes it again and compares"), indent=2)
+
+
+def quoted_path(path: Path) -> str:
+    """The path as a shell takes it; relative to the current folder where that is shorter."""
+    with contextlib.suppress(ValueError, OSError):
+        path = path.relative_to(Path.cwd())
+    return shlex.quote(visible(str(path)))

@@ -1,0 +1,199 @@
+"""A told turn, for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from turnwise.cli.difference import changes
+from turnwise.cli.output import Output, Part, Style, Styled, bold, dim, red, yellow
+from turnwise.cli.story import Told, ToldRound
+from turnwise.cli.text import count, shorten
+
+if TYPE_CHECKING:
+    from turnwise.core.records import EffectRecord, MessageRecord
+
+NAME_COLUMNS = 10
+INDENT = 4
+BODY_CHARS_MAX = 200
+FAILURE_CHARS_MAX = 4_000
+PRINTED_CHARS_MAX = 2_000
+_SIGNS: dict[str, Style] = {"+": "green", "-": "red", "~": "yellow"}
+
+NameOf = Callable[[int | None], str]
+
+
+# -- for people ------------------------------------------------------------------------------------------------------
+
+
+def show_round(told: ToldRound, name_of: NameOf, output: Output) -> None:
+    """One round, and a blank line after it."""
+    output.line(bold(f"round {told.round}"))
+    for message in told.inputs:
+        _row("input", f"to {message.to}: {_body(message)}{_dead(message)}", output, indent=2)
+    for turn in told.turns:
+        show_turn(turn, name_of, output)
+    if told.stopped:
+        _row("stopped", ", ".join(told.stopped), output, indent=2)
+    output.line()
+
+
+def show_turn(told: Told, name_of: NameOf, output: Output) -> None:
+    """One turn: what it had, what it did, and what it left."""
+    turn = told.turn
+    facts = f"  turn {turn.turn}, fuel {turn.fuel:,}"
+    if turn.executions > 1:
+        facts += f", {turn.executions} executions"
+    output.line(Styled(told.agent, "cyan"), dim(facts), red("  failed") if turn.failure else "", indent=2)
+    for message in told.inbox:
+        _row("read", f"{name_of(message.sender)}: {_body(message)}", output)
+    for effect in turn.effects:
+        _effect(effect, output)
+    if turn.stdout:
+        output.block(
+            shorten(turn.stdout.rstrip("\n"), PRINTED_CHARS_MAX),
+            indent=INDENT,
+            first=dim("printed".ljust(NAME_COLUMNS)),
+        )
+    if turn.failure is not None:
+        label = red("failed".ljust(NAME_COLUMNS))
+        text = f"{turn.failure.kind}: {shorten(turn.failure.message, FAILURE_CHARS_MAX)}"
+        output.block(text, indent=INDENT, first=label)
+        return
+    _output(told, output)
+    for number, change in enumerate(changes(told.state_before, turn.output.state if turn.output else "")):
+        label = dim(("state" if number == 0 else "").ljust(NAME_COLUMNS))
+        output.line(label, Styled(f"{change.sign} {change}", _SIGNS[change.sign]), indent=INDENT)
+
+
+def _output(told: Told, output: Output) -> None:
+    out = told.turn.output
+    if out is None:
+        return
+    for log in out.log:
+        _row("log", f"{log.level}: {shorten(log.text, BODY_CHARS_MAX)}", output)
+    for record in out.record:
+        _row("record", f"{record.name} = {shorten(str(record.value), BODY_CHARS_MAX)}", output)
+    for message in told.sent:
+        _row("sent", f"to {message.to}: {_body(message)}", output, _dead(message))
+    if out.wake_in is not None:
+        _row("wakes in", count(out.wake_in, "round"), output)
+    for child in told.spawned:
+        _row("spawned", f"{child.name} ({child.kind}), args {shorten(child.args, BODY_CHARS_MAX)}", output)
+    for name in out.stop:
+        _row("stopped", name, output)
+    if out.finish is not None:
+        _row("finished", shorten(out.finish, BODY_CHARS_MAX), output)
+
+
+def _effect(effect: EffectRecord, output: Output) -> None:
+    request, reply = parsed(effect.request), parsed(effect.reply)
+    asked = _asked(request) if isinstance(request, dict) else shorten(effect.request, BODY_CHARS_MAX)
+    _row("asked", f"{effect.model or effect.kind}: {asked}", output)
+    if isinstance(reply, dict) and isinstance(ok := reply.get("ok"), dict) and isinstance(ok.get("text"), str):
+        tokens = f"  ({count(int(ok.get('tokens', 0)), 'token')}, {ok.get('finish')})"
+        _row("answer", _quoted(ok["text"]), output, dim(tokens))
+    elif isinstance(reply, dict) and isinstance(error := reply.get("error"), dict):
+        text = f"{error.get('kind')}: {shorten(str(error.get('message')), BODY_CHARS_MAX)}"
+        _row("refused", text, output, style="yellow")
+    else:
+        _row("answer", shorten(effect.reply, BODY_CHARS_MAX), output)
+
+
+def _asked(request: dict[str, Any]) -> str:
+    """The prompt, or the last of the messages, and the options that are not told by it."""
+    options = {key: value for key, value in request.items() if key not in ("effect", "model", "prompt", "messages")}
+    text = request.get("prompt")
+    messages = request.get("messages")
+    if not isinstance(text, str) and isinstance(messages, list) and messages and isinstance(messages[-1], dict):
+        text = f"{messages[-1].get('role')}: {messages[-1].get('content')}"
+        options["messages"] = len(messages)
+    said = ", ".join(f"{key} {json.dumps(value, ensure_ascii=False)}" for key, value in options.items())
+    return f"{_quoted(str(text))}  ({shorten(said, BODY_CHARS_MAX)})"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(shorten(text, BODY_CHARS_MAX), ensure_ascii=False)
+
+
+def _body(message: MessageRecord) -> str:
+    return shorten(message.body, BODY_CHARS_MAX)
+
+
+def _dead(message: MessageRecord) -> Part:
+    return yellow("  (dead letter: nobody has it)") if not message.recipients else ""
+
+
+def _row(
+    name: str, text: str, output: Output, more: Part = "", *, indent: int = INDENT, style: Style | None = None
+) -> None:
+    label = name.ljust(NAME_COLUMNS)
+    output.line(Styled(label, style) if style else dim(label), text, more, indent=indent)
+
+
+# -- as JSON ---------------------------------------------------------------------------------------------------------
+
+
+def round_json(told: ToldRound, name_of: NameOf) -> dict[str, object]:
+    """One round, complete."""
+    return {
+        "round": told.round,
+        "inputs": [_message_json(message, name_of) for message in told.inputs],
+        "turns": [turn_json(turn, name_of) for turn in told.turns],
+        "stopped": list(told.stopped),
+    }
+
+
+def turn_json(told: Told, name_of: NameOf) -> dict[str, object]:
+    """One turn, complete. States are text, as the agent left them; requests and replies are objects."""
+    turn, out = told.turn, told.turn.output
+    return {
+        "agent": told.agent,
+        "kind": told.kind,
+        "turn": turn.turn,
+        "fuel": turn.fuel,
+        "executions": turn.executions,
+        "inbox": [_message_json(message, name_of) for message in told.inbox],
+        "effects": [
+            {
+                "index": effect.index,
+                "kind": effect.kind,
+                "model": effect.model,
+                "request": parsed(effect.request),
+                "reply": parsed(effect.reply),
+            }
+            for effect in turn.effects
+        ],
+        "failure": None if turn.failure is None else {"class": turn.failure.kind, "message": turn.failure.message},
+        "stdout": turn.stdout,
+        "logs": [{"level": log.level, "text": log.text} for log in out.log] if out else [],
+        "records": [{"name": record.name, "value": record.value} for record in out.record] if out else [],
+        "sent": [_message_json(message, name_of) for message in told.sent],
+        "wake_in": out.wake_in if out else None,
+        "spawned": [{"agent": agent.name, "kind": agent.kind, "args": parsed(agent.args)} for agent in told.spawned],
+        "stop": list(out.stop) if out else [],
+        "finish": None if out is None or out.finish is None else parsed(out.finish),
+        "state_before": told.state_before,
+        "state_after": told.state_before if out is None else out.state,
+    }
+
+
+def _message_json(message: MessageRecord, name_of: NameOf) -> dict[str, object]:
+    recipients: Sequence[int] = message.recipients
+    return {
+        "seq": message.seq,
+        "round": message.round,
+        "from": name_of(message.sender),
+        "to": message.to,
+        "body": message.body,
+        "recipients": len(recipients),
+    }
+
+
+def parsed(text: str) -> Any:
+    """JSON text as its value; as the text itself where Python's own bounds forbid it (a number of 5,000 digits)."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

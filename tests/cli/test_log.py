@@ -1,0 +1,182 @@
+"""`turnwise log`: complete, filtered, streamed, and harmless whatever the journal holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.cli.journals import EVIL, EVIL_SHOWN, evil_plan, play, write
+from turnwise.cli.text import visible
+
+
+def test_everything_that_happened_is_told(command: Command, evil_journal: Path) -> None:
+    ended = command("log", evil_journal)
+    assert ended.code == 0
+    assert ended.err == ""
+    for line in (
+        f"evil {EVIL_SHOWN}: finished: an agent called finish",
+        f"  input     to listener-1: begin {EVIL_SHOWN}",
+        "  talker  turn 1, fuel 3, 3 executions",
+        f"    read      outside: begin {EVIL_SHOWN}",
+        f"    refused   context_full: too long {EVIL_SHOWN}",
+        f"    log       warning: log {EVIL_SHOWN}",
+        f"    record    price {EVIL_SHOWN} = 3.5",
+        f"    sent      to listeners: answer {EVIL_SHOWN}",
+        "    sent      to nobody: hello?  (dead letter: nobody has it)",
+        "    wakes in  1 round",
+        "    state     + told: 1",
+        "  talker  turn 2, fuel 1  failed",
+        "    failed    raised: ValueError: no more",
+        "  stopped   child",
+    ):
+        assert f"{line}\n" in ended.out
+
+
+def test_nothing_that_is_shown_acts(command: Command, evil_journal: Path) -> None:
+    for arguments in (["log", evil_journal], ["log", evil_journal, "--json"], ["resume", evil_journal]):
+        ended = command(*arguments)
+        assert ended.code == 0
+        assert visible(ended.out, lines=True) == ended.out
+        assert visible(ended.err, lines=True) == ended.err
+
+
+def test_json_is_one_object_with_everything(command: Command, evil_journal: Path) -> None:
+    ended = command("log", evil_journal, "--json")
+    value = json.loads(ended.out)
+    assert value.keys() >= {"head", "rounds", "turns", "status", "result", "journal", "log"}
+    assert (value["rounds"], value["turns"], value["status"]) == (4, 10, "finished")
+    assert value["result"] == {"said": EVIL}
+    assert len(value["log"]) == 4
+    first = value["log"][0]["turns"][0]
+    assert first["effects"][0]["request"]["prompt"] == f"Say {EVIL}"
+    assert first["effects"][1]["reply"]["error"]["message"] == f"too long {EVIL}"
+    assert first["sent"][0] == {
+        "seq": 1, "round": 1, "from": "talker", "to": "listeners", "body": f"answer {EVIL}", "recipients": 3
+    }  # fmt: skip
+    assert first["spawned"] == [{"agent": "child", "kind": "listener", "args": {"evil": EVIL}}]
+    failed = value["log"][1]["turns"][0]
+    assert failed["failure"] == {"class": "raised", "message": f"ValueError: no more\n{EVIL}"}
+    assert failed["state_before"] == failed["state_after"] == '{"told":1}'
+
+
+def turns(value: Any) -> list[tuple[int, str]]:
+    return [(told["round"], turn["agent"]) for told in value["log"] for turn in told["turns"]]
+
+
+def test_filters_combine(command: Command, evil_journal: Path) -> None:
+    def logged(*filters: str) -> list[tuple[int, str]]:
+        return turns(json.loads(command("log", evil_journal, "--json", *filters).out))
+
+    assert logged("--agent", "talker") == [(1, "talker"), (2, "talker")]
+    assert logged("--round", "2") == [(2, "talker"), (2, "listener-1"), (2, "listener-2"), (2, "child")]
+    assert logged("--agent", "talker", "--round", "2") == [(2, "talker")]
+    assert logged("--agent", "talker", "--round", "3") == []
+
+
+def test_a_filtered_turn_is_told_like_in_the_whole(command: Command, evil_journal: Path) -> None:
+    whole = json.loads(command("log", evil_journal, "--json").out)
+    for told in whole["log"]:
+        for turn in told["turns"]:
+            filters = ("--agent", turn["agent"], "--round", str(told["round"]))
+            alone = json.loads(command("log", evil_journal, "--json", *filters).out)
+            assert [t for r in alone["log"] for t in r["turns"]] == [turn]
+
+
+def test_an_agent_without_a_turn_in_the_round(command: Command, evil_journal: Path) -> None:
+    ended = command("log", evil_journal, "--agent", "talker", "--round", "4")
+    assert ended.code == 0
+    assert "talker has no turn in round 4." in ended.out
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        (["--agent", "listner-1"], "--agent: there is no agent 'listner-1' in this run\n  Did you mean listener-1"),
+        (["--agent", "xyz\x1b[1m"], "The run has: talker, listener-1, listener-2, child."),
+        (["--round", "99"], "there is no round 99"),
+        (["--round", "0"], "--round"),
+        (["--round", "one"], "--round"),
+    ],
+)
+def test_unknown_filters(command: Command, evil_journal: Path, filters: list[str], message: str) -> None:
+    ended = command("log", evil_journal, *filters)
+    assert ended.code == 2
+    assert ended.out == ""
+    assert message in ended.err
+    assert visible(ended.err, lines=True) == ended.err
+
+
+def test_a_run_that_has_not_begun(command: Command, tmp_path: Path) -> None:
+    plan = evil_plan()
+    journal = write(tmp_path / "run.journal", plan, play(plan, rounds=0))
+    assert "no round is committed" in command("log", journal).out
+    assert json.loads(command("log", journal, "--json").out)["log"] == []
+
+
+@pytest.mark.parametrize("content", [b"", b"no journal", b"SQLite format 3\0" + b"x" * 500])
+def test_a_file_that_is_no_journal(command: Command, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "foreign\x1b[31m.journal"
+    path.write_bytes(content)
+    for arguments in (["log", path], ["resume", path], ["replay", path]):
+        ended = command(*arguments)
+        assert ended.code == 2, ended.err
+        assert ended.out == ""
+        assert "foreign\\e[31m.journal" in ended.err
+        assert path.read_bytes() == content
+
+
+def test_a_missing_journal(command: Command, tmp_path: Path) -> None:
+    for arguments in (["log", "--json"], ["resume", "--json"], ["replay", "--json"]):
+        ended = command(*arguments, tmp_path / "none.journal")
+        assert ended.code == 2
+        value = json.loads(ended.out)
+        assert value["error"]["exit"] == 2
+        assert value["head"] is None
+
+
+def test_damage_that_shows_on_the_way_still_leaves_one_object(command: Command, evil_journal: Path) -> None:
+    with sqlite3.connect(evil_journal) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = 1")
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f'DROP TRIGGER "{name}"')
+        connection.execute("UPDATE rounds SET turns = 99 WHERE round = 3")
+    connection.close()
+    ended = command("log", evil_journal, "--json")
+    assert ended.code == 2
+    value = json.loads(ended.out)
+    assert [told["round"] for told in value["log"]] == [1, 2]
+    assert "round 3" in value["error"]["message"]
+    assert "damaged" in ended.err
+
+
+def test_a_reader_that_went_away(evil_journal: Path) -> None:
+    read, write_end = os.pipe()
+    os.close(read)
+    ended = subprocess.run(
+        [sys.executable, "-m", "turnwise", "log", str(evil_journal)],
+        stdout=write_end, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    os.close(write_end)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_full_disk_under_stdout_is_an_error(evil_journal: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    with full.open("w") as stream:
+        ended = subprocess.run(
+            [sys.executable, "-m", "turnwise", "log", str(evil_journal)],
+            stdout=stream, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert ended.returncode == 1
+    assert "No space left on device" in ended.stderr
+    assert "Traceback" not in ended.stderr

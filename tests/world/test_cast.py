@@ -70,7 +70,7 @@ def test_a_kind_used_twice_is_said_by_toml(write: Write) -> None:
 def test_a_name_that_is_none(name: str) -> None:
     problem = only_problem(World("test", agents={name: Agent("pass\n")}))
     assert problem.message == "is not a name"
-    assert problem.hint == "A name is a letter, then letters, digits, -, _ or ., all ASCII, at most 64 in all."
+    assert problem.hint == "A name is a letter, then at most 63 letters, digits, '-', '_' or '.', all of them ASCII."
     assert problem.where.isprintable()
 
 

@@ -121,7 +121,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(write: Write) -> None:
         ("name,x\nann,1\n,2\n", '"people.csv" line 3 has nothing in the column "name"', "Fill in the cell"),
         ("name\nann\nann\n", 'has two agents named "ann"', "a name of its own"),
         ("name\nann\noutside\n", 'line 3: the name "outside" is reserved', "Choose another name"),
-        ("name\nAnna Müller\n", 'line 2: the name "Anna Müller" is not a name', "all ASCII"),
+        ("name\nAnna Müller\n", 'line 2: the name "Anna Müller" is not a name', "all of them ASCII"),
         ("name\n1st\n", 'line 2: the name "1st" is not a name', "A name is a letter, then"),
     ],
 )

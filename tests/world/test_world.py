@@ -12,6 +12,8 @@ from turnwise.core.plan import AgentPlan, InitialMessage
 from turnwise.errors import InvariantError, WorldError
 from turnwise.world import Agent, Grants, Message, Model, Overrides, World
 
+from .conftest import Write
+
 STORY_CIRCLE = """
 [world]
 name = "story-circle"
@@ -65,7 +67,7 @@ MODELS = {"storyteller": "d" * 64}
 
 
 @pytest.fixture
-def folder(write) -> Path:
+def folder(write: Write) -> Path:
     return write(STORY_CIRCLE, FILES)
 
 
@@ -148,6 +150,8 @@ def test_a_world_built_in_python_has_the_same_plan(folder: Path, inside: bool) -
     assert built.plan(CODES, MODELS) == read.plan(CODES, MODELS)
     assert built.resolve().sources == read.resolve().sources
     assert built.resolve().models == read.resolve().models
+    assert built.resolve() == read.resolve()
+    assert (built.resolve().label, read.resolve().label) == ('World("story-circle")', f"{folder}/world.toml")
 
 
 def test_sources_come_with_what_they_import(folder: Path) -> None:
@@ -183,7 +187,7 @@ def test_a_subclass_reads_itself(folder: Path) -> None:
     assert type(Mine.read(folder).override(Overrides(seed=1))) is Mine
 
 
-def test_the_order_of_grants_groups_and_models_leaves_no_trace(write) -> None:
+def test_the_order_of_grants_groups_and_models_leaves_no_trace(write: Write) -> None:
     head = '[world]\nname = "x"\n'
     m, n = '[models.m]\npath = "."\n', '[models.n]\npath = "."\n'
     agent = '[agents.a]\nsource = "a.py"\ngroups = {}\ngrants = {{ generate = {} }}\n'

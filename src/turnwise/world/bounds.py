@@ -21,7 +21,6 @@ NAMES_MAX: Final = 1_000
 PROBLEMS_MAX: Final = 100
 """Problems that one check lists; the rest is counted."""
 
-NAME_LENGTH_MAX: Final = 64
 TITLE_LENGTH_MAX: Final = 100
 """Characters of the world's own name."""
 ARGS_BYTES_MAX: Final = 1024 * 1024

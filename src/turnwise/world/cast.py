@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from turnwise.core.plan import AgentPlan
-from turnwise.world.bounds import AGENTS_MAX, ARGS_BYTES_MAX, NAME_LENGTH_MAX, STATE_BYTES_MAX, TABLE_BYTES_MAX
+from turnwise.core.plan import AgentPlan, valid_name
+from turnwise.world.bounds import AGENTS_MAX, ARGS_BYTES_MAX, STATE_BYTES_MAX, TABLE_BYTES_MAX
 from turnwise.world.files import Refused, decode, locate, read_bytes
-from turnwise.world.names import NAME_RULE, fault
+from turnwise.world.names import NAME_HINT, fault
 from turnwise.world.parts import Agent
 from turnwise.world.problems import KeyPath, Problems, dotted, quoted
 from turnwise.world.table import Table, read_table
@@ -125,8 +125,8 @@ class _Members:
         if self.agent.table is None and self.agent.count is None and isinstance(self.agent.args, Mapping):
             return (self.kind,)
         last = f"{self.kind}-{size}"
-        if len(last) > NAME_LENGTH_MAX:
-            hint = f"Shorten the name of the kind: its agents are numbered up to {last}. {NAME_RULE}"
+        if valid_name(self.kind) and not valid_name(last):
+            hint = f"Shorten the name of the kind: its agents are numbered up to {last}. {NAME_HINT}"
             self.problems.add(self.path, "is too long a name", hint)
         return [f"{self.kind}-{number}" for number in range(1, size + 1)]
 

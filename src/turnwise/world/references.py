@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from turnwise.core import plan as core
+from turnwise.core.grants import is_pattern
 from turnwise.core.plan import OUTSIDE
 from turnwise.world.cast import Cast
-from turnwise.world.names import NAME_RULE, RESERVED_RULE, fault, is_name, is_pattern, matcher
+from turnwise.world.names import NAME_HINT, RESERVED_HINT, fault, matcher
 from turnwise.world.parts import Description, Grants, Message
 from turnwise.world.problems import KeyPath, Problems, listed, nearest, quoted
 
@@ -88,7 +89,7 @@ class Names:
     def _check_pattern(self, pattern: str, path: KeyPath) -> None:
         matches = matcher(pattern)
         if matches is None:
-            hint = f"* stands for any characters and ? for one; all others are those of names. {NAME_RULE}"
+            hint = f"* stands for any characters and ? for one; all others are those of names. {NAME_HINT}"
             self._problems.add(path, f"{quoted(pattern)} is no pattern of names", hint)
         elif self._spawns or self._vague or self._all_vague:
             return
@@ -98,9 +99,9 @@ class Names:
 
     def _check_unknown(self, name: str, path: KeyPath) -> None:
         if name == OUTSIDE:
-            self._problems.add(path, f"{quoted(name)} is nobody", f"Name an agent or a group. {RESERVED_RULE}")
-        elif not is_name(name):
-            self._problems.add(path, f"{quoted(name)} is not a name", NAME_RULE)
+            self._problems.add(path, f"{quoted(name)} is nobody", f"Name an agent or a group. {RESERVED_HINT}")
+        elif (wrong := fault(name)) is not None:
+            self._problems.add(path, f"{quoted(name)} {wrong[0]}", wrong[1])
         elif not self._spawns:
             self._unknown(name, path, " Unknown names are allowed only where some kind can be spawned (grants.spawn).")
 

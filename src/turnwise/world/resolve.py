@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from turnwise.core.plan import AgentPlan, InitialMessage, Limits
 from turnwise.world.bounds import TIME_END_US
 from turnwise.world.cast import gather
 from turnwise.world.files import Refused
-from turnwise.world.names import NAME_RULE, is_name
+from turnwise.world.names import fault
 from turnwise.world.parts import Description, SourceText
 from turnwise.world.problems import Problems, quoted, said
 from turnwise.world.references import Names
@@ -65,6 +65,8 @@ class Resolved:
     agents: tuple[AgentPlan, ...]
     models: tuple[ResolvedModel, ...]
     messages: tuple[InitialMessage, ...]
+    label: str = field(compare=False)
+    """What errors call this world: the path of its file, or `World("name")`."""
 
     @property
     def sources(self) -> dict[str, SourceFiles]:
@@ -114,6 +116,7 @@ def resolve(world: Description, problems: Problems) -> Resolved | None:
         agents=tuple(cast.agents),
         models=models,
         messages=tuple(InitialMessage(message.to, message.body) for message in world.messages),
+        label=problems.label,
     )
 
 
@@ -150,8 +153,9 @@ def _models(world: Description, base: Path, problems: Problems) -> Iterator[Reso
     """The models in order of name, since their order in the file means nothing."""
     for name, model in sorted(world.models.items()):
         path = ("models", name)
-        if not is_name(name):
-            problems.add(path, "is not a name", NAME_RULE)
+        wrong = fault(name)
+        if wrong is not None:
+            problems.add(path, *wrong)
         if not _PROVIDER.fullmatch(model.provider):
             hint = 'Write the short name of an execution provider: "auto", "cpu", "cuda", …'
             problems.add((*path, "provider"), f"is {said(model.provider)}", hint)

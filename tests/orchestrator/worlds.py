@@ -1,0 +1,52 @@
+"""Worlds for whole runs."""
+
+from __future__ import annotations
+
+from tests.guests import LIVELY, chooser
+
+import turnwise
+from turnwise import Agent, Grants, Message, World
+
+LIVELY_WAT = chooser(LIVELY)
+
+TALKER = """
+import random, time, uuid
+
+def turn(t):
+    t.state["turns"] = t.state.get("turns", 0) + 1
+    names = [message.sender for message in t.inbox]
+    t.log(f"{t.self_name} heard {names} at {t.now()}")
+    print("chance", random.random(), uuid.uuid4(), hash(t.self_name), sorted({"b", "a", "c"}), time.time())
+    t.record("luck", t.random.random())
+    if t.random.random() < 0.1:
+        raise ValueError("bad luck")
+    if t.state["turns"] < 9:
+        t.send("talkers", f"{t.self_name} says {t.random.randint(0, 99)}")
+        t.wake_in(1)
+"""
+
+
+def lively(seed: int = 5, rounds_max: int = 25, schedule: str = "rounds") -> World:
+    """Core modules that do a bit of everything."""
+    everything = Grants(send=["*", "all"], spawn=["lively"], stop=["*"])
+    return turnwise.World(
+        name="lively",
+        seed=seed,
+        schedule=schedule,  # type: ignore[arg-type]
+        rounds_max=rounds_max,
+        agents={
+            "lively": Agent(LIVELY_WAT, count=6, start=True, groups=["all"], grants=everything),
+            "hub": Agent(LIVELY_WAT, grants=everything),
+        },
+        messages=[Message("hub", "go")],
+    )
+
+
+def talkers(seed: int = 3, count: int = 4) -> World:
+    """Python agents that use chance, the clock and sets, print, and fail now and then."""
+    return turnwise.World(
+        name="talkers",
+        seed=seed,
+        rounds_max=12,
+        agents={"talker": Agent(TALKER, count=count, start=True, groups=["talkers"], grants=Grants(send=["talkers"]))},
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import os
 import platform
@@ -9,14 +10,22 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from turnwise.errors import TurnwiseError
+from turnwise.errors import EnvironmentFailure, TurnwiseError
+
+if TYPE_CHECKING:
+    from turnwise.sandbox.confine import Measure
+    from turnwise.sandbox.jobs import TurnResult
 
 PACKAGES = ("wasmtime", "onnxruntime", "onnxruntime-gpu", "numpy", "tokenizers", "jinja2", "msgspec", "typer", "rich")
 MIB = 1024 * 1024
+READY_S_MAX = 20.0
+POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +95,18 @@ def providers() -> list[Fact]:
     from turnwise.inference.providers import provider_report
 
     report = provider_report()
-    facts = [Fact("auto", report.auto, 'what a model with provider = "auto" is run by, if it can be loaded there')]
+    facts = [Fact("auto", _short(report.auto), 'runs models with provider = "auto", if it can load them')]
     for state in report.providers:
         devices = "; ".join(state.devices) or "no device named"
         facts.append(
-            Fact(state.name, "usable" if state.usable else "not usable", state.reason or devices, state.usable)
+            Fact(_short(state.name), "usable" if state.usable else "not usable", state.reason or devices, state.usable)
         )
     return facts
+
+
+def _short(provider: str) -> str:
+    """The name that a world file uses."""
+    return provider.removesuffix("ExecutionProvider").lower()
 
 
 def transport() -> list[Fact]:
@@ -101,6 +115,45 @@ def transport() -> list[Fact]:
     chosen = resolve("auto")
     note = "sealed memory without a name" if chosen == "memfd" else "named shared memory: the only one on this system"
     return [Fact("auto", chosen, note)]
+
+
+def hardening() -> list[Fact]:
+    """What a sandbox worker has given up, as one says that was started just for this."""
+    measures = asyncio.run(_measures())
+    if not measures:
+        raise EnvironmentFailure(f"no sandbox worker was ready within {READY_S_MAX:.0f} s")
+    return [Fact(one.name, "holds" if one.holds else "does not hold", one.detail, one.holds) for one in measures]
+
+
+def _no_results(_results: list[TurnResult]) -> None:
+    """Nothing is asked of the worker, so nothing comes."""
+
+
+async def _measures() -> tuple[Measure, ...]:
+    from turnwise.sandbox.pool import Pool
+
+    failures: list[TurnwiseError] = []
+    async with Pool([], workers=1, on_results=_no_results, on_failure=failures.append) as pool:
+        end_s = time.monotonic() + READY_S_MAX
+        while not pool.measures and not failures and time.monotonic() < end_s:
+            await asyncio.sleep(POLL_S)
+        if failures:
+            raise failures[0]
+        return pool.measures
+
+
+def caches() -> list[Fact]:
+    from turnwise.inference.content_hash import cache_folder
+    from turnwise.sandbox.cache import CACHE_BYTES_MAX, cache_root
+
+    root = cache_root()
+    facts = [Fact("folder", str(root), "TURNWISE_CACHE names another; it may be deleted at any time")]
+    code = [path.stat().st_size for path in root.rglob("*.bin")]
+    note = f"{len(code)} artefacts, at most {size(CACHE_BYTES_MAX)} are kept"
+    facts.append(Fact("compiled code", size(sum(code)), note))
+    hashes = cache_folder() / "model-hashes.json"
+    facts.append(Fact("hashes of models", size(hashes.stat().st_size) if hashes.is_file() else "none", str(hashes)))
+    return facts
 
 
 def limits() -> list[Fact]:
@@ -143,5 +196,7 @@ SECTIONS: dict[str, Callable[[], list[Fact]]] = {
     "interpreter of Python agents": interpreter,
     "inference": providers,
     "transport": transport,
+    "hardening of sandbox workers": hardening,
+    "caches": caches,
     "limits": limits,
 }

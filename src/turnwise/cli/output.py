@@ -7,7 +7,9 @@ itself. So nothing that is shown can act on the terminal, and no caller has to r
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TextIO
@@ -18,6 +20,8 @@ Style = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
 _CODES: dict[Style, str] = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 TAB_COLUMNS = 4
+TEXT_COLUMNS_MIN = 20
+"""Text is not broken narrower than this, however narrow the terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class Output:
     def __init__(self, stream: TextIO, *, colour: bool | None = None) -> None:
         self.stream = stream
         self.colour = wants_colour(stream) if colour is None else colour
+        self.width: int | None = shutil.get_terminal_size().columns if is_terminal(stream) else None
         self.gone = False
 
     @classmethod
@@ -77,13 +82,23 @@ class Output:
         """One line. Line breaks within the parts are shown as such and break nothing."""
         self.write(" " * indent + "".join([self._shown(part) for part in parts]).rstrip() + "\n")
 
+    def row(self, label: Part, text: str, more: Part = "", *, indent: int = 0) -> None:
+        """A label and a text of one line, which on a terminal is broken where it is too long, below its beginning."""
+        self._hanging(label, [visible(text)], None, more, indent)
+
     def block(self, text: str, *, indent: int = 0, first: Part = "", style: Style | None = None) -> None:
-        """Text of several lines, indented; `first` stands before the first of them."""
-        head = self._shown(first)
-        for shown in visible(text, lines=True).expandtabs(TAB_COLUMNS).split("\n"):
-            self.write(f"{' ' * indent}{head}{self._styled(shown, style)}".rstrip() + "\n")
-            width = len(first if isinstance(first, str) else first.text)
-            head = " " * width
+        """Text of several lines, indented; `first` stands before the first of them, the others are aligned with it."""
+        self._hanging(first, visible(text, lines=True).expandtabs(TAB_COLUMNS).split("\n"), style, "", indent)
+
+    def _hanging(self, first: Part, lines: list[str], style: Style | None, more: Part, indent: int) -> None:
+        columns = len(visible(first if isinstance(first, str) else first.text))
+        if self.width is not None:
+            room = max(TEXT_COLUMNS_MIN, self.width - indent - columns)
+            lines = [part for line in lines for part in (_broken(line, room) if len(line) > room else [line])]
+        for number, line in enumerate(lines):
+            start = self._shown(first) if number == 0 else " " * columns
+            end = self._shown(more) if number == len(lines) - 1 else ""
+            self.write(f"{' ' * indent}{start}{self._styled(line, style)}{end}".rstrip() + "\n")
 
     def write(self, text: str) -> None:
         """Writes text that is fit to be shown as it is: our own, or JSON of ASCII alone."""
@@ -122,6 +137,11 @@ class Output:
         if style is None or not self.colour or not shown:
             return shown
         return f"\x1b[{_CODES[style]}m{shown}\x1b[0m"
+
+
+def _broken(line: str, room: int) -> list[str]:
+    """A line in pieces that fit, broken between words where there are any."""
+    return textwrap.wrap(line, room, replace_whitespace=False, expand_tabs=False, break_on_hyphens=False) or [""]
 
 
 def wants_colour(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:

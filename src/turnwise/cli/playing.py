@@ -13,6 +13,7 @@ from turnwise.cli.errors import as_json as error_as_json
 from turnwise.cli.interrupts import Interrupts
 from turnwise.cli.output import Output
 from turnwise.cli.progress import Display, display_for
+from turnwise.cli.summary import quoted_path
 from turnwise.errors import JournalError, TurnwiseError
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ class Played:
     interrupted: bool
 
 
-def play_and_tell(live: Live, *, as_json: bool) -> int:
-    """Play to the end, tell how it went, and return the exit code."""
+def play_and_tell(live: Live, world: str, *, as_json: bool) -> int:
+    """Play `world` to the end, tell how it went, and return the exit code."""
     err = Output.err()
-    played = play(live, str(live.journal), err)
+    played = play(live, f"{world}, journal {quoted_path(live.journal)}", err)
     if played.error is not None:
         code = report(played.error, err)
         err.line()

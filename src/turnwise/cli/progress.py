@@ -97,7 +97,7 @@ class PlainLines:
                 self.note(f"starting: {progress.doing}")
             return
         now_s = self._clock()
-        if progress.round == self._round or (self._last_s is not None and now_s - self._last_s < LINE_S_MIN):
+        if progress.round in (0, self._round) or (self._last_s is not None and now_s - self._last_s < LINE_S_MIN):
             return
         self._round, self._last_s = progress.round, now_s
         self.note(plain_line(progress, self._meter))
@@ -238,3 +238,16 @@ def counting(output: Output, what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def doing(output: Output, what: str) -> Iterator[None]:
+    """Shows on a terminal that something is being done which may take seconds; nothing anywhere else."""
+    if not is_terminal(output.stream):
+        yield
+        return
+    from rich.console import Console
+
+    console = Console(file=output.stream, highlight=False, markup=False, no_color=not output.colour)
+    with console.status(visible(what)):
+        yield

@@ -100,8 +100,9 @@ def show(summary: Summary, output: Output) -> None:
     _row("turns", f"{summary.turns:,}", output, failed)
     _row("messages", f"{summary.messages:,}", output)
     if summary.result is not None:
-        text = json.dumps(summary.result, ensure_ascii=False)
-        _row("result", shorten(text, RESULT_CHARS_MAX), output)
+        result = summary.result
+        text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+        output.block(shorten(text, RESULT_CHARS_MAX), indent=2, first=dim("result".ljust(NAME_COLUMNS)))
     _row("seed", str(summary.seed), output)
     _row("head", summary.head, output)
     _row("journal", str(summary.journal), output)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from turnwise.cli.difference import changes
 from turnwise.cli.output import Output, Part, Style, Styled, bold, dim, red, yellow
 from turnwise.cli.story import Told, ToldRound
-from turnwise.cli.text import count, shorten
+from turnwise.cli.text import count, shorten, visible
 
 if TYPE_CHECKING:
     from turnwise.core.records import EffectRecord, MessageRecord
@@ -31,7 +31,7 @@ def show_round(told: ToldRound, name_of: NameOf, output: Output) -> None:
     """One round, and a blank line after it."""
     output.line(bold(f"round {told.round}"))
     for message in told.inputs:
-        _row("input", f"to {message.to}: {_body(message)}{_dead(message)}", output, indent=2)
+        _row("input", f"to {message.to}: {_body(message)}", output, _dead(message), indent=2)
     for turn in told.turns:
         show_turn(turn, name_of, output)
     if told.stopped:
@@ -64,7 +64,7 @@ def show_turn(told: Told, name_of: NameOf, output: Output) -> None:
     _output(told, output)
     for number, change in enumerate(changes(told.state_before, turn.output.state if turn.output else "")):
         label = dim(("state" if number == 0 else "").ljust(NAME_COLUMNS))
-        output.line(label, Styled(f"{change.sign} {change}", _SIGNS[change.sign]), indent=INDENT)
+        output.block(visible(f"{change.sign} {change}"), indent=INDENT, first=label, style=_SIGNS[change.sign])
 
 
 def _output(told: Told, output: Output) -> None:
@@ -129,7 +129,7 @@ def _row(
     name: str, text: str, output: Output, more: Part = "", *, indent: int = INDENT, style: Style | None = None
 ) -> None:
     label = name.ljust(NAME_COLUMNS)
-    output.line(Styled(label, style) if style else dim(label), text, more, indent=indent)
+    output.row(Styled(label, style) if style else dim(label), text, more, indent=indent)
 
 
 # -- as JSON ---------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from turnwise.cli.commands.options import Json, WorldFolder
 from turnwise.cli.errors import DONE, WRONG
 from turnwise.cli.output import Output, dim, green, red
+from turnwise.cli.progress import doing
 from turnwise.cli.text import count, json_text
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def check(world: WorldFolder, json: Json = False) -> int:
     """
     import turnwise
 
-    problems = turnwise.check(world)
+    with doing(Output.err(), "compiling sources"):
+        problems = turnwise.check(world)
     output = Output.err() if json else Output.out()
     if problems:
         for number, problem in enumerate(problems, 1):

@@ -38,7 +38,10 @@ def doctor(
         facts = {
             section.name: {
                 "error": section.error,
-                "facts": [{"name": fact.name, "value": fact.value, "note": fact.note} for fact in section.facts],
+                "facts": [
+                    {"name": fact.name, "value": fact.value, "good": fact.good, "note": fact.note}
+                    for fact in section.facts
+                ],
             }
             for section in sections
         }

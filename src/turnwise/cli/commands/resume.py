@@ -20,4 +20,5 @@ def resume(journal: JournalFile, workers: Workers = None, model: Models = None, 
         if run.status != "open":
             Output.err().line("This run has ended already; there is nothing to go on with.")
             return tell(run, as_json=json)
-    return play_and_tell(turnwise.resume(journal, workers=workers, models=models), as_json=json)
+        world = run.world_name
+    return play_and_tell(turnwise.resume(journal, workers=workers, models=models), world, as_json=json)

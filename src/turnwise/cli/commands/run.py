@@ -71,4 +71,4 @@ def run(
         overrides=set_ or (),
         journal=journal,
     )
-    return play_and_tell(live, as_json=json)
+    return play_and_tell(live, str(world), as_json=json)

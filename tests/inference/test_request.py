@@ -11,7 +11,6 @@ from turnwise.core.canonical import canonical
 from turnwise.inference.request import (
     PROMPT_CHARS_MAX,
     STOP_COUNT_MAX,
-    TOKENS_MAX_DEFAULT,
     TOKENS_MAX_MAX,
     ChatMessage,
     Generation,
@@ -27,8 +26,8 @@ def parsed(**request: Any) -> Generation:
     return parse(canonical({"effect": "generate", "model": "m"} | request))
 
 
-def test_a_prompt_alone_is_greedy_with_the_default_length() -> None:
-    assert parsed(prompt="hi") == Generation("hi", (), TOKENS_MAX_DEFAULT, Sampling(0.0, None, None), ())
+def test_a_prompt_alone_is_greedy() -> None:
+    assert parsed(prompt="hi") == Generation("hi", (), None, Sampling(0.0, None, None), ())
 
 
 def test_everything_that_can_be_asked() -> None:
@@ -112,7 +111,7 @@ def test_hostile_requests_are_parsed_or_refused(request_keys: dict[str, Any]) ->
     except Refusal:
         return
     assert (generation.prompt is None) != (not generation.messages)
-    assert 1 <= generation.tokens_max <= TOKENS_MAX_MAX
+    assert generation.tokens_max is None or 1 <= generation.tokens_max <= TOKENS_MAX_MAX
     assert len(generation.stop) <= STOP_COUNT_MAX
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from turnwise.errors import InvariantError
 from turnwise.inference.load import LoadedModel
 from turnwise.inference.request import GenerateReply, GenerateRequest, Refusal, error_body
-from turnwise.inference.runtime import InvalidArgument
+from turnwise.inference.runtime import RUNTIME_ERRORS, is_kernel_refusal
 from turnwise.inference.scheduler import Decode, Prefill, Scheduler, Work
 from turnwise.inference.sequence import Sequence, prepare
 
@@ -104,9 +104,11 @@ class Engine:
                 self._decoder.begin(sequence.capacity)
             self._prompt_tokens += work.stop - work.start
             return self._decoder.run(sequence.prompt[work.start : work.stop])
-        except InvalidArgument:
-            # What the graph does not take it will never take: that is an answer. Everything else that ONNX Runtime
-            # raises (memory, device) is the machine's failure: the process ends and the requests run again.
+        except RUNTIME_ERRORS as error:
+            # What the graph does not take it will never take: that is an answer. Everything else (memory, device) is
+            # the machine's failure: the process ends and the requests run again.
+            if not is_kernel_refusal(error):
+                raise
             return Refusal("refused", "the model's graph cannot process these tokens")
 
     def _postprocess(self, work: Work, logits: NDArray[Any] | Refusal) -> Iterator[Event]:

@@ -71,11 +71,14 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A checked request. Exactly one of `prompt` and `messages` is given."""
+    """A checked request. Exactly one of `prompt` and `messages` is given.
+
+    `tokens_max` None: `TOKENS_MAX_DEFAULT`, or what the context leaves room for if that is less.
+    """
 
     prompt: str | None
     messages: tuple[ChatMessage, ...]
-    tokens_max: int
+    tokens_max: int | None
     sampling: Sampling
     stop: tuple[str, ...]
 
@@ -110,7 +113,7 @@ def parse(body: str) -> Generation:
     return Generation(
         prompt,
         messages,
-        _integer(request, "tokens_max", TOKENS_MAX_DEFAULT, TOKENS_MAX_MAX),
+        _integer(request, "tokens_max") if "tokens_max" in request else None,
         Sampling(_temperature(request), _optional_integer(request, "top_k"), _top_p(request)),
         _stop(request),
     )
@@ -179,16 +182,15 @@ def _check_unicode(name: str, text: str) -> None:
         _refuse(f"{name} holds a surrogate that stands alone, which is not Unicode text")
 
 
-def _integer(request: dict[str, Any], key: str, default: int, maximum: int) -> int:
-    value = request.get(key, default)
-    if type(value) is not int or not 1 <= value <= maximum:
-        _refuse(f"{key} must be a whole number from 1 to {maximum}, not {_shown(value)}")
+def _integer(request: dict[str, Any], key: str) -> int:
+    value = request[key]
+    if type(value) is not int or not 1 <= value <= TOKENS_MAX_MAX:
+        _refuse(f"{key} must be a whole number from 1 to {TOKENS_MAX_MAX}, not {_shown(value)}")
     return value
 
 
 def _optional_integer(request: dict[str, Any], key: str) -> int | None:
-    value = request.get(key)
-    return None if value is None else _integer(request, key, value, TOKENS_MAX_MAX)
+    return None if request.get(key) is None else _integer(request, key)
 
 
 def _number(request: dict[str, Any], key: str, expected: str, allowed: Callable[[float], bool]) -> float:

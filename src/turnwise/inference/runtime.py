@@ -11,9 +11,6 @@ _errors: Any = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
 Session = Any
 """An `onnxruntime.InferenceSession`."""
 
-InvalidArgument: type[Exception] = _errors.InvalidArgument
-"""A graph does not take these inputs: the same inputs fail always."""
-
 RUNTIME_ERRORS: Final[tuple[type[Exception], ...]] = (
     _errors.EPFail,
     _errors.EngineError,
@@ -28,6 +25,20 @@ RUNTIME_ERRORS: Final[tuple[type[Exception], ...]] = (
     RuntimeError,
 )
 """What ONNX Runtime raises; the classes have no common one but Exception."""
+
+
+_KERNEL_STATUS: Final = "Non-zero status code returned while running"
+_MACHINE_WORDS: Final = ("alloc", "memory", "cuda", "cublas", "cudnn", "device", "thread")
+
+
+def is_kernel_refusal(error: BaseException) -> bool:
+    """Whether a graph's operator did not take its inputs, so that the same tokens fail always, on every machine.
+
+    With IO binding everything is a RuntimeError, so only the text tells this from a lack of memory or a lost device.
+    When in doubt it is the machine: then a run stops and can be resumed, instead of journalling an accident.
+    """
+    text = str(error)
+    return _KERNEL_STATUS in text and not any(word in text.lower() for word in _MACHINE_WORDS)
 
 
 def first_line(error: BaseException) -> str:

@@ -6,7 +6,16 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from turnwise.inference.request import ChatMessage, Finish, GenerateRequest, Generation, Refusal, ok_body, parse
+from turnwise.inference.request import (
+    TOKENS_MAX_DEFAULT,
+    ChatMessage,
+    Finish,
+    GenerateRequest,
+    Generation,
+    Refusal,
+    ok_body,
+    parse,
+)
 from turnwise.inference.sampling import NotFinite, choose
 from turnwise.inference.template import ChatTemplate
 from turnwise.inference.text import StopScanner
@@ -16,7 +25,7 @@ from turnwise.inference.tokenizer import Tokenizer
 class Sequence:
     """The state of one generation. `prompt` are its ids, `last` the token to feed next.
 
-    Its bits depend on the request, its stream and the logits alone.
+    Its bits depend on the request, its stream and the logits alone. There must be room for `tokens_max`.
     """
 
     def __init__(
@@ -24,6 +33,7 @@ class Sequence:
         request: GenerateRequest,
         generation: Generation,
         prompt: list[int],
+        tokens_max: int,
         tokenizer: Tokenizer,
         ends: frozenset[int],
     ) -> None:
@@ -34,7 +44,7 @@ class Sequence:
         self.finish: Finish | None = None
         self._stream = request.stream
         self._sampling = generation.sampling
-        self._tokens_max = generation.tokens_max
+        self._tokens_max = tokens_max
         self._ends = ends
         self._text = tokenizer.text(prompt)
         self._scanner = StopScanner(generation.stop)
@@ -95,16 +105,27 @@ def prepare(
     prompt = tokenizer.encode(text)
     if all(tokenizer.is_special(token) for token in prompt):
         raise Refusal("refused", "the prompt has no text: it is empty, or holds special tokens only")
-    wanted = len(prompt) + generation.tokens_max
-    if wanted > context_length:
-        room = context_length - len(prompt)
-        advice = f"tokens_max can be {room} at most" if room > 0 else "shorten the prompt"
+    tokens_max = _room(generation.tokens_max, len(prompt), context_length)
+    return Sequence(request, generation, prompt, tokens_max, tokenizer, ends)
+
+
+def _room(tokens_max: int | None, prompt_tokens: int, context_length: int) -> int:
+    """How many tokens may be generated. Raises Refusal if the context has no room for what is asked."""
+    room = context_length - prompt_tokens
+    if room < 1:
         raise Refusal(
             "context_full",
-            f"the prompt has {len(prompt)} tokens and tokens_max is {generation.tokens_max}, together more than the "
-            f"model's context of {context_length}: {advice}",
+            f"the prompt has {prompt_tokens} tokens, the model's context {context_length}: shorten the prompt",
         )
-    return Sequence(request, generation, prompt, tokenizer, ends)
+    if tokens_max is None:
+        return min(TOKENS_MAX_DEFAULT, room)
+    if tokens_max > room:
+        raise Refusal(
+            "context_full",
+            f"the prompt has {prompt_tokens} tokens and tokens_max is {tokens_max}, together more than the model's "
+            f"context of {context_length}: tokens_max can be {room} at most",
+        )
+    return tokens_max
 
 
 def _rendered(messages: tuple[ChatMessage, ...], template: ChatTemplate | None) -> str:

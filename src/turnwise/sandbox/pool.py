@@ -70,6 +70,7 @@ class Pool:
         self._schedule = Schedule(workers)
         self._kills: dict[int, int] = {}
         self._failed = False
+        self._all_ready = asyncio.Event()
         self._executed = 0
         self._busy_us = 0
         self._seats = [
@@ -106,6 +107,10 @@ class Pool:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
+    async def wait_ready(self) -> None:
+        """Waits until all workers are ready for jobs, or the pool has given up. Jobs can be submitted before."""
+        await self._all_ready.wait()
+
     @property
     def measures(self) -> tuple[Measure, ...]:
         """How the workers are confined, as the first of them that is ready said; empty before."""
@@ -133,6 +138,8 @@ class Pool:
 
     def seat_free(self) -> None:
         """A seat can take a batch."""
+        if not self._all_ready.is_set() and all(seat.ready for seat in self._seats):
+            self._all_ready.set()
         self._dispatch()
 
     def seat_results(self, results: list[TurnResult], costs_us: list[tuple[int, int]]) -> None:
@@ -171,6 +178,7 @@ class Pool:
         """Workers cannot work at all."""
         if not self._failed:
             self._failed = True
+            self._all_ready.set()
             self._on_failure(error)
 
     def _dispatch(self) -> None:
@@ -184,3 +192,13 @@ class Pool:
                     batch = self._schedule.next_batch(idle=not seat.running)
                     if batch:
                         seat.start_batch(batch)
+
+
+async def measures_here(transport: Transport = "auto") -> tuple[Measure, ...]:
+    """How workers are confined on this machine, found out by starting one. Raises what keeps it from starting."""
+    failures: list[TurnwiseError] = []
+    async with Pool((), workers=1, on_results=lambda _: None, on_failure=failures.append, transport=transport) as pool:
+        await pool.wait_ready()
+        if failures:
+            raise failures[0]
+        return pool.measures

@@ -23,10 +23,15 @@ def dotted(path: KeyPath) -> str:
 
 
 def quoted(text: str) -> str:
-    """The text in double quotes on one line, shortened, with what does not print (bidi controls too) as escapes."""
-    shown = text if len(text) <= _SHOWN_MAX else text[: _SHOWN_MAX - 1] + "…"
-    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in shown)
-    return f'"{escaped}"'
+    """The text in double quotes on one line, shortened, with what does not print as escapes."""
+    return f'"{visible(text if len(text) <= _SHOWN_MAX else text[: _SHOWN_MAX - 1] + "…")}"'
+
+
+def visible(text: str) -> str:
+    """The text with what does not print (control and bidirectional characters too) as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def said(value: object) -> str:
@@ -93,12 +98,12 @@ class Problems:
         self._count += 1
         self._paths.add(path)
         if self._count <= PROBLEMS_MAX:
-            self.found.append(Problem(self.where(path), message, hint))
+            self.found.append(Problem(visible(self.where(path)), visible(message), visible(hint)))
 
     def add_option(self, option: str, message: str, hint: str) -> None:
         """A problem with an option itself, which names no place in the world."""
         self._count += 1
-        self.found.append(Problem(option, message, hint))
+        self.found.append(Problem(visible(option), visible(message), visible(hint)))
 
     def at(self, path: KeyPath) -> bool:
         """Whether something is wrong at exactly this place, so that what follows from it need not be said too."""

@@ -232,7 +232,7 @@ HOSTILE = [
     descriptor.pack(descriptor.MESSAGE, slot=255, length=1),
     descriptor.pack(descriptor.MESSAGE, length=2**32 - 1),
     descriptor.pack(descriptor.MESSAGE, length=4096, remaining=2**32 - 1),
-    descriptor.pack(descriptor.RELEASE, released=1),
+    descriptor.pack(descriptor.RELEASE, released=0b1000),
     descriptor.pack(descriptor.RELEASE, released=2**32 - 1),
     descriptor.pack(descriptor.RELEASE),
     descriptor.pack(descriptor.DISCARD),
@@ -251,8 +251,6 @@ def test_a_breach_breaks_the_link_for_all_who_use_it(transport: Transport, run: 
         async with both(transport) as pair:
             for _ in range(3):
                 assert pair.link.send_nowait(0, b"in flight")
-            if packet[:1] == bytes([descriptor.RELEASE]) and packet[12:13] == b"\1":
-                pair.child.send(packet)  # the first time it is right
             sender = asyncio.create_task(pair.link.send(1, bytes(12_289)))
             pair.child.send(packet)
             with pytest.raises(PeerBroken) as caught:
@@ -262,6 +260,20 @@ def test_a_breach_breaks_the_link_for_all_who_use_it(transport: Transport, run: 
                 await sender
             with pytest.raises(PeerBroken):
                 await pair.link.send(1, b"more")
+            assert pair.broken == ["broken"]
+
+    run(main())
+
+
+def test_a_slot_that_is_released_twice_breaks_the_link(transport: Transport, run: Any) -> None:
+    async def main() -> None:
+        async with both(transport) as pair:
+            for _ in range(3):
+                assert pair.link.send_nowait(0, b"in flight")
+            for _ in range(2):
+                pair.child.send(descriptor.pack(descriptor.RELEASE, released=0b10))
+            with pytest.raises(PeerBroken, match="released memory"):
+                await pair.link.receive()
             assert pair.broken == ["broken"]
 
     run(main())

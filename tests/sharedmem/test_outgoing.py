@@ -53,12 +53,52 @@ def test_the_rest_of_a_message_comes_in_full_pieces(parts: list[bytes], size: in
 def test_the_lowest_free_slot_is_taken_and_touched_memory_counted() -> None:
     geometry = Geometry(slots=3, slot_bytes=10)
     outgoing = Outgoing(Arena(memoryview(bytearray(30)), geometry, lambda: None))
-    slots = [outgoing.write(0, [bytes(n)], n, 0)[1] for n in (4, 10, 0)]
+
+    def write(length: int) -> int:
+        slot = outgoing.place(length)
+        assert slot is not None
+        assert outgoing.write(slot, 0, [bytes(length)], length, 0)[1] == slot
+        return slot
+
+    slots = [write(length) for length in (4, 10, 0)]
     assert slots == [0, 1, 2]
     assert outgoing.resident_bytes == 14
     assert not outgoing.free
+    assert outgoing.place(0) is None
     outgoing.give_back(0b101)
-    assert outgoing.write(0, [b"abcdefg"], 7, 0)[1] == 0
+    assert write(7) == 0
     assert outgoing.resident_bytes == 17
     outgoing.give_back(0b011)
     assert outgoing.idle
+
+
+def test_memory_is_wasted_by_free_slots_only() -> None:
+    geometry = Geometry(slots=3, slot_bytes=10, resident_bytes_max=15)
+    outgoing = Outgoing(Arena(memoryview(bytearray(30)), geometry, lambda: None))
+    outgoing.write(0, 0, [bytes(30)], 30, 0)
+    assert not outgoing.wasteful
+    outgoing.give_back(0b001)
+    assert not outgoing.wasteful
+    outgoing.give_back(0b010)
+    assert outgoing.wasteful
+    outgoing.replace(Arena(memoryview(bytearray(30)), geometry, lambda: None))
+    assert not outgoing.wasteful
+    assert outgoing.free == 0b011
+
+
+def test_a_long_message_lies_in_one_piece_where_there_is_room() -> None:
+    geometry = Geometry(slots=4, slot_bytes=10)
+    memory = bytearray(40)
+    outgoing = Outgoing(Arena(memoryview(memory), geometry, lambda: None))
+    assert outgoing.place(41) is None
+    outgoing.write(0, 0, [b"x"], 1, 0)
+    outgoing.write(1, 0, [b"y" * 15, b"z" * 5], 20, 0)
+    assert memory[10:30] == b"y" * 15 + b"z" * 5
+    assert outgoing.free == 0b1000
+    assert outgoing.resident_bytes == 21
+    outgoing.give_back(0b0010)
+    assert outgoing.place(11) is None, "slots 1 and 3 are free, and do not touch"
+    outgoing.give_back(0b0100)
+    assert outgoing.place(30) == 1
+    outgoing.give_back(0b0001)
+    assert outgoing.place(40) == 0

@@ -5,9 +5,9 @@ Little endian, no padding:
 | bytes | field       | meaning                                                                              |
 |-------|-------------|--------------------------------------------------------------------------------------|
 | 0     | `operation` | one of the constants below                                                           |
-| 1     | `slot`      | MESSAGE: index of the slot, in the arena of the sender's direction                    |
+| 1     | `slot`      | MESSAGE: first of the slots it lies in, in the arena of the sender's direction       |
 | 2-3   | `kind`      | MESSAGE: the message's kind, free for the layer above                                |
-| 4-7   | `length`    | MESSAGE: bytes in the slot                                                           |
+| 4-7   | `length`    | MESSAGE: bytes in the slots, of which it takes as many as are needed                 |
 | 8-11  | `remaining` | MESSAGE: bytes of the same message that follow in later descriptors; 0 in its last   |
 | 12-15 | `released`  | any: mask of the receiver's slots that the sender of this descriptor gives back      |
 
@@ -25,7 +25,7 @@ BYTES: Final = FORMAT.size
 assert BYTES == 16
 
 MESSAGE: Final = 1
-"""A slot passes to the receiver."""
+"""A message passes to the receiver, in one slot or in several that follow each other."""
 RELEASE: Final = 2
 """Slots are given back, and nothing else."""
 DISCARD: Final = 3

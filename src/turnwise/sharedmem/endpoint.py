@@ -35,10 +35,11 @@ class Endpoint:
         """
         flat, length = measure(parts)
         self._outgoing.check(kind, length)
-        if length <= self._outgoing.slot_bytes:
-            if not self._outgoing.free:
-                self._wait_for_slot()
-            self._transmit(self._exchange.message_packet(kind, flat, length))
+        if not self._outgoing.free:
+            self._wait_for_slot()
+        slot = self._outgoing.place(length)
+        if slot is not None:
+            self._transmit(self._exchange.message_packet(slot, kind, flat, length))
             return
         rest = Rest(flat, length)
         while rest.length:

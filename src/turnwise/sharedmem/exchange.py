@@ -48,12 +48,12 @@ class Exchange:
             raise PeerBroken("the peer sent a descriptor that means nothing here", actual=packet.hex())
         return None
 
-    def message_packet(self, kind: int, parts: Sequence[Flat], length: int) -> bytes:
-        """Write a message that fits one slot, of which one must be free."""
-        return self.outgoing.write(kind, parts, length, self.incoming.take_due())
+    def message_packet(self, slot: int, kind: int, parts: Sequence[Flat], length: int) -> bytes:
+        """Write a message into free slots, the first of which is `slot`."""
+        return self.outgoing.write(slot, kind, parts, length, self.incoming.take_due())
 
     def chunk_packet(self, kind: int, rest: Rest) -> bytes:
-        """Write the next chunk of a longer message, with a slot free."""
+        """Write the next chunk of a message for which there is no place in one piece; a slot must be free."""
         return self.outgoing.write_chunk(kind, rest, self.incoming.take_due())
 
     def discard_packet(self) -> bytes:

@@ -50,9 +50,7 @@ class Incoming:
         self.replace(arena)
 
     def replace(self, arena: Arena) -> None:
-        """Go on with another arena; nothing is held of the old one, or PeerBroken."""
-        if self._held:
-            raise PeerBroken("the arena was replaced while slots of it were held", actual=self._held)
+        """Go on with another arena. Messages that are held stay in the old one, and their slots held."""
         self.arena = arena
         self._touched = [0] * arena.geometry.slots
         self._resident_bytes = 0
@@ -66,23 +64,28 @@ class Incoming:
         return due
 
     def accept(self, slot: int, kind: int, length: int, remaining: int) -> Message | None:
-        """A slot came. The message, or None while chunks of it are missing. Nonsense: PeerBroken."""
+        """Slots came. The message, or None while chunks of it are missing. Nonsense: PeerBroken."""
         geometry = self.arena.geometry
-        bit = 1 << slot
-        if slot >= geometry.slots or self._held & bit:
-            raise PeerBroken("the peer sent memory that is not its own", expected=geometry.slots, actual=slot)
-        if length > geometry.slot_bytes:
-            raise PeerBroken("the peer sent more than a slot", expected=geometry.slot_bytes, actual=length)
+        mask = self._mask(slot, length)
+        if mask & self._held or mask >> geometry.slots:
+            raise PeerBroken("the peer sent memory that is not its own", expected=geometry.slots, actual=(slot, length))
         at = slot * geometry.slot_bytes
         body = self.arena.view[at : at + length]
         if remaining or self._partial is not None:
             return self._accept_chunk(slot, kind, body, remaining)
         if length > geometry.message_bytes_max:
             raise PeerBroken("the peer sent too much", expected=geometry.message_bytes_max, actual=length)
-        self._held |= bit
+        self._held |= mask
         if self.due and self._held.bit_count() >= self._held_max:
             self._tell()
         return Message(kind, body, self, slot, length)
+
+    def _mask(self, slot: int, length: int) -> int:
+        """The slots in which a message lies, at least one."""
+        slot_bytes = self.arena.geometry.slot_bytes
+        if length <= slot_bytes:
+            return 1 << slot
+        return (1 << -(-length // slot_bytes)) - 1 << slot
 
     def _accept_chunk(self, slot: int, kind: int, chunk: memoryview, remaining: int) -> Message | None:
         length = len(chunk)
@@ -98,7 +101,7 @@ class Incoming:
             raise PeerBroken("the peer's chunks do not fit together", expected=partial.left, actual=length + remaining)
         with chunk:
             partial.take(chunk)
-        self._held |= 1 << slot
+        self._held |= self._mask(slot, length)
         if remaining:
             self.release(slot, length)
             return None
@@ -114,27 +117,33 @@ class Incoming:
         self._partial = None
 
     def release(self, slot: int, length: int) -> None:
-        """A slot is no longer needed."""
-        self.due |= 1 << slot
+        """The slots of a message, or of a chunk, are no longer needed."""
+        self.due |= self._mask(slot, length)
         if self._closing:
             self.close()
             return
-        if self.arena.punch is not None:
-            self._trim(slot, length)
+        self._trim(slot, length)
         if length >= PROMPT_BYTES or self._held.bit_count() >= self._held_max:
             self._tell()
 
     def _trim(self, slot: int, length: int) -> None:
-        """Give the slot's pages back to the system if too many of the arena would stay in memory."""
+        """Give pages back to the system if too many of the arena would stay in memory."""
         geometry = self.arena.geometry
-        if length > self._touched[slot]:
-            self._resident_bytes += length - self._touched[slot]
-            self._touched[slot] = length
-        if geometry.resident_bytes_max is not None and self._resident_bytes > geometry.resident_bytes_max:
-            assert self.arena.punch is not None
-            self.arena.punch(slot * geometry.slot_bytes, geometry.slot_bytes)
-            self._resident_bytes -= self._touched[slot]
-            self._touched[slot] = 0
+        punch = self.arena.punch
+        if geometry.resident_bytes_max is None or punch is None:
+            return
+        touched = self._touched
+        while length > 0:
+            part = min(length, geometry.slot_bytes)
+            if part > touched[slot]:
+                self._resident_bytes += part - touched[slot]
+                touched[slot] = part
+            if self._resident_bytes > geometry.resident_bytes_max:
+                punch(slot * geometry.slot_bytes, geometry.slot_bytes)
+                self._resident_bytes -= touched[slot]
+                touched[slot] = 0
+            slot += 1
+            length -= part
 
     def close(self) -> None:
         """Forget the message that is not whole, and unmap the arena as soon as no message in it is held."""

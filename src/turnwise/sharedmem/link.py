@@ -72,12 +72,11 @@ class Link:
         outgoing.check(kind, length)
         if self._waiting:
             return False
-        if length <= outgoing.slot_bytes:
-            if not outgoing.free:
-                return False
-            self._transmit(self._exchange.message_packet(kind, flat, length))
+        slot = outgoing.place(length)
+        if slot is not None:
+            self._transmit(self._exchange.message_packet(slot, kind, flat, length))
             return True
-        if length > outgoing.free.bit_count() * outgoing.slot_bytes:
+        if not outgoing.free or length > outgoing.free.bit_count() * outgoing.slot_bytes:
             return False
         rest = Rest(flat, length)
         while rest.length:
@@ -86,9 +85,10 @@ class Link:
 
     async def _send_waiting(self, kind: int, flat: Sequence[Flat], length: int) -> None:
         outgoing = self._outgoing
-        if length <= outgoing.slot_bytes:
-            await self._wait_for_slot()
-            self._transmit(self._exchange.message_packet(kind, flat, length))
+        await self._wait_for_slot()
+        slot = outgoing.place(length)
+        if slot is not None:
+            self._transmit(self._exchange.message_packet(slot, kind, flat, length))
             return
         rest = Rest(flat, length)
         try:
@@ -158,14 +158,13 @@ class Link:
             self._wake(self._slot_waiter)
 
     def _trim(self) -> None:
-        """Give the memory of long messages back, once the child has read all of them.
+        """Give the memory of long messages back, once the child has read them.
 
         The seal that makes the arena read-only for the child forbids punching holes as well, so a new arena takes
         its place.
         """
         outgoing = self._outgoing
-        resident_bytes_max = outgoing.arena.geometry.resident_bytes_max
-        if resident_bytes_max is None or outgoing.resident_bytes <= resident_bytes_max or not outgoing.idle:
+        if not outgoing.wasteful:
             return
         try:
             arena = self._wire.send_new_arena()

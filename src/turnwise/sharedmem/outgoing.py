@@ -49,8 +49,7 @@ class Outgoing:
         self.replace(arena)
 
     def replace(self, arena: Arena) -> None:
-        """Go on with another arena of the same geometry. Only while all slots are free."""
-        assert self.idle
+        """Go on with another arena of the same geometry. What is in flight stays so, in the old one."""
         self.arena = arena
         self.slot_bytes = arena.geometry.slot_bytes
         self._touched = [0] * arena.geometry.slots
@@ -61,9 +60,29 @@ class Outgoing:
         """No slot is in flight."""
         return self.free == self._all
 
-    def write(self, kind: int, parts: Sequence[Flat], length: int, released: int) -> bytes:
-        """Write a whole message into a free slot, which must be there, and be long enough; the packet that sends it."""
-        slot = (self.free & -self.free).bit_length() - 1
+    @property
+    def wasteful(self) -> bool:
+        """More memory than allowed is held by slots that are free."""
+        resident_bytes_max = self.arena.geometry.resident_bytes_max
+        if resident_bytes_max is None or self.resident_bytes <= resident_bytes_max:
+            return False
+        return sum(t for slot, t in enumerate(self._touched) if self.free >> slot & 1) > resident_bytes_max
+
+    def place(self, length: int) -> int | None:
+        """The lowest slot from which so many bytes lie in one free piece; None if there is no such now."""
+        free = self.free
+        if length <= self.slot_bytes:
+            return (free & -free).bit_length() - 1 if free else None
+        run = (1 << -(-length // self.slot_bytes)) - 1
+        slot = 0
+        while run << slot <= self._all:
+            if free >> slot & run == run:
+                return slot
+            slot += 1
+        return None
+
+    def write(self, slot: int, kind: int, parts: Sequence[Flat], length: int, released: int) -> bytes:
+        """Write a whole message into the slots that begin at `slot` (from `place`); the packet that sends it."""
         at = slot * self.slot_bytes
         view = self.arena.view
         for part in parts:
@@ -74,7 +93,7 @@ class Outgoing:
         return descriptor.FORMAT.pack(descriptor.MESSAGE, slot, kind, length, 0, released)
 
     def write_chunk(self, kind: int, rest: Rest, released: int) -> bytes:
-        """Write as much of `rest` as a free slot holds, which must be there; the packet that sends it."""
+        """Write as much of `rest` as one free slot holds, which must be there; the packet that sends it."""
         slot = (self.free & -self.free).bit_length() - 1
         start = slot * self.slot_bytes
         with self.arena.view[start : start + self.slot_bytes] as target:
@@ -83,6 +102,10 @@ class Outgoing:
         return descriptor.FORMAT.pack(descriptor.MESSAGE, slot, kind, length, rest.length, released)
 
     def _take(self, slot: int, length: int) -> None:
+        while length > self.slot_bytes:
+            self._take(slot, self.slot_bytes)
+            slot += 1
+            length -= self.slot_bytes
         self.free &= ~(1 << slot)
         if length > self._touched[slot]:
             self.resident_bytes += length - self._touched[slot]

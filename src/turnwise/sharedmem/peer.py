@@ -44,6 +44,7 @@ class Peer:
         self._process = process
         self._wire = wire
         self._exit: asyncio.Future[int] | None = None
+        self._waiter: threading.Thread | None = None
         self.link = Link(wire, name=name, outgoing=wire.outgoing, incoming=wire.incoming, on_broken=self.kill)
 
     def send_nowait(self, kind: int, *parts: Buffer) -> bool:
@@ -90,7 +91,8 @@ class Peer:
             with contextlib.suppress(RuntimeError):  # the loop has been closed; the process is reaped all the same
                 loop.call_soon_threadsafe(finish, returncode)
 
-        threading.Thread(target=wait, name=f"turnwise-wait-{self.name}", daemon=True).start()
+        self._waiter = threading.Thread(target=wait, name=f"turnwise-wait-{self.name}", daemon=True)
+        self._waiter.start()
         return future
 
     async def close(self, grace_ms: int = GRACE_MS_DEFAULT) -> None:
@@ -106,6 +108,8 @@ class Peer:
         finally:
             self.kill()
         await self.wait()
+        if self._waiter is not None:
+            self._waiter.join()
         self._wire.join()
 
     async def __aenter__(self) -> Peer:

@@ -43,7 +43,7 @@ class Geometry:
         return self.slots * self.slot_bytes
 
 
-MEMFD_GEOMETRY: Final = Geometry(slots=8, slot_bytes=32 * MIB, resident_bytes_max=16 * MIB)
+MEMFD_GEOMETRY: Final = Geometry(slots=8, slot_bytes=32 * MIB, resident_bytes_max=32 * MIB)
 """Generous, since untouched pages of a memfd cost nothing and touched ones are given back."""
 PORTABLE_GEOMETRY: Final = Geometry(slots=4, slot_bytes=2 * MIB)
 """Small, since some systems commit it at once, and /dev/shm in a container may have no more than 64 MiB."""

@@ -226,6 +226,10 @@ class Turn:
             raise TypeError("generate takes either prompt or messages")
         if prompt is not None and not isinstance(prompt, str):
             raise TypeError(f"prompt is a text, not {prompt!r}: give a conversation as messages=")
+        if isinstance(messages, str):
+            raise TypeError(
+                f"messages is a list of {{'role': …, 'content': …}}, not {messages!r}: give a text as prompt"
+            )
         request = generation.request(
             model,
             prompt if prompt is not None else messages or (),

@@ -1,0 +1,150 @@
+"""Asking models: what is sent, what is refused before it is sent, and how answers and errors come back."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import pytest
+
+from turnwise_guest import Answer, EffectError, Turn
+from turnwise_guest.generate import Prompt
+from turnwise_guest.testing import make_turn
+
+from .conftest import ENVELOPE, compact
+
+OK = {"text": "früh", "finish": "length", "tokens": 3, "prompt_tokens": 7}
+ERROR = {"kind": "denied", "message": "not granted"}
+
+
+def turn_with(reply: object) -> tuple[Turn, list[str]]:
+    """A turn whose every effect gets `reply`, and the requests it makes."""
+    requests: list[str] = []
+
+    def effect(request: str) -> str:
+        requests.append(request)
+        return compact(reply)
+
+    return Turn(dict(ENVELOPE), effect), requests
+
+
+def test_a_request_is_canonical_and_says_what_counts() -> None:
+    t, requests = turn_with({"ok": OK})
+    answer = t.generate("storyteller", "Ein Hund, ü")
+    assert answer == Answer("früh", "length", 3, 7)
+    assert str(answer) == "früh"
+    assert requests == [
+        '{"effect":"generate","model":"storyteller","prompt":"Ein Hund, ü","temperature":0.0,"tokens_max":128}'
+    ]
+
+
+def test_all_options() -> None:
+    t, requests = turn_with({"ok": OK})
+    t.generate("m", "x", tokens_max=5, temperature=1, top_k=40, top_p=0.9, stop=("\n", "."))
+    t.generate("m", "x", stop="END")
+    first, second = map(json.loads, requests)
+    assert first == {
+        "effect": "generate",
+        "model": "m",
+        "prompt": "x",
+        "tokens_max": 5,
+        "temperature": 1.0,
+        "top_k": 40,
+        "top_p": 0.9,
+        "stop": ["\n", "."],
+    }
+    assert second["stop"] == ["END"]
+
+
+def test_a_conversation() -> None:
+    t, requests = turn_with({"ok": OK})
+    t.generate("m", messages=[{"role": "user", "content": "Hi"}])
+    assert json.loads(requests[0])["messages"] == [{"role": "user", "content": "Hi"}]
+    assert "prompt" not in json.loads(requests[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        ({}, TypeError, "either prompt or messages"),
+        ({"prompt": "x", "messages": []}, TypeError, "either prompt or messages"),
+        ({"prompt": ["x"]}, TypeError, "messages="),
+        ({"messages": []}, ValueError, "messages is empty"),
+        ({"messages": "hello"}, TypeError, "messages is a list"),
+        ({"messages": [{"role": "user"}]}, TypeError, r"messages\[0\]"),
+        ({"messages": [{"role": "user", "content": 5}]}, TypeError, r"messages\[0\]\['content'\] is a string"),
+        ({"prompt": "x", "model": 5}, TypeError, "name of a model"),
+        ({"prompt": "x", "tokens_max": 0}, ValueError, "tokens_max is at least 1"),
+        ({"prompt": "x", "tokens_max": 1.5}, TypeError, "tokens_max is a whole number"),
+        ({"prompt": "x", "tokens_max": True}, TypeError, "tokens_max is a whole number"),
+        ({"prompt": "x", "temperature": -0.1}, ValueError, "temperature"),
+        ({"prompt": "x", "temperature": float("nan")}, ValueError, "temperature"),
+        ({"prompt": "x", "temperature": "hot"}, TypeError, "temperature"),
+        ({"prompt": "x", "top_k": 0}, ValueError, "top_k"),
+        ({"prompt": "x", "top_p": 0}, ValueError, "top_p"),
+        ({"prompt": "x", "top_p": 1.1}, ValueError, "top_p"),
+        ({"prompt": "x", "stop": [""]}, ValueError, "empty stop"),
+        ({"prompt": "x", "stop": [5]}, TypeError, "stop holds strings"),
+        ({"prompt": "\ud800"}, TypeError, r"request\['prompt'\] has half a character"),
+    ],
+)
+def test_wrong_calls_are_told_before_anything_is_asked(
+    arguments: dict[str, Any], error: type[Exception], match: str
+) -> None:
+    t, requests = turn_with({"ok": OK})
+    with pytest.raises(error, match=match):
+        t.generate(**{"model": "m", **arguments})
+    assert requests == []
+
+
+def test_an_error_is_raised_with_its_kind() -> None:
+    t, _ = turn_with({"error": ERROR})
+    with pytest.raises(EffectError, match=r"^denied: not granted$") as caught:
+        t.generate("m", "x")
+    assert (caught.value.kind, caught.value.message) == ("denied", "not granted")
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_many_are_asked_at_once_and_come_back_in_order() -> None:
+    t, requests = turn_with({"results": [{"ok": {**OK, "text": str(n)}} for n in range(3)]})
+    prompts: tuple[Prompt, ...] = ("a", [{"role": "user", "content": "b"}], "c")
+    assert [answer.text for answer in t.generate_all("m", prompts, tokens_max=9, stop=iter(["."]))] == ["0", "1", "2"]
+    (request,) = map(json.loads, requests)
+    assert [one.get("prompt") for one in request["effects"]] == ["a", None, "c"]
+    assert all(one["tokens_max"] == 9 and one["stop"] == ["."] for one in request["effects"])
+
+
+def test_nothing_to_ask_is_no_effect() -> None:
+    t, requests = turn_with({})
+    assert t.generate_all("m", []) == []
+    assert requests == []
+
+
+def test_one_text_is_no_list_of_prompts() -> None:
+    t, _ = turn_with({})
+    with pytest.raises(TypeError, match="a list of texts"):
+        t.generate_all("m", "hello")
+
+
+def test_errors_among_many_are_raised_or_returned() -> None:
+    t, _ = turn_with({"results": [{"ok": OK}, {"error": ERROR}]})
+    with pytest.raises(EffectError, match="denied"):
+        t.generate_all("m", ["a", "b"])
+    answer, error = t.generate_all("m", ["a", "b"], return_errors=True)
+    assert isinstance(answer, Answer)
+    assert isinstance(error, EffectError)
+    assert error.kind == "denied"
+
+
+def test_a_turn_made_for_a_test_asks_its_model() -> None:
+    def model(request: dict[str, Any]) -> str:
+        if request["prompt"] == "bad":
+            raise EffectError("refused", "no")
+        return str(request["prompt"]).upper()
+
+    t = make_turn(generate=model)
+    assert t.generate("m", "a b").text == "A B"
+    assert [type(one) for one in t.generate_all("m", ["a", "bad"], return_errors=True)] == [Answer, EffectError]
+    with pytest.raises(EffectError, match="has no model"):
+        make_turn().generate("m", "x")

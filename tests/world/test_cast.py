@@ -97,7 +97,7 @@ def test_a_world_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World("test", agents={"a": Agent("pass\n", count=600_000), "b": Agent("pass\n", count=600_000)})
     problem = only_problem(world)
     assert problem.where == 'World("test"): agents.b.count'
-    assert "too many agents" in problem.message
+    assert "is too many" in problem.message
     assert "at most 1000000 agents" in problem.hint
 
 

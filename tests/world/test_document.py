@@ -18,6 +18,11 @@ def test_a_folder_without_a_world(tmp_path: Path) -> None:
     assert "turnwise new NAME" in problem.hint
 
 
+def test_a_path_that_cannot_be(tmp_path: Path) -> None:
+    assert only_problem(tmp_path / ("x" * 300)).message == "there is no such world file"
+    assert only_problem(tmp_path / "a\0b").message == "there is no such world file"
+
+
 def test_a_file_of_another_name_is_a_world_file_too(write: Write) -> None:
     folder = write(files={"other.toml": MINIMAL.replace("test", "other")})
     assert World.read(folder / "other.toml").name == "other"
@@ -74,13 +79,13 @@ def test_a_file_that_is_too_large(write: Write, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_world_file_that_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "world.toml").mkdir()
-    assert only_problem(tmp_path).message == "is not a file"
+    assert only_problem(tmp_path).message == "there is no such world file"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_world_file_that_would_never_end(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "world.toml")
-    assert only_problem(tmp_path).message == "is not a file"
+    assert only_problem(tmp_path).message == "there is no such world file"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="this user can read everything")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from turnwise.errors import WorldError
@@ -55,8 +57,8 @@ def test_the_nearest_word(word: str, known: list[str], found: str | None) -> Non
 
 def test_only_so_many_words_are_compared() -> None:
     crowd = [f"zzzz-{i}" for i in range(200_000)]
-    assert nearest("ann", [*crowd, "anna"]) is None
-    assert nearest("ANN", [*crowd, "ann"]) == "ann"
+    assert nearest("ann", [*crowd, "ann"]) is None
+    assert nearest("zzzz-9", crowd) == "zzzz-9"
 
 
 def test_lists_in_words() -> None:
@@ -86,6 +88,20 @@ def test_problems_are_collected() -> None:
         "world.toml: agents.a.count: is wrong\n  Correct it.\nworld.toml: is worse\n  Give up."
     )
     assert caught.value.exit_code == 2
+
+
+def test_a_hint_that_costs_is_asked_for_only_if_it_is_shown() -> None:
+    problems = Problems("world.toml")
+    asked: list[int] = []
+
+    def hint(number: int) -> str:
+        asked.append(number)
+        return "Correct it."
+
+    for number in range(200):
+        problems.add((number,), "is wrong", partial(hint, number))
+    assert asked == list(range(100))
+    assert problems.at((199,))
 
 
 def test_the_option_is_to_blame_for_what_it_set() -> None:

@@ -43,9 +43,9 @@ def test_modules_may_import_each_other_in_a_ring(write: Write) -> None:
     assert [name for name, _ in source.files] == ["a.py", "b.py", "c.py"]
 
 
-def test_python_that_is_newer_than_ours_comes_with_all_modules(write: Write) -> None:
-    files = {"a.py": "import b; yet another syntax", "b.py": "", "lib/c.py": "", "latin.py": b"\xff", "data.txt": ""}
-    assert [name for name, _ in source_of(write(files=files)).files] == ["a.py", "b.py", "lib/c.py"]
+def test_python_that_is_newer_than_ours_comes_with_its_modules(write: Write) -> None:
+    files = {"a.py": "import b; yet another syntax", "b.py": "import c", "c.py": "", "other.py": ""}
+    assert [name for name, _ in source_of(write(files=files)).files] == ["a.py", "b.py", "c.py"]
 
 
 def test_the_same_text_has_the_same_bytes_on_every_system(write: Write) -> None:
@@ -133,6 +133,13 @@ def test_sources_are_bounded(write: Write, monkeypatch: pytest.MonkeyPatch) -> N
     assert only_problem(folder).message == '"a.py" comes with more than 2 local modules'
     monkeypatch.setattr("turnwise.world.sources.WASM_SOURCE_BYTES_MAX", 10)
     assert "is too large" in only_problem(write(WORLD.format("a.wasm"), {"a.wasm": "x" * 11})).message
+
+
+def test_sources_given_in_python_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("turnwise.world.sources.PYTHON_SOURCE_BYTES_MAX", 10)
+    monkeypatch.setattr("turnwise.world.sources.WASM_SOURCE_BYTES_MAX", 10)
+    for source in ("pass\n" * 3, "(module     )", b"\0asm" * 3):
+        assert "too large" in only_problem(World("test", agents={"a": Agent(source)})).message
 
 
 def test_source_may_be_given_as_text(write: Write) -> None:

@@ -65,7 +65,8 @@ class _Members:
         cast.sizes[self.kind] = size
         if len(cast.agents) + size > AGENTS_MAX:
             hint = f"A world has at most {AGENTS_MAX} agents from the beginning, all kinds together."
-            self.problems.add((*self.path, "count"), f"is {size}: too many agents", hint)
+            key = "table" if table is not None else "count"
+            self.problems.add((*self.path, key), f"makes {size} agents, which is too many", hint)
             return
         names = self._names(table, size)
         self._claim(names, cast.kind_of)

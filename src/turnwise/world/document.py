@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from turnwise.world.bounds import WORLD_FILE_BYTES_MAX
-from turnwise.world.files import Refused, decode, read_bytes
+from turnwise.world.files import Refused, decode, is_file, is_folder, read_bytes
 from turnwise.world.parts import Description, SourceText
 from turnwise.world.problems import Problems
 
@@ -26,18 +26,16 @@ Document = dict[str, Any]
 
 def world_file(path: Path) -> Path:
     """The world file that a path means: itself, or the world.toml of a folder."""
-    return path / FILE_NAME if path.is_dir() else path
+    return path / FILE_NAME if is_folder(path) else path
 
 
 def load(file: Path, problems: Problems) -> Document | None:
     """The document of a world file, or None after what is wrong with the file has been reported."""
-    if not file.exists():
-        hint = f"Name a folder with a {FILE_NAME} in it, or make a new world with: turnwise new NAME."
+    if not is_file(file):
+        hint = f"Name a world file or a folder with a {FILE_NAME} in it, or make a new world: turnwise new NAME."
         problems.add((), "there is no such world file", hint)
         return None
     try:
-        if not file.is_file():
-            raise Refused("is not a file", f"Name a world file, or a folder with a {FILE_NAME} in it.")
         text = decode(read_bytes(file, WORLD_FILE_BYTES_MAX), file.name)
     except Refused as error:
         problems.add((), error.message, error.hint)

@@ -33,9 +33,25 @@ def locate(name: str | os.PathLike[str], base: Path, root: Path | None) -> Path:
         raise Refused(
             f"the file {shown} is outside the world's folder", f"Copy it into {root}: a world's folder holds all of it."
         )
-    if not path.is_file():
+    if not is_file(path):
         raise Refused(f"{shown} is not a file", "Name a regular file.")
     return path
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file. What cannot be looked at (a name too long, a closed folder) is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder. What cannot be looked at is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def read_bytes(path: Path, bytes_max: int) -> bytes:

@@ -7,83 +7,97 @@ name cannot be seen.
 from __future__ import annotations
 
 import ast
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
-SDK = "turnwise_guest"
+from turnwise.world.files import is_file, is_folder
+
+SDK: Final = "turnwise_guest"
 """The agents' SDK is part of the interpreter; a copy beside an agent, there for an editor, never travels."""
 
-_UNUSED = frozenset({"__pycache__", "node_modules", "site-packages"})
+_STATEMENT: Final = re.compile(
+    r"(?:^|[;:])[ \t]*"
+    r"(?:from[ \t]+([\w.]+)[ \t]+import[ \t]*(\([^)]{0,10000}\)|[^;#\n]*)|import[ \t]+([^;#\n]*))",
+    re.MULTILINE,
+)
+_COMMENT: Final = re.compile(r"#[^\n]*")
 
-
-class NotParsed(Exception):
-    """The text is not Python to this interpreter. It may well be to a newer one."""
+Import = tuple[int, str, tuple[str, ...]]
+"""`from ..a.b import c, d` is (2, "a.b", ("c", "d")); `import a.b` is (0, "a.b", ())."""
 
 
 def local_modules(text: str, name: str, folder: Path) -> list[str]:
     """Files below `folder` that the module `name` imports, as relative names with `/`, in order of first mention."""
     package = tuple(name.split("/")[:-1])
     found: dict[str, None] = {}
-    for dotted in _imports(_parse(text), package):
+    for dotted in _absolute(_imports(text), package):
         if dotted[0] != SDK:
             found.update(dict.fromkeys(_files(dotted, folder)))
     return list(found)
 
 
-def all_modules(folder: Path) -> Iterator[str]:
-    """All Python files below `folder` in order of name, without hidden folders and what tools leave there."""
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError:
-        return
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name in _UNUSED or entry.name.partition(".")[0] == SDK:
-            continue
-        if entry.suffix == ".py" and entry.is_file():
-            yield entry.name
-        elif entry.is_dir() and not entry.is_symlink() and not (entry / "pyvenv.cfg").exists():
-            for name in all_modules(entry):
-                yield f"{entry.name}/{name}"
-
-
-def _parse(text: str) -> ast.Module:
+def _imports(text: str) -> Iterable[Import]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise NotParsed from error
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        # Wrong, or newer Python than ours that the interpreter in the sandbox knows. It will say which; until then,
+        # take whatever looks like an import.
+        return _scanned(text)
+    return _parsed(tree)
 
 
-def _imports(tree: ast.Module, package: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Dotted names of what is imported anywhere in a module that lies in `package`."""
+def _parsed(tree: ast.Module) -> Iterator[Import]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield tuple(alias.name.split("."))
+                yield 0, alias.name, ()
         elif isinstance(node, ast.ImportFrom):
-            up = node.level - 1
-            if up > len(package):
-                continue
-            base = package[: len(package) - up] if node.level else ()
-            module = (*base, *(node.module.split(".") if node.module else ()))
-            if module:
-                yield module
-            for alias in node.names:
-                if alias.name != "*":
-                    yield (*module, alias.name)
+            yield node.level, node.module or "", tuple(alias.name for alias in node.names)
+
+
+def _scanned(text: str) -> Iterator[Import]:
+    for base, names, modules in _STATEMENT.findall(text.replace("\\\n", " ")):
+        if base:
+            module = base.lstrip(".")
+            yield len(base) - len(module), module, _first_words(_COMMENT.sub("", names).strip("()"))
+        else:
+            for module in _first_words(modules):
+                yield 0, module, ()
+
+
+def _first_words(names: str) -> tuple[str, ...]:
+    """`a.b as c, d` is ("a.b", "d")."""
+    return tuple(words[0] for part in names.split(",") if (words := part.split()))
+
+
+def _absolute(imports: Iterable[Import], package: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Dotted names, split, of all that may be modules, as they are imported by a module that lies in `package`."""
+    for level, module, names in imports:
+        up = level - 1
+        if up > len(package):
+            continue
+        base = package[: len(package) - up] if level else ()
+        whole = (*base, *filter(None, module.split(".")))
+        if whole:
+            yield whole
+        for name in names:
+            if name.isidentifier():
+                yield (*whole, name)
 
 
 def _files(dotted: tuple[str, ...], folder: Path) -> Iterator[str]:
     """The files that importing a dotted name loads: the packages on the way, then the module."""
     for length in range(1, len(dotted) + 1):
         name = "/".join(dotted[:length])
-        place = folder / name
-        if (place / "__init__.py").is_file():
+        if is_file(folder / name / "__init__.py"):
             yield f"{name}/__init__.py"
-        elif (folder / f"{name}.py").is_file():
+        elif is_file(folder / f"{name}.py"):
             yield f"{name}.py"
             return
-        elif not place.is_dir():
+        elif not is_folder(folder / name):
             return

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 
 from turnwise.errors import Problem, WorldError
 from turnwise.world.bounds import PROBLEMS_MAX
@@ -51,13 +52,11 @@ def said(value: object) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was probably meant, or None."""
-    candidates: list[str] = []
-    for candidate in known:
+    """The known word that was probably meant, or None. Of very many, only the first are looked at."""
+    candidates = list(islice(known, _CANDIDATES_MAX))
+    for candidate in candidates:
         if candidate.casefold() == word.casefold():
             return candidate
-        if len(candidates) < _CANDIDATES_MAX:
-            candidates.append(candidate)
     found = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
     return found[0] if found else None
 
@@ -81,6 +80,7 @@ class Problems:
         self.found: list[Problem] = []
         self._count = 0
         self._paths: set[KeyPath] = set()
+        self._above: set[KeyPath] = set()
         self._options: dict[KeyPath, str] = {}
 
     def mark(self, path: KeyPath, option: str) -> None:
@@ -94,11 +94,14 @@ class Problems:
                 return option if length == len(path) else f"{option}: {dotted(path)}"
         return f"{self.label}: {dotted(path)}" if path else self.label
 
-    def add(self, path: KeyPath, message: str, hint: str) -> None:
+    def add(self, path: KeyPath, message: str, hint: str | Callable[[], str]) -> None:
+        """Adds a problem. A hint that costs something is given as a function, called only if it will be shown."""
         self._count += 1
         self._paths.add(path)
+        self._above.update(path[:length] for length in range(len(path) + 1))
         if self._count <= PROBLEMS_MAX:
-            self.found.append(Problem(visible(self.where(path)), visible(message), visible(hint)))
+            text = hint if isinstance(hint, str) else hint()
+            self.found.append(Problem(visible(self.where(path)), visible(message), visible(text)))
 
     def add_option(self, option: str, message: str, hint: str) -> None:
         """A problem with an option itself, which names no place in the world."""
@@ -111,7 +114,7 @@ class Problems:
 
     def below(self, path: KeyPath) -> bool:
         """Whether something is wrong at this place or inside it."""
-        return any(other[: len(path)] == path for other in self._paths)
+        return path in self._above
 
     def __bool__(self) -> bool:
         return self._count > 0

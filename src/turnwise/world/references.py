@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 from turnwise.core import plan as core
 from turnwise.core.grants import is_pattern
@@ -32,6 +33,7 @@ class Names:
                 self._members[group] = self._members.get(group, 0) + sizes[kind]
         self._spawns = any(agent.grants.spawn for agent in world.agents.values())
         self._vague = tuple(kind for kind in world.agents if self._is_vague(kind))
+        self._present = _listed_names(self._agents, self._members)
         self._all_vague = problems.at(("agents",)) or any(self._hides_names(kind) for kind in world.agents)
 
     def grants(self, kind: str, grants: Grants) -> core.Grants:
@@ -94,7 +96,7 @@ class Names:
         elif self._spawns or self._vague or self._all_vague:
             return
         elif not any(map(matches, self._agents)) and not any(map(matches, self._members)):
-            hint = f"Correct the pattern. {self._present()}"
+            hint = f"Correct the pattern. {self._present}"
             self._problems.add(path, f"no agent matches {quoted(pattern)}", hint)
 
     def _check_unknown(self, name: str, path: KeyPath) -> None:
@@ -106,17 +108,17 @@ class Names:
             self._unknown(name, path, " Unknown names are allowed only where some kind can be spawned (grants.spawn).")
 
     def _unknown(self, name: str, path: KeyPath, rule: str) -> None:
-        meant = nearest(name, (*self._members, *self._kinds, *self._agents))
+        self._problems.add(
+            path, f"there is no agent or group {quoted(name)}", lambda: self._hint_for_unknown(name, rule)
+        )
+
+    def _hint_for_unknown(self, name: str, rule: str) -> str:
+        meant = nearest(name, chain(self._members, self._kinds, self._agents))
         numbered = f"{meant}-1"
         if meant is not None and meant not in self._agents and numbered in self._agents:
             meant = f"{numbered} or {meant}-*" if rule else numbered
         start = f"Did you mean {meant}? " if meant else ""
-        hint = f"{start}{self._present()}{rule}"
-        self._problems.add(path, f"there is no agent or group {quoted(name)}", hint)
-
-    def _present(self) -> str:
-        groups = f" Groups: {listed(list(self._members))}." if self._members else ""
-        return f"Agents: {listed(list(self._agents))}.{groups}"
+        return f"{start}{self._present}{rule}"
 
     def _check_group(self, group: str, path: KeyPath) -> None:
         wrong = fault(group)
@@ -136,6 +138,11 @@ class Names:
     def _hides_names(self, kind: str) -> bool:
         path: KeyPath = ("agents", kind)
         return self._problems.at(path) or self._problems.at((*path, "table")) or self._problems.below((*path, "groups"))
+
+
+def _listed_names(agents: Iterable[str], groups: Iterable[str]) -> str:
+    some_groups = f" Groups: {listed(list(groups))}." if groups else ""
+    return f"Agents: {listed(list(agents))}.{some_groups}"
 
 
 def _sorted(names: Iterable[str]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from turnwise.core import plan as core
 from turnwise.core.plan import AgentPlan, InitialMessage, Limits
 from turnwise.world.bounds import TIME_END_US
 from turnwise.world.cast import gather
-from turnwise.world.files import Refused
+from turnwise.world.files import Refused, is_folder
 from turnwise.world.names import fault
 from turnwise.world.parts import Description, SourceText
 from turnwise.world.problems import Problems, quoted, said
@@ -161,13 +161,20 @@ def _models(world: Description, base: Path, problems: Problems) -> Iterator[Reso
             problems.add((*path, "provider"), f"is {said(model.provider)}", hint)
         if problems.at((*path, "path")) or problems.at(path):
             continue
-        folder = base / Path(model.path).expanduser()
-        if not folder.is_dir():
-            what = "a file, and must be a folder" if folder.exists() else f"no folder: {quoted(str(folder))}"
+        folder = base / _at_home(Path(model.path))
+        if not is_folder(folder):
             hint = f"Put the model there, correct the path, or name another folder: --model {name}=PATH."
-            problems.add((*path, "path"), f"is {what}", hint)
+            problems.add((*path, "path"), f"is no folder: {quoted(str(folder))}", hint)
             continue
         yield ResolvedModel(name, folder.resolve(), model.provider, model.require)
+
+
+def _at_home(path: Path) -> Path:
+    """The path with `~` at its beginning replaced, where that says a home folder."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def _clock(world: Description, problems: Problems) -> tuple[int, int]:

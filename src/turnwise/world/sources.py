@@ -6,13 +6,13 @@ import os
 import re
 import textwrap
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
 from turnwise.world.bounds import PYTHON_SOURCE_BYTES_MAX, PYTHON_SOURCE_FILES_MAX, WASM_SOURCE_BYTES_MAX
 from turnwise.world.files import Refused, decode, locate, read_bytes
-from turnwise.world.imports import NotParsed, all_modules, local_modules
+from turnwise.world.imports import local_modules
 from turnwise.world.parts import SourceText
 from turnwise.world.problems import quoted
 
@@ -27,21 +27,13 @@ class SourceFiles:
     """What a kind executes. `files` are (name relative to the entry's folder, with `/`; content), in order of name.
 
     `entry` is the name of one of them. Python texts are UTF-8 without a byte order mark, lines end in a line feed.
-    `path` is where the entry lies, for debuggers; it does not count for equality. None: the text was given in Python.
+    `path` is where the entry lies, for debuggers, and None if the source was given in Python; it is not compared.
     """
 
     language: Language
     entry: str
     files: tuple[tuple[str, bytes], ...]
-    path: Path | None = None
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, SourceFiles):
-            return NotImplemented
-        return (self.language, self.entry, self.files) == (other.language, other.entry, other.files)
-
-    def __hash__(self) -> int:
-        return hash((self.language, self.entry, self.files))
+    path: Path | None = field(default=None, compare=False)
 
 
 def from_text(text: SourceText, kind: str, folder: Path | None, root: Path | None) -> SourceFiles:
@@ -50,7 +42,7 @@ def from_text(text: SourceText, kind: str, folder: Path | None, root: Path | Non
     The file is named after the kind, as the world's author would.
     """
     if text.is_wat:
-        return SourceFiles("wat", f"{kind}.wat", ((f"{kind}.wat", text.encode()),))
+        return SourceFiles("wat", f"{kind}.wat", ((f"{kind}.wat", _bounded(text.encode())),))
     stem = re.sub(r"[.-]", "_", kind)
     return _python(textwrap.dedent(text), f"{stem}.py", folder, root, None)
 
@@ -61,7 +53,13 @@ def from_bytes(data: bytes, kind: str) -> SourceFiles:
         raise Refused(
             "these bytes are not WebAssembly", "Give a .wasm file's content as bytes, or Python source as text."
         )
-    return SourceFiles("wasm", f"{kind}.wasm", ((f"{kind}.wasm", data),))
+    return SourceFiles("wasm", f"{kind}.wasm", ((f"{kind}.wasm", _bounded(data)),))
+
+
+def _bounded(data: bytes) -> bytes:
+    if len(data) > WASM_SOURCE_BYTES_MAX:
+        raise Refused("the source is too large", f"At most {WASM_SOURCE_BYTES_MAX} bytes are allowed.")
+    return data
 
 
 def from_file(name: str | os.PathLike[str], base: Path, root: Path | None) -> SourceFiles:
@@ -83,20 +81,19 @@ def from_file(name: str | os.PathLike[str], base: Path, root: Path | None) -> So
 class _Modules:
     """The Python files of one kind, within their bounds."""
 
-    def __init__(self, entry: str, text: str) -> None:
+    def __init__(self, entry: str) -> None:
         self.entry = entry
-        self.texts = {entry: _lines(text)}
-        self._bytes = len(self.texts[entry].encode())
+        self.texts: dict[str, str] = {}
+        self._bytes = 0
 
-    def load(self, name: str, folder: Path, root: Path | None) -> None:
-        """Reads a module; raises Refused if it cannot be had or is too much."""
-        text = _lines(decode(read_bytes(locate(name, folder, root), PYTHON_SOURCE_BYTES_MAX), name))
-        self.texts[name] = text
-        self._bytes += len(text.encode())
+    def add(self, name: str, text: str) -> None:
+        """Raises Refused if it is too much."""
+        self.texts[name] = _lines(text)
+        self._bytes += len(self.texts[name].encode())
         if len(self.texts) > PYTHON_SOURCE_FILES_MAX:
             raise Refused(
                 f"{quoted(self.entry)} comes with more than {PYTHON_SOURCE_FILES_MAX} local modules",
-                "Import fewer, or move the agent to a folder of its own.",
+                "Import fewer.",
             )
         if self._bytes > PYTHON_SOURCE_BYTES_MAX:
             raise Refused(
@@ -105,38 +102,25 @@ class _Modules:
             )
 
     def follow_imports(self, folder: Path, root: Path | None) -> None:
-        """Loads every local module that the entry imports, also through others. Raises NotParsed."""
+        """Adds every local module that the entry imports, also through others."""
         waiting = deque([self.entry])
         while waiting:
             name = waiting.popleft()
             for module in local_modules(self.texts[name], name, folder):
                 if module not in self.texts:
-                    self.load(module, folder, root)
+                    data = read_bytes(locate(module, folder, root), PYTHON_SOURCE_BYTES_MAX)
+                    self.add(module, decode(data, module))
                     waiting.append(module)
-
-    def load_all(self, folder: Path, root: Path | None) -> None:
-        """Loads all modules beside the entry that can be read and fit."""
-        for module in all_modules(folder):
-            if module not in self.texts:
-                try:
-                    self.load(module, folder, root)
-                except Refused:
-                    if module in self.texts:  # too many: that is the agent's own trouble
-                        raise
-                    # Nobody has asked for this file. If the agent imports it, the sandbox says that it is missing.
 
     def files(self) -> tuple[tuple[str, bytes], ...]:
         return tuple((name, self.texts[name].encode()) for name in sorted(self.texts))
 
 
 def _python(text: str, entry: str, folder: Path | None, root: Path | None, path: Path | None) -> SourceFiles:
-    modules = _Modules(entry, text)
+    modules = _Modules(entry)
+    modules.add(entry, text)
     if folder is not None:
-        try:
-            modules.follow_imports(folder, root)
-        except NotParsed:
-            # Perhaps it is newer Python than ours, which the interpreter in the sandbox knows: leave nothing out.
-            modules.load_all(folder, root)
+        modules.follow_imports(folder, root)
     return SourceFiles("python", entry, modules.files(), path)
 
 

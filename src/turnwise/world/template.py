@@ -20,7 +20,7 @@ def create_world(folder: Path) -> tuple[Path, ...]:
 
     The world is named like the folder. Nothing is ever overwritten: raises UsageError where something is in the way.
     """
-    name = folder.absolute().name
+    name = folder.resolve().name
     if not name.isprintable() or name != name.strip() or not 1 <= len(name) <= TITLE_LENGTH_MAX:
         raise UsageError(
             f"a world cannot be named {quoted(name)}",

@@ -93,7 +93,7 @@ class Output:
     def _hanging(self, first: Part, lines: list[str], style: Style | None, more: Part, indent: int) -> None:
         columns = len(visible(first if isinstance(first, str) else first.text))
         if self.width is not None:
-            room = max(TEXT_COLUMNS_MIN, self.width - indent - columns)
+            room = max(TEXT_COLUMNS_MIN, self.width - indent - columns - 1)
             lines = [part for line in lines for part in (_broken(line, room) if len(line) > room else [line])]
         for number, line in enumerate(lines):
             start = self._shown(first) if number == 0 else " " * columns

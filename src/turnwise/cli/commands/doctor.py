@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -38,10 +39,7 @@ def doctor(
         facts = {
             section.name: {
                 "error": section.error,
-                "facts": [
-                    {"name": fact.name, "value": fact.value, "good": fact.good, "note": fact.note}
-                    for fact in section.facts
-                ],
+                "facts": [asdict(fact) for fact in section.facts],
             }
             for section in sections
         }

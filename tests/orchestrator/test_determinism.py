@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.orchestrator.worlds import lively, talkers
 
 import turnwise
+from tests.orchestrator.worlds import lively, talkers
 from turnwise import World
 from turnwise.orchestrator import assembly
 from turnwise.orchestrator.live import Live
@@ -95,12 +95,16 @@ def test_workers_killed_in_mid_turn_do_not_show(name: str, tmp_path: Path) -> No
         killed = 0
 
         def kill() -> None:
+            """Kill a worker whenever turns have come since the last time."""
             nonlocal killed
-            while not done.is_set() and killed < 6:
-                for pid in worker_pids(live)[:1]:
-                    os.kill(pid, signal.SIGKILL)
-                    killed += 1
-                done.wait(0.03)
+            seen = -1
+            while not done.wait(0.01) and killed < 6:
+                turns = live.progress().turns
+                if turns > seen:
+                    seen = turns
+                    for pid in worker_pids(live)[killed % 2 :][:1]:
+                        os.kill(pid, signal.SIGKILL)
+                        killed += 1
 
         killer = threading.Thread(target=kill)
         killer.start()

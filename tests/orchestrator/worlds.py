@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tests.guests import LIVELY, chooser
-
 import turnwise
+from tests.guests import LIVELY, chooser
 from turnwise import Agent, Grants, Message, World
 
 LIVELY_WAT = chooser(LIVELY)

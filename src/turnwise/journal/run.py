@@ -148,6 +148,11 @@ class Run:
         return end.message if end is not None else None
 
     @property
+    def versions(self) -> str:
+        """JSON of all that executed the run when it was started."""
+        return self._journal.versions
+
+    @property
     def last_round(self) -> int:
         """The number of the last round that was committed; 0 before the first."""
         return self._journal.last_round

@@ -35,6 +35,7 @@ class Live:
         self._session: Session | None = None
         self._stopping = False
         self._closed = False
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="turnwise", daemon=True)
         self._thread.start()
@@ -123,7 +124,16 @@ class Live:
     # -- in the event loop -------------------------------------------------------------------------------------
 
     def _call(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        return asyncio.run_coroutine_threadsafe(self._tracked(coroutine), self._loop)
+
+    async def _tracked(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            return await coroutine
+        finally:
+            self._tasks.discard(task)
 
     async def _begin(self, begin: Begin) -> Session:
         self._session = await begin(self._status)
@@ -156,9 +166,9 @@ class Live:
         (await self._ready()).send(to, body)
 
     async def _end(self) -> None:
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
+        others = self._tasks - {asyncio.current_task()}
+        for task in others:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*others, return_exceptions=True)
         if self._session is not None:
             await self._session.close()

@@ -33,6 +33,7 @@ class Names:
                 self._members[group] = self._members.get(group, 0) + sizes[kind]
         self._spawns = any(agent.grants.spawn for agent in world.agents.values())
         self._vague = tuple(kind for kind in world.agents if self._is_vague(kind))
+        self._chosen: dict[tuple[str, str], list[str]] = {}
         self._present = _listed_names(self._agents, self._members)
         self._all_vague = problems.at(("agents",)) or any(self._hides_names(kind) for kind in world.agents)
 
@@ -65,8 +66,11 @@ class Names:
         """Names among few known ones, patterns written out."""
         for index, name in enumerate(wanted):
             if is_pattern(name):
-                matches = matcher(name)
-                found = [candidate for candidate in known if matches is not None and matches(candidate)]
+                found = self._chosen.get((what, name))
+                if found is None:
+                    matches = matcher(name)
+                    found = [candidate for candidate in known if matches is not None and matches(candidate)]
+                    self._chosen[what, name] = found
                 if not found:
                     hint = f"The world has: {listed(known)}."
                     self._problems.add((*path, index), f"no {what} matches {quoted(name)}", hint)

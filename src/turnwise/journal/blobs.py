@@ -11,6 +11,7 @@ import hashlib
 import sqlite3
 import zlib
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +22,11 @@ from turnwise.journal.format import BLOB_BYTES_MAX, COMPRESS_BYTES_MIN, COMPRESS
 KNOWN_MAX: Final = 131_072
 """Hashes that the writer remembers; about 200 bytes each."""
 
-CACHE_BYTES_MAX: Final = 32 * 1024 * 1024
-"""Texts that a reader keeps, as characters."""
+CACHE_CHARS_MAX: Final = 32 * 1024 * 1024
+"""Characters of texts that a reader keeps."""
+
+PREFETCH_ROWS_MAX: Final = 1_000
+"""Neighbours that a reader fetches at once."""
 
 BlobRow = tuple[int, bytes, int, bytes]
 """A row of `blobs`: id, SHA-256 of the content, its size in bytes, and the content, as it is or compressed by zlib.
@@ -68,17 +72,17 @@ class BlobWriter:
                 actual=size,
                 hint=f"The bound is {BLOB_BYTES_MAX} bytes; let the agent keep less in its state and messages.",
             )
-        number = self._next
-        self._next = number + 1
-        known[content_hash] = number
-        if len(known) > self._known_max:
-            known.popitem(last=False)
         data = content
         if size >= COMPRESS_BYTES_MIN:
             packed = zlib.compress(content, COMPRESS_LEVEL)
             if len(packed) < size:
                 data = packed
+        number = self._next
+        self._next = number + 1
         self._rows += (number, content_hash, size, data)
+        known[content_hash] = number
+        if len(known) > self._known_max:
+            known.popitem(last=False)
         return number
 
     def take(self) -> list[object]:
@@ -93,37 +97,19 @@ class BlobWriter:
 class BlobReader:
     """Contents by number, checked against their hashes; the latest texts stay in memory."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, *, cache_bytes_max: int = CACHE_BYTES_MAX) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, *, cache_chars_max: int = CACHE_CHARS_MAX) -> None:
         self._connection = connection
         self._path = path
         self._cache: OrderedDict[int, str] = OrderedDict()
-        self._cache_bytes = 0
-        self._cache_bytes_max = cache_bytes_max
+        self._cache_chars = 0
+        self._cache_chars_max = cache_chars_max
 
     def content(self, number: int) -> bytes:
         """The content with this number. Raises JournalError if it is missing or not what its hash says."""
-        try:
-            row = self._connection.execute("SELECT hash, size, data FROM blobs WHERE id = ?", (number,)).fetchone()
-        except sqlite3.Error as error:
-            raise translated(error, self._path, writing=False) from error
-        if row is None:
+        rows = self._select("id = ?", number)
+        if not rows:
             raise damaged(self._path, f"blob {number} is missing")
-        content_hash, size, data = row
-        if type(content_hash) is not bytes or type(size) is not int or type(data) is not bytes:
-            raise damaged(self._path, f"blob {number} has a column of a wrong type")
-        if not len(data) <= size <= BLOB_BYTES_MAX:
-            raise damaged(self._path, f"blob {number} has size {size}", actual=size)
-        content = data
-        if len(data) < size:
-            unpacker = zlib.decompressobj()
-            try:
-                content = unpacker.decompress(data, size)
-            except zlib.error as error:
-                raise damaged(self._path, f"blob {number} cannot be unpacked: {error}") from error
-        actual = hashlib.sha256(content).digest()
-        if len(content) != size or actual != content_hash:
-            raise damaged(self._path, f"blob {number} is not what its hash says", expected=content_hash, actual=actual)
-        return content
+        return self._unpacked(*rows[0])
 
     def text(self, number: int) -> str:
         """The content with this number as text."""
@@ -131,12 +117,54 @@ class BlobReader:
         if cached is not None:
             self._cache.move_to_end(number)
             return cached
+        return self._keep(number, self.content(number))
+
+    def prefetch(self, numbers: Iterable[int]) -> None:
+        """Read the texts with these numbers into memory, neighbours together; what is not there is left out."""
+        wanted = sorted(set(numbers) - self._cache.keys())
+        first = 0
+        while first < len(wanted):
+            last = first
+            while (
+                last + 1 < len(wanted) and wanted[last + 1] == wanted[last] + 1 and last + 1 - first < PREFETCH_ROWS_MAX
+            ):
+                last += 1
+            if last > first:
+                for row in self._select("id BETWEEN ? AND ?", wanted[first], wanted[last]):
+                    self._keep(row[0], self._unpacked(*row))
+            first = last + 1
+
+    def _select(self, where: str, *parameters: int) -> list[tuple[int, object, object, object]]:
         try:
-            text = self.content(number).decode()
+            return self._connection.execute(
+                f"SELECT id, hash, size, data FROM blobs WHERE {where}", parameters
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise translated(error, self._path, writing=False) from error
+
+    def _unpacked(self, number: int, content_hash: object, size: object, data: object) -> bytes:
+        if type(content_hash) is not bytes or type(size) is not int or type(data) is not bytes:
+            raise damaged(self._path, f"blob {number} has a column of a wrong type")
+        if not len(data) <= size <= BLOB_BYTES_MAX:
+            raise damaged(self._path, f"blob {number} has size {size}", actual=size)
+        content = data
+        if len(data) < size:
+            try:
+                content = zlib.decompressobj().decompress(data, size)
+            except zlib.error as error:
+                raise damaged(self._path, f"blob {number} cannot be unpacked: {error}") from error
+        actual = hashlib.sha256(content).digest()
+        if len(content) != size or actual != content_hash:
+            raise damaged(self._path, f"blob {number} is not what its hash says", expected=content_hash, actual=actual)
+        return content
+
+    def _keep(self, number: int, content: bytes) -> str:
+        try:
+            text = content.decode()
         except UnicodeDecodeError as error:
             raise damaged(self._path, f"blob {number} is not UTF-8 text: {error}") from error
         self._cache[number] = text
-        self._cache_bytes += len(text)
-        while self._cache_bytes > self._cache_bytes_max:
-            self._cache_bytes -= len(self._cache.popitem(last=False)[1])
+        self._cache_chars += len(text)
+        while self._cache_chars > self._cache_chars_max:
+            self._cache_chars -= len(self._cache.popitem(last=False)[1])
         return text

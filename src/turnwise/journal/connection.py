@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from turnwise.errors import JournalError
 from turnwise.journal.faults import damaged, foreign, reading, translated
 from turnwise.journal.format import APPLICATION_ID, FORMAT, FORMAT_OLDEST, SCHEMA
+from turnwise.journal.lock import WriterLock
 
 BUSY_MS: Final = 5_000
 """How long a statement waits for a lock of another process. Readers and the writer do not wait for each other; only the
@@ -26,6 +28,14 @@ WAL_CHECKPOINT_PAGES: Final = 4_000
 
 STATISTICS: Final = frozenset({"sqlite_stat1", "sqlite_stat4"})
 """Tables that `ANALYZE` adds; harmless."""
+
+
+SQLITE_CORRUPT: Final = 11
+SQLITE_READONLY_ROLLBACK: Final = 8 | 3 << 8
+"""SQLite's result codes: the file's structure is wrong; an unfinished transaction must be taken back first."""
+
+LEFT_BESIDE: Final = ("-journal", "-wal", "-shm")
+"""Endings of the files that SQLite keeps beside one that is written."""
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -54,8 +64,8 @@ def located(path: str | os.PathLike[str]) -> Path:
         ) from error
 
 
-def look(path: Path) -> int:
-    """The format version of the journal at `path`; JournalError if there is none that can be read. Changes nothing."""
+def look(path: Path) -> None:
+    """Raise JournalError if there is certainly no journal at `path`. Changes nothing, and makes nothing beside it."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError as error:
@@ -68,18 +78,56 @@ def look(path: Path) -> int:
         raise JournalError("this is a folder, not a journal.", where=str(path), hint="Name a file inside it.")
     if not stat.S_ISREG(mode):
         raise JournalError("this is not an ordinary file.", where=str(path), hint="Name a journal.")
-    with reading(path):
-        connection = connect(path, "mode=ro&immutable=1")
-        try:
-            application = connection.execute("PRAGMA application_id").fetchone()[0]
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            pages = connection.execute("PRAGMA page_count").fetchone()[0]
-        finally:
-            connection.close()
+    try:
+        with closing(connect(path, "mode=ro&immutable=1")) as connection:
+            application = _pragma(connection, "application_id")
+            pages = _pragma(connection, "page_count")
+    except sqlite3.DatabaseError as error:
+        if _code(error) == SQLITE_CORRUPT:
+            return  # a log beside it may say more: whoever opens it for good will see
+        raise translated(error, path, writing=False) from error
     if pages == 0:
-        raise foreign(path, "the file is empty. If a run was stopped while it began, delete the file")
+        raise _unfinished(path)
     if application != APPLICATION_ID:
         raise foreign(path, "it is an SQLite file of another program")
+
+
+def open_reading(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write, to a file that is a journal of this or an older format."""
+    try:
+        return _open_reading(path)
+    except sqlite3.Error as error:
+        if _code(error) != SQLITE_READONLY_ROLLBACK:
+            raise translated(error, path, writing=False) from error
+    # Its writer was killed in the moment of opening or closing. Only who may write can take that back.
+    lock = WriterLock(path)
+    try:
+        with reading(path), closing(connect(path, "mode=rw")) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+    finally:
+        lock.close()
+    with reading(path):
+        return _open_reading(path)
+
+
+def _open_reading(path: Path) -> sqlite3.Connection:
+    connection = connect(path, "mode=ro")
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        _check_version(connection, path)
+        _check_schema(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    if _pragma(connection, "page_count") == 0:
+        raise _unfinished(path)
+    if _pragma(connection, "application_id") != APPLICATION_ID:
+        raise foreign(path, "it is an SQLite file of another program")
+    version = _pragma(connection, "user_version")
     if version > FORMAT:
         raise JournalError(
             f"the journal has format {version}, and this Turnwise reads formats up to {FORMAT}.",
@@ -90,29 +138,16 @@ def look(path: Path) -> int:
         )
     if version < FORMAT_OLDEST:
         raise damaged(path, f"its format version is {version}", expected=FORMAT, actual=version)
-    return int(version)
 
 
-def open_reading(path: Path, version: int) -> sqlite3.Connection:
-    """A connection that cannot write, to a file whose tables are exactly those of its version."""
-    with reading(path):
-        connection = connect(path, "mode=ro")
-        try:
-            connection.execute("PRAGMA query_only = ON")
-            check_schema(connection, path, version)
-        except BaseException:
-            connection.close()
-            raise
-    return connection
-
-
-def check_schema(connection: sqlite3.Connection, path: Path, version: int) -> None:
+def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
     """Raise JournalError unless the file contains exactly what its version contains."""
+    version = _pragma(connection, "user_version")
     found: dict[object, object] = dict(connection.execute("SELECT name, sql FROM sqlite_master"))
     wanted = SCHEMA[version]
     for name, sql in wanted.items():
         if found.get(name) != sql:
-            raise damaged(path, f"its table {name} is not as in format {version}", expected=sql, actual=found.get(name))
+            raise damaged(path, f"{name} is not as in format {version}", expected=sql, actual=found.get(name))
     strangers = sorted(str(name) for name in found.keys() - wanted.keys() - STATISTICS)
     if strangers:
         raise JournalError(
@@ -128,7 +163,7 @@ def open_writing(path: Path) -> sqlite3.Connection:
     try:
         connection = connect(path, "mode=rw")
         try:
-            use_log(connection, path)
+            _use_log(connection, path)
         except BaseException:
             connection.close()
             raise
@@ -137,7 +172,7 @@ def open_writing(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def use_log(connection: sqlite3.Connection, path: Path) -> None:
+def _use_log(connection: sqlite3.Connection, path: Path) -> None:
     """Switch to the write-ahead log."""
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
@@ -165,8 +200,27 @@ def tidy(connection: sqlite3.Connection) -> bool:
         return False
 
 
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _code(error: sqlite3.Error) -> int | None:
+    return getattr(error, "sqlite_errorcode", None)
+
+
+def _unfinished(path: Path) -> JournalError:
+    return foreign(path, "it is empty, as left by a run that was killed while it began. Such a file may be deleted")
+
+
 def create_file(path: Path) -> None:
     """Make an empty file that only its owner may read or write, from its first moment; never replaces one."""
+    for left in (path.with_name(path.name + ending) for ending in LEFT_BESIDE):
+        if not path.exists() and left.exists():
+            raise JournalError(
+                f"{left.name} is left of another journal of this name, and would be taken for a part of the new one.",
+                where=str(path),
+                hint=f"Give another name, or delete {left}",
+            )
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
         descriptor = os.open(path, flags, 0o600)

@@ -36,6 +36,11 @@ class Decoder:
     def damaged(self, what: str, actual: object = None) -> JournalError:
         return damaged(self.path, what, actual=actual)
 
+    def prefetch(self, rows: list[Row], *columns: int) -> None:
+        """Read the blobs that these columns name, before each is asked for by itself."""
+        if rows:
+            self.blobs.prefetch([row[column] for column in columns for row in rows if type(row[column]) is int])
+
     # Single columns.
 
     def integer(self, column: object, what: str) -> int:

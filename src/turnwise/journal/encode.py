@@ -17,7 +17,7 @@ from turnwise.core.records import AgentRecord, EndRecord, MessageRecord, RoundRe
 from turnwise.core.turn import TurnOutput
 from turnwise.errors import InvariantError
 from turnwise.journal.blobs import BlobWriter
-from turnwise.journal.format import BODY_INLINE_CHARS_MAX, STATE_INLINE_CHARS_MAX
+from turnwise.journal.format import BODY_INLINE_CHARS_MAX, STATE_INLINE_CHARS_MAX, TEXT_INLINE_CHARS_MAX
 from turnwise.journal.values import recorded, runs
 
 COLUMNS: Final = {
@@ -40,9 +40,13 @@ Value = str | int | None
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One round as rows: per table its columns one after the other. `generation` says which encoder state it needs."""
+    """One round as rows: per table its columns one after the other. `generation` says which encoder state it needs.
+
+    `after` is the round that was encoded before; rounds in which nobody moved are not committed.
+    """
 
     round: int
+    after: int
     generation: int
     rows: dict[str, list[object]]
 
@@ -67,8 +71,8 @@ class Encoder:
 
     def batch(self, record: RoundRecord) -> Batch:
         """The rows of one round. Raises InvariantError if it does not follow what was encoded before."""
-        if record.round != self.round + 1:
-            raise self._broken("a round is committed out of order", self.round + 1, record.round)
+        if record.round <= self.round:
+            raise self._broken("a round is committed out of order", f"later than {self.round}", record.round)
         if len(record.head) != 32 or len(record.execution) != 32:
             raise self._broken(f"a chain value of round {record.round} has a wrong length", 32, len(record.head))
         before = self.agents, self.seq_last
@@ -110,8 +114,8 @@ class Encoder:
             len(record.stopped),
             min(fuel, _INTEGER_MAX),
         ]
-        self.round = record.round
-        return Batch(record.round, self.generation, rows)
+        after, self.round = self.round, record.round
+        return Batch(record.round, after, self.generation, rows)
 
     def agent_rows(self, agents: Iterable[AgentRecord], born: int) -> list[object]:
         """Rows of agents that come to be in round `born`. Places count on from those that are there."""
@@ -143,8 +147,8 @@ class Encoder:
         """A text as a value that is likely to come again."""
         return text if len(text) <= STATE_INLINE_CHARS_MAX else self._blobs.number(text.encode())
 
-    def _body(self, text: str) -> Value:
-        return text if len(text) <= BODY_INLINE_CHARS_MAX else self._blobs.number(text.encode())
+    def _text(self, text: str) -> Value:
+        return text if len(text) <= TEXT_INLINE_CHARS_MAX else self._blobs.number(text.encode())
 
     def _message_rows(self, record: RoundRecord) -> list[object]:
         rows: list[object] = []
@@ -162,7 +166,7 @@ class Encoder:
                 if len(recipients) == 1:
                     packed = f"[[{recipients[0]},{recipients[0]}]]"
                 else:
-                    packed = self._body(runs(recipients)) if recipients else None
+                    packed = self._text(runs(recipients)) if recipients else None
             body = message.body
             rows += (
                 seq,
@@ -196,7 +200,7 @@ class Encoder:
             inbox = turn.inbox
             packed: Value = None
             if inbox:
-                packed = f"[[{inbox[0]},{inbox[0]}]]" if len(inbox) == 1 else self._body(runs(inbox))
+                packed = f"[[{inbox[0]},{inbox[0]}]]" if len(inbox) == 1 else self._text(runs(inbox))
             stdout = self.value(turn.stdout) if turn.stdout else None
             output = turn.output
             if output is not None and turn.failure is None:
@@ -205,7 +209,7 @@ class Encoder:
                     sent = self._check_sent(record.messages, sent, turn, output)
                 if output.log:
                     for nr, log in enumerate(output.log):
-                        logs += (round_now, place, nr, log.level, self._body(log.text))
+                        logs += (round_now, place, nr, log.level, self._text(log.text))
                 if output.record:
                     for nr, entry in enumerate(output.record):
                         records += (round_now, place, nr, entry.name, recorded(entry.value))
@@ -233,7 +237,7 @@ class Encoder:
             if turn.effects:
                 for effect in turn.effects:
                     effects += (round_now, place, effect.index, effect.kind, effect.model)
-                    effects += (self._body(effect.request), self._body(effect.reply))
+                    effects += (self._text(effect.request), self._text(effect.reply))
         if sent != len(record.messages):
             raise self._broken(f"round {round_now} holds messages that no turn sent", sent, len(record.messages))
         return turns, effects, logs, records, failed, fuel

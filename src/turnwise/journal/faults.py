@@ -48,7 +48,7 @@ def _kept(kept: int | None) -> str:
         return "Nothing was written."
     if kept == 0:
         return "No round was committed yet."
-    return f"Rounds 1 to {kept} are committed and safe."
+    return f"Everything up to round {kept} is committed and safe."
 
 
 def translated(error: sqlite3.Error, path: Path, *, writing: bool, kept: int | None = None) -> TurnwiseError:

@@ -32,8 +32,12 @@ COMPRESS_LEVEL: Final = 1
 STATE_INLINE_CHARS_MAX: Final = 64
 """Longest text stored in place where texts tend to come again (states, output to stdout, failures)."""
 
-BODY_INLINE_CHARS_MAX: Final = 256
-"""Longest text stored in place where they seldom do (bodies of messages, effects, logs)."""
+TEXT_INLINE_CHARS_MAX: Final = 200
+"""Longest text stored in place where they seldom do (effects, logs, lists of numbers). Rows above a quarter of a page
+would take pages of their own in these tables."""
+
+BODY_INLINE_CHARS_MAX: Final = 500
+"""Longest body of a message that is stored in place: a message that goes to many is one row already."""
 
 
 def _shown(column: str) -> str:

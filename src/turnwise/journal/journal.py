@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -46,6 +47,7 @@ class Journal(WorldReader):
         self._blobs = BlobWriter(path)
         self._encoder = Encoder(path, self._blobs)
         self._committed = 0
+        self._stale = False
         self._statements: dict[tuple[str, int], str] = {}
         self._variables_max = 0
         if writing is not None:
@@ -74,10 +76,10 @@ class Journal(WorldReader):
             connections.create_file(file)
             try:
                 _write_beginning(file, plan, info, versions, codes, agents)
-                return cls._open(file, FORMAT, lock)
+                return cls._open(file, lock)
             except BaseException:
-                for suffix in ("", "-journal", "-wal", "-shm"):
-                    file.with_name(file.name + suffix).unlink(missing_ok=True)
+                for ending in ("", *connections.LEFT_BESIDE):
+                    file.with_name(file.name + ending).unlink(missing_ok=True)
                 raise
         except BaseException:
             lock.close()
@@ -87,22 +89,22 @@ class Journal(WorldReader):
     def open(cls, path: str | os.PathLike[str], *, write: bool = False) -> Self:
         """Open a journal of this or an older format. Whatever is not one is left as it is, byte for byte."""
         file = connections.located(path)
-        version = connections.look(file)
+        connections.look(file)
         if not write:
-            return cls(file, reading=connections.open_reading(file, version))
-        connections.open_reading(file, version).close()  # before a lock or a log is put beside what may be foreign
+            return cls(file, reading=connections.open_reading(file))
+        connections.open_reading(file).close()  # before a lock or a log is put beside what may be foreign
         lock = WriterLock(file)
         try:
-            return cls._open(file, version, lock)
+            return cls._open(file, lock)
         except BaseException:
             lock.close()
             raise
 
     @classmethod
-    def _open(cls, file: Path, version: int, lock: WriterLock) -> Self:
+    def _open(cls, file: Path, lock: WriterLock) -> Self:
         writing = connections.open_writing(file)
         try:
-            reading = connections.open_reading(file, version)
+            reading = connections.open_reading(file)
             try:
                 return cls(file, reading=reading, writing=writing, lock=lock)
             except BaseException:
@@ -147,6 +149,7 @@ class Journal(WorldReader):
             raise translated(error, self.path, writing=False) from error
         self._committed = round_last
         self._encoder.restart(round_last=round_last, agents=agents, seq_last=seq_last)
+        self._stale = False
 
     def _writer(self) -> sqlite3.Connection:
         if self._writing is None or self._closed:
@@ -165,31 +168,36 @@ class Journal(WorldReader):
     def encode(self, record: RoundRecord) -> Batch:
         """The first half of `commit`: rows of a round that follows the last one encoded. Needs no disk."""
         self._writer()
+        if self._stale:
+            self._restart()
         return self._encoder.batch(record)
 
     def write(self, batch: Batch) -> None:
         """The second half of `commit`. May run in another thread than `encode`, one call at a time, in order."""
         connection = self._writer()
-        if batch.generation != self._encoder.generation or batch.round != self._committed + 1:
-            expected = self._committed + 1
-            where = str(self.path)
-            raise InvariantError("a round is written out of order", where=where, expected=expected, actual=batch.round)
+        if batch.generation != self._encoder.generation or batch.after != self._committed:
+            where, expected = str(self.path), self._committed
+            raise InvariantError("a round is written out of order", where=where, expected=expected, actual=batch.after)
         self._transaction(connection, batch.rows)
         self._committed = batch.round
 
     def end(self, record: EndRecord) -> None:
         """Note how the run ended. A run that is continued and ends again is noted again; the latest counts."""
+        if self._stale:
+            self._restart()
         self._append("ends", "round, reason, result, message", self._encoder.end_row(record))
 
     def resumed(self, *, versions: str, info: str) -> None:
         """Note that another process goes on writing, with its versions and where it finds things (JSON texts)."""
+        if self._stale:
+            self._restart()
         value = self._encoder.value
         self._append("writers", "round, versions, info", [self._committed, value(versions), value(info)])
 
     def _append(self, table: str, columns: str, values: list[object]) -> None:
         marks = ", ".join("?" * len(values))
-        last = (f"INSERT INTO {table} ({columns}) VALUES ({marks})", values)
-        self._transaction(self._writer(), {"blobs": self._blobs.take()}, last)
+        insert = f"INSERT INTO {table} ({columns}) VALUES ({marks})"
+        self._transaction(self._writer(), {"blobs": self._blobs.take()}, (insert, values))
 
     def _transaction(
         self,
@@ -206,14 +214,13 @@ class Journal(WorldReader):
                 connection.execute(*last)
             connection.execute("COMMIT")
         except BaseException as error:
-            try:
-                if connection.in_transaction:
+            self._stale = True
+            self._encoder.generation += 1  # what has been encoded after this batch cannot follow it any more
+            if connection.in_transaction:
+                with suppress(sqlite3.Error):  # then SQLite takes it back when the file is opened next
                     connection.execute("ROLLBACK")
-            finally:
-                kept = self._committed
-                self._restart()
             if isinstance(error, sqlite3.Error):
-                raise translated(error, self.path, writing=True, kept=kept) from error
+                raise translated(error, self.path, writing=True, kept=self._committed) from error
             if isinstance(error, (UnicodeEncodeError, OverflowError)):
                 raise InvariantError(f"a value cannot be stored: {error}", where=str(self.path)) from error
             raise

@@ -79,8 +79,8 @@ class JournalReader:
 
     @property
     def versions(self) -> str:
-        """Versions of everything as the latest writer had them, JSON text."""
-        return self.writers()[-1].versions
+        """Versions of everything as the run began with, JSON text; the execution chain begins with it."""
+        return self.writers()[0].versions
 
     def writers(self) -> list[WriterRow]:
         """Who wrote: the run itself first, then each resume."""
@@ -145,9 +145,9 @@ class JournalReader:
             raise JournalError(
                 f"there is no round {number}.",
                 where=str(self.path),
-                expected=f"1 to {self.last_round}",
+                expected=f"a round up to {self.last_round}",
                 actual=number,
-                hint=f"The journal holds rounds 1 to {self.last_round}.",
+                hint=f"The last round is {self.last_round}; rounds in which nobody moved are not stored.",
             )
         return self._summary(row)
 
@@ -174,6 +174,7 @@ class JournalReader:
         decoder = self._decoder
         sent = summary.inputs + summary.messages
         rows = self._rows(f"{_MESSAGE} WHERE seq >= ? ORDER BY seq LIMIT ?", summary.message_first or 0, sent)
+        decoder.prefetch(rows, 4, 5)
         messages = tuple(map(decoder.message, rows))
         spawned = tuple(map(decoder.agent, self._spawned(summary)))
         stopped = self._rows("SELECT place FROM stops WHERE round = ? ORDER BY nr", number)
@@ -192,11 +193,14 @@ class JournalReader:
         return record
 
     def rounds(self, first: int = 1, last: int | None = None) -> Iterator[RoundRecord]:
-        """Rounds `first` to `last` (default: what is committed when the iterator gets there), one at a time."""
-        number = first
-        while number <= (self.last_round if last is None else last):
-            yield self.round(number)
-            number += 1
+        """Rounds `first` to `last` (default: all that are committed), one at a time.
+
+        Rounds in which nobody moved do not exist, so the numbers may have gaps.
+        """
+        for summary in self.summaries(first):
+            if last is not None and summary.round > last:
+                return
+            yield self.round(summary.round)
 
     def _spawned(self, summary: RoundSummary) -> list[Row]:
         return self._rows(
@@ -210,8 +214,13 @@ class JournalReader:
         where = "WHERE round = ?" if place is None else "WHERE round = ? AND place = ?"
         at = (number,) if place is None else (number, place)
         turns = self._rows(f"{_TURN} {where} ORDER BY place", *at)
-        effects = by_place(self._rows(f"{_EFFECT} {where} ORDER BY place, nr", *at))
-        logs = by_place(self._rows(f"{_LOG} {where} ORDER BY place, nr", *at))
+        effect_rows = self._rows(f"{_EFFECT} {where} ORDER BY place, nr", *at)
+        log_rows = self._rows(f"{_LOG} {where} ORDER BY place, nr", *at)
+        self._decoder.prefetch(turns, 3, 5, 6, 8, 9)
+        self._decoder.prefetch(effect_rows, 5, 6)
+        self._decoder.prefetch(log_rows, 4)
+        effects = by_place(effect_rows)
+        logs = by_place(log_rows)
         records = by_place(self._rows(f"{_RECORD} {where} ORDER BY place, nr", *at))
         sends: dict[int | None, list[MessageRecord]] = {}
         for message in messages:
@@ -318,8 +327,7 @@ class JournalReader:
             return self._rows(f"{_MESSAGE} WHERE seq > ? ORDER BY seq LIMIT ?", after, PAGE_ROWS)
 
         for row in pages(fetch, seq_first - 1, PAGE_ROWS):
-            message = self._decoder.message(row)
-            yield message
+            yield self._decoder.message(row)
 
     def message(self, seq: int) -> MessageRecord:
         """The message with this sequence number."""

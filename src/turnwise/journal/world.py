@@ -101,18 +101,19 @@ class WorldReader(JournalReader):
         count = 0
         for summary in self.summaries():
             count += 1
+            number = summary.round
             agents += summary.spawned
-            if summary.round != count or summary.agents != agents:
-                expected, actual = (count, agents), (summary.round, summary.agents)
-                raise damaged(self.path, f"round {count} does not count on", expected=expected, actual=actual)
-            record = self.round(count)
+            if summary.agents != agents:
+                what = f"the agents of round {number} do not count on"
+                raise damaged(self.path, what, expected=agents, actual=summary.agents)
+            record = self.round(number)
             for turn in record.turns:
                 turns[turn.place] = turns.get(turn.place, 0) + 1
                 if not 0 <= turn.place < agents or turn.turn != turns[turn.place]:
-                    raise damaged(self.path, f"the turns of place {turn.place} do not count on in round {count}")
+                    raise damaged(self.path, f"the turns of place {turn.place} do not count on in round {number}")
             for message in (*record.inputs, *record.messages):
                 if message.seq <= seq_last or any(place >= agents for place in message.recipients):
-                    raise damaged(self.path, f"message {message.seq} of round {count} does not count on")
+                    raise damaged(self.path, f"message {message.seq} of round {number} does not count on")
                 seq_last = message.seq
         for place, agent in enumerate(self.agents()):
             if agent.place != place:

@@ -160,6 +160,11 @@ def test_sources_come_with_what_they_import(folder: Path) -> None:
     assert (sources["helper"].language, sources["helper"].files) == ("wat", (("helper.wat", b"(module)"),))
 
 
+def test_a_place_is_named_for_errors_that_are_found_later(folder: Path) -> None:
+    resolved = World.read(folder).resolve()
+    assert resolved.where("agents", "a.b", "source") == f'{folder}/world.toml: agents."a.b".source'
+
+
 def test_a_world_is_resolved_once(folder: Path) -> None:
     world = World.read(folder)
     (folder / "narrator.py").unlink()

@@ -16,7 +16,7 @@ from turnwise.world.cast import gather
 from turnwise.world.files import Refused, is_folder
 from turnwise.world.names import fault
 from turnwise.world.parts import Description, SourceText
-from turnwise.world.problems import Problems, quoted, said
+from turnwise.world.problems import Problems, dotted, quoted, said
 from turnwise.world.references import Names
 from turnwise.world.sources import SourceFiles, from_bytes, from_file, from_text
 
@@ -67,6 +67,10 @@ class Resolved:
     messages: tuple[InitialMessage, ...]
     label: str = field(compare=False)
     """What errors call this world: the path of its file, or `World("name")`."""
+
+    def where(self, *path: str | int) -> str:
+        """A place in the world for errors that are found later: `world.toml: agents.narrator.source`."""
+        return f"{self.label}: {dotted(path)}"
 
     @property
     def sources(self) -> dict[str, SourceFiles]:

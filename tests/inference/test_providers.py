@@ -66,6 +66,7 @@ def test_an_unknown_provider_lists_the_known_ones(folder: Path, provider: str) -
     assert "Usable here: auto, cpu" in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore:Specified provider")
 def test_a_provider_that_is_there_but_does_not_start_is_seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ONNX Runtime then gives a session on the CPU, and says nothing that a program would see."""
 

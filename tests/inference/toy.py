@@ -118,7 +118,7 @@ def bigram_graph(table: NDArray[np.float32], *, extra_input: str | None = None) 
 def attention_graph(
     seed: int = 0, *, heads: int = 4, kv_heads: int = 2, head_size: int = 16, hidden: int = 32
 ) -> Graph:
-    """One layer of GroupQueryAttention with random weights, which keeps its KV cache in place."""
+    """One layer of GroupQueryAttention with random weights, which keeps its KV cache in place. It never ends."""
     random = np.random.default_rng(seed)
 
     def weights(name: str, rows: int, columns: int) -> bytes:
@@ -145,6 +145,7 @@ def attention_graph(
         weights("wo", heads * head_size, hidden),
         weights("head", hidden, VOCABULARY),
         tensor("one", np.array([1], np.int64)),
+        tensor("bias", np.where(np.arange(VOCABULARY) == END, -1000, 0).astype(np.float32)),
     ]
     graph.nodes = [
         node("Gather", ["embedding", "input_ids"], ["x"], axis=0),
@@ -168,7 +169,8 @@ def attention_graph(
         ),
         node("MatMul", ["attended", "wo"], ["mixed"]),
         node("Add", ["mixed", "x"], ["y"]),
-        node("MatMul", ["y", "head"], ["logits"]),
+        node("MatMul", ["y", "head"], ["scores"]),
+        node("Add", ["scores", "bias"], ["logits"]),
     ]
     return graph
 

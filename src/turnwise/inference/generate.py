@@ -12,7 +12,7 @@ from turnwise.errors import UsageError
 from turnwise.inference.engine import Engine, Piece
 from turnwise.inference.load import load_model
 from turnwise.inference.model import ModelInfo, ModelSpec
-from turnwise.inference.request import TOKENS_MAX_DEFAULT, GenerateRequest, Refusal, parse
+from turnwise.inference.request import GenerateRequest, Refusal, parse
 
 _PERSON = b"turnwise cli gen"
 
@@ -21,7 +21,7 @@ def generate_text(
     model_folder: Path | str,
     prompt: str,
     *,
-    tokens_max: int = TOKENS_MAX_DEFAULT,
+    tokens_max: int | None = None,
     temperature: float = 0.0,
     seed: int = 0,
     provider: str = "auto",
@@ -29,14 +29,11 @@ def generate_text(
 ) -> Iterator[str]:
     """Load a model and generate; the pieces of text as they come, whole characters each.
 
-    The same arguments give the same text. `on_loaded` is told about the model before the first piece. Raises ModelError
-    for the folder (at once), UsageError for the other arguments (too long a prompt, tokens_max out of bounds).
+    `tokens_max` None: 128, or what the model's context leaves room for. The same arguments give the same text.
+    `on_loaded` is told about the model before the first piece. Raises ModelError for the folder (at once), UsageError
+    for the other arguments (too long a prompt, tokens_max out of bounds).
     """
-    body = canonical({"prompt": prompt, "tokens_max": tokens_max, "temperature": temperature})
-    try:
-        parse(body)
-    except Refusal as refusal:
-        raise UsageError(refusal.message) from refusal
+    body = _body(prompt, tokens_max, temperature)
     path = Path(model_folder)
     model = load_model(ModelSpec(path.name, path, provider))
     if on_loaded is not None:
@@ -45,6 +42,18 @@ def generate_text(
     engine = Engine(model)
     engine.submit(GenerateRequest(0, path.name, body, stream))
     return _pieces(engine)
+
+
+def _body(prompt: str, tokens_max: int | None, temperature: float) -> str:
+    request: dict[str, object] = {"prompt": prompt, "temperature": temperature}
+    if tokens_max is not None:
+        request["tokens_max"] = tokens_max
+    try:
+        body = canonical(request)
+        parse(body)
+    except (Refusal, ValueError) as error:
+        raise UsageError(str(error), hint="Correct the prompt or the option.") from error
+    return body
 
 
 def _pieces(engine: Engine) -> Iterator[str]:

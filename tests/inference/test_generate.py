@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.inference import toy
+from turnwise.errors import ModelError, UsageError
+from turnwise.inference.generate import generate_text
+from turnwise.inference.model import ModelInfo
+
+
+def test_text_comes_in_pieces(tmp_path: Path) -> None:
+    infos: list[ModelInfo] = []
+    pieces = list(generate_text(toy.write_folder(tmp_path), "w", provider="cpu", on_loaded=infos.append))
+    assert pieces == ["x", "y", "z"]
+    assert infos[0].context_length == toy.CONTEXT_LENGTH
+
+
+def test_the_seed_decides(tmp_path: Path) -> None:
+    folder = toy.write_attention_folder(tmp_path)
+
+    def text(seed: int) -> str:
+        return "".join(generate_text(folder, "ab", temperature=1.0, seed=seed, tokens_max=30))
+
+    assert text(1) == text(1)
+    assert text(1) != text(2)
+
+
+def test_wrong_arguments_are_the_users_mistake(tmp_path: Path) -> None:
+    folder = toy.write_folder(tmp_path)
+    with pytest.raises(UsageError, match="prompt must not be empty"):
+        generate_text(folder, "")
+    with pytest.raises(UsageError, match="tokens_max"):
+        generate_text(folder, "a", tokens_max=0)
+    with pytest.raises(UsageError, match="temperature"):
+        generate_text(folder, "a", temperature=1e9)
+    with pytest.raises(UsageError, match="the model's context"):
+        list(generate_text(folder, "a" * 100))
+    with pytest.raises(UsageError):
+        generate_text(folder, "a", temperature=float("nan"))
+    with pytest.raises(ModelError):
+        generate_text(tmp_path / "nowhere", "a")
+
+
+def test_another_process_generates_the_same(stories_models: Path) -> None:
+    folder = stories_models / "stories260k-genai-fp32"
+    script = (
+        "import sys; from turnwise.inference.generate import generate_text\n"
+        "print(''.join(generate_text(sys.argv[1], 'One day', temperature=0.8, seed=11, tokens_max=100)))"
+    )
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", script, str(folder)],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    }
+    here = "".join(generate_text(folder, "One day", temperature=0.8, seed=11, tokens_max=100))
+    assert texts == {here + "\n"}
+
+
+def test_the_reference(stories_models: Path) -> None:
+    (reference,) = json.loads((stories_models / "reference.json").read_text())
+    folder = stories_models / "stories260k-genai-fp32"
+    pieces = generate_text(folder, reference["prompt"], tokens_max=reference["max_tokens"])
+    assert "".join(pieces) == reference["completion"]

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from turnwise.errors import ModelError
+from turnwise.inference import protocol
+from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.inference.request import GenerateReply, GenerateRequest
+
+INFO = ModelInfo(
+    name="m",
+    sha256="0" * 64,
+    provider_asked="auto",
+    provider="CPUExecutionProvider",
+    providers=("CPUExecutionProvider",),
+    nodes={"CPUExecutionProvider": 5},
+    fallback=None,
+    form="in_place float32",
+    context_length=512,
+    vocabulary_size=512,
+    kv_bytes_per_token=2560,
+    threads=1,
+    versions={"numpy": "2"},
+    load_ms=1.5,
+)
+
+
+def test_everything_comes_back_as_it_was() -> None:
+    specs = [ModelSpec("é", Path("/some where/m"), "cuda", True)]
+    options = EngineOptions(threads_max=3, spin=True)
+    assert protocol.decode_load(protocol.encode_load(specs, options)) == (specs, options)
+    assert protocol.decode_infos(protocol.encode_infos([INFO])) == [INFO]
+    assert protocol.decode_numbers(protocol.encode_numbers([3, 1])) == [3, 1]
+    replies = [GenerateReply(7, '{"ok":{"text":"\\n😀"}}')]
+    assert protocol.decode_replies(protocol.encode_replies(replies)) == replies
+    progress = protocol.Progress(1, 2, 3, 4)
+    assert protocol.decode_progress(protocol.encode_progress(progress)) == progress
+
+
+def test_an_error_keeps_its_fields_as_far_as_they_are_data() -> None:
+    error = ModelError("wrong", where="file", expected=(1, None), actual=Path("x"), hint="do this")
+    back = protocol.decode_error(protocol.encode_error(error))
+    assert str(back) == str(error)
+    assert (back.expected, back.actual) == ([1, None], "x")
+
+
+def test_requests_are_cut_into_messages_and_keep_their_order() -> None:
+    requests = [GenerateRequest(index, "m", "x" * 3_000_000, bytes(32)) for index in range(5)]
+    messages = list(protocol.encode_requests(requests))
+    assert len(messages) == 3
+    assert [request for data in messages for request in protocol.decode_requests(data)] == requests
+    assert list(protocol.encode_requests([])) == []
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[1]", b'[{"id":1}]', b'[{"id":"1","body":""}]', b"\xff"])
+def test_what_cannot_be_decoded(data: bytes) -> None:
+    with pytest.raises((msgspec.MsgspecError, UnicodeDecodeError)):
+        protocol.decode_replies(data)

@@ -355,12 +355,13 @@ def test_what_is_pending_is_what_was_sent_and_not_read(tmp_path: Path) -> None:
     def turn(place: int, inbox: tuple[int, ...], *sends: Send) -> TurnRecord:
         return TurnRecord(place, 1, inbox, TurnOutput("", sends), None, (), "", 1, 1)
 
-    def record(
-        number: int, turns: tuple[TurnRecord, ...], *sent: MessageRecord, **more: tuple[int, ...]
-    ) -> RoundRecord:
+    def record(number: int, turns: tuple[TurnRecord, ...], *sent: MessageRecord) -> RoundRecord:
         inputs = tuple(message for message in sent if message.sender is None)
         messages = tuple(message for message in sent if message.sender is not None)
-        return RoundRecord(number, turns, inputs, messages, (), more.get("stopped", ()), chain(number), chain(number))
+        return RoundRecord(number, turns, inputs, messages, (), (), chain(number), chain(number))
+
+    def waiting(at_round: int | None = None) -> list[tuple[MessageRecord, tuple[int, ...]]]:
+        return [(pending.message, pending.places) for pending in journal.pending(at_round)]
 
     outside = MessageRecord(0, 0, None, "all", "hello", (0, 1, 2))
     nobody = MessageRecord(1, 1, 0, "x", "dead letter", ())

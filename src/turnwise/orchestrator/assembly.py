@@ -67,7 +67,9 @@ async def begin(world: World, journal: Path, settings: Settings, status: Status)
 
 def sources_of(resolved: Resolved) -> dict[str, Source]:
     """What each kind executes, as the sandbox takes it."""
-    return {kind: _source(f"agents.{kind}.source", files) for kind, files in resolved.sources.items()}
+    return {
+        kind: _source(resolved.where("agents", kind, "source"), files) for kind, files in resolved.sources.items()
+    }
 
 
 def _source(label: str, files: SourceFiles) -> Source:

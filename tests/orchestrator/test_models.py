@@ -1,0 +1,115 @@
+"""Worlds with a real language model."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import turnwise
+from turnwise import Agent, Grants, Model, ModelError, World
+from turnwise.orchestrator import assembly
+from turnwise.orchestrator.live import Live
+from turnwise.orchestrator.settings import Settings
+
+WRITER = """
+from turnwise_guest import EffectError, Turn
+
+def turn(t: Turn) -> None:
+    first = t.generate("storyteller", "Once upon a time", tokens_max=60, temperature=1.0)
+    rest = t.generate_all("storyteller", [first.text, "The " + t.self_name], tokens_max=40, temperature=0.8)
+    t.state["texts"] = t.state.get("texts", []) + [first.text, *(answer.text for answer in rest)]
+    t.record("tokens", first.tokens)
+    try:
+        t.generate("secret", "x")
+    except EffectError as error:
+        t.log(error.kind)
+    if t.turn < 4:
+        t.wake_in(1)
+"""
+
+
+def writers(model: Path, count: int = 3) -> World:
+    return turnwise.World(
+        name="writers",
+        seed=11,
+        models={"storyteller": Model(model)},
+        agents={"writer": Agent(WRITER, count=count, start=True, grants=Grants(generate=["storyteller"]))},
+    )
+
+
+@pytest.fixture
+def story_model(stories_models: Path) -> Path:
+    return stories_models / "stories260k-genai-fp32"
+
+
+def test_texts_depend_on_nothing_but_the_world(story_model: Path, tmp_path: Path) -> None:
+    runs = [
+        turnwise.run(writers(story_model), journal=tmp_path / f"{i}.journal", workers=workers, transport=transport)
+        for i, (workers, transport) in enumerate([(1, "auto"), (4, "auto"), (2, "portable")])  # type: ignore[misc]
+    ]
+    assert len({run.head for run in runs}) == 1
+    effects = [effect for turn in runs[0].turns for effect in turn.effects]
+    assert len(effects) == 3 * 4 * 4
+    assert len({effect.reply for effect in effects if effect.model == "storyteller"}) > 30
+    assert [turn.failure for turn in runs[0].turns] == [None] * 12
+    for run in runs:
+        run.close()
+    assert turnwise.replay(tmp_path / "0.journal").difference is None
+
+
+def test_a_host_killed_in_mid_generation_does_not_show(story_model: Path, tmp_path: Path) -> None:
+    world = writers(story_model)
+    with turnwise.run(world, journal=tmp_path / "whole.journal") as run:
+        expected = run.head
+    path = tmp_path / "killed.journal"
+    with Live(path, partial(assembly.begin, world, path, Settings(workers=2))) as live:
+        live.step()
+        session = live._session
+        assert session is not None
+        assert session._host is not None
+        host, killed, done = session._host, 0, threading.Event()
+
+        def kill() -> None:
+            nonlocal killed
+            seen = -1
+            while not done.wait(0.005) and killed < 3:
+                tokens = host.statistics().tokens
+                if host.pid is not None and host.statistics().pending and tokens != seen:
+                    seen = tokens
+                    os.kill(host.pid, signal.SIGKILL)
+                    killed += 1
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            with live.result() as run:
+                assert run.head == expected
+        finally:
+            done.set()
+            killer.join()
+    assert killed > 0
+
+
+def test_a_model_that_changed_is_refused_when_a_run_goes_on(
+    story_model: Path, stories_models: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.journal"
+    with writers(story_model).start(journal=path) as live:
+        live.step()
+    with pytest.raises(turnwise.JournalError, match="the model storyteller is not the one that the run used"):
+        turnwise.resume(path, models={"storyteller": stories_models / "stories260k-genai-mha-fp32"}).result()
+    with turnwise.resume(path, models={"storyteller": story_model}).result() as run:
+        assert run.status == "quiet"
+
+
+def test_a_model_that_cannot_be_loaded_stops_the_run_before_it_begins(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    path = tmp_path / "a.journal"
+    with pytest.raises(ModelError, match=r"genai_config\.json"):
+        turnwise.run(writers(tmp_path / "model"), journal=path)
+    assert not path.exists()

@@ -7,7 +7,10 @@ nothing else of it is believed.
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 import sys
+import threading
 from typing import TypeVar
 
 import msgspec
@@ -16,6 +19,7 @@ from turnwise.errors import EnvironmentFailure
 from turnwise.sandbox.build_messages import CompileReply, CompileRequest, PrepareReply, PrepareRequest, Problem, Reply
 from turnwise.sharedmem.process import child_environment
 
+BUILDER = "turnwise.sandbox.builder"
 WALL_S_MAX = 300
 STDERR_CHARS_MAX = 2_000
 
@@ -34,28 +38,15 @@ class BuildFailed(Exception):
 
 async def build(request: CompileRequest | PrepareRequest, expected: type[R]) -> R:
     """Has `request` carried out by a builder of its own. Raises `BuildFailed` or `EnvironmentFailure`."""
+    process = _Process()
     try:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "turnwise.sandbox.builder"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=child_environment(None),
-        )
-    except OSError as error:
-        raise EnvironmentFailure(f"the compiler's process cannot be started: {error}") from error
-    try:
-        async with asyncio.timeout(WALL_S_MAX):
-            output, errors = await process.communicate(msgspec.msgpack.encode(request))
-    except TimeoutError:
-        raise BuildFailed(f"it takes more than {WALL_S_MAX} seconds to compile") from None
+        output = await asyncio.to_thread(process.run, msgspec.msgpack.encode(request))
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode != 0:
-        raise BuildFailed(_death(process.returncode, errors.decode("utf-8", "replace")))
-    reply = msgspec.msgpack.decode(output, type=Reply)
+        process.kill()
+    try:
+        reply = msgspec.msgpack.decode(output, type=Reply)
+    except msgspec.DecodeError as error:
+        raise BuildFailed(f"the compiler's answer cannot be read: {error}") from None
     if isinstance(reply, Problem):
         raise BuildFailed(reply.message, reply.file, reply.line)
     if not isinstance(reply, expected):
@@ -63,6 +54,47 @@ async def build(request: CompileRequest | PrepareRequest, expected: type[R]) -> 
     return reply
 
 
-def _death(code: int | None, errors: str) -> str:
-    how = f"was ended by signal {-code}" if code is not None and code < 0 else f"ended with status {code}"
+class _Process:
+    """A builder's process, run by a thread that waits for it, and killed by any other."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._unwanted = False
+
+    def run(self, request: bytes) -> bytes:
+        """Gives it the request; what it writes before it ends in good order."""
+        command = [sys.executable, "-P", "-m", BUILDER, str(os.getpid())]
+        pipe = subprocess.PIPE
+        with self._lock:
+            if self._unwanted:
+                return b""
+            try:
+                popen = self._popen = subprocess.Popen(
+                    command, stdin=pipe, stdout=pipe, stderr=pipe, env=child_environment(None)
+                )
+            except OSError as error:
+                raise EnvironmentFailure(
+                    f"the compiler's process cannot be started: {error}", hint="Free memory, processes or open files."
+                ) from error
+        with popen:
+            try:
+                output, errors = popen.communicate(request, timeout=WALL_S_MAX)
+            except subprocess.TimeoutExpired:
+                popen.kill()
+                raise BuildFailed(f"it takes more than {WALL_S_MAX} seconds to compile") from None
+        if popen.returncode != 0:
+            raise BuildFailed(_death(popen.returncode, errors.decode("utf-8", "replace")))
+        return output
+
+    def kill(self) -> None:
+        """Ends it, also before it has begun. Harmless when it has ended."""
+        with self._lock:
+            self._unwanted = True
+            if self._popen is not None:
+                self._popen.kill()
+
+
+def _death(code: int, errors: str) -> str:
+    how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
     return f"the compiler {how}; it may need more than its limits allow\n{errors[-STDERR_CHARS_MAX:]}".rstrip()

@@ -20,6 +20,7 @@ from turnwise.sandbox.confine import Needs, give_up_calls, give_up_files
 from turnwise.sandbox.contract import ContractError, check_component, check_module
 from turnwise.sandbox.engine import make_engine
 from turnwise.sandbox.executor import Executor
+from turnwise.sharedmem.connect import die_with_parent
 
 ADDRESS_BYTES_MAX = 32 * 1024**3
 """Address space of a builder. An instance reserves 4 GiB and more without using them."""
@@ -33,7 +34,8 @@ _WAT_PLACE = re.compile(r"-->[^\n]*?:(\d+):\d+")
 
 
 def main() -> None:
-    """Entry of the builder's process."""
+    """Entry of the builder's process. Its argument is the process that it belongs to, and does not outlive."""
+    die_with_parent(int(sys.argv[1]))
     request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=CompileRequest | PrepareRequest)
     executor = Executor()
     if isinstance(request, PrepareRequest):

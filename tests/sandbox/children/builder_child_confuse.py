@@ -1,0 +1,9 @@
+"""A builder that answers another question."""
+
+import sys
+
+import msgspec
+
+from turnwise.sandbox.build_messages import PrepareReply
+
+sys.stdout.buffer.write(msgspec.msgpack.encode(PrepareReply("program")))

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 OUTPUT_AT = 4096
+DISPLAY = ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TURNWISE_DEBUG")
 
 
 def says(output: str) -> str:
@@ -48,8 +49,8 @@ def command(*arguments: object) -> list[str]:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """This process's, so that coverage and paths reach the program, with what colours output taken away."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "NO_COLOR")}
+    """This process's, so that coverage and paths reach the program, without what changes how it looks."""
+    kept = {name: value for name, value in os.environ.items() if name not in DISPLAY}
     return {**kept, **changes}
 
 

@@ -7,7 +7,6 @@ itself. So nothing that is shown can act on the terminal, and no caller has to r
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import textwrap
 from collections.abc import Mapping
@@ -65,7 +64,7 @@ class Output:
     def __init__(self, stream: TextIO, *, colour: bool | None = None) -> None:
         self.stream = stream
         self.colour = wants_colour(stream) if colour is None else colour
-        self.width: int | None = shutil.get_terminal_size().columns if is_terminal(stream) else None
+        self.width: int | None = _columns(stream) if is_terminal(stream) else None
         self.gone = False
 
     @classmethod
@@ -137,6 +136,17 @@ class Output:
         if style is None or not self.colour or not shown:
             return shown
         return f"\x1b[{_CODES[style]}m{shown}\x1b[0m"
+
+
+def _columns(stream: TextIO) -> int | None:
+    """How wide the terminal of a stream is: as COLUMNS says, or the terminal itself; None if neither does."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said):
+        return int(said)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except (OSError, ValueError):
+        return None
 
 
 def _broken(line: str, room: int) -> list[str]:

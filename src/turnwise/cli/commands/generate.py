@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from turnwise.cli.errors import DONE
 from turnwise.cli.output import Output, dim
 from turnwise.cli.text import visible
+from turnwise.errors import UsageError
 
 if TYPE_CHECKING:
     from turnwise.inference.model import ModelInfo
@@ -35,6 +37,10 @@ def generate(
     Only the generated text is on stdout, as it comes, and a line break after it; control characters in it are shown as
     escapes. The same arguments give the same text on the same machine.
     """
+    if not math.isfinite(temperature):
+        raise UsageError(
+            f"{temperature} is no temperature", where="--temperature", hint="Give 0, or a number above it."
+        )
     from turnwise.inference.generate import generate_text
 
     out, err = Output.out(), Output.err()

@@ -22,6 +22,10 @@ from turnwise.sandbox.jobs import STDOUT_BYTES_MAX, TurnJob, TurnResult
 from turnwise.sandbox.schedule import Item
 from turnwise.sharedmem import Message, MessageTooLarge, Peer, PeerBroken, PeerGone, Transport, launch
 
+WORKER = "turnwise.sandbox.worker"
+WORKER_ENVIRONMENT: dict[str, str] = {}
+"""What workers find in their environment beyond the little that every child inherits."""
+
 BATCHES_MAX = 2
 START_MS_MAX = 120_000
 """How long a worker may take until it is ready: on a machine that is busy, much longer than usual."""
@@ -109,7 +113,9 @@ class Seat:
 
     async def _employ(self) -> str:
         """Starts a worker and serves it until it is gone; returns why it is gone, for people."""
-        peer = self._peer = await launch("turnwise.sandbox.worker", name=self.name, transport=self._transport)
+        peer = self._peer = await launch(
+            WORKER, name=self.name, transport=self._transport, environment=WORKER_ENVIRONMENT
+        )
         self._overdue = False
         try:
             await self._serve(peer)

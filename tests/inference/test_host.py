@@ -337,3 +337,22 @@ def test_stories_are_the_same_after_a_kill(stories_models: Path) -> None:
     undisturbed = stories_answers(path, prompts, kill=False)
     assert stories_answers(path, prompts, kill=True) == undisturbed
     assert all("ok" in json.loads(body) for body in undisturbed.values())
+
+
+def test_a_process_that_would_compute_otherwise_is_not_used(model: Path) -> None:
+    """As when a device is lost, and the model would go on on the CPU with other bits."""
+
+    async def main() -> TurnwiseError:
+        collected = Collected()
+        async with host(collected, model) as running:
+            running.submit(requests("model", 1))
+            running._specs = (ModelSpec("model", model, "cuda"),)
+            assert running.pid is not None
+            os.kill(running.pid, signal.SIGKILL)
+            await collected.until(lambda: bool(collected.failures))
+            return collected.failures[0]
+
+    error = run(main)
+    assert isinstance(error, EnvironmentFailure)
+    assert "its bits could differ" in str(error)
+    assert error.where == "models.model"

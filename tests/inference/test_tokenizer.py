@@ -71,6 +71,15 @@ class TestStories:
         text = stories.text(prompt)
         assert "".join(text.push(token) for token in whole[len(prompt) :]) == " there was"
 
+    def test_text_whose_every_byte_is_a_token(self, stories: Tokenizer) -> None:
+        story = "从前有一个小女孩，她的名字叫莉莉。" * 2
+        ids = stories.encode(story)
+        assert len(ids) > 60
+        for cut in range(3, len(story)):
+            prompt = stories.encode(story[:cut])
+            text = stories.text(prompt)
+            assert "".join(text.push(token) for token in ids[len(prompt) :]) == story[cut:]
+
     def test_bytes_that_are_not_utf8(self, stories: Tokenizer) -> None:
         text = stories.text(stories.encode("Once"))
         ids = [3 + 0xC3, 300, 3 + 0xFF, 3 + 0xC3, 3 + 0xA9, 301]

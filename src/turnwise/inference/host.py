@@ -259,6 +259,14 @@ class InferenceHost:
                     actual=info.sha256,
                     hint="Put the files back and resume, or start a new run.",
                 )
+            if known != info:
+                raise EnvironmentFailure(
+                    "the model would not run as it did when the run began, so its bits could differ",
+                    where=f"models.{info.name}",
+                    expected=known,
+                    actual=info,
+                    hint=f"It began on {known.provider} and would go on on {info.provider}: see turnwise doctor.",
+                )
         self._outbox = asyncio.Queue()
         for data in protocol.encode_requests(list(self._pending.values())):
             self._send(Kind.SUBMIT, data)

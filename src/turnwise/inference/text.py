@@ -8,6 +8,7 @@ from typing import Final
 REPLACEMENT: Final = "\ufffd"
 HELD_TOKENS_MAX: Final = 8
 PROMPT_WINDOW_TOKENS: Final = 16
+CHARACTER_BYTES_MAX: Final = 4
 
 Decode = Callable[[Sequence[int]], str]
 """Text of token ids, special tokens left out, bytes that are not UTF-8 as U+FFFD."""
@@ -26,8 +27,7 @@ class TokenText:
 
     def __init__(self, decode: Decode, prompt: Sequence[int]) -> None:
         self._decode = decode
-        self._before: list[int] = list(prompt[-PROMPT_WINDOW_TOKENS:])
-        self._before_text = decode(self._before)
+        self._before, self._before_text = _window(decode, prompt)
         self._held: list[int] = []
 
     def push(self, token: int) -> str:
@@ -45,6 +45,20 @@ class TokenText:
         self._before, self._held = self._held, []
         self._before_text = self._decode(self._before)
         return new
+
+
+def _window(decode: Decode, prompt: Sequence[int]) -> tuple[list[int], str]:
+    """The last tokens of the prompt and their text, beginning between two characters.
+
+    Where every byte is a token, a window could begin within a character, and byte decoders then show nothing of it.
+    """
+    first = list(prompt[-PROMPT_WINDOW_TOKENS:])
+    for more in range(CHARACTER_BYTES_MAX):
+        ids = list(prompt[-PROMPT_WINDOW_TOKENS - more :])
+        text = decode(ids)
+        if not text.startswith(REPLACEMENT):
+            return ids, text
+    return first, decode(first)
 
 
 class StopScanner:

@@ -1,0 +1,151 @@
+"""Hostile input without end: `pytest -m fuzz tests/long`. Seconds for each: TURNWISE_FUZZ_SECONDS (default 60).
+
+Whatever is thrown at Turnwise ends in an outcome or in an error for people, never in another exception. A failure
+prints its seed, and TURNWISE_FUZZ_SEED repeats it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from random import Random
+
+import pytest
+import wasmtime
+
+import turnwise
+from tests.guests import LIVELY, chooser
+from tests.orchestrator.worlds import lively
+from turnwise import TurnwiseError
+from turnwise.core.envelope import decode_needs, decode_output
+from turnwise.core.turn import Completed, Failed, Needs
+from turnwise.sandbox.code import Code, CodeError, Source, prepare_each
+
+pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(3600)]
+
+
+def rounds() -> Iterator[tuple[int, Random]]:
+    """Seeds with their random numbers, until the time is over."""
+    deadline = time.monotonic() + float(os.environ.get("TURNWISE_FUZZ_SECONDS", "60"))
+    first = os.environ.get("TURNWISE_FUZZ_SEED")
+    for seed in count(int(first or "1")):
+        print(f"TURNWISE_FUZZ_SEED={seed}", flush=True)
+        yield seed, Random(seed)
+        if first or time.monotonic() > deadline:
+            return
+
+
+def mutated(data: bytes, chance: Random) -> bytes:
+    """Bytes changed, cut, doubled or inserted at a few places."""
+    out = bytearray(data)
+    for _ in range(chance.choice([1, 1, 2, 4, 16])):
+        at = chance.randrange(len(out) + 1) if out else 0
+        match chance.randrange(5):
+            case 0 if out:
+                out[at % len(out)] ^= 1 << chance.randrange(8)
+            case 1:
+                out[at:at] = chance.randbytes(chance.randrange(1, 9))
+            case 2:
+                del out[at : at + chance.choice([1, 2, 8, 64])]
+            case 3:
+                out[at:at] = out[at : at + chance.randrange(1, 64)]
+            case _:
+                out[at : at + 1] = bytes([chance.choice([0, 0xFF, 0x80, 0x7F, 0x22, 0x5B, 0x7B])])
+    return bytes(out)
+
+
+def test_envelopes() -> None:
+    seeds = [
+        b'{"state":"s","send":[{"to":"a","body":"b"}],"log":[{"level":"info","text":"t"}],"wake_in":2,"stop":["x"]}',
+        b'{"state":"","record":[{"name":"p","value":3.5}],"spawn":[{"kind":"k","name":"n","args":{}}],"finish":[1]}',
+        b'{"effects":[{"effect":"generate","model":"m","prompt":"p","tokens_max":4}]}',
+        b'{"error":"no"}',
+    ]
+    for _, chance in rounds():
+        for _ in range(2000):
+            text = mutated(chance.choice(seeds), chance)
+            assert isinstance(decode_output(text), Completed | Failed)
+            assert isinstance(decode_needs(text), Needs | Failed)
+
+
+def test_modules() -> None:
+    wat = chooser(LIVELY)
+    binary = bytes(wasmtime.wat2wasm(wat))
+    for seed, chance in rounds():
+        sources = []
+        for number in range(20):
+            if chance.random() < 0.5:
+                sources.append(Source(f"{seed}-{number}", "wasm", {"a.wasm": mutated(binary, chance)}, "a.wasm"))
+            else:
+                sources.append(Source(f"{seed}-{number}", "wat", {"a.wat": mutated(wat.encode(), chance)}, "a.wat"))
+        for found in asyncio.run(prepare_each(sources)):
+            assert isinstance(found, Code | CodeError)
+
+
+def test_modules_in_whole_runs(tmp_path: Path) -> None:
+    binary = bytes(wasmtime.wat2wasm(chooser(LIVELY)))
+    for seed, chance in rounds():
+        path = tmp_path / f"{seed}.journal"
+        agents = {
+            f"a{n}": turnwise.Agent(mutated(binary, chance), start=True, fuel=10_000_000, output_mib=1)
+            for n in range(3)
+        }
+        world = turnwise.World(name="fuzz", seed=seed, rounds_max=3, agents=agents)
+        try:
+            with turnwise.run(world, journal=path, workers=2) as run:
+                assert run.status in ("quiet", "rounds_max")
+            assert turnwise.replay(path).difference is None
+        except TurnwiseError as error:
+            assert not isinstance(error, turnwise.InvariantError | turnwise.EnvironmentFailure), error
+        path.unlink(missing_ok=True)
+
+
+def read_everything(path: Path) -> None:
+    with turnwise.open(path) as run:
+        for rows in (run.rounds, run.turns, run.messages, run.records, run.agents, run.failures):
+            for _ in rows:
+                continue
+        assert run.head
+        assert run.status
+    turnwise.replay(path, workers=1)
+
+
+def resume(path: Path) -> None:
+    with turnwise.resume(path, workers=1).result():
+        return
+
+
+@pytest.mark.parametrize("read", [read_everything, resume])
+def test_journals(read: Callable[[Path], None], tmp_path: Path) -> None:
+    original = tmp_path / "original.journal"
+    with lively(rounds_max=4).start(journal=original, workers=1) as live:
+        live.step()
+        live.step()
+    data = original.read_bytes()
+    for seed, chance in rounds():
+        path = tmp_path / f"{seed}.journal"
+        path.write_bytes(mutated(data, chance))
+        try:
+            read(path)
+        except TurnwiseError as error:
+            assert not isinstance(error, turnwise.InvariantError), error
+        for left in tmp_path.glob(f"{seed}.journal*"):
+            left.unlink()
+
+
+def test_world_files(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "examples" / "market" / "world.toml").read_bytes()
+    (tmp_path / "traders.csv").write_text("name,side,limit\na,buy,3\n")
+    for name in ("market.py", "trader.py"):
+        (tmp_path / name).write_text("def turn(t): pass\n")
+    for _, chance in rounds():
+        for _ in range(50):
+            (tmp_path / "world.toml").write_bytes(mutated(text, chance))
+            try:
+                turnwise.World.read(tmp_path)
+            except turnwise.UsageError as error:
+                assert str(error)

@@ -20,6 +20,10 @@ from turnwise_guest.runtime import execute, loader
 WARM_UP_TURNS = 30
 """Enough for CPython to specialise the code that it executes."""
 
+SMALL_BYTES_MAX = 512
+FILLINGS_BEHIND = 4
+"""So many blocks in a row behind all objects mean that there is no free place between them."""
+
 _AGENT = """
 from turnwise_guest import EffectError, Turn
 
@@ -111,7 +115,26 @@ def list_objects() -> bytes:
 def settle() -> None:
     """Do the last things: what follows is what a turn finds."""
     gc.collect()
-    gc.freeze()
     # Overwrite what listing the objects left in free memory, or it would be stored: zeros are not.
     for size in (1 << 22, 1 << 21, 1 << 20, 1 << 19):
         bytearray(size)
+    _fill_holes()
+    gc.freeze()
+
+
+_fillings: list[bytes] = []
+
+
+def _fill_holes() -> None:
+    """Take the free places between small objects, so that those of a turn come to lie together, behind them all.
+
+    CPython keeps small objects in blocks by size, in steps of 16 bytes up to 512, and fills partly used blocks first:
+    a turn's few objects would be strewn over as many pages. The largest go first: they take whole blocks that are free.
+    """
+    end = max(map(id, gc.get_objects()))
+    header = sys.getsizeof(b"")
+    for size in range(SMALL_BYTES_MAX, header, -16):
+        behind = 0
+        while behind < FILLINGS_BEHIND:
+            _fillings.append(bytes(size - header))
+            behind = behind + 1 if id(_fillings[-1]) > end else 0

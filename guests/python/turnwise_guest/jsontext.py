@@ -15,6 +15,14 @@ encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", "
 """Canonical text of what is known to be JSON."""
 
 
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
+
+
+decode = json.JSONDecoder(parse_constant=_refuse).decode
+"""The value of a JSON text. Raises `ValueError`, also for NaN and infinities, which Python otherwise lets through."""
+
+
 class NotJSON(TypeError):
     """A value that JSON cannot hold, or would not give back as it was."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
+
+from turnwise_guest.jsontext import decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,6 @@ class Message:
     def json(self) -> Any:
         """Return the body read as JSON, the counterpart of ``t.send(to, {"bid": 3})``.
 
-        Raises `json.JSONDecodeError`, a `ValueError`, if it is none.
+        Raises `ValueError` if it is none.
         """
-        return json.loads(self.body)
+        return decode(self.body)

@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 from turnwise_guest import generate as generation
 from turnwise_guest.errors import EffectError
 from turnwise_guest.generate import TOKENS_MAX_DEFAULT, Answer, ChatMessage, Prompt
-from turnwise_guest.jsontext import canonical, check_text, encode
+from turnwise_guest.jsontext import canonical, check_text, decode, encode
 from turnwise_guest.message import Message
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -140,14 +140,13 @@ class Turn:
     def wake_in(self, rounds: int) -> None:
         """Have a turn in so many rounds, mail or not: ``t.wake_in(5)`` in round 2 gives a turn in round 7.
 
-        Called more than once in a turn, the soonest counts.
+        An agent has one alarm: each call replaces the one before, in the same turn or an earlier one. Mail leaves it.
         """
         if isinstance(rounds, bool) or not isinstance(rounds, int):
             raise TypeError(f"rounds is a whole number, not {rounds!r}")
         if not 1 <= rounds <= ROUNDS_MAX:
             raise ValueError(f"rounds is between 1 (the next round) and {ROUNDS_MAX}, not {rounds}")
-        soonest = self._output.get("wake_in", rounds)
-        self._output["wake_in"] = min(rounds, soonest)
+        self._output["wake_in"] = rounds
 
     def spawn(self, kind: str, name: str, args: dict[str, Any] | None = None, state: Any = None) -> None:
         """Bring an agent of `kind` into the world when the round is over. Needs the grant `spawn` for that kind.
@@ -332,7 +331,7 @@ def _state(text: str) -> Any:
     if not text:
         return {}
     try:
-        return json.loads(text)
+        return decode(text)
     except ValueError:
         return text
 

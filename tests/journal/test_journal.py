@@ -26,7 +26,7 @@ def exactly(value: object) -> str:
     return repr(value)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(runs_of_rounds())
 def test_what_was_committed_is_read_again_exactly(run: tuple[tuple[AgentRecord, ...], list[RoundRecord]]) -> None:
     beginning, rounds = run

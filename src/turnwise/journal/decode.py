@@ -89,6 +89,12 @@ class Decoder:
         except (ValueError, RecursionError) as error:
             raise self.damaged(f"{what} is not JSON: {error}") from error
 
+    def counted(self, rows: list[Row], column: int) -> list[Row]:
+        """The rows, whose column must count from 0."""
+        if [row[column] for row in rows] != list(range(len(rows))):
+            raise self.damaged(f"the rows {rows[0][:column]} … are not numbered from 0")
+        return rows
+
     # Rows.
 
     def agent(self, row: Row) -> AgentRecord:
@@ -163,8 +169,8 @@ class Decoder:
             output = TurnOutput(
                 state if type(state) is str else self.value(state, f"state {what}"),
                 tuple([Send(sent.to, sent.body) for sent in sends]) if sends else (),
-                tuple(map(self.log, logs)) if logs else (),
-                tuple(map(self.record, records)) if records else (),
+                tuple(map(self.log, self.counted(logs, 2))) if logs else (),
+                tuple(map(self.record, self.counted(records, 2))) if records else (),
                 None if wake_in is None else self.integer(wake_in, f"wake_in {what}"),
                 *(((), (), None) if extra is None else self._extra(extra, what)),
             )

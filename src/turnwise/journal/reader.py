@@ -52,7 +52,10 @@ class JournalReader:
 
     def _rows(self, sql: str, *parameters: object) -> list[Row]:
         with reading(self.path):
-            return self._connection.execute(sql, parameters).fetchall()
+            try:
+                return self._connection.execute(sql, parameters).fetchall()
+            except OverflowError as error:
+                raise damaged(self.path, f"a number in it is too large: {error}") from error
 
     def _row(self, sql: str, *parameters: object) -> Row | None:
         rows = self._rows(sql, *parameters)
@@ -177,7 +180,7 @@ class JournalReader:
         decoder.prefetch(rows, 4, 5)
         messages = tuple(map(decoder.message, rows))
         spawned = tuple(map(decoder.agent, self._spawned(summary)))
-        stopped = self._rows("SELECT place FROM stops WHERE round = ? ORDER BY nr", number)
+        stopped = self._rows("SELECT nr, place FROM stops WHERE round = ? ORDER BY nr", number)
         turns = tuple(self._turns(number, messages[summary.inputs :]))
         record = RoundRecord(
             number,
@@ -185,7 +188,7 @@ class JournalReader:
             messages[: summary.inputs],
             messages[summary.inputs :],
             spawned,
-            tuple(decoder.integer(place, f"a stop of round {number}") for (place,) in stopped),
+            tuple(decoder.integer(row[1], f"a stop of round {number}") for row in decoder.counted(stopped, 0)),
             summary.head,
             summary.execution,
         )

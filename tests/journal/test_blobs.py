@@ -1,0 +1,157 @@
+"""Contents are stored once, checked when they are read, and never unpacked beyond what they say."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from turnwise.errors import JournalError
+from turnwise.journal.blobs import PREFETCH_ROWS_MAX, BlobReader, BlobWriter
+from turnwise.journal.format import BLOB_BYTES_MAX, TABLES
+
+PATH = Path("run.journal")
+
+
+@pytest.fixture
+def database() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.execute(TABLES["blobs"])
+        yield connection
+
+
+def store(database: sqlite3.Connection, writer: BlobWriter) -> list[tuple[object, ...]]:
+    flat = writer.take()
+    rows = [tuple(flat[start : start + 4]) for start in range(0, len(flat), 4)]
+    database.executemany("INSERT INTO blobs VALUES (?, ?, ?, ?)", rows)
+    return rows
+
+
+def put(database: sqlite3.Connection, data: object, size: object, content_hash: object) -> BlobReader:
+    database.execute("INSERT INTO blobs VALUES (1, ?, ?, ?)", (content_hash, size, data))
+    return BlobReader(database, PATH)
+
+
+def test_equal_contents_have_one_row(database: sqlite3.Connection) -> None:
+    writer = BlobWriter(PATH)
+    assert [writer.number(content) for content in (b"a", b"b", b"a", b"")] == [1, 2, 1, 3]
+    assert len(store(database, writer)) == 3
+    assert writer.number(b"b") == 2
+    assert writer.take() == []
+    reader = BlobReader(database, PATH)
+    assert [reader.content(number) for number in (1, 2, 3)] == [b"a", b"b", b""]
+
+
+def test_only_what_gets_shorter_is_compressed(database: sqlite3.Connection) -> None:
+    noise = random.Random(1).randbytes(5_000)
+    prose = b"once upon a time " * 300
+    short = b"x" * 100
+    writer = BlobWriter(PATH)
+    for content in (noise, prose, short):
+        writer.number(content)
+    rows = store(database, writer)
+    assert [len(row[3]) for row in rows if isinstance(row[3], bytes)][::2] == [len(noise), len(short)]
+    assert isinstance(rows[1][3], bytes)
+    assert len(rows[1][3]) < 200
+    reader = BlobReader(database, PATH)
+    assert [reader.content(number) for number in (1, 2, 3)] == [noise, prose, short]
+
+
+def test_what_is_remembered_is_bounded_and_only_costs_space(database: sqlite3.Connection) -> None:
+    writer = BlobWriter(PATH, known_max=2)
+    assert [writer.number(content) for content in (b"a", b"b", b"a", b"c", b"a", b"b")] == [1, 2, 1, 3, 1, 4]
+    assert writer.statistics() == {"known": 2, "known_max": 2, "next": 5}
+    store(database, writer)
+    assert BlobReader(database, PATH).text(4) == "b"
+
+
+def test_a_new_writer_knows_what_was_stored_last(database: sqlite3.Connection) -> None:
+    writer = BlobWriter(PATH)
+    for content in (b"a", b"b", b"c"):
+        writer.number(content)
+    store(database, writer)
+    again = BlobWriter(PATH, known_max=2)
+    again.restart(database)
+    assert [again.number(content) for content in (b"c", b"b", b"d", b"a")] == [3, 2, 4, 5]
+
+
+def test_a_content_beyond_the_bound_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("turnwise.journal.blobs.BLOB_BYTES_MAX", 1_000)
+    with pytest.raises(JournalError, match="1001 bytes is larger") as caught:
+        BlobWriter(PATH).number(b"x" * 1_001)
+    assert (caught.value.expected, caught.value.actual) == (1_000, 1_001)
+
+
+@pytest.mark.parametrize(
+    ("data", "size", "content_hash"),
+    [
+        (b"abc", 3, hashlib.sha256(b"abd").digest()),
+        (b"abc", 2, hashlib.sha256(b"abc").digest()),
+        (b"abc", -1, hashlib.sha256(b"abc").digest()),
+        (b"abc", 4, hashlib.sha256(b"abc").digest()),
+        (b"abc", BLOB_BYTES_MAX + 1, hashlib.sha256(b"abc").digest()),
+        (b"abc", "three", hashlib.sha256(b"abc").digest()),
+        ("abc", 3, hashlib.sha256(b"abc").digest()),
+        (b"abc", 3, hashlib.sha256(b"abc").hexdigest()),
+        (zlib.compress(b"a" * 999), 998, hashlib.sha256(b"a" * 998).digest()[::-1]),
+        (zlib.compress(b"a" * 999), 1_000, hashlib.sha256(b"a" * 999).digest()),
+        (zlib.compress(b"a" * 999)[:-8], 999, hashlib.sha256(b"a" * 999).digest()[::-1]),
+        (b"\xff\xfe", 2, hashlib.sha256(b"\xff\xfe").digest()),
+    ],
+)
+def test_what_is_damaged_is_said_to_be(
+    database: sqlite3.Connection, data: object, size: object, content_hash: object
+) -> None:
+    reader = put(database, data, size, content_hash)
+    with pytest.raises(JournalError, match="damaged: blob 1 "):
+        reader.text(1)
+
+
+def test_a_bomb_is_not_unpacked(database: sqlite3.Connection) -> None:
+    bomb = zlib.compress(b"\0" * 50_000_000, 9)
+    reader = put(database, bomb, len(bomb) + 1, hashlib.sha256(b"").digest())
+    with pytest.raises(JournalError, match="damaged: blob 1 "):
+        reader.content(1)
+
+
+def test_a_missing_blob(database: sqlite3.Connection) -> None:
+    reader = BlobReader(database, PATH)
+    reader.prefetch([4, 5, 6])
+    with pytest.raises(JournalError, match="damaged: blob 5 is missing"):
+        reader.text(5)
+
+
+def test_prefetched_texts_need_no_more_reading(database: sqlite3.Connection) -> None:
+    writer = BlobWriter(PATH)
+    count = PREFETCH_ROWS_MAX + 50
+    for number in range(count):
+        writer.number(b"%d" % number)
+    store(database, writer)
+    statements: list[str] = []
+    database.set_trace_callback(statements.append)
+    reader = BlobReader(database, PATH)
+    reader.prefetch([*range(count, 0, -1), 9, 9, 10_000])
+    assert len(statements) == 2
+    assert [reader.text(number) for number in range(1, count + 1)] == [str(number) for number in range(count)]
+    assert len(statements) == 2
+
+
+def test_the_reader_keeps_a_bounded_number_of_characters(database: sqlite3.Connection) -> None:
+    writer = BlobWriter(PATH)
+    for number in range(10):
+        writer.number(b"%d" % number * 100)
+    store(database, writer)
+    statements: list[str] = []
+    reader = BlobReader(database, PATH, cache_chars_max=300)
+    reader.prefetch(range(1, 11))
+    database.set_trace_callback(statements.append)
+    assert [reader.text(number)[0] for number in (8, 9, 10)] == ["7", "8", "9"]
+    assert statements == []
+    assert reader.text(1) == "0" * 100
+    assert len(statements) == 1

@@ -1,0 +1,216 @@
+"""A journal is untrusted when it is opened: no value in it raises anything but JournalError that says "damaged"."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.journal.records import agents, simple
+from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageRecord, RoundRecord
+from turnwise.core.turn import Failure, FailureClass, Log, Record, Spawn, TurnOutput
+from turnwise.errors import JournalError
+from turnwise.journal import CodeSource, Journal
+from turnwise.journal.format import TABLES
+
+COUNT = 12
+CODES = {
+    "aa" * 32: CodeSource("module", "a.wat", (("a.wat", b"(module)"),)),
+    "bb" * 32: CodeSource("component", "b.py", (("b.py", b"pass"), ("lib.py", b"pass")), "cc" * 32),
+}
+
+
+def rich_round() -> RoundRecord:
+    """A round in which every column of every table has a value."""
+    base = simple(2, COUNT)
+    output = base.turns[0].output
+    assert output is not None
+    output = replace(
+        output,
+        log=(Log("info", "text"),),
+        record=(Record("price", 1.5),),
+        wake_in=3,
+        spawn=(Spawn("a", "child", None, None),),
+        stop=("a-9",),
+        finish='"done"',
+    )
+    effect = EffectRecord(0, "generate", "storyteller", '{"prompt":"p"}', '{"ok":{}}')
+    first = replace(base.turns[0], output=output, effects=(effect,), stdout="printed")
+    failed = replace(base.turns[-1], output=None, failure=Failure(FailureClass.TRAP, "why"), effects=(effect,))
+    second = replace(base.turns[1], inbox=())  # the first round's first message is left out
+    child = AgentRecord(COUNT, "child", "a", "{}", "", 2, 0, ("a", "b"))
+    messages = (*base.messages[:-2], replace(base.messages[-2], recipients=(0, 2, 4, 6, 8)))
+    inputs = (MessageRecord(COUNT, 1, None, "a-0", "from outside", (0,)),)
+    messages = tuple(replace(message, seq=message.seq + 1) for message in messages)
+    return replace(
+        base,
+        turns=(first, second, *base.turns[2:-1], failed),
+        inputs=inputs,
+        messages=messages,
+        spawned=(child,),
+        stopped=(9,),
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("hostile") / "run.journal"
+    long = TurnOutput("s" * 3_000)
+    with Journal.create(path, plan="{}", info="{}", versions="{}", codes=CODES, agents=agents(COUNT)) as journal:
+        first = simple(1, COUNT)
+        idle = replace(first.turns[0], output=long)
+        journal.commit(replace(first, turns=(idle, *first.turns[1:]), messages=first.messages[1:]))
+        journal.commit(rich_round())
+        journal.end(EndRecord("finished", 2, '"done"', "message"))
+    with Journal.open(path) as journal:
+        assert journal.check() == 2
+        assert journal.round(2) == rich_round()
+    return path.read_bytes()
+
+
+def read_everything(path: Path) -> None:
+    with Journal.open(path) as journal:
+        journal.plan, journal.info, journal.versions, journal.codes, journal.end_record, journal.head  # noqa: B018
+        list(journal.summaries())
+        for record in journal.rounds():
+            list(journal.turns(0, record.round))
+            journal.state_at(0, record.round)
+        list(journal.turns(0))
+        list(journal.messages())
+        list(journal.records())
+        list(journal.logs())
+        list(journal.standings())
+        journal.pending()
+        journal.check()
+
+
+VALUES = [
+    None,
+    -1,
+    7,
+    2**63 - 1,
+    1.5,
+    "",
+    "text",
+    "[[0,9000000000000000000]]",
+    "[[0,0],[0,0]]",
+    "[" * 50_000,
+    '{"spawn":[[1,2,3,4]]}',
+    '{"stop":7}',
+    '{"finish":7}',
+    '{"other":7}',
+    b"\xff\xfe\0bytes",
+    b"x" * 32,
+]
+
+COLUMNS = [
+    (table, column[1])
+    for table, sql in TABLES.items()
+    for connection in [sqlite3.connect(":memory:")]
+    for _ in connection.execute(sql).fetchall() or [None]
+    for column in connection.execute(f"PRAGMA table_info({table})").fetchall()
+]
+
+
+ONLY_ORDER = {("writers", "id"), ("ends", "id"), ("code_files", "code"), ("code_files", "nr")}
+"""Columns in which any number keeps the order of rows or the core notices the difference."""
+
+
+def changed(path: Path, sql: str, *parameters: object) -> bool:
+    """Whether SQLite allowed a change, made as an attacker would: without our tables' constraints where it can be."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA synchronous = OFF")
+        try:
+            return database.execute(sql, parameters).rowcount > 0
+        except (sqlite3.IntegrityError, OverflowError):
+            return False
+
+
+def complaint(path: Path) -> str | None:
+    """What reading says, if it is one of our errors; None if everything can be read."""
+    try:
+        read_everything(path)
+    except JournalError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize(("table", "column"), COLUMNS)
+def test_any_value_in_any_column(tmp_path: Path, whole: bytes, table: str, column: str) -> None:
+    path = tmp_path / "run.journal"
+    allowed = 0
+    complaints = []
+    for value in VALUES:
+        path.write_bytes(whole)
+        one = f"rowid = (SELECT rowid FROM {table} WHERE {column} IS NOT NULL LIMIT 1)"
+        if "WITHOUT ROWID" in TABLES[table]:
+            one = f"{column} = (SELECT max({column}) FROM {table})"
+        if changed(path, f"UPDATE {table} SET {column} = ? WHERE {one}", value):
+            allowed += 1
+            complaints.append(complaint(path))
+    noticed = [text for text in complaints if text is not None]
+    assert allowed
+    assert all("the journal is damaged: " in text for text in noticed)
+    assert noticed or (table, column) in ONLY_ORDER
+
+
+KEPT = ("rounds", "turns", "effects", "messages", "logs", "records", "stops", "agents", "blobs")
+
+
+@pytest.mark.parametrize("table", KEPT)
+def test_missing_rows_are_noticed(tmp_path: Path, whole: bytes, table: str) -> None:
+    path = tmp_path / "run.journal"
+    for order in ("ASC", "DESC"):
+        path.write_bytes(whole)
+        with closing(sqlite3.connect(path, isolation_level=None)) as database:
+            columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})") if row[5]]
+            ordered = ", ".join(f"{column} {order}" for column in columns)
+            keys = database.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {ordered} LIMIT 1").fetchone()
+            match = " AND ".join(f"{column} = ?" for column in columns)
+            assert database.execute(f"DELETE FROM {table} WHERE {match}", keys).rowcount == 1
+        if (table, order) == ("rounds", "DESC"):
+            continue  # an end of a journal that is missing whole is a shorter journal
+        with pytest.raises(JournalError, match="damaged"):
+            read_everything(path)
+
+
+def test_text_that_is_not_utf_8(tmp_path: Path, whole: bytes) -> None:
+    path = tmp_path / "run.journal"
+    for table, column in (("agents", "name"), ("messages", "body"), ("turns", "stdout"), ("meta", "value")):
+        path.write_bytes(whole)
+        assert changed(path, f"UPDATE {table} SET {column} = CAST(x'fffe41' AS TEXT) WHERE {column} IS NOT NULL")
+        with pytest.raises(JournalError, match="damaged"):
+            read_everything(path)
+
+
+def test_a_failed_turn_with_an_output(tmp_path: Path, whole: bytes) -> None:
+    path = tmp_path / "run.journal"
+    for change in ("state = 's'", "wake_in = 1", "extra = '{}'", "failure = 'bored'", "message = NULL"):
+        path.write_bytes(whole)
+        assert changed(path, f"UPDATE turns SET {change} WHERE failure IS NOT NULL")
+        with pytest.raises(JournalError, match="damaged"):
+            read_everything(path)
+    path.write_bytes(whole)
+    assert changed(path, "UPDATE turns SET failure = 'trap', message = 'm', state = NULL WHERE round = 2 AND place = 5")
+    with pytest.raises(JournalError, match="damaged"):
+        read_everything(path)
+
+
+def test_a_message_read_twice_or_by_nobody_it_was_sent_to(tmp_path: Path, whole: bytes) -> None:
+    path = tmp_path / "run.journal"
+    for inbox in ("[[3,3]]", "[[1,1],[1,1]]", "[[24,24]]"):
+        path.write_bytes(whole)
+        assert changed(path, "UPDATE turns SET inbox = ? WHERE round = 2 AND place = 2", inbox)
+        with Journal.open(path) as journal, pytest.raises(JournalError, match="damaged"):
+            journal.check()
+
+
+def test_damage_stops_a_writer_too(tmp_path: Path, whole: bytes) -> None:
+    path = tmp_path / "run.journal"
+    path.write_bytes(whole)
+    assert changed(path, "UPDATE rounds SET head = 'text' WHERE round = 2")
+    with Journal.open(path, write=True) as journal, pytest.raises(JournalError, match="damaged"):
+        list(journal.rounds())

@@ -1,0 +1,66 @@
+"""Lists of numbers and recorded numbers keep what they are, and hostile ones take no memory."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from turnwise.journal.values import numbers, recalled, recorded, runs
+
+
+@given(st.lists(st.integers(0, 2**63 - 1) | st.integers(0, 20), min_size=1, max_size=60).map(tuple))
+def test_a_list_is_the_same_again_in_its_order(values: tuple[int, ...]) -> None:
+    assert numbers(runs(values), count_max=len(values)) == values
+
+
+def test_a_message_to_everybody_is_short() -> None:
+    assert runs(range(100_000)) == "[[0,99999]]"
+    assert runs((3, 4, 5, 9)) == "[[3,5],[9,9]]"
+    assert runs((7,)) == "[[7,7]]"
+    assert runs((5, 4, 6)) == "[[5,5],[4,4],[6,6]]"  # first and last are as far apart as in a run
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "7",
+        "null",
+        "[7]",
+        "[[1]]",
+        "[[1,2,3]]",
+        "[[1,2.0]]",
+        "[[true,true]]",
+        '[["1","2"]]',
+        "[[2,1]]",
+        "[[-1,1]]",
+        "[[0,5]]",
+        "[[0,1000000000000000]]",
+        "[[0,2],[0,2]]",
+        "[[0," + "9" * 5_000 + "]]",
+        "[" * 100_000,
+        "[[0,1]",
+    ],
+)
+def test_what_is_no_list_of_numbers(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  # any reason will do
+        numbers(text, count_max=5)
+
+
+@given(st.integers() | st.floats() | st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_recorded_value_is_the_same_again_exactly(value: float | int | str) -> None:
+    stored = recorded(value)
+    if type(stored) is float:
+        assert math.isfinite(stored)
+    assert repr(recalled(stored)) == repr(value)
+
+
+@pytest.mark.parametrize("stored", [None, b"", b"x", b"0x10", b"\xff", b"1" * 200_000, [1]])
+def test_what_is_no_recorded_value(stored: object) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        recalled(stored)

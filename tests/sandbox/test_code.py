@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import wasmtime
 
-from turnwise.sandbox import build, code
+from turnwise.sandbox import artefacts, build, code
 from turnwise.sandbox.cache import Cache
 from turnwise.sandbox.code import Code, CodeError, Source, prepare, prepare_each
 from turnwise.sandbox.engine import engine_key
@@ -79,7 +79,7 @@ def test_equal_sources_are_built_once_and_found_again(cache: Cache, monkeypatch:
         builds.append(arguments)
         return await build.build(*arguments)  # type: ignore[type-var, arg-type]
 
-    monkeypatch.setattr(code, "build", counting)
+    monkeypatch.setattr(artefacts, "build", counting)
     first = made(cache, source(WAT, name="a"), source(WAT, name="b"))
     assert first[0] == first[1]
     assert len(builds) == 1

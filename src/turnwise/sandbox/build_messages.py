@@ -15,19 +15,15 @@ class CompileRequest(msgspec.Struct, frozen=True, tag="compile"):
 
 
 class PrepareRequest(msgspec.Struct, frozen=True, tag="prepare"):
-    """Let the interpreter, compiled at `path`, answer `envelope`, which has a member `prepare`."""
+    """Let the interpreter, compiled at `path`, answer `envelopes`, each of which has a member `prepare`."""
 
     path: str
-    envelope: bytes
+    envelopes: list[bytes]
 
 
 class CompileReply(msgspec.Struct, frozen=True, tag="compiled"):
     carrier: Literal["component", "module"]
     artefact: bytes
-
-
-class PrepareReply(msgspec.Struct, frozen=True, tag="prepared"):
-    program: str
 
 
 class Problem(msgspec.Struct, frozen=True, tag="problem"):
@@ -36,6 +32,12 @@ class Problem(msgspec.Struct, frozen=True, tag="problem"):
     message: str
     file: str | None = None
     line: int | None = None
+
+
+class PrepareReply(msgspec.Struct, frozen=True, tag="prepared"):
+    """A program, or what is wrong with its source, for each envelope."""
+
+    programs: list[str | Problem]
 
 
 Reply = CompileReply | PrepareReply | Problem

@@ -42,7 +42,11 @@ def main() -> None:
         executor.load(request.path, "component", None)
     give_up_files()
     give_up_calls(Needs(threads=True, new_code=True, address_bytes_max=ADDRESS_BYTES_MAX, cpu_s_max=CPU_S_MAX))
-    reply = _prepare(executor, request) if isinstance(request, PrepareRequest) else _compile(request)
+    reply: Reply
+    if isinstance(request, PrepareRequest):
+        reply = PrepareReply([_prepare(executor, envelope) for envelope in request.envelopes])
+    else:
+        reply = _compile(request)
     sys.stdout.buffer.write(msgspec.msgpack.encode(reply))
     sys.stdout.buffer.flush()
     os._exit(0)
@@ -72,13 +76,13 @@ def _compile(request: CompileRequest) -> Reply:
         return Problem(message, line=int(place[1]) if place else None)
 
 
-def _prepare(executor: Executor, request: PrepareRequest) -> Reply:
-    result = executor.execute(0, 0, request.envelope, (), PREPARE_FUEL, PREPARE_MEMORY_BYTES, PROGRAM_BYTES_MAX)
+def _prepare(executor: Executor, envelope: bytes) -> str | Problem:
+    result = executor.execute(0, 0, envelope, (), PREPARE_FUEL, PREPARE_MEMORY_BYTES, PROGRAM_BYTES_MAX)
     if result.status != "completed":
         return Problem(f"the interpreter failed ({result.failure}): {result.body.decode('utf-8', 'replace')}")
     answer = json.loads(result.body)
     if "program" in answer:
-        return PrepareReply(answer["program"])
+        return str(answer["program"])
     error = answer["error"]
     if isinstance(error, str):
         return Problem(error)

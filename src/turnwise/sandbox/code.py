@@ -8,27 +8,23 @@ confined too; this process only stores it.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
-import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from turnwise.core.canonical import digest
-from turnwise.errors import InvariantError, UsageError
-from turnwise.sandbox.build import BuildFailed, build
-from turnwise.sandbox.build_messages import CompileReply, CompileRequest, PrepareReply, PrepareRequest
-from turnwise.sandbox.cache import Artefact, Cache
+from turnwise.errors import UsageError
+from turnwise.sandbox.artefacts import Artefacts, WasmLanguage, carrier_of
+from turnwise.sandbox.build import BuildFailed
+from turnwise.sandbox.cache import Cache
 from turnwise.sandbox.engine import engine_key
 from turnwise.sandbox.executor import CarrierName
+from turnwise.sandbox.programs import ProgramSource, load_interpreter, prepare_programs
 
 Language = Literal["python", "wasm", "wat"]
 
 SOURCE_BYTES_MAX = 64 * 1024 * 1024
-BUILDS_MAX = 4
-"""Compilers that run at the same time; each uses all processors already."""
 
 
 class CodeError(UsageError):
@@ -82,108 +78,81 @@ async def prepare_each(
     `announce` is told what takes long, for people. Raises `EnvironmentFailure` if the cache or the compiler's process
     cannot be used.
     """
-    preparation = _Preparation(cache or Cache(engine_key()), announce or _silent)
-    prepared: list[Code | CodeError] = []
-    for result in await asyncio.gather(*map(preparation.prepare, sources), return_exceptions=True):
-        if isinstance(result, BaseException) and not isinstance(result, CodeError):
-            raise result
-        prepared.append(result)
-    return prepared
+    announce = announce or _silent
+    artefacts = Artefacts(cache or Cache(engine_key()), announce)
+    codes: list[Code | CodeError | None] = [_oversized(source) for source in sources]
+    python = [index for index, source in enumerate(sources) if codes[index] is None and source.language == "python"]
+    others = [index for index, source in enumerate(sources) if codes[index] is None and source.language != "python"]
+    waiting = [_compiled(artefacts, sources[index]) for index in others]
+    programs, *compiled = await _all(_python(artefacts, [sources[index] for index in python]), *waiting)
+    for index, code in zip(python, programs, strict=True):
+        codes[index] = code
+    for index, (code,) in zip(others, compiled, strict=True):
+        codes[index] = code
+    return [code for code in codes if code is not None]
 
 
 def _silent(_: str) -> None:
     """Tells nobody."""
 
 
-class _Preparation:
-    """One call of `prepare`: equal sources are built once."""
+async def _all(*parts: Coroutine[None, None, Sequence[Code | CodeError]]) -> list[Sequence[Code | CodeError]]:
+    """Runs all parts to their end, and then raises the first error that is not about a source."""
+    results = []
+    for result in await asyncio.gather(*parts, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+        results.append(result)
+    return results
 
-    def __init__(self, cache: Cache, announce: Callable[[str], None]) -> None:
-        self._cache = cache
-        self._announce = announce
-        self._builds = asyncio.Semaphore(BUILDS_MAX)
-        self._artefacts: dict[str, asyncio.Task[Artefact]] = {}
 
-    async def prepare(self, source: Source) -> Code | CodeError:
+def _oversized(source: Source) -> CodeError | None:
+    size = sum(len(content) for content in source.files.values())
+    if size <= SOURCE_BYTES_MAX:
+        return None
+    return _error(source, None, f"the source has {size} bytes; at most {SOURCE_BYTES_MAX} are allowed")
+
+
+async def _compiled(artefacts: Artefacts, source: Source) -> list[Code | CodeError]:
+    content = source.files[source.entry]
+    language: WasmLanguage = "wat" if source.language == "wat" else "wasm"
+    try:
+        artefact = await artefacts.compile(source.entry, language, content)
+    except BuildFailed as error:
+        return [_error(source, error.line, error.message)]
+    code_hash = digest(b"turnwise code 1", language.encode(), content).hex()
+    return [Code(code_hash, carrier_of(artefact), artefact.path)]
+
+
+async def _python(artefacts: Artefacts, sources: Sequence[Source]) -> list[Code | CodeError]:
+    if not sources:
+        return []
+    interpreter = await load_interpreter(artefacts)
+    carrier = carrier_of(interpreter.artefact)
+    prepared: list[str | CodeError] = []
+    wanted: dict[str, ProgramSource] = {}
+    for source in sources:
         try:
-            size = sum(len(content) for content in source.files.values())
-            if size > SOURCE_BYTES_MAX:
-                raise _error(source, None, f"the source has {size} bytes; at most {SOURCE_BYTES_MAX} are allowed")
-            if source.language == "python":
-                return await self._python(source)
-            return await self._compiled(source, source.language)
+            texts = {name: _text(source, name) for name in source.files}
         except CodeError as error:
-            return error
-
-    async def _compiled(self, source: Source, language: Literal["wasm", "wat"]) -> Code:
-        content = source.files[source.entry]
-        try:
-            artefact = await self._compile(source.entry, language, content)
-        except BuildFailed as error:
-            raise _error(source, error.line, error.message) from None
-        return Code(
-            hash=digest(b"turnwise code 1", language.encode(), content).hex(),
-            carrier=_carrier(artefact),
-            path=artefact.path,
-        )
-
-    async def _python(self, source: Source) -> Code:
-        from turnwise.sandbox.python import component_path
-
-        interpreter = await asyncio.to_thread(component_path().read_bytes)
-        texts = {name: _text(source, name) for name in source.files}
-        try:
-            artefact = await self._compile("the Python interpreter", "wasm", interpreter)
-        except BuildFailed as error:
-            raise InvariantError(f"the interpreter of Python agents cannot be compiled: {error.message}") from None
+            prepared.append(error)
+            continue
         parts = [part.encode() for name in sorted(texts) for part in (name, texts[name])]
-        interpreter_hash = hashlib.sha256(interpreter).digest()
-        code_hash = digest(b"turnwise code 1", b"python", interpreter_hash, source.entry.encode(), *parts).hex()
-        program = await self._program(source, code_hash, artefact, texts)
-        return Code(code_hash, _carrier(artefact), artefact.path, program)
-
-    async def _compile(self, title: str, language: Literal["wasm", "wat"], content: bytes) -> Artefact:
-        name = f"{language}-{hashlib.sha256(content).hexdigest()}"
-        return await self._once(name, lambda: self._build_artefact(name, title, language, content))
-
-    async def _build_artefact(
-        self, name: str, title: str, language: Literal["wasm", "wat"], content: bytes
-    ) -> Artefact:
-        found = await asyncio.to_thread(self._cache.find, name)
-        if found is not None:
-            return found
-        if len(content) > 1024 * 1024:
-            self._announce(f"Compiling {title}; this takes some seconds, once.")
-        async with self._builds:
-            reply = await build(CompileRequest(language, content), CompileReply)
-        return await asyncio.to_thread(self._cache.store, name, reply.artefact, {"carrier": reply.carrier})
-
-    async def _program(self, source: Source, code_hash: str, artefact: Artefact, texts: dict[str, str]) -> str:
-        name = f"program-{code_hash}"
-        try:
-            found = await self._once(name, lambda: self._build_program(name, source.entry, artefact, texts))
-        except BuildFailed as error:
-            raise _error(source, error.line, error.message, file=error.file) from None
-        return found.path.read_text("ascii")
-
-    async def _build_program(self, name: str, entry: str, artefact: Artefact, texts: dict[str, str]) -> Artefact:
-        found = await asyncio.to_thread(self._cache.find, name)
-        if found is not None:
-            return found
-        envelope = json.dumps({"abi": 1, "prepare": {"entry": entry, "files": texts}}).encode()
-        async with self._builds:
-            reply = await build(PrepareRequest(os.fspath(artefact.path), envelope), PrepareReply)
-        return await asyncio.to_thread(self._cache.store, name, reply.program.encode("ascii"), {})
-
-    async def _once(self, name: str, make: Callable[[], Coroutine[None, None, Artefact]]) -> Artefact:
-        task = self._artefacts.get(name)
-        if task is None:
-            task = self._artefacts[name] = asyncio.create_task(make())
-        return await asyncio.shield(task)
-
-
-def _carrier(artefact: Artefact) -> CarrierName:
-    return "component" if artefact.facts["carrier"] == "component" else "module"
+        code_hash = digest(b"turnwise code 1", b"python", interpreter.sha256, source.entry.encode(), *parts).hex()
+        wanted[code_hash] = ProgramSource(source.entry, texts)
+        prepared.append(code_hash)
+    programs = await prepare_programs(artefacts.cache, interpreter, wanted)
+    codes: list[Code | CodeError] = []
+    for source, found in zip(sources, prepared, strict=True):
+        if isinstance(found, CodeError):
+            codes.append(found)
+            continue
+        program = programs[found]
+        if isinstance(program, BuildFailed):
+            codes.append(_error(source, program.line, program.message, file=program.file))
+        else:
+            codes.append(Code(found, carrier, interpreter.artefact.path, program))
+    return codes
 
 
 def _text(source: Source, name: str) -> str:

@@ -6,4 +6,4 @@ import msgspec
 
 from turnwise.sandbox.build_messages import PrepareReply
 
-sys.stdout.buffer.write(msgspec.msgpack.encode(PrepareReply("program")))
+sys.stdout.buffer.write(msgspec.msgpack.encode(PrepareReply(["program"])))

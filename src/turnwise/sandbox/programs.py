@@ -1,0 +1,97 @@
+"""Programs of Python agents: sources, compiled by the interpreter component itself, in a builder.
+
+A program is text that only the interpreter that made it can read, so it is kept under a hash that covers both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from turnwise.errors import InvariantError
+from turnwise.sandbox.artefacts import Artefacts
+from turnwise.sandbox.build import BuildFailed, build
+from turnwise.sandbox.build_messages import PrepareReply, PrepareRequest
+from turnwise.sandbox.cache import Artefact, Cache
+
+BUILDERS_MAX = 4
+PROGRAMS_PER_BUILDER = 8
+"""So many share a builder, which starts slower than it compiles, before a second one pays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """The interpreter component of this installation, compiled. `sha256` is over the component."""
+
+    sha256: bytes
+    artefact: Artefact
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramSource:
+    """Texts by relative name, and the name of the one that has `turn`."""
+
+    entry: str
+    texts: Mapping[str, str]
+
+
+async def load_interpreter(artefacts: Artefacts) -> Interpreter:
+    """Raises `EnvironmentFailure` where the interpreter has not been built."""
+    from turnwise.sandbox.python import component_path
+
+    component = await asyncio.to_thread(component_path().read_bytes)
+    try:
+        artefact = await artefacts.compile("the Python interpreter", "wasm", component)
+    except BuildFailed as error:
+        raise InvariantError(f"the interpreter of Python agents cannot be compiled: {error.message}") from None
+    return Interpreter(hashlib.sha256(component).digest(), artefact)
+
+
+async def prepare_programs(
+    cache: Cache, interpreter: Interpreter, sources: Mapping[str, ProgramSource]
+) -> dict[str, str | BuildFailed]:
+    """The program of each of `sources`, by the same hashes, or what is wrong with it."""
+    programs: dict[str, str | BuildFailed] = {}
+    for code_hash in sources:
+        found = await asyncio.to_thread(cache.find, _name(code_hash))
+        if found is not None:
+            programs[code_hash] = found.path.read_text("ascii")
+    missing = [code_hash for code_hash in sources if code_hash not in programs]
+    builders = min(BUILDERS_MAX, -(-len(missing) // PROGRAMS_PER_BUILDER))
+    parts = [_build(interpreter, sources, missing[first::builders]) for first in range(builders)]
+    for part in await asyncio.gather(*parts):
+        for code_hash, program in part.items():
+            programs[code_hash] = program
+            if isinstance(program, str):
+                await asyncio.to_thread(cache.store, _name(code_hash), program.encode("ascii"), {})
+    return programs
+
+
+async def _build(
+    interpreter: Interpreter, sources: Mapping[str, ProgramSource], hashes: Sequence[str]
+) -> dict[str, str | BuildFailed]:
+    """Has some programs made by one builder; if one of them is its end, each by its own, so that it is known which."""
+    request = PrepareRequest(os.fspath(interpreter.artefact.path), [_envelope(sources[name]) for name in hashes])
+    try:
+        reply = await build(request, PrepareReply)
+    except BuildFailed as error:
+        if len(hashes) == 1:
+            return {hashes[0]: error}
+        parts = [await _build(interpreter, sources, [code_hash]) for code_hash in hashes]
+        return {code_hash: program for part in parts for code_hash, program in part.items()}
+    return {
+        code_hash: answer if isinstance(answer, str) else BuildFailed(answer.message, answer.file, answer.line)
+        for code_hash, answer in zip(hashes, reply.programs, strict=True)
+    }
+
+
+def _envelope(source: ProgramSource) -> bytes:
+    return json.dumps({"abi": 1, "prepare": {"entry": source.entry, "files": dict(source.texts)}}).encode()
+
+
+def _name(code_hash: str) -> str:
+    return f"program-{code_hash}"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import wasmtime
 
+from turnwise.errors import EnvironmentFailure
 from turnwise.sandbox import artefacts, build, code
 from turnwise.sandbox.cache import Cache
 from turnwise.sandbox.code import Code, CodeError, Source, prepare, prepare_each
@@ -154,11 +155,12 @@ def test_what_becomes_of_the_compiler_is_the_sources_fault(
     assert message in refused(cache, source(WAT)).message
 
 
-def test_a_builder_that_cannot_start_is_the_machines_fault(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    from turnwise.errors import EnvironmentFailure
-
+def test_a_builder_that_cannot_work_is_the_machines_fault(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "BUILDER", "turnwise.sandbox.nothing_of_this_name")
+    with pytest.raises(EnvironmentFailure, match="nothing_of_this_name"):
+        made(cache, source(WAT))
     monkeypatch.setattr("sys.executable", "/nonexistent/python")
-    with pytest.raises(EnvironmentFailure):
+    with pytest.raises(EnvironmentFailure, match="cannot be started"):
         made(cache, source(WAT))
 
 

@@ -83,6 +83,11 @@ class _Process:
             except subprocess.TimeoutExpired:
                 popen.kill()
                 raise BuildFailed(f"it takes more than {WALL_S_MAX} seconds to compile") from None
+        if popen.returncode == 1:
+            raise EnvironmentFailure(
+                f"the compiler's process cannot work\n{errors.decode('utf-8', 'replace')[-STDERR_CHARS_MAX:]}",
+                hint="`turnwise doctor` says what this machine has and lacks.",
+            )
         if popen.returncode != 0:
             raise BuildFailed(_death(popen.returncode, errors.decode("utf-8", "replace")))
         return output

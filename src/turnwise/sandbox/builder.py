@@ -42,14 +42,19 @@ def main() -> None:
         executor.load(request.path, "component", None)
     give_up_files()
     give_up_calls(Needs(threads=True, new_code=True, address_bytes_max=ADDRESS_BYTES_MAX, cpu_s_max=CPU_S_MAX))
-    reply: Reply
-    if isinstance(request, PrepareRequest):
-        reply = PrepareReply([_prepare(executor, envelope) for envelope in request.envelopes])
-    else:
-        reply = _compile(request)
+    try:
+        reply = _answer(executor, request)
+    except MemoryError:
+        reply = Problem(f"it takes more than {ADDRESS_BYTES_MAX} bytes of memory to compile")
     sys.stdout.buffer.write(msgspec.msgpack.encode(reply))
     sys.stdout.buffer.flush()
     os._exit(0)
+
+
+def _answer(executor: Executor, request: CompileRequest | PrepareRequest) -> Reply:
+    if isinstance(request, PrepareRequest):
+        return PrepareReply([_prepare(executor, envelope) for envelope in request.envelopes])
+    return _compile(request)
 
 
 def _compile(request: CompileRequest) -> Reply:

@@ -18,9 +18,10 @@ KINDS_SHOWN_MAX = 20
 
 
 def check(world: WorldFolder, json: Json = False) -> int:
-    """Say everything that is wrong with a world, without running it.
+    """Say everything that is wrong with a world.
 
-    Sources are compiled, and models are looked for, but not loaded. If anything is wrong, the exit code is 2.
+    Nothing is run: sources are compiled, and models are looked for, but not loaded. If anything is wrong, the exit code
+    is 2.
     """
     import turnwise
 

@@ -17,9 +17,10 @@ NAME_COLUMNS = 26
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of text.")] = False,
 ) -> int:
-    """Say what this installation has: versions, providers and devices, hardening, caches, limits.
+    """Say what this installation has and can do.
 
-    A section that cannot be found out says why, and the others are shown all the same; the exit code is then 1.
+    Versions, execution providers and devices, how sandbox workers are confined, caches, limits of the machine. A
+    section that cannot be found out says why, and the others are shown all the same; the exit code is then 1.
     """
     from turnwise.cli.facts import Section, examine
 

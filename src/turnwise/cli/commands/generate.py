@@ -32,7 +32,7 @@ def generate(
         int, typer.Option("--seed", metavar="N", help="Chooses what is drawn when the temperature is above 0.")
     ] = 0,
 ) -> int:
-    """Let a model go on from a prompt, and print what it generates.
+    """Let a model go on from a prompt.
 
     Only the generated text is on stdout, as it comes, and a line break after it; control characters in it are shown as
     escapes. The same arguments give the same text on the same machine.

@@ -29,7 +29,7 @@ def log(
     ] = None,
     json: Json = False,
 ) -> int:
-    """Say what happened in a run, round by round and turn by turn.
+    """Say what happened in a run, turn by turn.
 
     For each turn: the messages that it read, effects with their answers, what it printed, logged, recorded and sent,
     how its state changed, and its fuel. Long texts are shortened; --json has them whole.

@@ -17,9 +17,10 @@ NAME_COLUMNS = 10
 
 
 def replay(journal: JournalFile, workers: Workers = None, json: Json = False) -> int:
-    """Execute all turns of a run again, in sandboxes, with the effects that were recorded, and compare.
+    """Execute a run again and compare.
 
-    The first difference is named, and the exit code is then 3.
+    All turns are executed in sandboxes, with the answers of models that were recorded. The first difference is named,
+    and the exit code is then 3.
     """
     import turnwise
     from turnwise.cli.progress import counting

@@ -7,9 +7,9 @@ from turnwise.cli.output import Output
 
 
 def resume(journal: JournalFile, workers: Workers = None, model: Models = None, json: Json = False) -> int:
-    """Go on with a run after any stop or crash, to the same head as if nothing had happened.
+    """Go on with a run that was stopped or has crashed.
 
-    A run that has ended already is only summarized.
+    It comes to the same head as if nothing had happened. A run that has ended already is only summarized.
     """
     models = model_folders(model)
     import turnwise

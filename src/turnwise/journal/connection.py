@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from turnwise.errors import JournalError
-from turnwise.journal.faults import damaged, foreign, reading, translated
+from turnwise.journal.faults import damaged, foreign, reading, translated, unwritable
 from turnwise.journal.format import APPLICATION_ID, FORMAT, FORMAT_OLDEST, SCHEMA
 from turnwise.journal.lock import WriterLock
 
@@ -231,11 +231,8 @@ def create_file(path: Path) -> None:
             hint=f"Give another name, delete the file, or go on with it: turnwise resume {path}",
         ) from error
     except OSError as error:
-        raise JournalError(
-            f"the journal cannot be created: {error.strerror}.",
-            where=str(path),
-            hint="Check that its folder exists and may be written, or give another path (--journal).",
-        ) from error
+        hint = "Check that its folder exists and may be written, or give another path (--journal)."
+        raise unwritable(path, "the journal cannot be created", error, hint) from error
     try:
         if hasattr(os, "fchmod"):
             os.fchmod(descriptor, 0o600)  # an umask may have taken the owner's own rights

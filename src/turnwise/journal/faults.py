@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,17 @@ def foreign(path: Path, what: str) -> JournalError:
         where=str(path),
         hint="Nothing was changed. Name a journal, or give a new name to write one.",
     )
+
+
+def unwritable(path: Path, what: str, error: OSError, hint: str) -> TurnwiseError:
+    """An error for a file that the system does not let be made or opened for writing."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return EnvironmentFailure(
+            f"the disk is full: {error.strerror}. Nothing was written.",
+            where=str(path),
+            hint="Free some space, or give another path.",
+        )
+    return JournalError(f"{what}: {error.strerror}.", where=str(path), hint=hint)
 
 
 def _kept(kept: int | None) -> str:

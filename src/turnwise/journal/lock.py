@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from turnwise.errors import JournalError
+from turnwise.journal.faults import unwritable
 
 if sys.platform == "win32":  # pragma: no cover
     import msvcrt
@@ -59,20 +61,18 @@ class WriterLock:
             if self._is_current(descriptor):
                 break
             os.close(descriptor)  # its holder removed it between our opening and locking
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
         self._descriptor = descriptor
+        os.ftruncate(descriptor, 0)
+        with suppress(OSError):  # the note is for people; a disk that is full is told of where it matters
+            os.write(descriptor, str(os.getpid()).encode())
 
     def _open(self, journal: Path) -> int:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         try:
             descriptor = os.open(self.path, flags, 0o600)
         except OSError as error:
-            raise JournalError(
-                f"the folder cannot be written: {error.strerror}.",
-                where=str(journal),
-                hint=f"A run needs to create {self.path.name} there. Check the rights, or copy the journal elsewhere.",
-            ) from error
+            hint = f"A run needs to create {self.path.name} there. Check the rights, or copy the journal elsewhere."
+            raise unwritable(journal, "the folder cannot be written", error, hint) from error
         return descriptor
 
     def _is_current(self, descriptor: int) -> bool:

@@ -64,9 +64,11 @@ class JournalWriter:
 
         If the caller is cancelled while it waits, the round is written all the same.
         """
-        await asyncio.wait([await self.submit(record)])
+        future = await self.submit(record)
+        await asyncio.wait([future])
         self._collect()
-        self._raise_failure()
+        if future.exception() is not None:
+            self._raise_failure()
 
     async def end(self, record: EndRecord) -> None:
         """Note how the run ended, after all rounds in flight."""

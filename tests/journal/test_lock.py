@@ -1,0 +1,74 @@
+"""The writer's lock: one holder, gone with its process, and no file left behind."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from turnwise.errors import JournalError
+from turnwise.journal.lock import WriterLock
+
+
+def test_one_holder(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    lock = WriterLock(path)
+    with pytest.raises(JournalError, match=f"process {os.getpid()}"):
+        WriterLock(path)
+    lock.close()
+    lock.close()
+    assert list(tmp_path.iterdir()) == []
+    WriterLock(path).close()
+
+
+@pytest.mark.parametrize("left", [b"", b"4242", b"\xff" * 999, b"no number"])
+def test_what_a_killed_holder_left_does_not_matter(tmp_path: Path, left: bytes) -> None:
+    path = tmp_path / "run.journal"
+    (tmp_path / "run.journal-lock").write_bytes(left)
+    lock = WriterLock(path)
+    assert lock.path.read_bytes() == str(os.getpid()).encode()
+    lock.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_file_is_not_followed_elsewhere(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "run.journal-lock").symlink_to(victim)
+    with pytest.raises(JournalError):
+        WriterLock(tmp_path / "run.journal")
+    assert victim.read_text() == "precious"
+
+
+def test_many_who_want_it_never_have_it_together(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    holders = 0
+    most = 0
+    taken = 0
+    counting = threading.Lock()
+
+    def want() -> None:
+        nonlocal holders, most, taken
+        for _ in range(200):
+            try:
+                lock = WriterLock(path)
+            except JournalError:
+                continue
+            with counting:
+                holders += 1
+                taken += 1
+                most = max(most, holders)
+            with counting:
+                holders -= 1
+            lock.close()
+
+    threads = [threading.Thread(target=want) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert taken >= 4
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,46 @@
+"""The guide for authors of agents: what it shows runs, and it leaves nothing out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from turnwise_guest import Answer, EffectError, Message, Turn
+from turnwise_guest.runtime.modules import ADVERTISED
+from turnwise_guest.testing import make_turn, outcome
+
+GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "agents-python.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
+
+
+def model(request: dict[str, Any]) -> str:
+    if len(request.get("prompt", "")) > 10_000:
+        raise EffectError("context_full", "too long")
+    return "text"
+
+
+@pytest.mark.parametrize("source", EXAMPLES)
+@pytest.mark.parametrize("round_", [3, 9])
+def test_examples_run(source: str, round_: int) -> None:
+    names: dict[str, Any] = {}
+    exec(compile(source, "agents-python.md", "exec"), names)
+    t = make_turn(inbox=[("editor", "Hello")], round=round_, generate=model)
+    names["turn"](t)
+    assert set(outcome(t)) > {"state"} or outcome(t)["state"]
+    for name, test in names.items():
+        if name.startswith("test_"):
+            test()
+
+
+@pytest.mark.parametrize("kind", [Turn, Message, Answer])
+def test_everything_is_described(kind: type) -> None:
+    public = [name for name in dir(kind) if not name.startswith("_")]
+    assert [name for name in public if name not in GUIDE] == []
+
+
+def test_every_module_is_listed_and_no_other() -> None:
+    quoted = " ".join(line.removeprefix("> ") for line in GUIDE.splitlines() if line.startswith("> "))
+    assert tuple(quoted.split(", ")) == ADVERTISED

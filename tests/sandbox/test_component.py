@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
+import wasmtime
+from wasmtime import component as wc
+from wasmtime.component._linker import FUNCTIONS
 
+from tests.sandbox.conftest import COMPONENT
 from turnwise.core.turn import FailureClass
+from turnwise.sandbox.component import ComponentCarrier
+from turnwise.sandbox.execution import Execution
 
 MIB = 1024 * 1024
 ECHO = "(call $answer (local.get $p) (local.get $n))"
@@ -279,3 +287,78 @@ def test_exit_fails_the_turn(run_component: Any) -> None:
     outcome, _, _ = run_component(f"(call $exit (i32.const 0)) {ECHO}", **EXIT)
     assert outcome.failure is FailureClass.TRAP
     assert "exited" in outcome.body.decode()
+
+
+# Resources where others belong: signatures are compared without the names of resources, so these do get linked.
+CONFUSED_WAIT = {
+    "imports": """(import "wasi:cli/stdout@0.2.3" (instance $stdout
+        (export "output-stream" (type $s (sub resource)))
+        (export "get-stdout" (func (result (own $s))))))
+      (alias export $stdout "output-stream" (type $stream))
+      (alias export $stdout "get-stdout" (func $stdout))
+      (import "wasi:io/poll@0.2.3" (instance $poll
+        (alias outer 1 $stream (type $s0))
+        (export "output-stream" (type $s (eq $s0)))
+        (export "poll" (func (param "in" (list (borrow $s))) (result (list u32))))))
+      (alias export $poll "poll" (func $poll-streams))""",
+    "lowered": """(core func $stdout (canon lower (func $stdout)))
+      (core func $poll (canon lower (func $poll-streams) (memory $memory) (realloc $realloc)))""",
+    "host": """(import "host" "stdout" (func $stdout (result i32)))
+      (import "host" "poll" (func $poll (param i32 i32 i32)))""",
+    "given": '(export "stdout" (func $stdout)) (export "poll" (func $poll))',
+}
+CONFUSED_STREAM = {
+    "imports": """(import "wasi:cli/stdout@0.2.3" (instance $stdout
+        (export "pollable" (type $p (sub resource)))
+        (export "get-stdout" (func (result (own $p))))))
+      (alias export $stdout "get-stdout" (func $stdout))""",
+    "lowered": "(core func $stdout (canon lower (func $stdout)))",
+    "host": '(import "host" "stdout" (func $stdout (result i32)))',
+    "given": '(export "stdout" (func $stdout))',
+}
+
+
+def test_waiting_for_what_is_no_pollable_fails_the_turn(run_component: Any) -> None:
+    turn = f"""(i32.store (i32.const 64) (call $stdout))
+      (call $poll (i32.const 64) (i32.const 1) (i32.const 32)) {ECHO}"""
+    outcome, _, _ = run_component(turn, **CONFUSED_WAIT)
+    assert outcome.failure is FailureClass.TRAP
+    assert "no pollable" in outcome.body.decode()
+
+
+def test_a_resource_of_another_type_fails_the_turn(run_component: Any) -> None:
+    outcome, _, _ = run_component(f"(drop (call $stdout)) {ECHO}", **CONFUSED_STREAM)
+    assert outcome.failure is FailureClass.TRAP
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_thousands_of_instances_leave_nothing_behind(engine: wasmtime.Engine) -> None:
+    """With resources, printing, suspension and traps: memory, descriptors and the binding's tables stay flat."""
+    turn = f"""(call $write (call $stdout) (i32.const 64) (i32.const 3) (i32.const 32))
+      (if (i32.eq (local.get $n) (i32.const 1)) (then unreachable))
+      {ASK_AND_ANSWER}"""
+    text = COMPONENT.format(turn=turn, pages="1", parts="", **STREAMS)
+    carrier = ComponentCarrier(engine, wc.Component(engine, text))
+    work: list[tuple[bytes, tuple[bytes, ...]]] = [(b"1", ()), (b"two", ()), (b"two", (b"reply",))]
+
+    def round_of(count: int) -> None:
+        for index in range(count):
+            data, replies = work[index % 3]
+            execution = Execution(data, replies, 10_000_000, MIB, 1_000)
+            outcome, _ = carrier.execute(execution)
+            assert outcome.status == ("failed", "needs", "completed")[index % 3]
+            assert execution.stdout() == "\0\0\0"
+
+    round_of(600)
+    before = measured()
+    round_of(3_000)
+    after = measured()
+    assert after[1:] == before[1:]
+    assert after[0] - before[0] < 4 * MIB
+
+
+def measured() -> tuple[int, int, int]:
+    """Resident bytes, open descriptors, callbacks that the binding keeps."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    return pages * os.sysconf("SC_PAGE_SIZE"), descriptors, len(FUNCTIONS.handles)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import wasmtime
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from turnwise.core.turn import FailureClass
 from turnwise.sandbox.execution import Execution
@@ -260,3 +262,22 @@ def descriptor_count() -> int:
 def resident_bytes() -> int:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@given(pointer=st.integers(0, 2**32 - 1), length=st.integers(0, 2**32 - 1), small=st.booleans())
+@example(pointer=65_536, length=0, small=False)
+@example(pointer=65_537, length=0, small=False)
+@example(pointer=0, length=65_536, small=False)
+@example(pointer=2**32 - 1, length=2**32 - 1, small=False)
+def test_any_result_is_either_inside_the_memory_or_a_failure(
+    run_module: Any, pointer: int, length: int, small: bool
+) -> None:
+    if small:
+        pointer, length = pointer % 66_000, length % 66_000
+    outcome, _, _ = run_module(f"(i64.const {pointer << 32 | length})", output_bytes_max=70_000)
+    if length > 70_000:
+        assert outcome.failure is FailureClass.OUTPUT_SIZE
+    elif pointer + length > 65_536:
+        assert outcome.failure is FailureClass.TRAP
+    else:
+        assert (outcome.status, len(outcome.body)) == ("completed", length)

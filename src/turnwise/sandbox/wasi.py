@@ -110,7 +110,7 @@ class Wasi:
 
     def wait(self, reps: list[int]) -> list[int]:
         """Waits until a pollable of `reps` is ready, which is now: time goes on to the first that is due."""
-        due = [self._due_ns[rep] for rep in reps]
+        due = [self._due(rep) for rep in reps]
         now = self._read_envelope() if self._now_ns is None else self._now_ns
         if due and min(due) > now:
             self._now_ns = now = min(due)
@@ -118,7 +118,14 @@ class Wasi:
 
     def ready(self, rep: int) -> bool:
         """Whether a pollable is ready. Asking is a read of the clock, or a loop that asks would never end."""
-        return self._due_ns[rep] <= self.read_clock()
+        return self._due(rep) <= self.read_clock()
+
+    def _due(self, rep: int) -> int:
+        """When a pollable is ready. Signatures do not name resources, so a guest may pass what is none."""
+        due = self._due_ns.get(rep)
+        if due is None:
+            raise self.execution.fail(FailureClass.TRAP, "the agent waits for what is no pollable")
+        return due
 
     def write(self, rep: int, text: bytes) -> None:
         """Something is printed. Both streams go to one log, in order."""

@@ -215,6 +215,7 @@ def test_what_stays_the_same_is_stored_once(tmp_path: Path) -> None:
         replace(simple(2), messages=simple(2).messages[:2]),
         replace(simple(2), messages=simple(2).messages[::-1]),
         replace(simple(2), messages=simple(1).messages),
+        replace(simple(2), messages=(replace(simple(2).messages[0], round=1), *simple(2).messages[1:])),
         replace(simple(2), spawned=agents(1)),
         replace(simple(2), turns=(replace(simple(2).turns[0], output=None), *simple(2).turns[1:])),
         replace(simple(2), turns=(replace(simple(2).turns[0], stdout="\ud800"), *simple(2).turns[1:])),

@@ -208,6 +208,10 @@ class Decoder:
             raise self.damaged(f"extra {what}: finish is not a text")
         return tuple(Spawn(*spawn) for spawn in spawns), tuple(stops), finish
 
+    def stopped(self, rows: list[Row]) -> tuple[int, ...]:
+        """round, 0, nr, place"""
+        return tuple([self.integer(row[3], f"a stop of round {row[0]}") for row in self.counted(rows, 2)])
+
     def end(self, row: Row) -> EndRecord:
         """round, reason, result, message"""
         for reason in _END_REASONS:
@@ -228,13 +232,14 @@ def _is_spawn(value: object) -> bool:
     return type(kind) is str and type(name) is str and all(text is None or type(text) is str for text in (args, state))
 
 
-def by_place(rows: Iterable[Row]) -> dict[int, list[Row]]:
-    """Rows grouped by their second column, in order."""
-    groups: dict[int, list[Row]] = {}
+def by_turn(rows: Iterable[Row]) -> dict[tuple[int, int], list[Row]]:
+    """Rows grouped by their first two columns, round and place, in order."""
+    groups: dict[tuple[int, int], list[Row]] = {}
     for row in rows:
-        group = groups.get(row[1])
+        key = row[0], row[1]
+        group = groups.get(key)
         if group is None:
-            groups[row[1]] = [row]
+            groups[key] = [row]
         else:
             group.append(row)
     return groups

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from turnwise.core.canonical import canonical
-from turnwise.core.records import AgentRecord, EndRecord, MessageRecord, RoundRecord, TurnRecord
+from turnwise.core.records import AgentRecord, EndRecord, RoundRecord, TurnRecord
 from turnwise.core.turn import TurnOutput
 from turnwise.errors import InvariantError
 from turnwise.journal.blobs import BlobWriter
@@ -206,7 +206,7 @@ class Encoder:
             if output is not None and turn.failure is None:
                 state = output.state
                 if output.send:
-                    sent = self._check_sent(record.messages, sent, turn, output)
+                    sent = self._check_sent(record, sent, turn, output)
                 if output.log:
                     for nr, log in enumerate(output.log):
                         logs += (round_now, place, nr, log.level, self._text(log.text))
@@ -242,13 +242,15 @@ class Encoder:
             raise self._broken(f"round {round_now} holds messages that no turn sent", sent, len(record.messages))
         return turns, effects, logs, records, failed, fuel
 
-    def _check_sent(self, messages: tuple[MessageRecord, ...], sent: int, turn: TurnRecord, output: TurnOutput) -> int:
+    def _check_sent(self, record: RoundRecord, sent: int, turn: TurnRecord, output: TurnOutput) -> int:
         """What a turn sends is stored as its messages only; so they must be the same, in the same order."""
-        place = turn.place
+        place, messages, round_now = turn.place, record.messages, record.round
         for send in output.send:
             message = messages[sent] if sent < len(messages) else None
             if message is None or message.sender != place or message.to != send.to or message.body != send.body:
                 raise self._broken(f"a message of place {place} is not among those of its round", send, message)
+            if message.round != round_now:
+                raise self._broken(f"a message of place {place} has a wrong round", round_now, message.round)
             sent += 1
         return sent
 

@@ -2,19 +2,20 @@
 
 Every statement is read to its end before anything is returned, so that no read transaction stays open: a writer's log
 could not be copied into the journal meanwhile. Since a round appears in `rounds` in the same moment as its other rows,
-and rows never change, reading statement by statement is consistent. At most one round is in memory at a time.
+and rows never change, reading statement by statement is consistent. At most one large round is in memory at a time.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from turnwise.core.records import AgentRecord, EndRecord, MessageRecord, RoundRecord, TurnRecord
 from turnwise.errors import JournalError
-from turnwise.journal.decode import Decoder, Row, by_place, pages
+from turnwise.journal.decode import Decoder, Row, by_turn, pages
 from turnwise.journal.faults import damaged, reading
 from turnwise.journal.rows import LogRow, RecordRow, RoundSummary, WriterRow
 from turnwise.journal.source import CodeSource
@@ -173,74 +174,99 @@ class JournalReader:
 
     def round(self, number: int) -> RoundRecord:
         """One round, complete, equal to what was committed."""
-        summary = self.summary(number)
-        decoder = self._decoder
-        sent = summary.inputs + summary.messages
-        rows = self._rows(f"{_MESSAGE} WHERE seq >= ? ORDER BY seq LIMIT ?", summary.message_first or 0, sent)
-        decoder.prefetch(rows, 4, 5)
-        messages = tuple(map(decoder.message, rows))
-        spawned = tuple(map(decoder.agent, self._spawned(summary)))
-        stopped = self._rows("SELECT nr, place FROM stops WHERE round = ? ORDER BY nr", number)
-        turns = tuple(self._turns(number, messages[summary.inputs :]))
-        record = RoundRecord(
-            number,
-            turns,
-            messages[: summary.inputs],
-            messages[summary.inputs :],
-            spawned,
-            tuple(decoder.integer(row[1], f"a stop of round {number}") for row in decoder.counted(stopped, 0)),
-            summary.head,
-            summary.execution,
-        )
-        self._check_counts(summary, record)
-        return record
+        return self._load([self.summary(number)])[0]
 
     def rounds(self, first: int = 1, last: int | None = None) -> Iterator[RoundRecord]:
         """Rounds `first` to `last` (default: all that are committed), one at a time.
 
         Rounds in which nobody moved do not exist, so the numbers may have gaps.
         """
+        together: list[RoundSummary] = []
+        rows = 0
         for summary in self.summaries(first):
             if last is not None and summary.round > last:
-                return
-            yield self.round(summary.round)
+                break
+            together.append(summary)
+            rows += 1 + summary.turns + summary.effects + summary.logs + summary.inputs + summary.messages
+            if rows >= PAGE_ROWS:
+                yield from self._load(together)
+                together, rows = [], 0
+        if together:
+            yield from self._load(together)
 
-    def _spawned(self, summary: RoundSummary) -> list[Row]:
-        return self._rows(
-            f"{_AGENT} WHERE place >= ? AND place < ? ORDER BY place", summary.agents - summary.spawned, summary.agents
-        )
+    def _load(self, summaries: list[RoundSummary]) -> list[RoundRecord]:
+        """Rounds that follow one another, read together, since many are small."""
+        decoder = self._decoder
+        first, last = summaries[0], summaries[-1]
+        start = next((summary.message_first for summary in summaries if summary.message_first is not None), 0)
+        count = sum(summary.inputs + summary.messages for summary in summaries)
+        rows = self._rows(f"{_MESSAGE} WHERE seq >= ? ORDER BY seq LIMIT ?", start, count)
+        decoder.prefetch(rows, 4, 5)
+        messages = iter([decoder.message(row) for row in rows])
+        sent = {
+            summary.round: (tuple(islice(messages, summary.inputs)), tuple(islice(messages, summary.messages)))
+            for summary in summaries
+        }
+        between = f"{_AGENT} WHERE place >= ? AND place < ? ORDER BY place"
+        born = self._rows(between, first.agents - first.spawned, last.agents)
+        agents = iter([decoder.agent(row) for row in born])
+        stops = "SELECT round, 0, nr, place FROM stops WHERE round BETWEEN ? AND ? ORDER BY round, nr"
+        stopped = by_turn(self._rows(stops, first.round, last.round))
+        own = [message for _, messages in sent.values() for message in messages]
+        turns = self._turns(first.round, last.round, own)
+        records = [
+            RoundRecord(
+                summary.round,
+                tuple(turns.pop(summary.round, ())),
+                *sent[summary.round],
+                tuple(islice(agents, summary.spawned)),
+                decoder.stopped(stopped.pop((summary.round, 0), [])),
+                summary.head,
+                summary.execution,
+            )
+            for summary in summaries
+        ]
+        if turns or stopped:
+            raise damaged(self.path, f"rounds {first.round} to {last.round} hold more than they say")
+        for summary, record in zip(summaries, records, strict=True):
+            self._check_counts(summary, record)
+        return records
 
     def _turns(
-        self, number: int, messages: tuple[MessageRecord, ...], place: int | None = None
-    ) -> Iterator[TurnRecord]:
-        """Turns of a round, or of one place in it; `messages` are those that they sent."""
-        where = "WHERE round = ?" if place is None else "WHERE round = ? AND place = ?"
-        at = (number,) if place is None else (number, place)
-        turns = self._rows(f"{_TURN} {where} ORDER BY place", *at)
-        effect_rows = self._rows(f"{_EFFECT} {where} ORDER BY place, nr", *at)
-        log_rows = self._rows(f"{_LOG} {where} ORDER BY place, nr", *at)
-        self._decoder.prefetch(turns, 3, 5, 6, 8, 9)
-        self._decoder.prefetch(effect_rows, 5, 6)
-        self._decoder.prefetch(log_rows, 4)
-        effects = by_place(effect_rows)
-        logs = by_place(log_rows)
-        records = by_place(self._rows(f"{_RECORD} {where} ORDER BY place, nr", *at))
-        sends: dict[int | None, list[MessageRecord]] = {}
+        self, first: int, last: int, messages: Iterable[MessageRecord], place: int | None = None
+    ) -> dict[int, list[TurnRecord]]:
+        """Turns of some rounds, by round, of one place if asked; `messages` are those that they sent."""
+        where = "WHERE round BETWEEN ? AND ?" if place is None else "WHERE round BETWEEN ? AND ? AND place = ?"
+        at = (first, last) if place is None else (first, last, place)
+        turns = self._rows(f"{_TURN} {where} ORDER BY round, place", *at)
+        effect_rows = self._rows(f"{_EFFECT} {where} ORDER BY round, place, nr", *at)
+        log_rows = self._rows(f"{_LOG} {where} ORDER BY round, place, nr", *at)
+        decoder = self._decoder
+        decoder.prefetch(turns, 3, 5, 6, 8, 9)
+        decoder.prefetch(effect_rows, 5, 6)
+        decoder.prefetch(log_rows, 4)
+        effects = by_turn(effect_rows)
+        logs = by_turn(log_rows)
+        records = by_turn(self._rows(f"{_RECORD} {where} ORDER BY round, place, nr", *at))
+        sends: dict[tuple[int, int | None], list[MessageRecord]] = {}
         for message in messages:
-            sends.setdefault(message.sender, []).append(message)
+            sends.setdefault((message.round, message.sender), []).append(message)
         none: list[Row] = []
-        decode = self._decoder.turn
+        by_round: dict[int, list[TurnRecord]] = {}
         for row in turns:
-            key = row[1]
-            yield decode(
+            key = row[0], row[1]
+            turn = decoder.turn(
                 row,
                 sends.pop(key, []) if sends else [],
                 effects.pop(key, none) if effects else none,
                 logs.pop(key, none) if logs else none,
                 records.pop(key, none) if records else none,
             )
+            by_round.setdefault(row[0], []).append(turn)
         if sends or effects or logs or records:
-            raise damaged(self.path, f"round {number} holds messages, effects, logs or records without their turn")
+            what = "messages, effects, logs or records without their turn"
+            raise damaged(self.path, f"rounds {first} to {last} hold {what}")
+        return by_round
 
     def _check_counts(self, summary: RoundSummary, record: RoundRecord) -> None:
         outputs = [turn.output for turn in record.turns if turn.output is not None]
@@ -311,9 +337,9 @@ class JournalReader:
             for (number,) in pages(fetch, 0, PAGE_ROWS):
                 yield from ((number, turn) for turn in self._turns_of(number, place))
 
-    def _turns_of(self, number: int, place: int | None) -> list[TurnRecord]:
+    def _turns_of(self, number: int, place: int | None) -> Iterable[TurnRecord]:
         if place is None:
-            return list(self.round(number).turns)
+            return self.round(number).turns
         summary = self.summary(number)
         rows = self._rows(
             f"SELECT * FROM ({_MESSAGE} WHERE seq >= ? ORDER BY seq LIMIT ?) WHERE sender = ? ORDER BY seq",
@@ -321,7 +347,7 @@ class JournalReader:
             summary.inputs + summary.messages,
             place,
         )
-        return list(self._turns(number, tuple(map(self._decoder.message, rows)), place))
+        return self._turns(number, number, map(self._decoder.message, rows), place).get(number, [])
 
     def messages(self, seq_first: int = 0) -> Iterator[MessageRecord]:
         """All messages from a sequence number on, those from outside too."""

@@ -11,8 +11,8 @@ from typing import Any, Literal, overload
 from turnwise_guest import generate as generation
 from turnwise_guest.errors import EffectError
 from turnwise_guest.generate import TOKENS_MAX_DEFAULT, Answer, ChatMessage, Prompt
-from turnwise_guest.jsontext import canonical, check_text, decode, encode
-from turnwise_guest.message import Message
+from turnwise_guest.jsontext import canonical, check_text, decode
+from turnwise_guest.message import Message, messages
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LOG_LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning", "error")
@@ -53,7 +53,7 @@ class Turn:
         self._random: Random | None = None
         self._now: datetime | None = None
         self.args = envelope["args"]
-        self.inbox = tuple([Message(item["from"], item["body"], item["round"]) for item in envelope["inbox"]])
+        self.inbox = messages(envelope["inbox"])
         self.state = _state(envelope["state"])
 
     def __repr__(self) -> str:
@@ -132,7 +132,8 @@ class Turn:
         """
         _text("to", to)
         if isinstance(body, str):
-            check_text(body, "body")
+            if not body.isascii():
+                check_text(body, "body")
         else:
             body = canonical(body, "body")
         self._append("send", {"body": body, "to": to})
@@ -323,7 +324,11 @@ def output(turn: Turn) -> str:
     """
     envelope = turn._output
     envelope["state"] = canonical(turn.state, "t.state")
-    return encode(envelope)
+    return _encode(envelope)
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+"""As text what has been checked item by item. Order stays as it came: nothing depends on it."""
 
 
 def _state(text: str) -> Any:
@@ -341,4 +346,5 @@ def _text(name: str, value: str) -> None:
         raise TypeError(f"{name} is a text, not {value!r}")
     if not value:
         raise ValueError(f"{name} is empty")
-    check_text(value, name)
+    if not value.isascii():
+        check_text(value, name)

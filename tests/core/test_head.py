@@ -1,0 +1,68 @@
+"""The head's form is a promise: these values are stored in journals, and may change with a new version only."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from tests.core.worlds import kind, plan
+from turnwise.core import head
+from turnwise.core.plan_json import plan_to_json
+from turnwise.core.records import AgentRecord, EffectRecord, MessageRecord, TurnRecord
+from turnwise.core.turn import Failure, FailureClass, Log, Record, TurnOutput
+
+MESSAGE = MessageRecord(4, 2, None, "a", "hello", (0, 2))
+QUIET = TurnRecord(0, 3, (4,), TurnOutput("state"), None, (), "", 99, 1)
+FULL = TurnRecord(
+    1,
+    1,
+    (),
+    TurnOutput(
+        "é", log=(Log("info", "line"),), record=(Record("price", 2.5),), wake_in=2, stop=("x",), finish='{"a":1}'
+    ),
+    None,
+    (EffectRecord(0, "generate", "m", '{"q":1}', '{"ok":2}'),),
+    "printed\n",
+    7,
+    2,
+)
+FAILED = TurnRecord(2, 5, (4,), None, Failure(FailureClass.FUEL, "words that may change"), (), "lost", 5, 1)
+CHILD = AgentRecord(3, "child", "k", "{}", "", 3, 1, ("k", "p"))
+
+
+def hexed(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def test_a_round_is_hashed_as_documented() -> None:
+    lines = [
+        "round 3",
+        f'I[4,2,null,"a","{hexed("hello")}",[0,2]]',
+        f'T[0,3,[4],"{hexed("state")}"]',
+        f'T[1,1,[],"{hexed("é")}",[[0,"generate","m","{hexed(chr(123) + chr(34) + "q" + chr(34) + ":1}")}",'
+        f'"{hexed(chr(123) + chr(34) + "ok" + chr(34) + ":2}")}"]],"{hexed(chr(112) + "rinted" + chr(10))}",'
+        '[["info","line"]],[["price",2.5]],2,["x"],"{\\"a\\":1}"]',
+        'F[2,5,[4],"fuel",[]]',
+        f'M[4,2,null,"a","{hexed("hello")}",[0,2]]',
+        f'A[3,"child","k","{hexed("{}")}","{hexed("")}",3,1,["k","p"]]',
+        "X[2]",
+    ]
+    expected = sha256(b"h" * 32 + ("\n".join(lines) + "\n").encode()).digest()
+    assert head.advance(b"h" * 32, 3, (MESSAGE,), (QUIET, FULL, FAILED), (MESSAGE,), (CHILD,), (2,)) == expected
+
+
+def test_the_beginning_is_the_plan() -> None:
+    world = plan([kind("a")])
+    assert head.genesis(world) == sha256(b"turnwise head 1\n" + plan_to_json(world).encode()).digest()
+    assert head.genesis(world).hex() == "e48cc761bb0d36f2d8d583444ceb1a148d79405130524329fed9555b78df8641"
+
+
+def test_fuel_is_in_the_execution_digest_and_not_in_the_head() -> None:
+    start = head.execution_genesis("{}")
+    assert start == sha256(b"turnwise execution 1\n{}").digest()
+    expected = sha256(start + b"round 3\n0 99 1\n1 7 2\n2 5 1\n").digest()
+    assert head.execution_advance(start, 3, (QUIET, FULL, FAILED)) == expected
+
+
+def test_long_texts_are_digested_like_short_ones() -> None:
+    for text in ("", "x" * 512, "x" * 513, "é" * 1000):
+        assert head.text_digest(text) == hexed(text)

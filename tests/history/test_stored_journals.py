@@ -1,0 +1,72 @@
+"""Journals of released versions: every later version opens, replays and resumes them, and runs them to the same head.
+
+`tests/data/<world>-<version>.journal` was written by `python -m tests.history.test_stored_journals VERSION`, which is
+run once for a release and never again. The agents are core modules, so no stored interpreter is needed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+import turnwise
+from tests.orchestrator.worlds import lively
+from turnwise import World
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+WORLDS: dict[str, World] = {
+    "rounds": lively(seed=5, rounds_max=12),
+    "sequential": lively(seed=6, rounds_max=30, schedule="sequential"),
+}
+STEPS = 5
+STORED = sorted(DATA.glob("*.journal"))
+
+
+def parts(path: Path) -> tuple[World, bool]:
+    """The world of a stored journal, and whether it was left unfinished."""
+    name, _, _ = path.stem.partition("-")
+    return WORLDS[name], path.stem.endswith("-open")
+
+
+def test_there_are_journals() -> None:
+    assert len(STORED) >= 2 * len(WORLDS)
+
+
+@pytest.mark.parametrize("stored", STORED, ids=lambda path: path.stem)
+def test_a_stored_journal_is_replayed(stored: Path, tmp_path: Path) -> None:
+    path = shutil.copy(stored, tmp_path)
+    found = turnwise.replay(path, workers=2)
+    assert found.difference is None
+    with turnwise.open(path) as run:
+        assert found.head == run.head
+        assert found.rounds == len(run.rounds) >= STEPS
+
+
+@pytest.mark.parametrize("stored", STORED, ids=lambda path: path.stem)
+def test_today_gives_the_head_that_was_stored(stored: Path, tmp_path: Path) -> None:
+    world, unfinished = parts(stored)
+    with turnwise.run(world, journal=tmp_path / "today.journal") as today:
+        if unfinished:
+            path = shutil.copy(stored, tmp_path)
+            with turnwise.resume(path).result() as run:
+                assert run.head == today.head
+        else:
+            with turnwise.open(shutil.copy(stored, tmp_path)) as run:
+                assert run.head == today.head
+                assert list(run.rounds) == list(today.rounds)
+
+
+def write(version: str) -> None:
+    DATA.mkdir(exist_ok=True)
+    for name, world in WORLDS.items():
+        turnwise.run(world, journal=DATA / f"{name}-{version}.journal").close()
+        with world.start(journal=DATA / f"{name}-{version}-open.journal") as live:
+            for _ in range(STEPS):
+                live.step()
+
+
+if __name__ == "__main__":
+    write(sys.argv[1])

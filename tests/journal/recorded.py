@@ -1,0 +1,105 @@
+"""The run that the recorded journals hold; never changed, since the files are not.
+
+`python -m tests.journal.recorded FILE` records it with the current format, which is done once for each new format.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests.journal.records import chain
+from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageRecord, RoundRecord, TurnRecord
+from turnwise.core.turn import Failure, FailureClass, Log, Record, Send, Spawn, TurnOutput
+from turnwise.journal import CodeSource, Journal
+
+LONG = "once upon a time there was a dog with a red ball; " * 40
+
+
+def recorded_run() -> tuple[tuple[AgentRecord, ...], list[RoundRecord], EndRecord]:
+    """Its agents, its rounds and its end."""
+    beginning = (
+        AgentRecord(0, "editor", "editor", '{"mood":"gay"}', "", 0, None, ("editor",)),
+        AgentRecord(1, "narrator-1", "narrator", "{}", LONG, 0, None, ("narrator",)),
+        AgentRecord(2, "narrator-2", "narrator", "{}", "", 0, None, ("narrator",)),
+    )
+    request = '{"effect":"generate","model":"storyteller","prompt":"A dog"}'
+    generated = EffectRecord(
+        0, "generate", "storyteller", request, '{"ok":{"finish":"stop","prompt_tokens":2,"text":"runs","tokens":1}}'
+    )
+    asked = EffectRecord(1, "ask", None, '{"effect":"ask"}', '{"error":{"kind":"denied","message":"no"}}')
+    body = "tell me " + LONG
+    first = RoundRecord(
+        1,
+        (
+            TurnRecord(
+                0,
+                1,
+                (0,),
+                TurnOutput(
+                    "é \0 \U0001f600",
+                    (Send("writers", body), Send("nobody", "lost")),
+                    (Log("info", "begun"), Log("warning", LONG)),
+                    (Record("price", 1.5), Record("price", 3), Record("mood", "gay"), Record("huge", 2**70)),
+                    wake_in=4,
+                    spawn=(Spawn("narrator", "child", '{"a":1}', None),),
+                ),
+                None,
+                (generated, asked),
+                "printed\n",
+                123_456,
+                2,
+            ),
+            TurnRecord(1, 1, (), TurnOutput(LONG), None, (), "", 7, 1),
+            TurnRecord(2, 1, (), None, Failure(FailureClass.RAISED, "Traceback\n" + LONG), (generated,), "", 9, 2),
+        ),
+        (MessageRecord(0, 0, None, "editor", "A dog finds a red ball.", (0,)),),
+        (MessageRecord(1, 1, 0, "writers", body, (1, 2)), MessageRecord(2, 1, 0, "nobody", "lost", ())),
+        (AgentRecord(3, "child", "narrator", '{"a":1}', "", 1, 0, ("narrator", "editor")),),
+        (),
+        chain("head", 1),
+        chain("execution", 1),
+    )
+    second = RoundRecord(
+        2,
+        (
+            TurnRecord(0, 2, (3,), TurnOutput("", record=(Record("price", -0.0),)), None, (), "", 1, 1),
+            TurnRecord(1, 2, (1,), TurnOutput(LONG, (Send("editor", body),)), None, (), "", 8, 1),
+            TurnRecord(2, 2, (1,), TurnOutput("", stop=("narrator-1",)), None, (), "", 8, 1),
+        ),
+        (MessageRecord(3, 1, None, "editor", "from outside", (0,)),),
+        (MessageRecord(4, 2, 1, "editor", body, (0,)),),
+        (),
+        (1,),
+        chain("head", 2),
+        chain("execution", 2),
+    )
+    fifth = RoundRecord(
+        5,
+        (TurnRecord(0, 3, (4,), TurnOutput("", finish='{"story":"the end"}'), None, (), "", 1, 1),),
+        (),
+        (),
+        (),
+        (),
+        chain("head", 5),
+        chain("execution", 5),
+    )
+    return beginning, [first, second, fifth], EndRecord("finished", 5, '{"story":"the end"}', "told")
+
+
+def record(path: Path) -> None:
+    """Write it as a journal."""
+    codes = {
+        "aa" * 32: CodeSource("module", "a.wat", (("a.wat", b"(module)"),)),
+        "bb" * 32: CodeSource("component", "b.py", (("b.py", b"pass\n"), ("lib/c.py", b"x = 1\n")), "cc" * 32),
+    }
+    beginning, rounds, end = recorded_run()
+    plan = '{"name":"recorded"}'
+    with Journal.create(path, plan=plan, info="{}", versions="{}", codes=codes, agents=beginning) as journal:
+        for round_ in rounds:
+            journal.commit(round_)
+        journal.end(end)
+
+
+if __name__ == "__main__":
+    record(Path(sys.argv[1]))

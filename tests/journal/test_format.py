@@ -1,0 +1,128 @@
+"""The format is a promise: journals of every version are read, and every column is documented."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sqlite3
+import subprocess
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.journal.recorded import recorded_run
+from turnwise.journal import CodeSource, Journal
+from turnwise.journal.format import APPLICATION_ID, FORMAT, FORMAT_OLDEST, SCHEMA, TABLES, VIEWS
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = (ROOT / "docs" / "journal.md").read_text(encoding="utf-8")
+RECORDED = sorted((Path(__file__).parent / "formats").glob("*.journal"))
+
+
+def test_there_is_a_recorded_journal_of_every_format() -> None:
+    versions = set()
+    for path in RECORDED:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+            versions.add(database.execute("PRAGMA user_version").fetchone()[0])
+    assert versions == set(range(FORMAT_OLDEST, FORMAT + 1)) == set(SCHEMA)
+
+
+@pytest.mark.parametrize("recorded", RECORDED, ids=lambda path: path.stem)
+def test_a_recorded_journal_is_read_and_goes_on(tmp_path: Path, recorded: Path) -> None:
+    path = tmp_path / "run.journal"
+    shutil.copyfile(recorded, path)
+    beginning, rounds, end = recorded_run()
+    before = path.read_bytes()
+    with Journal.open(path) as journal:
+        assert journal.check() == len(rounds)
+        assert list(journal.agents(0)) == list(beginning)
+        assert list(journal.rounds()) == rounds
+        assert journal.end_record == end
+        assert journal.plan == '{"name":"recorded"}'
+        assert journal.codes == {
+            "aa" * 32: CodeSource("module", "a.wat", (("a.wat", b"(module)"),)),
+            "bb" * 32: CodeSource("component", "b.py", (("b.py", b"pass\n"), ("lib/c.py", b"x = 1\n")), "cc" * 32),
+        }
+    assert path.read_bytes() == before
+    with Journal.open(path, write=True) as journal:
+        following = type(rounds[-1])(rounds[-1].round + 1, (), (), (), (), (), b"h" * 32, b"e" * 32)
+        journal.commit(following)
+        assert list(journal.rounds()) == [*rounds, following]
+        assert journal.end_record is None
+
+
+def tables() -> dict[str, list[str]]:
+    with closing(sqlite3.connect(":memory:")) as database:
+        for sql in TABLES.values():
+            database.execute(sql)
+        return {
+            table: [row[1] for row in database.execute(f"PRAGMA table_info({table})").fetchall()] for table in TABLES
+        }
+
+
+def documented() -> Iterator[tuple[str, str]]:
+    """(table, column) of every row of the document's tables."""
+    tables: list[str] = []
+    for line in DOCUMENT.splitlines():
+        if line.startswith("### "):
+            tables = line.removeprefix("### ").split(", ")
+        elif line.startswith("| column of"):
+            tables = re.findall(r"`(\w+)`", line)
+        elif line.startswith("| `") and tables:
+            yield from ((tables[0], column) for column in re.findall(r"`(\w+)`", line.split("|")[1]))
+
+
+def test_every_column_is_documented_and_no_other() -> None:
+    assert sorted(documented()) == sorted((table, column) for table, columns in tables().items() for column in columns)
+    assert str(APPLICATION_ID) in DOCUMENT
+    assert all(f"`{view}`" in DOCUMENT for view in VIEWS)
+
+
+QUERIES = re.findall(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL)
+
+
+def uncompressed(data: bytes, size: int) -> bytes:
+    return data if len(data) == size else zlib.decompress(data)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("run.journal", "other.journal"):
+        shutil.copyfile(RECORDED[-1], tmp_path / name)
+    return tmp_path
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
+def test_the_documents_queries_answer(folder: Path, query: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    rows: list[tuple[object, ...]] = []
+    with closing(sqlite3.connect(folder / "run.journal")) as database:
+        database.create_function("sqlar_uncompress", 2, uncompressed)
+        for statement in query.split(";"):
+            rows += database.execute(statement).fetchall()
+    assert rows
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
+def test_the_documents_queries_answer_in_the_sqlite3_program(folder: Path, query: str) -> None:
+    program = shutil.which("sqlite3")
+    if program is None:
+        pytest.skip("the sqlite3 program is not installed")
+    done = subprocess.run(
+        [program, "-readonly", "run.journal"], input=query, capture_output=True, text=True, check=True, cwd=folder
+    )
+    assert done.stderr == ""
+    assert done.stdout
+
+
+def test_views_show_long_texts_whole(folder: Path) -> None:
+    _, rounds, _ = recorded_run()
+    outputs = {turn.place: turn.output for turn in rounds[0].turns}
+    with closing(sqlite3.connect(folder / "run.journal")) as database:
+        database.create_function("sqlar_uncompress", 2, uncompressed)
+        shown = database.execute("SELECT place, state FROM show_turns WHERE round = 1 AND failure IS NULL").fetchall()
+    assert shown == [(place, output.state) for place, output in outputs.items() if output is not None]
+    assert any(len(state) > 1_000 for _, state in shown)

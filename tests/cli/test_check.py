@@ -70,7 +70,7 @@ def test_a_new_world_runs(tmp_path: Path) -> None:
     made = turnwise("new", "my world", cwd=tmp_path)
     assert (made.returncode, made.stderr) == (0, "")
     assert "  world.toml\n" in made.stdout
-    assert "  turnwise run 'my world'   plays it\n" in made.stdout
+    assert "  turnwise run 'my world'     plays it\n" in made.stdout
     assert turnwise("check", "my world", cwd=tmp_path).returncode == 0
     ended = turnwise("run", "my world", "--json", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr

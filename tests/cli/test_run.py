@@ -47,7 +47,7 @@ def test_the_summary_says_why_the_world_ended_and_what_to_do_next(tmp_path: Path
         "  turns     1\n",
         '  result    {"evil": "\\u001b[2J\\u202e"}\n',
         f"  journal   {tmp_path}/my run.journal\n",
-        "  turnwise log 'my run.journal'   shows what happened\n",
+        "  turnwise log 'my run.journal'      shows what happened\n",
         "  turnwise replay 'my run.journal'   executes it again and compares\n",
     ):
         assert line in ended.stdout

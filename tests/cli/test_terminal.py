@@ -91,6 +91,11 @@ def on_terminal(
             os.close(slave)
 
 
+def final(text: str) -> str:
+    """What came after the live display, without styles and the removal of the display."""
+    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]|\r", "", text.rpartition(SHOW)[2])
+
+
 def assert_sane(text: str) -> None:
     """The cursor is there again, and no colour is left on."""
     assert text.rfind(SHOW) > text.rfind(HIDE) >= 0
@@ -108,7 +113,7 @@ def test_a_live_display_and_then_the_summary(tmp_path: Path) -> None:
         assert terminal.end() == 130
     assert_sane(terminal.text)
     assert "^C" not in terminal.text.rpartition(SHOW)[2]
-    end = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", terminal.text.rpartition(SHOW)[2])
+    end = final(terminal.text)
     assert "w: not ended after" in end
     assert "turnwise resume runs/w-0.journal   goes on" in end
     assert "of at most" not in end
@@ -172,4 +177,20 @@ def test_replay_shows_how_far_it_is(tmp_path: Path) -> None:
         terminal.read_until("replaying round")
         assert terminal.end() == 0
     assert "equal" in terminal.text
+    assert_sane(terminal.text)
+
+
+def test_two_presses_end_a_compilation(tmp_path: Path) -> None:
+    """The compiler has no part in the terminal's Ctrl-C, and does not outlive the run that wanted it."""
+    world = make_world(tmp_path / "w", {"a.py": "def turn(t):\n    t.finish()\n"})
+    with on_terminal("run", world, cwd=tmp_path, TURNWISE_CACHE=str(tmp_path / "cache")) as terminal:
+        terminal.read_until("Compiling")
+        terminal.press(b"\x03")
+        terminal.read_until("stopping  .*as soon as it has started")
+        terminal.press(b"\x03")
+        assert terminal.end() == 130
+    assert (
+        final(terminal.text).strip()
+        == "interrupted before the first round was committed: there is nothing to go on with."
+    )
     assert_sane(terminal.text)

@@ -155,7 +155,9 @@ class LiveDisplay:
         self._live.refresh()
 
     def note(self, text: str) -> None:
-        self._console.print(visible(text), soft_wrap=True)
+        from rich.text import Text
+
+        self._console.print(Text(visible(text)))
 
     def _drawn(self) -> Group:
         from rich.console import Group
@@ -178,7 +180,8 @@ class LiveDisplay:
 
         label = "cyan"
         if progress.phase == "stopping":
-            first = Text.assemble(("stopping  ", "yellow"), f"when round {progress.round:,} is committed")
+            when = f"when round {progress.round:,} is committed" if progress.round else "as soon as it has started"
+            first = Text.assemble(("stopping  ", "yellow"), when)
         else:
             full = min(BAR_COLUMNS, BAR_COLUMNS * progress.round // max(1, progress.rounds_max))
             bar, rest = self._bar()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -148,17 +148,28 @@ def _failures(summary: Summary, output: Output) -> None:
 
 
 def _next(summary: Summary, output: Output) -> None:
+    """What can be done with the journal now."""
     journal = quoted_path(summary.journal)
-    output.line()
+    commands: list[tuple[str, str]] = []
     if summary.status == "open":
-        output.line(f"turnwise resume {journal}", dim("   goes on"), indent=2)
-    first = summary.failures[0] if summary.failures else None
-    if first is not None:
-        command = f"turnwise log {journal} --agent {first.agent} --round {first.round}"
-        output.line(command, dim("   shows the first failure"), indent=2)
-    output.line(f"turnwise log {journal}", dim("   shows what happened"), indent=2)
+        commands.append((f"turnwise resume {journal}", "goes on"))
+    if summary.failures:
+        first = summary.failures[0]
+        commands.append(
+            (f"turnwise log {journal} --agent {first.agent} --round {first.round}", "shows the first failure")
+        )
+    commands.append((f"turnwise log {journal}", "shows what happened"))
     if summary.status != "open":
-        output.line(f"turnwise replay {journal}", dim("   executes it again and compares"), indent=2)
+        commands.append((f"turnwise replay {journal}", "executes it again and compares"))
+    show_commands(commands, output)
+
+
+def show_commands(commands: Sequence[tuple[str, str]], output: Output) -> None:
+    """Commands that a person can copy, after a blank line, each with what it does."""
+    columns = max(len(command) for command, _ in commands)
+    output.line()
+    for command, what in commands:
+        output.line(command.ljust(columns), dim(f"   {what}"), indent=2)
 
 
 def quoted_path(path: Path) -> str:

@@ -37,6 +37,12 @@ class Artefacts:
             self._tasks[name] = asyncio.create_task(self._find_or_build(name, title, language, content))
         return await asyncio.shield(self._tasks[name])
 
+    async def close(self) -> None:
+        """Ends the compilers of callers that have gone, since a compilation that is shared outlives its callers."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
     async def _find_or_build(self, name: str, title: str, language: WasmLanguage, content: bytes) -> Artefact:
         found = await asyncio.to_thread(self.cache.find, name)
         if found is not None:

@@ -71,7 +71,12 @@ class _Process:
                 return b""
             try:
                 popen = self._popen = subprocess.Popen(
-                    command, stdin=pipe, stdout=pipe, stderr=pipe, env=child_environment(None)
+                    command,
+                    stdin=pipe,
+                    stdout=pipe,
+                    stderr=pipe,
+                    env=child_environment(None),
+                    start_new_session=True,  # Ctrl-C on the terminal is for the orchestrator to answer
                 )
             except OSError as error:
                 raise EnvironmentFailure(

@@ -84,7 +84,10 @@ async def prepare_each(
     python = [index for index, source in enumerate(sources) if codes[index] is None and source.language == "python"]
     others = [index for index, source in enumerate(sources) if codes[index] is None and source.language != "python"]
     waiting = [_compiled(artefacts, sources[index]) for index in others]
-    programs, *compiled = await _all(_python(artefacts, [sources[index] for index in python]), *waiting)
+    try:
+        programs, *compiled = await _all(_python(artefacts, [sources[index] for index in python]), *waiting)
+    finally:
+        await artefacts.close()
     for index, code in zip(python, programs, strict=True):
         codes[index] = code
     for index, (code,) in zip(others, compiled, strict=True):

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from turnwise.cli.errors import DONE
-from turnwise.cli.output import Output, bold, dim
-from turnwise.cli.summary import quoted_path
+from turnwise.cli.output import Output, bold
+from turnwise.cli.summary import quoted_path, show_commands
 
 
 def new(
@@ -23,7 +23,10 @@ def new(
     output.line(bold("a new world"), f" in {quoted_path(name)}")
     for path in files:
         output.line(path.name, indent=2)
-    output.line()
-    output.line(f"turnwise run {quoted_path(name)}", dim("   plays it"), indent=2)
-    output.line(f"turnwise check {quoted_path(name)}", dim("   says what is wrong after you have changed it"), indent=2)
+    folder = quoted_path(name)
+    commands = [
+        (f"turnwise run {folder}", "plays it"),
+        (f"turnwise check {folder}", "says what is wrong after you have changed it"),
+    ]
+    show_commands(commands, output)
     return DONE

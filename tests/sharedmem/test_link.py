@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,7 +36,8 @@ class Both:
 
 @asynccontextmanager
 async def both(transport: Transport) -> AsyncIterator[Both]:
-    wire = make_wire(transport, asyncio.get_running_loop(), GEOMETRY)  # type: ignore[arg-type]
+    geometry = GEOMETRY if transport == "memfd" else replace(GEOMETRY, resident_bytes_max=None)
+    wire = make_wire(transport, asyncio.get_running_loop(), geometry)  # type: ignore[arg-type]
     broken: list[str] = []
     link = Link(
         wire, name="child", outgoing=wire.outgoing, incoming=wire.incoming, on_broken=lambda: broken.append("broken")

@@ -9,14 +9,15 @@ import signal
 import subprocess
 import sys
 import threading
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from turnwise.errors import EnvironmentFailure, UsageError
-from turnwise.sharedmem import Message, Peer, PeerGone, Transport, connect, launch
-from turnwise.sharedmem.transport import MEMFD_GEOMETRY, PORTABLE_GEOMETRY
+from turnwise.sharedmem import Message, Peer, PeerGone, Transport, connect, launch, portable
+from turnwise.sharedmem.transport import MEMFD_GEOMETRY, PORTABLE_GEOMETRY, Geometry
 
 LINUX = sys.platform == "linux"
 linux_only = pytest.mark.skipif(not LINUX, reason="looks into /proc")
@@ -71,9 +72,30 @@ def descriptors_open() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def shared_names() -> set[str]:
-    folder = Path("/dev/shm")
-    return {entry.name for entry in folder.iterdir() if entry.name.startswith("psm_")} if folder.is_dir() else set()
+@pytest.fixture
+def segment_names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of all segments that this test makes (other processes make such segments as well)."""
+    names: list[str] = []
+    create = portable.create_segment
+
+    def create_and_note(geometry: Geometry) -> SharedMemory:
+        segment = create(geometry)
+        names.append(segment.name)
+        return segment
+
+    monkeypatch.setattr(portable, "create_segment", create_and_note)
+    return names
+
+
+def still_there(names: list[str]) -> list[str]:
+    found = []
+    for name in names:
+        try:
+            portable.attach_segment(name).close()
+        except FileNotFoundError:
+            continue
+        found.append(name)
+    return found
 
 
 @pytest.mark.parametrize("role", ["echo", "parts"])
@@ -386,59 +408,87 @@ def test_memory_is_flat_after_long_messages(run: Any, child_path: str) -> None:
     run(main())
 
 
-@linux_only
-def test_no_name_exists_while_messages_go(start: Any, run: Any) -> None:
-    before = shared_names()
-
+def test_no_name_exists_while_messages_go(start: Any, run: Any, transport: Transport, segment_names: list[str]) -> None:
     async def main() -> None:
         async with await start("echo") as peer:
+            assert len(segment_names) == (2 if transport == "portable" else 0)
             with await exchange(peer, 1, b"attached by now"):
-                assert shared_names() <= before
+                assert still_there(segment_names) == []
+
+    run(main())
+
+
+def test_no_name_is_left_of_a_child_that_never_attached(
+    run: Any, transport: Transport, segment_names: list[str]
+) -> None:
+    async def main() -> None:
+        async with await launch("turnwise.no_such_module", name="nobody", transport=transport) as peer:
+            assert await peer.receive() is None
+        assert still_there(segment_names) == []
 
     run(main())
 
 
 PARENT = """
 import asyncio, os, sys
-from turnwise.sharedmem import launch
+from turnwise.sharedmem import launch, portable
+
+create = portable.create_segment
+names = []
+
+def create_and_note(geometry):
+    segment = create(geometry)
+    names.append(segment.name)
+    return segment
+
+portable.create_segment = create_and_note
 
 async def main():
     peers = []
     for role in sys.argv[2:]:
         peer = await launch("sharedmem_child", name=role, transport=sys.argv[1], arguments=[role])
-        await peer.send(1, b"x")
-        message = await peer.receive()
-        message.release()
+        if role != "unborn":
+            await peer.send(1, b"x")
+            message = await peer.receive()
+            message.release()
         peers.append(peer)
-    print(*(peer.pid for peer in peers), flush=True)
-    await asyncio.Event().wait()
+    print(*(peer.pid for peer in peers), *names, flush=True)
+    sys.stdin.read()
 
 asyncio.run(main())
 """
 
 
 @linux_only
-def test_a_killed_orchestrator_leaves_no_process_and_no_memory(transport: Transport, child_path: str) -> None:
-    """`compute` never looks at its link, `stubborn` ignores end of file: the kernel ends them; `echo` ends itself."""
-    before = shared_names()
+@pytest.mark.parametrize("roles", [["echo", "compute", "stubborn"], ["unborn"]], ids=" ".join)
+def test_a_killed_orchestrator_leaves_no_process_and_no_memory(
+    transport: Transport, child_path: str, roles: list[str]
+) -> None:
+    """`compute` never looks at its link, `stubborn` ignores end of file: the kernel ends them; `echo` ends itself.
+
+    `unborn` connects only when the orchestrator is dead: on the portable transport the segments still have names then.
+    """
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, transport, "echo", "compute", "stubborn"],
+        [sys.executable, "-c", PARENT, transport, *roles],
         env={**os.environ, "PYTHONPATH": child_path},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert parent.stdin is not None
     assert parent.stdout is not None
-    with parent, parent.stdout:
-        pids = [int(word) for word in parent.stdout.readline().split()]
-        assert len(pids) == 3
-        assert all(is_running(pid) for pid in pids)
+    with parent, parent.stdout, parent.stdin:
+        words = parent.stdout.readline().split()
+        pids, names = {int(word) for word in words[: len(roles)]}, words[len(roles) :]
+        assert len(names) == (2 * len(roles) if transport == "portable" else 0)
         # Its other children as well: on the portable transport there is a resource tracker.
         children = {int(word) for word in Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()}
-        assert children >= set(pids)
+        assert children >= pids
+        assert all(is_running(pid) for pid in pids)
         parent.send_signal(signal.SIGKILL)
     wait_until_ended(*children)
-    # Memory without a name goes with the last process that has it, and names there are none.
-    assert shared_names() <= before
+    # Memory without a name goes with the last process that has it.
+    assert still_there(names) == []
 
 
 @linux_only
@@ -510,7 +560,7 @@ asyncio.run(main())
 
 @linux_only
 def test_a_peer_that_cannot_be_started_is_an_environment_failure_and_leaves_nothing(
-    run: Any, transport: Transport, monkeypatch: pytest.MonkeyPatch
+    run: Any, transport: Transport, segment_names: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
         async with await launch("turnwise.no_such_module", name="first", transport=transport):
@@ -522,9 +572,8 @@ def test_a_peer_that_cannot_be_started_is_an_environment_failure_and_leaves_noth
         assert caught.value.where == "worker-1"
         assert descriptors_open() == before
 
-    names = shared_names()
     run(main())
-    assert shared_names() <= names
+    assert still_there(segment_names) == []
 
 
 @pytest.mark.skipif(LINUX, reason="memfd exists here")

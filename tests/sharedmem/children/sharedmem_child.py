@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -178,6 +179,14 @@ def environment(end: Endpoint) -> None:
     end.send(TEXT, repr(facts).encode())
 
 
+def wait_for_parent_s_death() -> None:
+    try:
+        parent = os.pidfd_open(int(sys.argv[1].split(":")[2]))
+    except ProcessLookupError:
+        return
+    select.select([parent], [], [])
+
+
 ROLES = {
     role.__name__: role
     for role in (
@@ -200,5 +209,7 @@ ROLES = {
 }
 
 if __name__ == "__main__":
+    if sys.argv[2] == "unborn":
+        wait_for_parent_s_death()
     with connect(sys.argv) as endpoint:
         ROLES[sys.argv[2]](endpoint)

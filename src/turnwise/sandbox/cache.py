@@ -28,6 +28,7 @@ import msgspec
 from turnwise.errors import EnvironmentFailure
 
 KEY_BYTES = 32
+FOLDER_CHARS = 32
 CACHE_BYTES_MAX = 2 * 1024**3
 """Artefacts beyond this are removed, the one that was not used for longest first."""
 
@@ -70,7 +71,7 @@ class Cache:
 
     def __init__(self, engine: str, root: Path | None = None, *, bytes_max: int = CACHE_BYTES_MAX) -> None:
         self.root = root or cache_root()
-        self.folder = self.root / engine[:32]
+        self.folder = self.root / engine[:FOLDER_CHARS]
         self._bytes_max = bytes_max
         try:
             self.root.mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -122,7 +123,7 @@ class Cache:
     def _make_room(self, needed_bytes: int, keep: Path) -> None:
         """Removes artefacts, of any engine, that were not used for longest."""
         artefacts = []
-        for path in self.root.glob("*/*.bin"):
+        for path in self.root.glob("?" * FOLDER_CHARS + "/*.bin"):
             with contextlib.suppress(OSError):
                 found = path.stat()
                 artefacts.append((found.st_mtime_ns, found.st_size, path))

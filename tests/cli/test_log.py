@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 from tests.cli.conftest import Command
 from tests.cli.journals import EVIL, EVIL_SHOWN, evil_plan, play, write
 from turnwise.cli.text import visible
+from turnwise.core.plan import AgentPlan, Kind
+from turnwise.sim import simulate
 
 
 def test_everything_that_happened_is_told(command: Command, evil_journal: Path) -> None:
@@ -117,8 +120,20 @@ def test_unknown_filters(command: Command, evil_journal: Path, filters: list[str
 def test_a_run_that_has_not_begun(command: Command, tmp_path: Path) -> None:
     plan = evil_plan()
     journal = write(tmp_path / "run.journal", plan, play(plan, rounds=0))
-    assert "no round is committed" in command("log", journal).out
+    assert "Nobody has a turn." in command("log", journal).out
     assert json.loads(command("log", journal, "--json").out)["log"] == []
+
+
+def test_rounds_in_which_nobody_moves_are_left_out(command: Command, tmp_path: Path) -> None:
+    """A wake-up may be many rounds away; the rounds between have no turns and are not committed."""
+    plan = replace(evil_plan(), name="w", kinds=(Kind("a", "c0" * 32, start=True),), agents=(AgentPlan("a", "a"),))
+    plan = replace(plan, messages=(), models=(), rounds_max=20)
+    run = simulate(plan, {"a": lambda turn, effect: {"state": "", "wake_in": 5}})
+    journal = write(tmp_path / "run.journal", plan, run)
+    assert turns(json.loads(command("log", journal, "--json").out)) == [(1, "a"), (6, "a"), (11, "a"), (16, "a")]
+    assert "Nobody has a turn in round 3." in command("log", journal, "--round", "3").out
+    summary = command("resume", journal)
+    assert "w: ended at its bound of 20 rounds\n  rounds    4, the last is round 16\n" in summary.out
 
 
 @pytest.mark.parametrize("content", [b"", b"no journal", b"SQLite format 3\0" + b"x" * 500])

@@ -114,7 +114,7 @@ def test_a_live_display_and_then_the_summary(tmp_path: Path) -> None:
     assert_sane(terminal.text)
     assert "^C" not in terminal.text.rpartition(SHOW)[2]
     end = final(terminal.text)
-    assert "w: not ended after" in end
+    assert "w: not ended after round " in end
     assert "turnwise resume runs/w-0.journal   goes on" in end
     assert "of at most" not in end
 

@@ -34,13 +34,18 @@ class FailedTurn:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run has come to. `failures` are the first few of the `failed` turns; `result` is a JSON value or None."""
+    """What a run has come to. `failures` are the first few of the `failed` turns; `result` is a JSON value or None.
+
+    `rounds` counts the rounds that were committed. Rounds in which nobody moves are not, so `last_round` may be larger.
+    """
 
     world: str
     seed: int
     status: str
     message: str | None
     rounds: int
+    last_round: int
+    rounds_max: int
     turns: int
     failed: int
     messages: int
@@ -63,6 +68,8 @@ def summarize(run: Run) -> Summary:
         status=run.status,
         message=run.message,
         rounds=len(run.rounds),
+        last_round=run.last_round,
+        rounds_max=run.plan.rounds_max,
         turns=len(run.turns),
         failed=len(run.failures),
         messages=len(run.messages),
@@ -84,6 +91,7 @@ def as_json(summary: Summary, extra: Mapping[str, object] | None = None) -> str:
         "journal": str(summary.journal),
         "world": summary.world,
         "seed": summary.seed,
+        "last_round": summary.last_round,
         "failed_turns": summary.failed,
         "messages": summary.messages,
         "message": summary.message,
@@ -95,7 +103,8 @@ def as_json(summary: Summary, extra: Mapping[str, object] | None = None) -> str:
 def show(summary: Summary, output: Output) -> None:
     """The summary for people."""
     show_title(summary, output)
-    _row("rounds", f"{summary.rounds:,}", output)
+    gaps = f", the last is round {summary.last_round:,}" if summary.last_round != summary.rounds else ""
+    _row("rounds", f"{summary.rounds:,}{gaps}", output)
     failed: Part = red(f", {summary.failed:,} failed") if summary.failed else ""
     _row("turns", f"{summary.turns:,}", output, failed)
     _row("messages", f"{summary.messages:,}", output)
@@ -128,11 +137,11 @@ def _status(summary: Summary) -> tuple[Part, ...]:
         case "quiet":
             return green("ended"), ": nobody has anything left to do"
         case "rounds_max":
-            return green("ended"), f" at its bound of {count(summary.rounds, 'round')}"
+            return green("ended"), f" at its bound of {count(summary.rounds_max, 'round')}"
         case "failed":
             return red("failed"), ': a turn failed, and the world says on_failure = "stop"'
         case _:
-            return yellow("not ended"), f" after {count(summary.rounds, 'round')}: it can be resumed"
+            return yellow("not ended"), f" after round {summary.last_round:,}: it can be resumed"
 
 
 def _failures(summary: Summary, output: Output) -> None:

@@ -47,8 +47,8 @@ def log(
         rounds = story.rounds(agent=agent, round_=round_)
         if agent is not None:
             story.agent(agent)
-        if round_ is not None:
-            opened.summary(round_)
+        if round_ is not None and round_ > opened.last_round:
+            opened.summary(round_)  # raises, with the rounds that there are
         if json:
             return _write_json(found, story, rounds, out)
         summary.show_title(found, out)
@@ -60,8 +60,8 @@ def log(
             if out.gone:
                 return DONE
         if not shown:
-            what = f"{agent} has no turn" if agent else "no round is committed"
-            out.line(f"{what}{f' in round {round_}' if round_ else ''}.")
+            where = f" in round {round_}" if round_ else ""
+            out.line(f"{agent} has no turn{where}." if agent else f"Nobody has a turn{where}.")
     return DONE
 
 

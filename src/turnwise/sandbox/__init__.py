@@ -1,6 +1,6 @@
 """Sandboxes: WebAssembly executed turn by turn, in worker processes that cannot do anything else.
 
-Executing, from below: `engine` (one fixed configuration), `execution` (what one execution asks of the host), `traps`, the
+Executing, from below: `engine` (one configuration), `execution` (what one execution asks of the host), `traps`, the
 carriers `module` and `component` with `wasi`, `executor` (all code of a world), `worker` (a process around an executor,
 `confine`d), `seat` (the place of a worker), `schedule` (batches), `pool` (all of it behind one queue).
 

@@ -129,9 +129,10 @@ def test_a_journal_is_never_overwritten(tmp_path: Path) -> None:
     world = make_world(tmp_path / "w", {"tick.wat": TICKS}, rounds_max=1)
     assert turnwise("run", world, "--journal", "run.journal", cwd=tmp_path).returncode == 0
     before = (tmp_path / "run.journal").read_bytes()
-    ended = turnwise("run", world, "--journal", "run.journal", cwd=tmp_path)
+    ended = turnwise("run", world, "--journal", "run.journal", "--json", cwd=tmp_path)
     assert ended.returncode == 2
     assert "run.journal" in ended.stderr
+    assert the_object(ended.stdout)["head"] is None  # the other run's head is not this one's
     assert (tmp_path / "run.journal").read_bytes() == before
 
 
@@ -206,6 +207,21 @@ def test_a_second_ctrl_c_stops_at_once_and_loses_nothing_committed(tmp_path: Pat
     value = the_object(out)
     assert (value["status"], value["rounds"]) == ("open", 0)
     assert "turnwise resume run.journal" in err
+
+
+def test_a_journal_in_use_is_left_alone(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "w", {"tick.wat": TICKS}, rounds_max=1_000_000)
+    with start("run", world, "--journal", "run.journal", "--json", cwd=tmp_path) as process:
+        read_until(process, "round ")
+        ended = turnwise("resume", "run.journal", "--json", cwd=tmp_path)
+        assert ended.returncode == 2
+        assert "run.journal" in ended.stderr
+        assert the_object(ended.stdout)["error"]["exit"] == 2
+        assert turnwise("log", "run.journal", "--round", 1, cwd=tmp_path).returncode == 0  # reading is no use of it
+        interrupt(process)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert heads(tmp_path / "run.journal")[-1] == the_object(out)["head"]
 
 
 def test_sigterm_stops_at_a_safe_point_too(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_two_presses_stop_at_once(tmp_path: Path) -> None:
     toml = (world / "world.toml").read_text()
     (world / "world.toml").write_text(toml.replace("start = true", "start = true\nfuel = 9_000_000_000_000_000"))
     with on_terminal("run", world, cwd=tmp_path) as terminal:
-        terminal.read_until(r"round.*1.*of at most")
+        terminal.read_until(r"\x1b\[1m1\x1b\[0m of at most")
         terminal.press(b"\x03")
         terminal.read_until(r"Stopping when the round in progress is committed")
         terminal.read_until(r"stopping")
@@ -193,4 +193,15 @@ def test_two_presses_end_a_compilation(tmp_path: Path) -> None:
         final(terminal.text).strip()
         == "interrupted before the first round was committed: there is nothing to go on with."
     )
+    assert_sane(terminal.text)
+
+
+def test_an_interruption_of_what_has_no_safe_points(tmp_path: Path) -> None:
+    """Nothing is lost by it, so it ends at once, and says that it was no ordinary end."""
+    world = make_world(tmp_path / "w", {"a.py": "def turn(t):\n    t.finish()\n"})
+    with on_terminal("check", world, cwd=tmp_path, TURNWISE_CACHE=str(tmp_path / "cache")) as terminal:
+        terminal.read_until("compiling sources")
+        terminal.press(b"\x03")
+        assert terminal.end() == 130
+    assert final(terminal.text).strip() == "interrupted"
     assert_sane(terminal.text)

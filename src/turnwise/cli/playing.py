@@ -14,7 +14,7 @@ from turnwise.cli.interrupts import Interrupts
 from turnwise.cli.output import Output
 from turnwise.cli.progress import Display, display_for
 from turnwise.cli.summary import quoted_path
-from turnwise.errors import JournalError, TurnwiseError
+from turnwise.errors import JournalError, TurnwiseError, UsageError
 
 if TYPE_CHECKING:
     from turnwise.journal.run import Run
@@ -43,27 +43,29 @@ def play_and_tell(live: Live, world: str, *, as_json: bool) -> int:
     """Play `world` to the end, tell how it went, and return the exit code."""
     err = Output.err()
     played = play(live, f"{world}, journal {quoted_path(live.journal)}", err)
-    if played.error is not None:
-        code = report(played.error, err)
-        err.line()
-    else:
-        code = DONE
+    code = DONE if played.error is None else report(played.error, err)
     if played.run is None:
-        if played.error is None:
-            err.line("interrupted before the first round was committed: there is nothing to go on with.")
-            code = INTERRUPTED
-        if as_json:
-            Output.out().write(json_line(played.error or KeyboardInterrupt(), code))
-        return code
+        return _tell_nothing(played.error, code, as_json=as_json)
     with played.run as run:
         extra: dict[str, object] = {}
         if played.error is not None:
+            err.line()
             extra["error"] = error_as_json(played.error, code)
         elif run.status == "failed":
             code = FAILED
         elif run.status == "open":
             code = INTERRUPTED
         return tell(run, as_json=as_json, extra=extra, code=code)
+
+
+def _tell_nothing(error: TurnwiseError | None, code: int, *, as_json: bool) -> int:
+    """There is no run to tell of: it could not be begun, or was interrupted before it was."""
+    if error is None:
+        Output.err().line("interrupted before the first round was committed: there is nothing to go on with.")
+        code = INTERRUPTED
+    if as_json:
+        Output.out().write(json_line(error or KeyboardInterrupt(), code))
+    return code
 
 
 def tell(run: Run, *, as_json: bool, extra: Mapping[str, object] | None = None, code: int | None = None) -> int:
@@ -89,6 +91,8 @@ def play(live: Live, title: str, output: Output) -> Played:
             run = live.result()
         except CancelledError:  # stopped at once
             pass
+        except UsageError as mistake:  # nothing was played, and a journal that is there may be another run's
+            return Played(None, mistake, interrupts.count > 0)
         except TurnwiseError as failure:
             error = failure
         finally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import functools
+from collections.abc import Callable
+from typing import Annotated, ParamSpec
 
 import typer
 
@@ -17,6 +19,8 @@ from turnwise.cli.commands.run import run
 from turnwise.cli.errors import FAILED, json_line, report
 from turnwise.cli.output import Output, prepare_streams
 
+Options = ParamSpec("Options")
+
 app = typer.Typer(
     name="turnwise",
     no_args_is_help=True,
@@ -25,8 +29,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+
+
+class _Interrupted(Exception):
+    """Ctrl-C in a command. typer would make a bare exit code of KeyboardInterrupt, and nobody would say anything."""
+
+
+def _interruptible(command: Callable[Options, int]) -> Callable[Options, int]:
+    @functools.wraps(command)
+    def run(*args: Options.args, **options: Options.kwargs) -> int:
+        try:
+            return command(*args, **options)
+        except KeyboardInterrupt:
+            raise _Interrupted from None
+
+    return run
+
+
 for command in (run, resume, replay, log, check, new, doctor, generate):
-    app.command()(command)
+    app.command()(_interruptible(command))
 
 
 def _version(asked: bool) -> None:
@@ -57,9 +78,9 @@ def run_program(arguments: list[str]) -> int:
     try:
         code = app(arguments, prog_name="turnwise", standalone_mode=False)
         code = code if isinstance(code, int) else 0
-    except BaseException as error:
-        if isinstance(error, SystemExit | GeneratorExit):
-            raise
+    except _Interrupted:
+        code = _fail(KeyboardInterrupt(), arguments)
+    except Exception as error:
         code = _fail(error, arguments)
     return _flushed(code)
 

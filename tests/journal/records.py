@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from turnwise.core.canonical import canonical
 from turnwise.core.records import AgentRecord, EffectRecord, MessageRecord, RoundRecord, TurnRecord
 from turnwise.core.turn import LOG_LEVELS, Failure, FailureClass, Log, Record, Send, Spawn, TurnOutput
 from turnwise.journal import CodeSource, Journal
+from turnwise.journal.format import TABLES
 
 CODES = {"c0" * 32: CodeSource("module", "noop.wat", (("noop.wat", b"(module)"),))}
 
@@ -27,6 +30,16 @@ def agents(count: int, state: str = "") -> tuple[AgentRecord, ...]:
 
 def create(path: Path, count: int = 3) -> Journal:
     return Journal.create(path, plan='{"name":"w"}', info="{}", versions="{}", codes=CODES, agents=agents(count))
+
+
+def columns_of_tables() -> dict[str, list[str]]:
+    """The columns of each table of the current format."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        for sql in TABLES.values():
+            database.execute(sql)
+        return {
+            table: [row[1] for row in database.execute(f"PRAGMA table_info({table})").fetchall()] for table in TABLES
+        }
 
 
 def simple(round: int, count: int = 3, size: int = 100) -> RoundRecord:  # noqa: A002

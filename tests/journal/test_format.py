@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.journal.recorded import recorded_run
+from tests.journal.records import columns_of_tables
 from turnwise.journal import CodeSource, Journal
-from turnwise.journal.format import APPLICATION_ID, FORMAT, FORMAT_OLDEST, SCHEMA, TABLES, VIEWS
+from turnwise.journal.format import APPLICATION_ID, FORMAT, FORMAT_OLDEST, SCHEMA, VIEWS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "journal.md").read_text(encoding="utf-8")
@@ -54,15 +55,6 @@ def test_a_recorded_journal_is_read_and_goes_on(tmp_path: Path, recorded: Path) 
         assert journal.end_record is None
 
 
-def tables() -> dict[str, list[str]]:
-    with closing(sqlite3.connect(":memory:")) as database:
-        for sql in TABLES.values():
-            database.execute(sql)
-        return {
-            table: [row[1] for row in database.execute(f"PRAGMA table_info({table})").fetchall()] for table in TABLES
-        }
-
-
 def documented() -> Iterator[tuple[str, str]]:
     """(table, column) of every row of the document's tables."""
     tables: list[str] = []
@@ -76,7 +68,9 @@ def documented() -> Iterator[tuple[str, str]]:
 
 
 def test_every_column_is_documented_and_no_other() -> None:
-    assert sorted(documented()) == sorted((table, column) for table, columns in tables().items() for column in columns)
+    assert sorted(documented()) == sorted(
+        (table, column) for table, columns in columns_of_tables().items() for column in columns
+    )
     assert str(APPLICATION_ID) in DOCUMENT
     assert all(f"`{view}`" in DOCUMENT for view in VIEWS)
 

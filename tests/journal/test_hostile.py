@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journal.records import agents, simple
+from tests.journal.records import agents, columns_of_tables, simple
 from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageRecord, RoundRecord
 from turnwise.core.turn import Failure, FailureClass, Log, Record, Spawn, TurnOutput
 from turnwise.errors import JournalError
@@ -106,14 +106,7 @@ VALUES = [
     b"x" * 32,
 ]
 
-COLUMNS = [
-    (table, column[1])
-    for table, sql in TABLES.items()
-    for connection in [sqlite3.connect(":memory:")]
-    for _ in connection.execute(sql).fetchall() or [None]
-    for column in connection.execute(f"PRAGMA table_info({table})").fetchall()
-]
-
+COLUMNS = [(table, column) for table, columns in columns_of_tables().items() for column in columns]
 
 ONLY_ORDER = {("writers", "id"), ("ends", "id"), ("code_files", "code"), ("code_files", "nr")}
 """Columns in which any number keeps the order of rows or the core notices the difference."""

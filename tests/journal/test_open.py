@@ -173,8 +173,10 @@ import os, sys
 from pathlib import Path
 from turnwise.errors import JournalError
 from turnwise.journal import Journal
-os.setgid(65534); os.setuid(65534)
 path = Path({str(path)!r})
+Journal.open(path).close()  # imports all that it needs while it may
+os.setgid(65534)
+os.setuid(65534)
 for attempt in (lambda: Journal.open(path), lambda: Journal.open(path, write=True),
                 lambda: Journal.create(path.with_name("new"), plan="", info="", versions="", codes={{}}, agents=())):
     try:

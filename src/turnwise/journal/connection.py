@@ -184,6 +184,7 @@ def _use_log(connection: sqlite3.Connection, path: Path) -> None:
             hint="Put the journal on a local disk.",
         )
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")  # macOS: else a sync ends in the drive's own memory
     connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}")
 
 

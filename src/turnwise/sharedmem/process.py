@@ -54,8 +54,9 @@ def child_environment(extra: Mapping[str, str] | None) -> dict[str, str]:
 class Process:
     """A child process in a session of its own, so that Ctrl-C on the terminal does not reach it.
 
-    It inherits the handle of its end of the link and nothing else; standard input is empty, and of what it writes to
-    standard error the last `STDERR_TAIL_BYTES_MAX` bytes are kept, to explain a death.
+    It inherits the handle of its end of the link and nothing else; standard input is empty, what it writes to standard
+    output is dropped (the orchestrator's own may be read by a program), and of what it writes to standard error the
+    last `STDERR_TAIL_BYTES_MAX` bytes are kept, to explain a death.
     """
 
     def __init__(self, arguments: Sequence[str], *, handle: int, environment: Mapping[str, str]) -> None:
@@ -69,6 +70,7 @@ class Process:
         self._popen: subprocess.Popen[bytes] = subprocess.Popen(
             list(arguments),
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=dict(environment),
             close_fds=True,

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from turnwise.sharedmem.transport import Geometry
 if sys.platform == "win32":
     pytest.skip("pipe ends have no file descriptor to duplicate there", allow_module_level=True)
 
-GEOMETRY = Geometry(slots=3, slot_bytes=4096, message_bytes_max=40_000, resident_bytes_max=6000)
+GEOMETRY = Geometry(slots=3, slot_bytes=4096, message_bytes_max=40_000)
 
 
 class Both:
@@ -35,8 +34,7 @@ class Both:
 
 
 @asynccontextmanager
-async def both(transport: Transport) -> AsyncIterator[Both]:
-    geometry = GEOMETRY if transport == "memfd" else replace(GEOMETRY, resident_bytes_max=None)
+async def both(transport: Transport, geometry: Geometry = GEOMETRY) -> AsyncIterator[Both]:
     wire = make_wire(transport, asyncio.get_running_loop(), geometry)  # type: ignore[arg-type]
     broken: list[str] = []
     link = Link(
@@ -327,23 +325,28 @@ def test_a_child_that_guesses_releases_and_never_reads_does_not_hang_the_loop(tr
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memfd exists on Linux only")
 def test_memory_of_long_messages_is_given_back_in_both_directions(run: Any) -> None:
+    geometry = Geometry(slots=3, slot_bytes=1 << 20, message_bytes_max=4 << 20, resident_bytes_max=1_500_000)
+
     async def main() -> None:
-        async with both("memfd") as pair:
+        async with both("memfd", geometry) as pair:
             end = pair.endpoint()
             before = pair.link._outgoing.arena
-            for size in (12_000, 10, 12_000, 10):
-                sending = asyncio.create_task(pair.link.send(1, os.urandom(size)))
+            for size in (3_000_000, 10, 3_000_000, 10):
+                data = os.urandom(size)
+                sending = asyncio.create_task(pair.link.send(1, data))
                 message = await asyncio.to_thread(end.receive)
                 assert message is not None
                 with message:
-                    end.send(2, message.body)
+                    assert message.body == data
+                    await asyncio.to_thread(end.send, 2, message.body)
                 await sending
                 back = await pair.link.receive()
                 assert back is not None
-                back.release()
+                with back:
+                    assert back.body == data
             assert pair.link._outgoing.arena is not before
-            assert pair.link._outgoing.resident_bytes <= 6000
+            assert not pair.link._outgoing.wasteful
             fd = pair.link._wire._incoming_fd  # type: ignore[attr-defined]
-            assert os.fstat(fd).st_blocks * 512 <= 3 * 4096
+            assert os.fstat(fd).st_blocks * 512 <= 1_500_000
 
     run(main())

@@ -11,8 +11,8 @@ class Keeper:
     def __init__(self) -> None:
         self.released: list[tuple[int, int]] = []
 
-    def release(self, slot: int, length: int) -> None:
-        self.released.append((slot, length))
+    def release(self, mask: int, length: int) -> None:
+        self.released.append((mask, length))
 
 
 def message(keeper: Keeper) -> Message:

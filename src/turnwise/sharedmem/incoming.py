@@ -9,6 +9,7 @@ from typing import Final
 from turnwise.sharedmem.arena import Arena
 from turnwise.sharedmem.errors import PeerBroken
 from turnwise.sharedmem.message import Message
+from turnwise.sharedmem.touched import COUNTED_BYTES_MIN, Touched
 
 PROMPT_BYTES: Final = 1024 * 1024
 """Slots that held at least this much are given back at once; smaller ones with the next descriptor that goes anyway."""
@@ -38,12 +39,23 @@ class Incoming:
     is told at once (`tell`) when half of the slots are held, so that a sender never waits for a slot nobody needs.
     """
 
-    __slots__ = ("_closing", "_held", "_held_max", "_partial", "_resident_bytes", "_tell", "_touched", "arena", "due")
+    __slots__ = (
+        "_all",
+        "_closing",
+        "_held",
+        "_held_max",
+        "_message_bytes_max",
+        "_partial",
+        "_slot_bytes",
+        "_tell",
+        "_touched",
+        "arena",
+        "due",
+    )
 
     def __init__(self, arena: Arena, tell: Callable[[], None]) -> None:
         self._tell = tell
         self._held = 0
-        self._held_max = max(1, arena.geometry.slots // 2)
         self._partial: Partial | None = None
         self._closing = False
         self.due = 0
@@ -51,9 +63,13 @@ class Incoming:
 
     def replace(self, arena: Arena) -> None:
         """Go on with another arena. Messages that are held stay in the old one, and their slots held."""
+        geometry = arena.geometry
         self.arena = arena
-        self._touched = [0] * arena.geometry.slots
-        self._resident_bytes = 0
+        self._all = (1 << geometry.slots) - 1
+        self._held_max = max(1, geometry.slots // 2)
+        self._slot_bytes = geometry.slot_bytes
+        self._message_bytes_max = geometry.message_bytes_max
+        self._touched = Touched(geometry)
 
     def take_due(self) -> int:
         """The mask of slots to give back with the descriptor that is about to go."""
@@ -65,49 +81,45 @@ class Incoming:
 
     def accept(self, slot: int, kind: int, length: int, remaining: int) -> Message | None:
         """Slots came. The message, or None while chunks of it are missing. Nonsense: PeerBroken."""
-        geometry = self.arena.geometry
-        mask = self._mask(slot, length)
-        if mask & self._held or mask >> geometry.slots:
-            raise PeerBroken("the peer sent memory that is not its own", expected=geometry.slots, actual=(slot, length))
-        at = slot * geometry.slot_bytes
+        mask = 1 << slot if length <= self._slot_bytes else self._run(slot, length)
+        if mask & self._held or mask > self._all:
+            raise PeerBroken(
+                "the peer sent memory that is not its own", expected=self._all & ~self._held, actual=(slot, length)
+            )
+        at = slot * self._slot_bytes
         body = self.arena.view[at : at + length]
         if remaining or self._partial is not None:
-            return self._accept_chunk(slot, kind, body, remaining)
-        if length > geometry.message_bytes_max:
-            raise PeerBroken("the peer sent too much", expected=geometry.message_bytes_max, actual=length)
+            return self._accept_chunk(mask, kind, body, remaining)
+        if length > self._message_bytes_max:
+            raise PeerBroken("the peer sent too much", expected=self._message_bytes_max, actual=length)
         self._held |= mask
         if self.due and self._held.bit_count() >= self._held_max:
             self._tell()
-        return Message(kind, body, self, slot, length)
+        return Message(kind, body, self, mask, length)
 
-    def _mask(self, slot: int, length: int) -> int:
-        """The slots in which a message lies, at least one."""
-        slot_bytes = self.arena.geometry.slot_bytes
-        if length <= slot_bytes:
-            return 1 << slot
-        return (1 << -(-length // slot_bytes)) - 1 << slot
+    def _run(self, slot: int, length: int) -> int:
+        """The slots in which a message lies that is longer than one."""
+        return (1 << -(-length // self._slot_bytes)) - 1 << slot
 
-    def _accept_chunk(self, slot: int, kind: int, chunk: memoryview, remaining: int) -> Message | None:
+    def _accept_chunk(self, mask: int, kind: int, chunk: memoryview, remaining: int) -> Message | None:
         length = len(chunk)
         partial = self._partial
         if partial is None:
             total = length + remaining
-            if total > self.arena.geometry.message_bytes_max:
-                raise PeerBroken(
-                    "the peer announced too much", expected=self.arena.geometry.message_bytes_max, actual=total
-                )
+            if total > self._message_bytes_max:
+                raise PeerBroken("the peer announced too much", expected=self._message_bytes_max, actual=total)
             partial = self._partial = Partial(kind, total)
         if length == 0 or partial.kind != kind or partial.left != length + remaining:
             raise PeerBroken("the peer's chunks do not fit together", expected=partial.left, actual=length + remaining)
         with chunk:
             partial.take(chunk)
-        self._held |= self._mask(slot, length)
+        self._held |= mask
         if remaining:
-            self.release(slot, length)
+            self.release(mask, length)
             return None
-        # The last slot stays held as long as the message does: so no more messages can be open than there are slots.
+        # Its last slot stays held as long as the message does: so no more messages can be open than there are slots.
         self._partial = None
-        return Message(kind, memoryview(partial.memory).toreadonly(), self, slot, length, partial.memory)
+        return Message(kind, memoryview(partial.memory).toreadonly(), self, mask, length, partial.memory)
 
     def discard(self) -> None:
         """The sender gives up the message of which we have some chunks. There is none: PeerBroken."""
@@ -116,34 +128,30 @@ class Incoming:
         self._partial.memory.close()
         self._partial = None
 
-    def release(self, slot: int, length: int) -> None:
+    def release(self, mask: int, length: int) -> None:
         """The slots of a message, or of a chunk, are no longer needed."""
-        self.due |= self._mask(slot, length)
+        self.due |= mask
         if self._closing:
             self.close()
             return
-        self._trim(slot, length)
+        if length >= COUNTED_BYTES_MIN:
+            self._trim(mask, length)
         if length >= PROMPT_BYTES or self._held.bit_count() >= self._held_max:
             self._tell()
 
-    def _trim(self, slot: int, length: int) -> None:
-        """Give pages back to the system if too many of the arena would stay in memory."""
-        geometry = self.arena.geometry
+    def _trim(self, mask: int, length: int) -> None:
+        """Give the pages of these slots back to the system if too many of the arena would stay in memory."""
+        resident_bytes_max = self.arena.geometry.resident_bytes_max
         punch = self.arena.punch
-        if geometry.resident_bytes_max is None or punch is None:
+        if resident_bytes_max is None or punch is None:
             return
         touched = self._touched
-        while length > 0:
-            part = min(length, geometry.slot_bytes)
-            if part > touched[slot]:
-                self._resident_bytes += part - touched[slot]
-                touched[slot] = part
-            if self._resident_bytes > geometry.resident_bytes_max:
-                punch(slot * geometry.slot_bytes, geometry.slot_bytes)
-                self._resident_bytes -= touched[slot]
-                touched[slot] = 0
+        slot = (mask & -mask).bit_length() - 1
+        touched.note(slot, length)
+        while touched.bytes > resident_bytes_max and mask >> slot:
+            punch(slot * self._slot_bytes, self._slot_bytes)
+            touched.forget(slot)
             slot += 1
-            length -= part
 
     def close(self) -> None:
         """Forget the message that is not whole, and unmap the arena as soon as no message in it is held."""

@@ -9,9 +9,9 @@ from typing import Protocol
 
 
 class Keeper(Protocol):
-    """Who gets a slot back when its message is released."""
+    """Who gets the slots (a mask) back when their message is released."""
 
-    def release(self, slot: int, length: int) -> None: ...
+    def release(self, mask: int, length: int) -> None: ...
 
 
 class Message:
@@ -23,15 +23,15 @@ class Message:
     such an array after the peer is closed ends the process.
     """
 
-    __slots__ = ("_keeper", "_length", "_memory", "_slot", "body", "kind")
+    __slots__ = ("_keeper", "_length", "_mask", "_memory", "body", "kind")
 
     def __init__(
-        self, kind: int, body: memoryview, keeper: Keeper, slot: int, length: int, memory: mmap.mmap | None = None
+        self, kind: int, body: memoryview, keeper: Keeper, mask: int, length: int, memory: mmap.mmap | None = None
     ) -> None:
         self.kind = kind
         self.body = body
         self._keeper: Keeper | None = keeper
-        self._slot = slot
+        self._mask = mask
         self._length = length
         self._memory = memory
 
@@ -44,7 +44,7 @@ class Message:
         self._keeper = None
         if self._memory is not None:
             self._memory.close()
-        keeper.release(self._slot, self._length)
+        keeper.release(self._mask, self._length)
 
     def __enter__(self) -> Message:
         return self

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from turnwise.sharedmem import descriptor
 from turnwise.sharedmem.arena import Arena
 from turnwise.sharedmem.errors import MessageTooLarge, PeerBroken
+from turnwise.sharedmem.touched import COUNTED_BYTES_MIN, Touched
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -41,7 +42,7 @@ class Outgoing:
     The lowest free slot is taken, so that little traffic touches little memory.
     """
 
-    __slots__ = ("_all", "_touched", "arena", "free", "resident_bytes", "slot_bytes")
+    __slots__ = ("_all", "_message_bytes_max", "_touched", "arena", "free", "slot_bytes")
 
     def __init__(self, arena: Arena) -> None:
         self._all = (1 << arena.geometry.slots) - 1
@@ -52,8 +53,8 @@ class Outgoing:
         """Go on with another arena of the same geometry. What is in flight stays so, in the old one."""
         self.arena = arena
         self.slot_bytes = arena.geometry.slot_bytes
-        self._touched = [0] * arena.geometry.slots
-        self.resident_bytes = 0
+        self._message_bytes_max = arena.geometry.message_bytes_max
+        self._touched = Touched(arena.geometry)
 
     @property
     def idle(self) -> bool:
@@ -64,9 +65,9 @@ class Outgoing:
     def wasteful(self) -> bool:
         """More memory than allowed is held by slots that are free."""
         resident_bytes_max = self.arena.geometry.resident_bytes_max
-        if resident_bytes_max is None or self.resident_bytes <= resident_bytes_max:
+        if resident_bytes_max is None or self._touched.bytes <= resident_bytes_max:
             return False
-        return sum(t for slot, t in enumerate(self._touched) if self.free >> slot & 1) > resident_bytes_max
+        return self._touched.bytes_in(self.free) > resident_bytes_max
 
     def place(self, length: int) -> int | None:
         """The lowest slot from which so many bytes lie in one free piece; None if there is no such now."""
@@ -102,14 +103,10 @@ class Outgoing:
         return descriptor.FORMAT.pack(descriptor.MESSAGE, slot, kind, length, rest.length, released)
 
     def _take(self, slot: int, length: int) -> None:
-        while length > self.slot_bytes:
-            self._take(slot, self.slot_bytes)
-            slot += 1
-            length -= self.slot_bytes
-        self.free &= ~(1 << slot)
-        if length > self._touched[slot]:
-            self.resident_bytes += length - self._touched[slot]
-            self._touched[slot] = length
+        slots = 1 if length <= self.slot_bytes else -(-length // self.slot_bytes)
+        self.free &= ~((1 << slots) - 1 << slot)
+        if length >= COUNTED_BYTES_MIN:
+            self._touched.note(slot, length)
 
     def give_back(self, mask: int) -> None:
         """The receiver gives slots back. Slots that are not in flight: PeerBroken."""
@@ -121,8 +118,8 @@ class Outgoing:
 
     def check(self, kind: int, length: int) -> None:
         """Whether such a message can be sent at all. MessageTooLarge, or ValueError for a kind out of range."""
-        if length > self.arena.geometry.message_bytes_max:
-            raise MessageTooLarge(length, self.arena.geometry.message_bytes_max)
+        if length > self._message_bytes_max:
+            raise MessageTooLarge(length, self._message_bytes_max)
         if not 0 <= kind <= descriptor.KIND_MAX:
             raise ValueError(f"the kind of a message must be 0 to {descriptor.KIND_MAX}, not {kind}")
 

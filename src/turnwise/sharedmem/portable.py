@@ -135,8 +135,8 @@ class PortableLoopWire:
     def start(self, on_packet: Callable[[bytes], None], on_end: Callable[[], None]) -> None:
         self._on_packet = on_packet
         self._on_end = on_end
+        self._writer.start()  # first, since the reader waits for its end
         self._reader.start()
-        self._writer.start()
 
     def _read(self) -> None:
         while True:

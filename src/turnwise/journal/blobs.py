@@ -22,6 +22,9 @@ from turnwise.journal.format import BLOB_BYTES_MAX, COMPRESS_BYTES_MIN, COMPRESS
 KNOWN_MAX: Final = 131_072
 """Hashes that the writer remembers; about 200 bytes each."""
 
+LEARNT_MAX: Final = 16_384
+"""Hashes that a writer learns when it begins: each may cost the reading of a page."""
+
 CACHE_CHARS_MAX: Final = 32 * 1024 * 1024
 """Characters of texts that a reader keeps."""
 
@@ -50,7 +53,7 @@ class BlobWriter:
         self._known.clear()
         self._rows = []
         select = "SELECT id, hash FROM blobs ORDER BY id DESC LIMIT ?"
-        latest = connection.execute(select, (self._known_max,)).fetchall()
+        latest = connection.execute(select, (min(self._known_max, LEARNT_MAX),)).fetchall()
         self._next = latest[0][0] + 1 if latest else 1
         for number, content_hash in reversed(latest):
             self._known[content_hash] = number

@@ -8,6 +8,7 @@ SQLite connection that this process has to the same file.
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 import stat
 from contextlib import closing
@@ -229,7 +230,7 @@ def create_file(path: Path) -> None:
         raise JournalError(
             "the file exists already, and a journal is never overwritten.",
             where=str(path),
-            hint=f"Give another name, delete the file, or go on with it: turnwise resume {path}",
+            hint=f"Give another name, delete the file, or go on with it: turnwise resume {shlex.quote(str(path))}",
         ) from error
     except OSError as error:
         hint = "Check that its folder exists and may be written, or give another path (--journal)."

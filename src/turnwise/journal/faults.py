@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,14 +77,14 @@ def translated(error: sqlite3.Error, path: Path, *, writing: bool, kept: int | N
         return EnvironmentFailure(
             f"the disk is full. {_kept(kept)}",
             where=where,
-            hint=f"Free some space, then go on with: turnwise resume {path}",
+            hint=f"Free some space, then go on with: turnwise resume {shlex.quote(where)}",
         )
     if primary in (_IOERR, _NOMEM):
         name = getattr(error, "sqlite_errorname", "")
         return EnvironmentFailure(
             f"the journal could not be {'written' if writing else 'read'}: {error} ({name}). {_kept(kept)}",
             where=where,
-            hint=f"Look at the disk and its limits, then go on with: turnwise resume {path}",
+            hint=f"Look at the disk and its limits, then go on with: turnwise resume {shlex.quote(where)}",
         )
     if primary in (_BUSY, _LOCKED):
         return JournalError(

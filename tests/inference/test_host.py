@@ -115,7 +115,7 @@ def test_a_process_killed_in_mid_generation_changes_nothing(model: Path, undistu
         async with host(collected, model) as running:
             running.submit(requests("model", 4))
             for _ in range(2):
-                await collected.until(lambda: running.statistics().running == 1 and running.pid is not None)
+                await collected.until(lambda: running.statistics().running >= 1 and running.pid is not None)
                 assert running.pid is not None
                 answered = len(collected.replies)
                 restarts = running.statistics().restarts
@@ -149,7 +149,7 @@ def test_requests_can_come_at_any_time(model: Path, undisturbed: dict[int, str])
         async with host(collected, model) as running:
             for request in reversed(requests("model", 4)):
                 running.submit([request])
-                await collected.until(lambda: running.statistics().running == 1)
+                await collected.until(lambda: running.statistics().running >= 1)
             return await collected.answers(4)
 
     assert run(main) == undisturbed

@@ -1,20 +1,30 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from turnwise.errors import InvariantError
-from turnwise.inference.scheduler import Decode, Prefill, Scheduler, Work, chunk_end
+from turnwise.inference.scheduler import Begin, Decode, Prefill, Scheduler, Work, chunk_end, room
 
 
 def works(scheduler: Scheduler, count: int) -> list[Work | None]:
-    return [scheduler.next() for _ in range(count)]
+    """The next works, without Begin."""
+    found: list[Work | None] = []
+    while len(found) < count:
+        work = scheduler.next()
+        if not isinstance(work, Begin):
+            found.append(work)
+    return found
 
 
 def test_one_sequence_is_prefilled_and_decodes_until_it_is_removed() -> None:
-    scheduler = Scheduler(running_max=1, chunk_tokens=4)
-    scheduler.add(7, 10)
+    scheduler = Scheduler(rows_max=1, chunk_tokens=4)
+    scheduler.add(7, 10, 30)
+    assert scheduler.next() == Begin(7, room(30))
     assert works(scheduler, 5) == [
         Prefill(7, 0, 4, last=False),
         Prefill(7, 4, 8, last=False),
@@ -27,11 +37,13 @@ def test_one_sequence_is_prefilled_and_decodes_until_it_is_removed() -> None:
 
 
 def test_order_is_by_number_and_not_by_arrival() -> None:
-    scheduler = Scheduler(running_max=1, chunk_tokens=None)
+    scheduler = Scheduler(rows_max=1, chunk_tokens=None)
     served = []
     for number in (5, 3, 9, 4):
         scheduler.add(number, 2)
     while (work := scheduler.next()) is not None:
+        if isinstance(work, Begin):
+            continue
         assert isinstance(work, Prefill)
         served.append(work.number)
         if work.number == 3:
@@ -41,16 +53,16 @@ def test_order_is_by_number_and_not_by_arrival() -> None:
 
 
 def test_what_runs_is_not_put_aside_for_a_lower_number() -> None:
-    scheduler = Scheduler(running_max=1, chunk_tokens=None)
+    scheduler = Scheduler(rows_max=1, chunk_tokens=None)
     scheduler.add(5, 2)
-    scheduler.next()
+    works(scheduler, 1)
     scheduler.add(1, 2)
     assert scheduler.next() == Decode((5,))
     assert (scheduler.running, scheduler.waiting) == (1, 1)
 
 
-def test_several_run_together() -> None:
-    scheduler = Scheduler(running_max=2, chunk_tokens=None)
+def test_several_run_together_and_others_join_late() -> None:
+    scheduler = Scheduler(rows_max=2, chunk_tokens=None)
     for number in (1, 2, 3):
         scheduler.add(number, 4)
     assert works(scheduler, 3) == [Prefill(1, 0, 4, last=True), Prefill(2, 0, 4, last=True), Decode((1, 2))]
@@ -58,24 +70,68 @@ def test_several_run_together() -> None:
     assert works(scheduler, 2) == [Prefill(3, 0, 4, last=True), Decode((2, 3))]
 
 
-def test_a_waiting_sequence_can_be_removed() -> None:
-    scheduler = Scheduler(running_max=1, chunk_tokens=None)
-    scheduler.add(1, 2)
-    scheduler.add(2, 2)
-    scheduler.remove(2)
-    assert (scheduler.running, scheduler.waiting) == (0, 1)
+def test_a_long_prompt_does_not_keep_the_others_waiting() -> None:
+    scheduler = Scheduler(rows_max=3, chunk_tokens=10, prefill_tokens_max=20)
+    scheduler.add(1, 5)
+    assert works(scheduler, 2) == [Prefill(1, 0, 5, last=True), Decode((1,))]
+    scheduler.add(2, 45)
+    assert works(scheduler, 4) == [
+        Prefill(2, 0, 10, last=False),
+        Prefill(2, 10, 20, last=False),
+        Decode((1,)),
+        Prefill(2, 20, 30, last=False),
+    ]
+
+
+def test_what_is_reused_is_not_run() -> None:
+    scheduler = Scheduler(rows_max=1, chunk_tokens=8)
+    scheduler.add(1, 20)
+    scheduler.next()
+    scheduler.reused(1, 18)
+    assert scheduler.next() == Prefill(1, 18, 20, last=True)
+
+
+def test_a_tail_of_one_token_cannot_be_left_by_reuse() -> None:
+    scheduler = Scheduler(rows_max=1, chunk_tokens=8)
+    scheduler.add(1, 20)
+    with pytest.raises(InvariantError):
+        scheduler.reused(1, 4)
+    scheduler.next()
+    for tokens in (0, 19, 20):
+        with pytest.raises(InvariantError):
+            scheduler.reused(1, tokens)
+
+
+def test_memory_is_a_bound_and_nobody_overtakes() -> None:
+    scheduler = Scheduler(rows_max=9, chunk_tokens=None, positions_max=512, rows_spare=1)
+    scheduler.add(1, 10, 64)
+    scheduler.add(2, 10, 200)
+    scheduler.add(3, 10, 10)
+    assert works(scheduler, 2) == [Prefill(1, 0, 10, last=True), Decode((1,))]
+    assert (scheduler.running, scheduler.waiting) == (1, 2)
+    scheduler.remove(1)
+    assert scheduler.next() == Begin(2, 256)
+    assert works(scheduler, 2) == [Prefill(2, 0, 10, last=True), Decode((2,))]
+
+
+def test_rooms_are_of_few_sizes() -> None:
+    assert [room(capacity) for capacity in (1, 64, 65, 1000)] == [64, 64, 128, 1024]
+    assert [room(capacity, 700) for capacity in (1, 65, 600, 700)] == [64, 128, 704, 704]
 
 
 def test_what_cannot_be() -> None:
-    scheduler = Scheduler(running_max=1, chunk_tokens=None)
+    scheduler = Scheduler(rows_max=1, chunk_tokens=None)
     scheduler.add(1, 2)
     for number, tokens in ((1, 2), (2, 0)):
         with pytest.raises(InvariantError):
             scheduler.add(number, tokens)
     with pytest.raises(InvariantError):
-        scheduler.remove(2)
+        scheduler.add(3, 5, 4)
     with pytest.raises(InvariantError):
-        Scheduler(running_max=1, chunk_tokens=2)
+        scheduler.remove(2)
+    for options in ({"rows_max": 1, "chunk_tokens": 2}, {"rows_max": 0, "chunk_tokens": None}):
+        with pytest.raises(InvariantError):
+            Scheduler(**options)  # type: ignore[arg-type]
 
 
 @given(st.integers(1, 2000), st.integers(3, 300))
@@ -90,3 +146,109 @@ def test_no_prompt_is_left_with_a_tail_of_one_token(count: int, chunk: int) -> N
     assert max(sizes) <= chunk
     assert min(sizes) >= 2 or count == 1
     assert chunk_end(0, count, None) == count
+
+
+@dataclass
+class Modelled:
+    prompt: int
+    capacity: int
+    wanted: int
+    done: int = 0
+    tokens: int = 0
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    """What the engine may do to a scheduler, in any order, and what must hold all the time."""
+
+    ROWS, SPARE, POSITIONS, CHUNK, PREFILL = 4, 1, 1024, 16, 40
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scheduler = Scheduler(
+            rows_max=self.ROWS,
+            rows_spare=self.SPARE,
+            positions_max=self.POSITIONS,
+            chunk_tokens=self.CHUNK,
+            prefill_tokens_max=self.PREFILL,
+        )
+        self.waiting: dict[int, Modelled] = {}
+        self.running: dict[int, Modelled] = {}
+        self.prefilled = 0
+
+    @rule(number=st.integers(0, 60), prompt=st.integers(1, 100), more=st.integers(0, 300), tokens=st.integers(1, 5))
+    def add(self, number: int, prompt: int, more: int, tokens: int) -> None:
+        if number not in self.waiting | self.running:
+            self.scheduler.add(number, prompt, prompt + more)
+            self.waiting[number] = Modelled(prompt, prompt + more, tokens)
+
+    @precondition(lambda self: self.waiting or self.running)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted(self.waiting | self.running)))
+        self.scheduler.remove(number)
+        self.waiting.pop(number, None)
+        self.running.pop(number, None)
+
+    @rule(share=st.sampled_from([0, 0, 0.5, 1]))
+    def step(self, share: float) -> None:
+        work = self.scheduler.next()
+        if work is None:
+            assert not self.waiting
+            assert not self.running
+        elif isinstance(work, Begin):
+            self.begin(work, share)
+        elif isinstance(work, Prefill):
+            self.prefill(work)
+        else:
+            self.decode(work)
+
+    def begin(self, work: Begin, share: float) -> None:
+        assert work.number == min(self.waiting)
+        self.running[work.number] = entry = self.waiting.pop(work.number)
+        assert work.room >= max(other.capacity for other in self.running.values())
+        rows = len(self.running)
+        assert rows <= self.ROWS
+        assert (rows + self.SPARE) * work.room <= self.POSITIONS or rows == 1
+        if (reused := int(share * (entry.prompt - 2))) > 0:
+            self.scheduler.reused(work.number, reused)
+            entry.done = reused
+
+    def prefill(self, work: Prefill) -> None:
+        entry = self.running[work.number]
+        size = work.stop - work.start
+        assert work.start == entry.done
+        assert size <= self.CHUNK
+        assert size >= 2 or entry.prompt == 1
+        assert work.last == (work.stop == entry.prompt)
+        entry.done = work.stop
+        self.prefilled += size
+        decoding = [other for other in self.running.values() if other.done == other.prompt and other is not entry]
+        assert not decoding or self.prefilled < self.PREFILL + self.CHUNK
+
+    def decode(self, work: Decode) -> None:
+        self.prefilled = 0
+        ready = [number for number, entry in self.running.items() if entry.done == entry.prompt]
+        assert list(work.numbers) == sorted(ready)
+        for number in work.numbers:
+            entry = self.running[number]
+            entry.tokens += 1
+            if entry.tokens == entry.wanted:
+                self.scheduler.remove(number)
+                del self.running[number]
+
+    @invariant()
+    def counts(self) -> None:
+        assert (self.scheduler.waiting, self.scheduler.running) == (len(self.waiting), len(self.running))
+
+    def teardown(self) -> None:
+        """Every sequence ends."""
+        bound = sum(entry.prompt + entry.wanted + 1 for entry in (self.waiting | self.running).values())
+        for _ in range(bound):
+            self.step(0)
+        assert not self.waiting
+        assert not self.running
+        assert self.scheduler.next() is None
+
+
+TestSchedulerMachine = SchedulerMachine.TestCase
+TestSchedulerMachine.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)

@@ -1,179 +1,263 @@
-"""A language model's graph, run: token ids in, logits of the last position out.
+"""A language model's graph, run: token ids in, logits of the last position of each sequence out.
 
-What is run when is decided by the scheduler; here is only how.
+What is run when is decided by the scheduler; here is only how. Sequences lie in rows of the KV cache. A prompt is
+appended to one row, in pieces; a step appends one token to each of the first rows together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from turnwise.errors import InvariantError, ModelError
-from turnwise.inference.kv import GrowingKv, InPlaceKv, Kv, KvShape
+from turnwise.errors import InvariantError
+from turnwise.inference.budget import ROUND_UP_TOKENS, Budget, budget
+from turnwise.inference.kv import GrowingKv, InPlaceKv, Kv, KvBlocks
+from turnwise.inference.model import EngineOptions
 from turnwise.inference.model_folder import ModelFolder
+from turnwise.inference.prefix import Piece
 from turnwise.inference.providers import CPU, CUDA, Opened
-from turnwise.inference.runtime import Session
+from turnwise.inference.signature import Signature
 
 GROUP_QUERY_ATTENTION: Final = "com.microsoft:GroupQueryAttention"
 ATTENTIONS: Final = frozenset(
     {GROUP_QUERY_ATTENTION, "com.microsoft:MultiHeadAttention", "com.microsoft:Attention", "Attention"}
 )
 CHUNK_TOKENS: Final = 128
+QUANTISED: Final = "com.microsoft:MatMulNBits"
 
-_DTYPES: Final[dict[str, np.dtype[Any]]] = {
-    "tensor(float)": np.dtype(np.float32),
-    "tensor(float16)": np.dtype(np.float16),
-}
-_INDEXES: Final[dict[str, np.dtype[Any]]] = {"tensor(int64)": np.dtype(np.int64), "tensor(int32)": np.dtype(np.int32)}
+Batching = Literal["free", "even", "single"]
+"""What keeps a sequence's bits the same in every batch: nothing, an even number of rows, or running alone."""
 
 
 class Decoder:
-    """A loaded graph with the KV cache of one sequence. Not thread-safe.
+    """A loaded graph with its KV cache. Not thread-safe.
 
     `chunk_tokens` is how many prompt tokens a run may take, or None if the graph takes a prompt only in one piece
-    (MultiHeadAttention refuses more than one new token onto a past).
+    (MultiHeadAttention refuses more than one new token onto a past). `budget` says what the KV cache holds.
     """
 
-    def __init__(self, folder: ModelFolder, opened: Opened) -> None:
+    def __init__(
+        self,
+        folder: ModelFolder,
+        opened: Opened,
+        options: EngineOptions | None = None,
+        batching: Batching = "free",
+    ) -> None:
         """Check the graph's inputs and outputs against genai_config.json. Raises ModelError if they do not fit."""
+        options = options or EngineOptions()
+        signature = Signature(folder, opened.session)
+        self.kv = signature.kv
+        attentions = {name for name in folder.graph.operators if name in ATTENTIONS}
+        appends = attentions == {GROUP_QUERY_ATTENTION}
+        # Memory of other accelerators is not addressed from here: ONNX Runtime copies for them.
+        in_place = appends and opened.provider in (CPU, CUDA)
+        device = "cuda" if opened.provider == CUDA else "cpu"
+        batched = in_place and device == "cpu" and folder.names.attention_mask in signature.inputs
+        if QUANTISED in folder.graph.operators and batching == "free":
+            batching = "single"
+        self._even = batched and batching == "even"
+        self.batching: Batching = batching if batched else "single"
+        self.chunk_tokens = CHUNK_TOKENS if appends else None
+        self._in_place = in_place
+        self.form = f"{'in_place' if in_place else 'growing'} {self.kv.dtype}"
+        self.budget: Budget = budget(
+            options.kv_bytes_max,
+            bytes_per_token=self.kv.bytes_per_token * (1 if in_place else 2),
+            context_length=folder.context_length,
+            rows_max=1 if self.batching == "single" else options.rows_max,
+            rows_spare=int(self._even),
+            cached=batched,
+        )
+        rows = self.budget.rows_max + self.budget.rows_spare
+        self._kv: Kv
+        self._blocks: KvBlocks | None = None
+        if in_place:
+            self._kv = InPlaceKv(self.kv, device, self.budget.positions_max)
+            if self.budget.blocks:
+                self._blocks = KvBlocks(self.kv, self.budget.blocks)
+        else:
+            self._kv = GrowingKv(self.kv, device)
+        self._lengths = np.zeros(rows + 1, np.int64)
+        self._steps = _Call(folder, opened, signature, self._kv)
+        self._prompts = _Call(folder, opened, signature, self._kv)
+
+    def reserve(self, rows: int, room: int) -> None:
+        """At least `rows` rows of `room` positions each; what they hold stays."""
+        self._kv.reserve(rows + self.budget.rows_spare, room, self._lengths.tolist())
+
+    def clear(self, row: int) -> None:
+        """Forget what the row holds."""
+        self._lengths[row] = 0
+        self._steps.mask_known = False
+
+    def move(self, source: int, target: int) -> None:
+        """What row `source` holds goes to row `target`; `source` is then empty."""
+        self._kv.move(source, target, int(self._lengths[source]))
+        self._lengths[target] = self._lengths[source]
+        self.clear(source)
+
+    def prefill(self, row: int, ids: Sequence[int]) -> NDArray[Any]:
+        """Append tokens of a prompt to a row; the logits of the last one (shape [vocabulary]), valid until the next.
+
+        Appended in several pieces, they give the same bits as in one, if no piece is a single token.
+        """
+        new, past = len(ids), int(self._lengths[row])
+        padding = new % 2 if self._even else 0
+        call = self._prompts
+        call.prepare(row, 1, past, new + padding)
+        call.tokens[0, :new] = ids
+        call.tokens[0, new:] = ids[-1]
+        call.positions[0] = np.arange(past, past + new + padding)
+        call.mask_ones(past + new + padding)
+        logits: NDArray[Any] = call.run(new - 1)[0]
+        self._lengths[row] = past + new
+        self._steps.mask_known = False
+        return logits
+
+    def decode(self, tokens: Sequence[int], row: int = 0) -> NDArray[Any]:
+        """Append one token each to the rows from `row` on, in one step.
+
+        Logits of shape [len(tokens), vocabulary], valid until the next.
+        """
+        count = len(tokens)
+        rows = count + (count % 2 if self._even else 0)
+        lengths = self._lengths[row : row + rows]
+        call = self._steps
+        longest = int(lengths.max())
+        call.prepare(row, rows, longest, 1)
+        call.tokens[:count, 0] = tokens
+        call.positions[:, 0] = lengths
+        call.mask_known &= row == 0
+        if self._in_place:
+            # The row that makes the batch even writes behind what it holds, where nothing is yet.
+            call.mask_rows(lengths, longest + 1)
+        else:
+            call.mask_ones(longest + 1)
+        logits: NDArray[Any] = call.run(0)[:count]
+        lengths[:count] += 1
+        call.mask_known &= row == 0
+        return logits
+
+    def keep(self, row: int, pieces: Sequence[Piece]) -> None:
+        """Copy from a row into blocks."""
+        assert self._blocks is not None
+        assert isinstance(self._kv, InPlaceKv)
+        self._blocks.keep(self._kv, row, pieces)
+
+    def restore(self, row: int, pieces: Sequence[Piece]) -> None:
+        """Copy from blocks into an empty row."""
+        assert self._blocks is not None
+        assert isinstance(self._kv, InPlaceKv)
+        self._blocks.restore(self._kv, row, pieces)
+        self._lengths[row] = sum(piece.count for piece in pieces)
+        self._steps.mask_known = False
+
+    def begin(self, capacity: int) -> None:
+        """Forget everything and start one sequence, that will hold at most `capacity` positions, in row 0."""
+        if not 1 <= capacity <= self.budget.context_length:
+            raise InvariantError(f"a sequence of {capacity} tokens in a context of {self.budget.context_length}")
+        for row in range(len(self._lengths)):
+            self.clear(row)
+        self.reserve(1, capacity)
+
+    def run(self, ids: Sequence[int]) -> NDArray[Any]:
+        """Append tokens to the sequence in row 0, a single one by a step; the logits of the last one."""
+        if len(ids) > 1 or not self._lengths[0]:
+            return self.prefill(0, ids)
+        row: NDArray[Any] = self.decode(ids)[0]
+        return row
+
+
+class _Call:
+    """A binding of the graph with memory of its own for what is not KV cache. Bound anew only where that is needed."""
+
+    def __init__(self, folder: ModelFolder, opened: Opened, signature: Signature, kv: Kv) -> None:
         self._session = opened.session
         self._binding = opened.session.io_binding()
-        self._vocabulary = folder.vocabulary_size
-        self._context_length = folder.context_length
-        signature = _Signature(folder, opened.session)
         self._names = folder.names
         self._index = signature.index
         self._inputs = signature.inputs
-        self._logits_dtype = signature.logits
-        self.kv = signature.kv
-        attentions = {name for name in folder.graph.operators if name in ATTENTIONS}
-        in_place = attentions == {GROUP_QUERY_ATTENTION}
-        # Memory of other accelerators is not addressed from here: ONNX Runtime copies for them.
-        self._device = "cuda" if opened.provider == CUDA else "cpu"
-        self._copied = opened.provider not in (CPU, CUDA)
-        self._kv: Kv = (InPlaceKv if in_place and not self._copied else GrowingKv)(self.kv, self._device)
-        self.chunk_tokens = CHUNK_TOKENS if in_place else None
-        self.form = f"{'in_place' if in_place and not self._copied else 'growing'} {self.kv.dtype}"
-        self._ones = np.ones(0, self._index)
-        self._logits = np.empty(0, self._logits_dtype)
-        self._length = 0
+        self._vocabulary = folder.vocabulary_size
+        self._kv = kv
+        self._bound: tuple[int, int, int, int] | None = None
+        self._ids = np.empty(0, self._index)
+        self._places = np.empty(0, self._index)
+        self._mask = np.empty(0, self._index)
+        self._ones = 0
+        self._mask_shape = (0, 0)
+        self._logits = np.empty(0, signature.logits)
+        self._rows = np.empty(0, np.intp)
+        self.mask_known = False
+        self.tokens = self._ids.reshape(0, 0)
+        self.positions = self._places.reshape(0, 0)
+        self.logits = self._logits.reshape(0, 0, 0)
 
-    def begin(self, capacity: int) -> None:
-        """Start a sequence that will hold at most `capacity` positions."""
-        if not 1 <= capacity <= self._context_length:
-            raise InvariantError(f"a sequence of {capacity} tokens in a context of {self._context_length}")
-        self._kv.begin(capacity)
-        self._length = 0
-        if capacity > len(self._ones):
-            self._ones = np.ones(min(2 * capacity, self._context_length), self._index)
+    def prepare(self, row: int, rows: int, past: int, new: int) -> None:
+        """Bind for `new` tokens to each of `rows` rows from `row` on, the longest of which holds `past`."""
+        wanted = (row, rows, new, self._kv.version)
+        if wanted == self._bound:
+            return
+        if self._bound is None or (rows, new) != self._bound[1:3]:
+            self._bind_tokens(rows, new)
+        self._kv.bind(self._binding, row, rows, past, new)
+        self._bound = wanted
 
-    def run(self, ids: Sequence[int]) -> NDArray[Any]:
-        """Append tokens; the logits of the last one (shape [vocabulary]), valid until the next run."""
-        new, past = len(ids), self._length
-        binding, names = self._binding, self._names
-        tokens = np.array([ids], self._index)
-        self._bind(names.input_ids, tokens, (1, new))
-        if names.attention_mask in self._inputs:
-            self._bind(names.attention_mask, self._ones, (1, past + new))
-        if names.position_ids in self._inputs:
-            positions = np.arange(past, past + new, dtype=self._index)
-            self._bind(names.position_ids, positions, (1, new))
-        wanted = new * self._vocabulary
-        if wanted > len(self._logits):
-            self._logits = np.empty(wanted, self._logits_dtype)
-        shape = (1, new, self._vocabulary)
-        binding.bind_output(names.logits, "cpu", 0, self._logits_dtype, shape, self._logits.ctypes.data)
-        self._kv.bind(binding, past, new)
-        self._session.run_with_iobinding(binding)
-        self._length += new
-        return self._logits[wanted - self._vocabulary : wanted]
+    def mask_ones(self, width: int) -> None:
+        """One row, all of which counts."""
+        if width > self._ones:
+            self._ones = -(-width // ROUND_UP_TOKENS) * ROUND_UP_TOKENS
+            self._mask = np.ones(self._ones, self._index)
+        if self._mask_shape != (1, width):
+            self._bind_mask(1, width)
+
+    def mask_rows(self, lengths: NDArray[np.int64], width: int) -> None:
+        """Row i counts up to and with position `lengths[i]`; of the rest, as little as possible is bound anew."""
+        width = -(-width // ROUND_UP_TOKENS) * ROUND_UP_TOKENS
+        rows = len(lengths)
+        if (rows, width) != self._mask_shape or not self.mask_known:
+            if rows * width > len(self._mask):
+                self._mask = np.empty(rows * width, self._index)
+                self._mask_shape = (0, 0)
+            if (rows, width) != self._mask_shape:
+                self._bind_mask(rows, width)
+                self._rows = np.arange(rows)
+            np.less_equal(np.arange(width), lengths[:, None], out=self._mask_view, casting="unsafe")
+            self.mask_known = True
+        else:
+            self._mask_view[self._rows, lengths] = 1
+
+    def run(self, position: int) -> NDArray[Any]:
+        """Logits [rows, vocabulary] of new token number `position` of each row."""
+        self._session.run_with_iobinding(self._binding)
+        row: NDArray[Any] = self.logits[:, position]
+        return row
+
+    def _bind_tokens(self, rows: int, new: int) -> None:
+        count = rows * new
+        if count > len(self._ids):
+            self._ids = np.empty(count, self._index)
+            self._places = np.empty(count, self._index)
+        self.tokens = self._ids[:count].reshape(rows, new)
+        self.positions = self._places[:count].reshape(rows, new)
+        self._bind(self._names.input_ids, self._ids, (rows, new))
+        if self._names.position_ids in self._inputs:
+            self._bind(self._names.position_ids, self._places, (rows, new))
+        shape = (rows, new, self._vocabulary)
+        size = count * self._vocabulary
+        if size > len(self._logits):
+            self._logits = np.empty(size, self._logits.dtype)
+        self.logits = self._logits[:size].reshape(shape)
+        address = self._logits.ctypes.data
+        self._binding.bind_output(self._names.logits, "cpu", 0, self._logits.dtype, shape, address)
+
+    def _bind_mask(self, rows: int, width: int) -> None:
+        self._mask_shape = (rows, width)
+        self._mask_view = self._mask[: rows * width].reshape(rows, width)
+        if self._names.attention_mask in self._inputs:
+            self._bind(self._names.attention_mask, self._mask, (rows, width))
 
     def _bind(self, name: str, array: NDArray[Any], shape: tuple[int, int]) -> None:
         self._binding.bind_input(name, "cpu", 0, self._index, shape, array.ctypes.data)
-
-
-class _Signature:
-    """Inputs and outputs of the graph, checked by name, type and shape."""
-
-    def __init__(self, folder: ModelFolder, session: Session) -> None:
-        self._where = str(folder.graph_path)
-        given = {item.name: item for item in session.get_inputs()}
-        results = {item.name: item for item in session.get_outputs()}
-        names = folder.names
-        layers = range(folder.layers)
-        past = [name.replace("%d", str(layer)) for layer in layers for name in (names.past_key, names.past_value)]
-        present = [
-            name.replace("%d", str(layer)) for layer in layers for name in (names.present_key, names.present_value)
-        ]
-        optional = {names.attention_mask, names.position_ids}
-        self._missing("input", {names.input_ids, *past} - given.keys())
-        self._missing("output", {names.logits, *present} - results.keys())
-        unknown = sorted(given.keys() - {names.input_ids, *past} - optional)
-        if unknown:
-            raise ModelError(
-                f"the graph has the unknown input {unknown[0]!r}"
-                + (f" and {len(unknown) - 1} more" * (len(unknown) > 1)),
-                where=self._where,
-                expected=[*sorted({names.input_ids, *optional}), "the KV cache of each layer"],
-                actual=unknown,
-                hint="Only decoders are supported whose inputs stand in genai_config.json under model.decoder.inputs.",
-            )
-        self.inputs = given.keys() & optional
-        index = {given[name].type for name in {names.input_ids, *self.inputs}}
-        if len(index) != 1 or not index <= _INDEXES.keys():
-            self._type(names.input_ids, sorted(index), sorted(_INDEXES))
-        self.index = _INDEXES[index.pop()]
-        self.logits = self._dtype(names.logits, results[names.logits].type)
-        kinds = {self._dtype(name, given[name].type) for name in past}
-        kinds |= {self._dtype(name, results[name].type) for name in present}
-        if len(kinds) != 1:
-            self._type(past[0], sorted(str(kind) for kind in kinds), ["one type for the whole KV cache"])
-        for name in past:
-            self._shape(name, given[name].shape, (None, folder.kv_heads, None, folder.head_size))
-        for name in present:
-            self._shape(name, results[name].shape, (None, folder.kv_heads, None, folder.head_size))
-        self._shape(names.logits, results[names.logits].shape, (None, None, folder.vocabulary_size))
-        self.kv = KvShape(tuple(past), tuple(present), folder.kv_heads, folder.head_size, kinds.pop())
-
-    def _missing(self, kind: str, names: set[str]) -> None:
-        if names:
-            first = min(names)
-            raise ModelError(
-                f"the graph has no {kind} {first!r}",
-                where=self._where,
-                expected=sorted(names),
-                hint="genai_config.json (model.decoder) and model.onnx do not belong together: copy both again.",
-            )
-
-    def _dtype(self, name: str, kind: str) -> np.dtype[Any]:
-        if kind not in _DTYPES:
-            self._type(name, [kind], sorted(_DTYPES))
-        return _DTYPES[kind]
-
-    def _type(self, name: str, actual: list[str], expected: list[str]) -> None:
-        raise ModelError(
-            f"{name!r} has type {', '.join(actual)}",
-            where=self._where,
-            expected=expected,
-            actual=actual,
-            hint=f"Supported: {', '.join(expected)}. Build the model in fp32, fp16 or int4.",
-        )
-
-    def _shape(self, name: str, actual: Sequence[Any], expected: tuple[int | None, ...]) -> None:
-        """Dimensions that the graph leaves open (symbolic) or we do not care about fit anything."""
-        fits = len(actual) == len(expected) and all(
-            want is None or not isinstance(have, int) or have == want
-            for have, want in zip(actual, expected, strict=True)
-        )
-        if not fits:
-            raise ModelError(
-                f"{name!r} has shape {list(actual)}, genai_config.json says "
-                f"{['any' if want is None else want for want in expected]}",
-                where=self._where,
-                expected=expected,
-                actual=tuple(actual),
-                hint="vocab_size, head_size or num_key_value_heads of genai_config.json does not fit model.onnx.",
-            )

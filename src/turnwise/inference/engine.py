@@ -1,22 +1,26 @@
-"""Serves requests to one model: schedule, run, postprocess, again and again."""
+"""Serves requests to one model: schedule, run, postprocess, again and again.
+
+Sequences join and leave between the runs of the graph. The bits of an answer do not depend on who else runs, on when
+they joined, or on what was prefilled before.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
 from turnwise.inference.load import LoadedModel
+from turnwise.inference.prefix import PrefixIndex
 from turnwise.inference.request import GenerateReply, GenerateRequest, Refusal, error_body
 from turnwise.inference.runtime import RUNTIME_ERRORS, is_kernel_refusal
-from turnwise.inference.scheduler import Decode, Prefill, Scheduler, Work
+from turnwise.inference.scheduler import Begin, Prefill, Scheduler
 from turnwise.inference.sequence import Sequence, prepare
-
-RUNNING_MAX = 1
-"""Sequences that run at once: the decoder has the KV cache of one."""
+from turnwise.inference.slots import Slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +34,22 @@ class Piece:
 Event = Piece | GenerateReply
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class EngineStatistics:
-    """Telemetry: differs between equal runs where requests ran again."""
+    """Telemetry: differs between equal runs.
+
+    `tokens` were generated, `prompt_tokens` prefilled, `reused_tokens` of prompts taken from the cache. The `steps` of
+    decoding had `step_rows` rows in all. `cached_blocks` hold prompts that were prefilled before.
+    """
 
     tokens: int = 0
     prompt_tokens: int = 0
+    reused_tokens: int = 0
+    steps: int = 0
+    step_rows: int = 0
     running: int = 0
     waiting: int = 0
+    cached_blocks: int = 0
 
 
 class Engine:
@@ -45,12 +57,20 @@ class Engine:
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
-        self._decoder = model.decoder
-        self._scheduler = Scheduler(running_max=RUNNING_MAX, chunk_tokens=model.decoder.chunk_tokens)
+        self._decoder = decoder = model.decoder
+        budget = decoder.budget
+        self._scheduler = Scheduler(
+            rows_max=budget.rows_max,
+            rows_spare=budget.rows_spare,
+            positions_max=budget.positions_max,
+            room_max=budget.context_length,
+            chunk_tokens=decoder.chunk_tokens,
+        )
+        self._slots = Slots()
+        self._prefixes = PrefixIndex(budget.blocks)
         self._sequences: dict[int, Sequence] = {}
         self._refused: list[GenerateReply] = []
-        self._tokens = 0
-        self._prompt_tokens = 0
+        self._tokens = self._prompt_tokens = self._reused_tokens = self._steps = self._step_rows = 0
 
     @property
     def pending(self) -> bool:
@@ -74,62 +94,129 @@ class Engine:
             self._refused.append(GenerateReply(request.id, error_body(refusal.kind, refusal.message)))
             return
         self._sequences[request.id] = sequence
-        self._scheduler.add(request.id, len(sequence.prompt))
+        self._scheduler.add(request.id, len(sequence.prompt), sequence.capacity)
 
     def cancel(self, number: int) -> None:
         """Drop a request, which is then not answered. One that is not open (any more) is none of our business."""
-        if self._sequences.pop(number, None) is not None:
-            self._scheduler.remove(number)
+        if number in self._sequences:
+            self._remove(number)
 
     def step(self) -> list[Event]:
         """One run of the graph, and what came of it."""
         events: list[Event] = list(self._refused)
         self._refused.clear()
         work = self._scheduler.next()
-        if work is not None:
-            events += self._postprocess(work, self._run(work))
+        while isinstance(work, Begin):
+            self._begin(work)
+            work = self._scheduler.next()
+        if isinstance(work, Prefill):
+            events += self._prefill(work)
+        elif work is not None:
+            events += self._decode()
         return events
 
     def statistics(self) -> EngineStatistics:
-        return EngineStatistics(self._tokens, self._prompt_tokens, self._scheduler.running, self._scheduler.waiting)
+        return EngineStatistics(
+            tokens=self._tokens,
+            prompt_tokens=self._prompt_tokens,
+            reused_tokens=self._reused_tokens,
+            steps=self._steps,
+            step_rows=self._step_rows,
+            running=self._scheduler.running,
+            waiting=self._scheduler.waiting,
+            cached_blocks=len(self._prefixes),
+        )
 
-    def _run(self, work: Work) -> NDArray[Any] | Refusal:
-        """Logits of the last position of what was run."""
+    def _begin(self, work: Begin) -> None:
+        """A row for the sequence, with as much of its prompt in it as was prefilled before."""
+        prompt = self._sequences[work.number].prompt
+        row = self._slots.enter(work.number)
+        self._decoder.clear(row)
+        self._decoder.reserve(len(self._slots), work.room)
+        # A step of one token uses other arithmetic than prefill, so at least two tokens are left for prefill.
+        pieces = self._prefixes.find(prompt, len(prompt) - 2)
+        if pieces:
+            self._decoder.restore(row, pieces)
+            reused = pieces[-1].start + pieces[-1].count
+            self._scheduler.reused(work.number, reused)
+            self._reused_tokens += reused
+
+    def _prefill(self, work: Prefill) -> Iterator[Event]:
+        sequence = self._sequences[work.number]
+        row = self._slots.row(work.number)
         try:
-            if isinstance(work, Decode):
-                (number,) = work.numbers
-                return self._decoder.run([self._sequences[number].last])
-            sequence = self._sequences[work.number]
-            if work.start == 0:
-                self._decoder.begin(sequence.capacity)
-            self._prompt_tokens += work.stop - work.start
-            return self._decoder.run(sequence.prompt[work.start : work.stop])
+            logits = self._decoder.prefill(row, sequence.prompt[work.start : work.stop])
         except RUNTIME_ERRORS as error:
-            # What the graph does not take it will never take: that is an answer. Everything else (memory, device) is
-            # the machine's failure: the process ends and the requests run again.
-            if not is_kernel_refusal(error):
-                raise
-            return Refusal("refused", "the model's graph cannot process these tokens")
-
-    def _postprocess(self, work: Work, logits: NDArray[Any] | Refusal) -> Iterator[Event]:
-        if isinstance(work, Prefill) and not work.last and not isinstance(logits, Refusal):
+            yield self._refuse(work.number, _graph_refuses(error))
             return
-        number = work.number if isinstance(work, Prefill) else work.numbers[0]
+        self._prompt_tokens += work.stop - work.start
+        if not work.last:
+            return
+        self._slots.ready(work.number)
+        if pieces := self._prefixes.insert(sequence.prompt):
+            self._decoder.keep(row, pieces)
+        yield from self._accept(work.number, logits)
+
+    def _decode(self) -> Iterator[Event]:
+        """One token for each sequence that decodes, and what came of it in the order of their numbers."""
+        numbers = self._slots.decoding
+        tokens = [self._sequences[number].last for number in numbers]
+        rows: Iterable[NDArray[Any] | Refusal]
+        try:
+            rows = self._decoder.decode(tokens)
+        except RUNTIME_ERRORS as error:
+            refusal = _graph_refuses(error)
+            # The graph says only that it does not take the batch. Whom it takes alone gets the same bits alone.
+            rows = [refusal] if len(numbers) == 1 else [self._alone(row, token) for row, token in enumerate(tokens)]
+        self._steps += 1
+        self._step_rows += len(numbers)
+        for number, row in sorted(zip(numbers, rows, strict=True), key=itemgetter(0)):
+            if isinstance(row, Refusal):
+                yield self._refuse(number, row)
+            else:
+                yield from self._accept(number, row)
+
+    def _alone(self, row: int, token: int) -> NDArray[Any] | Refusal:
+        try:
+            logits: NDArray[Any] = self._decoder.decode([token], row)[0].copy()
+        except RUNTIME_ERRORS as error:
+            return _graph_refuses(error)
+        return logits
+
+    def _accept(self, number: int, logits: NDArray[Any]) -> Iterator[Event]:
         sequence = self._sequences[number]
         try:
-            if isinstance(logits, Refusal):
-                raise logits
             piece = sequence.accept(logits)
         except Refusal as refusal:
-            yield self._finish(number, error_body(refusal.kind, refusal.message))
+            yield self._refuse(number, refusal)
             return
         self._tokens += 1
         if piece:
             yield Piece(number, piece)
         if sequence.finish is not None:
-            yield self._finish(number, sequence.reply_body())
+            body = sequence.reply_body()
+            self._remove(number)
+            yield GenerateReply(number, body)
 
-    def _finish(self, number: int, body: str) -> GenerateReply:
+    def _refuse(self, number: int, refusal: Refusal) -> GenerateReply:
+        self._remove(number)
+        return GenerateReply(number, error_body(refusal.kind, refusal.message))
+
+    def _remove(self, number: int) -> None:
+        """The sequence is done with: its row is free, and no gap is left among the others."""
         del self._sequences[number]
         self._scheduler.remove(number)
-        return GenerateReply(number, body)
+        if number in self._slots:
+            for move in self._slots.leave(number):
+                self._decoder.move(move.source, move.target)
+            self._decoder.clear(len(self._slots))
+
+
+def _graph_refuses(error: Exception) -> Refusal:
+    """What the graph does not take it will never take: that is an answer.
+
+    Everything else (memory, device) is the machine's failure: the process ends and the requests run again.
+    """
+    if not is_kernel_refusal(error):
+        raise error
+    return Refusal("refused", "the model's graph cannot process these tokens")

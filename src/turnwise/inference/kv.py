@@ -1,10 +1,10 @@
-"""Memory of the KV cache of one sequence, bound to the graph's `past` inputs and `present` outputs.
+"""Memory of the KV cache, bound to the graph's `past` inputs and `present` outputs.
 
-GroupQueryAttention appends in place: past and present are one buffer, and what lies beyond the sequence's length is
-ignored. Other attention returns a `present` that is longer than `past` by the new tokens: two buffers take turns.
+GroupQueryAttention appends in place: past and present are one buffer, and what lies beyond a sequence's length is
+ignored. So many sequences share one slab, each in a row of its own, and a batch is a range of rows. Other attention
+returns a `present` that is longer than `past` by the new tokens: two buffers take turns, for one sequence.
 
-Each tensor is a contiguous [1, kv_heads, positions, head_size] at the beginning of its own part of the memory, so the
-addresses and strides that a sequence sees depend on that sequence alone, not on those that were there before.
+The addresses, the length of the rows, and what lay in them before do not show in the bits.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from turnwise.errors import InvariantError
+from turnwise.inference.budget import ROUND_UP_TOKENS
+from turnwise.inference.prefix import BLOCK_TOKENS, Piece
 from turnwise.inference.runtime import ort
-
-ROUND_UP_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,84 +36,155 @@ class KvShape:
     def bytes_per_token(self) -> int:
         return len(self.past) * self.heads * self.head_size * self.dtype.itemsize
 
-    def shape(self, positions: int) -> tuple[int, int, int, int]:
-        return (1, self.heads, positions, self.head_size)
+    def shape(self, rows: int, positions: int) -> tuple[int, int, int, int]:
+        return (rows, self.heads, positions, self.head_size)
 
 
 class Kv(Protocol):
-    """The KV cache of the sequence that is running."""
+    """The KV cache of the sequences that run, each in a row. `version` changes when what is bound is out of date."""
 
-    def begin(self, capacity: int) -> None:
-        """Forget everything; room for `capacity` positions."""
+    version: int
 
-    def bind(self, binding: Any, past: int, new: int) -> None:
-        """Bind for a run that adds `new` positions to `past` ones."""
+    def reserve(self, rows: int, room: int, lengths: Sequence[int]) -> None:
+        """At least so many rows of `room` positions. The first `lengths[row]` positions of each row stay."""
+
+    def bind(self, binding: Any, row: int, rows: int, past: int, new: int) -> None:
+        """Bind `rows` rows from `row` on, for a run that adds `new` positions to at most `past` ones."""
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Copy the first `length` positions of a row into another."""
 
 
 class InPlaceKv:
-    """Past and present at the same address. `device` is where the provider works: `cpu` or `cuda`."""
+    """Past and present at the same address: a slab [tensors, rows, heads, room, head_size].
 
-    def __init__(self, shape: KvShape, device: str) -> None:
+    `device` is where the provider works: `cpu` or `cuda`. On a device rows cannot be moved, so there is one of them.
+    """
+
+    def __init__(self, shape: KvShape, device: str, positions_max: int | None = None) -> None:
+        self.version = 0
         self._shape = shape
         self._device = device
-        self._addresses: list[int] = []
+        self._positions_max = positions_max
         self._owner: Any = None
+        self._address = 0
+        self._positions = 0
+        self._rows = 0
         self._room = 0
-        self._capacity = 0
-        self._bound: Any = None
 
-    def begin(self, capacity: int) -> None:
-        self._capacity = -(-capacity // ROUND_UP_TOKENS) * ROUND_UP_TOKENS
-        self._bound = None
-        if self._capacity > self._room:
-            self._room = self._capacity
-            self._owner, self._addresses = _allocate(self._shape, self._room, len(self._shape.past), self._device)
-
-    def bind(self, binding: Any, past: int, new: int) -> None:
-        assert past + new <= self._capacity, "the engine reserves room before it runs"
-        if self._bound is binding:
+    def reserve(self, rows: int, room: int, lengths: Sequence[int]) -> None:
+        if rows <= self._rows and room <= self._room:
             return
-        shape = self._shape.shape(self._capacity)
-        for name, address in zip(self._shape.past, self._addresses, strict=True):
-            binding.bind_input(name, self._device, 0, self._shape.dtype, shape, address)
-        for name, address in zip(self._shape.present, self._addresses, strict=True):
-            binding.bind_output(name, self._device, 0, self._shape.dtype, shape, address)
-        self._bound = binding
+        room = -(-room // ROUND_UP_TOKENS) * ROUND_UP_TOKENS
+        if self._fits(rows, self._room):
+            room = max(room, self._room)
+        if not self._fits(rows, room):
+            raise InvariantError(f"{rows} rows of {room} positions in a cache of {self._positions_max}")
+        live = [(row, self._view[:, row, :, :length].copy()) for row, length in enumerate(lengths) if length]
+        more = 1 << (max(rows, self._rows) - 1).bit_length()
+        rows = more if self._fits(more, room) else rows
+        if rows * room > self._positions:
+            self._owner = None
+            self._allocate(rows * room)
+        self._rows, self._room = rows, room
+        for row, kept in live:
+            self._view[:, row, :, : kept.shape[2]] = kept
+        self.version += 1
+
+    def bind(self, binding: Any, row: int, rows: int, past: int, new: int) -> None:
+        assert row + rows <= self._rows, "the engine reserves rows before it runs"
+        assert past + new <= self._room, "the engine reserves room before it runs"
+        one = self._shape.heads * self._room * self._shape.head_size * self._shape.dtype.itemsize
+        shape = self._shape.shape(rows, self._room)
+        for index, (past_name, present_name) in enumerate(zip(self._shape.past, self._shape.present, strict=True)):
+            address = self._address + (index * self._rows + row) * one
+            binding.bind_input(past_name, self._device, 0, self._shape.dtype, shape, address)
+            binding.bind_output(present_name, self._device, 0, self._shape.dtype, shape, address)
+
+    def move(self, source: int, target: int, length: int) -> None:
+        view = self._view
+        view[:, target, :, :length] = view[:, source, :, :length]
+
+    def positions(self, row: int, start: int, count: int) -> NDArray[Any]:
+        """A view [tensors, heads, count, head_size] of what a row holds."""
+        return self._view[:, row, :, start : start + count]
+
+    @property
+    def _view(self) -> NDArray[Any]:
+        if self._device != "cpu":
+            raise InvariantError("rows on a device cannot be copied")
+        tensors, used = len(self._shape.past), self._rows * self._room
+        flat: NDArray[Any] = self._owner[: tensors * used * self._shape.heads * self._shape.head_size]
+        return flat.reshape(tensors, *self._shape.shape(self._rows, self._room))
+
+    def _fits(self, rows: int, room: int) -> bool:
+        return self._positions_max is None or rows * room <= self._positions_max
+
+    def _allocate(self, positions: int) -> None:
+        self._positions = positions
+        self._owner, self._address = _memory(self._shape, positions, self._device)
 
 
 class GrowingKv:
-    """Past in one half of the memory, present in the other; after each run they change places."""
+    """Past in one half of the memory, present in the other; after each run they change places. One row."""
 
     def __init__(self, shape: KvShape, device: str) -> None:
+        self.version = 0
         self._shape = shape
         self._device = device
-        self._halves: tuple[Sequence[int], Sequence[int]] = ((), ())
-        self._owner: Any = None
+        self._halves = (0, 0)
+        self._owners: tuple[Any, Any] = (None, None)
         self._room = 0
 
-    def begin(self, capacity: int) -> None:
-        if capacity > self._room:
-            self._room = -(-capacity // ROUND_UP_TOKENS) * ROUND_UP_TOKENS
-            count = len(self._shape.past)
-            self._owner, addresses = _allocate(self._shape, self._room, 2 * count, self._device)
-            self._halves = addresses[:count], addresses[count:]
+    def reserve(self, rows: int, room: int, lengths: Sequence[int]) -> None:
+        if rows != 1 or any(lengths):
+            raise InvariantError("a growing cache holds one sequence")
+        if room > self._room:
+            self._room = -(-room // ROUND_UP_TOKENS) * ROUND_UP_TOKENS
+            self._owners = (None, None)
+            first, second = (_memory(self._shape, self._room, self._device) for _ in range(2))
+            self._owners = first[0], second[0]
+            self._halves = first[1], second[1]
+            self.version += 1
 
-    def bind(self, binding: Any, past: int, new: int) -> None:
+    def bind(self, binding: Any, row: int, rows: int, past: int, new: int) -> None:
+        assert (row, rows) == (0, 1), "a growing cache holds one sequence"
         assert past + new <= self._room, "the engine reserves room before it runs"
+        one = self._shape.heads * self._room * self._shape.head_size * self._shape.dtype.itemsize
+        before, after = self._shape.shape(1, past), self._shape.shape(1, past + new)
         old, grown = self._halves
-        before, after = self._shape.shape(past), self._shape.shape(past + new)
-        for name, address in zip(self._shape.past, old, strict=True):
-            binding.bind_input(name, self._device, 0, self._shape.dtype, before, address)
-        for name, address in zip(self._shape.present, grown, strict=True):
-            binding.bind_output(name, self._device, 0, self._shape.dtype, after, address)
+        for index, (past_name, present_name) in enumerate(zip(self._shape.past, self._shape.present, strict=True)):
+            binding.bind_input(past_name, self._device, 0, self._shape.dtype, before, old + index * one)
+            binding.bind_output(present_name, self._device, 0, self._shape.dtype, after, grown + index * one)
         self._halves = grown, old
+        self.version += 1
+
+    def move(self, source: int, target: int, length: int) -> None:
+        raise InvariantError("a growing cache holds one sequence")
 
 
-def _allocate(shape: KvShape, positions: int, count: int, device: str) -> tuple[Any, list[int]]:
-    """Memory for `count` tensors of `positions`: what keeps it alive, and the address of each tensor."""
-    one = shape.heads * positions * shape.head_size
+class KvBlocks:
+    """KV of prompts that were prefilled, in blocks [block, tensors, heads, BLOCK_TOKENS, head_size]."""
+
+    def __init__(self, shape: KvShape, blocks: int) -> None:
+        self._memory = np.empty((blocks, len(shape.past), shape.heads, BLOCK_TOKENS, shape.head_size), shape.dtype)
+
+    def keep(self, kv: InPlaceKv, row: int, pieces: Sequence[Piece]) -> None:
+        """Copy from a row into blocks."""
+        for piece in pieces:
+            self._memory[piece.block, :, :, : piece.count] = kv.positions(row, piece.start, piece.count)
+
+    def restore(self, kv: InPlaceKv, row: int, pieces: Sequence[Piece]) -> None:
+        """Copy from blocks into a row."""
+        for piece in pieces:
+            kv.positions(row, piece.start, piece.count)[:] = self._memory[piece.block, :, :, : piece.count]
+
+
+def _memory(shape: KvShape, positions: int, device: str) -> tuple[Any, int]:
+    """Memory for all tensors of so many positions: what keeps it alive, and its address."""
+    count = len(shape.past) * shape.heads * positions * shape.head_size
     if device == "cpu":
-        memory = np.zeros((count, one), shape.dtype)
-        return memory, [int(memory[index].ctypes.data) for index in range(count)]
-    value = ort.OrtValue.ortvalue_from_shape_and_type((count, one), shape.dtype, device, 0)
-    return value, [value.data_ptr() + index * one * shape.dtype.itemsize for index in range(count)]
+        memory = np.zeros(count, shape.dtype)
+        return memory, int(memory.ctypes.data)
+    value = ort.OrtValue.ortvalue_from_shape_and_type((count,), shape.dtype, device, 0)
+    return value, value.data_ptr()

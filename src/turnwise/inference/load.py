@@ -42,8 +42,9 @@ def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> LoadedM
     if folder.template is not None:
         template = ChatTemplate(folder.template, folder.special_tokens, where=folder.template_from or "")
     digest = content_hash(folder.files)
-    opened = open_session(spec, folder.graph_path, folder.weights_bytes, options or EngineOptions())
-    decoder = Decoder(folder, opened)
+    options = options or EngineOptions()
+    opened = open_session(spec, folder.graph_path, folder.weights_bytes, options)
+    decoder = Decoder(folder, opened, options)
     _try_out(folder, decoder)
     info = _info(spec, folder, opened, decoder, digest, (time.monotonic() - started) * 1000)
     return LoadedModel(info, tokenizer, template, decoder, folder.ends)
@@ -61,7 +62,7 @@ def _info(
         nodes=opened.nodes,
         fallback=opened.fallback,
         form=decoder.form,
-        context_length=folder.context_length,
+        context_length=decoder.budget.context_length,
         vocabulary_size=folder.vocabulary_size,
         kv_bytes_per_token=decoder.kv.bytes_per_token,
         threads=opened.threads,

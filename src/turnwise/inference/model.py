@@ -52,7 +52,12 @@ class EngineOptions:
 
     `threads_max` bounds the threads of one operator (None: as many as there are cores). `spin` lets waiting threads
     poll instead of sleep, which is faster on an idle machine and takes the cores from the sandbox workers.
+    `kv_bytes_max` is the memory for the KV caches of all models together (None: a quarter of the machine's); what is
+    not used is not taken. A model whose whole context does not fit gets a shorter one, and `ModelInfo` tells it. At
+    most `rows_max` sequences of a model run at once.
     """
 
     threads_max: int | None = None
     spin: bool = False
+    kv_bytes_max: int | None = None
+    rows_max: int = 32

@@ -1,16 +1,32 @@
 """Decides what the engine runs next. Numbers only: no tensor, no text, no clock.
 
-Requests are served in the order of their numbers, never of their arrival, so that a run's requests meet the model in
-the same order whatever the workers do. Prompts are prefilled before anything decodes on; `running_max` sequences run at
-once.
+Sequences begin in the order of their numbers, never of their arrival, so that a run's requests meet the model in the
+same order whatever the workers do. One prompt is prefilled at a time, in chunks; those that are prefilled decode
+together, one token each a step. Between two decode steps at most `prefill_tokens_max` prompt tokens are run (and what
+is left of one chunk), so that a long prompt does not keep the others waiting, and short ones join in groups.
+
+Memory is counted in positions of KV cache: every sequence that runs has a row, all rows are equally long, and as long
+as the longest of them needs.
 """
 
 from __future__ import annotations
 
 from bisect import insort
 from dataclasses import dataclass
+from typing import Final
 
 from turnwise.errors import InvariantError
+
+ROOM_MIN_TOKENS: Final = 64
+PREFILL_TOKENS_MAX_DEFAULT: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Give the sequence a row. All rows need `room` positions. Then `reused` may be told."""
+
+    number: int
+    room: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,26 +41,54 @@ class Prefill:
 
 @dataclass(frozen=True, slots=True)
 class Decode:
-    """Run one token of each of these sequences, in this order."""
+    """Run one token of each of these sequences (rising numbers) together."""
 
     numbers: tuple[int, ...]
 
 
-Work = Prefill | Decode
+Work = Begin | Prefill | Decode
+
+
+@dataclass(slots=True)
+class _Entry:
+    prompt: int
+    room: int
+    done: int = 0
 
 
 class Scheduler:
-    """Waiting and running sequences. `chunk_tokens` cuts prompts (None: whole); never into a tail of one token."""
+    """Waiting and running sequences.
 
-    def __init__(self, *, running_max: int, chunk_tokens: int | None) -> None:
-        if running_max < 1 or (chunk_tokens is not None and chunk_tokens < 3):
-            raise InvariantError(f"running_max {running_max}, chunk_tokens {chunk_tokens}")
-        self._running_max = running_max
+    `rows_max` sequences run at once, in `positions_max` positions of KV cache (None: no bound), of which `rows_spare`
+    rows are not for sequences. Rows need never be longer than `room_max`. `chunk_tokens` cuts prompts (None: whole);
+    never into a tail of one token.
+    """
+
+    def __init__(
+        self,
+        *,
+        rows_max: int,
+        chunk_tokens: int | None,
+        positions_max: int | None = None,
+        rows_spare: int = 0,
+        room_max: int | None = None,
+        prefill_tokens_max: int = PREFILL_TOKENS_MAX_DEFAULT,
+    ) -> None:
+        if rows_max < 1 or (chunk_tokens is not None and chunk_tokens < 3) or prefill_tokens_max < 1:
+            raise InvariantError(
+                f"rows_max {rows_max}, chunk_tokens {chunk_tokens}, prefill_tokens_max {prefill_tokens_max}"
+            )
+        self._rows_max = rows_max
         self._chunk_tokens = chunk_tokens
+        self._positions_max = positions_max
+        self._rows_spare = rows_spare
+        self._room_max = room_max
+        self._prefill_tokens_max = prefill_tokens_max
+        self._prefilled = 0
+        self._entries: dict[int, _Entry] = {}
         self._waiting: list[int] = []
-        self._running: list[int] = []
-        self._prompts: dict[int, int] = {}
-        self._done: dict[int, int] = {}
+        self._filling: int | None = None
+        self._decoding: list[int] = []
 
     @property
     def waiting(self) -> int:
@@ -54,34 +98,75 @@ class Scheduler:
     @property
     def running(self) -> int:
         """How many sequences hold KV cache."""
-        return len(self._running)
+        return len(self._decoding) + (self._filling is not None)
 
-    def add(self, number: int, prompt_tokens: int) -> None:
-        """A new sequence with a prompt of that many tokens (at least 1)."""
-        if number in self._prompts or prompt_tokens < 1:
-            raise InvariantError(f"sequence {number} with {prompt_tokens} tokens cannot be added")
-        self._prompts[number] = prompt_tokens
-        self._done[number] = 0
+    def add(self, number: int, prompt_tokens: int, capacity: int | None = None) -> None:
+        """A new sequence with a prompt of that many tokens (at least 1), that needs `capacity` positions in all."""
+        capacity = prompt_tokens if capacity is None else capacity
+        if number in self._entries or not 1 <= prompt_tokens <= capacity:
+            raise InvariantError(f"sequence {number} with {prompt_tokens} tokens of {capacity} cannot be added")
+        self._entries[number] = _Entry(prompt_tokens, room(capacity, self._room_max))
         insort(self._waiting, number)
+
+    def reused(self, number: int, tokens: int) -> None:
+        """So many prompt tokens of the sequence that has just begun need not be run. At least two must be left."""
+        entry = self._entries.get(number)
+        if number != self._filling or entry is None or entry.done or not 0 < tokens <= entry.prompt - 2:
+            raise InvariantError(f"{tokens} tokens of sequence {number} cannot be reused")
+        entry.done = tokens
 
     def remove(self, number: int) -> None:
         """The sequence has ended, or is not wanted any more."""
-        if self._prompts.pop(number, None) is None:
+        if self._entries.pop(number, None) is None:
             raise InvariantError(f"there is no sequence {number}")
-        del self._done[number]
-        (self._running if number in self._running else self._waiting).remove(number)
+        if number == self._filling:
+            self._filling = None
+        else:
+            (self._decoding if number in self._decoding else self._waiting).remove(number)
 
     def next(self) -> Work | None:
         """What to run now; `None` when there is nothing. The work counts as done."""
-        while self._waiting and len(self._running) < self._running_max:
-            insort(self._running, self._waiting.pop(0))
-        for number in self._running:
-            start, prompt = self._done[number], self._prompts[number]
-            if start < prompt:
-                stop = chunk_end(start, prompt, self._chunk_tokens)
-                self._done[number] = stop
-                return Prefill(number, start, stop, last=stop == prompt)
-        return Decode(tuple(self._running)) if self._running else None
+        if not self._decoding or self._prefilled < self._prefill_tokens_max:
+            if self._filling is not None:
+                return self._chunk(self._filling)
+            if self._waiting and (begin := self._begin(self._waiting[0])) is not None:
+                return begin
+        self._prefilled = 0
+        return Decode(tuple(self._decoding)) if self._decoding else None
+
+    def _begin(self, number: int) -> Begin | None:
+        """Begin the sequence with the lowest number, if there is a row for it. Nobody overtakes it."""
+        entries = self._entries
+        longest = max([entries[number].room, *(entries[other].room for other in self._decoding)])
+        rows = len(self._decoding) + 1
+        if rows > self._rows_max:
+            return None
+        too_much = self._positions_max is not None and (rows + self._rows_spare) * longest > self._positions_max
+        if too_much and self._decoding:
+            return None
+        self._filling = self._waiting.pop(0)
+        return Begin(number, longest)
+
+    def _chunk(self, number: int) -> Prefill:
+        entry = self._entries[number]
+        start = entry.done
+        entry.done = stop = chunk_end(start, entry.prompt, self._chunk_tokens)
+        self._prefilled += stop - start
+        last = stop == entry.prompt
+        if last:
+            self._filling = None
+            insort(self._decoding, number)
+        return Prefill(number, start, stop, last)
+
+
+def room(capacity: int, room_max: int | None = None) -> int:
+    """Positions of a row for a sequence that needs `capacity`: of few sizes, so that rows seldom change theirs."""
+    size = ROOM_MIN_TOKENS
+    while size < capacity:
+        size *= 2
+    if room_max is not None:
+        size = min(size, -(-max(room_max, capacity) // ROOM_MIN_TOKENS) * ROOM_MIN_TOKENS)
+    return size
 
 
 def chunk_end(start: int, count: int, chunk_tokens: int | None) -> int:

@@ -1,0 +1,65 @@
+"""How a budget of memory becomes rows, positions and blocks of KV cache. Numbers only."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Final
+
+from turnwise.inference.prefix import BLOCK_TOKENS
+
+ROUND_UP_TOKENS: Final = 64
+MEMORY_SHARE: Final = 4
+"""Where no budget is stated: one part in so many of the machine's memory."""
+
+MEMORY_BYTES_ASSUMED: Final = 8 * 1024**3
+CACHE_SHARE: Final = 8
+"""One part in so many of the budget is for prompts that were prefilled before."""
+
+CACHE_CONTEXTS_MAX: Final = 64
+"""And no more than for this many prompts of the model's whole context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What fits: at most `rows_max` rows and `positions_max` positions in all of them together.
+
+    `rows_spare` of the rows belong to no sequence. `context_length` is the model's, or less where a single row of it
+    does not fit. `blocks` are for prompts that were prefilled before.
+    """
+
+    rows_max: int
+    rows_spare: int
+    positions_max: int
+    context_length: int
+    blocks: int
+
+
+def budget(
+    kv_bytes_max: int | None,
+    *,
+    bytes_per_token: int,
+    context_length: int,
+    rows_max: int,
+    rows_spare: int = 0,
+    cached: bool = True,
+) -> Budget:
+    """Divide `kv_bytes_max` (None: a share of the machine's memory). One position costs `bytes_per_token`."""
+    whole = max(machine_memory_bytes() // MEMORY_SHARE if kv_bytes_max is None else kv_bytes_max, 1)
+    blocks = 0
+    if cached:
+        tokens = min(whole // CACHE_SHARE // bytes_per_token, CACHE_CONTEXTS_MAX * context_length)
+        blocks = tokens // BLOCK_TOKENS
+    positions = (whole - blocks * BLOCK_TOKENS * bytes_per_token) // bytes_per_token
+    positions = max(positions, (1 + rows_spare) * ROUND_UP_TOKENS)
+    room = positions // (1 + rows_spare) // ROUND_UP_TOKENS * ROUND_UP_TOKENS
+    rows_max = max(1, min(rows_max, positions // ROUND_UP_TOKENS - rows_spare))
+    return Budget(rows_max, rows_spare, positions, min(context_length, room), blocks)
+
+
+def machine_memory_bytes() -> int:
+    """Memory of this machine; an assumption where it does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return MEMORY_BYTES_ASSUMED

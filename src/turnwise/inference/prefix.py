@@ -1,0 +1,132 @@
+"""Which prompt tokens have been prefilled before, and where their KV lies. Numbers only.
+
+A tree of blocks: a block holds BLOCK_TOKENS tokens that follow those of its parent, and is found by comparing tokens.
+Only what prefill wrote comes in here, never what decode wrote: a step of one token uses other arithmetic, and a prompt
+must give the same bits whether it was seen before or not. Beyond the last block that is equal as a whole, the equal
+beginning of one more is used.
+
+The block that was used longest ago makes room; a use counts for a block and all before it, the root last, so what is
+dropped has never a successor. "Ago" counts uses; there is no clock.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+from turnwise.errors import InvariantError
+
+BLOCK_TOKENS: Final = 32
+SIBLINGS_COMPARED_MAX: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """KV of the `count` tokens from position `start` on lies at the beginning of block `block`."""
+
+    block: int
+    start: int
+    count: int
+
+
+@dataclass(slots=True, eq=False)
+class _Node:
+    block: int
+    tokens: tuple[int, ...]
+    parent: _Node | None
+    children: dict[tuple[int, ...], _Node] = field(default_factory=dict)
+
+
+class PrefixIndex:
+    """Tokens to blocks, of which there are `blocks_max`."""
+
+    def __init__(self, blocks_max: int) -> None:
+        if blocks_max < 0:
+            raise InvariantError(f"{blocks_max} blocks")
+        self._free = list(range(blocks_max - 1, -1, -1))
+        self._root = _Node(-1, (), None)
+        self._used: OrderedDict[int, _Node] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Blocks that hold something."""
+        return len(self._used)
+
+    def find(self, tokens: Sequence[int], count_max: int) -> list[Piece]:
+        """The longest beginning of `tokens` that is here, at most `count_max` of them; the pieces follow each other."""
+        pieces: list[Piece] = []
+        node, start = self._root, 0
+        while start < count_max:
+            wanted = tuple(tokens[start : min(start + BLOCK_TOKENS, count_max)])
+            child = node.children.get(wanted)
+            count = len(wanted)
+            if child is None:
+                child, count = _alike(node, wanted)
+                if child is None:
+                    break
+            pieces.append(Piece(child.block, start, count))
+            node = child
+            start += count
+            if count < BLOCK_TOKENS:
+                break
+        self._touch(node)
+        return pieces
+
+    def insert(self, tokens: Sequence[int]) -> list[Piece]:
+        """Take in the whole blocks of `tokens`; those that are new, whose KV is to be copied into their blocks."""
+        node = self._root
+        start = 0
+        added: list[Piece] = []
+        path: set[int] = set()
+        whole = len(tokens) - len(tokens) % BLOCK_TOKENS
+        while start < whole:
+            wanted = tuple(tokens[start : start + BLOCK_TOKENS])
+            child = node.children.get(wanted)
+            if child is None:
+                block = self._take(path)
+                if block is None:
+                    break
+                child = _Node(block, wanted, node)
+                node.children[wanted] = child
+                added.append(Piece(block, start, BLOCK_TOKENS))
+            self._used[child.block] = child
+            self._used.move_to_end(child.block)
+            path.add(child.block)
+            node = child
+            start += BLOCK_TOKENS
+        self._touch(node)
+        return added
+
+    def _touch(self, node: _Node | None) -> None:
+        while node is not None and node is not self._root:
+            self._used.move_to_end(node.block)
+            node = node.parent
+
+    def _take(self, path: set[int]) -> int | None:
+        """A free block, or that which was used longest ago unless it belongs to `path`."""
+        if self._free:
+            return self._free.pop()
+        oldest = next(iter(self._used), None)
+        if oldest is None or oldest in path:
+            return None
+        node = self._used.pop(oldest)
+        assert node.parent is not None
+        assert not node.children, "a block is used after its successors"
+        del node.parent.children[node.tokens]
+        return oldest
+
+
+def _alike(node: _Node, wanted: tuple[int, ...]) -> tuple[_Node | None, int]:
+    """The successor that shares most of the beginning of `wanted`, and how many tokens. Looks at the latest few."""
+    best, most = None, 0
+    for child in islice(reversed(node.children.values()), SIBLINGS_COMPARED_MAX):
+        count = 0
+        for ours, theirs in zip(wanted, child.tokens, strict=False):
+            if ours != theirs:
+                break
+            count += 1
+        if count > most:
+            best, most = child, count
+    return best, most

@@ -1,0 +1,103 @@
+"""Inputs and outputs of a decoder's graph, checked against what the folder says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from turnwise.errors import ModelError
+from turnwise.inference.kv import KvShape
+from turnwise.inference.model_folder import ModelFolder
+from turnwise.inference.runtime import Session
+
+_DTYPES: Final[dict[str, np.dtype[Any]]] = {
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(float16)": np.dtype(np.float16),
+}
+_INDEXES: Final[dict[str, np.dtype[Any]]] = {"tensor(int64)": np.dtype(np.int64), "tensor(int32)": np.dtype(np.int32)}
+
+
+class Signature:
+    """Inputs and outputs of the graph, checked by name, type and shape. Raises ModelError if they do not fit."""
+
+    def __init__(self, folder: ModelFolder, session: Session) -> None:
+        self._where = str(folder.graph_path)
+        given = {item.name: item for item in session.get_inputs()}
+        results = {item.name: item for item in session.get_outputs()}
+        names = folder.names
+        layers = range(folder.layers)
+        past = [name.replace("%d", str(layer)) for layer in layers for name in (names.past_key, names.past_value)]
+        present = [
+            name.replace("%d", str(layer)) for layer in layers for name in (names.present_key, names.present_value)
+        ]
+        optional = {names.attention_mask, names.position_ids}
+        self._missing("input", {names.input_ids, *past} - given.keys())
+        self._missing("output", {names.logits, *present} - results.keys())
+        unknown = sorted(given.keys() - {names.input_ids, *past} - optional)
+        if unknown:
+            raise ModelError(
+                f"the graph has the unknown input {unknown[0]!r}"
+                + (f" and {len(unknown) - 1} more" * (len(unknown) > 1)),
+                where=self._where,
+                expected=[*sorted({names.input_ids, *optional}), "the KV cache of each layer"],
+                actual=unknown,
+                hint="Only decoders are supported whose inputs stand in genai_config.json under model.decoder.inputs.",
+            )
+        self.inputs = given.keys() & optional
+        index = {given[name].type for name in {names.input_ids, *self.inputs}}
+        if len(index) != 1 or not index <= _INDEXES.keys():
+            self._type(names.input_ids, sorted(index), sorted(_INDEXES))
+        self.index = _INDEXES[index.pop()]
+        self.logits = self._dtype(names.logits, results[names.logits].type)
+        kinds = {self._dtype(name, given[name].type) for name in past}
+        kinds |= {self._dtype(name, results[name].type) for name in present}
+        if len(kinds) != 1:
+            self._type(past[0], sorted(str(kind) for kind in kinds), ["one type for the whole KV cache"])
+        for name in past:
+            self._shape(name, given[name].shape, (None, folder.kv_heads, None, folder.head_size))
+        for name in present:
+            self._shape(name, results[name].shape, (None, folder.kv_heads, None, folder.head_size))
+        self._shape(names.logits, results[names.logits].shape, (None, None, folder.vocabulary_size))
+        self.kv = KvShape(tuple(past), tuple(present), folder.kv_heads, folder.head_size, kinds.pop())
+
+    def _missing(self, kind: str, names: set[str]) -> None:
+        if names:
+            first = min(names)
+            raise ModelError(
+                f"the graph has no {kind} {first!r}",
+                where=self._where,
+                expected=sorted(names),
+                hint="genai_config.json (model.decoder) and model.onnx do not belong together: copy both again.",
+            )
+
+    def _dtype(self, name: str, kind: str) -> np.dtype[Any]:
+        if kind not in _DTYPES:
+            self._type(name, [kind], sorted(_DTYPES))
+        return _DTYPES[kind]
+
+    def _type(self, name: str, actual: list[str], expected: list[str]) -> None:
+        raise ModelError(
+            f"{name!r} has type {', '.join(actual)}",
+            where=self._where,
+            expected=expected,
+            actual=actual,
+            hint=f"Supported: {', '.join(expected)}. Build the model in fp32, fp16 or int4.",
+        )
+
+    def _shape(self, name: str, actual: Sequence[Any], expected: tuple[int | None, ...]) -> None:
+        """Dimensions that the graph leaves open (symbolic) or we do not care about fit anything."""
+        fits = len(actual) == len(expected) and all(
+            want is None or not isinstance(have, int) or have == want
+            for have, want in zip(actual, expected, strict=True)
+        )
+        if not fits:
+            raise ModelError(
+                f"{name!r} has shape {list(actual)}, genai_config.json says "
+                f"{['any' if want is None else want for want in expected]}",
+                where=self._where,
+                expected=expected,
+                actual=tuple(actual),
+                hint="vocab_size, head_size or num_key_value_heads of genai_config.json does not fit model.onnx.",
+            )

@@ -136,6 +136,16 @@ def test_a_journal_is_never_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "run.journal").read_bytes() == before
 
 
+def test_no_place_for_a_journal_that_nobody_has_named(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "w", {"tick.wat": TICKS}, rounds_max=1)
+    (tmp_path / "runs").write_text("a file where the folder would be")
+    ended = turnwise("run", world, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "error: runs: no journal can be put there: File exists\n  Name a place for it: --journal FILE\n"
+    )
+
+
 def start(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command(*arguments), cwd=cwd, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE

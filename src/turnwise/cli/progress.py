@@ -163,7 +163,7 @@ class LiveDisplay:
         from rich.console import Group
         from rich.text import Text
 
-        lines = [Text.assemble((self._title, "bold"), (f"  {duration(self._meter.elapsed_s)}", "dim"))]
+        lines = [Text.assemble((f"{duration(self._meter.elapsed_s):<10}", "dim"), (self._title, "bold"))]
         progress = self._progress
         if progress is None or progress.phase == "starting":
             doing = progress.doing if progress is not None else ""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from turnwise.cli.commands.options import Json, Models, Workers, WorldFolder, model_folders
+from turnwise.errors import UsageError
 
 
 def run(
@@ -61,14 +63,20 @@ def run(
     from turnwise import start
     from turnwise.cli.playing import play_and_tell
 
-    live = start(
-        world,
-        seed=seed,
-        workers=workers,
-        schedule=schedule,
-        rounds=rounds,
-        models=models,
-        overrides=set_ or (),
-        journal=journal,
-    )
+    try:
+        live = start(
+            world,
+            seed=seed,
+            workers=workers,
+            schedule=schedule,
+            rounds=rounds,
+            models=models,
+            overrides=set_ or (),
+            journal=journal,
+        )
+    except OSError as error:  # the folder for journals that nobody has named
+        where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
+        raise UsageError(
+            f"no journal can be put there: {error.strerror}", where=where, hint="Name a place for it: --journal FILE"
+        ) from error
     return play_and_tell(live, str(world), as_json=json)

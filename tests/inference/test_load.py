@@ -123,5 +123,8 @@ def test_stories(stories_models: Path, layout: str) -> None:
     assert info.form == ("growing float32" if "mha" in layout else "in_place float32")
 
 
-def test_a_folder_of_another_convention(stories_models: Path) -> None:
-    assert "genai_config.json is missing" in error(stories_models / "stories260k-hf-fp32")
+def test_stories_in_the_other_convention(stories_models: Path) -> None:
+    info = load(stories_models / "stories260k-hf-fp32")
+    assert (info.context_length, info.vocabulary_size) == (512, 512)
+    assert info.form == "growing float32"
+    assert info.kv_bytes_per_token == 5 * 2 * 4 * 8 * 4

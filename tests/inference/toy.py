@@ -244,3 +244,26 @@ def write_folder(
 def write_attention_folder(path: Path, *, context_length: int = 512) -> Path:
     """A model folder with the GroupQueryAttention graph."""
     return write_folder(path, attention_graph(), configuration=config(16, 2, context_length=context_length))
+
+
+def write_optimum_folder(
+    path: Path,
+    *,
+    variants: Sequence[str] = ("model",),
+    configuration: dict[str, Any] | None = None,
+    generation: dict[str, Any] | None = None,
+    graph: Graph | None = None,
+) -> Path:
+    """A model folder as Optimum exports it; `variants` are names of graphs without `.onnx`. It counts through a-z."""
+    (path / "onnx").mkdir(parents=True, exist_ok=True)
+    graph = graph or bigram_graph(chain_table(b"abcdefghijklmnopqrstuvwxyz"))
+    for name in variants:
+        (path / "onnx" / f"{name}.onnx").write_bytes(graph.model())
+    sizes = {"hidden_size": 1, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": VOCABULARY}
+    marks = {"bos_token_id": BOS, "eos_token_id": END, "max_position_embeddings": CONTEXT_LENGTH}
+    (path / "config.json").write_text(json.dumps({"model_type": "toy"} | sizes | marks | (configuration or {})))
+    if generation is not None:
+        (path / "generation_config.json").write_text(json.dumps(generation))
+    (path / "tokenizer.json").write_text(byte_tokenizer().to_str())
+    (path / "tokenizer_config.json").write_text(json.dumps({"add_bos_token": True, "bos_token": "<s>"}))
+    return path

@@ -28,6 +28,7 @@ round_seconds = 0.25
 path = "models/stories"
 provider = "cuda"
 require = true
+variant = "q4"
 
 [agents.narrator]
 source = "narrator.py"
@@ -81,7 +82,7 @@ def story_circle(folder: Path | None, source: Path) -> World:
         on_failure="stop",
         time_start=datetime(2030, 6, 1, 10, tzinfo=UTC),
         round_seconds=0.25,
-        models={"storyteller": Model(source / "models/stories", provider="cuda", require=True)},
+        models={"storyteller": Model(source / "models/stories", provider="cuda", require=True, variant="q4")},
         agents={
             "narrator": Agent(
                 source / "narrator.py",

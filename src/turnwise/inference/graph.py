@@ -21,6 +21,7 @@ GRAPH_BYTES_MAX: Final = 2**31 - 1
 NESTING_MAX: Final = 32
 DIMENSIONS_MAX: Final = 64
 TENSOR_BYTES_MAX: Final = 2**44
+MATMUL_N_BITS: Final = "com.microsoft:MatMulNBits"
 
 # Bits of one element, by TensorProto.DataType.
 _ELEMENT_BITS: Final = {
@@ -39,12 +40,32 @@ class ExternalTensor:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Quantised:
+    """How a MatMulNBits node stores and multiplies: bits of a weight, weights a block, accuracy level (0: unset)."""
+
+    bits: int
+    block: int
+    accuracy: int
+
+
+Shape = tuple[int | None, ...]
+"""Dimensions of a tensor; None for one that has a name or nothing instead of a number."""
+
+
 @dataclass(slots=True)
 class Graph:
-    """Operators (how many nodes of each `domain:type`) and external tensors; subgraphs and functions included."""
+    """What a graph says of itself.
+
+    `operators` counts the nodes of each `domain:type`, `quantised` those of each kind of MatMulNBits, `external` are
+    tensors in other files; subgraphs and functions included. `inputs` and `outputs` are the whole graph's.
+    """
 
     operators: dict[str, int] = field(default_factory=dict)
+    quantised: dict[Quantised, int] = field(default_factory=dict)
     external: list[ExternalTensor] = field(default_factory=list)
+    inputs: dict[str, Shape] = field(default_factory=dict)
+    outputs: dict[str, Shape] = field(default_factory=dict)
 
 
 class _Damaged(ValueError):
@@ -89,10 +110,13 @@ class _Reader:
             raise _Damaged("it has no graph")
 
     def _graph_message(self, start: int, end: int, depth: int) -> None:
-        """GraphProto: node = 1, initializer = 5, sparse_initializer = 15."""
+        """GraphProto: node = 1, initializer = 5, input = 11, output = 12, sparse_initializer = 15."""
         for number, low, high in self._fields(start, end):
             if number == 1:
                 self._node(low, high, depth)
+            elif number in (11, 12) and depth == 0:
+                name, shape = self._value(low, high)
+                (self._graph.inputs if number == 11 else self._graph.outputs)[name] = shape
             elif number == 5:
                 self._tensor(low, high)
             elif number == 15:
@@ -108,27 +132,63 @@ class _Reader:
     def _node(self, start: int, end: int, depth: int) -> None:
         """NodeProto: op_type = 4, attribute = 5, domain = 7."""
         kind = domain = ""
+        integers: dict[str, int] = {}
         for number, low, high in self._fields(start, end):
             if number == 4:
                 kind = self._text(low, high)
             elif number == 7:
                 domain = self._text(low, high)
             elif number == 5:
-                self._attribute(low, high, depth)
+                integers.update(self._attribute(low, high, depth))
         name = f"{domain}:{kind}" if domain and domain != "ai.onnx" else kind
         self._graph.operators[name] = self._graph.operators.get(name, 0) + 1
+        if name == MATMUL_N_BITS:
+            form = Quantised(integers.get("bits", 4), integers.get("block_size", 0), integers.get("accuracy_level", 0))
+            self._graph.quantised[form] = self._graph.quantised.get(form, 0) + 1
 
-    def _attribute(self, start: int, end: int, depth: int) -> None:
-        """AttributeProto: t = 5, g = 6, tensors = 10, graphs = 11, sparse_tensor = 22, sparse_tensors = 23."""
+    def _attribute(self, start: int, end: int, depth: int) -> dict[str, int]:
+        """AttributeProto: its name and number, if it is one.
+
+        name = 1, i = 3, t = 5, g = 6, tensors = 10, graphs = 11, sparse_tensor = 22, sparse_tensors = 23.
+        """
         if depth >= NESTING_MAX:
             raise _Damaged(f"graphs are nested more than {NESTING_MAX} deep")
+        name, value = "", None
         for number, low, high in self._fields(start, end):
-            if number in (5, 10):
+            if number == 1:
+                name = self._text(low, high)
+            elif number == 3:
+                value = low
+            elif number in (5, 10):
                 self._tensor(low, high)
             elif number in (6, 11):
                 self._graph_message(low, high, depth + 1)
             elif number in (22, 23):
                 self._sparse(low, high)
+        return {} if value is None else {name: value}
+
+    def _value(self, start: int, end: int) -> tuple[str, Shape]:
+        """ValueInfoProto: name = 1, type = 2; below it tensor_type = 1, shape = 2, dim = 1, dim_value = 1."""
+        name = ""
+        dims: list[int | None] = []
+        for number, low, high in self._fields(start, end):
+            if number == 1:
+                name = self._text(low, high)
+            elif number == 2:
+                for span in self._within(low, high, (1, 2, 1)):
+                    dims.append(next((size for key, size, end in self._fields(*span) if key == 1 and end < 0), None))
+                    if len(dims) > DIMENSIONS_MAX:
+                        raise _Damaged(f"{name!r} has more than {DIMENSIONS_MAX} dimensions")
+        return name, tuple(dims)
+
+    def _within(self, start: int, end: int, path: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+        """The messages that are found from field to field along `path`."""
+        for number, low, high in self._fields(start, end):
+            if number == path[0]:
+                if len(path) == 1:
+                    yield low, high
+                else:
+                    yield from self._within(low, high, path[1:])
 
     def _sparse(self, start: int, end: int) -> None:
         """SparseTensorProto: values = 1, indices = 2."""

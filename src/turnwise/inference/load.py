@@ -35,7 +35,7 @@ class LoadedModel:
 def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> LoadedModel:
     """Load a model. Raises ModelError for whatever is wrong with it."""
     started = time.monotonic()
-    folder = read_model_folder(spec.path)
+    folder = read_model_folder(spec.path, spec.variant)
     tokenizer = read_tokenizer(folder.tokenizer_path, bos=folder.bos, add_bos=folder.add_bos)
     _check_vocabulary(folder, tokenizer)
     template = None

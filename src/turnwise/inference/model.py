@@ -11,13 +11,15 @@ class ModelSpec:
     """A model as the world file names it.
 
     `provider` is `auto`, or the name of an execution provider (`cpu`, `cuda`, `webgpu`, …). With `require` a fallback
-    to another provider is a `ModelError`; without, it is one line of text in `ModelInfo.fallback`.
+    to another provider is a `ModelError`; without, it is one line of text in `ModelInfo.fallback`. `variant` chooses
+    among the graphs of a folder that holds several (`q4`, `fp16`, …); None takes the most exact.
     """
 
     name: str
     path: Path
     provider: str = "auto"
     require: bool = False
+    variant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

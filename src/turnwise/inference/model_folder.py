@@ -1,74 +1,28 @@
-"""Reads a model folder in onnxruntime-genai's layout, and says everything that is wrong with it before it is loaded.
+"""Reads a model folder, in either convention, and says everything that is wrong with it before it is loaded.
 
-The folder is data, and not trusted: nothing in it is executed or unpickled, its session options (which could name
-libraries to load) are not read, and no file outside it is opened. The one exception: the Hugging Face cache keeps
-`snapshots/<revision>/<file>` as links into `blobs/` of the same repository, and those are followed.
+The folder is data, and not trusted: nothing in it is executed or unpickled, and no file outside it is opened (see
+`folder_files`). What its convention says about the decoder is read by `layouts`; tokenizer and template are alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
 from turnwise.errors import ModelError
-from turnwise.inference.graph import Graph, read_graph
+from turnwise.inference.folder_files import CONFIG_BYTES_MAX, COPY, WHAT_A_MODEL_IS, FolderFiles
+from turnwise.inference.graph import Graph
+from turnwise.inference.layouts import genai, optimum
+from turnwise.inference.layouts.layout import GraphNames, Layout
 
-GENAI_CONFIG: Final = "genai_config.json"
 TOKENIZER: Final = "tokenizer.json"
 TOKENIZER_CONFIG: Final = "tokenizer_config.json"
 CHAT_TEMPLATE: Final = "chat_template.jinja"
-
-CONFIG_BYTES_MAX: Final = 16 * 1024 * 1024
 TOKENIZER_BYTES_MAX: Final = 256 * 1024 * 1024
-CONTEXT_LENGTH_MIN: Final = 8
-CONTEXT_LENGTH_MAX: Final = 16 * 1024 * 1024
-LAYERS_MAX: Final = 4096
-HEADS_MAX: Final = 65536
-VOCABULARY_MAX: Final = 16 * 1024 * 1024
-
-_COPY = "Copy the folder again from where the model comes from."
-_WHAT_A_MODEL_IS = "a folder in onnxruntime-genai's layout: genai_config.json, model.onnx, tokenizer.json"
-
-
-class _Inputs(msgspec.Struct):
-    input_ids: str = "input_ids"
-    attention_mask: str = "attention_mask"
-    position_ids: str = "position_ids"
-    past_key_names: str = "past_key_values.%d.key"
-    past_value_names: str = "past_key_values.%d.value"
-
-
-class _Outputs(msgspec.Struct):
-    logits: str = "logits"
-    present_key_names: str = "present.%d.key"
-    present_value_names: str = "present.%d.value"
-
-
-class _Decoder(msgspec.Struct):
-    filename: str
-    head_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int | None = None
-    inputs: _Inputs = msgspec.field(default_factory=_Inputs)
-    outputs: _Outputs = msgspec.field(default_factory=_Outputs)
-
-
-class _Model(msgspec.Struct):
-    context_length: int
-    vocab_size: int
-    eos_token_id: int | list[int]
-    decoder: _Decoder
-    bos_token_id: int | None = None
-    type: str = ""
-
-
-class _Config(msgspec.Struct):
-    model: _Model
 
 
 class _TokenizerConfig(msgspec.Struct):
@@ -84,28 +38,18 @@ class _TokenizerConfig(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class GraphNames:
-    """Names of the graph's tensors. Those of the KV cache hold `%d` for the layer."""
-
-    input_ids: str
-    attention_mask: str
-    position_ids: str
-    past_key: str
-    past_value: str
-    logits: str
-    present_key: str
-    present_value: str
-
-
-@dataclass(frozen=True, slots=True)
 class ModelFolder:
     """A model folder, read and checked as far as is possible without loading the graph.
 
     `files` are all files that decide what the model computes, by their name inside the folder. `template` is the chat
-    template's source and `template_from` the file it stands in; None where there is none.
+    template's source and `template_from` the file it stands in; None where there is none. `config_path` is the file
+    that describes the decoder; `variant` names the graph that was chosen, None where a folder holds one only.
     """
 
     path: Path
+    convention: str
+    variant: str | None
+    config_path: Path
     files: Mapping[str, Path]
     graph_path: Path
     graph: Graph
@@ -126,194 +70,93 @@ class ModelFolder:
     weights_bytes: int
 
 
-def read_model_folder(path: Path) -> ModelFolder:
+def variants(path: Path) -> list[str]:
+    """Names that `variant` may have for this folder, the one first that is taken when none is named."""
+    return genai.variants(path) if _is_genai(path) else optimum.variants(path)
+
+
+def read_model_folder(path: Path, variant: str | None = None) -> ModelFolder:
     """Read a model folder. Raises ModelError, naming the file, what is expected of it, and what to do."""
     if not path.is_dir():
         found = "is a file, not a folder" if path.exists() else "does not exist"
-        raise ModelError(found, where=str(path), expected=_WHAT_A_MODEL_IS, hint=f"Expected {_WHAT_A_MODEL_IS}.")
-    reader = _Folder(path)
-    config_path = reader.file(GENAI_CONFIG, CONFIG_BYTES_MAX)
-    model = reader.json(config_path, _Config).model
-    _check(config_path, model)
-    graph_path = reader.file(model.decoder.filename)
-    graph = read_graph(graph_path)
-    _check_operators(graph_path, graph)
-    data = reader.external(graph_path, graph)
-    tokenizer_path = reader.file(TOKENIZER, TOKENIZER_BYTES_MAX)
+        raise ModelError(found, where=str(path), expected=WHAT_A_MODEL_IS, hint=f"Expected {WHAT_A_MODEL_IS}.")
+    files, layout = _read_layout(path, variant)
+    _check_operators(layout.graph_path, layout.graph)
+    data = files.external(layout.graph_path, layout.graph)
+    tokenizer_path = files.file(TOKENIZER, TOKENIZER_BYTES_MAX)
     settings = _TokenizerConfig()
-    if reader.has(TOKENIZER_CONFIG):
-        settings = reader.json(reader.file(TOKENIZER_CONFIG, CONFIG_BYTES_MAX), _TokenizerConfig)
-    template, template_from = reader.template(settings)
-    names, decoder = model.decoder.inputs, model.decoder
-    outputs = decoder.outputs
-    ends = model.eos_token_id if isinstance(model.eos_token_id, list) else [model.eos_token_id]
+    if files.has(TOKENIZER_CONFIG):
+        settings = files.json(files.file(TOKENIZER_CONFIG, CONFIG_BYTES_MAX), _TokenizerConfig)
+    template, template_from = _template(files, settings)
     return ModelFolder(
         path=path,
-        files=dict(sorted(reader.files.items())),
-        graph_path=graph_path,
-        graph=graph,
+        convention=layout.convention,
+        variant=layout.variant,
+        config_path=layout.config_path,
+        files=dict(sorted(files.files.items())),
+        graph_path=layout.graph_path,
+        graph=layout.graph,
         tokenizer_path=tokenizer_path,
-        names=GraphNames(
-            names.input_ids,
-            names.attention_mask,
-            names.position_ids,
-            names.past_key_names,
-            names.past_value_names,
-            outputs.logits,
-            outputs.present_key_names,
-            outputs.present_value_names,
-        ),
-        architecture=model.type,
-        layers=decoder.num_hidden_layers,
-        kv_heads=decoder.num_key_value_heads or decoder.num_attention_heads,
-        head_size=decoder.head_size,
-        context_length=model.context_length,
-        vocabulary_size=model.vocab_size,
-        bos=model.bos_token_id,
+        names=layout.names,
+        architecture=layout.architecture,
+        layers=layout.layers,
+        kv_heads=layout.kv_heads,
+        head_size=layout.head_size,
+        context_length=layout.context_length,
+        vocabulary_size=layout.vocabulary_size,
+        bos=layout.bos,
         add_bos=settings.add_bos_token is True,
-        ends=frozenset(ends),
+        ends=layout.ends,
         special_tokens=_special_tokens(settings),
         template=template,
         template_from=template_from,
-        weights_bytes=graph_path.stat().st_size + sum(path.stat().st_size for path in data),
+        weights_bytes=layout.graph_path.stat().st_size + sum(path.stat().st_size for path in data),
     )
 
 
-_T = TypeVar("_T")
+def _is_genai(path: Path) -> bool:
+    return (path / genai.CONFIG).exists() or not (path / optimum.CONFIG).exists()
 
 
-class _Folder:
-    """Opens files of one folder, and keeps a list of them."""
+def _read_layout(path: Path, variant: str | None) -> tuple[FolderFiles, Layout]:
+    files = FolderFiles(path)
+    if not _is_genai(path):
+        return files, optimum.read(files, variant)
+    if variant is None and not files.has(genai.CONFIG) and (there := genai.variants(path)):
+        raise ModelError(
+            "holds several models",
+            where=str(path),
+            expected=there,
+            hint=f"Name one of them as the variant: {', '.join(there)}.",
+        )
+    if variant is None:
+        return files, genai.read(files)
+    there = genai.variants(path)
+    if variant not in there:
+        has = f"There: {', '.join(there)}." if there else "The folder holds one model only: name no variant."
+        raise ModelError(f"there is no variant {variant!r}", where=str(path), expected=there, actual=variant, hint=has)
+    files = FolderFiles(path / variant)
+    return files, replace(genai.read(files), variant=variant)
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.files: dict[str, Path] = {}
-        root = path.resolve()
-        self._roots = [root]
-        if root.parent.name == "snapshots":
-            self._roots.append(root.parent.parent / "blobs")
 
-    def has(self, name: str) -> bool:
-        return (self.path / name).exists()
-
-    def file(self, name: str, bytes_max: int | None = None, *, named_by: Path | None = None) -> Path:
-        """The file of that name, which must lie inside the folder."""
-        by = f", named by {named_by.name}," if named_by else ""
-        relative = Path(name)
-        if not name or relative.is_absolute() or ".." in relative.parts or "\0" in name or "\\" in name:
-            raise ModelError(
-                f"the file {name!r}{by} is not inside the model folder",
-                where=str(self.path),
-                expected="a path inside the folder",
-                actual=name,
-                hint="Models may only use files of their own folder: correct the name, or do not use this model.",
-            )
-        path = self.path / relative
-        if not path.is_file():
-            raise ModelError(
-                f"{name}{by} is missing",
-                where=str(self.path),
-                expected=_WHAT_A_MODEL_IS,
-                hint=f"Expected {_WHAT_A_MODEL_IS}. {_COPY}",
-            )
-        real = path.resolve()
-        if not any(real.is_relative_to(root) for root in self._roots):
-            raise ModelError(
-                f"{name}{by} is a link that leads out of the model folder",
-                where=str(self.path),
-                expected="a file inside the folder",
-                actual=str(real),
-                hint="Put the file itself into the folder.",
-            )
-        if bytes_max is not None and (size := path.stat().st_size) > bytes_max:
-            raise ModelError(
-                f"has {size} bytes, at most {bytes_max} are allowed", where=str(path), expected=bytes_max, actual=size
-            )
-        self.files[relative.as_posix()] = path
-        return path
-
-    def json(self, path: Path, form: type[_T]) -> _T:
+def _template(files: FolderFiles, settings: _TokenizerConfig) -> tuple[str | None, str | None]:
+    """Source of the chat template and the file it stands in. The file of its own goes before the key."""
+    if files.has(CHAT_TEMPLATE):
+        path = files.file(CHAT_TEMPLATE, CONFIG_BYTES_MAX)
         try:
-            return msgspec.json.decode(path.read_bytes(), type=form)
-        except OSError as error:
-            raise ModelError(f"cannot be read: {error.strerror}", where=str(path)) from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ModelError(
-                str(error) or "is nested too deeply",
-                where=str(path),
-                expected="JSON as the model builder of onnxruntime-genai writes it",
-                hint=f"The file is damaged, or written by something else. {_COPY}",
-            ) from error
-
-    def external(self, graph_path: Path, graph: Graph) -> list[Path]:
-        """The files that hold the graph's weights: there, inside the folder, and long enough."""
-        found: dict[str, Path] = {}
-        base = graph_path.parent.relative_to(self.path)
-        for tensor in graph.external:
-            if tensor.location not in found:
-                if not tensor.location or Path(tensor.location).is_absolute() or ".." in Path(tensor.location).parts:
-                    self.file(tensor.location, named_by=graph_path)
-                found[tensor.location] = self.file((base / tensor.location).as_posix(), named_by=graph_path)
-            path = found[tensor.location]
-            size = path.stat().st_size
-            if tensor.offset + tensor.size > size:
-                raise ModelError(
-                    f"has {size} bytes, and tensor {tensor.name!r} needs {tensor.offset + tensor.size}",
-                    where=str(path),
-                    expected=tensor.offset + tensor.size,
-                    actual=size,
-                    hint=f"The file is incomplete or belongs to another graph. {_COPY}",
-                )
-        return list(found.values())
-
-    def template(self, settings: _TokenizerConfig) -> tuple[str | None, str | None]:
-        """Source of the chat template and the file it stands in. The file of its own goes before the key."""
-        if self.has(CHAT_TEMPLATE):
-            path = self.file(CHAT_TEMPLATE, CONFIG_BYTES_MAX)
-            try:
-                return path.read_text(encoding="utf-8"), str(path)
-            except UnicodeDecodeError as error:
-                raise ModelError("is not UTF-8 text", where=str(path), hint=_COPY) from error
-        value = settings.chat_template
-        where = f"{self.path / TOKENIZER_CONFIG}: chat_template"
-        if isinstance(value, list):
-            named = {item.get("name"): item.get("template") for item in value if isinstance(item, dict)}
-            value = named.get("default")
-        if value is None:
-            return None, None
-        if not isinstance(value, str):
-            raise ModelError("must be text, or a list with a template named default", where=where, hint=_COPY)
-        return value, where
-
-
-def _check(path: Path, model: _Model) -> None:
-    """The numbers of genai_config.json, before anything is computed or allocated from them."""
-    decoder = model.decoder
-    bounds = {
-        "context_length": (model.context_length, CONTEXT_LENGTH_MIN, CONTEXT_LENGTH_MAX),
-        "vocab_size": (model.vocab_size, 1, VOCABULARY_MAX),
-        "decoder.head_size": (decoder.head_size, 1, HEADS_MAX),
-        "decoder.num_hidden_layers": (decoder.num_hidden_layers, 1, LAYERS_MAX),
-        "decoder.num_attention_heads": (decoder.num_attention_heads, 1, HEADS_MAX),
-        "decoder.num_key_value_heads": (decoder.num_key_value_heads or 1, 1, HEADS_MAX),
-    }
-    ends = model.eos_token_id if isinstance(model.eos_token_id, list) else [model.eos_token_id]
-    bounds |= {f"eos_token_id {end}": (end, 0, model.vocab_size - 1) for end in ends}
-    if model.bos_token_id is not None:
-        bounds["bos_token_id"] = (model.bos_token_id, 0, model.vocab_size - 1)
-    for key, (value, low, high) in bounds.items():
-        if not low <= value <= high:
-            raise ModelError(
-                f"{key} is {value}, expected {low} to {high}",
-                where=f"{path}: model",
-                expected=(low, high),
-                actual=value,
-            )
-    names = [decoder.inputs.past_key_names, decoder.inputs.past_value_names]
-    names += [decoder.outputs.present_key_names, decoder.outputs.present_value_names]
-    for name in names:
-        if name.count("%") != 1 or "%d" not in name:
-            raise ModelError(f"the name {name!r} must hold %d once, for the layer", where=f"{path}: model.decoder")
+            return path.read_text(encoding="utf-8"), str(path)
+        except UnicodeDecodeError as error:
+            raise ModelError("is not UTF-8 text", where=str(path), hint=COPY) from error
+    value = settings.chat_template
+    where = f"{files.path / TOKENIZER_CONFIG}: chat_template"
+    if isinstance(value, list):
+        named = {item.get("name"): item.get("template") for item in value if isinstance(item, dict)}
+        value = named.get("default")
+    if value is None:
+        return None, None
+    if not isinstance(value, str):
+        raise ModelError("must be text, or a list with a template named default", where=where, hint=COPY)
+    return value, where
 
 
 def _check_operators(path: Path, graph: Graph) -> None:

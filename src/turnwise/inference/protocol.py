@@ -49,6 +49,7 @@ class _Spec(msgspec.Struct):
     path: str
     provider: str
     require: bool
+    variant: str | None = None
 
 
 class _Load(msgspec.Struct):
@@ -65,13 +66,14 @@ class _Error(msgspec.Struct):
 
 
 def encode_load(models: Sequence[ModelSpec], options: EngineOptions) -> bytes:
-    specs = [_Spec(spec.name, str(spec.path), spec.provider, spec.require) for spec in models]
+    specs = [_Spec(spec.name, str(spec.path), spec.provider, spec.require, spec.variant) for spec in models]
     return msgspec.json.encode(_Load(specs, options))
 
 
 def decode_load(data: bytes) -> tuple[list[ModelSpec], EngineOptions]:
     load = msgspec.json.decode(data, type=_Load)
-    return [ModelSpec(spec.name, Path(spec.path), spec.provider, spec.require) for spec in load.models], load.options
+    specs = [ModelSpec(spec.name, Path(spec.path), spec.provider, spec.require, spec.variant) for spec in load.models]
+    return specs, load.options
 
 
 def encode_requests(requests: Sequence[GenerateRequest]) -> Iterator[bytes]:

@@ -43,7 +43,9 @@ B = TypeVar("B")
 async def begin(world: World, journal: Path, settings: Settings, status: Status) -> Session:
     """Start a run of a world, with a new journal."""
     resolved = world.resolve()
-    specs = [ModelSpec(model.name, model.path, model.provider, model.require) for model in resolved.models]
+    specs = [
+        ModelSpec(model.name, model.path, model.provider, model.require, model.variant) for model in resolved.models
+    ]
     async with AsyncExitStack() as stack:
         parts = _Parts(stack, settings, status)
         codes, host = await parts.compile_and_load(sources_of(resolved), specs)
@@ -67,9 +69,7 @@ async def begin(world: World, journal: Path, settings: Settings, status: Status)
 
 def sources_of(resolved: Resolved) -> dict[str, Source]:
     """What each kind executes, as the sandbox takes it."""
-    return {
-        kind: _source(resolved.where("agents", kind, "source"), files) for kind, files in resolved.sources.items()
-    }
+    return {kind: _source(resolved.where("agents", kind, "source"), files) for kind, files in resolved.sources.items()}
 
 
 def _source(label: str, files: SourceFiles) -> Source:
@@ -90,7 +90,15 @@ def _code_sources(resolved: Resolved, codes: Mapping[str, Code]) -> dict[str, Co
 
 
 def _info(specs: Sequence[ModelSpec]) -> str:
-    models = {spec.name: {"path": str(spec.path), "provider": spec.provider, "require": spec.require} for spec in specs}
+    models = {
+        spec.name: {
+            "path": str(spec.path),
+            "provider": spec.provider,
+            "require": spec.require,
+            "variant": spec.variant,
+        }
+        for spec in specs
+    }
     return canonical({"models": models})
 
 
@@ -169,7 +177,7 @@ def specs_of(file: Journal, paths: Mapping[str, Path]) -> list[ModelSpec]:
     """The journal's models, where they were, or where `paths` says."""
     models = json.loads(file.info)["models"]
     return [
-        ModelSpec(name, paths.get(name, Path(place["path"])), place["provider"], place["require"])
+        ModelSpec(name, paths.get(name, Path(place["path"])), place["provider"], place["require"], place.get("variant"))
         for name, place in models.items()
     ]
 

@@ -184,7 +184,9 @@ def _models(resolved: Resolved) -> Iterator[Callable[[Request], str] | None]:
             future.set_exception(error)
         waiting.clear()
 
-    specs = [ModelSpec(model.name, model.path, model.provider, model.require) for model in resolved.models]
+    specs = [
+        ModelSpec(model.name, model.path, model.provider, model.require, model.variant) for model in resolved.models
+    ]
 
     async def open_host() -> InferenceHost:
         host = InferenceHost(specs, on_replies=deliver, on_failure=fail)

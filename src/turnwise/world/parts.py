@@ -45,12 +45,14 @@ class Model:
     """A model that agents may be granted. `path` is its folder, relative to the world's.
 
     `provider` is the ONNX Runtime execution provider to use (`auto`, `cpu`, `cuda`, …); with `require` it is an error
-    if that one cannot be used, without it another one is.
+    if that one cannot be used, without it another one is. `variant` chooses among the graphs of a folder that holds
+    several (`q4`, `fp16`, …).
     """
 
     path: str | os.PathLike[str]
     provider: str = field(default=PROVIDER_DEFAULT, kw_only=True)
     require: bool = field(default=False, kw_only=True)
+    variant: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

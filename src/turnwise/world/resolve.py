@@ -24,6 +24,7 @@ _MIB = 1024 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _PROVIDER = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_VARIANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class ResolvedModel:
     path: Path
     provider: str
     require: bool
+    variant: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,10 @@ def _models(world: Description, base: Path, problems: Problems) -> Iterator[Reso
         if not _PROVIDER.fullmatch(model.provider):
             hint = 'Write the short name of an execution provider: "auto", "cpu", "cuda", …'
             problems.add((*path, "provider"), f"is {said(model.provider)}", hint)
+        if model.variant is not None and not _VARIANT.fullmatch(model.variant):
+            problems.add(
+                (*path, "variant"), f"is {said(model.variant)}", 'Write the name of a variant: "q4", "fp16", …'
+            )
         if problems.at((*path, "path")) or problems.at(path):
             continue
         folder = base / _at_home(Path(model.path))
@@ -170,7 +176,7 @@ def _models(world: Description, base: Path, problems: Problems) -> Iterator[Reso
             hint = f"Put the model there, correct the path, or name another folder: --model {name}=PATH."
             problems.add((*path, "path"), f"is no folder: {quoted(str(folder))}", hint)
             continue
-        yield ResolvedModel(name, folder.resolve(), model.provider, model.require)
+        yield ResolvedModel(name, folder.resolve(), model.provider, model.require, model.variant)
 
 
 def _at_home(path: Path) -> Path:

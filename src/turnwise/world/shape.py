@@ -101,6 +101,7 @@ def _model(reader: Reader) -> Model:
         path=path or "",
         provider=reader.text("provider", PROVIDER_DEFAULT, example=f'"{PROVIDER_DEFAULT}"'),
         require=reader.boolean("require", False),
+        variant=reader.text("variant", "", example='"q4"') or None,
     )
     reader.close()
     return model

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from turnwise.errors import EnvironmentFailure, UsageError
-from turnwise.sharedmem import Message, Peer, PeerGone, Transport, connect, launch, portable
+from turnwise.sharedmem import Message, Peer, PeerGone, Transport, launch, portable
 from turnwise.sharedmem.transport import MEMFD_GEOMETRY, PORTABLE_GEOMETRY, Geometry
 
 LINUX = sys.platform == "linux"
@@ -583,9 +583,3 @@ def test_memfd_elsewhere_is_the_user_s_mistake(run: Any) -> None:
             await launch("anything", name="x", transport="memfd")
 
     run(main())
-
-
-@pytest.mark.parametrize("argv", [["x"], ["x", "hello"], ["x", "memfd:a:b"], ["x", "1:2"]])
-def test_a_child_module_started_by_hand_says_so(argv: list[str]) -> None:
-    with pytest.raises(UsageError, match="not by hand"):
-        connect(argv)

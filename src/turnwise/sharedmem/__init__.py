@@ -12,13 +12,20 @@ Nothing is relied on for order but the order of packets in the socket: a slot be
 only with a descriptor. Whatever a child sends is checked; one that breaks the rules is a `PeerBroken` and is killed.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from turnwise.sharedmem.connect import connect
 from turnwise.sharedmem.endpoint import Endpoint
 from turnwise.sharedmem.errors import MessageTooLarge, PeerBroken, PeerGone
-from turnwise.sharedmem.link import Link
 from turnwise.sharedmem.message import Message
-from turnwise.sharedmem.peer import GRACE_MS_DEFAULT, Peer, launch
 from turnwise.sharedmem.transport import Transport
+
+if TYPE_CHECKING:
+    from turnwise.sharedmem.link import Link
+    from turnwise.sharedmem.peer import GRACE_MS_DEFAULT, Peer, launch
 
 __all__ = [
     "GRACE_MS_DEFAULT",
@@ -33,3 +40,18 @@ __all__ = [
     "connect",
     "launch",
 ]
+
+# The orchestrator's side needs asyncio, whose import would double the time in which a child starts.
+_ORCHESTRATOR_SIDE = {
+    "GRACE_MS_DEFAULT": "turnwise.sharedmem.peer",
+    "Link": "turnwise.sharedmem.link",
+    "Peer": "turnwise.sharedmem.peer",
+    "launch": "turnwise.sharedmem.peer",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _ORCHESTRATOR_SIDE.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(module), name)

@@ -15,15 +15,17 @@ import os
 import select
 import socket
 import sys
-from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from turnwise.sharedmem import descriptor
 from turnwise.sharedmem.arena import Arena, pack_geometry, unpack_geometry
 from turnwise.sharedmem.errors import PeerBroken
 from turnwise.sharedmem.transport import Geometry
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 assert sys.platform == "linux", "this module is imported on Linux only"
 

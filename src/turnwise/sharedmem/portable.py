@@ -15,18 +15,20 @@ import os
 import queue
 import sys
 import threading
-from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from functools import partial
 from multiprocessing import Pipe, resource_tracker
 from multiprocessing.shared_memory import SharedMemory
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from turnwise.errors import InvariantError
 from turnwise.sharedmem import descriptor
 from turnwise.sharedmem.arena import Arena, pack_geometry, unpack_geometry
 from turnwise.sharedmem.errors import PeerBroken
 from turnwise.sharedmem.transport import SLOTS_MAX, Geometry
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 PACKETS_AHEAD_MAX: Final = 64
 """Packets that the reader thread may have read and the loop not yet taken."""

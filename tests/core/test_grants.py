@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from turnwise.core.grants import may_generate, may_send, may_spawn, reaches
+from turnwise.core.grants import may_ask, may_send, may_spawn, reaches
 from turnwise.core.plan import Grants
 
 
@@ -34,4 +34,16 @@ def test_every_layer_must_allow() -> None:
     assert not may_send([child, parent], "b", ())
     assert may_spawn([child], "x")
     assert not may_spawn([child, parent], "x")
-    assert not may_generate([child, parent], "m")
+    assert may_ask([child], "generate", "m")
+    assert not may_ask([child, parent], "generate", "m")
+
+
+def test_each_effect_has_a_grant_of_its_own() -> None:
+    layers = [Grants(generate=("a",), infer=("b",), embed=("c",))]
+    allowed = {
+        (effect, model)
+        for effect in ("generate", "infer", "embed", "send")
+        for model in "abc"
+        if may_ask(layers, effect, model)
+    }
+    assert allowed == {("generate", "a"), ("infer", "b"), ("embed", "c")}

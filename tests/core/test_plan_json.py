@@ -17,7 +17,7 @@ NAMES = st.sampled_from(["a", "b", "a-1", "trader", "é"])
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5) | st.sampled_from(["", "{}"])
 LISTS = st.lists(NAMES, max_size=3).map(tuple)
 INTEGERS = st.integers(0, 2**63 - 1)
-GRANTS = st.builds(Grants, LISTS, LISTS, LISTS, LISTS)
+GRANTS = st.builds(Grants, LISTS, LISTS, LISTS, LISTS, LISTS, LISTS)
 LIMITS = st.builds(Limits, INTEGERS, INTEGERS, INTEGERS, INTEGERS)
 KINDS = st.builds(Kind, NAMES, TEXTS, TEXTS, TEXTS, st.booleans(), LISTS, GRANTS, LIMITS)
 PLANS = st.builds(
@@ -76,9 +76,11 @@ def test_other_plans_have_other_texts(one: Plan, other: Plan) -> None:
 
 def test_every_field_counts() -> None:
     """A field that is added to the plan and not to its text would let two runs have one head."""
-    for part in (PLAN, PLAN.kinds[0], PLAN.kinds[0].grants, PLAN.kinds[0].limits, PLAN.agents[1], PLAN.messages[0]):
+    granted = dataclasses.replace(PLAN.kinds[0], grants=Grants(infer=("m",), embed=("m",)))
+    text = plan_to_json(dataclasses.replace(PLAN, kinds=(granted,)))
+    for part in (PLAN, granted, granted.grants, granted.limits, PLAN.agents[1], PLAN.messages[0]):
         for item in dataclasses.fields(part):
-            assert f'"{item.name}":' in TEXT, item.name
+            assert f'"{item.name}":' in text, item.name
 
 
 def changed(path: list[Any], value: object) -> str:
@@ -136,3 +138,12 @@ def test_a_newer_version_is_said_to_be_one() -> None:
         plan_from_json(changed(["plan"], 2))
     assert (caught.value.expected, caught.value.actual) == (VERSION, 2)
     assert "newer" in str(caught.value)
+
+
+def test_later_grants_are_written_where_there_are_any() -> None:
+    plan = dataclasses.replace(PLAN, kinds=(dataclasses.replace(PLAN.kinds[0], grants=Grants(infer=("x",))),))
+    text = plan_to_json(plan)
+    assert '"grants":{"generate":[],"infer":["x"],"send":[],"spawn":[],"stop":[]}' in text
+    assert plan_from_json(text) == plan
+    with pytest.raises(JournalError, match="empty 'infer'"):
+        plan_from_json(text.replace('"infer":["x"]', '"infer":[]'))

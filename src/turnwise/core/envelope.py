@@ -33,7 +33,7 @@ from turnwise.core.turn import (
 ABI = 1
 NESTING_MAX = 64
 NAME_LEN_MAX = 200
-EFFECT_KINDS = ("generate",)
+EFFECT_KINDS = ("generate", "infer", "embed")
 _ROUNDS_MAX = 2**31
 
 quote: Callable[[str], str] = encode_basestring

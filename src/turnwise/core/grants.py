@@ -48,5 +48,12 @@ def may_spawn(layers: Iterable[Grants], kind: str) -> bool:
     return all(kind in layer.spawn for layer in layers)
 
 
-def may_generate(layers: Iterable[Grants], model: str) -> bool:
-    return all(model in layer.generate for layer in layers)
+def may_ask(layers: Iterable[Grants], effect: str, model: str) -> bool:
+    """Whether a model may be asked for an effect: `generate`, `infer` or `embed`."""
+    return all(model in _models(layer, effect) for layer in layers)
+
+
+def _models(layer: Grants, effect: str) -> tuple[str, ...]:
+    if effect == "generate":
+        return layer.generate
+    return layer.infer if effect == "infer" else layer.embed if effect == "embed" else ()

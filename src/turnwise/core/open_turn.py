@@ -5,7 +5,7 @@ from __future__ import annotations
 from turnwise.core import streams
 from turnwise.core.envelope import EFFECT_KINDS, encode_input, error_reply, join_replies
 from turnwise.core.events import Action, Execute, Request
-from turnwise.core.grants import may_generate
+from turnwise.core.grants import may_ask
 from turnwise.core.records import EffectRecord, TurnRecord
 from turnwise.core.state import Agent, WorldState
 from turnwise.core.turn import EffectRequest, Failure, FailureClass, Needs, TurnOutput
@@ -152,8 +152,9 @@ class OpenTurn:
             return error_reply("unknown", f"there is no effect called {request.kind!r}")
         if request.model is None:
             return error_reply("refused", f"the effect {request.kind!r} needs a 'model'")
-        if not may_generate(self.agent.grants, request.model):
+        if not may_ask(self.agent.grants, request.kind, request.model):
             return error_reply(
-                "denied", f"{self.agent.name} is not granted the model {request.model!r} (grants.generate of its kind)"
+                "denied",
+                f"{self.agent.name} is not granted the model {request.model!r} (grants.{request.kind} of its kind)",
             )
         return None

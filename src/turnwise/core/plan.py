@@ -36,12 +36,17 @@ def valid_name(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """What a kind of agent may do. Names, patterns (`narrator-*`) and groups; empty means nothing."""
+    """What a kind of agent may do. Names, patterns (`narrator-*`) and groups; empty means nothing.
+
+    `generate`, `infer` and `embed` name the models that the effect of that name may ask.
+    """
 
     generate: tuple[str, ...] = ()
     send: tuple[str, ...] = ()
     spawn: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
+    infer: tuple[str, ...] = ()
+    embed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

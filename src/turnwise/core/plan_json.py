@@ -19,6 +19,8 @@ VERSION: Final = 1
 _SCHEDULES: Final[tuple[Schedule, ...]] = ("rounds", "sequential")
 _ON_FAILURE: Final[tuple[OnFailure, ...]] = ("continue", "stop")
 _GRANTS: Final = ("generate", "send", "spawn", "stop")
+_GRANTS_LATER: Final = ("infer", "embed")
+"""Written only where they grant something: plans that do not know them have the text that they always had."""
 _LIMITS: Final = ("fuel", "memory_bytes", "output_bytes_max", "effects_max")
 
 _Type = TypeVar("_Type")
@@ -86,7 +88,8 @@ def _kind_to_json(kind: Kind) -> dict[str, Any]:
         "state": kind.state,
         "start": kind.start,
         "groups": kind.groups,
-        "grants": {name: getattr(kind.grants, name) for name in _GRANTS},
+        "grants": {name: getattr(kind.grants, name) for name in _GRANTS}
+        | {name: entries for name in _GRANTS_LATER if (entries := getattr(kind.grants, name))},
         "limits": {name: getattr(kind.limits, name) for name in _LIMITS},
     }
 
@@ -101,7 +104,10 @@ def _kind_from_json(kind: _Members) -> Kind:
         state=kind.take("state", str),
         start=kind.take("start", bool),
         groups=kind.texts("groups"),
-        grants=Grants(**{name: grants.texts(name) for name in _GRANTS}),
+        grants=Grants(
+            **{name: grants.texts(name) for name in _GRANTS},
+            **{name: grants.texts_given(name) for name in _GRANTS_LATER},
+        ),
         limits=Limits(**{name: limits.take(name, int) for name in _LIMITS}),
     )
     for members in (grants, limits, kind):
@@ -173,6 +179,15 @@ class _Members:
         if not all(isinstance(value, str) for value in values):
             raise _damaged(f"{self._what} has something else than texts in {name!r}")
         return tuple(values)
+
+    def texts_given(self, name: str) -> tuple[str, ...]:
+        """Texts of a member that is left out where it is empty."""
+        if name not in self._values:
+            return ()
+        found = self.texts(name)
+        if not found:
+            raise _damaged(f"{self._what} has an empty {name!r}")
+        return found
 
     def choose(self, name: str, choices: tuple[_Choice, ...]) -> _Choice:
         value = self.take(name, str)

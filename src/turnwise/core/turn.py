@@ -96,7 +96,7 @@ class TurnOutput:
 class EffectRequest:
     """One effect that a turn asks for. `body` is the request as canonical JSON text, `kind` its `effect` member.
 
-    `model` names the model it needs (`generate`, later `infer` and `embed`), or is None.
+    `model` names the model it needs (`generate`, `infer`, `embed`), or is None.
     """
 
     kind: str

@@ -152,7 +152,14 @@ def _world(world: worlds.World | StrPath, changes: Overrides) -> worlds.World:
 def _unused_journal(world: worlds.World) -> Path:
     """`runs/<world>-<seed>.journal`, or with the first number behind it that is free."""
     folder = Path(JOURNALS_FOLDER)
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the folder for journals cannot be made: {error.strerror}",
+            where=str(folder.absolute()),
+            hint="Go to a folder that you may write to, or name a file: --journal FILE.",
+        ) from error
     resolved = world.resolve()
     stem = f"{''.join(c if c.isalnum() or c in '-_.' else '-' for c in resolved.name)}-{resolved.seed}"
     path = folder / f"{stem}.journal"

@@ -142,7 +142,7 @@ class BlobReader:
             return self._connection.execute(
                 f"SELECT id, hash, size, data FROM blobs WHERE {where}", parameters
             ).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise translated(error, self._path, writing=False) from error
 
     def _unpacked(self, number: int, content_hash: object, size: object, data: object) -> bytes:

@@ -83,7 +83,7 @@ def look(path: Path) -> None:
         with closing(connect(path, "mode=ro&immutable=1")) as connection:
             application = _pragma(connection, "application_id")
             pages = _pragma(connection, "page_count")
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if _code(error) == SQLITE_CORRUPT:
             return  # a log beside it may say more: whoever opens it for good will see
         raise translated(error, path, writing=False) from error
@@ -97,7 +97,7 @@ def open_reading(path: Path) -> sqlite3.Connection:
     """A connection that cannot write, to a file that is a journal of this or an older format."""
     try:
         return _open_reading(path)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         if _code(error) != SQLITE_READONLY_ROLLBACK:
             raise translated(error, path, writing=False) from error
     # Its writer was killed in the moment of opening or closing. Only who may write can take that back.
@@ -168,7 +168,7 @@ def open_writing(path: Path) -> sqlite3.Connection:
         except BaseException:
             connection.close()
             raise
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise translated(error, path, writing=True) from error
     return connection
 
@@ -206,7 +206,7 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
     return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
-def _code(error: sqlite3.Error) -> int | None:
+def _code(error: Exception) -> int | None:
     return getattr(error, "sqlite_errorcode", None)
 
 

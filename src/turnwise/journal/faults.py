@@ -64,8 +64,13 @@ def _kept(kept: int | None) -> str:
     return f"Everything up to round {kept} is committed and safe."
 
 
-def translated(error: sqlite3.Error, path: Path, *, writing: bool, kept: int | None = None) -> TurnwiseError:
-    """The error to raise for one of SQLite's. `kept` is the last round that is committed, None if not known."""
+def translated(
+    error: sqlite3.Error | UnicodeDecodeError, path: Path, *, writing: bool, kept: int | None = None
+) -> TurnwiseError:
+    """The error to raise for one of SQLite's. `kept` is the last round that is committed, None if not known.
+
+    A UnicodeDecodeError is Python's way to say that SQLite's own message quotes bytes of the file that are no text.
+    """
     code = getattr(error, "sqlite_errorcode", None)
     where = str(path)
     if code is None:  # raised by Python's module and not by SQLite, such as for TEXT that is not UTF-8
@@ -113,5 +118,5 @@ def reading(path: Path) -> Iterator[None]:
     """Raise SQLite's errors as Turnwise's, as when a journal is read."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise translated(error, path, writing=False) from error

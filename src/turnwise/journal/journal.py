@@ -145,7 +145,7 @@ class Journal(WorldReader):
             round_last = connection.execute("SELECT coalesce(max(round), 0) FROM rounds").fetchone()[0]
             agents = connection.execute("SELECT coalesce(max(place) + 1, 0) FROM agents").fetchone()[0]
             seq_last = connection.execute("SELECT coalesce(max(seq), -1) FROM messages").fetchone()[0]
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise translated(error, self.path, writing=False) from error
         self._committed = round_last
         self._encoder.restart(round_last=round_last, agents=agents, seq_last=seq_last)

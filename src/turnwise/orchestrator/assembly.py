@@ -154,8 +154,13 @@ def stored_sources(file: Journal, plan: Plan) -> dict[str, Source]:
     sources = {}
     for kind in plan.kinds:
         code = stored.get(kind.code)
-        if code is None:
-            raise JournalError(f"the code of {kind.name} is missing", where=str(file.path), hint="Restore the file.")
+        if code is None or code.entry not in dict(code.files):
+            raise JournalError(
+                f"the code of {kind.name} is missing",
+                where=str(file.path),
+                expected=kind.code,
+                hint="The journal has been damaged or changed after it was written.",
+            )
         if code.interpreter is not None and code.interpreter != mine:
             raise JournalError(
                 "its Python agents ran on another build of the interpreter component",

@@ -7,12 +7,13 @@ appended to one row, in pieces; a step appends one token to each of the first ro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
+from turnwise.inference.batching import Batching, batching_of
 from turnwise.inference.budget import ROUND_UP_TOKENS, Budget, budget
 from turnwise.inference.kv import GrowingKv, InPlaceKv, Kv, KvBlocks
 from turnwise.inference.model import EngineOptions
@@ -26,17 +27,14 @@ ATTENTIONS: Final = frozenset(
     {GROUP_QUERY_ATTENTION, "com.microsoft:MultiHeadAttention", "com.microsoft:Attention", "Attention"}
 )
 CHUNK_TOKENS: Final = 128
-QUANTISED: Final = "com.microsoft:MatMulNBits"
-
-Batching = Literal["free", "even", "single"]
-"""What keeps a sequence's bits the same in every batch: nothing, an even number of rows, or running alone."""
 
 
 class Decoder:
     """A loaded graph with its KV cache. Not thread-safe.
 
     `chunk_tokens` is how many prompt tokens a run may take, or None if the graph takes a prompt only in one piece
-    (MultiHeadAttention refuses more than one new token onto a past). `budget` says what the KV cache holds.
+    (MultiHeadAttention refuses more than one new token onto a past). `budget` says what the KV cache holds. `batching`
+    None: what the form of the weights needs.
     """
 
     def __init__(
@@ -44,7 +42,7 @@ class Decoder:
         folder: ModelFolder,
         opened: Opened,
         options: EngineOptions | None = None,
-        batching: Batching = "free",
+        batching: Batching | None = None,
     ) -> None:
         """Check the graph's inputs and outputs against genai_config.json. Raises ModelError if they do not fit."""
         options = options or EngineOptions()
@@ -56,10 +54,8 @@ class Decoder:
         in_place = appends and opened.provider in (CPU, CUDA)
         device = "cuda" if opened.provider == CUDA else "cpu"
         batched = in_place and device == "cpu" and folder.names.attention_mask in signature.inputs
-        if QUANTISED in folder.graph.operators and batching == "free":
-            batching = "single"
-        self._even = batched and batching == "even"
-        self.batching: Batching = batching if batched else "single"
+        self.batching: Batching = (batching or batching_of(folder.graph)) if batched else "single"
+        self._even = self.batching == "even"
         self.chunk_tokens = CHUNK_TOKENS if appends else None
         self._in_place = in_place
         self.form = f"{'in_place' if in_place else 'growing'} {self.kv.dtype}"
@@ -102,10 +98,12 @@ class Decoder:
     def prefill(self, row: int, ids: Sequence[int]) -> NDArray[Any]:
         """Append tokens of a prompt to a row; the logits of the last one (shape [vocabulary]), valid until the next.
 
-        Appended in several pieces, they give the same bits as in one, if no piece is a single token.
+        Appended in several pieces, they give the same bits as in one, if no piece is a single token. Attention works on
+        blocks of tokens, and on a block of one by other arithmetic; where blocks begin depends on the piece. So one
+        more token makes the number even, whose place the next token takes.
         """
         new, past = len(ids), int(self._lengths[row])
-        padding = new % 2 if self._even else 0
+        padding = new % 2 if self._even or (self._in_place and new > 1) else 0
         call = self._prompts
         call.prepare(row, 1, past, new + padding)
         call.tokens[0, :new] = ids

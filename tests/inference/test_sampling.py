@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from turnwise.inference.request import Sampling
-from turnwise.inference.sampling import NotFinite, choose, uniform
+from turnwise.inference.sampling import Adjustment, NotFinite, choose, uniform
 
 KEY = bytes(range(32))
 
@@ -69,11 +69,49 @@ def test_extreme_temperatures() -> None:
     assert choose(row(1, -np.inf), Sampling(100.0), KEY, 0) == 0
 
 
-def plain(logits: NDArray[np.float32], sampling: Sampling, u: float) -> int:
+def test_min_p_keeps_what_is_not_much_less_likely_than_the_likeliest() -> None:
+    logits = np.log(np.array([0.1, 0.5, 0.15, 0.25], np.float64)).astype(np.float32)
+    for share, kept in ((0.0, {0, 1, 2, 3}), (0.25, {1, 2, 3}), (0.4, {1, 3}), (0.6, {1}), (1.0, {1})):
+        assert {choose(logits, Sampling(1.0, min_p=share), KEY, index) for index in range(300)} == kept
+
+
+def test_only_what_is_allowed_is_chosen() -> None:
+    logits = row(5, 1, 4, 3)
+    allowed = np.array([False, True, False, True])
+    assert choose(logits, Sampling(), KEY, 0, allowed) == 3
+    assert {choose(logits, Sampling(100.0, top_k=3), KEY, index, allowed) for index in range(100)} == {1, 3}
+    assert choose(row(-np.inf, 1, 0, -np.inf), Sampling(), KEY, 0, allowed) == 1
+    with pytest.raises(NotFinite, match="every token that the grammar allows"):
+        choose(row(5, -np.inf, 4, -np.inf), Sampling(1.0), KEY, 0, allowed)
+    with pytest.raises(NotFinite, match="token 0 is nan"):
+        choose(row(np.nan, 1, 2, 3), Sampling(), KEY, 0, allowed)
+
+
+def test_penalties_and_bias_come_in_this_order() -> None:
+    sampling = Sampling(repetition_penalty=2.0, presence_penalty=0.5, bias=((3, -1.0), (4, 2.0)))
+    adjustment = Adjustment(sampling, [0, 1, 1])
+    logits = row(4, -4, 4, 4, 4)
+    assert adjustment.apply(logits).tolist() == [2, -8, 4, 3, 6]
+    adjustment.push(2)
+    adjustment.push(2)
+    adjustment.push(3)
+    assert adjustment.apply(logits).tolist() == [2, -8, 1.5, 0.5, 6]
+    assert logits.tolist() == [4, -4, 4, 4, 4]
+
+
+def test_without_penalties_nothing_is_touched() -> None:
+    logits = row(1, 2)
+    adjustment = Adjustment(Sampling(1.0, 5, 0.5, 0.1), [0])
+    adjustment.push(1)
+    assert adjustment.apply(logits) is logits
+
+
+def plain(logits: NDArray[np.float32], sampling: Sampling, u: float, allowed: list[bool]) -> int:
     """The same definition, written for reading: everything sorted, nothing left out in advance."""
     wide = [float(value) for value in logits]
-    order = sorted(range(len(wide)), key=lambda index: (-wide[index], index))[: sampling.top_k]
-    top = max(wide)
+    places = [index for index in range(len(wide)) if allowed[index]]
+    order = sorted(places, key=lambda index: (-wide[index], index))[: sampling.top_k]
+    top = wide[order[0]]
     weight = {index: float(np.exp((wide[index] - top) / sampling.temperature)) for index in order}
     if sampling.top_p is not None and sampling.top_p < 1:
         whole = 0.0
@@ -86,6 +124,8 @@ def plain(logits: NDArray[np.float32], sampling: Sampling, u: float) -> int:
             if total >= sampling.top_p * whole:
                 break
         order = kept
+    if sampling.min_p is not None:
+        order = [index for index in order if weight[index] >= sampling.min_p]
     sums, total = [], 0.0
     for index in sorted(order):
         total += weight[index]
@@ -98,13 +138,23 @@ def plain(logits: NDArray[np.float32], sampling: Sampling, u: float) -> int:
     st.floats(0.01, 10),
     st.none() | st.integers(1, 50),
     st.none() | st.floats(0.01, 1.0),
+    st.none() | st.floats(0.0, 1.0),
     st.integers(0, 2**40),
+    st.none() | st.lists(st.booleans(), min_size=40, max_size=40),
 )
 def test_it_is_what_the_definition_says(
-    logits: NDArray[np.float32], temperature: float, top_k: int | None, top_p: float | None, index: int
+    logits: NDArray[np.float32],
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    min_p: float | None,
+    index: int,
+    mask: list[bool] | None,
 ) -> None:
-    sampling = Sampling(temperature, top_k, top_p)
-    assert choose(logits, sampling, KEY, index) == plain(logits, sampling, uniform(KEY, index))
+    sampling = Sampling(temperature, top_k, top_p, min_p)
+    allowed = None if mask is None or not any(mask[: len(logits)]) else np.array(mask[: len(logits)])
+    shown = [True] * len(logits) if allowed is None else allowed.tolist()
+    assert choose(logits, sampling, KEY, index, allowed) == plain(logits, sampling, uniform(KEY, index), shown)
 
 
 def test_another_process_draws_the_same() -> None:

@@ -143,3 +143,18 @@ def test_a_template_that_is_not_valid_is_the_models_fault(source: str, reason: s
         ChatTemplate(source, TOKENS, where="model/chat_template.jinja")
     assert reason in str(caught.value)
     assert caught.value.where == "model/chat_template.jinja"
+
+
+def test_arguments_of_a_request() -> None:
+    source = "{% if enable_thinking is defined and not enable_thinking %}quick {% endif %}{{ tools | tojson }}"
+    template = ChatTemplate(source, TOKENS, where="model/chat_template.jinja")
+    message = [ChatMessage("user", "hi")]
+    assert template.render(message) == "null"
+    assert template.render(message, {"enable_thinking": False, "tools": [{"name": "f"}]}) == 'quick [{"name": "f"}]'
+
+
+@pytest.mark.parametrize("name", ["messages", "add_generation_prompt", "bos_token", "raise_exception", "range"])
+def test_arguments_that_are_taken(name: str) -> None:
+    template = ChatTemplate(CHATML, TOKENS, where="model/chat_template.jinja")
+    with pytest.raises(Refusal, match=f"the argument '{name}', which every prompt has already"):
+        template.render([ChatMessage("user", "hi")], {name: 1})

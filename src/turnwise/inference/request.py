@@ -7,16 +7,32 @@ alone, so no path, time or machine appears in a message.
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Literal, NoReturn
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
 
 from turnwise.core.canonical import canonical
+from turnwise.inference.fields import Fields, check_chars, check_unicode, kind, real, refuse, shown, whole
+from turnwise.inference.refusal import ErrorKind, Refusal, error_body
 
-ErrorKind = Literal["denied", "context_full", "unknown", "refused", "unavailable"]
+__all__ = [
+    "ChatMessage",
+    "ErrorKind",
+    "Finish",
+    "GenerateReply",
+    "GenerateRequest",
+    "Generation",
+    "GrammarSource",
+    "Refusal",
+    "Sampling",
+    "error_body",
+    "ok_body",
+    "parse",
+]
+
 Finish = Literal["stop", "length", "end"]
+OnFull = Literal["error", "drop_oldest"]
+GrammarKind = Literal["json_schema", "regex", "lark"]
 
 TOKENS_MAX_DEFAULT: Final = 128
 TOKENS_MAX_MAX: Final = 1_048_576
@@ -26,10 +42,23 @@ ROLE_CHARS_MAX: Final = 64
 STOP_COUNT_MAX: Final = 16
 STOP_CHARS_MAX: Final = 256
 TEMPERATURE_MAX: Final = 100.0
+REPETITION_PENALTY_MIN: Final = 0.1
+REPETITION_PENALTY_MAX: Final = 10.0
+PRESENCE_PENALTY_MAX: Final = 100.0
+LOGIT_BIAS_MAX: Final = 100.0
+LOGIT_BIAS_COUNT_MAX: Final = 1_024
+LOGIT_BIAS_KEY_CHARS_MAX: Final = 256
+LOGPROBS_MAX: Final = 20
+TEMPLATE_CHARS_MAX: Final = 65_536
+TEMPLATE_NAME_CHARS_MAX: Final = 64
+GRAMMAR_CHARS_MAX: Final[Mapping[GrammarKind, int]] = {"json_schema": 32_768, "regex": 2_048, "lark": 8_192}
+"""What a grammar costs to compile grows faster than its text, and compiling holds up everybody."""
 STREAM_BYTES: Final = 32
 
 _KEYS: Final = frozenset(
-    {"effect", "model", "prompt", "messages", "tokens_max", "temperature", "top_k", "top_p", "stop"}
+    {"effect", "model", "prompt", "messages", "tokens_max", "temperature", "top_k", "top_p", "min_p", "stop"}
+    | {"repetition_penalty", "presence_penalty", "logit_bias", "logprobs", "json_schema", "regex", "lark"}
+    | {"template", "system", "on_full"}
 )
 
 
@@ -56,11 +85,18 @@ class GenerateReply:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to choose a token. `temperature` 0 is greedy; None turns `top_k` or `top_p` off."""
+    """How to choose a token. `temperature` 0 is greedy; None turns `top_k`, `top_p` or `min_p` off.
+
+    `repetition_penalty` 1 and `presence_penalty` 0 do nothing. `bias` is added to the logits of these token ids.
+    """
 
     temperature: float = 0.0
     top_k: int | None = None
     top_p: float | None = None
+    min_p: float | None = None
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    bias: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +106,21 @@ class ChatMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class GrammarSource:
+    """What an answer must look like. `text` is canonical JSON for a JSON schema, else the expression itself."""
+
+    kind: GrammarKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
     """A checked request. Exactly one of `prompt` and `messages` is given.
 
-    `tokens_max` None: `TOKENS_MAX_DEFAULT`, or what the context leaves room for if that is less.
+    `messages` begin with the request's `system`, if there is one. `tokens_max` None: `TOKENS_MAX_DEFAULT`, or what the
+    context leaves room for if that is less. `logit_bias` names tokens by id or text; `logprobs` is the number of
+    alternatives that are told with each token, None for none and no log probabilities at all. `template` are arguments
+    of the chat template.
     """
 
     prompt: str | None
@@ -81,170 +128,170 @@ class Generation:
     tokens_max: int | None
     sampling: Sampling
     stop: tuple[str, ...]
+    logit_bias: tuple[tuple[str, float], ...] = ()
+    logprobs: int | None = None
+    grammar: GrammarSource | None = None
+    template: Mapping[str, Any] = field(default_factory=dict)
+    on_full: OnFull = "error"
 
 
-class Refusal(Exception):
-    """A request that is answered with an error. `kind` and `message` go to the agent, and into the head."""
+def ok_body(
+    text: str,
+    finish: Finish,
+    tokens: int,
+    prompt_tokens: int,
+    *,
+    logprobs: list[dict[str, Any]] | None = None,
+    dropped: int | None = None,
+) -> str:
+    """The reply with generated text. `tokens` counts every sampled token, the end token included.
 
-    def __init__(self, kind: ErrorKind, message: str) -> None:
-        super().__init__(message)
-        self.kind: ErrorKind = kind
-        self.message = message
-
-
-def error_body(kind: ErrorKind, message: str) -> str:
-    """The reply that tells an agent why its request was not answered."""
-    return canonical({"error": {"kind": kind, "message": message}})
-
-
-def ok_body(text: str, finish: Finish, tokens: int, prompt_tokens: int) -> str:
-    """The reply with generated text. `tokens` counts every sampled token, the end token included."""
-    return canonical({"ok": {"text": text, "finish": finish, "tokens": tokens, "prompt_tokens": prompt_tokens}})
+    `logprobs` and `dropped` are there only if they were asked for.
+    """
+    ok: dict[str, Any] = {"text": text, "finish": finish, "tokens": tokens, "prompt_tokens": prompt_tokens}
+    if logprobs is not None:
+        ok["logprobs"] = logprobs
+    if dropped is not None:
+        ok["dropped"] = dropped
+    return canonical({"ok": ok})
 
 
 def parse(body: str) -> Generation:
     """Check a request. Raises Refusal naming the field, what is expected of it and what was given."""
-    request = _decode(body)
-    unknown = sorted(request.keys() - _KEYS)
-    if unknown:
+    fields = Fields(body)
+    unknown = fields.unknown(_KEYS)
+    if unknown is not None:
         known = ", ".join(sorted(_KEYS - {"effect", "model"}))
-        _refuse(f"unknown key {_shown(unknown[0])}: a generate request has model, {known}")
-    prompt, messages = _prompt(request)
+        refuse(f"unknown key {shown(unknown)}: a generate request has model, {known}")
+    prompt, messages = _prompt(fields)
     return Generation(
         prompt,
         messages,
-        _integer(request, "tokens_max") if "tokens_max" in request else None,
-        Sampling(_temperature(request), _optional_integer(request, "top_k"), _top_p(request)),
-        _stop(request),
+        whole("tokens_max", fields.value("tokens_max"), 1, TOKENS_MAX_MAX) if fields.given("tokens_max") else None,
+        _sampling(fields),
+        _stop(fields),
+        _logit_bias(fields),
+        fields.integer("logprobs", 0, LOGPROBS_MAX),
+        _grammar(fields),
+        _template(fields, prompt),
+        _on_full(fields, prompt),
     )
 
 
-def _decode(body: str) -> dict[str, Any]:
-    try:
-        request = json.loads(body, parse_constant=_constant)
-        body.encode()
-    except (ValueError, RecursionError) as error:
-        raise Refusal("refused", "the request is not JSON text") from error
-    if not isinstance(request, dict):
-        _refuse("the request must be a JSON object")
-    return request
-
-
-def _constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-def _prompt(request: dict[str, Any]) -> tuple[str | None, tuple[ChatMessage, ...]]:
-    prompt, messages = request.get("prompt"), request.get("messages")
-    if (prompt is None) == (messages is None):
-        _refuse("exactly one of prompt (text) and messages (a list) must be given")
-    if messages is not None:
-        return None, _messages(messages)
-    if not isinstance(prompt, str):
-        _refuse(f"prompt must be text, not {_type(prompt)}")
-    if not prompt:
-        _refuse("prompt must not be empty")
-    _check_chars("prompt", len(prompt))
-    _check_unicode("prompt", prompt)
+def _prompt(fields: Fields) -> tuple[str | None, tuple[ChatMessage, ...]]:
+    if (fields.value("prompt") is None) == (fields.value("messages") is None):
+        refuse("exactly one of prompt (text) and messages (a list) must be given")
+    system = fields.text("system", PROMPT_CHARS_MAX)
+    prompt = fields.text("prompt", PROMPT_CHARS_MAX)
+    if prompt is None:
+        return None, _messages(fields, system)
+    if system is not None:
+        refuse("system goes with messages: put it into prompt, or give messages")
     return prompt, ()
 
 
-def _messages(value: Any) -> tuple[ChatMessage, ...]:
-    if not isinstance(value, list) or not value:
-        _refuse(f"messages must be a list of at least one message, not {_type(value)}")
-    if len(value) > MESSAGES_COUNT_MAX:
-        _refuse(f"messages has {len(value)} entries, at most {MESSAGES_COUNT_MAX} are allowed")
-    messages: list[ChatMessage] = []
-    for index, item in enumerate(value):
-        where = f"messages[{index}]"
-        if not isinstance(item, dict) or item.keys() != {"role", "content"}:
-            _refuse(f"{where} must be an object with role and content")
-        for key, text in item.items():
-            if not isinstance(text, str):
-                _refuse(f"{where}.{key} must be text, not {_type(text)}")
-            _check_unicode(f"{where}.{key}", text)
-        if not 0 < len(item["role"]) <= ROLE_CHARS_MAX:
-            _refuse(f"{where}.role must have 1 to {ROLE_CHARS_MAX} characters")
-        messages.append(ChatMessage(item["role"], item["content"]))
-    _check_chars("messages", sum(len(message.content) for message in messages))
+def _messages(fields: Fields, system: str | None) -> tuple[ChatMessage, ...]:
+    items = fields.items("messages", "at least one message", MESSAGES_COUNT_MAX)
+    if not items:
+        refuse("messages must be a list of at least one message, not an empty one")
+    messages = [_message(f"messages[{index}]", item) for index, item in enumerate(items)]
+    if system is not None:
+        if any(message.role == "system" for message in messages):
+            refuse("system is given, and messages hold a system message too: one of them is too many")
+        messages.insert(0, ChatMessage("system", system))
+    check_chars("messages", sum(len(message.content) for message in messages), PROMPT_CHARS_MAX)
     return tuple(messages)
 
 
-def _check_chars(name: str, count: int) -> None:
-    if count > PROMPT_CHARS_MAX:
-        _refuse(f"{name} has {count} characters, at most {PROMPT_CHARS_MAX} are allowed")
+def _message(where: str, item: object) -> ChatMessage:
+    if not isinstance(item, dict) or item.keys() != {"role", "content"}:
+        refuse(f"{where} must be an object with role and content")
+    for key, text in item.items():
+        if not isinstance(text, str):
+            refuse(f"{where}.{key} must be text, not {kind(text)}")
+        check_unicode(f"{where}.{key}", text)
+    if not 0 < len(item["role"]) <= ROLE_CHARS_MAX:
+        refuse(f"{where}.role must have 1 to {ROLE_CHARS_MAX} characters")
+    return ChatMessage(item["role"], item["content"])
 
 
-def _check_unicode(name: str, text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        _refuse(f"{name} holds a surrogate that stands alone, which is not Unicode text")
+def _sampling(fields: Fields) -> Sampling:
+    temperature = 0.0
+    if fields.given("temperature"):
+        expected = f"a number from 0 (greedy) to {TEMPERATURE_MAX:g}"
+        temperature = real("temperature", fields.value("temperature"), 0.0, TEMPERATURE_MAX, expected)
+    low, high = REPETITION_PENALTY_MIN, REPETITION_PENALTY_MAX
+    repetition = fields.number("repetition_penalty", low, high, f"a number from {low:g} to {high:g} (1 does nothing)")
+    limit = PRESENCE_PENALTY_MAX
+    presence = fields.number("presence_penalty", -limit, limit, f"a number from {-limit:g} to {limit:g}")
+    return Sampling(
+        temperature,
+        fields.integer("top_k", 1, TOKENS_MAX_MAX),
+        fields.number("top_p", 0.0, 1.0, "a number above 0, at most 1", above=True),
+        fields.number("min_p", 0.0, 1.0, "a number from 0 to 1"),
+        1.0 if repetition is None else repetition,
+        0.0 if presence is None else presence,
+    )
 
 
-def _integer(request: dict[str, Any], key: str) -> int:
-    value = request[key]
-    if type(value) is not int or not 1 <= value <= TOKENS_MAX_MAX:
-        _refuse(f"{key} must be a whole number from 1 to {TOKENS_MAX_MAX}, not {_shown(value)}")
-    return value
+def _stop(fields: Fields) -> tuple[str, ...]:
+    items = fields.items("stop", "texts", STOP_COUNT_MAX)
+    for index, item in enumerate(items):
+        if not isinstance(item, str) or not 0 < len(item) <= STOP_CHARS_MAX:
+            refuse(f"stop[{index}] must be text of 1 to {STOP_CHARS_MAX} characters")
+        check_unicode(f"stop[{index}]", item)
+    return tuple(items)
 
 
-def _optional_integer(request: dict[str, Any], key: str) -> int | None:
-    return None if request.get(key) is None else _integer(request, key)
-
-
-def _number(request: dict[str, Any], key: str, expected: str, allowed: Callable[[float], bool]) -> float:
-    """The number as a float, if it is finite and `allowed` says yes."""
-    value = request[key]
-    if type(value) not in (int, float):
-        _refuse(f"{key} must be {expected}, not {_type(value)}")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not (math.isfinite(number) and allowed(number)):
-        _refuse(f"{key} must be {expected}, not {_shown(value)}")
-    return number
-
-
-def _temperature(request: dict[str, Any]) -> float:
-    if "temperature" not in request:
-        return 0.0
-    expected = f"a number from 0 (greedy) to {TEMPERATURE_MAX:g}"
-    return _number(request, "temperature", expected, lambda value: 0.0 <= value <= TEMPERATURE_MAX)
-
-
-def _top_p(request: dict[str, Any]) -> float | None:
-    if request.get("top_p") is None:
-        return None
-    return _number(request, "top_p", "a number above 0, at most 1", lambda value: 0.0 < value <= 1.0)
-
-
-def _stop(request: dict[str, Any]) -> tuple[str, ...]:
-    value = request.get("stop")
+def _logit_bias(fields: Fields) -> tuple[tuple[str, float], ...]:
+    value = fields.value("logit_bias")
     if value is None:
         return ()
-    if not isinstance(value, list):
-        _refuse(f"stop must be a list of texts, not {_type(value)}")
-    if len(value) > STOP_COUNT_MAX:
-        _refuse(f"stop has {len(value)} entries, at most {STOP_COUNT_MAX} are allowed")
-    for index, item in enumerate(value):
-        if not isinstance(item, str) or not 0 < len(item) <= STOP_CHARS_MAX:
-            _refuse(f"stop[{index}] must be text of 1 to {STOP_CHARS_MAX} characters")
-        _check_unicode(f"stop[{index}]", item)
-    return tuple(value)
+    if not isinstance(value, dict):
+        refuse(f"logit_bias must be an object of numbers by token, not {kind(value)}")
+    if len(value) > LOGIT_BIAS_COUNT_MAX:
+        refuse(f"logit_bias has {len(value)} entries, at most {LOGIT_BIAS_COUNT_MAX} are allowed")
+    expected = f"a number from {-LOGIT_BIAS_MAX:g} to {LOGIT_BIAS_MAX:g}"
+    bias = []
+    for token, number in sorted(value.items()):
+        if not 0 < len(token) <= LOGIT_BIAS_KEY_CHARS_MAX:
+            refuse(f"logit_bias has a token of {len(token)} characters, 1 to {LOGIT_BIAS_KEY_CHARS_MAX} are allowed")
+        check_unicode("logit_bias", token)
+        bias.append((token, real(f"logit_bias[{shown(token)}]", number, -LOGIT_BIAS_MAX, LOGIT_BIAS_MAX, expected)))
+    return tuple(bias)
 
 
-def _refuse(message: str) -> NoReturn:
-    raise Refusal("refused", message)
+def _grammar(fields: Fields) -> GrammarSource | None:
+    schema = fields.table("json_schema", GRAMMAR_CHARS_MAX["json_schema"])
+    sources = [] if schema is None else [GrammarSource("json_schema", canonical(schema))]
+    kinds: tuple[GrammarKind, ...] = ("regex", "lark")
+    for name in kinds:
+        text = fields.text(name, GRAMMAR_CHARS_MAX[name])
+        if text is not None:
+            sources.append(GrammarSource(name, text))
+    if len(sources) > 1:
+        refuse(f"{' and '.join(source.kind for source in sources)} are given: an answer follows one grammar")
+    return sources[0] if sources else None
 
 
-def _type(value: object) -> str:
-    names = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
-    return names.get(type(value), "null")
+def _template(fields: Fields, prompt: str | None) -> Mapping[str, Any]:
+    arguments = fields.table("template", TEMPLATE_CHARS_MAX)
+    if arguments is None:
+        return {}
+    if prompt is not None:
+        refuse("template goes with messages: a prompt is taken as it is")
+    for name in arguments:
+        if not (name.isascii() and name.isidentifier() and len(name) <= TEMPLATE_NAME_CHARS_MAX):
+            refuse(f"template has the argument {shown(name)}, which is no name that a template can know")
+    return arguments
 
 
-def _shown(value: object) -> str:
-    """A value for a message: short, whatever it is."""
-    text = canonical(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+def _on_full(fields: Fields, prompt: str | None) -> OnFull:
+    value = fields.value("on_full")
+    if value is None or value == "error":
+        return "error"
+    if value != "drop_oldest":
+        refuse(f'on_full must be "error" or "drop_oldest", not {shown(value)}')
+    if prompt is not None:
+        refuse('on_full "drop_oldest" goes with messages: a prompt is one piece')
+    return "drop_oldest"

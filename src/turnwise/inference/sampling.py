@@ -1,12 +1,21 @@
 """From logits to a token, the same bits every time.
 
-Greedy is the largest logit, the lower token id where two are equal. Otherwise, in float64 and in this order:
+In float64 and in this order, each step only if it is asked for:
 
-1. The `top_k` largest logits stay (ties: lower ids first).
-2. Weights `exp((logit - largest) / temperature)`, at most 1.
-3. The nucleus: in order of falling weight (ties: lower ids first), the shortest prefix whose sum reaches `top_p` of
+1. The repetition penalty: logits of tokens that the prompt or the answer holds are divided by it where they are above
+   0, and multiplied by it elsewhere.
+2. The presence penalty is subtracted from the logits of tokens that the answer holds.
+3. The logit bias is added.
+4. Tokens that the grammar does not allow are out.
+
+Then greedy takes the largest logit, the lower token id where two are equal. Otherwise:
+
+5. The `top_k` largest logits stay (ties: lower ids first).
+6. Weights `exp((logit - largest) / temperature)`, at most 1.
+7. The nucleus: in order of falling weight (ties: lower ids first), the shortest prefix whose sum reaches `top_p` of
    the whole sum.
-4. In order of rising token id, the first token whose running sum exceeds `u` times the sum of what is left.
+8. Weights of at least `min_p` stay; the largest weight is 1.
+9. In order of rising token id, the first token whose running sum exceeds `u` times the sum of what is left.
 
 All sums are running sums from left to right (`cumsum`), never pairwise, so that their bits depend on the values alone.
 The number `u` in [0, 1) comes from the request's own stream and the token's index: it does not matter what else runs,
@@ -15,6 +24,7 @@ what ran before, or whether the generation began anew in another process.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -25,7 +35,7 @@ from turnwise.inference.request import Sampling
 
 
 class NotFinite(ArithmeticError):
-    """The model gave logits from which no token can be chosen: NaN, plus infinity, or all minus infinity."""
+    """Logits from which no token can be chosen: NaN, plus infinity, or minus infinity for all that are allowed."""
 
 
 def uniform(stream: bytes, index: int) -> float:
@@ -34,30 +44,75 @@ def uniform(stream: bytes, index: int) -> float:
     return (int.from_bytes(digest, "little") >> 11) * 2.0**-53
 
 
-def choose(logits: NDArray[Any], sampling: Sampling, stream: bytes, index: int) -> int:
-    """The token id for one row of logits (shape [vocabulary], float32 or float16). Raises NotFinite."""
+def choose(
+    logits: NDArray[Any], sampling: Sampling, stream: bytes, index: int, allowed: NDArray[np.bool_] | None = None
+) -> int:
+    """The token id for one row of logits (shape [vocabulary], floats of any width). Raises NotFinite.
+
+    Penalties and bias are taken as applied (`adjusted`). `allowed` (shape [vocabulary]) is the grammar's mask.
+    """
     best = int(logits.argmax())  # the first of equals; and NaN counts as the largest
+    if not np.isfinite(logits[best]):
+        raise NotFinite(f"logit of token {best} is {float(logits[best])}")
+    if allowed is not None:
+        logits = np.where(allowed, logits, logits.dtype.type(-np.inf))
+        best = int(logits.argmax())
     largest = float(logits[best])
-    if not np.isfinite(largest):
-        raise NotFinite(f"logit of token {best} is {largest}")
+    if largest == -np.inf:
+        raise NotFinite("every token that the grammar allows has the logit -inf")
     if sampling.temperature == 0.0 or sampling.top_k == 1:
         return best
-    wide = logits.astype(np.float64)
-    ids = _largest(wide, sampling.top_k)
+    ids = np.arange(len(logits)) if allowed is None else np.flatnonzero(allowed)
+    wide = logits[ids].astype(np.float64)
+    if sampling.top_k is not None and sampling.top_k < len(ids):
+        kept = largest_ids(wide, sampling.top_k)
+        ids, wide = ids[kept], wide[kept]
     with np.errstate(over="ignore", under="ignore"):
-        weights = np.exp((wide[ids] - largest) / sampling.temperature)
+        weights = np.exp((wide - largest) / sampling.temperature)
     if sampling.top_p is not None and sampling.top_p < 1.0:
         kept = _nucleus(weights, sampling.top_p)
+        ids, weights = ids[kept], weights[kept]
+    if sampling.min_p:
+        kept = np.flatnonzero(weights >= sampling.min_p)
         ids, weights = ids[kept], weights[kept]
     sums = np.cumsum(weights)
     place = int(np.searchsorted(sums, uniform(stream, index) * sums[-1], side="right"))
     return int(ids[min(place, len(ids) - 1)])
 
 
-def _largest(logits: NDArray[np.float64], count: int | None) -> NDArray[np.intp]:
-    """Ids of the `count` largest logits, rising; of those equal to the smallest that stays, the lowest ids."""
-    if count is None or count >= len(logits):
-        return np.arange(len(logits))
+class Adjustment:
+    """Penalties and bias of one generation: what they need to know of the tokens so far."""
+
+    def __init__(self, sampling: Sampling, prompt: Sequence[int]) -> None:
+        self._sampling = sampling
+        self._answer: set[int] = set()
+        self._seen = set(prompt) if sampling.repetition_penalty != 1.0 else set()
+        self._bias_ids = np.array([token for token, _ in sampling.bias], np.intp)
+        self._bias = np.array([number for _, number in sampling.bias], np.float64)
+
+    def push(self, token: int) -> None:
+        """A token of the answer."""
+        self._answer.add(token)
+        self._seen.add(token)
+
+    def apply(self, logits: NDArray[Any]) -> NDArray[Any]:
+        """The logits as they count from here on: float64 if there is anything to change, else as they are."""
+        sampling = self._sampling
+        if sampling.repetition_penalty == 1.0 and sampling.presence_penalty == 0.0 and not sampling.bias:
+            return logits
+        wide = logits.astype(np.float64)
+        if sampling.repetition_penalty != 1.0:
+            ids = np.fromiter(self._seen, np.intp, len(self._seen))
+            values, penalty = wide[ids], sampling.repetition_penalty
+            wide[ids] = np.where(values > 0.0, values / penalty, values * penalty)
+        if sampling.presence_penalty != 0.0:
+            wide[np.fromiter(self._answer, np.intp, len(self._answer))] -= sampling.presence_penalty
+        wide[self._bias_ids] += self._bias
+        return wide
+
+
+def largest_ids(logits: NDArray[Any], count: int) -> NDArray[np.intp]:
+    """Places of the `count` largest of more logits, rising; of those equal to the smallest that stays, the lowest."""
     threshold = np.partition(logits, len(logits) - count)[len(logits) - count]
     above = np.flatnonzero(logits > threshold)
     equal = np.flatnonzero(logits == threshold)[: count - len(above)]

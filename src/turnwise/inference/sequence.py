@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
 
-from turnwise.inference.request import (
-    TOKENS_MAX_DEFAULT,
-    ChatMessage,
-    Finish,
-    GenerateRequest,
-    Generation,
-    Refusal,
-    ok_body,
-    parse,
-)
-from turnwise.inference.sampling import NotFinite, choose
+from turnwise.inference import logprobs
+from turnwise.inference.conversation import Prompt, read_prompt
+from turnwise.inference.request import Finish, GenerateRequest, Generation, Refusal, ok_body, parse
+from turnwise.inference.sampling import Adjustment, NotFinite, choose
 from turnwise.inference.template import ChatTemplate
 from turnwise.inference.text import StopScanner
 from turnwise.inference.tokenizer import Tokenizer
@@ -32,21 +26,26 @@ class Sequence:
         self,
         request: GenerateRequest,
         generation: Generation,
-        prompt: list[int],
-        tokens_max: int,
+        prompt: Prompt,
         tokenizer: Tokenizer,
         ends: frozenset[int],
     ) -> None:
         self.id = request.id
-        self.prompt = prompt
-        self.last = prompt[-1]
+        self.prompt = prompt.ids
+        self.last = prompt.ids[-1]
         self.tokens = 0
         self.finish: Finish | None = None
         self._stream = request.stream
         self._sampling = generation.sampling
-        self._tokens_max = tokens_max
+        self._adjustment = Adjustment(generation.sampling, prompt.ids)
+        self._grammar = tokenizer.grammars(ends).begin(generation.grammar) if generation.grammar else None
+        self._tokens_max = prompt.tokens_max
+        self._dropped = prompt.dropped if generation.on_full == "drop_oldest" else None
         self._ends = ends
-        self._text = tokenizer.text(prompt)
+        self._vocabulary = tokenizer.vocabulary(ends)
+        self._logprobs_count = generation.logprobs
+        self._logprobs: list[dict[str, Any]] = []
+        self._text = tokenizer.text(prompt.ids)
         self._scanner = StopScanner(generation.stop)
         self._pieces: list[str] = []
 
@@ -60,10 +59,7 @@ class Sequence:
 
         Raises Refusal if no token can be chosen.
         """
-        try:
-            token = choose(logits, self._sampling, self._stream, self.tokens)
-        except NotFinite as error:
-            raise Refusal("refused", f"the model gave no usable logits for token {self.tokens}: {error}") from error
+        token = self._choose(logits)
         self.last = token
         self.tokens += 1
         if token in self._ends:
@@ -71,10 +67,25 @@ class Sequence:
         piece = self._scanner.push(self._text.push(token))
         if self._scanner.stopped:
             return self._end("stop", piece)
+        if self._grammar is not None and self._grammar.complete:
+            return self._end("end", piece)
         if self.tokens == self._tokens_max:
             return self._end("length", piece)
         self._pieces.append(piece)
         return piece
+
+    def _choose(self, logits: NDArray[Any]) -> int:
+        try:
+            allowed = self._grammar.allowed(len(logits)) if self._grammar else None
+            token = choose(self._adjustment.apply(logits), self._sampling, self._stream, self.tokens, allowed)
+        except NotFinite as error:
+            raise Refusal("refused", f"the model gave no usable logits for token {self.tokens}: {error}") from error
+        if self._logprobs_count is not None:
+            self._logprobs.append(logprobs.entry(logits, token, self._logprobs_count, self._vocabulary))
+        self._adjustment.push(token)
+        if self._grammar is not None:
+            self._grammar.push(token)
+        return token
 
     def _end(self, finish: Finish, piece: str) -> str:
         self.finish = finish
@@ -86,7 +97,14 @@ class Sequence:
     def reply_body(self) -> str:
         """The reply, once `finish` is set."""
         assert self.finish is not None
-        return ok_body("".join(self._pieces), self.finish, self.tokens, len(self.prompt))
+        return ok_body(
+            "".join(self._pieces),
+            self.finish,
+            self.tokens,
+            len(self.prompt),
+            logprobs=None if self._logprobs_count is None else self._logprobs,
+            dropped=self._dropped,
+        )
 
 
 def prepare(
@@ -99,36 +117,43 @@ def prepare(
 ) -> Sequence:
     """Check a request against a model. Raises Refusal naming what is wrong."""
     generation = parse(request.body)
-    text = generation.prompt
-    if text is None:
-        text = _rendered(generation.messages, template)
-    prompt = tokenizer.encode(text)
-    if all(tokenizer.is_special(token) for token in prompt):
+    prompt = read_prompt(generation, tokenizer, template, context_length)
+    if all(tokenizer.is_special(token) for token in prompt.ids):
         raise Refusal("refused", "the prompt has no text: it is empty, or holds special tokens only")
-    tokens_max = _room(generation.tokens_max, len(prompt), context_length)
-    return Sequence(request, generation, prompt, tokens_max, tokenizer, ends)
+    if generation.logprobs is not None:
+        _check_logprobs(generation.logprobs, prompt.tokens_max)
+    if generation.logit_bias:
+        bias = _bias(generation.logit_bias, tokenizer, ends)
+        generation = replace(generation, sampling=replace(generation.sampling, bias=bias))
+    return Sequence(request, generation, prompt, tokenizer, ends)
 
 
-def _room(tokens_max: int | None, prompt_tokens: int, context_length: int) -> int:
-    """How many tokens may be generated. Raises Refusal if the context has no room for what is asked."""
-    room = context_length - prompt_tokens
-    if room < 1:
+def _check_logprobs(count: int, tokens_max: int) -> None:
+    entries = (count + 1) * tokens_max
+    if entries > logprobs.ENTRIES_MAX:
         raise Refusal(
-            "context_full",
-            f"the prompt has {prompt_tokens} tokens, the model's context {context_length}: shorten the prompt",
+            "refused",
+            f"logprobs of {count} alternatives and tokens_max {tokens_max} could make {entries} entries, at most "
+            f"{logprobs.ENTRIES_MAX} are allowed: ask for fewer of either",
         )
-    if tokens_max is None:
-        return min(TOKENS_MAX_DEFAULT, room)
-    if tokens_max > room:
-        raise Refusal(
-            "context_full",
-            f"the prompt has {prompt_tokens} tokens and tokens_max is {tokens_max}, together more than the model's "
-            f"context of {context_length}: tokens_max can be {room} at most",
-        )
-    return tokens_max
 
 
-def _rendered(messages: tuple[ChatMessage, ...], template: ChatTemplate | None) -> str:
-    if template is None:
-        raise Refusal("refused", "the model has no chat template: give prompt instead of messages")
-    return template.render(messages)
+def _bias(
+    asked: tuple[tuple[str, float], ...], tokenizer: Tokenizer, ends: frozenset[int]
+) -> tuple[tuple[int, float], ...]:
+    """Biases by token id, rising; those of one token are added up."""
+    bias: dict[int, float] = {}
+    for key, number in asked:
+        if key.isascii() and key.isdigit():
+            ids: tuple[int, ...] = (int(key),)
+            if ids[0] >= tokenizer.ids_end:
+                raise Refusal(
+                    "refused", f"logit_bias has token {key}, and the last of the model is {tokenizer.ids_end - 1}"
+                )
+        else:
+            ids = tokenizer.vocabulary(ends).ids(key)
+            if not ids:
+                raise Refusal("refused", f"logit_bias has {key!r}, which is not the text of one token of the model")
+        for token in ids:
+            bias[token] = bias.get(token, 0.0) + number
+    return tuple(sorted(bias.items()))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NoReturn, cast
 
 from jinja2 import TemplateError, TemplateSyntaxError, Undefined, nodes, pass_context
@@ -32,6 +33,8 @@ WORK_MAX: Final = 16 * 1024 * 1024
 INTEGER_BITS_MAX: Final = 256
 MACRO_DEPTH_MAX: Final = 32
 VALUE_DEPTH_MAX: Final = 16
+RESERVED: Final = frozenset({"messages", "add_generation_prompt"})
+"""What a request cannot set by its template arguments, beside special tokens and functions."""
 
 _FILTERS: Final = frozenset(
     {"abs", "attr", "batch", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float", "int"}
@@ -81,15 +84,20 @@ class ChatTemplate:
                 hint="Correct the template, or give prompts instead of messages and remove it.",
             ) from error
 
-    def render(self, messages: Sequence[ChatMessage]) -> str:
-        """The prompt for the assistant's next message. Raises Refusal if the template refuses these messages."""
+    def render(self, messages: Sequence[ChatMessage], arguments: Mapping[str, Any] = MappingProxyType({})) -> str:
+        """The prompt for the assistant's next message. Raises Refusal if the template refuses these messages.
+
+        `arguments` are JSON values that the template may ask for, such as `enable_thinking` or `tools`.
+        """
+        for name in arguments:
+            if name in RESERVED or name in self._special_tokens or name in self._environment.globals:
+                raise Refusal("refused", f"template has the argument {name!r}, which every prompt has already")
         meter = Meter()
         self._environment.meter = meter
         values = [{"role": message.role, "content": message.content} for message in messages]
+        own = {"messages": values, "add_generation_prompt": True}
         try:
-            return self._template.render(
-                self._special_tokens, messages=values, tools=None, documents=None, add_generation_prompt=True
-            )
+            return self._template.render({"tools": None, "documents": None, **arguments, **self._special_tokens, **own})
         except RecursionError as error:
             raise Refusal("refused", "the chat template recurses too deeply") from error
         except TemplateRefused as error:

@@ -9,7 +9,9 @@ from typing import Any
 import tokenizers
 
 from turnwise.errors import ModelError
+from turnwise.inference.grammar import Grammars
 from turnwise.inference.text import TokenText
+from turnwise.inference.vocabulary import Vocabulary
 
 
 class Tokenizer:
@@ -19,6 +21,8 @@ class Tokenizer:
         self._inner = inner
         self.bos = bos
         self.ids_end = max(inner.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+        self._vocabularies: dict[frozenset[int], Vocabulary] = {}
+        self._grammars: dict[frozenset[int], Grammars] = {}
         self._special = frozenset(number for number, token in inner.get_added_tokens_decoder().items() if token.special)
 
     def encode(self, text: str) -> list[int]:
@@ -33,6 +37,18 @@ class Tokenizer:
         while start < len(ids) and ids[start] == self.bos:
             start += 1
         return [self.bos, *ids[start:]]
+
+    def vocabulary(self, ends: frozenset[int]) -> Vocabulary:
+        """What the tokens write, for grammars and single tokens. `ends` are the model's end tokens."""
+        if ends not in self._vocabularies:
+            self._vocabularies[ends] = Vocabulary(self._inner, ends)
+        return self._vocabularies[ends]
+
+    def grammars(self, ends: frozenset[int]) -> Grammars:
+        """Compiles grammars for these tokens. `ends` are the model's end tokens."""
+        if ends not in self._grammars:
+            self._grammars[ends] = Grammars(self.vocabulary(ends))
+        return self._grammars[ends]
 
     def is_special(self, token: int) -> bool:
         """Whether the token marks structure and has no text of its own."""

@@ -1,0 +1,95 @@
+"""A conversation becomes a prompt that fits the model's context.
+
+When it does not fit and the request says `drop_oldest`, the oldest messages that are not the system's go, as few as
+will do. What is left begins with a message of the role that the conversation began with, since many templates refuse
+one that begins with an answer. The last message always stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from turnwise.inference.refusal import Refusal
+from turnwise.inference.request import TOKENS_MAX_DEFAULT, ChatMessage, Generation
+from turnwise.inference.template import ChatTemplate
+from turnwise.inference.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Token ids, how many may follow, and how many messages were left out."""
+
+    ids: list[int]
+    tokens_max: int
+    dropped: int = 0
+
+
+def read_prompt(
+    generation: Generation, tokenizer: Tokenizer, template: ChatTemplate | None, context_length: int
+) -> Prompt:
+    """The prompt of a request. Raises Refusal if the template refuses it, or the context has no room."""
+    if generation.prompt is not None:
+        ids = tokenizer.encode(generation.prompt)
+        return Prompt(ids, room(generation.tokens_max, len(ids), context_length))
+    if template is None:
+        raise Refusal("refused", "the model has no chat template: give prompt instead of messages")
+
+    def encoded(messages: tuple[ChatMessage, ...]) -> list[int]:
+        return tokenizer.encode(template.render(messages, generation.template))
+
+    ids = encoded(generation.messages)
+    dropped = 0
+    if generation.on_full == "drop_oldest":
+        wanted = context_length - min(generation.tokens_max or TOKENS_MAX_DEFAULT, context_length - 1)
+        counts = droppable(generation.messages)
+        low, high = 0, len(counts) - 1  # all before `low` are too few; by halves, since each try renders everything
+        while len(ids) > wanted and low < high:
+            middle = (low + high) // 2
+            if len(encoded(shortened(generation.messages, counts[middle]))) > wanted:
+                low = middle + 1
+            else:
+                high = middle
+            if low == high:
+                dropped = counts[low]
+                ids = encoded(shortened(generation.messages, dropped))
+                break
+    return Prompt(ids, room(generation.tokens_max, len(ids), context_length), dropped)
+
+
+def droppable(messages: tuple[ChatMessage, ...]) -> list[int]:
+    """How many of the oldest messages, the system's not counted, may be dropped: rising, beginning with none."""
+    others = [message.role for message in messages if message.role != "system"]
+    counts = [count for count, role in enumerate(others) if role == others[0]]
+    if others and counts[-1] != len(others) - 1:
+        counts.append(len(others) - 1)
+    return counts or [0]
+
+
+def shortened(messages: tuple[ChatMessage, ...], dropped: int) -> tuple[ChatMessage, ...]:
+    """The messages without the oldest `dropped` that are not the system's."""
+    kept = []
+    for message in messages:
+        if message.role == "system" or dropped == 0:
+            kept.append(message)
+        else:
+            dropped -= 1
+    return tuple(kept)
+
+
+def room(tokens_max: int | None, prompt_tokens: int, context_length: int) -> int:
+    """How many tokens may be generated. Raises Refusal if the context has no room for what is asked."""
+    left = context_length - prompt_tokens
+    if left < 1:
+        raise Refusal(
+            "context_full",
+            f"the prompt has {prompt_tokens} tokens, the model's context {context_length}: shorten the prompt",
+        )
+    if tokens_max is None:
+        return min(TOKENS_MAX_DEFAULT, left)
+    if tokens_max > left:
+        raise Refusal(
+            "context_full",
+            f"the prompt has {prompt_tokens} tokens and tokens_max is {tokens_max}, together more than the model's "
+            f"context of {context_length}: tokens_max can be {left} at most",
+        )
+    return tokens_max

@@ -1,0 +1,200 @@
+"""Grammars: an answer that follows a JSON schema, a regular expression or a Lark grammar, token by token.
+
+llguidance compiles a grammar and says before each token which ones may come. What it costs is bounded by counts that
+are the same everywhere, never by time: a grammar is refused at the same place on every machine. Its own counts do not
+bound everything (a `multipleOf` of a million takes a minute), so some of what a grammar may hold is bounded here.
+
+Every token is still run by the model one by one, also where the grammar leaves no choice: a step of several tokens uses
+other arithmetic than several of one, so jumping ahead would change the bits of an answer by how its text came about.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy as np
+from llguidance import LLMatcher, LLParserLimits
+from numpy.typing import NDArray
+
+from turnwise.inference.refusal import Refusal
+from turnwise.inference.request import GrammarSource
+from turnwise.inference.vocabulary import Vocabulary
+
+REFUSED_MAX: Final = 256
+"""Grammars of one model that are known to be refused."""
+COMPILE_FUEL_MAX: Final = 100_000
+STEP_FUEL_MAX: Final = 200_000
+LEXER_STATES_MAX: Final = 20_000
+"""About 2 KiB each."""
+MULTIPLE_OF_MAX: Final = 10_000
+"""The product of a schema's `multipleOf`s, in units of its finest decimal: an automaton of so many states."""
+SCHEMA_DEPTH_MAX: Final = 64
+PATTERN_CHARS_MAX: Final = 4_096
+"""All patterns of a schema together."""
+REASON_CHARS_MAX: Final = 300
+
+
+class Grammar:
+    """A grammar's state within one generation."""
+
+    def __init__(self, matcher: LLMatcher) -> None:
+        self._matcher = matcher
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing can come any more but an end token."""
+        return bool(self._matcher.is_stopped())
+
+    def allowed(self, count: int) -> NDArray[np.bool_]:
+        """Which of `count` tokens may come next: shape [count]. Raises Refusal if that cannot be said."""
+        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+        self._check()
+        mask = np.unpackbits(bits, count=count, bitorder="little").view(np.bool_)  # zeros beyond the tokenizer's end
+        if not mask.any():
+            raise Refusal("refused", "the grammar cannot go on from here: no token fits")
+        return mask
+
+    def push(self, token: int) -> None:
+        """Take a token that was allowed."""
+        self._matcher.consume_token(token)
+        self._check()
+
+    def _check(self) -> None:
+        if self._matcher.is_error():
+            raise Refusal("refused", f"the grammar cannot go on: {_reason(self._matcher)}")
+
+
+class Grammars:
+    """Compiles grammars for one vocabulary.
+
+    Each generation compiles its own, which takes about a millisecond: copies of a compiled grammar share the states
+    that llguidance has built so far and what these have cost, so an answer could depend on who used the grammar before.
+    What is refused is kept, since that can take a second.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._refused: OrderedDict[GrammarSource, str] = OrderedDict()
+        self._limits = LLParserLimits(
+            initial_lexer_fuel=COMPILE_FUEL_MAX,
+            step_lexer_fuel=STEP_FUEL_MAX,
+            max_lexer_states=LEXER_STATES_MAX,
+            verbose_errors=False,
+        )
+
+    def begin(self, source: GrammarSource) -> Grammar:
+        """A grammar at its beginning. Raises Refusal with the reason if it is not one that can be followed."""
+        if source in self._refused:
+            raise Refusal("refused", self._refused[source])
+        try:
+            return Grammar(self._compile(source))
+        except Refusal as refusal:
+            self._refused[source] = refusal.message
+            if len(self._refused) > REFUSED_MAX:
+                self._refused.popitem(last=False)
+            raise
+
+    def _compile(self, source: GrammarSource) -> LLMatcher:
+        if source.kind == "json_schema":
+            text = _json_schema(json.loads(source.text))
+        elif source.kind == "regex":
+            text = LLMatcher.grammar_from_regex(source.text)
+        else:
+            text = LLMatcher.grammar_from_lark(_lark(source.text))
+        matcher = LLMatcher(self._vocabulary.trie, text, log_level=0, limits=self._limits)
+        if matcher.is_error():
+            raise Refusal("refused", f"{source.kind} is not a grammar that can be followed: {_reason(matcher)}")
+        return matcher
+
+
+def _reason(matcher: LLMatcher) -> str:
+    """llguidance's own words, on one line."""
+    lines = [line.strip() for line in str(matcher.get_error()).splitlines()]
+    text = " ".join(line for line in lines if line and line != "<non-verbose/>")
+    return text if len(text) <= REASON_CHARS_MAX else text[: REASON_CHARS_MAX - 1] + "…"
+
+
+def _json_schema(schema: dict[str, Any]) -> str:
+    """The grammar of a schema: JSON without any white space around its parts, which could otherwise go on for ever."""
+    _check_schema(schema)
+    return str(
+        LLMatcher.grammar_from_json_schema(json.dumps(_ordered(schema)), overrides={"whitespace_flexible": False})
+    )
+
+
+def _ordered(value: Any) -> Any:
+    """The schema with properties in the order of `required`, then the others: the order in which they are generated.
+
+    The order in which a schema was written is lost on the way here, where all JSON is canonical.
+    """
+    if isinstance(value, list):
+        return [_ordered(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    ordered = {key: _ordered(item) for key, item in value.items()}
+    properties, required = ordered.get("properties"), ordered.get("required")
+    if isinstance(properties, dict) and isinstance(required, list):
+        first = [name for name in required if isinstance(name, str) and name in properties]
+        ordered["properties"] = {name: properties[name] for name in (*first, *properties)}
+    return ordered
+
+
+def _check_schema(schema: Any) -> None:
+    """Refuse what costs more than its size says, and what would make another language of JSON."""
+    if isinstance(schema, dict) and "x-guidance" in schema:
+        raise Refusal("refused", "json_schema has x-guidance, which is not supported")
+    multiples: set[Decimal] = set()
+    pattern_chars = 0
+    for key, value in _members(schema):
+        if key == "multipleOf" and type(value) in (int, float):
+            multiples.add(Decimal(str(value)))
+        elif key == "pattern" and isinstance(value, str):
+            pattern_chars += len(value)
+        elif key == "patternProperties" and isinstance(value, dict):
+            pattern_chars += sum(len(name) for name in value)
+    if pattern_chars > PATTERN_CHARS_MAX:
+        raise Refusal(
+            "refused",
+            f"json_schema has patterns of {pattern_chars} characters in all, at most {PATTERN_CHARS_MAX} are allowed",
+        )
+    finest = min((int(value.as_tuple().exponent) for value in multiples), default=0)
+    product = Decimal(1)
+    for value in multiples:
+        product *= value.scaleb(-min(finest, 0))
+    if not product <= MULTIPLE_OF_MAX:
+        raise Refusal(
+            "refused", f"json_schema has a multipleOf that is too fine: at most {MULTIPLE_OF_MAX} steps are allowed"
+        )
+
+
+def _members(value: Any, depth: int = SCHEMA_DEPTH_MAX) -> Iterator[tuple[str, Any]]:
+    """All members of all objects in a JSON value."""
+    if depth == 0 and isinstance(value, dict | list):
+        raise Refusal("refused", f"json_schema is nested deeper than {SCHEMA_DEPTH_MAX} levels")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield key, item
+            yield from _members(item, depth - 1)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _members(item, depth - 1)
+
+
+def _lark(text: str) -> str:
+    """A Lark grammar whose schemas (`%json {…}`) are bounded and without white space like any other."""
+    parts = text.split("%json")
+    for index, part in enumerate(parts[1:], 1):
+        begin = len(part) - len(part.lstrip())
+        try:
+            schema, end = json.JSONDecoder().raw_decode(part, begin)
+        except (ValueError, RecursionError) as error:
+            raise Refusal("refused", "lark has a %json that is not followed by a JSON schema") from error
+        _check_schema(schema)
+        if isinstance(schema, dict):
+            part = " " + json.dumps({"x-guidance": {"whitespace_flexible": False}, **schema}) + part[end:]
+        parts[index] = part
+    return "%json".join(parts)

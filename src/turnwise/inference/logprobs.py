@@ -1,0 +1,44 @@
+"""Log probabilities: how likely the model itself found each token, before anything that a request changes.
+
+The softmax is taken in float64, with running sums from left to right, and told with six decimals.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from turnwise.inference.sampling import largest_ids
+from turnwise.inference.vocabulary import Vocabulary
+
+DECIMALS: Final = 6
+ENTRIES_MAX: Final = 262_144
+"""Tokens and alternatives that one reply tells at most, each about 50 bytes."""
+
+
+def entry(logits: NDArray[Any], token: int, count: int, vocabulary: Vocabulary) -> dict[str, Any]:
+    """What is told of one token that was chosen from `logits` (shape [vocabulary], the largest finite).
+
+    `{"id", "text", "logprob", "top": [{"id", "text", "logprob"}, …]}`: `top` are the `count` likeliest tokens, the
+    likelier first, the lower id where two are equal. Tokens of probability 0 are left out of it.
+    """
+    wide = logits.astype(np.float64)
+    largest = wide.max()
+    whole = largest + math.log(np.cumsum(np.exp(wide - largest))[-1])
+    top: list[int] = []
+    if count:
+        ids = largest_ids(wide, count) if count < len(wide) else np.arange(len(wide))
+        ids = ids[wide[ids] > -np.inf]
+        top = [int(number) for number in ids[np.argsort(-wide[ids], kind="stable")]]
+    told = [
+        {"id": number, "text": vocabulary.token_text(number), "logprob": _rounded(wide[number] - whole)}
+        for number in (token, *top)
+    ]
+    return {**told[0], "top": told[1:]}
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), DECIMALS) + 0.0  # never -0.0

@@ -1,0 +1,178 @@
+"""Grammars on toy vocabularies; what they do to answers of models is in test_constrained."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.inference import toy
+from turnwise.core.canonical import canonical
+from turnwise.inference.grammar import Grammar, Grammars
+from turnwise.inference.refusal import Refusal
+from turnwise.inference.request import GrammarSource
+from turnwise.inference.vocabulary import Vocabulary
+
+VOCABULARY = Vocabulary(toy.byte_tokenizer(), frozenset({toy.END}))
+
+
+def begin(kind: Any, text: str) -> Grammar:
+    return Grammars(VOCABULARY).begin(GrammarSource(kind, text))
+
+
+def schema(value: Any) -> Grammar:
+    return begin("json_schema", canonical(value))
+
+
+def walk(grammar: Grammar, seed: int, tokens_max: int = 400) -> tuple[str, bool]:
+    """The text of tokens chosen at random among those allowed, and whether it came to its end."""
+    random = np.random.default_rng(seed)
+    written = bytearray()
+    for _ in range(tokens_max):
+        ids = np.flatnonzero(grammar.allowed(toy.VOCABULARY + 6))
+        assert ids.max() < toy.VOCABULARY
+        token = int(random.choice(ids))
+        grammar.push(token)
+        if token == toy.END:
+            return written.decode(), True
+        assert token >= toy.BYTES_FROM
+        written.append(token - toy.BYTES_FROM)
+        if grammar.complete:
+            return written.decode(), True
+    return written.decode(errors="ignore"), False
+
+
+OFFER = {
+    "type": "object",
+    "properties": {
+        "price": {"type": "integer", "minimum": 1, "maximum": 99},
+        "deal": {"type": "boolean"},
+        "say": {"enum": ["yes", "nö"]},
+        "tags": {"type": "array", "items": {"type": "string", "pattern": "^[a-c]{1,2}$"}, "maxItems": 2},
+    },
+    "required": ["say", "price", "deal"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_json_follows_its_schema(seed: int) -> None:
+    text, ended = walk(schema(OFFER), seed)
+    assert ended
+    value = json.loads(text)
+    assert list(value)[:3] == ["say", "price", "deal"]
+    assert value["say"] in ("yes", "nö")
+    assert 1 <= value["price"] <= 99
+    assert type(value["deal"]) is bool
+    assert all(re.fullmatch("[a-c]{1,2}", tag) for tag in value.get("tags", []))
+    assert text == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from(["[a-c]{2,4}é?", "(ja|nein)[.!]", "[0-9]{1,3}", "x*", "日本{1,3}語?"]))
+def test_text_follows_its_expression(seed: int, regex: str) -> None:
+    text, ended = walk(begin("regex", regex), seed)
+    assert ended or regex == "x*"
+    assert re.fullmatch(regex, text)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_lark(seed: int) -> None:
+    text, ended = walk(begin("lark", 'start: "bid " NUMBER (" or " NUMBER)?\nNUMBER: /[1-9][0-9]?/'), seed)
+    assert ended
+    assert re.fullmatch("bid [1-9][0-9]?( or [1-9][0-9]?)?", text)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_json_within_lark_has_no_white_space_either(seed: int) -> None:
+    grammar = begin("lark", 'start: "offer " %json {"type": "object", "properties": {"b": {"type": "boolean"}}}')
+    text, ended = walk(grammar, seed, 60)
+    if ended:
+        assert text == "offer " + json.dumps(json.loads(text[6:]), separators=(",", ":"), ensure_ascii=False)
+    fresh = begin("lark", 'start: %json {"type": "object"}')
+    fresh.push(ord("{") + toy.BYTES_FROM)
+    assert not fresh.allowed(toy.VOCABULARY)[ord(" ") + toy.BYTES_FROM]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "reason"),
+    [
+        ("regex", "((", "unclosed group"),
+        ("regex", "(a)\\1", "backreferences are not supported"),
+        ("regex", "(" * 1000 + ")" * 1000, "regex"),
+        ("lark", "start: foo", 'unknown name: "foo"'),
+        ("lark", "start: " + "(" * 2000 + '"a"' + ")" * 2000, "too deeply nested"),
+        ("lark", "start: %json {", "%json that is not followed by a JSON schema"),
+        ("lark", 'start: %json {"multipleOf": 1000007}', "multipleOf that is too fine"),
+        ("json_schema", '{"type":"banana"}', "Invalid type: banana"),
+        ("json_schema", '{"not":{}}', "Unimplemented keys"),
+        ("json_schema", '{"$ref":"http://example.org/schema"}', "retrieving it failed"),
+        ("json_schema", '{"$ref":"file:///etc/passwd"}', "retrieving it failed"),
+        ("json_schema", '{"type":"integer","multipleOf":1000007}', "multipleOf that is too fine"),
+        ("json_schema", '{"allOf":[{"multipleOf":0.001},{"multipleOf":11}]}', "multipleOf that is too fine"),
+        ("json_schema", '{"multipleOf":1e300}', "multipleOf that is too fine"),
+        ("json_schema", '{"type":"string","pattern":"' + "a?" * 2049 + '"}', "patterns of 4098 characters"),
+        ("json_schema", '{"type":"string","x-guidance":{"whitespace_flexible":true}}', "x-guidance"),
+        ("json_schema", '{"type":"array","items":' * 500 + "{}" + "}" * 500, "nested deeper than 64 levels"),
+    ],
+)
+def test_what_is_no_grammar_is_refused_with_its_reason(kind: Any, text: str, reason: str) -> None:
+    grammars = Grammars(VOCABULARY)
+    messages = set()
+    for _ in range(2):  # the second time it is known
+        with pytest.raises(Refusal) as caught:
+            grammars.begin(GrammarSource(kind, text))
+        messages.add(caught.value.message)
+    assert len(messages) == 1
+    (message,) = messages
+    assert caught.value.kind == "refused"
+    assert reason in message
+    assert "\n" not in message
+    assert len(message) < 400
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("json_schema", '{"type":"number","multipleOf":0.01}'),
+        ("json_schema", '{"$ref":"#/a0",' + ",".join(f'"a{i}":{{"$ref":"#/a{i + 1}"}}' for i in range(300)) + "}"),
+        ("lark", "start:r0\n" + "\n".join(f"r{i}:r{i + 1}" for i in range(780)) + '\nr780:"a"'),
+        ("regex", "a?" * 1024),
+    ],
+)
+def test_the_largest_that_are_allowed_do_no_harm(kind: Any, text: str) -> None:
+    """Whether they are followed or refused: the process lives."""
+    try:
+        walk(begin(kind, text), 0, 10)
+    except Refusal as refusal:
+        assert refusal.kind == "refused"
+
+
+def test_a_grammar_that_nothing_fits() -> None:
+    grammar = begin("lark", "start: a\na: a")
+    with pytest.raises(Refusal, match="grammar cannot go on"):
+        grammar.allowed(toy.VOCABULARY)
+
+
+def test_a_grammar_that_costs_too_much_ends_the_same_whoever_used_it_before() -> None:
+    source = GrammarSource("lark", "start: A\nA: " + " & ".join(f"/.*{letter}.*/" for letter in "abcdefghijklmnopq"))
+    grammars = Grammars(VOCABULARY)
+
+    def cost(seed: int) -> tuple[int, str]:
+        random = np.random.default_rng(seed)
+        grammar = grammars.begin(source)
+        for count in range(80):
+            try:
+                ids = np.flatnonzero(grammar.allowed(toy.VOCABULARY))
+                grammar.push(int(random.choice(ids[ids >= ord("a")])))
+            except Refusal as refusal:
+                return count, refusal.message
+        return 80, ""
+
+    first = [cost(seed) for seed in (1, 2, 3)]
+    assert [cost(seed) for seed in (3, 2, 1)] == first[::-1]

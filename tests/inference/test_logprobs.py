@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.inference import toy
+from turnwise.inference import logprobs
+from turnwise.inference.tokenizer import Tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer(toy.byte_tokenizer(), toy.BOS)
+
+
+def test_shares_of_the_softmax(tokenizer: Tokenizer) -> None:
+    logits = np.full(toy.VOCABULARY, -np.inf, np.float32)
+    logits[[ord("a") + 2, ord("b") + 2, ord("c") + 2, 300 - 256]] = np.log([0.5, 0.2, 0.2, 0.1])
+    entry = logprobs.entry(logits, ord("b") + 2, 3, tokenizer.vocabulary(frozenset({toy.END})))
+    assert entry == {
+        "id": 100,
+        "text": "b",
+        "logprob": -1.609438,
+        "top": [
+            {"id": 99, "text": "a", "logprob": -0.693147},
+            {"id": 100, "text": "b", "logprob": -1.609438},
+            {"id": 101, "text": "c", "logprob": -1.609438},
+        ],
+    }
+
+
+def test_what_is_impossible_is_no_alternative(tokenizer: Tokenizer) -> None:
+    logits = np.full(toy.VOCABULARY, -np.inf, np.float32)
+    logits[200] = 3.0
+    entry = logprobs.entry(logits, 200, 20, tokenizer.vocabulary(frozenset({toy.END})))
+    assert entry == {
+        "id": 200,
+        "text": "\ufffd",
+        "logprob": 0.0,
+        "top": [{"id": 200, "text": "\ufffd", "logprob": 0.0}],
+    }
+    assert str(entry["logprob"]) == "0.0"
+
+
+def test_no_alternatives_at_all(tokenizer: Tokenizer) -> None:
+    entry = logprobs.entry(np.zeros(4, np.float16), 1, 0, tokenizer.vocabulary(frozenset({toy.END})))
+    assert entry == {"id": 1, "text": "</s>", "logprob": -1.386294, "top": []}
+
+
+def test_all_together_are_certain(tokenizer: Tokenizer) -> None:
+    logits = np.random.default_rng(0).standard_normal(20).astype(np.float32) * 3
+    entry = logprobs.entry(logits, 0, 20, tokenizer.vocabulary(frozenset({toy.END})))
+    told = [item["logprob"] for item in entry["top"]]
+    assert sum(np.exp(told)) == pytest.approx(1, abs=1e-4)
+    assert told == sorted(told, reverse=True)

@@ -1,24 +1,45 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from turnwise.sharedmem.process import STDERR_TAIL_BYTES_MAX, Process, child_environment
+from turnwise import sharedmem
+from turnwise.sharedmem.process import PACKAGE_FOLDER, STDERR_TAIL_BYTES_MAX, Process, child_environment
 
 
 def test_a_child_inherits_what_python_needs_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "somewhere")
     monkeypatch.setenv("SECRET_API_KEY", "hunter2")
     environment = child_environment({"EXTRA": "1", "HOME": "elsewhere"})
-    assert environment["PYTHONPATH"] == "somewhere"
+    assert environment["PYTHONPATH"].split(os.pathsep)[0] == "somewhere"
     assert environment["EXTRA"] == "1"
     assert environment["HOME"] == "elsewhere"
     assert "SECRET_API_KEY" not in environment
     assert "hunter2" not in environment.values()
+
+
+def test_a_child_runs_the_code_that_its_parent_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also where the parent has found it by other means than installation or PYTHONPATH."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    program = "import turnwise.sharedmem; print(turnwise.sharedmem.__file__)"
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        env=child_environment(None),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(found.stdout.strip()).resolve() == Path(sharedmem.__file__).resolve()
+    folders = child_environment({"PYTHONPATH": str(PACKAGE_FOLDER)})["PYTHONPATH"].split(os.pathsep)
+    assert folders.count(str(PACKAGE_FOLDER)) == 1
 
 
 def test_a_child_starts_clean(start: Any, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO, Any, Final
 
 STDERR_TAIL_BYTES_MAX: Final = 16 * 1024
@@ -43,11 +45,23 @@ ENVIRONMENT_KEPT: Final = (
 )
 """What a child inherits of the environment: what Python and shared libraries need to be found, and no secret."""
 
+PACKAGE_FOLDER: Final = Path(__file__).resolve().parents[2]
+PACKAGE_INSTALLED: Final = PACKAGE_FOLDER in {
+    Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")
+}
+
 
 def child_environment(extra: Mapping[str, str] | None) -> dict[str, str]:
-    """The child's environment: `ENVIRONMENT_KEPT` of ours, then `extra`."""
+    """The child's environment: `ENVIRONMENT_KEPT` of ours, then `extra`.
+
+    Where this package is not installed but found by other means, its folder is added to `PYTHONPATH`, so that both
+    processes run the same code.
+    """
     environment = {name: os.environ[name] for name in ENVIRONMENT_KEPT if name in os.environ}
     environment.update(extra or {})
+    folders = environment.get("PYTHONPATH", "").split(os.pathsep)
+    if not PACKAGE_INSTALLED and str(PACKAGE_FOLDER) not in folders:
+        environment["PYTHONPATH"] = os.pathsep.join([*filter(None, folders), str(PACKAGE_FOLDER)])
     return environment
 
 

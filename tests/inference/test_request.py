@@ -159,7 +159,9 @@ def test_what_is_no_request_at_all(body: str) -> None:
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
             lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+            max_leaves=5,
         ),
+        max_size=5,
     )
 )
 def test_hostile_requests_are_parsed_or_refused(request_keys: dict[str, Any]) -> None:

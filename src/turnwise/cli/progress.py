@@ -200,8 +200,10 @@ class LiveDisplay:
         second.append_text(Text.assemble(("   messages ", label), (f"{progress.messages:,}", "bold")))
         if progress.failures:
             second.append_text(Text.assemble(("   failed ", "red"), (f"{progress.failures:,}", "bold red")))
-        waits = waiting_line(progress.waiting)
-        return [first, second, Text.assemble(("waits     ", label), waits or ("nobody", "dim"))]
+        waits = [waiting_line(progress.waiting)] if progress.waiting else []
+        if progress.executing:
+            waits.append(f"{count(progress.executing, 'turn')} for a sandbox")
+        return [first, second, Text.assemble(("waits     ", label), "; ".join(waits) or ("nobody", "dim"))]
 
     def _bar(self) -> tuple[str, str]:
         return ("━", "─") if self._console.encoding.lower().startswith("utf") else ("#", ".")

@@ -86,6 +86,11 @@ class Machine:
         """Agents whose turn waits for effects, with how many: for display only."""
         return [(turn.agent.name, turn.unanswered) for turn in self._open.values() if turn.unanswered]
 
+    @property
+    def executing(self) -> int:
+        """How many turns are being executed, or wait for a sandbox: for display only."""
+        return sum(not turn.ended and not turn.unanswered for turn in self._open.values())
+
     # -- step --------------------------------------------------------------------------------------------------
 
     def step(self, event: Event) -> list[Action]:

@@ -10,6 +10,7 @@ import json
 import platform
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
@@ -119,7 +120,13 @@ def versions_of(models: Mapping[str, ModelInfo]) -> str:
             "machine": platform.machine(),
             "system": platform.system(),
             "models": {
-                name: {"provider": info.provider, "nodes": info.nodes, "form": info.form, "versions": info.versions}
+                name: {
+                    "provider": info.provider,
+                    "nodes": info.nodes,
+                    "form": info.form,
+                    "numeric": asdict(info.numeric) if info.numeric else None,
+                    "versions": info.versions,
+                }
                 for name, info in models.items()
             },
         }

@@ -12,7 +12,8 @@ WAITING_MAX = 8
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A snapshot. `doing` says what is being started; `waiting` who waits for what; the rest counts from the start."""
+    """A snapshot. `doing` says what is being started; `waiting` who waits for what, and `executing` how many turns are
+    executed or wait for a sandbox; the rest counts from the start."""
 
     phase: Phase
     doing: str
@@ -24,6 +25,7 @@ class Progress:
     effects: int
     tokens: int
     waiting: tuple[str, ...]
+    executing: int = 0
 
 
 @dataclass(slots=True)

@@ -76,6 +76,7 @@ class Session:
             effects=counts.effects,
             tokens=self._host.statistics().tokens if self._host is not None else 0,
             waiting=tuple(waiting),
+            executing=driver.machine.executing,
         )
 
     async def close(self) -> None:

@@ -19,7 +19,7 @@ LISTS = st.lists(NAMES, max_size=3).map(tuple)
 INTEGERS = st.integers(0, 2**63 - 1)
 GRANTS = st.builds(Grants, LISTS, LISTS, LISTS, LISTS, LISTS, LISTS)
 LIMITS = st.builds(Limits, INTEGERS, INTEGERS, INTEGERS, INTEGERS)
-KINDS = st.builds(Kind, NAMES, TEXTS, TEXTS, TEXTS, st.booleans(), LISTS, GRANTS, LIMITS)
+KINDS = st.builds(Kind, NAMES, TEXTS, TEXTS, TEXTS, st.booleans(), LISTS, GRANTS, LIMITS, TEXTS)
 PLANS = st.builds(
     Plan,
     TEXTS,
@@ -76,7 +76,7 @@ def test_other_plans_have_other_texts(one: Plan, other: Plan) -> None:
 
 def test_every_field_counts() -> None:
     """A field that is added to the plan and not to its text would let two runs have one head."""
-    granted = dataclasses.replace(PLAN.kinds[0], grants=Grants(infer=("m",), embed=("m",)))
+    granted = dataclasses.replace(PLAN.kinds[0], grants=Grants(infer=("m",), embed=("m",)), system="s")
     text = plan_to_json(dataclasses.replace(PLAN, kinds=(granted,)))
     for part in (PLAN, granted, granted.grants, granted.limits, PLAN.agents[1], PLAN.messages[0]):
         for item in dataclasses.fields(part):

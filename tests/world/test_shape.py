@@ -31,6 +31,8 @@ MESSAGE = MINIMAL + '[[messages]]\nto = "a"\nbody = ""\n'
         ('[world]\nname = ""\n' + AGENT, "world.name", "is 0 characters long", "1 to 100 characters"),
         ('[world]\nname = "a\\nb"\n' + AGENT, "world.name", 'is the text "a\\nb"', "on one line"),
         ('[world]\nname = "\\u202ea"\n' + AGENT, "world.name", 'is the text "\\u202ea"', "control characters"),
+        (MINIMAL + "system = 3\n", "agents.a.system", "must be a text, and is the number 3", "You are a trader"),
+        (MINIMAL + f'system = "{"é" * 32_769}"\n', "agents.a.system", "is too long", "At most 65536 bytes"),
         (WORLD + "seed = -1\n" + AGENT, "world.seed", "is the number -1, out of range", f"from 0 to {2**63 - 1}"),
         (WORLD + f"seed = {2**63}\n" + AGENT, "world.seed", "out of range", f"from 0 to {2**63 - 1}"),
         (WORLD + "seed = true\n" + AGENT, "world.seed", "must be a whole number, and is true", "from 0 to"),

@@ -8,6 +8,7 @@ from turnwise.core.events import Action, Execute, Request
 from turnwise.core.grants import may_ask
 from turnwise.core.records import EffectRecord, TurnRecord
 from turnwise.core.state import Agent, WorldState
+from turnwise.core.system_prompt import with_system
 from turnwise.core.turn import EffectRequest, Failure, FailureClass, Needs, TurnOutput
 from turnwise.errors import InvariantError
 
@@ -105,7 +106,8 @@ class OpenTurn:
             return []
         self._call_start, self._many = first, needs.many
         actions: list[Action] = []
-        for index, request in enumerate(needs.requests, first):
+        for index, asked in enumerate(needs.requests, first):
+            request = with_system(asked, self.agent.kind.system)
             self._requests.append(request)
             refusal = self._refusal(request)
             self._replies.append(refusal)

@@ -65,7 +65,8 @@ class Kind:
 
     `code` is the SHA-256 (hex) that identifies everything the kind executes: component or module, and Python source.
     `args` is canonical JSON text of an object; `state` is opaque text, the first state of an agent of this kind.
-    `start`: an agent of this kind has a turn in its first round without mail.
+    `start`: an agent of this kind has a turn in its first round without mail. `system` is the system prompt of its
+    conversations with models that have none of their own; empty means none.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Kind:
     groups: tuple[str, ...] = ()
     grants: Grants = Grants()
     limits: Limits = Limits()
+    system: str = ""
 
 
 @dataclass(frozen=True, slots=True)

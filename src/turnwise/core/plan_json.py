@@ -1,7 +1,8 @@
 """A plan as canonical JSON text and back, exactly: what a journal begins with, and what the head hashes first.
 
 The form is stored, so it is public: `{"plan": 1, …}` with the members of `Plan` by their names. An agent's `args` and
-`state` are left out where they are those of its kind, so that a crowd with a large state is stored once.
+`state` are left out where they are those of its kind, so that a crowd with a large state is stored once; a kind's
+`system` is left out where it is empty.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def plan_from_json(text: str) -> Plan:
 
 
 def _kind_to_json(kind: Kind) -> dict[str, Any]:
-    return {
+    members = {
         "name": kind.name,
         "code": kind.code,
         "args": kind.args,
@@ -92,6 +93,7 @@ def _kind_to_json(kind: Kind) -> dict[str, Any]:
         | {name: entries for name in _GRANTS_LATER if (entries := getattr(kind.grants, name))},
         "limits": {name: getattr(kind.limits, name) for name in _LIMITS},
     }
+    return members | ({"system": kind.system} if kind.system else {})
 
 
 def _kind_from_json(kind: _Members) -> Kind:
@@ -109,6 +111,7 @@ def _kind_from_json(kind: _Members) -> Kind:
             **{name: grants.texts_given(name) for name in _GRANTS_LATER},
         ),
         limits=Limits(**{name: limits.take(name, int) for name in _LIMITS}),
+        system=kind.take("system", str) if kind.has("system") else "",
     )
     for members in (grants, limits, kind):
         members.close()
@@ -166,6 +169,9 @@ class _Members:
         self._values: Mapping[str, Any] = value
         self._what = what
         self._taken: set[str] = set()
+
+    def has(self, name: str) -> bool:
+        return name in self._values
 
     def take(self, name: str, type_: type[_Type]) -> _Type:
         value = self._values.get(name)

@@ -27,6 +27,8 @@ ARGS_BYTES_MAX: Final = 1024 * 1024
 """Arguments of one agent, as canonical JSON in UTF-8."""
 STATE_BYTES_MAX: Final = 4 * 1024 * 1024
 BODY_BYTES_MAX: Final = 1024 * 1024
+SYSTEM_BYTES_MAX: Final = 64 * 1024
+"""A kind's system prompt."""
 JSON_DEPTH_MAX: Final = 64
 INTEGER_MAX: Final = 2**63 - 1
 """Whole numbers in arguments and states lie within 64 bits with sign, as TOML's do."""

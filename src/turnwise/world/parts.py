@@ -76,7 +76,8 @@ class Agent:
     `source` is a path (.py, .wasm, .wat), or the source itself: text of more than one line (Python, or WAT), or bytes
     (WebAssembly). Without `count` and `table` there is one agent, named like its kind; with `count`, or with a list of
     `args`, they are numbered from 1 (`narrator-1`); with `table`, a CSV file, each row is one, and columns become
-    arguments. `state` is the first state: a JSON value that is a mapping, or text as it is. Bounds hold for one turn.
+    arguments. `state` is the first state: a JSON value that is a mapping, or text as it is. `system` begins each
+    conversation of theirs with a model that has no system message of its own. Bounds hold for one turn.
     """
 
     source: str | os.PathLike[str] | bytes
@@ -88,6 +89,7 @@ class Agent:
     start: bool = field(default=False, kw_only=True)
     groups: Sequence[str] = field(default=(), kw_only=True)
     grants: Grants = field(default=Grants(), kw_only=True)
+    system: str = field(default="", kw_only=True)
     fuel: int = field(default=FUEL_DEFAULT, kw_only=True)
     memory_mib: int = field(default=MEMORY_MIB_DEFAULT, kw_only=True)
     output_mib: int = field(default=OUTPUT_MIB_DEFAULT, kw_only=True)

@@ -29,6 +29,7 @@ def build_plan(world: Resolved, codes: Mapping[str, str], models: Mapping[str, s
             groups=kind.groups,
             grants=kind.grants,
             limits=kind.limits,
+            system=kind.system,
         )
         for kind in world.kinds
     )

@@ -50,6 +50,7 @@ class ResolvedKind:
     groups: tuple[str, ...]
     grants: core.Grants
     limits: Limits
+    system: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ def resolve(world: Description, problems: Problems) -> Resolved | None:
                 output_bytes_max=agent.output_mib * _MIB,
                 effects_max=agent.effects_max,
             ),
+            system=agent.system,
         )
         for name, agent in world.agents.items()
     ]

@@ -21,6 +21,7 @@ from turnwise.world.bounds import (
     OUTPUT_MIB_MAX,
     ROUND_SECONDS_MAX,
     ROUNDS_DEFAULT,
+    SYSTEM_BYTES_MAX,
     TITLE_LENGTH_MAX,
 )
 from turnwise.world.document import Document
@@ -118,6 +119,7 @@ def _agent(reader: Reader) -> Agent:
         start=reader.boolean("start", False),
         groups=reader.texts("groups", example='["writers"]'),
         grants=_grants(reader),
+        system=_system(reader),
         fuel=reader.integer("fuel", FUEL_DEFAULT, 1, FUEL_MAX),
         memory_mib=reader.integer("memory_mib", MEMORY_MIB_DEFAULT, 1, MEMORY_MIB_MAX),
         output_mib=reader.integer("output_mib", OUTPUT_MIB_DEFAULT, 1, OUTPUT_MIB_MAX),
@@ -166,6 +168,14 @@ def _state(reader: Reader) -> Mapping[str, Any] | str | None:
         reader.problems.add((*reader.path, "state"), f"must be a table or a text, and is {said(value)}", hint)
         return None
     return reader.text("state", "", example='"…"')
+
+
+def _system(reader: Reader) -> str:
+    system = reader.text("system", "", example='"You are a trader. Be brief."')
+    if len(system.encode()) > SYSTEM_BYTES_MAX:
+        hint = f"At most {SYSTEM_BYTES_MAX} bytes are allowed: it is a part of every conversation."
+        reader.problems.add((*reader.path, "system"), "is too long", hint)
+    return system
 
 
 def _grants(reader: Reader) -> Grants:

@@ -156,9 +156,9 @@ def _unused_journal(world: worlds.World) -> Path:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"the folder for journals cannot be made: {error.strerror}",
-            where=str(folder.absolute()),
-            hint="Go to a folder that you may write to, or name a file: --journal FILE.",
+            f"no journal can be put there: {error.strerror}",
+            where=JOURNALS_FOLDER,
+            hint="Name a place for it: --journal FILE, or journal=… in Python",
         ) from error
     resolved = world.resolve()
     stem = f"{''.join(c if c.isalnum() or c in '-_.' else '-' for c in resolved.name)}-{resolved.seed}"

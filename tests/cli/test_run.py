@@ -142,7 +142,8 @@ def test_no_place_for_a_journal_that_nobody_has_named(tmp_path: Path) -> None:
     ended = turnwise("run", world, cwd=tmp_path)
     assert ended.returncode == 2
     assert ended.stderr == (
-        "error: runs: no journal can be put there: File exists\n  Name a place for it: --journal FILE\n"
+        "error: runs: no journal can be put there: File exists\n"
+        "  Name a place for it: --journal FILE, or journal=… in Python\n"
     )
 
 

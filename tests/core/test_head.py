@@ -63,6 +63,10 @@ def test_fuel_is_in_the_execution_digest_and_not_in_the_head() -> None:
     assert head.execution_advance(start, 3, (QUIET, FULL, FAILED)) == expected
 
 
+def test_a_continued_run_has_another_execution_digest() -> None:
+    assert head.execution_continued(b"e" * 32, "{}") == sha256(b"e" * 32 + b"continued\n{}").digest()
+
+
 def test_long_texts_are_digested_like_short_ones() -> None:
     for text in ("", "x" * 512, "x" * 513, "é" * 1000):
         assert head.text_digest(text) == hexed(text)

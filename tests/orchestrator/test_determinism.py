@@ -163,5 +163,22 @@ def test_an_orchestrator_killed_at_any_round_is_resumed_to_the_same_head(
     whole.close()
 
 
+def test_other_versions_show_in_the_execution_digest_and_not_in_the_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.journal"
+    with lively().start(journal=path) as live:
+        for _ in range(3):
+            live.step()
+    with turnwise.run(lively(), journal=tmp_path / "whole.journal") as whole:
+        versions_of = assembly.versions_of
+        monkeypatch.setattr(
+            assembly, "versions_of", lambda models: versions_of(models).replace('"turnwise":"', '"turnwise":"9')
+        )
+        with turnwise.resume(path).result() as run:
+            assert run.head == whole.head
+            assert run.execution != whole.execution
+
+
 def test_another_seed_shows(tmp_path: Path) -> None:
     assert head(lively(seed=1), tmp_path / "1.journal") != head(lively(seed=2), tmp_path / "2.journal")

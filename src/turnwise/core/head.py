@@ -33,6 +33,11 @@ def execution_genesis(versions: str) -> bytes:
     return sha256(b"turnwise execution 1\n" + versions.encode()).digest()
 
 
+def execution_continued(execution: bytes, versions: str) -> bytes:
+    """The execution digest of a run that is continued by other versions than before."""
+    return sha256(execution + b"continued\n" + versions.encode()).digest()
+
+
 def text_digest(text: str) -> str:
     """SHA-256 of a text's UTF-8, in hex. Short ones are cached, since states stay the same and bodies go to many."""
     return _short_digest(text) if len(text) <= _CACHED_LEN_MAX else sha256(text.encode()).hexdigest()

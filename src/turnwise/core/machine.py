@@ -54,7 +54,7 @@ class Machine:
                 record.spawned,
                 record.stopped,
             )
-            self.execution = head.execution_advance(self.execution, record.round, record.turns)
+            self.execution = record.execution
             if self.head != record.head:
                 raise DifferenceFound(
                     f"the head of round {record.round} does not follow from what the journal holds of it",
@@ -65,6 +65,10 @@ class Machine:
             self.world.apply(record)
             self._last = record
             self._inputs.clear()
+
+    def continued_by(self, versions: str) -> None:
+        """From here on, other versions execute the run than those that have executed it so far."""
+        self.execution = head.execution_continued(self.execution, versions)
 
     # -- questions ---------------------------------------------------------------------------------------------
 

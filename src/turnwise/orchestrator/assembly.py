@@ -150,6 +150,8 @@ async def resume(journal: Path, settings: Settings, status: Status) -> Session:
         versions = versions_of(host.models)
         machine = Machine(plan, file.versions)
         machine.restore(file.rounds())
+        if versions != file.writers()[-1].versions:
+            machine.continued_by(versions)
         file.resumed(versions=versions, info=_info(specs))
         return await parts.assemble(machine, file, codes)
 

@@ -15,6 +15,7 @@ import pytest
 import turnwise
 from tests.orchestrator.worlds import lively
 from turnwise import World
+from turnwise.core.compare import first_difference
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 WORLDS: dict[str, World] = {
@@ -56,7 +57,8 @@ def test_today_gives_the_head_that_was_stored(stored: Path, tmp_path: Path) -> N
         else:
             with turnwise.open(shutil.copy(stored, tmp_path)) as run:
                 assert run.head == today.head
-                assert list(run.rounds) == list(today.rounds)
+                for stored_round, round_ in zip(run.rounds, today.rounds, strict=True):
+                    assert first_difference(stored_round, round_, str) is None
 
 
 def write(version: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from turnwise_guest import Answer, EffectError, Turn
+from turnwise_guest import Alternative, Answer, EffectError, TokenLogprob, Turn
 from turnwise_guest.generate import Prompt
 from turnwise_guest.testing import make_turn
 
@@ -57,6 +57,56 @@ def test_all_options() -> None:
     assert second["stop"] == ["END"]
 
 
+def test_what_else_can_be_asked() -> None:
+    t, requests = turn_with({"ok": OK})
+    t.generate(
+        "m",
+        messages=[{"role": "user", "content": "Hi"}],
+        min_p=0.1,
+        repetition_penalty=1,
+        presence_penalty=-0.5,
+        logit_bias={262: 1, " the": -100},
+        logprobs=0,
+        json_schema={"type": "object"},
+        template={"enable_thinking": False},
+        system="Be brief.",
+        on_full="drop_oldest",
+    )
+    assert json.loads(requests[0]) == {
+        "effect": "generate",
+        "model": "m",
+        "messages": [{"role": "user", "content": "Hi"}],
+        "tokens_max": 128,
+        "temperature": 0.0,
+        "min_p": 0.1,
+        "repetition_penalty": 1.0,
+        "presence_penalty": -0.5,
+        "logit_bias": {"262": 1.0, " the": -100.0},
+        "logprobs": 0,
+        "json_schema": {"type": "object"},
+        "template": {"enable_thinking": False},
+        "system": "Be brief.",
+        "on_full": "drop_oldest",
+    }
+    t.generate("m", "x", regex="a+", min_p=None, logprobs=None, system=None, on_full="error", stop=())
+    assert json.loads(requests[1]).keys() == {"effect", "model", "prompt", "tokens_max", "temperature", "regex"}
+    t, requests = turn_with({"results": [{"ok": OK}] * 2})
+    t.generate_all("m", ["x", "y"], lark="start: X", stop=iter(["a"]))
+    assert [one["stop"] for one in json.loads(requests[0])["effects"]] == [["a"], ["a"]]
+
+
+def test_what_an_answer_tells() -> None:
+    told = {"id": 5, "text": "a", "logprob": -0.5, "top": [{"id": 5, "text": "a", "logprob": -0.5}]}
+    t, _ = turn_with({"ok": OK | {"text": '{"bid": 3}', "logprobs": [told], "dropped": 2}})
+    answer = t.generate("m", "x")
+    assert answer.logprobs == (TokenLogprob(5, "a", -0.5, (Alternative(5, "a", -0.5),)),)
+    assert answer.dropped == 2
+    assert answer.json() == {"bid": 3}
+    with pytest.raises(ValueError, match="column 7"):
+        Answer('{"bid"', "length", 3, 7).json()
+    assert pickle.loads(pickle.dumps(answer)) == answer
+
+
 def test_a_conversation() -> None:
     t, requests = turn_with({"ok": OK})
     t.generate("m", messages=[{"role": "user", "content": "Hi"}])
@@ -75,6 +125,22 @@ def test_a_conversation() -> None:
         ({"messages": [{"role": "user"}]}, TypeError, r"messages\[0\]"),
         ({"messages": [{"role": "user", "content": 5}]}, TypeError, r"messages\[0\]\['content'\] is a string"),
         ({"prompt": "x", "model": 5}, TypeError, "name of a model"),
+        ({"prompt": "x", "max_tokens": 5}, TypeError, "there is no option 'max_tokens'; there are json_schema, lark"),
+        ({"prompt": "x", "min_p": 1.5}, ValueError, "min_p is a number from 0 to 1, not 1.5"),
+        ({"prompt": "x", "repetition_penalty": 0}, ValueError, "repetition_penalty is a number from 0.1 to 10"),
+        ({"prompt": "x", "presence_penalty": "a"}, TypeError, "presence_penalty is a number"),
+        ({"prompt": "x", "logit_bias": [1]}, TypeError, "logit_bias is a dict"),
+        ({"prompt": "x", "logit_bias": {1.5: 1}}, TypeError, "logit_bias names tokens by id or text, not 1.5"),
+        ({"prompt": "x", "logit_bias": {"a": 101}}, ValueError, r"logit_bias\['a'\] is a number from -100 to 100"),
+        ({"prompt": "x", "logprobs": 21}, ValueError, "logprobs is at most 20"),
+        ({"prompt": "x", "json_schema": "{}"}, TypeError, "json_schema is a dict"),
+        ({"prompt": "x", "regex": ""}, ValueError, "regex is empty"),
+        ({"prompt": "x", "lark": 3}, TypeError, "lark is a text"),
+        ({"prompt": "x", "lark": "a", "json_schema": {}}, ValueError, "json_schema and lark are given"),
+        ({"prompt": "x", "system": "a"}, TypeError, "system goes with a conversation"),
+        ({"prompt": "x", "template": {"a": 1}}, TypeError, "template goes with a conversation"),
+        ({"prompt": "x", "on_full": "drop_oldest"}, TypeError, "on_full goes with a conversation"),
+        ({"prompt": "x", "on_full": "cut"}, ValueError, "on_full is 'error' or 'drop_oldest', not 'cut'"),
         ({"prompt": "x", "tokens_max": 0}, ValueError, "tokens_max is at least 1"),
         ({"prompt": "x", "tokens_max": 1.5}, TypeError, "tokens_max is a whole number"),
         ({"prompt": "x", "tokens_max": True}, TypeError, "tokens_max is a whole number"),

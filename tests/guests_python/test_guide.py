@@ -19,7 +19,7 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
 def model(request: dict[str, Any]) -> str:
     if len(request.get("prompt", "")) > 10_000:
         raise EffectError("context_full", "too long")
-    return "text"
+    return '{"price":3,"say":"Good."}' if "json_schema" in request else "text"
 
 
 @pytest.mark.parametrize("source", EXAMPLES)

@@ -13,12 +13,13 @@ An agent is a file with a function ``turn``::
 
 from turnwise_guest._version import __version__
 from turnwise_guest.errors import EffectError, EffectErrorKind
-from turnwise_guest.generate import Answer, ChatMessage, FinishReason
+from turnwise_guest.generate import Alternative, Answer, ChatMessage, FinishReason, Options, TokenLogprob
 from turnwise_guest.jsontext import NotJSON
 from turnwise_guest.message import Message
 from turnwise_guest.turn import LogLevel, Turn
 
 __all__ = [
+    "Alternative",
     "Answer",
     "ChatMessage",
     "EffectError",
@@ -27,6 +28,8 @@ __all__ = [
     "LogLevel",
     "Message",
     "NotJSON",
+    "Options",
+    "TokenLogprob",
     "Turn",
     "__version__",
 ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from turnwise_guest.errors import EffectError
+from turnwise_guest.jsontext import decode
 
 FinishReason = Literal["end", "stop", "length"]
 """Why a model stopped: it ended by itself, a stop string came, or `tokens_max` was reached."""
@@ -26,59 +27,129 @@ Prompt = str | Sequence[ChatMessage]
 """Text that the model goes on from, or a conversation that it answers."""
 
 
+class Options(TypedDict, total=False):
+    """How a model is to answer: the keyword arguments of `Turn.generate` and `Turn.generate_all`."""
+
+    tokens_max: int
+    """At most so many tokens (128)."""
+    temperature: float
+    """0 (the default) takes the likeliest token each time; above, tokens are drawn with the run's own chance."""
+    top_k: int | None
+    """Draw from so many of the likeliest tokens."""
+    top_p: float | None
+    """Draw from the likeliest tokens that together have this probability, above 0 and at most 1."""
+    min_p: float | None
+    """Draw from tokens that are at least so likely, as a share of the likeliest: 0 to 1."""
+    repetition_penalty: float | None
+    """Above 1, tokens that the prompt or the answer holds become less likely: 0.1 to 10."""
+    presence_penalty: float | None
+    """Taken from the logits of tokens that the answer holds: -100 to 100."""
+    logit_bias: Mapping[str | int, float] | None
+    """Added to the logits of tokens, each named by its id or its text: ``{" the": -100}`` all but forbids it."""
+    stop: str | Iterable[str]
+    """The answer ends before the first of these texts."""
+    logprobs: int | None
+    """Tell how likely each token was, and so many alternatives (0 to 20): `Answer.logprobs`."""
+    json_schema: Mapping[str, Any] | None
+    """The answer is JSON that follows this schema: `Answer.json` reads it. At most one of these three is given."""
+    regex: str | None
+    """The answer matches this regular expression as a whole."""
+    lark: str | None
+    """The answer follows this Lark grammar."""
+    template: Mapping[str, Any] | None
+    """Arguments of the model's chat template, such as ``{"enable_thinking": False}``; with `messages` only."""
+    system: str | None
+    """The conversation's system prompt, where `messages` have none; goes before the one of the world file."""
+    on_full: Literal["error", "drop_oldest"]
+    """When the conversation is too long: an error (the default), or leave out its oldest messages: `Answer.dropped`."""
+
+
+class Alternative(NamedTuple):
+    """A token that could have come, and the logarithm of its probability."""
+
+    id: int
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """One token of an answer, the natural logarithm of its probability, and the likeliest ones at its place.
+
+    Probabilities are the model's own, before temperature, penalties and grammar. `text` is the token's by itself:
+    part of a character shows as U+FFFD.
+    """
+
+    id: int
+    text: str
+    logprob: float
+    top: tuple[Alternative, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a model generated.
 
     `text` has neither the prompt nor the stop string. `tokens` and `prompt_tokens` count the model's tokens.
+    `logprobs` is there if it was asked for, with an entry for each of `tokens`: the end token, and what a stop string
+    has cut off, too. `dropped` counts messages that were left out for ``on_full="drop_oldest"``.
     """
 
     text: str
     finish: FinishReason
     tokens: int
     prompt_tokens: int
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    dropped: int = 0
 
     def __str__(self) -> str:
         return self.text
 
+    def json(self) -> Any:
+        """Return the text read as JSON, the counterpart of ``json_schema=``.
 
-def request(
-    model: str,
-    prompt: Prompt,
-    *,
-    tokens_max: int,
-    temperature: float,
-    top_k: int | None,
-    top_p: float | None,
-    stop: str | Iterable[str],
-) -> dict[str, Any]:
-    """Return one effect request, checked, as a JSON object.
+        Raises `ValueError` if it is none: `tokens_max` may have cut it off.
+        """
+        return decode(self.text)
+
+
+def settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options as members of a request, checked.
 
     Raises `TypeError` or `ValueError` that names the argument: a wrong call is the agent's mistake, no effect.
     """
+    unknown = [name for name in options if name not in Options.__annotations__]
+    if unknown:
+        raise TypeError(f"there is no option {unknown[0]!r}; there are {', '.join(sorted(Options.__annotations__))}")
+    members: dict[str, Any] = {
+        "tokens_max": _whole("tokens_max", options.get("tokens_max", TOKENS_MAX_DEFAULT), 1),
+        "temperature": _number("temperature", options.get("temperature", 0.0), 0.0),
+    }
+    for name, value in options.items():
+        if value is not None and name in _CHECKS:
+            members[name] = _CHECKS[name](name, value)
+    grammars = [name for name in ("json_schema", "regex", "lark") if name in members]
+    if len(grammars) > 1:
+        raise ValueError(f"{grammars[0]} and {grammars[1]} are given: an answer follows one grammar")
+    if members.get("on_full") == "error":
+        del members["on_full"]
+    if members.get("stop") == []:
+        del members["stop"]
+    return members
+
+
+def request(model: str, prompt: Prompt, members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one effect request as a JSON object. `members` are what `settings` returned."""
     if not isinstance(model, str):
         raise TypeError(f"model is the name of a model of the world file, not {model!r}")
-    body: dict[str, Any] = {"effect": "generate", "model": model}
+    body: dict[str, Any] = {"effect": "generate", "model": model, **members}
     if isinstance(prompt, str):
+        for name in ("system", "template", "on_full"):
+            if name in members:
+                raise TypeError(f"{name} goes with a conversation (messages), not with a text that is taken as it is")
         body["prompt"] = prompt
     else:
         body["messages"] = _messages(prompt)
-    body["tokens_max"] = _whole("tokens_max", tokens_max)
-    body["temperature"] = _number("temperature", temperature)
-    if top_k is not None:
-        body["top_k"] = _whole("top_k", top_k)
-    if top_p is not None:
-        body["top_p"] = _number("top_p", top_p)
-        if not 0 < top_p <= 1:
-            raise ValueError(f"top_p is a probability above 0 and at most 1, not {top_p!r}")
-    stops = [stop] if isinstance(stop, str) else list(stop)
-    for text in stops:
-        if not isinstance(text, str):
-            raise TypeError(f"stop holds strings, not {text!r}")
-        if not text:
-            raise ValueError("an empty stop string would stop everything; leave it out")
-    if stops:
-        body["stop"] = stops
     return body
 
 
@@ -86,7 +157,9 @@ def answer(reply: Any) -> Answer:
     """Read one effect reply. Raises `EffectError` where it is an error."""
     if "ok" in reply:
         ok = reply["ok"]
-        return Answer(ok["text"], ok["finish"], ok["tokens"], ok["prompt_tokens"])
+        told = ok.get("logprobs")
+        logprobs = None if told is None else tuple([_logprob(token) for token in told])
+        return Answer(ok["text"], ok["finish"], ok["tokens"], ok["prompt_tokens"], logprobs, ok.get("dropped", 0))
     error = reply["error"]
     raise EffectError(error["kind"], error["message"])
 
@@ -105,18 +178,93 @@ def _messages(messages: Sequence[ChatMessage]) -> list[dict[str, str]]:
     return [{"role": message["role"], "content": message["content"]} for message in messages]
 
 
-def _whole(name: str, value: int) -> int:
+def _logprob(token: Mapping[str, Any]) -> TokenLogprob:
+    top = tuple([Alternative(other["id"], other["text"], other["logprob"]) for other in token["top"]])
+    return TokenLogprob(token["id"], token["text"], token["logprob"], top)
+
+
+def _whole(name: str, value: Any, low: int, high: int | None = None) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} is a whole number, not {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} is at least 1, not {value}")
+    if value < low:
+        raise ValueError(f"{name} is at least {low}, not {value}")
+    if high is not None and value > high:
+        raise ValueError(f"{name} is at most {high}, not {value}")
     return value
 
 
-def _number(name: str, value: float) -> float:
+def _number(name: str, value: Any, low: float, high: float | None = None) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} is a number, not {value!r}")
     number = float(value)
-    if not 0 <= number < float("inf"):
-        raise ValueError(f"{name} is a number of at least 0, not {value!r}")
+    if high is None and not low <= number < float("inf"):
+        raise ValueError(f"{name} is a number of at least {low:g}, not {value!r}")
+    if high is not None and not low <= number <= high:
+        raise ValueError(f"{name} is a number from {low:g} to {high:g}, not {value!r}")
     return number
+
+
+def _top_p(name: str, value: Any) -> float:
+    number = _number(name, value, 0.0)
+    if not 0 < number <= 1:
+        raise ValueError(f"top_p is a probability above 0 and at most 1, not {value!r}")
+    return number
+
+
+def _bias(name: str, value: Any) -> dict[str, float]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} is a dict of numbers by token, not {value!r}")
+    bias: dict[str, float] = {}
+    for token, number in value.items():
+        if isinstance(token, bool) or not isinstance(token, int | str):
+            raise TypeError(f"{name} names tokens by id or text, not {token!r}")
+        bias[str(token)] = _number(f"{name}[{token!r}]", number, -100.0, 100.0)
+    return bias
+
+
+def _stops(name: str, value: Any) -> list[str]:
+    stops = [value] if isinstance(value, str) else list(value)
+    for text in stops:
+        if not isinstance(text, str):
+            raise TypeError(f"{name} holds strings, not {text!r}")
+        if not text:
+            raise ValueError("an empty stop string would stop everything; leave it out")
+    return stops
+
+
+def _object(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} is a dict, not {value!r}")
+    return dict(value)
+
+
+def _nonempty(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is a text, not {value!r}")
+    if not value:
+        raise ValueError(f"{name} is empty; leave it out")
+    return value
+
+
+def _on_full(name: str, value: Any) -> str:
+    if value not in ("error", "drop_oldest"):
+        raise ValueError(f"{name} is 'error' or 'drop_oldest', not {value!r}")
+    return str(value)
+
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "top_k": lambda name, value: _whole(name, value, 1),
+    "top_p": _top_p,
+    "min_p": lambda name, value: _number(name, value, 0.0, 1.0),
+    "repetition_penalty": lambda name, value: _number(name, value, 0.1, 10.0),
+    "presence_penalty": lambda name, value: _number(name, value, -100.0, 100.0),
+    "logit_bias": _bias,
+    "stop": _stops,
+    "logprobs": lambda name, value: _whole(name, value, 0, 20),
+    "json_schema": _object,
+    "regex": _nonempty,
+    "lark": _nonempty,
+    "template": _object,
+    "system": _nonempty,
+    "on_full": _on_full,
+}

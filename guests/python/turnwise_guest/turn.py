@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from random import Random
-from typing import Any, Literal, overload
+from typing import Any, Literal, Unpack, overload
 
 from turnwise_guest import generate as generation
 from turnwise_guest.errors import EffectError
-from turnwise_guest.generate import TOKENS_MAX_DEFAULT, Answer, ChatMessage, Prompt
+from turnwise_guest.generate import Answer, ChatMessage, Options, Prompt
 from turnwise_guest.jsontext import canonical, check_text, decode
 from turnwise_guest.message import Message, messages
 
@@ -179,30 +179,10 @@ class Turn:
         self._output["finish"] = json.loads(canonical(result, "result"))
 
     @overload
-    def generate(
-        self,
-        model: str,
-        prompt: str,
-        *,
-        tokens_max: int = ...,
-        temperature: float = ...,
-        top_k: int | None = ...,
-        top_p: float | None = ...,
-        stop: str | Iterable[str] = ...,
-    ) -> Answer: ...
+    def generate(self, model: str, prompt: str, **options: Unpack[Options]) -> Answer: ...
 
     @overload
-    def generate(
-        self,
-        model: str,
-        *,
-        messages: Sequence[ChatMessage],
-        tokens_max: int = ...,
-        temperature: float = ...,
-        top_k: int | None = ...,
-        top_p: float | None = ...,
-        stop: str | Iterable[str] = ...,
-    ) -> Answer: ...
+    def generate(self, model: str, *, messages: Sequence[ChatMessage], **options: Unpack[Options]) -> Answer: ...
 
     def generate(
         self,
@@ -210,17 +190,14 @@ class Turn:
         prompt: str | None = None,
         *,
         messages: Sequence[ChatMessage] | None = None,
-        tokens_max: int = TOKENS_MAX_DEFAULT,
-        temperature: float = 0.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        stop: str | Iterable[str] = (),
+        **options: Unpack[Options],
     ) -> Answer:
         """Let a model go on from `prompt`, or answer the conversation `messages`. Needs the grant `generate`.
 
-        `tokens_max` bounds the answer in tokens. `temperature` 0 takes the likeliest token each time; above, tokens are
-        drawn, from the `top_k` likeliest and from those that make up the probability `top_p`, with the run's chance.
-        The answer ends before the first of the strings in `stop`. Raises `EffectError`.
+        `turnwise_guest.Options` says what the options are: ``tokens_max`` bounds the answer; ``temperature``,
+        ``top_k``, ``top_p``, ``min_p``, penalties and ``logit_bias`` choose its tokens; ``stop``, ``json_schema``,
+        ``regex`` and ``lark`` give it a form; ``logprobs`` tells how sure the model was; ``system``, ``template`` and
+        ``on_full`` are for conversations. Raises `EffectError`.
         """
         if (prompt is None) == (messages is None):
             raise TypeError("generate takes either prompt or messages")
@@ -230,15 +207,8 @@ class Turn:
             raise TypeError(
                 f"messages is a list of {{'role': …, 'content': …}}, not {messages!r}: give a text as prompt"
             )
-        request = generation.request(
-            model,
-            prompt if prompt is not None else messages or (),
-            tokens_max=tokens_max,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            stop=stop,
-        )
+        members = generation.settings(options)
+        request = generation.request(model, prompt if prompt is not None else messages or (), members)
         return generation.answer(json.loads(self._effect(canonical(request, "the request"))))
 
     @overload
@@ -247,39 +217,17 @@ class Turn:
         model: str,
         prompts: Iterable[Prompt],
         *,
-        tokens_max: int = ...,
-        temperature: float = ...,
-        top_k: int | None = ...,
-        top_p: float | None = ...,
-        stop: str | Iterable[str] = ...,
         return_errors: Literal[False] = ...,
+        **options: Unpack[Options],
     ) -> list[Answer]: ...
 
     @overload
     def generate_all(
-        self,
-        model: str,
-        prompts: Iterable[Prompt],
-        *,
-        tokens_max: int = ...,
-        temperature: float = ...,
-        top_k: int | None = ...,
-        top_p: float | None = ...,
-        stop: str | Iterable[str] = ...,
-        return_errors: Literal[True],
+        self, model: str, prompts: Iterable[Prompt], *, return_errors: Literal[True], **options: Unpack[Options]
     ) -> list[Answer | EffectError]: ...
 
     def generate_all(
-        self,
-        model: str,
-        prompts: Iterable[Prompt],
-        *,
-        tokens_max: int = TOKENS_MAX_DEFAULT,
-        temperature: float = 0.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        stop: str | Iterable[str] = (),
-        return_errors: bool = False,
+        self, model: str, prompts: Iterable[Prompt], *, return_errors: bool = False, **options: Unpack[Options]
     ) -> list[Answer] | list[Answer | EffectError]:
         """Ask for many answers at once, each to a text or a conversation; they come back in the order of `prompts`.
 
@@ -289,13 +237,8 @@ class Turn:
         """
         if isinstance(prompts, str):
             raise TypeError("prompts is a list of texts, not one text: use generate, or [prompt]")
-        stops = stop if isinstance(stop, str) else tuple(stop)
-        requests = [
-            generation.request(
-                model, prompt, tokens_max=tokens_max, temperature=temperature, top_k=top_k, top_p=top_p, stop=stops
-            )
-            for prompt in prompts
-        ]
+        members = generation.settings(options)
+        requests = [generation.request(model, prompt, members) for prompt in prompts]
         if not requests:
             return []
         replies = json.loads(self._effect(canonical({"effects": requests}, "the request")))["results"]

@@ -34,7 +34,7 @@ class Decoder:
 
     `chunk_tokens` is how many prompt tokens a run may take, or None if the graph takes a prompt only in one piece
     (MultiHeadAttention refuses more than one new token onto a past). `budget` says what the KV cache holds. `batching`
-    None: what the form of the weights needs.
+    None: what the form of the weights needs. Without `chunked` every prompt runs in one piece, and none is reused.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Decoder:
         opened: Opened,
         options: EngineOptions | None = None,
         batching: Batching | None = None,
+        chunked: bool = True,
     ) -> None:
         """Check the graph's inputs and outputs against genai_config.json. Raises ModelError if they do not fit."""
         options = options or EngineOptions()
@@ -56,7 +57,7 @@ class Decoder:
         batched = in_place and device == "cpu" and folder.names.attention_mask in signature.inputs
         self.batching: Batching = (batching or batching_of(folder.graph)) if batched else "single"
         self._even = self.batching == "even"
-        self.chunk_tokens = CHUNK_TOKENS if appends else None
+        self.chunk_tokens = CHUNK_TOKENS if appends and chunked else None
         self._in_place = in_place
         self.form = f"{'in_place' if in_place else 'growing'} {self.kv.dtype}"
         self.budget: Budget = budget(
@@ -65,7 +66,7 @@ class Decoder:
             context_length=folder.context_length,
             rows_max=1 if self.batching == "single" else options.rows_max,
             rows_spare=int(self._even),
-            cached=batched,
+            cached=batched and chunked,
         )
         rows = self.budget.rows_max + self.budget.rows_spare
         self._kv: Kv

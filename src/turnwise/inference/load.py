@@ -11,10 +11,13 @@ import numpy as np
 from turnwise.errors import ModelError
 from turnwise.inference.content_hash import content_hash
 from turnwise.inference.decoder import Decoder
-from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.inference.forms import form_of
+from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec, Numeric
 from turnwise.inference.model_folder import ModelFolder, read_model_folder
+from turnwise.inference.observe import observe
 from turnwise.inference.providers import Opened, open_session, versions
 from turnwise.inference.runtime import RUNTIME_ERRORS, first_line
+from turnwise.inference.self_test import SelfTest
 from turnwise.inference.template import ChatTemplate
 from turnwise.inference.tokenizer import Tokenizer, read_tokenizer
 
@@ -46,13 +49,22 @@ def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> LoadedM
     opened = open_session(spec, folder.graph_path, folder.weights_bytes, options)
     decoder = Decoder(folder, opened, options)
     _try_out(folder, decoder)
-    info = _info(spec, folder, opened, decoder, digest, (time.monotonic() - started) * 1000)
+    observed = observe(spec, folder, opened, digest)
+    decoder = Decoder(folder, opened, options, observed.rule.batching, observed.rule.chunked)
+    info = _info(spec, folder, opened, decoder, observed, digest, (time.monotonic() - started) * 1000)
     return LoadedModel(info, tokenizer, template, decoder, folder.ends)
 
 
 def _info(
-    spec: ModelSpec, folder: ModelFolder, opened: Opened, decoder: Decoder, digest: str, load_ms: float
+    spec: ModelSpec,
+    folder: ModelFolder,
+    opened: Opened,
+    decoder: Decoder,
+    observed: SelfTest,
+    digest: str,
+    load_ms: float,
 ) -> ModelInfo:
+    form = form_of(folder.graph)
     return ModelInfo(
         name=spec.name,
         sha256=digest,
@@ -67,6 +79,17 @@ def _info(
         kv_bytes_per_token=decoder.kv.bytes_per_token,
         threads=opened.threads,
         versions=versions(),
+        architecture=folder.architecture,
+        convention=folder.convention,
+        variant=folder.variant,
+        numeric=Numeric(
+            numeric_class=observed.numeric_class,
+            batching=decoder.batching,
+            chunked=decoder.chunk_tokens is not None,
+            checks=observed.checks,
+            attention=form.attention,
+            weights=form.weights,
+        ),
         load_ms=load_ms,
     )
 

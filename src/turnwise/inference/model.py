@@ -23,6 +23,23 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Numeric:
+    """Whether a model gives the same bits whatever runs beside it, as it was observed on this machine.
+
+    `numeric_class` is `batch-invariant`, `plan-bound` (only in the same batches and with as many threads) or `none`,
+    by the `checks`. It holds under a rule: `batching` (`free`: any batch; `even`: an even number of rows; `single`: no
+    batch) and `chunked`, whether prompts may run in pieces. `attention` and `weights` name the form of the graph.
+    """
+
+    numeric_class: str
+    batching: str
+    chunked: bool
+    checks: dict[str, bool]
+    attention: str
+    weights: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """A loaded model.
 
@@ -46,6 +63,10 @@ class ModelInfo:
     threads: int
     versions: dict[str, str]
     load_ms: float = field(default=0.0, compare=False)
+    architecture: str = ""
+    convention: str = ""
+    variant: str | None = None
+    numeric: Numeric | None = None
 
 
 @dataclass(frozen=True, slots=True)

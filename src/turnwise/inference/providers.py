@@ -98,15 +98,18 @@ def versions() -> dict[str, str]:
     return found
 
 
-def open_session(spec: ModelSpec, graph: Path, weights_bytes: int, options: EngineOptions) -> Opened:
-    """Load the graph on the best provider that `spec` allows.
+def open_session(
+    spec: ModelSpec, graph: Path, weights_bytes: int, options: EngineOptions, threads: int | None = None
+) -> Opened:
+    """Load the graph on the best provider that `spec` allows, with as many threads as pay, or `threads`.
 
     Raises ModelError if the graph cannot be loaded, if the provider is unknown here, or if `spec.require` is not met.
     """
     found = _find()
     wanted = _wanted(spec, found)
-    threads = 1 if weights_bytes <= SINGLE_THREAD_BYTES_MAX else cores()
-    threads = max(1, min(threads, options.threads_max or threads))
+    if threads is None:
+        threads = 1 if weights_bytes <= SINGLE_THREAD_BYTES_MAX else cores()
+        threads = max(1, min(threads, options.threads_max or threads))
     reasons: list[str] = []
     if spec.provider.lower() == "auto" and (no_cuda := _why_not(CUDA, found)):
         reasons.append(no_cuda)

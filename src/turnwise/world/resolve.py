@@ -11,6 +11,7 @@ from pathlib import Path
 
 from turnwise.core import plan as core
 from turnwise.core.plan import AgentPlan, InitialMessage, Limits
+from turnwise.demo import builtin
 from turnwise.world.bounds import TIME_END_US
 from turnwise.world.cast import gather
 from turnwise.world.files import Refused, is_folder
@@ -173,7 +174,7 @@ def _models(world: Description, base: Path, problems: Problems) -> Iterator[Reso
             )
         if problems.at((*path, "path")) or problems.at(path):
             continue
-        folder = base / _at_home(Path(model.path))
+        folder = builtin(model.path) or base / _at_home(Path(model.path))
         if not is_folder(folder):
             hint = f"Put the model there, correct the path, or name another folder: --model {name}=PATH."
             problems.add((*path, "path"), f"is no folder: {quoted(str(folder))}", hint)

@@ -113,3 +113,51 @@ def test_a_model_that_cannot_be_loaded_stops_the_run_before_it_begins(tmp_path: 
     with pytest.raises(ModelError, match=r"genai_config\.json"):
         turnwise.run(writers(tmp_path / "model"), journal=path)
     assert not path.exists()
+
+
+HAGGLER = """
+from turnwise_guest import Turn
+
+OFFER = {
+    "type": "object",
+    "properties": {"price": {"type": "integer", "minimum": 1, "maximum": 99}, "deal": {"type": "boolean"}},
+    "required": ["price", "deal"],
+    "additionalProperties": False,
+}
+
+def turn(t: Turn) -> None:
+    offers = t.generate_all(
+        "storyteller", ["Tom says: ", "Lily says: "], json_schema=OFFER, temperature=1.0, logprobs=1, tokens_max=60
+    )
+    for offer in offers:
+        assert offer.logprobs is not None and len(offer.logprobs) == offer.tokens
+        if offer.finish == "end":
+            t.record("price", offer.json()["price"])
+    chat = [{"role": "user", "content": f"Once upon a time {n}."} for n in range(100)]
+    answer = t.generate("storyteller", messages=chat, tokens_max=9, regex="[a-z]+", on_full="drop_oldest")
+    t.state = {"dropped": answer.dropped, "text": answer.text}
+"""
+
+
+def test_grammars_and_a_system_prompt_in_a_world(story_model: Path, tmp_path: Path) -> None:
+    def played(name: str, system: str, workers: int) -> str:
+        world = World(
+            name="haggle",
+            seed=3,
+            models={"storyteller": Model(story_model)},
+            agents={
+                "haggler": Agent(HAGGLER, count=3, start=True, grants=Grants(generate=["storyteller"]), system=system)
+            },
+        )
+        with turnwise.run(world, journal=tmp_path / name, workers=workers) as run:
+            assert [turn.failure for turn in run.turns] == [None] * 3
+            effects = [effect for turn in run.turns for effect in turn.effects]
+            assert [effect.request.count('"system":"Be kind."') for effect in effects] == [0, 0, int(bool(system))] * 3
+            assert all(1 <= record.value <= 99 for record in run.records)
+            assert len(run.records) >= 4
+            return run.head
+
+    plain = played("plain.journal", "", 1)
+    assert played("kind.journal", "Be kind.", 2) != plain
+    assert played("again.journal", "", 2) == plain
+    assert turnwise.replay(tmp_path / "kind.journal").difference is None

@@ -7,8 +7,10 @@ import pytest
 
 from turnwise.errors import ModelError
 from turnwise.inference import protocol
+from turnwise.inference.embed_request import EmbedRequest
 from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.request import GenerateReply, GenerateRequest
+from turnwise.inference.tensors import Parcel, Tensor, unpack
 
 INFO = ModelInfo(
     name="m",
@@ -51,7 +53,9 @@ def test_requests_are_cut_into_messages_and_keep_their_order() -> None:
     requests = [GenerateRequest(index, "m", "x" * 3_000_000, bytes(32)) for index in range(5)]
     messages = list(protocol.encode_requests(requests))
     assert len(messages) == 3
-    assert [request for data in messages for request in protocol.decode_requests(data)] == requests
+    assert {kind for kind, _ in messages} == {protocol.Kind.SUBMIT}
+    bodies = [b"".join(parts) for _, parts in messages]
+    assert [request for data in bodies for request in protocol.decode_requests(data)] == requests
     assert list(protocol.encode_requests([])) == []
 
 
@@ -59,3 +63,22 @@ def test_requests_are_cut_into_messages_and_keep_their_order() -> None:
 def test_what_cannot_be_decoded(data: bytes) -> None:
     with pytest.raises((msgspec.MsgspecError, UnicodeDecodeError)):
         protocol.decode_replies(data)
+
+
+def test_each_kind_of_request_has_its_message() -> None:
+    tensor = Tensor("uint8", (3,), b"abc")
+    asked: list[protocol.Open] = [
+        Parcel(1, "g", {"x": tensor}),
+        EmbedRequest(2, "e", "{}"),
+        Parcel(3, "g", {"x": tensor}),
+        GenerateRequest(4, "m", "{}", bytes(32)),
+    ]
+    messages = {kind: b"".join(parts) for kind, parts in protocol.encode_requests(asked)}
+    assert list(unpack(messages[protocol.Kind.INFER])) == [asked[0], asked[2]]
+    assert protocol.decode_embeds(messages[protocol.Kind.EMBED]) == [asked[1]]
+    assert protocol.decode_requests(messages[protocol.Kind.SUBMIT]) == [asked[3]]
+
+
+def test_large_tensors_are_cut_into_messages() -> None:
+    asked: list[protocol.Open] = [Parcel(i, "g", {"x": Tensor("uint8", (6 << 20,), bytes(6 << 20))}) for i in range(3)]
+    assert [kind for kind, _ in protocol.encode_requests(asked)] == [protocol.Kind.INFER] * 3

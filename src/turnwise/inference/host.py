@@ -19,9 +19,12 @@ import msgspec
 
 from turnwise.errors import EnvironmentFailure, InvariantError, ModelError, TurnwiseError
 from turnwise.inference import protocol
+from turnwise.inference.embed_request import EmbedRequest
+from turnwise.inference.infer_request import InferRequest, parcel_of, reply_body
 from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.protocol import Kind
-from turnwise.inference.request import GenerateReply, GenerateRequest, error_body
+from turnwise.inference.request import GenerateReply, GenerateRequest, Refusal, error_body
+from turnwise.inference.tensors import Data, unpack
 from turnwise.sharedmem import Peer, PeerBroken, PeerGone, Transport, launch
 
 RESTARTS_MAX_DEFAULT: Final = 3
@@ -77,12 +80,12 @@ class InferenceHost:
         self._deadline_s = deadline_ms / 1000
         self._load_deadline_s = load_deadline_ms / 1000
         self._infos: dict[str, ModelInfo] = {}
-        self._pending: dict[int, GenerateRequest] = {}
+        self._pending: dict[int, protocol.Open] = {}
         self._supervisor: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[None] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
         self._peer: Peer | None = None
-        self._outbox: asyncio.Queue[tuple[Kind, bytes]] | None = None
+        self._outbox: asyncio.Queue[tuple[Kind, Sequence[Data]]] | None = None
         self._heard_s = 0.0
         self._deaths = 0
         self._restarts = 0
@@ -138,25 +141,34 @@ class InferenceHost:
         if self._ready is not None and not self._ready.done():
             self._ready.cancel()
 
-    def submit(self, requests: Sequence[GenerateRequest]) -> None:
+    def submit(self, requests: Sequence[GenerateRequest | InferRequest | EmbedRequest]) -> None:
         """Hand over requests. Never blocks; every one is answered once, unless it is cancelled or the host fails."""
         if self._supervisor is None and self._specs:
             raise InvariantError("requests before start")
+        sent: list[protocol.Open] = []
+        refused: list[GenerateReply] = []
         for request in requests:
             if request.id in self._pending:
                 raise InvariantError(f"request {request.id} is open already")
-            self._pending[request.id] = request
-        if not self._specs:
-            self._refuse_all(requests)
-            return
-        for data in protocol.encode_requests(requests):
-            self._send(Kind.SUBMIT, data)
+            try:
+                if not self._specs:
+                    raise Refusal("unknown", f"this world has no model {request.model!r}")
+                opened = parcel_of(request) if isinstance(request, InferRequest) else request
+            except Refusal as refusal:
+                refused.append(GenerateReply(request.id, error_body(refusal.kind, refusal.message)))
+                continue
+            self._pending[request.id] = opened
+            sent.append(opened)
+        if refused:
+            asyncio.get_running_loop().call_soon(self._on_replies, refused)
+        for kind, parts in protocol.encode_requests(sent):
+            self._send(kind, parts)
 
     def cancel(self, numbers: Iterable[int]) -> None:
         """Drop requests: no reply of theirs comes any more."""
         dropped = [number for number in numbers if self._pending.pop(number, None) is not None]
         if dropped:
-            self._send(Kind.CANCEL, protocol.encode_numbers(dropped))
+            self._send(Kind.CANCEL, [protocol.encode_numbers(dropped)])
 
     async def __aenter__(self) -> InferenceHost:
         await self.start()
@@ -228,8 +240,8 @@ class InferenceHost:
         outbox = self._outbox
         try:
             while True:
-                kind, data = await outbox.get()
-                await peer.send(kind, data)
+                kind, parts = await outbox.get()
+                await peer.send(kind, *parts)
         except (PeerGone, PeerBroken):
             return  # `receive` says so too, and what was not answered is sent to the next process
 
@@ -239,6 +251,11 @@ class InferenceHost:
             self._deaths = 0
             if replies:
                 self._on_replies(replies)
+        elif kind == Kind.TENSORS:
+            self._deaths = 0
+            parcels = [parcel for parcel in unpack(data) if self._pending.pop(parcel.id, None)]
+            if parcels:
+                self._on_replies([GenerateReply(parcel.id, reply_body(parcel)) for parcel in parcels])
         elif kind == Kind.PROGRESS:
             self._progress = protocol.decode_progress(data)
         elif kind == Kind.LOAD_FAILED:
@@ -268,23 +285,15 @@ class InferenceHost:
                     hint=f"It began on {known.provider} and would go on on {info.provider}: see turnwise doctor.",
                 )
         self._outbox = asyncio.Queue()
-        for data in protocol.encode_requests(list(self._pending.values())):
-            self._send(Kind.SUBMIT, data)
+        for kind, parts in protocol.encode_requests(list(self._pending.values())):
+            self._send(kind, parts)
         if not self._ready.done():
             self._ready.set_result(None)
 
-    def _send(self, kind: Kind, data: bytes) -> None:
+    def _send(self, kind: Kind, parts: Sequence[Data]) -> None:
         """To the process that is there; if there is none, the next one gets what is pending then."""
         if self._outbox is not None:
-            self._outbox.put_nowait((kind, data))
-
-    def _refuse_all(self, requests: Sequence[GenerateRequest]) -> None:
-        replies = []
-        for request in requests:
-            del self._pending[request.id]
-            message = f"this world has no model {request.model!r}"
-            replies.append(GenerateReply(request.id, error_body("unknown", message)))
-        asyncio.get_running_loop().call_soon(self._on_replies, replies)
+            self._outbox.put_nowait((kind, parts))
 
     def _watch(self) -> None:
         """Kill a process that has work and says nothing: it hangs, and a new one will not."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
+
+Task = Literal["generate", "infer", "embed"]
+"""What a model answers: the effect of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +16,8 @@ class ModelSpec:
 
     `provider` is `auto`, or the name of an execution provider (`cpu`, `cuda`, `webgpu`, …). With `require` a fallback
     to another provider is a `ModelError`; without, it is one line of text in `ModelInfo.fallback`. `variant` chooses
-    among the graphs of a folder that holds several (`q4`, `fp16`, …); None takes the most exact.
+    among the graphs of a folder that holds several (`q4`, `fp16`, …); None takes the most exact. `task` None: what the
+    folder shows.
     """
 
     name: str
@@ -20,6 +25,7 @@ class ModelSpec:
     provider: str = "auto"
     require: bool = False
     variant: str | None = None
+    task: Task | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,9 @@ class ModelInfo:
     `sha256` (hex) names the content of the files that decide what the model computes. `provider` is the execution
     provider that runs it, by ONNX Runtime's name; `providers` are all that the session has, in order; `nodes` counts
     the graph's nodes on each. `form` says how the graph keeps its KV cache (`in_place` or `growing`) and its type.
-    `kv_bytes_per_token` is the memory of one position. `load_ms` is telemetry: it differs between equal runs.
+    `kv_bytes_per_token` is the memory of one position. A model of another task than `generate` has none, and no context
+    and vocabulary either (0); its `form` says whether rows run together. `load_ms` is telemetry: it differs between
+    equal runs.
     """
 
     name: str
@@ -67,6 +75,7 @@ class ModelInfo:
     convention: str = ""
     variant: str | None = None
     numeric: Numeric | None = None
+    task: Task = "generate"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,10 @@ from typing import Any, Final
 import msgspec
 
 from turnwise.errors import ModelError
-from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.inference.embed_request import EmbedRequest
+from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec, Task
 from turnwise.inference.request import GenerateReply, GenerateRequest
+from turnwise.inference.tensors import Data, Parcel, pack
 
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 """Requests are cut into messages of about this size; one request alone may be larger."""
@@ -27,12 +29,17 @@ class Kind(IntEnum):
     """Models and options: the first message, answered by LOADED or LOAD_FAILED."""
     SUBMIT = 2
     CANCEL = 3
+    INFER = 4
+    """Requests with tensors, as `tensors.pack` packs them: to be used where they lie."""
+    EMBED = 5
     LOADED = 11
     LOAD_FAILED = 12
     """A model's fault: the process ends, and would fail again."""
     REPLIES = 13
     PROGRESS = 14
     """A sign of life while there is work."""
+    TENSORS = 15
+    """Replies with tensors, as `tensors.pack` packs them."""
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -50,6 +57,7 @@ class _Spec(msgspec.Struct):
     provider: str
     require: bool
     variant: str | None = None
+    task: Task | None = None
 
 
 class _Load(msgspec.Struct):
@@ -66,32 +74,64 @@ class _Error(msgspec.Struct):
 
 
 def encode_load(models: Sequence[ModelSpec], options: EngineOptions) -> bytes:
-    specs = [_Spec(spec.name, str(spec.path), spec.provider, spec.require, spec.variant) for spec in models]
+    specs = [_Spec(spec.name, str(spec.path), spec.provider, spec.require, spec.variant, spec.task) for spec in models]
     return msgspec.json.encode(_Load(specs, options))
 
 
 def decode_load(data: bytes) -> tuple[list[ModelSpec], EngineOptions]:
     load = msgspec.json.decode(data, type=_Load)
-    specs = [ModelSpec(spec.name, Path(spec.path), spec.provider, spec.require, spec.variant) for spec in load.models]
+    specs = [
+        ModelSpec(spec.name, Path(spec.path), spec.provider, spec.require, spec.variant, spec.task)
+        for spec in load.models
+    ]
     return specs, load.options
 
 
-def encode_requests(requests: Sequence[GenerateRequest]) -> Iterator[bytes]:
-    """Messages for SUBMIT, in order."""
-    batch: list[GenerateRequest] = []
-    size = 0
+Open = GenerateRequest | EmbedRequest | Parcel
+"""A request on its way to the inference process."""
+
+
+def encode_requests(requests: Sequence[Open]) -> Iterator[tuple[Kind, Sequence[Data]]]:
+    """The messages that hand requests over, each a kind and the parts of its body, in the requests' order by kind."""
+    kinds: dict[Kind, list[Open]] = {}
     for request in requests:
-        if batch and size + len(request.body) > BATCH_BYTES_MAX:
-            yield msgspec.json.encode(batch)
-            batch, size = [], 0
-        batch.append(request)
-        size += len(request.body)
-    if batch:
-        yield msgspec.json.encode(batch)
+        kinds.setdefault(_KINDS[type(request)], []).append(request)
+    for kind, alike in kinds.items():
+        batch: list[Any] = []
+        size = 0
+        for request in alike:
+            bytes_ = _size(request)
+            if batch and size + bytes_ > BATCH_BYTES_MAX:
+                yield kind, _parts(batch)
+                batch, size = [], 0
+            batch.append(request)
+            size += bytes_
+        yield kind, _parts(batch)
+
+
+_KINDS: Final[dict[type[Open], Kind]] = {
+    GenerateRequest: Kind.SUBMIT,
+    EmbedRequest: Kind.EMBED,
+    Parcel: Kind.INFER,
+}
+
+
+def _size(request: Open) -> int:
+    if isinstance(request, Parcel):
+        return sum(len(tensor.data) for tensor in request.tensors.values())
+    return len(request.body)
+
+
+def _parts(batch: list[Any]) -> Sequence[Data]:
+    return pack(batch) if isinstance(batch[0], Parcel) else [msgspec.json.encode(batch)]
 
 
 def decode_requests(data: bytes) -> list[GenerateRequest]:
     return msgspec.json.decode(data, type=list[GenerateRequest])
+
+
+def decode_embeds(data: bytes) -> list[EmbedRequest]:
+    return msgspec.json.decode(data, type=list[EmbedRequest])
 
 
 def encode_numbers(numbers: Sequence[int]) -> bytes:

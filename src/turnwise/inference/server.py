@@ -12,10 +12,16 @@ from typing import Final
 
 from turnwise.errors import InvariantError, ModelError
 from turnwise.inference import protocol
+from turnwise.inference.embedder import LoadedEmbedder, load_embedder
 from turnwise.inference.engine import Engine
-from turnwise.inference.load import load_model
+from turnwise.inference.graph_model import LoadedGraph, load_graph
+from turnwise.inference.load import LoadedModel, load_model
+from turnwise.inference.model import EngineOptions, ModelSpec
 from turnwise.inference.protocol import Kind
 from turnwise.inference.request import GenerateReply, GenerateRequest, error_body
+from turnwise.inference.task import task_of
+from turnwise.inference.tensor_server import TensorServer
+from turnwise.inference.tensors import Parcel, pack
 from turnwise.sharedmem import Endpoint, PeerGone, connect
 
 PROGRESS_S: Final = 0.25
@@ -27,6 +33,7 @@ class Server:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._engines: dict[str, Engine] = {}
+        self._tensors = TensorServer({})
         self._replies: list[GenerateReply] = []
         self._told = 0.0
 
@@ -39,6 +46,9 @@ class Server:
                 message = self._endpoint.receive()
                 if message is None:
                     return
+                if message.kind == Kind.INFER:
+                    self._tensors.infer(message)
+                    continue
                 with message:
                     kind, data = message.kind, bytes(message.body)
                 self._take(kind, data)
@@ -46,7 +56,7 @@ class Server:
 
     @property
     def _working(self) -> bool:
-        return bool(self._replies) or any(engine.pending for engine in self._engines.values())
+        return bool(self._replies) or self._tensors.pending or any(engine.pending for engine in self._engines.values())
 
     def _load(self) -> bool:
         message = self._endpoint.receive()
@@ -57,11 +67,12 @@ class Server:
                 raise InvariantError(f"the first message is of kind {message.kind}", expected=Kind.LOAD)
             specs, options = protocol.decode_load(bytes(message.body))
         try:
-            models = [load_model(spec, options) for spec in specs]
+            models = [_load(spec, options) for spec in specs]
         except ModelError as error:
             self._endpoint.send(Kind.LOAD_FAILED, protocol.encode_error(error))
             return False
-        self._engines = {model.info.name: Engine(model) for model in models}
+        self._engines = {model.info.name: Engine(model) for model in models if isinstance(model, LoadedModel)}
+        self._tensors = TensorServer({m.info.name: m for m in models if not isinstance(m, LoadedModel)})
         self._endpoint.send(Kind.LOADED, protocol.encode_infos([model.info for model in models]))
         return True
 
@@ -69,8 +80,11 @@ class Server:
         if kind == Kind.SUBMIT:
             for request in protocol.decode_requests(data):
                 self._submit(request)
+        elif kind == Kind.EMBED:
+            self._tensors.embed(data)
         elif kind == Kind.CANCEL:
             for number in protocol.decode_numbers(data):
+                self._tensors.cancel(number)
                 for engine in self._engines.values():
                     engine.cancel(number)
         else:
@@ -78,7 +92,10 @@ class Server:
 
     def _submit(self, request: GenerateRequest) -> None:
         engine = self._engines.get(request.model)
-        if engine is None:
+        if engine is None and self._tensors.task(request.model):
+            refusal = self._tensors.wrong_task(request.model, "generate")
+            self._replies.append(GenerateReply(request.id, error_body(refusal.kind, refusal.message)))
+        elif engine is None:
             message = f"this world has no model {request.model!r}"
             self._replies.append(GenerateReply(request.id, error_body("unknown", message)))
         else:
@@ -90,21 +107,36 @@ class Server:
         for engine in self._engines.values():
             if engine.pending:
                 replies += [event for event in engine.step() if isinstance(event, GenerateReply)]
+        tensors: list[Parcel] = []
+        for answer in self._tensors.step():
+            if isinstance(answer, Parcel):
+                tensors.append(answer)
+            else:
+                replies.append(answer)
         now = time.monotonic()
-        if replies or now - self._told >= PROGRESS_S:
+        if replies or tensors or now - self._told >= PROGRESS_S:
             self._told = now
             self._endpoint.send(Kind.PROGRESS, protocol.encode_progress(self._progress()))
         if replies:
             self._endpoint.send(Kind.REPLIES, protocol.encode_replies(replies))
+        for parcel in tensors:
+            self._endpoint.send(Kind.TENSORS, *pack([parcel]))
 
     def _progress(self) -> protocol.Progress:
-        counts = [engine.statistics() for engine in self._engines.values()]
+        counts = [engine.statistics() for engine in self._engines.values()] + self._tensors.statistics()
         return protocol.Progress(
             tokens=sum(count.tokens for count in counts),
             prompt_tokens=sum(count.prompt_tokens for count in counts),
             running=sum(count.running for count in counts),
             waiting=sum(count.waiting for count in counts),
         )
+
+
+def _load(spec: ModelSpec, options: EngineOptions) -> LoadedModel | LoadedGraph | LoadedEmbedder:
+    task = task_of(spec)
+    if task == "generate":
+        return load_model(spec, options)
+    return load_graph(spec, options) if task == "infer" else load_embedder(spec, options)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,0 +1,217 @@
+"""Text to vectors: tokens, one run of the graph for each text, and pooling by the model's own configuration.
+
+A text is one row without padding, so that its vector depends on nothing but itself. Pooling is done in float64, sums
+are rounded once (`math.fsum`), and the result is rounded to float32: the same on every machine, given the graph's
+outputs.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import tokenizers
+from numpy.typing import NDArray
+
+from turnwise.errors import ModelError
+from turnwise.inference.content_hash import content_hash
+from turnwise.inference.embed_folder import EmbedFolder, read_embed_folder
+from turnwise.inference.embed_request import EmbedRequest, parse_embed
+from turnwise.inference.graph_engine import tensor_over
+from turnwise.inference.graph_model import Arrays, GraphModel, graph_info, open_graph
+from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.inference.ports import Port
+from turnwise.inference.request import Refusal
+from turnwise.inference.runtime import RUNTIME_ERRORS, first_line
+from turnwise.inference.tensors import OUTPUT_BYTES_MAX, Parcel
+
+_TRY_ERRORS: Final[tuple[type[Exception], ...]] = (Refusal, *RUNTIME_ERRORS)
+_INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+_TOKEN_OUTPUTS: Final = ("last_hidden_state", "token_embeddings")
+_TEXT_OUTPUTS: Final = ("sentence_embedding", "sentence_embeddings", "pooler_output")
+
+
+class Embedder:
+    """A loaded embedding model: `jobs` for its graph, and vectors of what the graph gives."""
+
+    def __init__(self, folder: EmbedFolder, model: GraphModel, graph_path: Path) -> None:
+        self.model = model
+        self._folder = folder
+        self._tokenizer = _read(folder.tokenizer)
+        self._where = str(graph_path)
+        self._check_inputs()
+        self._output, self._pooled = self._choose_output()
+
+    def job(self, request: EmbedRequest) -> EmbedJob:
+        """What a request wants of the graph. Raises Refusal."""
+        asked = parse_embed(request.body)
+        rows = [self._row(index, text, asked.truncate) for index, text in enumerate(asked.texts)]
+        return EmbedJob(request.id, rows, self)
+
+    def tokens(self, text: str, *, truncate: bool = False) -> list[int]:
+        """Ids of a text, with the model's special tokens."""
+        if truncate:
+            self._tokenizer.enable_truncation(self._folder.tokens_max)
+        try:
+            ids: list[int] = self._tokenizer.encode(text.lower() if self._folder.lower else text).ids
+        finally:
+            self._tokenizer.no_truncation()
+        return ids
+
+    def vector(self, outputs: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """The vector [d] of one text from the graph's outputs. Raises Refusal if there is none."""
+        array = outputs[self._output]
+        if array.ndim != (2 if self._pooled else 3) or array.shape[0] != 1 or not array.size:
+            raise Refusal("refused", f"the model's graph gives {self._output!r} of shape {list(array.shape)}")
+        found = array[0].astype(np.float64)
+        vector = found if self._pooled else self._pool(found)
+        if self._folder.normalise:
+            norm = math.sqrt(math.fsum((vector * vector).tolist()))
+            vector = vector / max(norm, 1e-12)
+        return vector.astype(np.float32)
+
+    def _pool(self, tokens: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[tokens, d] to [d]. There is no padding, so every token counts."""
+        pooling = self._folder.pooling
+        pooled: NDArray[np.float64]
+        if pooling == "mean":
+            pooled = np.array([math.fsum(column) for column in tokens.T.tolist()]) / len(tokens)
+        elif pooling == "max":
+            pooled = tokens.max(axis=0)
+        else:
+            pooled = tokens[0 if pooling == "cls" else -1]
+        return pooled
+
+    def _row(self, index: int, text: str, truncate: bool) -> Arrays:
+        ids = self.tokens(text, truncate=truncate)
+        limit = self._folder.tokens_max
+        if len(ids) > limit:
+            message = f"texts[{index}] has {len(ids)} tokens, the model takes {limit}: shorten it, or say truncate"
+            raise Refusal("context_full", message)
+        if not ids:
+            raise Refusal("refused", f"texts[{index}] has no tokens")
+        count = len(ids)
+        values = {
+            "input_ids": np.array([ids]),
+            "attention_mask": np.ones((1, count)),
+            "token_type_ids": np.zeros((1, count)),
+            "position_ids": np.arange(count)[np.newaxis],
+        }
+        return {port.name: np.ascontiguousarray(values[port.name], np.dtype(port.dtype)) for port in self.model.inputs}
+
+    def try_out(self) -> None:
+        """One text, so that a graph that cannot work fails now. Raises ModelError."""
+        try:
+            vector = self.vector(self.model.run(self._row(0, "a", truncate=True)))
+        except _TRY_ERRORS as error:
+            raise ModelError(
+                f"the graph fails on its first text: {first_line(error)}",
+                where=self._where,
+                expected="a vector",
+                hint="The graph is damaged, or not an encoder of text.",
+            ) from error
+        if not np.isfinite(vector).all():
+            raise ModelError("gives vectors that are not numbers", where=self._where, expected="finite numbers")
+
+    def _check_inputs(self) -> None:
+        names = [port.name for port in self.model.inputs]
+        unknown = sorted(set(names) - set(_INPUTS))
+        if "input_ids" not in names or unknown:
+            raise ModelError(
+                f"the graph takes {', '.join(names) or 'nothing'}",
+                where=self._where,
+                expected=_INPUTS,
+                actual=names,
+                hint="An embedding model takes input_ids and may take the others; ask any other graph by infer.",
+            )
+        for port in self.model.inputs:
+            if port.dtype not in ("int64", "int32"):
+                raise ModelError(
+                    f"the input {port.name!r} is {port.dtype}", where=self._where, expected="int64 or int32"
+                )
+
+    def _choose_output(self) -> tuple[str, bool]:
+        """The output that is the tokens' vectors, or, where there is none, the text's own (True)."""
+        outputs = {port.name: port for port in self.model.outputs if port.dtype in ("float16", "float32", "float64")}
+        for name in (*_TOKEN_OUTPUTS, *outputs):
+            if name in outputs and _rank(outputs[name]) == 3:
+                return name, False
+        for name in (*_TEXT_OUTPUTS, *outputs):
+            if name in outputs and _rank(outputs[name]) == 2:
+                return name, True
+        raise ModelError(
+            "the graph has no output that is a vector for each token",
+            where=self._where,
+            expected="last_hidden_state [batch, tokens, dimensions]",
+            actual={port.name: str(port) for port in self.model.outputs},
+            hint="Export the encoder itself, without a head for another task.",
+        )
+
+
+class EmbedJob:
+    """One request: its texts, and their vectors as they come."""
+
+    def __init__(self, number: int, rows: Sequence[Arrays], embedder: Embedder) -> None:
+        self.number = number
+        self.inputs: Sequence[Arrays] = rows
+        self._embedder = embedder
+        self._vectors: dict[int, NDArray[np.float32]] = {}
+
+    def take(self, index: int, outputs: dict[str, NDArray[Any]]) -> None:
+        vector = self._vectors[index] = self._embedder.vector(outputs)
+        if vector.nbytes * len(self.inputs) > OUTPUT_BYTES_MAX:
+            raise Refusal("refused", f"the vectors have more than {OUTPUT_BYTES_MAX:,} bytes in all: ask for fewer")
+
+    def answer(self) -> Parcel:
+        vectors = np.stack([self._vectors[index] for index in range(len(self.inputs))])
+        return Parcel(self.number, "vectors", {"vectors": tensor_over(vectors)})
+
+    def close(self) -> None:
+        self.inputs = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedEmbedder:
+    """A model that answers `embed`."""
+
+    info: ModelInfo
+    embedder: Embedder
+
+
+def load_embedder(spec: ModelSpec, options: EngineOptions | None = None) -> LoadedEmbedder:
+    """Load an embedding model. Raises ModelError for whatever is wrong with it."""
+    started = time.monotonic()
+    folder = read_embed_folder(spec.path)
+    opened, model = open_graph(folder.files, folder.graph, spec, options or EngineOptions())
+    embedder = Embedder(folder, model, spec.path / folder.graph)
+    embedder.try_out()
+    digest = content_hash(dict(sorted(folder.files.files.items())))
+    form = f"embed, {folder.pooling}{', normalised' if folder.normalise else ''}, {model.batches}"
+    info = graph_info(spec, "embed", opened, digest, form, (time.monotonic() - started) * 1000)
+    return LoadedEmbedder(info, embedder)
+
+
+def _rank(port: Port) -> int:
+    return len(port.dims)
+
+
+def _read(path: Path) -> tokenizers.Tokenizer:
+    try:
+        tokenizer = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except Exception as error:  # the library raises bare Exception for everything
+        raise ModelError(
+            f"is not a tokenizer: {error}",
+            where=str(path),
+            expected="the tokenizer.json of the Hugging Face tokenizers library",
+            hint="Copy tokenizer.json again from where the model comes from.",
+        ) from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer

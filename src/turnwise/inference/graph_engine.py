@@ -1,0 +1,173 @@
+"""Serves requests to one graph: rows that are waiting, lowest request first, together where they may run together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from turnwise.errors import InvariantError
+from turnwise.inference.engine import EngineStatistics
+from turnwise.inference.graph_model import Arrays, GraphModel
+from turnwise.inference.ports import check
+from turnwise.inference.request import GenerateReply, Refusal, error_body
+from turnwise.inference.tensors import OUTPUT_BYTES_MAX, Parcel, Tensor
+
+Answer = GenerateReply | Parcel
+"""An error as text, or tensors."""
+
+
+class Job(Protocol):
+    """What one request wants of the graph: runs, each on the arrays of `inputs` at its index."""
+
+    number: int
+    inputs: Sequence[Arrays]
+
+    def take(self, index: int, outputs: dict[str, NDArray[Any]]) -> None:
+        """The outputs of one run. Raises Refusal."""
+
+    def answer(self) -> Parcel:
+        """The answer, after all runs."""
+
+    def close(self) -> None:
+        """The job is over, whatever came of it."""
+
+
+class GraphEngine:
+    """Takes jobs, answers each once. Not thread-safe; `step` never waits for anything but the model."""
+
+    def __init__(self, model: GraphModel) -> None:
+        self._model = model
+        self._jobs: dict[int, Job] = {}
+        self._waiting: dict[int, list[int]] = {}
+        self._open: dict[int, int] = {}
+        self._runs = self._rows = 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether `step` has something to do."""
+        return bool(self._jobs)
+
+    def submit(self, job: Job) -> None:
+        if job.number in self._jobs:
+            raise InvariantError(f"request {job.number} is open already")
+        self._jobs[job.number] = job
+        self._waiting[job.number] = list(range(len(job.inputs)))
+        self._open[job.number] = len(job.inputs)
+
+    def cancel(self, number: int) -> None:
+        """Drop a request, which is then not answered. One that is not open is none of our business."""
+        if number in self._jobs:
+            self._remove(number)
+
+    def step(self) -> list[Answer]:
+        """One run of the graph, and the requests that it completed."""
+        if not self._jobs:
+            return []
+        rows = self._choose()
+        answers: list[Answer] = []
+        for (number, index), outputs in zip(rows, self._run(rows), strict=True):
+            if number not in self._jobs:
+                continue  # an earlier row of the same request was refused
+            job = self._jobs[number]
+            try:
+                if isinstance(outputs, Refusal):
+                    raise outputs
+                job.take(index, outputs)
+                self._open[number] -= 1
+                if self._open[number]:
+                    continue
+                answers.append(job.answer())
+            except Refusal as refusal:
+                answers.append(GenerateReply(number, error_body(refusal.kind, refusal.message)))
+            self._remove(number)
+        return answers
+
+    def statistics(self) -> EngineStatistics:
+        """Telemetry: runs of the graph are steps."""
+        return EngineStatistics(steps=self._runs, step_rows=self._rows, waiting=len(self._jobs))
+
+    def _choose(self) -> list[tuple[int, int]]:
+        """The rows of the next run, as (request, index): the first that waits, and others of its shapes."""
+        waiting = ((number, index) for number in sorted(self._jobs) for index in self._waiting[number])
+        first = next(waiting)
+        shapes = self._shapes(first)
+        alike = [first, *[row for row in waiting if self._shapes(row) == shapes]]
+        rows = alike[: self._model.batch_size(shapes, len(alike))]
+        for number, index in rows:
+            self._waiting[number].remove(index)
+        return rows
+
+    def _shapes(self, row: tuple[int, int]) -> tuple[tuple[int, ...], ...]:
+        return self._model.shapes_of(self._jobs[row[0]].inputs[row[1]])
+
+    def _run(self, rows: Sequence[tuple[int, int]]) -> Sequence[dict[str, NDArray[Any]] | Refusal]:
+        arrays = [self._jobs[number].inputs[index] for number, index in rows]
+        self._runs += 1
+        self._rows += len(rows)
+        try:
+            return self._model.run_rows(arrays)
+        except Refusal as refusal:
+            if len(rows) == 1:
+                return [_bare(refusal)]
+        return [self._alone(row) for row in arrays]  # one row that is refused must not show in the others
+
+    def _alone(self, row: Arrays) -> dict[str, NDArray[Any]] | Refusal:
+        try:
+            return self._model.run(row)
+        except Refusal as refusal:
+            return _bare(refusal)
+
+    def _remove(self, number: int) -> None:
+        job = self._jobs.pop(number)
+        del self._waiting[number], self._open[number]
+        job.close()
+
+
+def _bare(refusal: Refusal) -> Refusal:
+    """Without the traceback, whose frames refer to the inputs' memory."""
+    return Refusal(refusal.kind, refusal.message)
+
+
+_DTYPES: Final = {"bool": np.dtype(np.bool_)}
+
+
+def array_over(tensor: Tensor) -> NDArray[Any]:
+    """An array over a tensor's bytes, wherever they lie: no copy. Arrays of shared memory keep the mapping."""
+    flat: NDArray[Any] = np.asarray(memoryview(tensor.data))
+    return flat.view(_DTYPES.get(tensor.dtype, np.dtype(tensor.dtype))).reshape(tensor.shape)
+
+
+def tensor_over(array: NDArray[Any]) -> Tensor:
+    """A tensor of an array's bytes: no copy where they lie in order."""
+    flat: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return Tensor(array.dtype.name, array.shape, memoryview(flat))
+
+
+class InferJob:
+    """One request to run the graph. `release` gives the memory of its inputs back."""
+
+    def __init__(self, parcel: Parcel, model: GraphModel, release: Callable[[], None]) -> None:
+        """Raises Refusal for tensors that do not fit the graph; `release` is then the caller's."""
+        check(model.inputs, parcel.tensors)
+        self.number = parcel.id
+        self.inputs: Sequence[Arrays] = [{name: array_over(tensor) for name, tensor in parcel.tensors.items()}]
+        self._release = release
+        self._outputs: dict[str, Tensor] = {}
+
+    def take(self, index: int, outputs: dict[str, NDArray[Any]]) -> None:
+        size = sum(array.nbytes for array in outputs.values())
+        if size > OUTPUT_BYTES_MAX:
+            raise Refusal(
+                "refused", f"the outputs have {size:,} bytes in all, at most {OUTPUT_BYTES_MAX:,} are allowed"
+            )
+        self._outputs = {name: tensor_over(array) for name, array in outputs.items()}
+
+    def answer(self) -> Parcel:
+        return Parcel(self.number, "outputs", self._outputs)
+
+    def close(self) -> None:
+        self.inputs = ()
+        self._release()

@@ -1,0 +1,248 @@
+"""Any ONNX graph, run on named tensors.
+
+What runs is one row or several: rows of the same shape may share a run where that gives the bits that each would get
+alone. That is observed, not believed: see `_Rows`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from turnwise.errors import ModelError
+from turnwise.inference.content_hash import content_hash
+from turnwise.inference.folder_files import FolderFiles
+from turnwise.inference.graph import read_graph
+from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec, Task
+from turnwise.inference.ports import Port, batch_symbol, ports_of
+from turnwise.inference.providers import Opened, open_session, versions
+from turnwise.inference.request import Refusal
+from turnwise.inference.runtime import RUNTIME_ERRORS, Session, is_kernel_refusal, ort
+
+Arrays = Mapping[str, NDArray[Any]]
+Shapes = tuple[tuple[int, ...], ...]
+
+BATCH_SIZES: Final = (16, 8, 4, 2)
+"""How many rows run together: the sizes that the self-test tried."""
+ROWS_SEEN_MIN: Final = 32
+"""Shapes that the graph leaves open are tried after so many rows of them, since a trial costs about 46 rows."""
+SHAPES_COUNT_MAX: Final = 256
+
+_RANDOM: Final = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
+)
+
+
+class GraphModel:
+    """A loaded graph. Runs are bound to the memory that the arrays lie in: nothing is copied on the way in."""
+
+    def __init__(self, session: Session, graph_path: Path) -> None:
+        self.inputs = ports_of(session.get_inputs(), graph_path, "input")
+        self.outputs = ports_of(session.get_outputs(), graph_path, "output")
+        self._session = session
+        self._rows = _Rows(self)
+
+    def bind(self, arrays: Arrays) -> list[Any]:
+        """Inputs as ONNX Runtime takes them, over the arrays' own memory."""
+        return [ort.OrtValue.ortvalue_from_numpy(arrays[port.name]) for port in self.inputs]
+
+    def run(self, arrays: Arrays) -> dict[str, NDArray[Any]]:
+        """One run of contiguous arrays. Refusal: the operators do not take them; RUNTIME_ERRORS: the machine."""
+        binding = self._session.io_binding()
+        bound = self.bind(arrays)
+        for port, value in zip(self.inputs, bound, strict=True):
+            binding.bind_ortvalue_input(port.name, value)
+        for port in self.outputs:
+            binding.bind_output(port.name, "cpu")
+        try:
+            self._session.run_with_iobinding(binding)
+        except RUNTIME_ERRORS as error:
+            if not is_kernel_refusal(error):
+                raise
+            raise Refusal("refused", "the model's graph cannot process these tensors") from None
+        results = [value.numpy() for value in binding.get_outputs()]
+        return dict(zip([port.name for port in self.outputs], results, strict=True))
+
+    def batch_size(self, shapes: Shapes, waiting: int) -> int:
+        """How many of `waiting` rows of these shapes (by `shapes_of`) may share a run with equal bits; at least 1."""
+        return self._rows.batch_size(shapes, waiting)
+
+    def run_rows(self, rows: Sequence[Arrays]) -> list[dict[str, NDArray[Any]]]:
+        """Run as many rows as `batch_size` allowed; what each would have got alone."""
+        if len(rows) == 1:
+            return [self.run(rows[0])]
+        joined = {port.name: np.concatenate([row[port.name] for row in rows]) for port in self.inputs}
+        found = self.run(joined)
+        if any(array.shape[:1] != (len(rows),) for array in found.values()):
+            return [self.run(row) for row in rows]
+        return [{name: array[i : i + 1] for name, array in found.items()} for i in range(len(rows))]
+
+    def shapes_of(self, arrays: Arrays) -> Shapes:
+        return tuple(arrays[port.name].shape for port in self.inputs)
+
+    @property
+    def batches(self) -> str:
+        """What was found on loading: `rows batched`, `rows singly`, or `rows tried` later, where shapes are open."""
+        return self._rows.found
+
+
+class _Rows:
+    """Which shapes of rows may share a run: tried on random rows, alone and together, and compared bit for bit."""
+
+    def __init__(self, model: GraphModel) -> None:
+        self._model = model
+        self._equal: dict[Shapes, bool] = {}
+        self._seen: dict[Shapes, int] = {}
+        self._symbol = batch_symbol(model.inputs, model.outputs)
+        self.found = "rows singly"
+        if self._symbol is not None:
+            fixed = all(isinstance(dim, int) for port in model.inputs for dim in port.dims[1:])
+            self.found = "rows tried"
+            if fixed:
+                shapes = tuple((1, *[dim for dim in port.dims[1:] if isinstance(dim, int)]) for port in model.inputs)
+                self._equal[shapes] = self._try(shapes)
+                self.found = "rows batched" if self._equal[shapes] else "rows singly"
+
+    def batch_size(self, shapes: Shapes, waiting: int) -> int:
+        if self._symbol is None or any(shape[:1] != (1,) for shape in shapes):
+            return 1
+        equal = self._equal.get(shapes)
+        if equal is None and len(self._equal) < SHAPES_COUNT_MAX:
+            seen = self._seen[shapes] = self._seen.get(shapes, 0) + 1
+            if len(self._seen) > 8 * SHAPES_COUNT_MAX:
+                self._seen.clear()
+            if seen >= ROWS_SEEN_MIN:
+                equal = self._equal[shapes] = self._try(shapes)
+        if not equal:
+            return 1
+        return next((size for size in BATCH_SIZES if size <= waiting), 1)
+
+    def _try(self, shapes: Shapes) -> bool:
+        model = self._model
+        random = np.random.default_rng(0)
+        rows = [
+            {
+                port.name: _random(port, shape, random, 10.0 ** (number % 3 - 1))
+                for port, shape in zip(model.inputs, shapes, strict=True)
+            }
+            for number in range(BATCH_SIZES[0])
+        ]
+        try:
+            alone = [model.run(row) for row in rows]
+            return all(self._equal_in(rows, alone, size) for size in BATCH_SIZES)
+        except Refusal:
+            return False
+
+    def _equal_in(self, rows: Sequence[Arrays], alone: Sequence[Arrays], size: int) -> bool:
+        """Whether all rows, run in batches of this size, get what they got alone."""
+        for start in range(0, len(rows), size):
+            found = self._model.run_rows(rows[start : start + size])
+            if not all(_same(one, other) for one, other in zip(alone[start : start + size], found, strict=True)):
+                return False
+        return True
+
+
+def _random(port: Port, shape: tuple[int, ...], random: np.random.Generator, scale: float) -> NDArray[Any]:
+    if port.dtype.startswith("float"):
+        return (random.standard_normal(shape) * scale).astype(port.dtype)
+    return random.integers(0, 2, shape).astype(port.dtype)  # small, since they may be indices
+
+
+def _same(one: Arrays, other: Arrays) -> bool:
+    return all(
+        array.shape == other[name].shape and array.tobytes() == other[name].tobytes() for name, array in one.items()
+    )
+
+
+# -- loading -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedGraph:
+    """A graph that answers `infer`."""
+
+    info: ModelInfo
+    model: GraphModel
+
+
+def load_graph(spec: ModelSpec, options: EngineOptions | None = None) -> LoadedGraph:
+    """Load the model of an `infer` task: a .onnx file, or a folder with one. Raises ModelError."""
+    started = time.monotonic()
+    files, name = _graph_file(spec.path)
+    opened, model = open_graph(files, name, spec, options or EngineOptions())
+    digest = content_hash(dict(sorted(files.files.items())))
+    load_ms = (time.monotonic() - started) * 1000
+    return LoadedGraph(graph_info(spec, "infer", opened, digest, f"infer, {model.batches}", load_ms), model)
+
+
+def open_graph(files: FolderFiles, name: str, spec: ModelSpec, options: EngineOptions) -> tuple[Opened, GraphModel]:
+    """Check and open a graph of a folder; its files are then among `files.files`."""
+    path = files.file(name)
+    graph = read_graph(path)
+    for operator in graph.operators:
+        short = operator.rpartition(":")[2]
+        if short in _RANDOM:
+            raise ModelError(
+                f"draws random numbers ({short}), which nobody could draw again",
+                where=str(path),
+                expected="a graph whose outputs depend on its inputs alone",
+                hint="Export the model for inference, or give it its random numbers as an input.",
+            )
+        if short == "EPContext":
+            raise ModelError(
+                "holds code compiled for one device (EPContext)",
+                where=str(path),
+                expected="a graph of ordinary operators",
+                hint="Take the model's portable graph; no compiled code from a model folder is run.",
+            )
+    data = files.external(path, graph)
+    size = path.stat().st_size + sum(file.stat().st_size for file in data)
+    opened = open_session(spec, path, size, options)
+    return opened, GraphModel(opened.session, path)
+
+
+def graph_info(spec: ModelSpec, task: Task, opened: Opened, digest: str, form: str, load_ms: float) -> ModelInfo:
+    """What is reported of a model that generates nothing."""
+    return ModelInfo(
+        name=spec.name,
+        sha256=digest,
+        provider_asked=spec.provider,
+        provider=opened.provider,
+        providers=tuple(opened.session.get_providers()),
+        nodes=opened.nodes,
+        fallback=opened.fallback,
+        form=form,
+        context_length=0,
+        vocabulary_size=0,
+        kv_bytes_per_token=0,
+        threads=opened.threads,
+        versions=versions(),
+        load_ms=load_ms,
+        task=task,
+    )
+
+
+def _graph_file(path: Path) -> tuple[FolderFiles, str]:
+    if path.is_file():
+        return FolderFiles(path.parent), path.name
+    if not path.is_dir():
+        raise ModelError("does not exist", where=str(path), expected="a .onnx file, or a folder with one")
+    files = FolderFiles(path)
+    found = sorted(item.name for item in path.glob("*.onnx"))
+    if "model.onnx" in found or len(found) == 1:
+        return files, "model.onnx" if "model.onnx" in found else found[0]
+    if files.has("onnx/model.onnx"):
+        return files, "onnx/model.onnx"
+    raise ModelError(
+        f"holds {len(found)} .onnx files and no model.onnx",
+        where=str(path),
+        expected="a .onnx file, or a folder with one",
+        actual=found,
+        hint='Name the file itself: path = "….onnx".',
+    )

@@ -1,0 +1,48 @@
+"""What a model is for, where the world does not say: recognised from what lies at its path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from turnwise.inference.folder_files import CONFIG_BYTES_MAX
+from turnwise.inference.model import ModelSpec, Task
+
+MODULES: Final = "modules.json"
+
+
+class _Config(msgspec.Struct):
+    architectures: list[str] = []
+
+
+def task_of(spec: ModelSpec) -> Task:
+    """The task that is asked for, or what the path shows: `generate` where it shows nothing else.
+
+    A .onnx file, or a folder with one and without any configuration, is a graph to `infer`. sentence-transformers'
+    modules.json, or a config.json of an encoder (`BertModel`, not `LlamaForCausalLM`), means `embed`.
+    """
+    if spec.task is not None:
+        return spec.task
+    path = spec.path
+    if path.is_file() and path.suffix == ".onnx":
+        return "infer"
+    if not path.is_dir() or (path / "genai_config.json").exists():
+        return "generate"
+    if (path / MODULES).is_file():
+        return "embed"
+    if (path / "config.json").is_file():
+        return "embed" if _is_encoder(path / "config.json") else "generate"
+    return "infer" if any(path.glob("*.onnx")) and not (path / "tokenizer.json").exists() else "generate"
+
+
+def _is_encoder(path: Path) -> bool:
+    """What cannot be read is left to the reader of language models, which says what is wrong."""
+    try:
+        if path.stat().st_size > CONFIG_BYTES_MAX:
+            return False
+        names = msgspec.json.decode(path.read_bytes(), type=_Config).architectures
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return bool(names) and all(name.endswith("Model") and not name.endswith("LMHeadModel") for name in names)

@@ -1,0 +1,133 @@
+"""The inference process's models on tensors: graphs for `infer`, encoders for `embed`, and the messages that ask them.
+
+Tensors are used where they lie, in the message that brought them, and the message is held until they have been. There
+are few slots for messages, so small ones, and those that come while `HELD_COUNT_MAX` are held, are copied out at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from turnwise.inference import protocol
+from turnwise.inference.embedder import LoadedEmbedder
+from turnwise.inference.engine import EngineStatistics
+from turnwise.inference.graph_engine import Answer, GraphEngine, InferJob
+from turnwise.inference.graph_model import LoadedGraph
+from turnwise.inference.request import GenerateReply, Refusal, error_body
+from turnwise.inference.tensors import Parcel, unpack
+from turnwise.sharedmem import Message
+
+HELD_COUNT_MAX: Final = 2
+IN_PLACE_BYTES_MIN: Final = 64 * 1024
+
+
+class TensorServer:
+    """Serves the models of a world that do not generate text."""
+
+    def __init__(self, models: Mapping[str, LoadedGraph | LoadedEmbedder]) -> None:
+        self._models = dict(models)
+        self._engines = {
+            name: GraphEngine(model.model if isinstance(model, LoadedGraph) else model.embedder.model)
+            for name, model in models.items()
+        }
+        self._refused: list[Answer] = []
+        self._held = 0
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._refused) or any(engine.pending for engine in self._engines.values())
+
+    def task(self, model: str) -> str | None:
+        """What a model is for; None if it is not one of these."""
+        loaded = self._models.get(model)
+        return None if loaded is None else loaded.info.task
+
+    def infer(self, message: Message) -> None:
+        """Take the requests of a message, and the message itself: it is released when they are done with."""
+        if len(message.body) < IN_PLACE_BYTES_MIN or self._held >= HELD_COUNT_MAX:
+            with message:
+                data = bytes(message.body)
+            for parcel in unpack(data):
+                self._infer(parcel, None)
+            return
+        self._held += 1
+        hold = _Hold(message, self)
+        self._infer_in_place(message, hold)
+        hold.release()
+
+    def embed(self, data: bytes) -> None:
+        """Take requests to embed texts."""
+        for request in protocol.decode_embeds(data):
+            model = self._models.get(request.model)
+            try:
+                if not isinstance(model, LoadedEmbedder):
+                    raise self.wrong_task(request.model, "embed")
+                self._engines[request.model].submit(model.embedder.job(request))
+            except Refusal as refusal:
+                self._refuse(request.id, refusal)
+
+    def wrong_task(self, model: str, effect: str) -> Refusal:
+        """Why a model does not answer an effect."""
+        task = self.task(model) or "generate"
+        message = f"the model {model!r} is there to {task}: it does not answer the effect {effect!r}"
+        return Refusal("refused", message)
+
+    def cancel(self, number: int) -> None:
+        for engine in self._engines.values():
+            engine.cancel(number)
+
+    def step(self) -> list[Answer]:
+        """One run of every graph that has work."""
+        answers, self._refused = self._refused, []
+        for engine in self._engines.values():
+            answers += engine.step()
+        return answers
+
+    def statistics(self) -> list[EngineStatistics]:
+        return [engine.statistics() for engine in self._engines.values()]
+
+    def _infer_in_place(self, message: Message, hold: _Hold) -> None:
+        """A method of its own, so that nothing here refers to the message's memory when it is over."""
+        for parcel in unpack(message.body):
+            self._infer(parcel, hold)
+
+    def _infer(self, parcel: Parcel, hold: _Hold | None) -> None:
+        model = self._models.get(parcel.label)
+        try:
+            if not isinstance(model, LoadedGraph):
+                raise self.wrong_task(parcel.label, "infer")
+            job = InferJob(parcel, model.model, hold.release if hold else _nothing)
+        except Refusal as refusal:
+            self._refuse(parcel.id, refusal)
+            return
+        if hold is not None:
+            hold.count += 1
+        self._engines[parcel.label].submit(job)
+
+    def _refuse(self, number: int, refusal: Refusal) -> None:
+        self._refused.append(GenerateReply(number, error_body(refusal.kind, refusal.message)))
+
+    def _let_go(self) -> None:
+        self._held -= 1
+
+
+class _Hold:
+    """A message, and how many still need it: its requests, and whoever is reading it."""
+
+    __slots__ = ("_message", "_server", "count")
+
+    def __init__(self, message: Message, server: TensorServer) -> None:
+        self._message = message
+        self._server = server
+        self.count = 1
+
+    def release(self) -> None:
+        self.count -= 1
+        if not self.count:
+            self._message.release()
+            self._server._let_go()
+
+
+def _nothing() -> None:
+    """Nothing is held."""

@@ -1,0 +1,1 @@
+"""Parts of `bench_inference.py`: the same work for several engines, and the same weights for each."""

@@ -193,6 +193,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     def step(self, share: float) -> None:
         work = self.scheduler.next()
         if work is None:
+            self.prefilled = 0
             assert not self.waiting
             assert not self.running
         elif isinstance(work, Begin):

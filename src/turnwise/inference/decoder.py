@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from turnwise.errors import InvariantError
 from turnwise.inference.batching import Batching, batching_of
 from turnwise.inference.budget import ROUND_UP_TOKENS, Budget, budget
+from turnwise.inference.head import POSITIONS_INPUT
 from turnwise.inference.kv import GrowingKv, InPlaceKv, Kv, KvBlocks
 from turnwise.inference.model import EngineOptions
 from turnwise.inference.model_folder import ModelFolder
@@ -78,8 +79,9 @@ class Decoder:
         else:
             self._kv = GrowingKv(self.kv, device)
         self._lengths = np.zeros(rows + 1, np.int64)
-        self._steps = _Call(folder, opened, signature, self._kv)
-        self._prompts = _Call(folder, opened, signature, self._kv)
+        wanted = (2 if self._even else 1) if signature.positions else None
+        self._steps = _Call(folder, opened, signature, self._kv, wanted)
+        self._prompts = _Call(folder, opened, signature, self._kv, wanted)
 
     def reserve(self, rows: int, room: int) -> None:
         """At least `rows` rows of `room` positions each; what they hold stays."""
@@ -171,9 +173,12 @@ class Decoder:
 
 
 class _Call:
-    """A binding of the graph with memory of its own for what is not KV cache. Bound anew only where that is needed."""
+    """A binding of the graph with memory of its own for what is not KV cache. Bound anew only where that is needed.
 
-    def __init__(self, folder: ModelFolder, opened: Opened, signature: Signature, kv: Kv) -> None:
+    Logits are taken of `wanted` neighbouring positions, or None: of all.
+    """
+
+    def __init__(self, folder: ModelFolder, opened: Opened, signature: Signature, kv: Kv, wanted: int | None) -> None:
         self._session = opened.session
         self._binding = opened.session.io_binding()
         self._names = folder.names
@@ -181,6 +186,8 @@ class _Call:
         self._inputs = signature.inputs
         self._vocabulary = folder.vocabulary_size
         self._kv = kv
+        self._wanted_max = wanted
+        self._wanted = np.arange(wanted or 0)
         self._bound: tuple[int, int, int, int] | None = None
         self._ids = np.empty(0, self._index)
         self._places = np.empty(0, self._index)
@@ -230,8 +237,12 @@ class _Call:
 
     def run(self, position: int) -> NDArray[Any]:
         """Logits [rows, vocabulary] of new token number `position` of each row."""
+        wanted = self.logits.shape[1]
+        first = min(position, self.tokens.shape[1] - wanted)
+        if self._wanted_max is not None and self._wanted[0] != first:
+            self._wanted[:] = np.arange(first, first + len(self._wanted))
         self._session.run_with_iobinding(self._binding)
-        row: NDArray[Any] = self.logits[:, position]
+        row: NDArray[Any] = self.logits[:, position - first]
         return row
 
     def _bind_tokens(self, rows: int, new: int) -> None:
@@ -244,8 +255,12 @@ class _Call:
         self._bind(self._names.input_ids, self._ids, (rows, new))
         if self._names.position_ids in self._inputs:
             self._bind(self._names.position_ids, self._places, (rows, new))
-        shape = (rows, new, self._vocabulary)
-        size = count * self._vocabulary
+        wanted = new if self._wanted_max is None else min(new, self._wanted_max)
+        if self._wanted_max is not None:
+            address = self._wanted.ctypes.data
+            self._binding.bind_input(POSITIONS_INPUT, "cpu", 0, np.int64, (wanted,), address)
+        shape = (rows, wanted, self._vocabulary)
+        size = rows * wanted * self._vocabulary
         if size > len(self._logits):
             self._logits = np.empty(size, self._logits.dtype)
         self.logits = self._logits[:size].reshape(shape)

@@ -46,7 +46,7 @@ def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> LoadedM
         template = ChatTemplate(folder.template, folder.special_tokens, where=folder.template_from or "")
     digest = content_hash(folder.files)
     options = options or EngineOptions()
-    opened = open_session(spec, folder.graph_path, folder.weights_bytes, options)
+    opened = open_session(spec, folder.graph_path, folder.weights_bytes, options, logits=folder.names.logits)
     decoder = Decoder(folder, opened, options)
     _try_out(folder, decoder)
     observed = observe(spec, folder, opened, digest)

@@ -29,7 +29,8 @@ def observe(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -
         if opened.provider != CPU or 4 * folder.weights_bytes > machine_memory_bytes():
             return None
         threads = 2 if opened.threads == 1 else 1
-        other = open_session(spec, folder.graph_path, folder.weights_bytes, options, threads)
+        logits = folder.names.logits
+        other = open_session(spec, folder.graph_path, folder.weights_bytes, options, threads, logits=logits)
         return _Rows(Decoder(folder, other, options, rule.batching, rule.chunked))
 
     def test() -> SelfTest:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from turnwise.errors import ModelError
+from turnwise.inference.head import GRAPH_BYTES_MAX, with_positions
 from turnwise.inference.model import EngineOptions, ModelSpec
 from turnwise.inference.runtime import RUNTIME_ERRORS, Session, first_line, ort
 
@@ -99,12 +100,20 @@ def versions() -> dict[str, str]:
 
 
 def open_session(
-    spec: ModelSpec, graph: Path, weights_bytes: int, options: EngineOptions, threads: int | None = None
+    spec: ModelSpec,
+    graph: Path,
+    weights_bytes: int,
+    options: EngineOptions,
+    threads: int | None = None,
+    *,
+    logits: str | None = None,
 ) -> Opened:
     """Load the graph on the best provider that `spec` allows, with as many threads as pay, or `threads`.
 
+    With `logits`, the name of that output, only those of wanted positions are computed if the graph allows it.
     Raises ModelError if the graph cannot be loaded, if the provider is unknown here, or if `spec.require` is not met.
     """
+    source = _source(graph, logits)
     found = _find()
     wanted = _wanted(spec, found)
     if threads is None:
@@ -121,7 +130,7 @@ def open_session(
             reasons.append(reason)
             continue
         try:
-            session = _session(graph, name, found, threads, options)
+            session = _session(source, graph.parent, name, found, threads, options)
         except RUNTIME_ERRORS as error:
             if name == CPU:
                 raise _unloadable(graph, error) from error
@@ -215,7 +224,17 @@ def _why_not(name: str, found: _Found) -> str | None:
     return f"the installed onnxruntime has no {_short(name)}"
 
 
-def _session(graph: Path, name: str, found: _Found, threads: int, options: EngineOptions) -> Session:
+def _source(graph: Path, logits: str | None) -> str | bytes:
+    """What ONNX Runtime gets: the file's path, or its content rewritten."""
+    rewritten = None
+    if logits is not None and graph.stat().st_size <= GRAPH_BYTES_MAX:
+        rewritten = with_positions(graph.read_bytes(), logits)
+    return str(graph) if rewritten is None else rewritten
+
+
+def _session(
+    source: str | bytes, folder: Path, name: str, found: _Found, threads: int, options: EngineOptions
+) -> Session:
     settings = ort.SessionOptions()
     settings.log_severity_level = 3
     settings.intra_op_num_threads = threads
@@ -225,12 +244,14 @@ def _session(graph: Path, name: str, found: _Found, threads: int, options: Engin
     settings.add_session_config_entry("session.intra_op.allow_spinning", "1" if options.spin else "0")
     settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
     settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if isinstance(source, bytes):
+        settings.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
     plugin = next((plugin for plugin in found.plugins if plugin.name == name), None)
     if plugin is not None:
         settings.add_provider_for_devices(list(plugin.devices[:1]), {})
-        return ort.InferenceSession(str(graph), sess_options=settings)
+        return ort.InferenceSession(source, sess_options=settings)
     providers = [name] if name == CPU else [name, CPU]
-    return ort.InferenceSession(str(graph), sess_options=settings, providers=providers, enable_fallback=0)
+    return ort.InferenceSession(source, sess_options=settings, providers=providers, enable_fallback=0)
 
 
 def _nodes(session: Session) -> dict[str, int]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from turnwise.errors import ModelError
+from turnwise.inference.head import POSITIONS_INPUT
 from turnwise.inference.kv import KvShape
 from turnwise.inference.model_folder import ModelFolder
 from turnwise.inference.runtime import Session
@@ -20,7 +21,10 @@ _INDEXES: Final[dict[str, np.dtype[Any]]] = {"tensor(int64)": np.dtype(np.int64)
 
 
 class Signature:
-    """Inputs and outputs of the graph, checked by name, type and shape. Raises ModelError if they do not fit."""
+    """Inputs and outputs of the graph, checked by name, type and shape. Raises ModelError if they do not fit.
+
+    `positions`: logits are given for wanted positions only.
+    """
 
     def __init__(self, folder: ModelFolder, session: Session) -> None:
         self._where = str(folder.graph_path)
@@ -35,7 +39,8 @@ class Signature:
         optional = {names.attention_mask, names.position_ids}
         self._missing("input", {names.input_ids, *past} - given.keys())
         self._missing("output", {names.logits, *present} - results.keys())
-        unknown = sorted(given.keys() - {names.input_ids, *past} - optional)
+        unknown = sorted(given.keys() - {names.input_ids, *past, POSITIONS_INPUT} - optional)
+        self.positions = POSITIONS_INPUT in given
         if unknown:
             raise ModelError(
                 f"the graph has the unknown input {unknown[0]!r}"

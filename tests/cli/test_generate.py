@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,13 @@ def test_the_seed_chooses_what_is_drawn(command: Command, model: Path) -> None:
         (["--temperature", "-1"], "temperature"),
         (["--temperature", "nan"], "temperature"),
         (["--seed", "x"], "--seed"),
+        (["--top-p", "0"], "top_p must be a number above 0, at most 1"),
+        (["--top-p", "nan"], "--top-p"),
+        (["--min-p", "2"], "min_p must be a number from 0 to 1"),
+        (["--top-k", "0"], "top_k"),
+        (["--regex", "(("], "unclosed group"),
+        (["--json-schema", "no-such-file.json"], "--json-schema"),
+        (["--system", "Be brief."], "system goes with messages"),
     ],
 )
 def test_wrong_options(command: Command, model: Path, arguments: list[str], message: str) -> None:
@@ -49,6 +57,34 @@ def test_wrong_options(command: Command, model: Path, arguments: list[str], mess
     assert ended.code == 2
     assert ended.out == ""
     assert message in ended.err
+
+
+def test_an_answer_in_a_form(command: Command, model: Path, tmp_path: Path) -> None:
+    schema = tmp_path / "offer.json"
+    schema.write_text(
+        '{"type": "object", "properties": {"price": {"type": "integer", "maximum": 99, "minimum": 1}}, '
+        '"required": ["price"], "additionalProperties": false}'
+    )
+    ended = command("generate", model, "Tom wants ", "--json-schema", schema, "--temperature", "1.5", "--min-p", "0.01")
+    assert 1 <= json.loads(ended.out)["price"] <= 99
+    ended = command("generate", model, "Once upon a time", "--regex", " (cat|dog) [0-9]{3}", "--top-p", "0.9")
+    assert re.fullmatch(" (cat|dog) [0-9]{3}\n", ended.out)
+
+
+def test_a_conversation(command: Command, model: Path) -> None:
+    plain = command("generate", model, "Once upon a time", "--max-tokens", 20)
+    chat = command("generate", model, "Once upon a time", "--max-tokens", 20, "--chat", "--top-k", 5)
+    assert (chat.code, chat.out) == (0, plain.out)
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"type": "banana"}', '{"a": NaN}', "\xff"])
+def test_a_schema_that_is_none(command: Command, model: Path, tmp_path: Path, content: str) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text(content, encoding="latin-1")
+    ended = command("generate", model, "Once", "--json-schema", schema)
+    assert ended.code == 2
+    assert ended.out == ""
+    assert "Traceback" not in ended.err
 
 
 def test_a_folder_that_is_no_model(command: Command, tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
+from types import MappingProxyType
 
 from turnwise.core.canonical import canonical
 from turnwise.errors import UsageError
@@ -25,15 +26,19 @@ def generate_text(
     temperature: float = 0.0,
     seed: int = 0,
     provider: str = "auto",
+    chat: bool = False,
+    options: Mapping[str, object] = MappingProxyType({}),
     on_loaded: Callable[[ModelInfo], None] | None = None,
 ) -> Iterator[str]:
     """Load a model and generate; the pieces of text as they come, whole characters each.
 
-    `tokens_max` None: 128, or what the model's context leaves room for. The same arguments give the same text.
+    `tokens_max` None: 128, or what the model's context leaves room for. The same arguments give the same text. With
+    `chat` the prompt is a user's message, put into the model's own form by its chat template. `options` are further
+    members of a generate request (`top_p`, `json_schema`, …).
     `on_loaded` is told about the model before the first piece. Raises ModelError for the folder (at once), UsageError
-    for the other arguments (too long a prompt, tokens_max out of bounds).
+    for the other arguments (too long a prompt, tokens_max out of bounds, a schema that cannot be followed).
     """
-    body = _body(prompt, tokens_max, temperature)
+    body = _body(prompt, tokens_max, temperature, chat, options)
     path = Path(model_folder)
     model = load_model(ModelSpec(path.name, path, provider))
     if on_loaded is not None:
@@ -44,8 +49,12 @@ def generate_text(
     return _pieces(engine)
 
 
-def _body(prompt: str, tokens_max: int | None, temperature: float) -> str:
-    request: dict[str, object] = {"prompt": prompt, "temperature": temperature}
+def _body(prompt: str, tokens_max: int | None, temperature: float, chat: bool, options: Mapping[str, object]) -> str:
+    request: dict[str, object] = {"temperature": temperature, **options}
+    if chat:
+        request["messages"] = [{"role": "user", "content": prompt}]
+    else:
+        request["prompt"] = prompt
     if tokens_max is not None:
         request["tokens_max"] = tokens_max
     try:
@@ -62,4 +71,6 @@ def _pieces(engine: Engine) -> Iterator[str]:
             if isinstance(event, Piece):
                 yield event.text
             elif "error" in (reply := json.loads(event.body)):
-                raise UsageError(reply["error"]["message"], hint="Use a shorter prompt, or fewer tokens.")
+                full = reply["error"]["kind"] == "context_full"
+                hint = "Use a shorter prompt, or fewer tokens." if full else "Correct what it names."
+                raise UsageError(reply["error"]["message"], hint=hint)

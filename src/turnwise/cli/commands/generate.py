@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from turnwise.inference.model import ModelInfo
 
 TOKENS_MAX_DEFAULT = 128
+SCHEMA_BYTES_MAX = 1024 * 1024
 
 
 def generate(
@@ -31,8 +33,32 @@ def generate(
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", help="Chooses what is drawn when the temperature is above 0.")
     ] = 0,
+    chat: Annotated[
+        bool, typer.Option("--chat", help="The prompt is a message to the model, in the form that it was trained on.")
+    ] = False,
+    system: Annotated[
+        str | None, typer.Option("--system", metavar="TEXT", help="With --chat: what the model is told first.")
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option("--top-k", metavar="K", help="Draw from the K likeliest tokens only.")
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option("--top-p", metavar="P", help="Draw from the likeliest tokens that together have probability P."),
+    ] = None,
+    min_p: Annotated[
+        float | None,
+        typer.Option("--min-p", metavar="P", help="Draw from tokens at least P times as likely as the likeliest."),
+    ] = None,
+    json_schema: Annotated[
+        Path | None,
+        typer.Option("--json-schema", metavar="FILE", help="Generate JSON that follows the JSON schema in FILE."),
+    ] = None,
+    regex: Annotated[
+        str | None, typer.Option("--regex", metavar="R", help="Generate text that the regular expression R matches.")
+    ] = None,
 ) -> int:
-    """Let a model go on from a prompt.
+    """Let a model go on from a prompt, or answer it.
 
     Only the generated text is on stdout, as it comes, and a line break after it; control characters in it are shown as
     escapes. The same arguments give the same text on the same machine.
@@ -41,6 +67,13 @@ def generate(
         raise UsageError(
             f"{temperature} is no temperature", where="--temperature", hint="Give 0, or a number above it."
         )
+    options: dict[str, object] = {"system": system, "top_k": top_k, "top_p": top_p, "min_p": min_p, "regex": regex}
+    for name in ("top_p", "min_p"):
+        if isinstance(value := options[name], float) and not math.isfinite(value):
+            where = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{value} is no probability", where=where, hint="Give a number from 0 to 1.")
+    if json_schema is not None:
+        options["json_schema"] = _schema(json_schema)
     from turnwise.inference.generate import generate_text
 
     out, err = Output.out(), Output.err()
@@ -50,12 +83,35 @@ def generate(
             err.line(dim(info.fallback))
             err.flush()
 
-    for piece in generate_text(
-        model, prompt, tokens_max=max_tokens, temperature=temperature, seed=seed, on_loaded=loaded
-    ):
+    pieces = generate_text(
+        model,
+        prompt,
+        tokens_max=max_tokens,
+        temperature=temperature,
+        seed=seed,
+        chat=chat,
+        options=options,
+        on_loaded=loaded,
+    )
+    for piece in pieces:
         out.write(visible(piece, lines=True))
         out.flush()
         if out.gone:
             return DONE
     out.write("\n")
     return DONE
+
+
+def _schema(path: Path) -> object:
+    """The JSON value in a file. What a schema may be is for the model's side to say."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(SCHEMA_BYTES_MAX + 1)
+        if len(content) > SCHEMA_BYTES_MAX:
+            raise ValueError(f"it has more than {SCHEMA_BYTES_MAX} bytes")
+        return json.loads(content)
+    except OSError as error:
+        message, hint = f"cannot be read: {error.strerror}", "Name a file with a JSON schema."
+    except (ValueError, RecursionError) as error:
+        message, hint = f"is not JSON: {error}", "Correct the file: it holds one JSON schema."
+    raise UsageError(f"{visible(str(path))} {message}", where="--json-schema", hint=hint)

@@ -3,11 +3,14 @@
 transformers makes the weights, onnxruntime-genai's builder the graph (blocks of 32, accuracy level 4). Its scales are
 then rounded to half precision, the type that Q4_0 has for them, and its blocks are written as Q4_0 blocks, which
 divide the same 32 values by the same rule. The embedding is the head, in both. The row of the end token is zero: its
-logit is 0, never the greatest, so that no answer ends early.
+logit is 0, never the greatest, so that no answer ends early. What the layers add is made large beside the embedding:
+otherwise the head, which is the embedding, would answer every token with itself, whatever the layers computed. And
+attention is made sharp, so that an answer depends on single tokens of its prompt.
 """
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -64,6 +67,7 @@ def make(shape: Shape, folder: Path) -> Paths:
         unfinished = base / "unfinished.gguf"
         _gguf(shape, _round_scales(paths.genai), weights, unfinished)
         unfinished.rename(paths.gguf)
+        shutil.rmtree(weights)
     return paths
 
 
@@ -91,6 +95,10 @@ def _weights(shape: Shape, folder: Path) -> None:
         for name, value in model.named_parameters():
             if name.endswith("_proj.bias"):
                 value.normal_(0, 0.02)
+            elif name.endswith(("o_proj.weight", "down_proj.weight")):
+                value.mul_(25)
+            elif name.endswith(("q_proj.weight", "k_proj.weight")):
+                value.normal_(0, 1.5 / shape.hidden**0.5)
     model.save_pretrained(folder)
     words = transformers.PreTrainedTokenizerFast(tokenizer_object=_tokenizer(shape), eos_token=f"t{end}")
     words.save_pretrained(folder)

@@ -12,7 +12,21 @@ import sys
 from pathlib import Path
 
 PAGE = Path(__file__).with_name("cli.md")
-COMMANDS = ("run", "resume", "replay", "log", "check", "new", "doctor", "generate")
+COMMANDS = (
+    "run",
+    "resume",
+    "replay",
+    "log",
+    "check",
+    "new",
+    "doctor",
+    "generate",
+    "models",
+    "models pull",
+    "models list",
+    "models check",
+    "models bench",
+)
 COLUMNS = "100"
 
 BEGINNING = """\

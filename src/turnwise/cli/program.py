@@ -12,6 +12,7 @@ from turnwise.cli.commands.check import check
 from turnwise.cli.commands.doctor import doctor
 from turnwise.cli.commands.generate import generate
 from turnwise.cli.commands.log import log
+from turnwise.cli.commands.models import MODELS
 from turnwise.cli.commands.new import new
 from turnwise.cli.commands.replay import replay
 from turnwise.cli.commands.resume import resume
@@ -48,6 +49,17 @@ def _interruptible(command: Callable[Options, int]) -> Callable[Options, int]:
 
 for command in (run, resume, replay, log, check, new, doctor, generate):
     app.command()(_interruptible(command))
+
+models = typer.Typer(
+    name="models",
+    help="Get, list, check and measure models.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for name, command in MODELS.items():
+    models.command(name)(_interruptible(command))
+app.add_typer(models)
 
 
 def _version(asked: bool) -> None:

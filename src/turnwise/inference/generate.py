@@ -26,6 +26,7 @@ def generate_text(
     temperature: float = 0.0,
     seed: int = 0,
     provider: str = "auto",
+    variant: str | None = None,
     chat: bool = False,
     options: Mapping[str, object] = MappingProxyType({}),
     on_loaded: Callable[[ModelInfo], None] | None = None,
@@ -40,7 +41,7 @@ def generate_text(
     """
     body = _body(prompt, tokens_max, temperature, chat, options)
     path = Path(model_folder)
-    model = load_model(ModelSpec(path.name, path, provider))
+    model = load_model(ModelSpec(path.name, path, provider, variant=variant))
     if on_loaded is not None:
         on_loaded(model.info)
     stream = blake2b(b"%d" % seed, digest_size=32, person=_PERSON).digest()

@@ -124,7 +124,7 @@ def _read_layout(path: Path, variant: str | None) -> tuple[FolderFiles, Layout]:
         return files, optimum.read(files, variant)
     if variant is None and not files.has(genai.CONFIG) and (there := genai.variants(path)):
         raise ModelError(
-            "holds several models",
+            "is no model itself, but holds such folders",
             where=str(path),
             expected=there,
             hint=f"Name one of them as the variant: {', '.join(there)}.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from turnwise.cli.commands.models.options import Variant
 from turnwise.cli.errors import DONE
 from turnwise.cli.output import Output, dim
 from turnwise.cli.text import visible
@@ -57,6 +58,7 @@ def generate(
     regex: Annotated[
         str | None, typer.Option("--regex", metavar="R", help="Generate text that the regular expression R matches.")
     ] = None,
+    variant: Variant = None,
 ) -> int:
     """Let a model go on from a prompt, or answer it.
 
@@ -91,6 +93,7 @@ def generate(
         seed=seed,
         chat=chat,
         options=options,
+        variant=variant,
         on_loaded=loaded,
     )
     for piece in pieces:

@@ -8,6 +8,7 @@ What the graph itself says goes before the configuration: layers, heads and head
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,6 +63,11 @@ def variants(path: Path) -> list[str]:
         stems = [item.stem for item in (path / GRAPHS).iterdir() if item.suffix == ".onnx" and item.is_file()]
     except OSError:
         return []
+    return ranked(stems)
+
+
+def ranked(stems: Iterable[str]) -> list[str]:
+    """Variants by the names of their graphs without `.onnx`, the preferred first; other names are left out."""
     found = {EXACT if stem == "model" else stem.removeprefix("model_") for stem in stems if is_graph(stem)}
     rank = {name: place for place, name in enumerate(PREFERRED)}
     return sorted(found, key=lambda name: (rank.get(name, len(rank)), name))

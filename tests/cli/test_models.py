@@ -1,0 +1,89 @@
+"""`turnwise models`: check, list, pull, bench."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.cli.test_program import turnwise
+from tests.inference import toy
+from tests.inference.fake_hub import COMMIT, FakeHub, folder_files
+
+
+@pytest.mark.parametrize("command", ["pull", "list", "check", "bench"])
+def test_every_command_has_help(command: str) -> None:
+    ended = turnwise("models", command, "-h")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith(f"Usage: turnwise models {command} ")
+
+
+def test_check_says_what_a_model_is(command: Command, tmp_path: Path) -> None:
+    path = toy.write_optimum_folder(tmp_path, variants=["model", "model_q4"])
+    ended = command("models", "check", path, "--provider", "cpu", "--variant", "q4")
+    assert (ended.code, ended.err) == (0, "")
+    for text in ("optimum, variant q4; also there: fp32", "KV cache 8 bytes a token", "batch-invariant", "run = run"):
+        assert text in ended.out
+    found = json.loads(command("models", "check", path, "--json").out)
+    assert (found["info"]["variant"], found["variants"]) == ("fp32", ["fp32", "q4"])
+    assert found["info"]["numeric"]["numeric_class"] == "batch-invariant"
+
+
+def test_check_says_what_padding_costs(command: Command, stories_models: Path) -> None:
+    ended = command("models", "check", stories_models / "stories260k-genai-int4-acc1")
+    assert "even numbers of rows" in ended.out
+    assert "ms instead of" in ended.out
+    assert "accuracy level 4" in ended.out
+    assert "instead of" not in command("models", "check", stories_models / "stories260k-genai-int4").out
+
+
+def test_check_of_what_is_no_model(command: Command, tmp_path: Path) -> None:
+    for arguments in ([tmp_path], [tmp_path / "x\x1b[2J"], [toy.write_folder(tmp_path / "m"), "--variant", "q4"]):
+        ended = command("models", "check", *arguments)
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.startswith("error: ")
+        assert "\x1b" not in ended.err
+
+
+def test_list(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TURNWISE_MODELS", str(tmp_path))
+    assert f"no models in {tmp_path}" in command("models", "list").out
+    toy.write_folder(tmp_path / "one")
+    toy.write_optimum_folder(tmp_path / "two", variants=["model", "model_q4"])
+    ended = command("models", "list")
+    assert f"{tmp_path / 'one'}\n  onnxruntime-genai" in ended.out
+    assert f"{tmp_path / 'two'}\n  optimum: fp32, q4" in ended.out
+    found = json.loads(command("models", "list", tmp_path, "--json").out)
+    assert [Path(model["path"]).name for model in found["models"]] == ["one", "two"]
+    assert command("models", "list", tmp_path / "nowhere").code == 2
+
+
+def test_bench(command: Command, tmp_path: Path) -> None:
+    path = toy.write_attention_folder(tmp_path)
+    ended = command("models", "bench", path, "--provider", "cpu")
+    assert (ended.code, ended.err) == (0, "")
+    assert "16 sequences" in ended.out
+    found = json.loads(command("models", "bench", path, "--json").out)
+    assert list(found["step_ms"]) == ["1", "2", "4", "8", "16"]
+    assert found["prompt_tokens"] == 256
+    assert min(found["prompt_tokens_per_s"], *found["step_ms"].values()) > 0
+
+
+def test_pull(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("huggingface_hub", reason="huggingface_hub (the extra hub) is not installed")
+    files = folder_files(toy.write_optimum_folder(tmp_path / "source", variants=["model", "model_q4"]))
+    with FakeHub(files) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setenv("TURNWISE_MODELS", str(tmp_path / "models"))
+        ended = command("models", "pull", "someone/toy@v1", "--variant", "q4")
+        assert ended.code == 0, ended.err
+        assert ended.out.startswith(f"pulled: someone/toy@{COMMIT}, variant q4\n")
+        assert "4 files" in ended.err
+        found = json.loads(command("models", "pull", "someone/toy", "--to", tmp_path / "here", "--json").out)
+        assert found["path"] == str(tmp_path / "here")
+        assert (found["variant"], found["revision"]) == ("fp32", COMMIT)
+        missing = command("models", "pull", "someone/else")
+        assert (missing.code, missing.out) == (2, "")
+    assert "defgh" in command("generate", tmp_path / "here", "abc", "--variant", "fp32", "--max-tokens", 9).out

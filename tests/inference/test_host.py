@@ -14,8 +14,8 @@ from tests.inference import toy
 from turnwise.core.canonical import canonical
 from turnwise.errors import EnvironmentFailure, InvariantError, ModelError, TurnwiseError
 from turnwise.inference import host as module
-from turnwise.inference.host import InferenceHost
-from turnwise.inference.model import ModelSpec
+from turnwise.inference.host import HostStatistics, InferenceHost
+from turnwise.inference.model import EngineOptions, ModelSpec
 from turnwise.inference.request import GenerateReply, GenerateRequest
 from turnwise.sharedmem import Transport
 
@@ -175,6 +175,39 @@ def test_several_models_and_one_that_is_not_there(model: Path, tmp_path: Path) -
     answers = run(main)
     assert json.loads(answers[0])["ok"]["text"] == "xyz"
     assert json.loads(answers[2])["error"] == {"kind": "unknown", "message": "this world has no model 'neither'"}
+
+
+def test_requests_that_are_pending_run_together_and_share_their_beginning(model: Path) -> None:
+    prompt = "the same beginning for all of them, longer than a block of the cache"
+
+    async def main() -> HostStatistics:
+        collected = Collected()
+        async with host(collected, model) as running:
+            running.submit(requests("model", 8, prompt=prompt, tokens_max=50))
+            await collected.answers(8)
+            return running.statistics()
+
+    statistics = run(main)
+    assert statistics.tokens == 8 * 50
+    assert statistics.steps == 49
+    assert statistics.step_rows == 8 * 49
+    assert statistics.reused_tokens + statistics.prompt_tokens == 8 * (len(prompt) + 1)
+    assert statistics.reused_tokens >= 7 * 64
+
+
+def test_models_share_the_memory_for_kv_caches(model: Path, tmp_path: Path) -> None:
+    other = toy.write_attention_folder(tmp_path / "other", context_length=2048)
+    options = EngineOptions(kv_bytes_max=4 * 256 * 512)
+
+    async def main() -> list[int]:
+        contexts = []
+        for paths in ([model], [model, other]):
+            async with host(Collected(), *paths, options=options) as running:
+                contexts.append(running.models["model"].context_length)
+        return contexts
+
+    alone, shared = run(main)
+    assert 2048 > alone > shared >= alone // 2 - 64
 
 
 def test_a_world_without_models_has_no_process() -> None:

@@ -39,7 +39,11 @@ _SERVER: Final = "turnwise.inference.server"
 
 @dataclass(frozen=True, slots=True)
 class HostStatistics:
-    """Telemetry. Tokens count what was computed, so a request that ran twice counts twice."""
+    """Telemetry. Counts are of what was computed, so a request that ran twice counts twice.
+
+    `reused_tokens` of prompts were not prefilled, since they had been before; the `steps` of decoding had `step_rows`
+    sequences in all.
+    """
 
     tokens: int
     prompt_tokens: int
@@ -47,6 +51,9 @@ class HostStatistics:
     waiting: int
     pending: int
     restarts: int
+    reused_tokens: int = 0
+    steps: int = 0
+    step_rows: int = 0
 
 
 class InferenceHost:
@@ -112,6 +119,9 @@ class InferenceHost:
             waiting=now.waiting,
             pending=len(self._pending),
             restarts=self._restarts,
+            reused_tokens=before.reused_tokens + now.reused_tokens,
+            steps=before.steps + now.steps,
+            step_rows=before.step_rows + now.step_rows,
         )
 
     async def start(self) -> None:
@@ -310,7 +320,13 @@ class InferenceHost:
 
     def _keep_counts(self) -> None:
         before, now = self._tokens_before, self._progress
-        self._tokens_before = protocol.Progress(before.tokens + now.tokens, before.prompt_tokens + now.prompt_tokens)
+        self._tokens_before = protocol.Progress(
+            tokens=before.tokens + now.tokens,
+            prompt_tokens=before.prompt_tokens + now.prompt_tokens,
+            reused_tokens=before.reused_tokens + now.reused_tokens,
+            steps=before.steps + now.steps,
+            step_rows=before.step_rows + now.step_rows,
+        )
         self._progress = protocol.Progress()
 
     def _fail(self, error: TurnwiseError) -> None:

@@ -43,12 +43,19 @@ class Kind(IntEnum):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """Counts since the process started. Telemetry."""
+    """Telemetry: what runs and waits now, and counts since the process started.
+
+    `reused_tokens` of prompts were not prefilled, since they had been before. The `steps` of decoding had `step_rows`
+    sequences in all.
+    """
 
     tokens: int = 0
     prompt_tokens: int = 0
     running: int = 0
     waiting: int = 0
+    reused_tokens: int = 0
+    steps: int = 0
+    step_rows: int = 0
 
 
 class _Spec(msgspec.Struct):

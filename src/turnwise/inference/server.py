@@ -8,10 +8,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from turnwise.errors import InvariantError, ModelError
 from turnwise.inference import protocol
+from turnwise.inference.budget import MEMORY_SHARE, machine_memory_bytes
 from turnwise.inference.embedder import LoadedEmbedder, load_embedder
 from turnwise.inference.engine import Engine
 from turnwise.inference.graph_model import LoadedGraph, load_graph
@@ -67,7 +69,7 @@ class Server:
                 raise InvariantError(f"the first message is of kind {message.kind}", expected=Kind.LOAD)
             specs, options = protocol.decode_load(bytes(message.body))
         try:
-            models = [_load(spec, options) for spec in specs]
+            models = _load_all(specs, options)
         except ModelError as error:
             self._endpoint.send(Kind.LOAD_FAILED, protocol.encode_error(error))
             return False
@@ -129,14 +131,24 @@ class Server:
             prompt_tokens=sum(count.prompt_tokens for count in counts),
             running=sum(count.running for count in counts),
             waiting=sum(count.waiting for count in counts),
+            reused_tokens=sum(count.reused_tokens for count in counts),
+            steps=sum(count.steps for count in counts),
+            step_rows=sum(count.step_rows for count in counts),
         )
 
 
-def _load(spec: ModelSpec, options: EngineOptions) -> LoadedModel | LoadedGraph | LoadedEmbedder:
-    task = task_of(spec)
-    if task == "generate":
-        return load_model(spec, options)
-    return load_graph(spec, options) if task == "infer" else load_embedder(spec, options)
+def _load_all(specs: Sequence[ModelSpec], options: EngineOptions) -> list[LoadedModel | LoadedGraph | LoadedEmbedder]:
+    """Load all models. Language models share the memory for KV caches equally."""
+    tasks = [task_of(spec) for spec in specs]
+    whole = machine_memory_bytes() // MEMORY_SHARE if options.kv_bytes_max is None else options.kv_bytes_max
+    shared = replace(options, kv_bytes_max=whole // max(1, tasks.count("generate")))
+    models: list[LoadedModel | LoadedGraph | LoadedEmbedder] = []
+    for spec, task in zip(specs, tasks, strict=True):
+        if task == "generate":
+            models.append(load_model(spec, shared))
+        else:
+            models.append(load_graph(spec, options) if task == "infer" else load_embedder(spec, options))
+    return models
 
 
 def main(argv: Sequence[str]) -> int:

@@ -3,9 +3,9 @@
     python benchmarks/bench_engine.py MODEL_FOLDER [--rows 1,16] [--prompt 64] [--new 128] [--threads 2] [--repeats 7]
 
 Each line is one JSON object: `engine_ms` and `bare_ms` are the medians of a step, `overhead_ms` and `overhead_share`
-the medians of what neighbouring measurements differ by, with `spread` (least and greatest). The bare loop binds the
-same kind of memory once, feeds the largest logit back, and does nothing else: no text, no requests, no bookkeeping. It
-runs the same graph under the same settings. The texts of both are compared.
+the medians of what a step of one differs from the same step of the other, with `spread` (quartiles). They take turns.
+The bare loop binds the same kind of memory once, feeds the largest logit back, and does nothing else: no text, no
+requests, no bookkeeping. It runs the same graph under the same settings. The texts of both are compared.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ class Bare:
         self._signature = Signature(folder, opened.session)
         self._folder = folder
 
-    def run(self, prompts: list[list[int]], new: int) -> tuple[list[list[int]], list[float]]:
-        """Tokens of each prompt, and seconds of each step."""
+    def run(self, prompts: list[list[int]], new: int) -> Iterator[tuple[list[int], float]]:
+        """Of each step: the tokens that it gave, one a prompt, and its seconds; of the prompts themselves, first."""
         kv, rows, longest = self._signature.kv, len(prompts), max(map(len, prompts))
         index, vocabulary = self._signature.index, self._folder.vocabulary_size
         room = -(-(longest + new) // 64) * 64
@@ -51,6 +52,7 @@ class Bare:
             binding = self._binding(slab[:, row : row + 1], ids, np.ones_like(ids), logits)
             self._session.run_with_iobinding(binding)
             found.append([int(logits[0, len(prompt) - 1].argmax())])
+        yield [token for (token,) in found], 0.0
         ids = np.array(found, index)
         mask = np.zeros((rows, room), index)
         every, lengths = np.arange(rows), np.array([len(prompt) for prompt in prompts])
@@ -58,17 +60,14 @@ class Bare:
             mask[row, :length] = 1
         logits = np.empty((rows, 1, vocabulary), self._signature.logits)
         binding = self._binding(slab, ids, mask, logits)
-        times = []
         for _ in range(new - 1):
             began = time.perf_counter()
             mask[every, lengths] = 1
             lengths += 1
             self._session.run_with_iobinding(binding)
             ids[:, 0] = logits[:, 0].argmax(axis=1)
-            times.append(time.perf_counter() - began)
-            for row, token in enumerate(ids[:, 0].tolist()):
-                found[row].append(token)
-        return found, times
+            took = time.perf_counter() - began
+            yield ids[:, 0].tolist(), took
 
     def _binding(self, slab: Any, ids: Any, mask: Any, logits: Any) -> Any:
         binding = self._session.io_binding()
@@ -83,60 +82,76 @@ class Bare:
         return binding
 
 
-def engine(model: LoadedModel, texts: list[str], new: int, sampling: dict[str, float]) -> tuple[list[str], list[float]]:
-    """Text of each answer, and seconds of each step in which all of them took part."""
-    running = Engine(model)
-    for number, text in enumerate(texts):
-        body = canonical({"prompt": text, "tokens_max": new} | sampling)
-        running.submit(GenerateRequest(number, "m", body, bytes([number]) * 32))
-    replies: dict[int, str] = {}
-    times = []
-    while running.pending:
-        before = running.statistics()
-        began = time.perf_counter()
-        events = running.step()
-        took = time.perf_counter() - began
-        if running.statistics().step_rows - before.step_rows == len(texts):
-            times.append(took)
-        replies |= {
-            event.id: json.loads(event.body)["ok"]["text"] for event in events if isinstance(event, GenerateReply)
-        }
-    return [replies[number] for number in range(len(texts))], times
+class Ours:
+    """An engine whose steps are timed."""
+
+    def __init__(self, model: LoadedModel, texts: list[str], new: int, sampling: dict[str, float]) -> None:
+        self._engine = Engine(model)
+        self.replies: dict[int, str] = {}
+        for number, prompt in enumerate(texts):
+            body = canonical({"prompt": prompt, "tokens_max": new} | sampling)
+            self._engine.submit(GenerateRequest(number, "m", body, bytes([number]) * 32))
+        self._rows = len(texts)
+
+    def steps(self) -> Iterator[float]:
+        """Seconds of each step in which all take part; the others are run between."""
+        running = self._engine
+        while running.pending:
+            before = running.statistics().step_rows
+            began = time.perf_counter()
+            events = running.step()
+            took = time.perf_counter() - began
+            for event in events:
+                if isinstance(event, GenerateReply):
+                    self.replies[event.id] = json.loads(event.body)["ok"]["text"]
+            if running.statistics().step_rows - before == self._rows:
+                yield took
 
 
 def measure(model: LoadedModel, bare: Bare, rows: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Engine and bare loop in turn; and the engine once more with sampling."""
+    """Engine and bare loop, step by step in turn; and the engine once more with sampling."""
     texts = [text(model, np.random.default_rng(row).integers(3, 500, arguments.prompt).tolist()) for row in range(rows)]
     prompts = [model.tokenizer.encode(item) for item in texts]
     new = min(arguments.new, model.info.context_length - max(map(len, prompts)))
-    measured: dict[str, list[float]] = {"engine": [], "bare": [], "overhead": [], "share": [], "sampled": []}
+    engine, alone, more, share = [], [], [], []
     for _ in range(arguments.repeats):
-        answers, ours = engine(model, texts, new, {})
-        tokens, theirs = bare.run(prompts, new)
-        for answer, found, prompt in zip(answers, tokens, prompts, strict=True):
-            end = next((place for place, token in enumerate(found) if token in model.ends), len(found))
-            if answer != text(model, found[:end], prompt):
+        ours, theirs = Ours(model, texts, new, {}), bare.run(prompts, new)
+        found = [next(theirs)[0]]
+        for mine in ours.steps():
+            tokens, seconds = next(theirs)
+            found.append(tokens)
+            engine.append(mine * 1e3)
+            alone.append(seconds * 1e3)
+            more.append((mine - seconds) * 1e3)
+            share.append(mine / seconds - 1)
+        found += [tokens for tokens, _ in theirs]
+        for number, prompt in enumerate(prompts):
+            ids = [tokens[number] for tokens in found]
+            end = next((place for place, token in enumerate(ids) if token in model.ends), len(ids))
+            if ours.replies[number] != text(model, ids[:end], prompt):
                 raise SystemExit("the bare loop and the engine gave different texts")
-        if len(ours) < 10:
-            raise SystemExit(f"only {len(ours)} steps with all {rows} rows: give another model or prompt length")
-        mine, bares = statistics.median(ours), statistics.median(theirs[: len(ours)])
-        _, sampled = engine(model, texts, new, {"temperature": 0.8, "top_p": 0.95, "top_k": 50})
-        measured["engine"].append(mine * 1e3)
-        measured["bare"].append(bares * 1e3)
-        measured["overhead"].append((mine - bares) * 1e3)
-        measured["share"].append(mine / bares - 1)
-        measured["sampled"].append(statistics.median(sampled or [mine]) * 1e3)
-    middle = {name: round(statistics.median(values), 4) for name, values in measured.items()}
+    sampled = list(Ours(model, texts, new, {"temperature": 0.8, "top_p": 0.95, "top_k": 50}).steps())
+    if len(engine) < 10 * arguments.repeats:
+        raise SystemExit(f"few steps with all {rows} rows: give another model or prompt length")
     return {
         "rows": rows,
-        "engine_ms": middle["engine"],
-        "engine_sampled_ms": middle["sampled"],
-        "bare_ms": middle["bare"],
-        "overhead_ms": middle["overhead"],
-        "overhead_ms_spread": [round(min(measured["overhead"]), 4), round(max(measured["overhead"]), 4)],
-        "overhead_share": middle["share"],
-        "overhead_share_spread": [round(min(measured["share"]), 4), round(max(measured["share"]), 4)],
+        "engine_ms": median(engine),
+        "engine_sampled_ms": median([seconds * 1e3 for seconds in sampled] or engine),
+        "bare_ms": median(alone),
+        "overhead_ms": median(more),
+        "overhead_ms_spread": quartiles(more),
+        "overhead_share": median(share),
+        "overhead_share_spread": quartiles(share),
     }
+
+
+def median(values: list[float]) -> float:
+    return round(statistics.median(values), 4)
+
+
+def quartiles(values: list[float]) -> list[float]:
+    found = statistics.quantiles(values, n=4)
+    return [round(found[0], 4), round(found[2], 4)]
 
 
 def text(model: LoadedModel, ids: list[int], prompt: list[int] | None = None) -> str:

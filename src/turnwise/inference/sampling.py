@@ -62,22 +62,36 @@ def choose(
         raise NotFinite("every token that the grammar allows has the logit -inf")
     if sampling.temperature == 0.0 or sampling.top_k == 1:
         return best
-    ids = np.arange(len(logits)) if allowed is None else np.flatnonzero(allowed)
-    wide = logits[ids].astype(np.float64)
-    if sampling.top_k is not None and sampling.top_k < len(ids):
-        kept = largest_ids(wide, sampling.top_k)
-        ids, wide = ids[kept], wide[kept]
+    ids, wide = _candidates(logits, sampling.top_k, allowed)
     with np.errstate(over="ignore", under="ignore"):
         weights = np.exp((wide - largest) / sampling.temperature)
     if sampling.top_p is not None and sampling.top_p < 1.0:
-        kept = _nucleus(weights, sampling.top_p)
-        ids, weights = ids[kept], weights[kept]
+        ids, weights = _kept(ids, weights, _nucleus(weights, sampling.top_p))
     if sampling.min_p:
-        kept = np.flatnonzero(weights >= sampling.min_p)
-        ids, weights = ids[kept], weights[kept]
+        ids, weights = _kept(ids, weights, np.flatnonzero(weights >= sampling.min_p))
     sums = np.cumsum(weights)
     place = int(np.searchsorted(sums, uniform(stream, index) * sums[-1], side="right"))
-    return int(ids[min(place, len(ids) - 1)])
+    place = min(place, len(weights) - 1)
+    return place if ids is None else int(ids[place])
+
+
+Ids = NDArray[np.intp] | None
+"""Token ids, rising; None for the whole vocabulary, which need not be copied then."""
+
+
+def _candidates(
+    logits: NDArray[Any], top_k: int | None, allowed: NDArray[np.bool_] | None
+) -> tuple[Ids, NDArray[np.float64]]:
+    """The tokens that are allowed and among the `top_k` largest, and their logits in float64."""
+    ids: Ids = None if allowed is None else np.flatnonzero(allowed)
+    narrow = logits if ids is None else logits[ids]
+    if top_k is not None and top_k < len(narrow):
+        ids, narrow = _kept(ids, narrow, largest_ids(narrow, top_k))
+    return ids, narrow.astype(np.float64)
+
+
+def _kept(ids: Ids, values: NDArray[Any], places: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    return places if ids is None else ids[places], values[places]
 
 
 class Adjustment:

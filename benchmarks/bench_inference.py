@@ -1,11 +1,12 @@
 """Tokens per second of the inference engine beside onnxruntime-genai and llama.cpp, on the same 4-bit weights.
 
     python benchmarks/bench_inference.py --folder FOLDER [--quick] [--repeats 3] [--threads 2] [--spin]
-        [--only one_stream,agents,decode_16,mixed]
+        [--only one_stream,agents,decode_16,mixed] [--engines ours,genai,...]
 
-The model has the shape of Qwen2.5-0.5B and random weights; it is made once and kept in the folder (2.6 GB while it is
-made). `--quick` takes a toy shape and short prompts, to try out the script: its figures mean nothing. Besides the
-project's own dependencies, the benchmark needs
+The model has the shape of Qwen2.5-0.5B and random weights; it is made once, in a minute, and kept in the folder (2.6 GB
+while it is made, then 0.6). A run takes up to 8 GB of memory, most of it for onnxruntime-genai, which gives logits of
+all positions of a batch. `--quick` takes a toy shape and short prompts, to try out the script: its figures mean
+nothing. Besides the project's own dependencies, the benchmark needs
 
     pip install torch==2.13.0 transformers onnxruntime-genai onnx gguf llama-cpp-python
 
@@ -25,8 +26,11 @@ one request after the other, which keeps the common prefix). llama-cpp-python's 
 All engines run alternately, and each line is one JSON object. A line with `engine` holds medians and `spread` (least
 and greatest): seconds in all, time to the first token (median and greatest of the prompts), tokens per second of
 prefill (one stream) and decoding. A line with `beside` holds the median and spread of the ratios of neighbouring
-measurements: greater than 1 where ours is faster. Every answer is checked: the number of tokens, and that ours are the
-same in every repetition. `first_tokens_equal` counts prompts to which an engine chooses the same first token as ours.
+measurements: greater than 1 where ours is faster. `load` is the machine's load average, least and greatest: on a
+machine that does something else the figures say little, least of all about engines whose threads spin.
+
+Every answer is checked: the number of tokens, and that ours are the same in every repetition. `first_tokens_equal`
+counts prompts to which an engine chooses the same first token as ours.
 """
 
 from __future__ import annotations
@@ -58,6 +62,17 @@ MEASURES = {
 }
 
 
+ENGINES = (
+    "ours",
+    "genai",
+    "genai_rewind",
+    "llama_copies",
+    "llama_copies_unified",
+    "llama_slots",
+    "llama_sequential",
+)
+
+
 def main() -> int:
     options = arguments()
     shape = QUICK if options.quick else FULL
@@ -74,7 +89,8 @@ def main() -> int:
     )
     for work in works(shape.vocabulary, 8 if options.quick else 1):
         if work.name in options.only:
-            compare(work, {name: run for name, run in engines.items() if applies(name, work)}, options.repeats)
+            chosen = {name: run for name, run in engines.items() if name in options.engines and applies(name, work)}
+            compare(work, chosen, options.repeats)
     return 0
 
 
@@ -86,22 +102,28 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--spin", action="store_true", help="let our threads poll while they wait")
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(MEASURES))
-    return parser.parse_args()
+    parser.add_argument("--engines", type=lambda text: text.split(","), default=list(ENGINES))
+    options = parser.parse_args()
+    if unknown := {*options.only, *options.engines} - {*MEASURES, *ENGINES}:
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
+    options.engines = ["ours", *options.engines]
+    return options
 
 
 def load(paths: Paths, threads: int, spin: bool) -> tuple[Ours, dict[str, Run]]:
     """All engines, each with what it can do."""
     ours, genai, weights = Ours(paths.genai, threads, spin), Genai(paths.genai, threads), Weights(paths.gguf)
     own, unified = Llama(weights, threads, unified=False), Llama(weights, threads, unified=True)
-    return ours, {
-        "ours": ours.run,
-        "genai": genai.run,
-        "genai_rewind": genai.run_rewind,
-        "llama_copies": own.run_copies,
-        "llama_copies_unified": unified.run_copies,
-        "llama_slots": own.run_slots,
-        "llama_sequential": own.run_sequential,
-    }
+    runs = (
+        ours.run,
+        genai.run,
+        genai.run_rewind,
+        own.run_copies,
+        unified.run_copies,
+        own.run_slots,
+        own.run_sequential,
+    )
+    return ours, dict(zip(ENGINES, runs, strict=True))
 
 
 def applies(engine: str, work: Work) -> bool:
@@ -118,11 +140,12 @@ def compare(work: Work, engines: dict[str, Run], repeats: int) -> None:
         run(short).check(short)
     answers: dict[str, list[Answer]] = {name: [] for name in engines}
     loads = [os.getloadavg()[0]]
-    for _ in range(repeats):
+    for number in range(repeats):
         for name, run in engines.items():
             answer = run(work)
             answer.check(work)
             answers[name].append(answer)
+            print(f"{work.name} {number + 1}/{repeats} {name}: {answer.total_s:.4g} s", file=sys.stderr, flush=True)
             loads.append(os.getloadavg()[0])
     first = answers["ours"][0]
     if any(answer.tokens != first.tokens for answer in answers["ours"]):

@@ -30,7 +30,7 @@ def test_what_is_said_about_a_model(tmp_path: Path) -> None:
     assert info.nodes["CPUExecutionProvider"] >= 10
     assert info.fallback is None
     assert info.context_length == 512
-    assert info.versions.keys() >= {"onnxruntime", "numpy", "tokenizers", "jinja2", "python", "machine"}
+    assert info.versions.keys() >= {"onnxruntime", "numpy", "tokenizers", "jinja2", "llguidance", "python", "machine"}
     assert len(info.sha256) == 64
 
 

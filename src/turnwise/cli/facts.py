@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     from turnwise.sandbox.confine import Measure
     from turnwise.sandbox.jobs import TurnResult
 
-PACKAGES = ("wasmtime", "onnxruntime", "onnxruntime-gpu", "numpy", "tokenizers", "jinja2", "msgspec", "typer", "rich")
+PACKAGES = (
+    "wasmtime",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "numpy",
+    "tokenizers",
+    "jinja2",
+    "llguidance",
+    "msgspec",
+    "typer",
+    "rich",
+)
 MIB = 1024 * 1024
 READY_S_MAX = 20.0
 POLL_S = 0.02

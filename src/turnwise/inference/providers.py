@@ -89,7 +89,7 @@ def cores() -> int:
 
 def versions() -> dict[str, str]:
     """Versions of everything that has a part in the numbers."""
-    packages = ("onnxruntime", "onnxruntime-gpu", "numpy", "tokenizers", "jinja2")
+    packages = ("onnxruntime", "onnxruntime-gpu", "numpy", "tokenizers", "jinja2", "llguidance")
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for package in packages:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from turnwise_guest import Answer, EffectError, Message, Turn
+from turnwise_guest import Answer, EffectError, Message, Tensor, Turn
 from turnwise_guest.runtime.modules import ADVERTISED
 from turnwise_guest.testing import make_turn, outcome
 
@@ -22,12 +22,21 @@ def model(request: dict[str, Any]) -> str:
     return '{"price":3,"say":"Good."}' if "json_schema" in request else "text"
 
 
+def graph(name: str, inputs: dict[str, Tensor]) -> dict[str, Any]:
+    assert (inputs["seen"].dtype, inputs["seen"].shape) == ("float32", (1, 3))
+    return {"scores": [[0.1, 0.9]]}
+
+
+def encoder(name: str, text: str) -> list[float]:
+    return [len(text), 1.0]
+
+
 @pytest.mark.parametrize("source", EXAMPLES)
 @pytest.mark.parametrize("round_", [3, 9])
 def test_examples_run(source: str, round_: int) -> None:
     names: dict[str, Any] = {}
     exec(compile(source, "agents-python.md", "exec"), names)
-    t = make_turn(inbox=[("editor", "Hello")], round=round_, generate=model)
+    t = make_turn(inbox=[("editor", "Hello")], round=round_, generate=model, infer=graph, embed=encoder)
     names["turn"](t)
     assert set(outcome(t)) > {"state"} or outcome(t)["state"]
     for name, test in names.items():
@@ -35,7 +44,7 @@ def test_examples_run(source: str, round_: int) -> None:
             test()
 
 
-@pytest.mark.parametrize("kind", [Turn, Message, Answer])
+@pytest.mark.parametrize("kind", [Turn, Message, Answer, Tensor])
 def test_everything_is_described(kind: type) -> None:
     public = [name for name in dir(kind) if not name.startswith("_") and not hasattr(tuple, name)]
     assert [name for name in public if name not in GUIDE] == []

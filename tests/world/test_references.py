@@ -90,6 +90,17 @@ def test_even_there_a_name_is_a_name(write: Write) -> None:
     ]
 
 
+def test_each_effect_has_its_models(write: Write) -> None:
+    grants = "grants = { generate = ['storyteller'], infer = ['ot*'], embed = ['other', 'other'] }"
+    given = (
+        World.read(write(world(grants, more="[models.other]\npath = '.'\ntask = 'infer'\n"))).resolve().kinds[0].grants
+    )
+    assert (given.generate, given.infer, given.embed) == (("storyteller",), ("other",), ("other",))
+    problem = only_problem(write(world("grants = { infer = ['policy'] }")))
+    assert problem.message == 'there is no model "policy"'
+    assert problem.where.endswith("agents.editor.grants.infer.0")
+
+
 def test_patterns_over_models_and_kinds_are_written_out(write: Write) -> None:
     grants = "grants = { generate = ['*'], spawn = ['narr*', 'narrator', '?ditor'] }"
     resolved = World.read(write(world(grants, more="[models.other]\npath = '.'\n"))).resolve()

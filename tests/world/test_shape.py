@@ -144,12 +144,13 @@ MESSAGE = MINIMAL + '[[messages]]\nto = "a"\nbody = ""\n'
         (MODEL + "provider = 'CPU!'\n", "models.m.provider", 'is the text "CPU!"', '"auto", "cpu", "cuda"'),
         (MODEL + "variant = 4\n", "models.m.variant", "must be a text, and is the number 4", 'variant = "q4"'),
         (MODEL + "variant = '../q4'\n", "models.m.variant", 'is the text "../q4"', '"q4", "fp16"'),
+        (MODEL + "task = 'chat'\n", "models.m.task", 'is the text "chat"', 'task = "generate" or "infer" or "embed"'),
         (MODEL + "require = 'cuda'\n", "models.m.require", 'must be true or false, and is the text "cuda"', "true"),
         (
             MODEL + "device = 'gpu'\n",
             "models.m.device",
             'unknown key "device"',
-            "Known keys here: path, provider, require, variant.",
+            "Known keys here: path, provider, require, task, variant.",
         ),
         # Messages
         (MINIMAL + "[messages]\nto = 'a'\n", "messages", "must be a list of tables, and is a table", "[[messages]]"),

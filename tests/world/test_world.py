@@ -223,3 +223,21 @@ def test_wrong_types_are_found_in_python_too() -> None:
         'World("built"): agents.a.grants.send',
         'World("built"): messages',
     ]
+
+
+def test_a_graph_is_a_file_and_a_language_model_is_none(write: Write) -> None:
+    models = "".join(f"[models.{task}]\npath = 'x.onnx'\ntask = '{task}'\n" for task in ("infer", "embed", "generate"))
+    text = "[world]\nname = 'w'\n[agents.a]\nsource = 'a.py'\n[models.any]\npath = 'x.onnx'\n"
+    resolved = World.read(
+        write(text + "[models.m]\npath = 'x.onnx'\ntask = 'infer'\n", {"a.py": "", "x.onnx": ""})
+    ).resolve()
+    assert [(model.name, model.path.name, model.task) for model in resolved.models] == [
+        ("any", "x.onnx", None),
+        ("m", "x.onnx", "infer"),
+    ]
+    with pytest.raises(WorldError) as caught:
+        World.read(write(text + models, {"a.py": "", "x.onnx": ""}))
+    assert [problem.where.split()[-1] for problem in caught.value.problems] == [
+        "models.embed.path",
+        "models.generate.path",
+    ]

@@ -16,12 +16,14 @@ from turnwise_guest.errors import EffectError, EffectErrorKind
 from turnwise_guest.generate import Alternative, Answer, ChatMessage, FinishReason, Options, TokenLogprob
 from turnwise_guest.jsontext import NotJSON
 from turnwise_guest.message import Message
+from turnwise_guest.tensor import DType, Tensor
 from turnwise_guest.turn import LogLevel, Turn
 
 __all__ = [
     "Alternative",
     "Answer",
     "ChatMessage",
+    "DType",
     "EffectError",
     "EffectErrorKind",
     "FinishReason",
@@ -29,6 +31,7 @@ __all__ = [
     "Message",
     "NotJSON",
     "Options",
+    "Tensor",
     "TokenLogprob",
     "Turn",
     "__version__",

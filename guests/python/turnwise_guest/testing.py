@@ -12,12 +12,13 @@ def test_it_answers_everybody() -> None:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 from turnwise_guest.errors import EffectError
 from turnwise_guest.jsontext import canonical, encode
+from turnwise_guest.tensor import Tensor, from_json, to_json
 from turnwise_guest.turn import EPOCH, Turn, output
 
 TIME_DEFAULT = datetime(2000, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - reads the same in 3.11 and before
@@ -35,6 +36,8 @@ def make_turn(
     now: datetime = TIME_DEFAULT,
     seed: int = 0,
     generate: Callable[[dict[str, Any]], str] | None = None,
+    infer: Callable[[str, dict[str, Tensor]], Mapping[str, Any]] | None = None,
+    embed: Callable[[str, str], Sequence[float]] | None = None,
 ) -> Turn:
     """Return a turn as the runtime would make it.
 
@@ -54,7 +57,8 @@ def make_turn(
         "state": "" if state is None else canonical(state, "state"),
         "inbox": [{"from": sender, "round": round - 1, "body": body} for sender, body in inbox],
     }
-    return Turn(envelope, lambda request: encode(_reply(json.loads(request), generate)))
+    models = {"generate": generate, "infer": infer, "embed": embed}
+    return Turn(envelope, lambda request: encode(_reply(json.loads(request), models)))
 
 
 def outcome(turn: Turn) -> dict[str, Any]:
@@ -73,13 +77,23 @@ def _since_epoch_us(time: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _reply(request: dict[str, Any], generate: Callable[[dict[str, Any]], str] | None) -> dict[str, Any]:
+def _reply(request: dict[str, Any], models: dict[str, Callable[..., Any] | None]) -> dict[str, Any]:
     if "effects" in request:
-        return {"results": [_reply(one, generate) for one in request["effects"]]}
-    if generate is None:
-        return {"error": {"kind": "unknown", "message": "this turn has no model: give make_turn generate="}}
+        return {"results": [_reply(one, models) for one in request["effects"]]}
+    kind = request["effect"]
+    model = models[kind]
+    if model is None:
+        return {"error": {"kind": "unknown", "message": f"this turn has no model: give make_turn {kind}="}}
     try:
-        text = generate(request)
+        if kind == "infer":
+            inputs = {name: from_json(tensor) for name, tensor in request["inputs"].items()}
+            outputs = model(request["model"], inputs).items()
+            tensors = {name: to_json(value if isinstance(value, Tensor) else Tensor(value)) for name, value in outputs}
+            return {"ok": {"outputs": tensors}}
+        if kind == "embed":
+            rows = [list(map(float, model(request["model"], text))) for text in request["texts"]]
+            return {"ok": {"vectors": to_json(Tensor(rows))}}
+        text = model(request)
     except EffectError as error:
         return {"error": {"kind": error.kind, "message": error.message}}
     return {"ok": {"text": text, "finish": "end", "tokens": len(text.split()), "prompt_tokens": 1}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from random import Random
 from typing import Any, Literal, Unpack, overload
@@ -13,6 +13,7 @@ from turnwise_guest.errors import EffectError
 from turnwise_guest.generate import Answer, ChatMessage, Options, Prompt
 from turnwise_guest.jsontext import canonical, check_text, decode
 from turnwise_guest.message import Message, messages
+from turnwise_guest.tensor import Tensor, embed_request, infer_request, outputs, vectors
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LOG_LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning", "error")
@@ -29,7 +30,7 @@ class Turn:
     """One move of one agent. The agent's function ``turn(t)`` is given it, and what is done with it is the outcome.
 
     Nothing survives a turn but `state`. Messages, logs, records and everything else take effect when the turn is over
-    and only if it did not fail. Only `generate` and `generate_all` wait for an answer.
+    and only if it did not fail. Only `generate`, `infer`, `embed` and what ends in `_all` wait for an answer.
     """
 
     __slots__ = ("_effect", "_input", "_now", "_output", "_random", "_state_first", "args", "inbox", "state")
@@ -251,6 +252,64 @@ class Turn:
                     raise
                 answers.append(error)
         return answers
+
+    def infer(self, model: str, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Run a graph on named tensors, and get its outputs by name. Needs the grant `infer`.
+
+        An input is a `Tensor`, or a number or nested lists of which one is made: floats are taken as float32, whole
+        numbers as int64. Types and shapes must be those of the graph. Raises `EffectError`.
+        """
+        return outputs(json.loads(self._effect(canonical(infer_request(model, inputs), "the request"))))
+
+    @overload
+    def infer_all(
+        self, model: str, inputs: Iterable[Mapping[str, Any]], *, return_errors: Literal[False] = ...
+    ) -> list[dict[str, Tensor]]: ...
+
+    @overload
+    def infer_all(
+        self, model: str, inputs: Iterable[Mapping[str, Any]], *, return_errors: Literal[True]
+    ) -> list[dict[str, Tensor] | EffectError]: ...
+
+    def infer_all(
+        self, model: str, inputs: Iterable[Mapping[str, Any]], *, return_errors: bool = False
+    ) -> list[dict[str, Tensor]] | list[dict[str, Tensor] | EffectError]:
+        """Run a graph many times at once, as `generate_all` generates: much cheaper than `infer` in a loop.
+
+        The first `EffectError` is raised, or with ``return_errors=True`` returned in the place of its outputs.
+        """
+        requests = [infer_request(model, one) for one in inputs]
+        if not requests:
+            return []
+        replies = json.loads(self._effect(canonical({"effects": requests}, "the request")))["results"]
+        found: list[dict[str, Tensor] | EffectError] = []
+        for reply in replies:
+            try:
+                found.append(outputs(reply))
+            except EffectError as error:
+                if not return_errors:
+                    raise
+                found.append(error)
+        return found
+
+    @overload
+    def embed(self, model: str, texts: str, *, truncate: bool = ...) -> list[float]: ...
+
+    @overload
+    def embed(self, model: str, texts: list[str] | tuple[str, ...], *, truncate: bool = ...) -> list[list[float]]: ...
+
+    def embed(
+        self, model: str, texts: str | list[str] | tuple[str, ...], *, truncate: bool = False
+    ) -> list[float] | list[list[float]]:
+        """The vector of a text, or those of several in their order. Needs the grant `embed`.
+
+        A text that is too long for the model is an `EffectError` ("context_full"), or cut off with ``truncate=True``.
+        """
+        if not isinstance(texts, str) and not texts:
+            return []
+        request = embed_request(model, [texts] if isinstance(texts, str) else texts, truncate)
+        found = vectors(json.loads(self._effect(canonical(request, "the request"))))
+        return found[0] if isinstance(texts, str) else found
 
     def _append(self, name: str, item: Any) -> None:
         items = self._output.get(name)

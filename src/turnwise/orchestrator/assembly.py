@@ -45,7 +45,8 @@ async def begin(world: World, journal: Path, settings: Settings, status: Status)
     """Start a run of a world, with a new journal."""
     resolved = world.resolve()
     specs = [
-        ModelSpec(model.name, model.path, model.provider, model.require, model.variant) for model in resolved.models
+        ModelSpec(model.name, model.path, model.provider, model.require, model.variant, model.task)
+        for model in resolved.models
     ]
     async with AsyncExitStack() as stack:
         parts = _Parts(stack, settings, status)
@@ -97,6 +98,7 @@ def _info(specs: Sequence[ModelSpec]) -> str:
             "provider": spec.provider,
             "require": spec.require,
             "variant": spec.variant,
+            "task": spec.task,
         }
         for spec in specs
     }
@@ -191,7 +193,14 @@ def specs_of(file: Journal, paths: Mapping[str, Path]) -> list[ModelSpec]:
     """The journal's models, where they were, or where `paths` says."""
     models = json.loads(file.info)["models"]
     return [
-        ModelSpec(name, paths.get(name, Path(place["path"])), place["provider"], place["require"], place.get("variant"))
+        ModelSpec(
+            name,
+            paths.get(name, Path(place["path"])),
+            place["provider"],
+            place["require"],
+            place.get("variant"),
+            place.get("task"),
+        )
         for name, place in models.items()
     ]
 

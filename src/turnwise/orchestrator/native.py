@@ -29,7 +29,7 @@ from turnwise.errors import TurnwiseError, UsageError
 from turnwise.inference.host import InferenceHost
 from turnwise.inference.model import ModelSpec
 from turnwise.inference.request import GenerateReply
-from turnwise.orchestrator.effects import as_generate_request
+from turnwise.orchestrator.effects import as_model_request
 from turnwise.world import Resolved, SourceFiles, World
 from turnwise_guest.runtime.execute import play
 from turnwise_guest.runtime.failure import describe
@@ -185,7 +185,8 @@ def _models(resolved: Resolved) -> Iterator[Callable[[Request], str] | None]:
         waiting.clear()
 
     specs = [
-        ModelSpec(model.name, model.path, model.provider, model.require, model.variant) for model in resolved.models
+        ModelSpec(model.name, model.path, model.provider, model.require, model.variant, model.task)
+        for model in resolved.models
     ]
 
     async def open_host() -> InferenceHost:
@@ -200,7 +201,7 @@ def _models(resolved: Resolved) -> Iterator[Callable[[Request], str] | None]:
             future: Future[str] = Future()
             id_ = next(ids)
             waiting[id_] = future
-            loop.call_soon_threadsafe(host.submit, [as_generate_request(id_, request)])
+            loop.call_soon_threadsafe(host.submit, [as_model_request(id_, request)])
             return future.result()
 
         try:

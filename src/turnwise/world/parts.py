@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Literal
 
 from turnwise.core.plan import (
     EFFECTS_MAX_DEFAULT,
@@ -26,6 +26,10 @@ ROUND_SECONDS_DEFAULT = ROUND_US_DEFAULT / 1_000_000
 TIME_START_DEFAULT = datetime.fromtimestamp(TIME_START_US_DEFAULT // 1_000_000, UTC)
 PROVIDER_DEFAULT = "auto"
 
+Task = Literal["generate", "infer", "embed"]
+"""What a model is for: the effect of that name."""
+TASKS: Final[tuple[Task, ...]] = ("generate", "infer", "embed")
+
 
 _WAT_START: Final = re.compile(r"(\s|;;[^\n]*\n)*\(\s*(module|component)\b")
 
@@ -42,28 +46,32 @@ class SourceText(str):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that agents may be granted. `path` is its folder, relative to the world's.
+    """A model that agents may be granted. `path` is its folder (or a .onnx file), relative to the world's.
 
     `provider` is the ONNX Runtime execution provider to use (`auto`, `cpu`, `cuda`, …); with `require` it is an error
     if that one cannot be used, without it another one is. `variant` chooses among the graphs of a folder that holds
-    several (`q4`, `fp16`, …).
+    several (`q4`, `fp16`, …). `task` says which effect it answers: `generate`, `infer` or `embed`; None is what the
+    folder shows.
     """
 
     path: str | os.PathLike[str]
     provider: str = field(default=PROVIDER_DEFAULT, kw_only=True)
     require: bool = field(default=False, kw_only=True)
     variant: str | None = field(default=None, kw_only=True)
+    task: Task | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grants:
     """What agents of a kind may do. Nothing, unless it is named here.
 
-    `generate` names models and `spawn` kinds; `send` and `stop` name agents and groups. A pattern (`narrator-*`) stands
-    for all that it matches.
+    `generate`, `infer` and `embed` name models and `spawn` kinds; `send` and `stop` name agents and groups. A pattern
+    (`narrator-*`) stands for all that it matches.
     """
 
     generate: Sequence[str] = ()
+    infer: Sequence[str] = ()
+    embed: Sequence[str] = ()
     send: Sequence[str] = ()
     spawn: Sequence[str] = ()
     stop: Sequence[str] = ()

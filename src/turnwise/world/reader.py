@@ -49,15 +49,20 @@ class Reader:
         return self._clean((*self.path, key), value)
 
     def choice(self, key: str, default: _Choice, choices: tuple[_Choice, ...]) -> _Choice:
+        found = self.choice_or_none(key, choices)
+        return default if found is None else found
+
+    def choice_or_none(self, key: str, choices: tuple[_Choice, ...]) -> _Choice | None:
+        """One of the choices; None if it is absent or wrong."""
         value = self._take(key)
         if value is _ABSENT:
-            return default
+            return None
         for choice in choices:
             if isinstance(value, str) and value == choice:
                 return choice
         wanted = " or ".join(quoted(choice) for choice in choices)
         self.problems.add((*self.path, key), f"is {said(value)}", f"Write {key} = {wanted}.")
-        return default
+        return None
 
     def boolean(self, key: str, default: bool) -> bool:
         value = self._take(key)

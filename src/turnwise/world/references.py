@@ -45,6 +45,8 @@ class Names:
             send=_sorted(self._reach(grants.send, (*path, "send"))),
             spawn=_sorted(self._choose(grants.spawn, self._kinds, "kind of agent", (*path, "spawn"))),
             stop=_sorted(self._reach(grants.stop, (*path, "stop"))),
+            infer=_sorted(self._choose(grants.infer, self._models, "model", (*path, "infer"))),
+            embed=_sorted(self._choose(grants.embed, self._models, "model", (*path, "embed"))),
         )
 
     def check_messages(self, messages: Sequence[Message]) -> None:

@@ -14,9 +14,9 @@ from turnwise.core.plan import AgentPlan, InitialMessage, Limits
 from turnwise.demo import builtin
 from turnwise.world.bounds import TIME_END_US
 from turnwise.world.cast import gather
-from turnwise.world.files import Refused, is_folder
+from turnwise.world.files import Refused, is_file, is_folder
 from turnwise.world.names import fault
-from turnwise.world.parts import Description, SourceText
+from turnwise.world.parts import Description, SourceText, Task
 from turnwise.world.problems import Problems, dotted, quoted, said
 from turnwise.world.references import Names
 from turnwise.world.sources import SourceFiles, from_bytes, from_file, from_text
@@ -30,13 +30,14 @@ _VARIANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 @dataclass(frozen=True, slots=True)
 class ResolvedModel:
-    """A model of the world. `path` is an absolute path of a folder that exists."""
+    """A model of the world. `path` is an absolute path of a folder, or of a .onnx file, that exists."""
 
     name: str
     path: Path
     provider: str
     require: bool
     variant: str | None
+    task: Task | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +176,12 @@ def _models(world: Description, base: Path, problems: Problems) -> Iterator[Reso
         if problems.at((*path, "path")) or problems.at(path):
             continue
         folder = builtin(model.path) or base / _at_home(Path(model.path))
-        if not is_folder(folder):
+        is_graph = model.task in (None, "infer") and folder.suffix == ".onnx" and is_file(folder)
+        if not is_graph and not is_folder(folder):
             hint = f"Put the model there, correct the path, or name another folder: --model {name}=PATH."
             problems.add((*path, "path"), f"is no folder: {quoted(str(folder))}", hint)
             continue
-        yield ResolvedModel(name, folder.resolve(), model.provider, model.require, model.variant)
+        yield ResolvedModel(name, folder.resolve(), model.provider, model.require, model.variant, model.task)
 
 
 def _at_home(path: Path) -> Path:

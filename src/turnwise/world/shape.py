@@ -29,6 +29,7 @@ from turnwise.world.parts import (
     PROVIDER_DEFAULT,
     ROUND_SECONDS_DEFAULT,
     SEED_DEFAULT,
+    TASKS,
     TIME_START_DEFAULT,
     Agent,
     Description,
@@ -103,6 +104,7 @@ def _model(reader: Reader) -> Model:
         provider=reader.text("provider", PROVIDER_DEFAULT, example=f'"{PROVIDER_DEFAULT}"'),
         require=reader.boolean("require", False),
         variant=reader.text("variant", "", example='"q4"') or None,
+        task=reader.choice_or_none("task", TASKS),
     )
     reader.close()
     return model
@@ -188,6 +190,8 @@ def _grants(reader: Reader) -> Grants:
         send=table.texts("send", example='["editor"]'),
         spawn=table.texts("spawn", example='["helper"]'),
         stop=table.texts("stop", example='["helper-*"]'),
+        infer=table.texts("infer", example='["policy"]'),
+        embed=table.texts("embed", example='["encoder"]'),
     )
     table.close()
     return grants

@@ -73,7 +73,7 @@ class Decoder:
         self._kv: Kv
         self._blocks: KvBlocks | None = None
         if in_place:
-            self._kv = InPlaceKv(self.kv, device, self.budget.positions_max)
+            self._kv = InPlaceKv(self.kv, device, rows, self.budget.positions_max)
             if self.budget.blocks:
                 self._blocks = KvBlocks(self.kv, self.budget.blocks)
         else:

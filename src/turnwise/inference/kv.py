@@ -58,13 +58,16 @@ class Kv(Protocol):
 class InPlaceKv:
     """Past and present at the same address: a slab [tensors, rows, heads, room, head_size].
 
-    `device` is where the provider works: `cpu` or `cuda`. On a device rows cannot be moved, so there is one of them.
+    There are as many of `rows_max` rows at once as fit into `positions_max` positions, since memory that is not written
+    to is not taken: rows are laid out anew only where a sequence needs longer ones. `device` is where the provider
+    works: `cpu` or `cuda`. On a device rows cannot be copied, so there is one of them.
     """
 
-    def __init__(self, shape: KvShape, device: str, positions_max: int | None = None) -> None:
+    def __init__(self, shape: KvShape, device: str, rows_max: int, positions_max: int) -> None:
         self.version = 0
         self._shape = shape
         self._device = device
+        self._rows_max = rows_max
         self._positions_max = positions_max
         self._owner: Any = None
         self._address = 0
@@ -76,13 +79,12 @@ class InPlaceKv:
         if rows <= self._rows and room <= self._room:
             return
         room = -(-room // ROUND_UP_TOKENS) * ROUND_UP_TOKENS
-        if self._fits(rows, self._room):
+        if rows * self._room <= self._positions_max:
             room = max(room, self._room)
-        if not self._fits(rows, room):
-            raise InvariantError(f"{rows} rows of {room} positions in a cache of {self._positions_max}")
+        if rows > self._rows_max or rows * room > self._positions_max:
+            raise InvariantError(f"{rows} of {self._rows_max} rows, {room} of {self._positions_max} positions each")
         live = [(row, self._view[:, row, :, :length].copy()) for row, length in enumerate(lengths) if length]
-        more = 1 << (max(rows, self._rows) - 1).bit_length()
-        rows = more if self._fits(more, room) else rows
+        rows = min(self._rows_max, self._positions_max // room)
         if rows * room > self._positions:
             self._owner = None
             self._allocate(rows * room)
@@ -116,9 +118,6 @@ class InPlaceKv:
         tensors, used = len(self._shape.past), self._rows * self._room
         flat: NDArray[Any] = self._owner[: tensors * used * self._shape.heads * self._shape.head_size]
         return flat.reshape(tensors, *self._shape.shape(self._rows, self._room))
-
-    def _fits(self, rows: int, room: int) -> bool:
-        return self._positions_max is None or rows * room <= self._positions_max
 
     def _allocate(self, positions: int) -> None:
         self._positions = positions

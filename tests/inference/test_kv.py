@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from turnwise.errors import InvariantError
+from turnwise.inference.kv import GrowingKv, InPlaceKv, KvBlocks, KvShape
+from turnwise.inference.prefix import BLOCK_TOKENS, Piece
+
+SHAPE = KvShape(("k", "v"), ("nk", "nv"), 2, 4, np.dtype(np.float32))
+
+
+class Recorded:
+    """What a binding is told: name, rows, room and address."""
+
+    def __init__(self) -> None:
+        self.inputs: dict[str, tuple[tuple[int, ...], int]] = {}
+        self.outputs: dict[str, tuple[tuple[int, ...], int]] = {}
+
+    def bind_input(self, name: str, device: str, number: int, kind: object, shape: tuple[int, ...], at: int) -> None:
+        self.inputs[name] = shape, at
+
+    def bind_output(self, name: str, device: str, number: int, kind: object, shape: tuple[int, ...], at: int) -> None:
+        self.outputs[name] = shape, at
+
+
+def filled(kv: InPlaceKv, lengths: list[int]) -> None:
+    for row, length in enumerate(lengths):
+        for place in range(length):
+            kv.positions(row, place, 1)[:] = 100 * row + place
+
+
+def holds(kv: InPlaceKv, row: int, values: list[int]) -> bool:
+    return bool((kv.positions(row, 0, len(values)) == np.array(values, np.float32)[:, None]).all())
+
+
+def test_rows_keep_what_they_hold_when_they_grow() -> None:
+    kv = InPlaceKv(SHAPE, "cpu", 4, 1024)
+    kv.reserve(2, 64, [0] * 4)
+    filled(kv, [3, 5])
+    before = kv.version
+    kv.reserve(3, 64, [3, 5, 0, 0])
+    assert kv.version == before, "there is room for as many rows as may be"
+    kv.reserve(3, 200, [3, 5, 0, 0])
+    assert kv.version > before
+    assert holds(kv, 0, [0, 1, 2])
+    assert holds(kv, 1, [100, 101, 102, 103, 104])
+    with pytest.raises(InvariantError):
+        kv.reserve(4, 320, [3, 5, 0, 0])
+    with pytest.raises(InvariantError):
+        kv.reserve(5, 64, [0] * 4)
+
+
+def test_rows_become_shorter_where_more_are_needed() -> None:
+    kv = InPlaceKv(SHAPE, "cpu", 4, 512)
+    kv.reserve(1, 512, [0] * 4)
+    filled(kv, [7])
+    kv.reserve(4, 128, [7, 0, 0, 0])
+    assert holds(kv, 0, list(range(7)))
+    binding = Recorded()
+    kv.bind(binding, 0, 4, 7, 1)
+    assert binding.inputs["k"][0] == (4, 2, 128, 4)
+
+
+def test_rows_of_a_batch_follow_each_other_in_memory() -> None:
+    kv = InPlaceKv(SHAPE, "cpu", 4, 256)
+    kv.reserve(4, 64, [0] * 4)
+    filled(kv, [1, 1, 1])
+    binding = Recorded()
+    kv.bind(binding, 1, 2, 10, 1)
+    assert binding.inputs["k"] == binding.outputs["nk"]
+    (shape, address), (_, values) = binding.inputs["k"], binding.inputs["v"]
+    assert shape == (2, 2, 64, 4)
+    assert address == kv.positions(1, 0, 1)[0].ctypes.data
+    assert values - address == 4 * 2 * 64 * 4 * 4
+
+
+def test_a_row_moves() -> None:
+    kv = InPlaceKv(SHAPE, "cpu", 3, 192)
+    kv.reserve(3, 64, [0] * 3)
+    filled(kv, [2, 2, 4])
+    kv.move(2, 0, 4)
+    assert holds(kv, 0, [200, 201, 202, 203])
+    assert holds(kv, 1, [100, 101])
+
+
+def test_blocks_give_back_what_they_kept() -> None:
+    kv = InPlaceKv(SHAPE, "cpu", 2, 256)
+    kv.reserve(2, 128, [0] * 2)
+    filled(kv, [70, 0])
+    blocks = KvBlocks(SHAPE, 3)
+    whole = [Piece(2, 0, BLOCK_TOKENS), Piece(0, BLOCK_TOKENS, BLOCK_TOKENS)]
+    blocks.keep(kv, 0, whole)
+    blocks.restore(kv, 1, [whole[0], Piece(0, BLOCK_TOKENS, 5)])
+    assert holds(kv, 1, list(range(BLOCK_TOKENS + 5)))
+    assert not kv.positions(1, BLOCK_TOKENS + 5, 1).any()
+
+
+def test_a_growing_cache_changes_places() -> None:
+    kv = GrowingKv(SHAPE, "cpu")
+    kv.reserve(1, 50, [0])
+    first, second = Recorded(), Recorded()
+    kv.bind(first, 0, 1, 0, 3)
+    kv.bind(second, 0, 1, 3, 1)
+    assert first.outputs["nk"][1] == second.inputs["k"][1]
+    assert second.inputs["k"][0] == (1, 2, 3, 4)
+    assert second.outputs["nk"][0] == (1, 2, 4, 4)
+    with pytest.raises(InvariantError):
+        kv.reserve(2, 50, [0, 0])
+    with pytest.raises(InvariantError):
+        kv.move(0, 0, 1)

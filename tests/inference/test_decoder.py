@@ -47,6 +47,15 @@ def test_chunks_give_the_same_bits_as_the_whole(attention: Decoder) -> None:
         assert np.array_equal(rows(attention, PROMPT, cuts, 20), whole)
 
 
+def test_a_piece_that_leaves_one_token_to_the_last_block_of_attention_is_no_exception(attention: Decoder) -> None:
+    """Attention works on blocks, here of 32 tokens, and on a block of one token by other arithmetic."""
+    for length in (33, 65, 129, 161):
+        prompt = PROMPT[:length]
+        whole = rows(attention, prompt, [length], 3)
+        for first in (2, 3, 16, 30):
+            assert np.array_equal(rows(attention, prompt, [first, length - first], 3), whole)
+
+
 def test_what_was_there_before_and_how_much_room_there_is_do_not_matter(attention: Decoder) -> None:
     first = rows(attention, PROMPT, [200], 20, capacity=220)
     rows(attention, PROMPT[::-1], [200], 100, capacity=512)

@@ -99,7 +99,7 @@ def _check_vocabulary(folder: ModelFolder, tokenizer: Tokenizer) -> None:
     size = folder.vocabulary_size
     if not size - size // 8 <= tokenizer.ids_end <= size:
         raise ModelError(
-            f"the tokenizer has {tokenizer.ids_end} tokens, genai_config.json says vocab_size {size}",
+            f"the tokenizer has {tokenizer.ids_end} tokens, {folder.config_path.name} says vocab_size {size}",
             where=str(folder.tokenizer_path),
             expected=size,
             actual=tokenizer.ids_end,
@@ -112,7 +112,7 @@ def _try_out(folder: ModelFolder, decoder: Decoder) -> None:
     if decoder.kv.bytes_per_token > KV_BYTES_PER_TOKEN_MAX:
         raise ModelError(
             f"a token needs {decoder.kv.bytes_per_token} bytes of KV cache, more than {KV_BYTES_PER_TOKEN_MAX}",
-            where=str(folder.path / "genai_config.json"),
+            where=str(folder.config_path),
             expected=KV_BYTES_PER_TOKEN_MAX,
             actual=decoder.kv.bytes_per_token,
             hint="head_size, num_key_value_heads or num_hidden_layers is wrong.",
@@ -127,7 +127,7 @@ def _try_out(folder: ModelFolder, decoder: Decoder) -> None:
             f"the graph fails on its first tokens: {first_line(error)}",
             where=str(folder.graph_path),
             expected="logits",
-            hint="The graph is damaged, or not a decoder in the layout that genai_config.json describes.",
+            hint=f"The graph is damaged, or not a decoder as {folder.config_path.name} describes it.",
         ) from error
     if not all(np.isfinite(row.max()) for row in rows):
         raise ModelError(

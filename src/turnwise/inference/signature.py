@@ -28,6 +28,7 @@ class Signature:
 
     def __init__(self, folder: ModelFolder, session: Session) -> None:
         self._where = str(folder.graph_path)
+        self._config = folder.config_path.name
         given = {item.name: item for item in session.get_inputs()}
         results = {item.name: item for item in session.get_outputs()}
         names = folder.names
@@ -48,7 +49,7 @@ class Signature:
                 where=self._where,
                 expected=[*sorted({names.input_ids, *optional}), "the KV cache of each layer"],
                 actual=unknown,
-                hint="Only decoders are supported whose inputs stand in genai_config.json under model.decoder.inputs.",
+                hint="Only decoders are supported that take tokens, and a KV cache as the model's convention names it.",
             )
         self.inputs = given.keys() & optional
         index = {given[name].type for name in {names.input_ids, *self.inputs}}
@@ -74,7 +75,7 @@ class Signature:
                 f"the graph has no {kind} {first!r}",
                 where=self._where,
                 expected=sorted(names),
-                hint="genai_config.json (model.decoder) and model.onnx do not belong together: copy both again.",
+                hint=f"{self._config} and the graph do not belong together: copy both again.",
             )
 
     def _dtype(self, name: str, kind: str) -> np.dtype[Any]:
@@ -99,10 +100,10 @@ class Signature:
         )
         if not fits:
             raise ModelError(
-                f"{name!r} has shape {list(actual)}, genai_config.json says "
+                f"{name!r} has shape {list(actual)}, {self._config} says "
                 f"{['any' if want is None else want for want in expected]}",
                 where=self._where,
                 expected=expected,
                 actual=tuple(actual),
-                hint="vocab_size, head_size or num_key_value_heads of genai_config.json does not fit model.onnx.",
+                hint=f"Vocabulary, head size or number of heads in {self._config} does not fit the graph.",
             )

@@ -108,6 +108,7 @@ def test_json_within_lark_has_no_white_space_either(seed: int) -> None:
         ("lark", "start: foo", 'unknown name: "foo"'),
         ("lark", "start: " + "(" * 2000 + '"a"' + ")" * 2000, "too deeply nested"),
         ("lark", "start: %json {", "%json that is not followed by a JSON schema"),
+        ("lark", '%llguidance {"no_forcing": false}\nstart: "a" start', "%llguidance, which is not supported"),
         ("lark", 'start: %json {"multipleOf": 1000007}', "multipleOf that is too fine"),
         ("json_schema", '{"type":"banana"}', "Invalid type: banana"),
         ("json_schema", '{"not":{}}', "Unimplemented keys"),
@@ -151,6 +152,19 @@ def test_the_largest_that_are_allowed_do_no_harm(kind: Any, text: str) -> None:
         walk(begin(kind, text), 0, 10)
     except Refusal as refusal:
         assert refusal.kind == "refused"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("lark", 'start: "a" start'),
+        ("lark", 'start: T | T a b start{3}\na: "y" | T\nT: /b+/\nb: a'),
+        ("json_schema", '{"type":"array","items":{"$ref":"#"},"minItems":1}'),
+    ],
+)
+def test_what_must_go_on_for_ever_is_cut_off(kind: Any, text: str) -> None:
+    for seed in range(3):
+        assert not walk(begin(kind, text), seed, 50)[1]
 
 
 def test_a_grammar_that_nothing_fits() -> None:

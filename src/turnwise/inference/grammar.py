@@ -36,6 +36,8 @@ SCHEMA_DEPTH_MAX: Final = 64
 PATTERN_CHARS_MAX: Final = 4_096
 """All patterns of a schema together."""
 REASON_CHARS_MAX: Final = 300
+NO_FORCING: Final = '%llguidance {"no_forcing": true}\n'
+"""llguidance looks ahead for bytes that must come, and never returns where they never end (`start: "a" start`)."""
 
 
 class Grammar:
@@ -102,10 +104,10 @@ class Grammars:
         if source.kind == "json_schema":
             text = _json_schema(json.loads(source.text))
         elif source.kind == "regex":
-            text = LLMatcher.grammar_from_regex(source.text)
+            text = str(json.loads(LLMatcher.grammar_from_regex(source.text))["grammars"][0]["lark_grammar"])
         else:
-            text = LLMatcher.grammar_from_lark(_lark(source.text))
-        matcher = LLMatcher(self._vocabulary.trie, text, log_level=0, limits=self._limits)
+            text = _lark(source.text)
+        matcher = LLMatcher(self._vocabulary.trie, NO_FORCING + text, log_level=0, limits=self._limits)
         if matcher.is_error():
             raise Refusal("refused", f"{source.kind} is not a grammar that can be followed: {_reason(matcher)}")
         return matcher
@@ -121,9 +123,11 @@ def _reason(matcher: LLMatcher) -> str:
 def _json_schema(schema: dict[str, Any]) -> str:
     """The grammar of a schema: JSON without any white space around its parts, which could otherwise go on for ever."""
     _check_schema(schema)
-    return str(
-        LLMatcher.grammar_from_json_schema(json.dumps(_ordered(schema)), overrides={"whitespace_flexible": False})
-    )
+    return f"start: %json {_without_space(_ordered(schema))}"
+
+
+def _without_space(schema: dict[str, Any]) -> str:
+    return json.dumps({"x-guidance": {"whitespace_flexible": False}, **schema})
 
 
 def _ordered(value: Any) -> Any:
@@ -186,6 +190,8 @@ def _members(value: Any, depth: int = SCHEMA_DEPTH_MAX) -> Iterator[tuple[str, A
 
 def _lark(text: str) -> str:
     """A Lark grammar whose schemas (`%json {…}`) are bounded and without white space like any other."""
+    if "%llguidance" in text:
+        raise Refusal("refused", "lark has %llguidance, which is not supported")
     parts = text.split("%json")
     for index, part in enumerate(parts[1:], 1):
         begin = len(part) - len(part.lstrip())
@@ -195,6 +201,6 @@ def _lark(text: str) -> str:
             raise Refusal("refused", "lark has a %json that is not followed by a JSON schema") from error
         _check_schema(schema)
         if isinstance(schema, dict):
-            part = " " + json.dumps({"x-guidance": {"whitespace_flexible": False}, **schema}) + part[end:]
+            part = f" {_without_space(schema)}{part[end:]}"
         parts[index] = part
     return "%json".join(parts)

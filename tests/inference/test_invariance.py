@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from tests.inference import toy
 from turnwise.core.canonical import canonical
 from turnwise.inference.engine import Engine
+from turnwise.inference.forms import Rule
 from turnwise.inference.load import load_model
 from turnwise.inference.model import EngineOptions, ModelSpec
 from turnwise.inference.request import GenerateReply, GenerateRequest
+from turnwise.inference.self_test import SelfTest
 
 COMMON = "Once upon a time, there was a little girl named Lily. She loved to play in the park with her friends. " * 4
 STARTS = ["Tom ", "The dog was ", "One day ", "a", "Sue and Tim ", "x " * 40, "She said: ", "In the big forest lived "]
@@ -225,6 +227,28 @@ def test_a_row_that_was_not_a_number_leaves_nothing_behind(tmp_path: Path) -> No
         replies, _ = together(engine, sorted(good + bad, key=lambda item: item.id))
         assert {number: replies[number] for number in expected[0]} == expected[0]
         assert all(json.loads(replies[item.id])["error"]["kind"] == "refused" for item in bad)
+
+
+@pytest.mark.parametrize("batching", ["free", "even"])
+def test_beside_others_whom_the_graph_refuses(tmp_path: Path, batching: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedding ends before the vocabulary, so the graph refuses every batch in which somebody has what is missing.
+
+    (And with it most of the self-test's, so its finding is given.)
+    """
+    found = SelfTest("batch-invariant", Rule(batching, chunked=True), {})
+    monkeypatch.setattr("turnwise.inference.load.observe", lambda *arguments, **options: found)
+    graph = toy.attention_graph()
+    weights = np.random.default_rng(7).standard_normal((toy.VOCABULARY - 6, 32)).astype(np.float32)
+    graph.tensors[0] = toy.tensor("embedding", weights)
+    path = toy.write_folder(tmp_path, graph, configuration=toy.config(16, 2, context_length=512))
+    requests = [request(number, "abc" * number + "d", temperature=2.0, tokens_max=40) for number in range(12)]
+    expected = alone(path, requests)
+    kinds = [json.loads(body).keys() for body in expected[0].values()]
+    assert {"error"} in kinds
+    assert {"ok"} in kinds
+    engine = Traced(path)
+    assert engine._decoder.batching == batching
+    assert together(engine, requests) == expected
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

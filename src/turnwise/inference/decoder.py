@@ -181,6 +181,9 @@ class _Call:
     def __init__(self, folder: ModelFolder, opened: Opened, signature: Signature, kv: Kv, wanted: int | None) -> None:
         self._session = opened.session
         self._binding = opened.session.io_binding()
+        self._constants = signature.constants
+        for name, array in self._constants.items():
+            self._binding.bind_cpu_input(name, array)
         self._names = folder.names
         self._index = signature.index
         self._inputs = signature.inputs

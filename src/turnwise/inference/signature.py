@@ -20,10 +20,14 @@ _DTYPES: Final[dict[str, np.dtype[Any]]] = {
 _INDEXES: Final[dict[str, np.dtype[Any]]] = {"tensor(int64)": np.dtype(np.int64), "tensor(int32)": np.dtype(np.int32)}
 
 
+KEPT_INPUTS: Final = frozenset({"num_logits_to_keep", "logits_to_keep"})
+"""Of how many last tokens exports by transformers give logits; 0 means all, and which are wanted is decided here."""
+
+
 class Signature:
     """Inputs and outputs of the graph, checked by name, type and shape. Raises ModelError if they do not fit.
 
-    `positions`: logits are given for wanted positions only.
+    `positions`: logits are given for wanted positions only. `constants` are inputs that never change.
     """
 
     def __init__(self, folder: ModelFolder, session: Session) -> None:
@@ -40,7 +44,7 @@ class Signature:
         optional = {names.attention_mask, names.position_ids}
         self._missing("input", {names.input_ids, *past} - given.keys())
         self._missing("output", {names.logits, *present} - results.keys())
-        unknown = sorted(given.keys() - {names.input_ids, *past, POSITIONS_INPUT} - optional)
+        unknown = sorted(given.keys() - {names.input_ids, *past, POSITIONS_INPUT} - optional - KEPT_INPUTS)
         self.positions = POSITIONS_INPUT in given
         if unknown:
             raise ModelError(
@@ -52,6 +56,9 @@ class Signature:
                 hint="Only decoders are supported that take tokens, and a KV cache as the model's convention names it.",
             )
         self.inputs = given.keys() & optional
+        self.constants = {
+            name: np.zeros([1] * len(given[name].shape), np.int64) for name in sorted(given.keys() & KEPT_INPUTS)
+        }
         index = {given[name].type for name in {names.input_ids, *self.inputs}}
         if len(index) != 1 or not index <= _INDEXES.keys():
             self._type(names.input_ids, sorted(index), sorted(_INDEXES))

@@ -109,6 +109,18 @@ def test_wrong_values_are_named(tmp_path: Path, changes: dict[str, Any], message
     assert message in str(error(toy.write_optimum_folder(tmp_path, configuration=changes)))
 
 
+def test_a_graph_that_asks_of_how_many_tokens_logits_are_wanted(tmp_path: Path) -> None:
+    graph = toy.bigram_graph(TABLE, extra_input="num_logits_to_keep")
+    graph.tensors += [toy.tensor("end", np.array([2**62], np.int64)), toy.tensor("axis", np.array([1], np.int64))]
+    graph.nodes[0:1] = [
+        toy.node("Gather", ["table", "input_ids"], ["all"], axis=0),
+        toy.node("Neg", ["num_logits_to_keep"], ["start"]),
+        toy.node("Slice", ["all", "start", "end", "axis"], ["logits"]),
+    ]
+    path = toy.write_optimum_folder(tmp_path, graph=graph)
+    assert "".join(generate_text(path, "abc")) == "defghijklmnopqrstuvwxyz"
+
+
 def test_a_graph_without_a_cache(tmp_path: Path) -> None:
     graph = toy.bigram_graph(TABLE)
     del graph.inputs[2:]

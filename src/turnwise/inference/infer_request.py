@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from turnwise.core.canonical import canonical
 from turnwise.inference.request import Refusal
@@ -18,7 +19,7 @@ from turnwise.inference.tensors import (
     to_json,
 )
 
-_KEYS = frozenset({"effect", "model", "inputs"})
+_KEYS: Final = frozenset({"effect", "model", "inputs"})
 
 
 @dataclass(frozen=True, slots=True)

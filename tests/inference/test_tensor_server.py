@@ -1,0 +1,143 @@
+"""Tensors in the arena: used where they lie, held as long as they are needed, and copied where slots would run out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.inference import graphs
+from turnwise.inference.graph_model import load_graph
+from turnwise.inference.model import ModelSpec
+from turnwise.inference.request import GenerateReply
+from turnwise.inference.tensor_server import HELD_COUNT_MAX, TensorServer
+from turnwise.inference.tensors import Parcel, Tensor, pack
+from turnwise.sharedmem.arena import Arena
+from turnwise.sharedmem.incoming import Incoming
+from turnwise.sharedmem.message import Message
+from turnwise.sharedmem.outgoing import Outgoing, measure
+from turnwise.sharedmem.transport import MIB, Geometry
+
+GEOMETRY = Geometry(slots=4, slot_bytes=MIB)
+LARGE, SMALL = 40_000, 5
+
+
+def arenas() -> tuple[Arena, Arena]:
+    """One arena as its writer and as its reader have it: sealed shared memory where there is such, else plain."""
+    if sys.platform != "linux":
+        memory = bytearray(GEOMETRY.arena_bytes)
+        return (
+            Arena(memoryview(memory), GEOMETRY, lambda: None),
+            Arena(memoryview(memory).toreadonly(), GEOMETRY, lambda: None),
+        )
+    import os
+
+    from turnwise.sharedmem import memfd
+
+    fd = memfd.create_memfd(GEOMETRY)
+    try:
+        writer = memfd.map_arena(fd, GEOMETRY, writable=True)
+        memfd.seal(fd, future_write=True)
+        return writer, memfd.map_arena(fd, GEOMETRY, writable=False)
+    finally:
+        os.close(fd)
+
+
+class Wire:
+    """Both halves of one direction, and a server behind it whose bindings are watched."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        writer, self.reader = arenas()
+        self.outgoing = Outgoing(writer)
+        self.incoming = Incoming(self.reader, lambda: None)
+        loaded = load_graph(ModelSpec("divide", graphs.write_graph(path / "m.onnx", graphs.divide_graph()), "cpu"))
+        self.server = TensorServer({"divide": loaded})
+        self.bound: list[int] = []
+        bind = loaded.model.bind
+
+        def watched(arrays: Any) -> list[Any]:
+            values = bind(arrays)
+            self.bound += [value.data_ptr() for value in values]
+            return values
+
+        monkeypatch.setattr(loaded.model, "bind", watched)
+
+    def message(self, *parcels: Parcel) -> Message:
+        flat, length = measure(pack(parcels))
+        slot = self.outgoing.place(length)
+        assert slot is not None
+        self.outgoing.write(slot, 4, flat, length, 0)
+        message = self.incoming.accept(slot, 4, length, 0)
+        assert message is not None
+        return message
+
+    def released(self) -> int:
+        """How many slots have been given back since this was asked last."""
+        mask = self.incoming.take_due()
+        self.outgoing.give_back(mask)
+        return mask.bit_count()
+
+    def in_arena(self, address: int) -> bool:
+        start = int(np.asarray(self.reader.view).ctypes.data)
+        return start <= address < start + GEOMETRY.arena_bytes
+
+
+@pytest.fixture
+def wire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wire:
+    return Wire(tmp_path, monkeypatch)
+
+
+def parcel(number: int, count: int, *, wrong: bool = False) -> Parcel:
+    a, b = np.arange(count, dtype=np.float32), np.full(count - wrong, 2, np.float32)
+    tensors = {name: Tensor("float32", array.shape, array.tobytes()) for name, array in (("a", a), ("b", b))}
+    return Parcel(number, "divide", tensors)
+
+
+def test_a_tensor_is_bound_at_its_address_in_the_arena(wire: Wire) -> None:
+    one = parcel(1, LARGE)
+    wire.server.infer(wire.message(one))
+    assert wire.released() == 0, "the message is held until the graph has run"
+    (answer,) = wire.server.step()
+    whole = bytes(wire.reader.view)
+    start = int(np.asarray(wire.reader.view).ctypes.data)
+    assert wire.bound == [start + whole.index(bytes(tensor.data)) for tensor in one.tensors.values()]
+    assert isinstance(answer, Parcel)
+    assert bytes(answer.tensors["y"].data) == (np.arange(LARGE, dtype=np.float32) / 2).tobytes()
+    assert wire.released() == 1
+
+
+def test_small_ones_are_copied_and_their_slot_is_free_at_once(wire: Wire) -> None:
+    wire.server.infer(wire.message(parcel(1, SMALL), parcel(2, SMALL)))
+    assert wire.released() == 1
+    assert [answer.id for _ in range(2) for answer in wire.server.step()] == [1, 2]
+    assert not any(map(wire.in_arena, wire.bound))
+
+
+def test_no_more_messages_are_held_than_leaves_slots(wire: Wire) -> None:
+    for number in range(HELD_COUNT_MAX + 1):
+        wire.server.infer(wire.message(parcel(number, LARGE)))
+    assert wire.released() == 1
+    while wire.server.pending:
+        wire.server.step()
+    assert wire.released() == HELD_COUNT_MAX
+    assert [wire.in_arena(address) for address in wire.bound] == [True] * 2 * HELD_COUNT_MAX + [False] * 2
+
+
+def test_a_message_is_held_for_the_last_of_its_requests(wire: Wire) -> None:
+    wire.server.infer(wire.message(parcel(1, LARGE), parcel(2, LARGE, wrong=True), parcel(3, LARGE)))
+    first = wire.server.step()
+    assert [answer.id for answer in first] == [2, 1]
+    assert isinstance(first[0], GenerateReply)
+    assert wire.released() == 0
+    wire.server.cancel(3)
+    assert wire.released() == 1
+    assert not wire.server.pending
+
+
+def test_a_message_of_refused_requests_is_given_back(wire: Wire) -> None:
+    wire.server.infer(wire.message(parcel(1, LARGE, wrong=True)))
+    assert wire.released() == 1
+    assert [answer.id for answer in wire.server.step()] == [1]

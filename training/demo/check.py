@@ -10,15 +10,16 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-import onnxruntime
+import onnxruntime as ort
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from training.demo.data import HELD_OUT_FIRST, Data
-from training.demo.dialogue import dialogue
+from training.demo.data import Data
+from training.demo.dialogue import HELD_OUT_FIRST, dialogue
 from training.demo.export import load_trained
 from training.demo.model import Llama
 from training.demo.tokenizer import BEGIN_ID, END_ID
@@ -29,7 +30,7 @@ TOKENS_MAX: Final = 120
 DIFFERENCE_MAX: Final = 1e-4
 
 
-def logits_of(session: onnxruntime.InferenceSession, model: Llama, ids: list[int]) -> np.ndarray:
+def logits_of(session: Any, model: Llama, ids: list[int]) -> NDArray[np.float32]:
     """Logits of all positions by ONNX Runtime, in one run from an empty cache."""
     shape = model.shape
     empty = np.zeros((1, shape.kv_heads, 0, shape.head_size), np.float32)
@@ -37,7 +38,8 @@ def logits_of(session: onnxruntime.InferenceSession, model: Llama, ids: list[int
     tokens = np.array([ids], np.int64)
     feeds = {"input_ids": tokens, "attention_mask": np.ones_like(tokens)} | dict.fromkeys(names, empty)
     (logits,) = session.run(["logits"], feeds)
-    return np.asarray(logits)[0]
+    rows: NDArray[np.float32] = np.asarray(logits)[0]
+    return rows
 
 
 @torch.inference_mode()
@@ -59,7 +61,7 @@ def check(trained: Path, folder: Path) -> dict[str, float | int]:
     torch.set_num_threads(2)
     model = load_trained(trained)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+    session: Any = ort.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])  # type: ignore[attr-defined]
     largest = 0.0
     for view in Data(tokenizer).views(HELD_OUT_FIRST, CONVERSATIONS):
         expected = model(torch.tensor([view.ids]))[0].numpy()

@@ -18,11 +18,6 @@ from torch import Tensor
 from training.demo.dialogue import Dialogue, Person, dialogue
 from training.demo.tokenizer import BEGIN_ID, END_ID
 
-TRAINING_FIRST: Final = 0
-"""Seed of the first conversation for training; they are numbered from here."""
-HELD_OUT_FIRST: Final = 1_000_000_000
-"""Seed of the first conversation that is never trained on."""
-
 POOL_BATCHES: Final = 64
 """Batches are cut from so many batches' worth of views, sorted by length, so that little is padded."""
 

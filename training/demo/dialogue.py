@@ -8,10 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
+from typing import Final
 
 from training.demo.policy import PRICE_MAX, PRICE_MIN, Haggler, Move, Side
 from training.demo.sentences import Speaker
 from training.demo.words import GOODS, MOODS, NAMES, Good
+
+TRAINING_FIRST: Final = 0
+"""Seed of the first conversation for training; they are numbered from here."""
+HELD_OUT_FIRST: Final = 1_000_000_000
+"""Seed of the first conversation that is never trained on."""
 
 
 @dataclass(frozen=True, slots=True)

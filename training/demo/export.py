@@ -161,7 +161,7 @@ def _norm(
 
 def _signature(shape: Shape) -> tuple[list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:
     def cache(name: str, length: str) -> list[onnx.ValueInfoProto]:
-        sizes = ["batch_size", shape.kv_heads, length, shape.head_size]
+        sizes: list[str | int | None] = ["batch_size", shape.kv_heads, length, shape.head_size]
         return [
             helper.make_tensor_value_info(f"{name}.{number}.{part}", TensorProto.FLOAT, sizes)
             for number in range(shape.layers)

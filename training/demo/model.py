@@ -34,9 +34,7 @@ class Llama(nn.Module):
         self.embed_tokens = nn.Embedding(shape.vocabulary, shape.width)
         self.layers = nn.ModuleList(_Layer(shape) for _ in range(shape.layers))
         self.norm = _Norm(shape)
-        cosine, sine = rotary_tables(shape)
-        self.register_buffer("cosine", cosine, persistent=False)
-        self.register_buffer("sine", sine, persistent=False)
+        self._rotation = rotary_tables(shape)
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
                 deep = name.endswith(("o_proj.weight", "down_proj.weight"))
@@ -45,11 +43,12 @@ class Llama(nn.Module):
     def hidden(self, tokens: Tensor) -> Tensor:
         """What the head reads: [batch, length] token ids to [batch, length, width]."""
         length = tokens.shape[1]
-        rotation = (self.cosine[:length], self.sine[:length])
-        state = self.embed_tokens(tokens)
+        rotation = (self._rotation[0][:length], self._rotation[1][:length])
+        state: Tensor = self.embed_tokens(tokens)
         for layer in self.layers:
             state = layer(state, rotation)
-        return self.norm(state)
+        normed: Tensor = self.norm(state)
+        return normed
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits: [..., width] to [..., vocabulary]."""
@@ -80,7 +79,8 @@ class _Layer(nn.Module):
 
     def forward(self, state: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
         state = state + self.self_attn(self.input_layernorm(state), rotation)
-        return state + self.mlp(self.post_attention_layernorm(state))
+        processed: Tensor = self.mlp(self.post_attention_layernorm(state))
+        return state + processed
 
 
 class _Attention(nn.Module):
@@ -96,11 +96,13 @@ class _Attention(nn.Module):
         query, key, value = (self._heads(project(state)) for project in (self.q_proj, self.k_proj, self.v_proj))
         query, key = _rotated(query, rotation), _rotated(key, rotation)
         mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
-        return self.o_proj(mixed.transpose(1, 2).flatten(2))
+        attended: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2))
+        return attended
 
     def _heads(self, projected: Tensor) -> Tensor:
         """[batch, length, heads * size] to [batch, heads, length, size]."""
-        return projected.unflatten(-1, (-1, self._head_size)).transpose(1, 2)
+        rows, length, _ = projected.shape
+        return projected.view(rows, length, -1, self._head_size).transpose(1, 2)
 
 
 class _Mlp(nn.Module):
@@ -111,7 +113,8 @@ class _Mlp(nn.Module):
         self.down_proj = nn.Linear(shape.hidden, shape.width, bias=False)
 
     def forward(self, state: Tensor) -> Tensor:
-        return self.down_proj(functional.silu(self.gate_proj(state)) * self.up_proj(state))
+        down: Tensor = self.down_proj(functional.silu(self.gate_proj(state)) * self.up_proj(state))
+        return down
 
 
 def rotary_tables(shape: Shape) -> tuple[Tensor, Tensor]:

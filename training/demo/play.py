@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from turnwise.core.canonical import canonical
 from turnwise.core.envelope import decode_needs, decode_output
@@ -24,24 +24,25 @@ from turnwise.core.turn import Failed, Failure, FailureClass, Outcome
 from turnwise.inference.engine import Engine
 from turnwise.inference.load import load_model
 from turnwise.inference.model import ModelSpec
-from turnwise.inference.request import GenerateReply
-from turnwise.orchestrator.effects import as_generate_request
+from turnwise.inference.request import GenerateReply, GenerateRequest
 from turnwise_guest.turn import Turn, output
 
 Mode = Literal["honest", "shuffled", "blanked"]
 Agent = Callable[[Turn], None]
+
+MODEL: Final = "haggler"
 
 
 class Model:
     """Answers many requests with the engine of the inference host."""
 
     def __init__(self, folder: Path) -> None:
-        self._engine = Engine(load_model(ModelSpec("haggler", folder, "cpu")))
+        self._engine = Engine(load_model(ModelSpec(MODEL, folder, "cpu")))
 
     def answer(self, requests: Sequence[Request]) -> list[str]:
         """The replies (canonical JSON text), in the order of the requests."""
         for number, request in enumerate(requests):
-            self._engine.submit(as_generate_request(number, request))
+            self._engine.submit(GenerateRequest(number, MODEL, request.request.body, request.stream))
         replies: dict[int, str] = {}
         while self._engine.pending:
             replies |= {event.id: event.body for event in self._engine.step() if isinstance(event, GenerateReply)}

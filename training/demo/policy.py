@@ -89,10 +89,10 @@ class Haggler:
         """The first offer: of a seller well above the limit, of a buyer well below limit and asking price."""
         hard = self.mood in ("gruff", "stubborn")
         if self.side == "seller":
-            asked = round(self.limit * chance.uniform(1.45, 1.75) if hard else self.limit * chance.uniform(1.3, 1.6))
+            asked = round(self.limit * chance.uniform(1.5, 1.8) if hard else self.limit * chance.uniform(1.35, 1.65))
             return min(max(asked, self.limit + 4), PRICE_MAX)
         most = self.limit if price is None else min(self.limit, price)
-        bid = round(most * (chance.uniform(0.5, 0.65) if hard else chance.uniform(0.6, 0.78)))
+        bid = round(most * (chance.uniform(0.58, 0.72) if hard else chance.uniform(0.68, 0.84)))
         return max(min(bid, most - 3), PRICE_MIN)
 
     def _step(self, price: int, heard: Tone, chance: Random) -> int:

@@ -21,19 +21,20 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
-from training.demo.data import HELD_OUT_FIRST, TRAINING_FIRST, Batch, Data
+from training.demo.data import Batch, Data
+from training.demo.dialogue import HELD_OUT_FIRST, TRAINING_FIRST
 from training.demo.model import Llama, Shape
 from training.demo.tokenizer import train_tokenizer
 
 SEED: Final = 20
-BATCH_VIEWS: Final = 16
+BATCH_VIEWS: Final = 8
 WARM_UP_STEPS: Final = 60
 DECAY_SHARE: Final = 0.5
 """The learning rate falls to nothing over the last part of the steps."""
-RATE_MUON: Final = 0.02
-RATE_ADAM: Final = 4e-3
-HELD_OUT_BATCHES: Final = 24
-REPORT_STEPS: Final = 50
+RATE_MUON: Final = 0.012
+RATE_ADAM: Final = 3e-3
+HELD_OUT_BATCHES: Final = 50
+REPORT_STEPS: Final = 100
 
 
 @dataclass(slots=True)
@@ -115,7 +116,7 @@ def train(steps: int, threads: int) -> tuple[Llama, Tokenizer, Figures]:
     recent: list[float] = []
     for step, batch in enumerate(data.batches(TRAINING_FIRST, steps, BATCH_VIEWS), 1):
         loss = loss_of(model, batch)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         tokens += batch.tokens.numel()
@@ -146,7 +147,7 @@ def train(steps: int, threads: int) -> tuple[Llama, Tokenizer, Figures]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the demo model.")
     parser.add_argument("out", type=Path, help="folder to write to")
-    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     model, tokenizer, figures = train(arguments.steps, arguments.threads)

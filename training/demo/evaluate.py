@@ -22,7 +22,7 @@ from turnwise.core.plan import Plan
 from turnwise.core.plan_json import plan_from_json
 from turnwise.core.records import TurnRecord
 from turnwise.journal import Journal
-from turnwise.world import World
+from turnwise.world import Overrides, World
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 WORLD: Final = ROOT / "examples" / "haggle"
@@ -37,7 +37,7 @@ class Evaluation:
     """The world's agents and model, loaded once for many seeds."""
 
     def __init__(self, world: Path, model: Path | None) -> None:
-        self._world = World.read(world)
+        self._world = World.read(world, Overrides(models={"haggler": model}) if model else None)
         resolved = self._world.resolve()
         self.model_folder = model or resolved.models[0].path
         self._agents = load_agents(world, [kind.name for kind in resolved.kinds])

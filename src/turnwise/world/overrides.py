@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from turnwise.demo import builtin
 from turnwise.world.document import Document
 from turnwise.world.problems import KeyPath, Problems, dotted, listed, nearest, quoted, said
 
@@ -49,7 +48,7 @@ def apply_overrides(document: Document, overrides: Overrides, problems: Problems
         if not os.fspath(path):
             problems.add_option(option, "names no folder", "Write --model NAME=PATH.")
             continue
-        _put(document, ("models", name, "path"), builtin(path) or Path(path).absolute(), option, problems)
+        _put(document, ("models", name, "path"), Path(path).absolute(), option, problems)
     return document
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from turnwise.core import plan as core
 from turnwise.core.plan import AgentPlan, InitialMessage, Limits
-from turnwise.demo import builtin
 from turnwise.world.bounds import TIME_END_US
 from turnwise.world.cast import gather
 from turnwise.world.files import Refused, is_file, is_folder
@@ -175,7 +174,7 @@ def _models(world: Description, base: Path, problems: Problems) -> Iterator[Reso
             )
         if problems.at((*path, "path")) or problems.at(path):
             continue
-        folder = builtin(model.path) or base / _at_home(Path(model.path))
+        folder = base / _at_home(Path(model.path))
         is_graph = model.task in (None, "infer") and folder.suffix == ".onnx" and is_file(folder)
         if not is_graph and not is_folder(folder):
             hint = f"Put the model there, correct the path, or name another folder: --model {name}=PATH."

@@ -14,6 +14,7 @@ import msgspec
 
 from turnwise.errors import ModelError
 from turnwise.inference.folder_files import CONFIG_BYTES_MAX, COPY, FolderFiles
+from turnwise.inference.graph_choice import GraphChoice, choose_graph
 from turnwise.inference.task import MODULES
 
 Pooling = Literal["mean", "cls", "max", "lasttoken"]
@@ -21,7 +22,6 @@ Pooling = Literal["mean", "cls", "max", "lasttoken"]
 TOKENIZER_BYTES_MAX: Final = 256 * 1024 * 1024
 TOKENS_MAX_DEFAULT: Final = 512
 TOKENS_MAX_MAX: Final = 1_048_576
-_GRAPHS: Final = ("onnx/model.onnx", "model.onnx")
 _MODES: Final[dict[str, Pooling]] = {
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_cls_token": "cls",
@@ -35,7 +35,7 @@ class EmbedFolder:
     """What there is: `files` knows all that decides the vectors. A text has at most `tokens_max` tokens."""
 
     files: FolderFiles
-    graph: str
+    graph: GraphChoice
     tokenizer: Path
     pooling: Pooling
     normalise: bool
@@ -55,8 +55,8 @@ class _Length(msgspec.Struct):
     max_position_embeddings: Any = None
 
 
-def read_embed_folder(path: Path) -> EmbedFolder:
-    """Read it. Raises ModelError for what is missing or not supported."""
+def read_embed_folder(path: Path, variant: str | None = None) -> EmbedFolder:
+    """Read it. `variant` chooses among its graphs. Raises ModelError for what is missing or not supported."""
     if not path.is_dir():
         raise ModelError(
             "is no folder",
@@ -65,7 +65,7 @@ def read_embed_folder(path: Path) -> EmbedFolder:
             hint="Export the model to ONNX with its tokenizer, for instance with optimum-cli.",
         )
     files = FolderFiles(path)
-    graph = next((name for name in _GRAPHS if files.has(name)), _GRAPHS[-1])
+    graph = choose_graph(path, variant, "embed")
     tokenizer = files.file("tokenizer.json", TOKENIZER_BYTES_MAX)
     pooling, normalise = _modules(files)
     tokens_max, lower = _length(files)

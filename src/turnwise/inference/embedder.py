@@ -186,13 +186,14 @@ class LoadedEmbedder:
 def load_embedder(spec: ModelSpec, options: EngineOptions | None = None) -> LoadedEmbedder:
     """Load an embedding model. Raises ModelError for whatever is wrong with it."""
     started = time.monotonic()
-    folder = read_embed_folder(spec.path)
-    opened, model = open_graph(folder.files, folder.graph, spec, options or EngineOptions())
-    embedder = Embedder(folder, model, spec.path / folder.graph)
+    folder = read_embed_folder(spec.path, spec.variant)
+    opened, model = open_graph(folder.files, folder.graph.name, spec, options or EngineOptions())
+    embedder = Embedder(folder, model, spec.path / folder.graph.name)
     embedder.try_out()
     digest = content_hash(dict(sorted(folder.files.files.items())))
     form = f"embed, {folder.pooling}{', normalised' if folder.normalise else ''}, {model.batches}"
-    info = graph_info(spec, "embed", opened, digest, form, (time.monotonic() - started) * 1000)
+    load_ms = (time.monotonic() - started) * 1000
+    info = graph_info(spec, "embed", opened, digest, form, folder.graph.variant, load_ms)
     return LoadedEmbedder(info, embedder)
 
 

@@ -19,6 +19,7 @@ from turnwise.errors import ModelError
 from turnwise.inference.content_hash import content_hash
 from turnwise.inference.folder_files import FolderFiles
 from turnwise.inference.graph import read_graph
+from turnwise.inference.graph_choice import GraphChoice, choose_graph
 from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec, Task
 from turnwise.inference.ports import Port, batch_symbol, ports_of
 from turnwise.inference.providers import Opened, open_session, versions
@@ -174,11 +175,12 @@ class LoadedGraph:
 def load_graph(spec: ModelSpec, options: EngineOptions | None = None) -> LoadedGraph:
     """Load the model of an `infer` task: a .onnx file, or a folder with one. Raises ModelError."""
     started = time.monotonic()
-    files, name = _graph_file(spec.path)
-    opened, model = open_graph(files, name, spec, options or EngineOptions())
+    files, choice = infer_graph(spec.path, spec.variant)
+    opened, model = open_graph(files, choice.name, spec, options or EngineOptions())
     digest = content_hash(dict(sorted(files.files.items())))
     load_ms = (time.monotonic() - started) * 1000
-    return LoadedGraph(graph_info(spec, "infer", opened, digest, f"infer, {model.batches}", load_ms), model)
+    form = f"infer, {model.batches}"
+    return LoadedGraph(graph_info(spec, "infer", opened, digest, form, choice.variant, load_ms), model)
 
 
 def open_graph(files: FolderFiles, name: str, spec: ModelSpec, options: EngineOptions) -> tuple[Opened, GraphModel]:
@@ -207,7 +209,9 @@ def open_graph(files: FolderFiles, name: str, spec: ModelSpec, options: EngineOp
     return opened, GraphModel(opened.session, path)
 
 
-def graph_info(spec: ModelSpec, task: Task, opened: Opened, digest: str, form: str, load_ms: float) -> ModelInfo:
+def graph_info(
+    spec: ModelSpec, task: Task, opened: Opened, digest: str, form: str, variant: str | None, load_ms: float
+) -> ModelInfo:
     """What is reported of a model that generates nothing."""
     return ModelInfo(
         name=spec.name,
@@ -224,25 +228,22 @@ def graph_info(spec: ModelSpec, task: Task, opened: Opened, digest: str, form: s
         threads=opened.threads,
         versions=versions(),
         load_ms=load_ms,
+        variant=variant,
         task=task,
     )
 
 
-def _graph_file(path: Path) -> tuple[FolderFiles, str]:
-    if path.is_file():
-        return FolderFiles(path.parent), path.name
-    if not path.is_dir():
+def infer_graph(path: Path, variant: str | None) -> tuple[FolderFiles, GraphChoice]:
+    """The graph at `path`: a .onnx file, or one of a folder. Raises ModelError."""
+    if path.is_dir():
+        return FolderFiles(path), choose_graph(path, variant, "infer")
+    if not path.is_file():
         raise ModelError("does not exist", where=str(path), expected="a .onnx file, or a folder with one")
-    files = FolderFiles(path)
-    found = sorted(item.name for item in path.glob("*.onnx"))
-    if "model.onnx" in found or len(found) == 1:
-        return files, "model.onnx" if "model.onnx" in found else found[0]
-    if files.has("onnx/model.onnx"):
-        return files, "onnx/model.onnx"
-    raise ModelError(
-        f"holds {len(found)} .onnx files and no model.onnx",
-        where=str(path),
-        expected="a .onnx file, or a folder with one",
-        actual=found,
-        hint='Name the file itself: path = "….onnx".',
-    )
+    if variant is not None:
+        raise ModelError(
+            f"is one graph, and has no variant {variant!r}",
+            where=str(path),
+            actual=variant,
+            hint="Name its folder as the path, or no variant.",
+        )
+    return FolderFiles(path.parent), GraphChoice(path.name, None, ())

@@ -20,8 +20,9 @@ class _Config(msgspec.Struct):
 def task_of(spec: ModelSpec) -> Task:
     """The task that is asked for, or what the path shows: `generate` where it shows nothing else.
 
-    A .onnx file, or a folder with one and without any configuration, is a graph to `infer`. sentence-transformers'
-    modules.json, or a config.json of an encoder (`BertModel`, not `LlamaForCausalLM`), means `embed`.
+    A .onnx file, or a folder with one (in onnx/ too) and without any configuration, is a graph to `infer`.
+    sentence-transformers' modules.json, or a config.json of an encoder (`BertModel`, not `LlamaForCausalLM`), means
+    `embed`.
     """
     if spec.task is not None:
         return spec.task
@@ -34,7 +35,8 @@ def task_of(spec: ModelSpec) -> Task:
         return "embed"
     if (path / "config.json").is_file():
         return "embed" if _is_encoder(path / "config.json") else "generate"
-    return "infer" if any(path.glob("*.onnx")) and not (path / "tokenizer.json").exists() else "generate"
+    graphs = any(path.glob("*.onnx")) or any(path.glob("onnx/*.onnx"))
+    return "infer" if graphs and not (path / "tokenizer.json").exists() else "generate"
 
 
 def _is_encoder(path: Path) -> bool:

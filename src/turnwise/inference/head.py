@@ -10,9 +10,11 @@ file on disk stays. A graph whose head is not found as expected is used as it is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from turnwise.inference.onnx_wire import Unreadable, decoded, fields, message, number_field, text_field
 
 POSITIONS_INPUT: Final = "turnwise_positions"
 """int64 [wanted]: places among the new tokens."""
@@ -25,10 +27,6 @@ _INT64: Final = 7
 _HEADS: Final = frozenset({"MatMul", "MatMulNBits", "FusedMatMul", "MatMulInteger"})
 _PASSED: Final = frozenset({"Cast", "Mul", "Div", "Add", "Sub", "Tanh", "Identity"})
 """Operators between the head and the logits that treat each number by itself."""
-
-
-class _Unreadable(ValueError):
-    """The bytes are not what we know how to rewrite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +47,20 @@ def with_positions(model: bytes, logits: str) -> bytes | None:
     """
     try:
         return _rewrite(model, logits)
-    except _Unreadable:
+    except Unreadable:
         return None
 
 
 def _rewrite(model: bytes, logits: str) -> bytes | None:
     if len(model) > GRAPH_BYTES_MAX:
         return None
-    parts = [(number, start, low, high) for number, start, low, high in _fields(model, 0, len(model))]
+    parts = [(number, start, low, high) for number, start, low, high in fields(model, 0, len(model))]
     graphs = [(start, low, high) for number, start, low, high in parts if number == 7]
     if len(graphs) != 1:
         return None
     start, low, high = graphs[0]
     graph = _graph(model[low:high], logits)
-    return None if graph is None else model[:start] + _message(7, graph) + model[high:]
+    return None if graph is None else model[:start] + message(7, graph) + model[high:]
 
 
 def _graph(graph: bytes, logits: str) -> bytes | None:
@@ -70,7 +68,7 @@ def _graph(graph: bytes, logits: str) -> bytes | None:
     nodes: list[_Node] = []
     constants: set[str] = set()
     outputs: set[str] = set()
-    for number, start, low, high in _fields(graph, 0, len(graph)):
+    for number, start, low, high in fields(graph, 0, len(graph)):
         if number == 1:
             nodes.append(_node(graph, start, low, high))
         elif number == 5:
@@ -88,22 +86,23 @@ def _graph(graph: bytes, logits: str) -> bytes | None:
     head, between = found
     out = bytearray()
     done = 0
-    for number, start, low, high in _fields(graph, 0, len(graph)):
+    for number, start, low, high in fields(graph, 0, len(graph)):
         new: bytes | None = None
         if number == 1 and start == head.start:
-            gather = [_text(1, head.inputs[0]), _text(1, POSITIONS_INPUT), _text(2, _GATHERED), _text(4, "Gather")]
-            gather.append(_message(5, _text(1, "axis") + _number(3, 1) + _number(20, 2)))
-            new = _message(1, b"".join(gather)) + _message(1, _with_first_input(head.body, _GATHERED))
+            gather = [text_field(1, head.inputs[0]), text_field(1, POSITIONS_INPUT), text_field(2, _GATHERED)]
+            gather.append(text_field(4, "Gather"))
+            gather.append(message(5, text_field(1, "axis") + number_field(3, 1) + number_field(20, 2)))
+            new = message(1, b"".join(gather)) + message(1, _with_first_input(head.body, _GATHERED))
         elif number == 13 and _name(graph, low, high, 1) in between:
             new = b""
         elif number == 12 and _name(graph, low, high, 1) == logits:
-            new = _message(12, _with_second_dim(graph[low:high]))
+            new = message(12, _with_second_dim(graph[low:high]))
         if new is not None:
             out += graph[done:start] + new
             done = high
-    shape = _message(2, _message(1, _text(2, POSITIONS_INPUT)))
-    kind = _message(2, _message(1, _number(1, _INT64) + shape))
-    return bytes(out + graph[done:] + _message(11, _text(1, POSITIONS_INPUT) + kind))
+    shape = message(2, message(1, text_field(2, POSITIONS_INPUT)))
+    kind = message(2, message(1, number_field(1, _INT64) + shape))
+    return bytes(out + graph[done:] + message(11, text_field(1, POSITIONS_INPUT) + kind))
 
 
 def _head(
@@ -136,21 +135,21 @@ def _head(
 def _node(graph: bytes, start: int, low: int, high: int) -> _Node:
     """NodeProto: input = 1, output = 2, op_type = 4."""
     inputs, outputs, kind = [], [], ""
-    for number, _, first, last in _fields(graph, low, high):
+    for number, _, first, last in fields(graph, low, high):
         if number == 1:
-            inputs.append(_decoded(graph, first, last))
+            inputs.append(decoded(graph, first, last))
         elif number == 2:
-            outputs.append(_decoded(graph, first, last))
+            outputs.append(decoded(graph, first, last))
         elif number == 4:
-            kind = _decoded(graph, first, last)
+            kind = decoded(graph, first, last)
     return _Node(start, graph[low:high], kind, tuple(inputs), tuple(outputs))
 
 
 def _with_first_input(body: bytes, name: str) -> bytes:
-    for number, start, _, high in _fields(body, 0, len(body)):
+    for number, start, _, high in fields(body, 0, len(body)):
         if number == 1:
-            return body[:start] + _text(1, name) + body[high:]
-    raise _Unreadable("a node without inputs")
+            return body[:start] + text_field(1, name) + body[high:]
+    raise Unreadable("a node without inputs")
 
 
 def _with_second_dim(value: bytes) -> bytes:
@@ -161,80 +160,19 @@ def _with_second_dim(value: bytes) -> bytes:
 
     def rewritten(body: bytes, path: tuple[tuple[int, int], ...]) -> bytes:
         (wanted, place), rest = path[0], path[1:]
-        for number, start, low, high in _fields(body, 0, len(body)):
+        for number, start, low, high in fields(body, 0, len(body)):
             if number == wanted:
                 if place == 0:
-                    inner = rewritten(body[low:high], rest) if rest else _text(2, POSITIONS_INPUT)
-                    return body[:start] + _message(wanted, inner) + body[high:]
+                    inner = rewritten(body[low:high], rest) if rest else text_field(2, POSITIONS_INPUT)
+                    return body[:start] + message(wanted, inner) + body[high:]
                 place -= 1
-        raise _Unreadable("logits without three dimensions")
+        raise Unreadable("logits without three dimensions")
 
     return rewritten(value, ((2, 0), (1, 0), (2, 0), (1, 1)))
 
 
 def _name(data: bytes, low: int, high: int, field: int) -> str:
-    for number, _, first, last in _fields(data, low, high):
+    for number, _, first, last in fields(data, low, high):
         if number == field:
-            return _decoded(data, first, last)
+            return decoded(data, first, last)
     return ""
-
-
-def _decoded(data: bytes, low: int, high: int) -> str:
-    try:
-        return data[low:high].decode()
-    except UnicodeDecodeError as error:
-        raise _Unreadable("a name is not UTF-8") from error
-
-
-def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """(field number, start of its tag, start and end of its content). A number's content is its bytes."""
-    while start < end:
-        first = start
-        tag, start = _varint(data, start, end)
-        number, wire = tag >> 3, tag & 7
-        if wire == 2:
-            size, start = _varint(data, start, end)
-        elif wire == 0:
-            _, after = _varint(data, start, end)
-            size = after - start
-        elif wire in (1, 5):
-            size = 8 if wire == 1 else 4
-        else:
-            raise _Unreadable(f"wire type {wire}")
-        if number == 0 or size > end - start:
-            raise _Unreadable("a field goes beyond its message")
-        yield number, first, start, start + size
-        start += size
-
-
-def _varint(data: bytes, start: int, end: int) -> tuple[int, int]:
-    value = shift = 0
-    while start < end and shift < 64:
-        byte = data[start]
-        start += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, start
-        shift += 7
-    raise _Unreadable("a number is cut off")
-
-
-def _encoded(value: int) -> bytes:
-    parts = bytearray()
-    while value > 0x7F:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)
-
-
-def _number(field: int, value: int) -> bytes:
-    return _encoded(field << 3) + _encoded(value)
-
-
-def _message(field: int, body: bytes) -> bytes:
-    return _encoded(field << 3 | 2) + _encoded(len(body)) + body
-
-
-def _text(field: int, text: str) -> bytes:
-    return _message(field, text.encode())

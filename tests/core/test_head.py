@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 
 from tests.core.worlds import kind, plan
 from turnwise.core import head
 from turnwise.core.plan_json import plan_to_json
-from turnwise.core.records import AgentRecord, EffectRecord, MessageRecord, TurnRecord
+from turnwise.core.records import AgentRecord, EffectRecord, MessageRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import Failure, FailureClass, Log, Record, TurnOutput
 
 MESSAGE = MessageRecord(4, 2, None, "a", "hello", (0, 2))
@@ -61,6 +62,18 @@ def test_fuel_is_in_the_execution_digest_and_not_in_the_head() -> None:
     assert start == sha256(b"turnwise execution 1\n{}").digest()
     expected = sha256(start + b"round 3\n0 99 1\n1 7 2\n2 5 1\n").digest()
     assert head.execution_advance(start, 3, (QUIET, FULL, FAILED)) == expected
+
+
+def test_waves_are_in_the_execution_digest_where_there_are_any() -> None:
+    start = head.execution_genesis("{}")
+    wave = WaveRecord(1, "m", ((0, 0), (3, 1)), '{"threads":1}')
+    without = head.execution_advance(start, 3, (QUIET,))
+    assert head.execution_advance(start, 3, (QUIET,), ()) == without
+    digests = {without}
+    changes: list[dict[str, object]] = [{}, {"wave": 2}, {"model": "n"}, {"requests": ((0, 0),)}, {"plan": "{}"}]
+    for change in changes:
+        digests.add(head.execution_advance(start, 3, (QUIET,), (replace(wave, **change),)))  # type: ignore[arg-type]
+    assert len(digests) == 6
 
 
 def test_a_continued_run_has_another_execution_digest() -> None:

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.worlds import kind, plan, sends, still
-from turnwise.core.events import Advance, EffectAnswered, Execute, Input, Request, TurnEnded
+from turnwise.core.events import Advance, Commit, EffectAnswered, Execute, Input, Request, TurnEnded, WaveRun
 from turnwise.core.machine import Machine
 from turnwise.core.plan import Grants, Limits, Plan
+from turnwise.core.records import WaveRecord
 from turnwise.core.turn import Completed, EffectRequest, FailureClass, TurnOutput
 from turnwise.errors import DifferenceFound, InvariantError
 from turnwise.sim import Behaviour, Effect, Simulation, simulate
@@ -249,6 +250,29 @@ def test_effects_suspend_the_turn_and_run_it_again_with_the_replies() -> None:
     assert (turn.executions, len(executions), len(turn.effects)) == (3, 3, 3)
     assert len(set(streams)) == 3
     assert all(len(stream) == 32 for stream in streams)
+
+
+def test_waves_are_committed_in_order_and_show_in_the_execution_digest_only() -> None:
+    def played(*waves: WaveRecord) -> Machine:
+        machine = Machine(plan([kind("a", start=True), kind("b", start=True)]))
+        machine.step(Advance())
+        for wave in waves:
+            assert machine.step(WaveRun(wave)) == []
+        machine.step(TurnEnded(1, Completed(TurnOutput("")), 1))
+        [commit] = machine.step(TurnEnded(0, Completed(TurnOutput("")), 1))
+        assert isinstance(commit, Commit)
+        assert commit.record.waves == tuple(sorted(waves, key=lambda wave: (wave.wave, wave.model)))
+        assert machine.execution == commit.record.execution
+        return machine
+
+    first, other = WaveRecord(1, "m", ((0, 0), (1, 0)), "{}"), WaveRecord(1, "n", ((1, 1),), "{}")
+    second = WaveRecord(2, "m", ((0, 1),), "{}")
+    together = played(first, other, second)
+    assert played(second, other, first).execution == together.execution
+    assert len({played().execution, played(first).execution, together.execution}) == 3
+    assert played().head == together.head
+    with pytest.raises(InvariantError, match="has no turn"):
+        played(WaveRecord(1, "m", ((2, 0),), "{}"))
 
 
 def test_an_effect_that_is_denied_is_an_error_that_the_agent_may_catch() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from turnwise.core.plan import Limits
-from turnwise.core.records import EndRecord, RoundRecord
+from turnwise.core.records import EndRecord, RoundRecord, WaveRecord
 from turnwise.core.turn import EffectRequest, Outcome
 
 # -- events ------------------------------------------------------------------------------------------------------
@@ -43,7 +43,14 @@ class EffectAnswered:
     reply: str
 
 
-Event = Advance | Input | TurnEnded | EffectAnswered
+@dataclass(frozen=True, slots=True)
+class WaveRun:
+    """A model has answered effects of this round together. Comes before their `EffectAnswered`."""
+
+    record: WaveRecord
+
+
+Event = Advance | Input | TurnEnded | EffectAnswered | WaveRun
 
 # -- actions -----------------------------------------------------------------------------------------------------
 

@@ -2,8 +2,8 @@
 
 The **head** covers outcomes: the plan (with the hashes of code and models), inputs from outside, states, messages,
 effect requests and replies, what turns recorded and printed, and the class of every failure. Equal heads mean "the same
-run". The **execution digest** covers how it was carried out: versions, fuel, number of executions. It can be equal only
-on the same build.
+run". The **execution digest** covers how it was carried out: versions, fuel, number of executions, waves with their
+batch plans. It can be equal only on the same build.
 
 Round r: ``SHA-256(chain(r-1) ‖ lines)``, a line for each fact, UTF-8, ended by a line feed. A line is a letter that
 names the fact, then a JSON array, in which long texts (states, bodies, requests, replies) stand as SHA-256 in hex.
@@ -18,7 +18,7 @@ from hashlib import sha256
 
 from turnwise.core.plan import Plan
 from turnwise.core.plan_json import plan_to_json
-from turnwise.core.records import AgentRecord, MessageRecord, TurnRecord
+from turnwise.core.records import AgentRecord, MessageRecord, TurnRecord, WaveRecord
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
@@ -70,10 +70,14 @@ def advance(
     return sha256(head + "\n".join(lines).encode() + b"\n").digest()
 
 
-def execution_advance(execution: bytes, round_: int, turns: Iterable[TurnRecord]) -> bytes:
+def execution_advance(
+    execution: bytes, round_: int, turns: Iterable[TurnRecord], waves: Iterable[WaveRecord] = ()
+) -> bytes:
     """The execution digest after a round."""
-    lines = "\n".join([f"{turn.place} {turn.fuel} {turn.executions}" for turn in turns])
-    return sha256(execution + f"round {round_}\n{lines}\n".encode()).digest()
+    lines = [f"{turn.place} {turn.fuel} {turn.executions}" for turn in turns]
+    lines += ["W" + _encode([wave.wave, wave.model, wave.requests, wave.plan]) for wave in waves]
+    text = "\n".join(lines)
+    return sha256(execution + f"round {round_}\n{text}\n".encode()).digest()
 
 
 def _message_line(letter: str, message: MessageRecord) -> str:

@@ -15,10 +15,10 @@ from collections.abc import Iterable
 
 from turnwise.core import grants, head
 from turnwise.core.canonical import canonical
-from turnwise.core.events import Action, Advance, Commit, EffectAnswered, End, Event, Input, TurnEnded
+from turnwise.core.events import Action, Advance, Commit, EffectAnswered, End, Event, Input, TurnEnded, WaveRun
 from turnwise.core.open_turn import OpenTurn
 from turnwise.core.plan import Plan
-from turnwise.core.records import AgentRecord, EndRecord, MessageRecord, RoundRecord, TurnRecord
+from turnwise.core.records import AgentRecord, EndRecord, MessageRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.core.state import WorldState
 from turnwise.core.turn import Completed, Failed, FailureClass, Needs, TurnOutput
 from turnwise.errors import DifferenceFound, InvariantError
@@ -38,6 +38,7 @@ class Machine:
         self._open: dict[int, OpenTurn] = {}
         self._open_count = 0
         self._round_inputs: tuple[MessageRecord, ...] = ()
+        self._waves: list[WaveRecord] = []
         self._inputs: list[Input] = [Input(message.to, message.body) for message in plan.messages]
 
     # -- the past ----------------------------------------------------------------------------------------------
@@ -108,6 +109,11 @@ class Machine:
                 return self._advance()
             case Input():
                 self._inputs.append(event)
+                return []
+            case WaveRun(record):
+                for place, _ in record.requests:
+                    self._open_turn(place)
+                self._waves.append(record)
                 return []
 
     def _advance(self) -> list[Action]:
@@ -194,13 +200,17 @@ class Machine:
         stopped = self._stopped(turns)
         messages = self._messages(round_, turns, spawned, set(stopped))
         self.head = head.advance(self.head, round_, self._round_inputs, turns, messages, spawned, stopped)
-        self.execution = head.execution_advance(self.execution, round_, turns)
-        record = RoundRecord(round_, turns, self._round_inputs, messages, spawned, stopped, self.head, self.execution)
+        waves = tuple(sorted(self._waves, key=lambda wave: (wave.wave, wave.model)))
+        self.execution = head.execution_advance(self.execution, round_, turns, waves)
+        record = RoundRecord(
+            round_, turns, self._round_inputs, messages, spawned, stopped, self.head, self.execution, waves
+        )
         world.apply(record)
         self._last = record
         self._round = None
         self._open = {}
         self._round_inputs = ()
+        self._waves = []
         return Commit(record)
 
     def _spawned(self, round_: int) -> tuple[AgentRecord, ...]:

@@ -2,7 +2,7 @@
 
 Places number agents: the world file's order, then spawning. Sequence numbers of messages run over the whole run. A
 record holds whatever is needed to restore the world at any round, and nothing that depends on how it was carried out,
-except the fields that the execution digest covers (`fuel`, `executions`).
+except the fields that the execution digest covers (`fuel`, `executions`, `waves`).
 """
 
 from __future__ import annotations
@@ -80,8 +80,26 @@ class TurnRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class WaveRecord:
+    """Effects of a round that one model answered together, since its bits depend on what runs beside what.
+
+    `wave` counts from 1 in the round; several models may have had the same. `requests` are (place, index) of the
+    effects, rising: the order in which the model had them. `plan` is canonical JSON of everything else that its bits
+    depend on. Part of how a round was carried out, and so of the execution digest, never of the head.
+    """
+
+    wave: int
+    model: str
+    requests: tuple[tuple[int, int], ...]
+    plan: str
+
+
+@dataclass(frozen=True, slots=True)
 class RoundRecord:
-    """Everything that one commit holds. Turns are in order of place; messages in order of sequence number."""
+    """Everything that one commit holds. Turns are in order of place; messages in order of sequence number.
+
+    `waves` are in order of number and model.
+    """
 
     round: int
     turns: tuple[TurnRecord, ...]
@@ -91,6 +109,7 @@ class RoundRecord:
     stopped: tuple[int, ...]
     head: bytes
     execution: bytes
+    waves: tuple[WaveRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,14 +72,30 @@ def end(t: Turn, meeting: dict[str, Any]) -> None:
     """Cry out how a visit went. Who walks away from the dear seller goes on to the next."""
     first, *_, following = t.state["visits"]
     meeting["over"], meeting["price"] = True, agreed(meeting)
-    buyer, seller, good, price = meeting["buyer"], meeting["seller"], meeting["good"], meeting["price"]
-    if price is not None:
-        t.log(f"{buyer} buys the {good} of {seller} for {price}")
-        t.record(f"price of the {good}", price)
-        return
-    t.log(f"{buyer} walks away from {seller} without the {good}")
-    if meeting is first:
+    t.log(story(meeting))
+    if meeting["price"] is not None:
+        t.record(f"price of the {meeting['good']}", meeting["price"])
+    elif meeting is first:
         introduce(t, following)
+
+
+def story(meeting: dict[str, Any]) -> str:
+    """A visit for those who look on: what neither knew of the other, what was said, and what came of it."""
+    buyer, seller, good, price = meeting["buyer"], meeting["seller"], meeting["good"], meeting["price"]
+    columns = max(len(buyer), len(seller)) + 2
+    _, lines = meeting["told"][buyer]
+    if price is None:
+        outcome = "NO DEAL: they part without a price"
+    else:
+        saved, gained = meeting["most"] - price, price - meeting["least"]
+        outcome = f"SOLD for {price}: {buyer} saves {saved}, {seller} makes {gained}"
+    return "\n".join(
+        [
+            f"{buyer} wants the {good} of {seller}: {buyer} has {meeting['most']}, {seller} needs {meeting['least']}",
+            *[f"  {who:<{columns}}{sentence}" for who, sentence in lines],
+            f"  {'':<{columns}}-> {outcome}",
+        ]
+    )
 
 
 def agreed(meeting: dict[str, Any]) -> int | None:
@@ -107,9 +123,27 @@ def close_market(t: Turn, visits: list[dict[str, Any]]) -> dict[str, Any]:
         for meeting in visits
         if meeting.get("price") is not None
     ]
+    t.log(farewell(visits, deals))
     return {
+        "goal": len(deals) >= len(visits) - 2,
         "deals": deals,
         "buyers_gain": sum(deal["buyer_gain"] for deal in deals),
         "sellers_gain": sum(deal["seller_gain"] for deal in deals),
-        "goal": len(deals) >= len(visits) - 2,
     }
+
+
+def farewell(visits: list[dict[str, Any]], deals: list[dict[str, Any]]) -> str:
+    """The crier's last words."""
+    wishes = {meeting["buyer"]: meeting["good"] for meeting in visits}
+    lines = [f"The market closes: {len(deals)} of {len(wishes)} buyers go home with what they came for"]
+    if deals:
+        bargain = max(deals, key=lambda deal: deal["buyer_gain"])
+        sale = max(deals, key=lambda deal: deal["seller_gain"])
+        most, least = bargain["price"] + bargain["buyer_gain"], sale["price"] - sale["seller_gain"]
+        buyer, good, price = bargain["buyer"], bargain["good"], bargain["price"]
+        lines.append(f"  the best bargain is {buyer}'s: had {most} to spend, and got the {good} for {price}")
+        seller, good, price = sale["seller"], sale["good"], sale["price"]
+        lines.append(f"  the best sale is {seller}'s: would have taken {least} for the {good}, and got {price}")
+    happy = {deal["buyer"] for deal in deals}
+    lines += [f"  {name} goes home without the {good}" for name, good in wishes.items() if name not in happy]
+    return "\n".join(lines)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from turnwise import world as worlds
+from turnwise.demo import model_folder
 from turnwise.errors import Problem, UsageError, WorldError
 from turnwise.history.replay import OnProgress, Replay
 from turnwise.history.replay import replay as replay_journal
@@ -115,7 +116,7 @@ def resume(
             where=str(path),
             hint="turnwise log shows what happened; turnwise run starts another.",
         )
-    places = {name: Path(folder).absolute() for name, folder in (models or {}).items()}
+    places = {name: model_folder(folder).absolute() for name, folder in (models or {}).items()}
     settings = Settings(workers=workers, transport=transport, models=places)
     return Live(path, partial(assembly.resume, path, settings))
 

@@ -11,9 +11,11 @@ from turnwise.cli import summary
 from turnwise.cli.errors import DONE, FAILED, INTERRUPTED, json_line, report
 from turnwise.cli.errors import as_json as error_as_json
 from turnwise.cli.interrupts import Interrupts
+from turnwise.cli.logs import LOGS_AT_ONCE_MAX, LogChoice, is_shown
 from turnwise.cli.output import Output
 from turnwise.cli.progress import Display, display_for
 from turnwise.cli.summary import quoted_path
+from turnwise.cli.text import count
 from turnwise.errors import JournalError, TurnwiseError, UsageError
 
 if TYPE_CHECKING:
@@ -39,10 +41,10 @@ class Played:
     interrupted: bool
 
 
-def play_and_tell(live: Live, world: str, *, as_json: bool) -> int:
+def play_and_tell(live: Live, world: str, *, log: LogChoice = "info", as_json: bool) -> int:
     """Play `world` to the end, tell how it went, and return the exit code."""
     err = Output.err()
-    played = play(live, f"{world}, journal {quoted_path(live.journal)}", err)
+    played = play(live, f"{world}, journal {quoted_path(live.journal)}", err, log)
     code = DONE if played.error is None else report(played.error, err)
     if played.run is None:
         return _tell_nothing(played.error, code, as_json=as_json)
@@ -77,8 +79,10 @@ def tell(run: Run, *, as_json: bool, extra: Mapping[str, object] | None = None, 
     return (FAILED if found.status == "failed" else DONE) if code is None else code
 
 
-def play(live: Live, title: str, output: Output) -> Played:
+def play(live: Live, title: str, output: Output, log: LogChoice = "info") -> Played:
     """Play while showing how it goes on `output`. The first Ctrl-C stops at a safe point, the second at once.
+
+    What agents log is shown as it comes, from the level `log` on.
 
     Closes `live`: when this returns, everything that will ever be committed is in the journal.
     """
@@ -87,7 +91,7 @@ def play(live: Live, title: str, output: Output) -> Played:
     with Interrupts() as interrupts:
         try:
             with display_for(output, title) as display:
-                _watch(live, display, interrupts)
+                _watch(live, display, interrupts, log)
             run = live.result()
         except CancelledError:  # stopped at once
             pass
@@ -110,7 +114,7 @@ def _written(live: Live) -> Run | None:
         return None
 
 
-def _watch(live: Live, display: Display, interrupts: Interrupts) -> None:
+def _watch(live: Live, display: Display, interrupts: Interrupts, log: LogChoice) -> None:
     asked = said = 0
     live.play()
     while True:
@@ -119,6 +123,7 @@ def _watch(live: Live, display: Display, interrupts: Interrupts) -> None:
         for notice in notices[said:]:
             display.note(notice)
         said = len(notices)
+        _show_logs(live, display, log)
         if ended:
             return
         display.update(live.progress())
@@ -130,3 +135,13 @@ def _watch(live: Live, display: Display, interrupts: Interrupts) -> None:
             else:
                 display.note(ABORTING)
                 live.abort()
+
+
+def _show_logs(live: Live, display: Display, log: LogChoice) -> None:
+    logs, lost = live.logs()
+    logs = [one for one in logs if is_shown(one.level, log)]
+    for one in logs[:LOGS_AT_ONCE_MAX]:
+        display.say(one)
+    more = len(logs[LOGS_AT_ONCE_MAX:]) + (lost if log != "none" else 0)
+    if more:
+        display.note(f"… {count(more, 'log')} more: turnwise log shows all")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from turnwise.cli.output import Output, is_terminal
+from turnwise.cli.logs import lines_of
+from turnwise.cli.output import Output, Part, is_terminal
 from turnwise.cli.speed import Speed, duration, rate
 from turnwise.cli.text import count, shorten, visible
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.text import Text
 
+    from turnwise.orchestrator.logs import Logged
     from turnwise.orchestrator.progress import Progress
 
 LINE_S_MIN = 1.0
@@ -32,6 +34,9 @@ class Display(AbstractContextManager["Display"], Protocol):
     def update(self, progress: Progress) -> None: ...
     def note(self, text: str) -> None:
         """A line that stays."""
+
+    def say(self, said: Logged) -> None:
+        """What an agent has logged: lines that stay."""
 
 
 def display_for(output: Output, title: str) -> Display:
@@ -106,6 +111,11 @@ class PlainLines:
         self._output.line(text)
         self._output.flush()
 
+    def say(self, said: Logged) -> None:
+        for line in lines_of(said, self._output.width):
+            self._output.line(*line)
+        self._output.flush()
+
 
 def plain_line(progress: Progress, meter: Meter) -> str:
     """`round 7 of 12, 21 turns (3.1/s), 840 tokens (120/s), 1 failed`"""
@@ -159,6 +169,12 @@ class LiveDisplay:
 
         self._console.print(Text(visible(text)))
 
+    def say(self, said: Logged) -> None:
+        from rich.text import Text
+
+        lines = lines_of(said, self._console.width)
+        self._console.print(Text("\n").join([_rich(line) for line in lines]), soft_wrap=True)
+
     def _drawn(self) -> Group:
         from rich.console import Group
         from rich.text import Text
@@ -207,6 +223,14 @@ class LiveDisplay:
 
     def _bar(self) -> tuple[str, str]:
         return ("━", "─") if self._console.encoding.lower().startswith("utf") else ("#", ".")
+
+
+def _rich(parts: Sequence[Part]) -> Text:
+    """The parts of a line, fit to be shown."""
+    from rich.text import Text
+
+    pairs = [(part, "") if isinstance(part, str) else (part.text, part.style) for part in parts]
+    return Text.assemble(*[(visible(text), style) for text, style in pairs])
 
 
 def waiting_line(waiting: tuple[str, ...]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from turnwise.cli.output import Output, Part, bold, dim, green, red, yellow
+from turnwise.cli.result import result_text
 from turnwise.cli.text import count, json_text, last_line, shorten, visible
 
 if TYPE_CHECKING:
@@ -109,9 +109,8 @@ def show(summary: Summary, output: Output) -> None:
     _row("turns", f"{summary.turns:,}", output, failed)
     _row("messages", f"{summary.messages:,}", output)
     if summary.result is not None:
-        result = summary.result
-        text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
-        output.block(shorten(text, RESULT_CHARS_MAX), indent=2, first=dim("result".ljust(NAME_COLUMNS)))
+        text = shorten(result_text(summary.result), RESULT_CHARS_MAX)
+        output.block(text, indent=2, first=dim("result".ljust(NAME_COLUMNS)))
     _row("seed", str(summary.seed), output)
     _row("head", summary.head, output)
     _row("journal", str(summary.journal), output)

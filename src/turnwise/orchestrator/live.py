@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 from turnwise.core.records import RoundRecord
 from turnwise.errors import UsageError
 from turnwise.journal.run import Run
+from turnwise.orchestrator.logs import Logged, Logs
 from turnwise.orchestrator.progress import Progress, Status
 from turnwise.orchestrator.session import Session
 
@@ -32,6 +33,7 @@ class Live:
     def __init__(self, journal: Path, begin: Begin) -> None:
         self.journal = journal
         self._status = Status()
+        self._logs = Logs()
         self._session: Session | None = None
         self._stopping = False
         self._closed = False
@@ -121,6 +123,13 @@ class Live:
             return Progress(self._status.phase, self._status.doing, 0, 0, 0, 0, 0, 0, 0, ())
         return session.progress(self._status)
 
+    def logs(self) -> tuple[list[Logged], int]:
+        """What agents have logged since the last call, in order, and how many logs before those were not kept.
+
+        A thousand are kept at most; all are in the journal. A round's logs may be here just before it is durable.
+        """
+        return self._logs.take()
+
     # -- in the event loop -------------------------------------------------------------------------------------
 
     def _call(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
@@ -150,15 +159,21 @@ class Live:
     async def _play(self) -> None:
         session = await self._ready()
         while not self._stopping and session.end is None:
-            await session.round()
+            await self._round(session)
         await session.settle()
         self._status.phase = "ended"
+
+    async def _round(self, session: Session) -> RoundRecord | None:
+        record = await session.round()
+        if record is not None:
+            self._logs.note(record, session.name)
+        return record
 
     async def _step(self) -> RoundRecord | None:
         session = await self._ready()
         if session.end is not None or not session.due:
             return None
-        record = await session.round()
+        record = await self._round(session)
         await session.settle()
         return record
 

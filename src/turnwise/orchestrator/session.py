@@ -59,6 +59,10 @@ class Session:
             raise UsageError("the run has ended", where="send", hint="Start another run, or fork this one.")
         self._driver.input(to, body)
 
+    def name(self, place: int) -> str:
+        """The name of the agent at a place."""
+        return self._driver.machine.world.agents[place].name
+
     def progress(self, status: Status) -> Progress:
         driver, counts = self._driver, self._driver.counts
         waiting = [

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from turnwise.demo import is_builtin
 from turnwise.world.document import Document
 from turnwise.world.problems import KeyPath, Problems, dotted, listed, nearest, quoted, said
 
@@ -48,7 +49,8 @@ def apply_overrides(document: Document, overrides: Overrides, problems: Problems
         if not os.fspath(path):
             problems.add_option(option, "names no folder", "Write --model NAME=PATH.")
             continue
-        _put(document, ("models", name, "path"), Path(path).absolute(), option, problems)
+        place = os.fspath(path) if is_builtin(path) else Path(path).absolute()
+        _put(document, ("models", name, "path"), place, option, problems)
     return document
 
 

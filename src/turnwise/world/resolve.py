@@ -11,6 +11,8 @@ from pathlib import Path
 
 from turnwise.core import plan as core
 from turnwise.core.plan import AgentPlan, InitialMessage, Limits
+from turnwise.demo import is_builtin, model_folder
+from turnwise.errors import UsageError
 from turnwise.world.bounds import TIME_END_US
 from turnwise.world.cast import gather
 from turnwise.world.files import Refused, is_file, is_folder
@@ -174,7 +176,11 @@ def _models(world: Description, base: Path, problems: Problems) -> Iterator[Reso
             )
         if problems.at((*path, "path")) or problems.at(path):
             continue
-        folder = base / _at_home(Path(model.path))
+        try:
+            folder = model_folder(model.path) if is_builtin(model.path) else base / _at_home(Path(model.path))
+        except UsageError as error:
+            problems.add((*path, "path"), error.message, error.hint or "")
+            continue
         is_graph = model.task in (None, "infer") and folder.suffix == ".onnx" and is_file(folder)
         if not is_graph and not is_folder(folder):
             hint = f"Put the model there, correct the path, or name another folder: --model {name}=PATH."

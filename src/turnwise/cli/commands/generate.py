@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from turnwise.cli.commands.models.options import Variant
+from turnwise.cli.commands.models.options import ModelFolder, Variant
 from turnwise.cli.errors import DONE
 from turnwise.cli.output import Output, dim
 from turnwise.cli.text import visible
@@ -23,7 +23,7 @@ SCHEMA_BYTES_MAX = 1024 * 1024
 
 
 def generate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL_FOLDER", help="A folder with a model.")],
+    model: ModelFolder,
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="The text to go on from.")],
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", metavar="N", help="Stop after so many tokens.")

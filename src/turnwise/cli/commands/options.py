@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from turnwise.cli.logs import CHOICES, LogChoice
+from turnwise.cli.text import shorten
 from turnwise.errors import UsageError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; text for people goes to stderr.")]
@@ -18,6 +20,10 @@ Workers = Annotated[
 Models = Annotated[
     list[str] | None,
     typer.Option("--model", metavar="NAME=PATH", help="Take a model from another folder. May be repeated."),
+]
+Log = Annotated[
+    str,
+    typer.Option("--log", metavar="LEVEL", help="Show what agents log from this level on: " + ", ".join(CHOICES) + "."),
 ]
 JournalFile = Annotated[Path, typer.Argument(metavar="JOURNAL", help="The journal of a run.", show_default=False)]
 WorldFolder = Annotated[
@@ -40,3 +46,11 @@ def model_folders(options: Sequence[str] | None) -> dict[str, Path]:
             raise UsageError(f"{name!r} is named twice", where="--model", hint="Name each model once.")
         folders[name] = Path(path)
     return folders
+
+
+def log_choice(option: str) -> LogChoice:
+    """The level that `--log` names. Raises UsageError for anything else."""
+    for choice in CHOICES:
+        if option == choice:
+            return choice
+    raise UsageError(f"{shorten(option)!r} is no level", where="--log", hint=f"Write one of {', '.join(CHOICES)}.")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from turnwise.cli.commands.options import Json, Models, Workers, WorldFolder, model_folders
+from turnwise.cli.commands.options import Json, Log, Models, Workers, WorldFolder, log_choice, model_folders
 from turnwise.errors import UsageError
 
 
@@ -38,6 +38,7 @@ def run(
         Path | None,
         typer.Option("--journal", metavar="FILE", help="Write the journal to this new file.", show_default=False),
     ] = None,
+    log: Log = "info",
     native: Annotated[
         bool,
         typer.Option(
@@ -49,11 +50,11 @@ def run(
 ) -> int:
     """Play a world to its end.
 
-    A live display shows how it goes; a summary follows with the head, which names everything that happened, and the
-    journal's path. Ctrl-C stops when the round in progress is committed, a second Ctrl-C stops at once; either way the
-    run can be resumed.
+    A live display shows how it goes, and above it what agents log for people, as it comes. A summary follows with the
+    head, which names everything that happened, and the journal's path. Ctrl-C stops when the round in progress is
+    committed, a second Ctrl-C stops at once; either way the run can be resumed.
     """
-    models = model_folders(model)
+    models, level = model_folders(model), log_choice(log)
     if native:
         from turnwise.cli.native import play_native
 
@@ -79,4 +80,4 @@ def run(
         raise UsageError(
             f"no journal can be put there: {error.strerror}", where=where, hint="Name a place for it: --journal FILE"
         ) from error
-    return play_and_tell(live, str(world), as_json=json)
+    return play_and_tell(live, str(world), log=level, as_json=json)

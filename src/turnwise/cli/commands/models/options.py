@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-ModelFolder = Annotated[Path, typer.Argument(metavar="PATH", help="A folder with a model.", show_default=False)]
+from turnwise.demo import model_folder
+
+ModelFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PATH",
+        help="A folder with a model, or builtin:demo, which comes with Turnwise.",
+        show_default=False,
+        callback=model_folder,
+    ),
+]
 Variant = Annotated[
     str | None,
     typer.Option(

@@ -1,0 +1,56 @@
+"""What agents log for people, kept until somebody looks. Nothing here flows back into the run."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from turnwise.core.records import RoundRecord
+from turnwise.core.turn import LogLevel
+
+LOGS_KEPT_MAX: Final = 1_000
+"""Who looks too seldom loses the oldest; the journal has them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """What an agent has logged: one call of `t.log`. The text may have several lines."""
+
+    round: int
+    agent: str
+    level: LogLevel
+    text: str
+
+
+class Logs:
+    """The latest logs. Written to by the run's thread, read by any other."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: deque[Logged] = deque()
+        self._lost = 0
+
+    def note(self, record: RoundRecord, name_of: Callable[[int], str]) -> None:
+        """Take what was logged in a round. Turns that failed have logged nothing."""
+        found = [
+            Logged(record.round, name_of(turn.place), log.level, log.text)
+            for turn in record.turns
+            if turn.output is not None
+            for log in turn.output.log
+        ]
+        with self._lock:
+            self._kept.extend(found)
+            while len(self._kept) > LOGS_KEPT_MAX:
+                self._kept.popleft()
+                self._lost += 1
+
+    def take(self) -> tuple[list[Logged], int]:
+        """What has been logged since this was called before, in order, and how many of the first of it are lost."""
+        with self._lock:
+            taken = list(self._kept), self._lost
+            self._kept.clear()
+            self._lost = 0
+        return taken

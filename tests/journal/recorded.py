@@ -6,18 +6,28 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from tests.journal.records import chain
-from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageRecord, RoundRecord, TurnRecord
+from turnwise.core.records import (
+    AgentRecord,
+    EffectRecord,
+    EndRecord,
+    MessageRecord,
+    RoundRecord,
+    TurnRecord,
+    WaveRecord,
+)
 from turnwise.core.turn import Failure, FailureClass, Log, Record, Send, Spawn, TurnOutput
 from turnwise.journal import CodeSource, Journal
+from turnwise.journal.format import FORMAT
 
 LONG = "once upon a time there was a dog with a red ball; " * 40
 
 
-def recorded_run() -> tuple[tuple[AgentRecord, ...], list[RoundRecord], EndRecord]:
-    """Its agents, its rounds and its end."""
+def recorded_run(format_: int = FORMAT) -> tuple[tuple[AgentRecord, ...], list[RoundRecord], EndRecord]:
+    """Its agents, its rounds and its end, as far as a format holds them."""
     beginning = (
         AgentRecord(0, "editor", "editor", '{"mood":"gay"}', "", 0, None, ("editor",)),
         AgentRecord(1, "narrator-1", "narrator", "{}", LONG, 0, None, ("narrator",)),
@@ -84,6 +94,10 @@ def recorded_run() -> tuple[tuple[AgentRecord, ...], list[RoundRecord], EndRecor
         chain("head", 5),
         chain("execution", 5),
     )
+    if format_ >= 2:
+        plan = '{"batching":"free","rows_max":2,"threads":1,"what":"' + LONG + '"}'
+        waves = (WaveRecord(1, "storyteller", ((0, 0),), "{}"), WaveRecord(2, "storyteller", ((2, 0),), plan))
+        first = replace(first, waves=waves)
     return beginning, [first, second, fifth], EndRecord("finished", 5, '{"story":"the end"}', "told")
 
 

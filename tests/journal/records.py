@@ -11,7 +11,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from turnwise.core.canonical import canonical
-from turnwise.core.records import AgentRecord, EffectRecord, MessageRecord, RoundRecord, TurnRecord
+from turnwise.core.records import AgentRecord, EffectRecord, MessageRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import LOG_LEVELS, Failure, FailureClass, Log, Record, Send, Spawn, TurnOutput
 from turnwise.journal import CodeSource, Journal
 from turnwise.journal.format import TABLES
@@ -138,6 +138,12 @@ def runs_of_rounds(draw: st.DrawFn) -> tuple[tuple[AgentRecord, ...], list[Round
             born = AgentRecord(place, f"a-{place}", draw(names), draw(texts), draw(texts), number, draw(places), ("k",))
             spawned.append(born)
             population.append(born)
+        waves = []
+        asked = sorted((turn.place, effect.index) for turn in turns for effect in turn.effects if effect.model)
+        for wave, request in enumerate(asked[: draw(st.integers(0, 3))], 1):
+            model = next(t.effects[request[1]].model for t in turns if t.place == request[0])
+            assert model is not None
+            waves.append(WaveRecord(wave, model, (request,), draw(texts)))
         rounds.append(
             RoundRecord(
                 number,
@@ -148,6 +154,7 @@ def runs_of_rounds(draw: st.DrawFn) -> tuple[tuple[AgentRecord, ...], list[Round
                 tuple(draw(st.lists(places, max_size=2))),
                 chain("h", number),
                 chain("e", number),
+                tuple(waves),
             )
         )
     return beginning, rounds

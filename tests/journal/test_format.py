@@ -15,6 +15,8 @@ import pytest
 
 from tests.journal.recorded import recorded_run
 from tests.journal.records import columns_of_tables
+from turnwise.core.records import EffectRecord, TurnRecord, WaveRecord
+from turnwise.core.turn import TurnOutput
 from turnwise.journal import CodeSource, Journal
 from turnwise.journal.format import APPLICATION_ID, FORMAT, FORMAT_OLDEST, SCHEMA, VIEWS
 
@@ -35,7 +37,7 @@ def test_there_is_a_recorded_journal_of_every_format() -> None:
 def test_a_recorded_journal_is_read_and_goes_on(tmp_path: Path, recorded: Path) -> None:
     path = tmp_path / "run.journal"
     shutil.copyfile(recorded, path)
-    beginning, rounds, end = recorded_run()
+    beginning, rounds, end = recorded_run(int(recorded.stem.removeprefix("format-")))
     before = path.read_bytes()
     with Journal.open(path) as journal:
         assert journal.check() == len(rounds)
@@ -49,10 +51,28 @@ def test_a_recorded_journal_is_read_and_goes_on(tmp_path: Path, recorded: Path) 
         }
     assert path.read_bytes() == before
     with Journal.open(path, write=True) as journal:
-        following = type(rounds[-1])(rounds[-1].round + 1, (), (), (), (), (), b"h" * 32, b"e" * 32)
+        effect = EffectRecord(0, "generate", "storyteller", "{}", "{}")
+        turns = (TurnRecord(2, 3, (), TurnOutput(""), None, (effect,), "", 1, 2),)
+        waves = (WaveRecord(1, "storyteller", ((2, 0),), "{}"),)
+        following = type(rounds[-1])(rounds[-1].round + 1, turns, (), (), (), (), b"h" * 32, b"e" * 32, waves)
         journal.commit(following)
         assert list(journal.rounds()) == [*rounds, following]
         assert journal.end_record is None
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (FORMAT,)
+
+
+def test_who_reads_an_older_journal_sees_what_is_added_while_it_is_open(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    shutil.copyfile(RECORDED[0], path)
+    with Journal.open(path) as reader:
+        assert [round_.waves for round_ in reader.rounds()] == [()] * 3
+        effect = EffectRecord(0, "generate", "storyteller", "{}", "{}")
+        turns = (TurnRecord(2, 3, (), TurnOutput(""), None, (effect,), "", 1, 2),)
+        waves = (WaveRecord(1, "storyteller", ((2, 0),), "{}"),)
+        with Journal.open(path, write=True) as writer:
+            writer.commit(type(reader.round(5))(6, turns, (), (), (), (), b"h" * 32, b"e" * 32, waves))
+        assert [round_.waves for round_ in reader.rounds()] == [(), (), (), waves]
 
 
 def documented() -> Iterator[tuple[str, str]]:

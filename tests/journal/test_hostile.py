@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.journal.records import agents, columns_of_tables, simple
-from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageRecord, RoundRecord
+from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageRecord, RoundRecord, WaveRecord
 from turnwise.core.turn import Failure, FailureClass, Log, Record, Spawn, TurnOutput
 from turnwise.errors import JournalError
 from turnwise.journal import CodeSource, Journal
@@ -45,6 +45,7 @@ def rich_round() -> RoundRecord:
     messages = (*base.messages[:-2], replace(base.messages[-2], recipients=(0, 2, 4, 6, 8)))
     inputs = (MessageRecord(COUNT, 1, None, "a-0", "from outside", (0,)),)
     messages = tuple(replace(message, seq=message.seq + 1) for message in messages)
+    waves = (WaveRecord(1, "storyteller", ((0, 0),), "{}"), WaveRecord(2, "storyteller", ((COUNT - 1, 0),), "{}"))
     return replace(
         base,
         turns=(first, second, *base.turns[2:-1], failed),
@@ -52,6 +53,7 @@ def rich_round() -> RoundRecord:
         messages=messages,
         spawned=(child,),
         stopped=(9,),
+        waves=waves,
     )
 
 
@@ -150,7 +152,7 @@ def test_any_value_in_any_column(tmp_path: Path, whole: bytes, table: str, colum
     assert noticed or (table, column) in ONLY_ORDER
 
 
-KEPT = ("rounds", "turns", "effects", "messages", "logs", "records", "stops", "agents", "blobs")
+KEPT = ("rounds", "turns", "effects", "messages", "logs", "records", "stops", "waves", "agents", "blobs")
 
 
 @pytest.mark.parametrize("table", KEPT)

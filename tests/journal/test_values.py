@@ -8,12 +8,46 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnwise.journal.values import numbers, recalled, recorded, runs
+from turnwise.journal.values import numbers, recalled, recorded, request_runs, requests_of, runs
 
 
 @given(st.lists(st.integers(0, 2**63 - 1) | st.integers(0, 20), min_size=1, max_size=60).map(tuple))
 def test_a_list_is_the_same_again_in_its_order(values: tuple[int, ...]) -> None:
     assert numbers(runs(values), count_max=len(values)) == values
+
+
+@given(st.sets(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1).map(sorted))
+def test_requests_are_the_same_again(requests: list[tuple[int, int]]) -> None:
+    assert requests_of(request_runs(requests), count_max=len(requests)) == tuple(requests)
+    with pytest.raises(ValueError, match="more than"):
+        requests_of(request_runs(requests), count_max=len(requests) - 1)
+
+
+def test_requests_of_one_turn_are_a_run() -> None:
+    assert request_runs([(3, 0), (3, 1), (3, 2), (3, 4), (5, 5)]) == "[[3,0,2],[3,4,4],[5,5,5]]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "7",
+        "[7]",
+        "[[1,2]]",
+        "[[0,0,true]]",
+        "[[0,-1,0]]",
+        "[[-1,0,0]]",
+        "[[0,2,1]]",
+        "[[1,0,0],[0,0,0]]",
+        "[[0,0,1],[0,1,2]]",
+        "[[0,0,9000000000000000000]]",
+        "[" * 50_000,
+    ],
+)
+def test_what_is_no_list_of_requests_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        requests_of(text, count_max=100)
 
 
 def test_a_message_to_everybody_is_short() -> None:

@@ -17,7 +17,7 @@ from typing import Final
 
 from turnwise.errors import JournalError
 from turnwise.journal.faults import damaged, foreign, reading, translated, unwritable
-from turnwise.journal.format import APPLICATION_ID, FORMAT, FORMAT_OLDEST, SCHEMA
+from turnwise.journal.format import APPLICATION_ID, FORMAT, FORMAT_OLDEST, SCHEMA, UPGRADES
 from turnwise.journal.lock import WriterLock
 
 BUSY_MS: Final = 5_000
@@ -165,6 +165,7 @@ def open_writing(path: Path) -> sqlite3.Connection:
         connection = connect(path, "mode=rw")
         try:
             _use_log(connection, path)
+            _bring_up(connection)
         except BaseException:
             connection.close()
             raise
@@ -187,6 +188,19 @@ def _use_log(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA fullfsync = ON")  # macOS: else a sync ends in the drive's own memory
     connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}")
+
+
+def _bring_up(connection: sqlite3.Connection) -> None:
+    """Make a file of an older format one of the latest. All or nothing; no row changes."""
+    version = _pragma(connection, "user_version")
+    if version >= FORMAT:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for later in range(version + 1, FORMAT + 1):
+        for sql in UPGRADES[later]:
+            connection.execute(sql)
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
+    connection.execute("COMMIT")
 
 
 def tidy(connection: sqlite3.Connection) -> bool:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageRecord, TurnRecord
+from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import LOG_LEVELS, Failure, FailureClass, Log, Record, Send, Spawn, TurnOutput
 from turnwise.errors import JournalError
 from turnwise.journal.blobs import BlobReader
 from turnwise.journal.faults import damaged, reading
-from turnwise.journal.values import numbers, recalled
+from turnwise.journal.values import numbers, recalled, requests_of
 
 Row = tuple[Any, ...]
 
@@ -211,6 +211,21 @@ class Decoder:
     def stopped(self, rows: list[Row]) -> tuple[int, ...]:
         """round, 0, nr, place"""
         return tuple([self.integer(row[3], f"a stop of round {row[0]}") for row in self.counted(rows, 2)])
+
+    def wave(self, row: Row, effects: int) -> WaveRecord:
+        """round, 0, nr, wave, model, requests, plan; the round has so many effects"""
+        what = f"of a wave of round {row[0]}"
+        text = self.value(row[5], f"requests {what}")
+        try:
+            requests = requests_of(text, count_max=effects)
+        except ValueError as error:
+            raise self.damaged(f"requests {what} are not a list of effects: {error}") from error
+        return WaveRecord(
+            self.integer(row[3], f"number {what}"),
+            self.text(row[4], f"model {what}"),
+            requests,
+            self.value(row[6], f"plan {what}"),
+        )
 
     def end(self, row: Row) -> EndRecord:
         """round, reason, result, message"""

@@ -18,7 +18,7 @@ from turnwise.core.turn import TurnOutput
 from turnwise.errors import InvariantError
 from turnwise.journal.blobs import BlobWriter
 from turnwise.journal.format import BODY_INLINE_CHARS_MAX, STATE_INLINE_CHARS_MAX, TEXT_INLINE_CHARS_MAX
-from turnwise.journal.values import recorded, runs
+from turnwise.journal.values import recorded, request_runs, runs
 
 COLUMNS: Final = {
     "blobs": 4,
@@ -29,7 +29,8 @@ COLUMNS: Final = {
     "logs": 5,
     "records": 5,
     "stops": 3,
-    "rounds": 15,
+    "waves": 6,
+    "rounds": 16,
 }
 """Columns of the tables that a commit adds to, in the order in which it does."""
 
@@ -80,6 +81,7 @@ class Encoder:
             agents = self.agent_rows(record.spawned, record.round)
             messages = self._message_rows(record)
             turns, effects, logs, records, failed, fuel = self._turn_rows(record)
+            waves = self._wave_rows(record)
         except BaseException as error:
             self.agents, self.seq_last = before
             if isinstance(error, UnicodeEncodeError):
@@ -96,6 +98,7 @@ class Encoder:
             "logs": logs,
             "records": records,
             "stops": [x for nr, place in enumerate(record.stopped) for x in (record.round, nr, place)],
+            "waves": waves,
         }
         rows["rounds"] = [
             record.round,
@@ -113,9 +116,17 @@ class Encoder:
             self.agents,
             len(record.stopped),
             min(fuel, _INTEGER_MAX),
+            len(record.waves),
         ]
         after, self.round = self.round, record.round
         return Batch(record.round, after, self.generation, rows)
+
+    def _wave_rows(self, record: RoundRecord) -> list[object]:
+        rows: list[object] = []
+        for nr, wave in enumerate(record.waves):
+            requests = self._text(request_runs(wave.requests))
+            rows += (record.round, nr, wave.wave, wave.model, requests, self.value(wave.plan))
+        return rows
 
     def agent_rows(self, agents: Iterable[AgentRecord], born: int) -> list[object]:
         """Rows of agents that come to be in round `born`. Places count on from those that are there."""

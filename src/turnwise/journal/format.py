@@ -15,7 +15,7 @@ from typing import Final
 APPLICATION_ID: Final = 0x5475726E
 """SQLite's `application_id` of every journal: "Turn" in ASCII."""
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The version that is written, SQLite's `user_version`."""
 
 FORMAT_OLDEST: Final = 1
@@ -46,7 +46,7 @@ def _shown(column: str) -> str:
     return f"CASE typeof({column}) WHEN 'integer' THEN ({stored}) ELSE {column} END"
 
 
-TABLES: Final[dict[str, str]] = {
+_TABLES_1: Final[dict[str, str]] = {
     "meta": """CREATE TABLE meta (
   name TEXT NOT NULL PRIMARY KEY,
   value
@@ -168,7 +168,27 @@ TABLES: Final[dict[str, str]] = {
 }
 """The tables of format 1, by name. The texts are compared with a file's own when it is opened."""
 
-VIEWS: Final[dict[str, str]] = {
+_TABLES_2: Final[dict[str, str]] = {
+    "waves": """CREATE TABLE waves (
+  round INTEGER NOT NULL,
+  nr INTEGER NOT NULL,
+  wave INTEGER NOT NULL,
+  model TEXT NOT NULL,
+  requests,
+  plan,
+  PRIMARY KEY (round, nr)
+) WITHOUT ROWID""",
+}
+"""What format 2 has beside these: batch plans."""
+
+_WAVES_COLUMN: Final = "waves INTEGER NOT NULL DEFAULT 0"
+
+TABLES: Final[dict[str, str]] = (
+    _TABLES_1 | {"rounds": f"{_TABLES_1['rounds'].removesuffix(')')}, {_WAVES_COLUMN})"} | _TABLES_2
+)
+"""The tables of the format that is written."""
+
+_VIEWS_1: Final[dict[str, str]] = {
     "show_turns": f"""CREATE VIEW show_turns AS
 SELECT round, place, agents.name AS agent, turn, {_shown("inbox")} AS inbox, failure, {_shown("message")} AS message,
   {_shown("turns.state")} AS state, wake_in, {_shown("extra")} AS extra, {_shown("stdout")} AS stdout, fuel, executions
@@ -188,8 +208,21 @@ FROM logs JOIN agents USING (place)""",
 SELECT round, place, agents.name AS agent, nr, records.name AS name, value
 FROM records JOIN agents USING (place)""",
 }
+
+_VIEWS_2: Final[dict[str, str]] = {
+    "show_waves": f"""CREATE VIEW show_waves AS
+SELECT round, nr, wave, model, {_shown("requests")} AS requests, {_shown("plan")} AS plan
+FROM waves""",
+}
+
+VIEWS: Final = _VIEWS_1 | _VIEWS_2
 """Views for people; Turnwise itself never reads them."""
 
-SCHEMA: Final[dict[int, dict[str, str]]] = {1: TABLES | VIEWS}
+SCHEMA: Final[dict[int, dict[str, str]]] = {1: _TABLES_1 | _VIEWS_1, 2: TABLES | VIEWS}
 """What a file of each version contains, exactly: nothing else may be there, since a trigger or an index of a stranger
 could change what a query returns."""
+
+UPGRADES: Final[dict[int, tuple[str, ...]]] = {
+    2: (f"ALTER TABLE rounds ADD COLUMN {_WAVES_COLUMN}", *_TABLES_2.values(), *_VIEWS_2.values())
+}
+"""What makes a file of the version before into one of this version. No row changes."""

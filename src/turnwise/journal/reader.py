@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from turnwise.core.records import AgentRecord, EndRecord, MessageRecord, RoundRecord, TurnRecord
+from turnwise.core.records import AgentRecord, EndRecord, MessageRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.errors import JournalError
 from turnwise.journal.decode import Decoder, Row, by_turn, pages
 from turnwise.journal.faults import damaged, reading
@@ -31,12 +31,14 @@ _TURN: Final = (
 _EFFECT: Final = "SELECT round, place, nr, kind, model, request, reply FROM effects"
 _LOG: Final = "SELECT round, place, nr, level, text FROM logs"
 _RECORD: Final = "SELECT round, place, nr, name, value FROM records"
+_WAVE: Final = "SELECT round, 0, nr, wave, model, requests, plan FROM waves"
+FORMAT_OF_WAVES: Final = 2
 ROUNDS_OF: Final = "SELECT rounds.round FROM rounds CROSS JOIN turns USING (round) WHERE turns.place = ?"
 """Rounds in which a place had a turn: one look into each round's turns, since an index by place would make a commit
 cost more the longer a journal is."""
 _ROUND: Final = (
     "SELECT round, head, execution, message_first, turns, failed, effects, logs, records, inputs, messages, spawned, "
-    "agents, stopped, fuel FROM rounds"
+    "agents, stopped, fuel, {waves} FROM rounds"
 )
 
 
@@ -50,6 +52,7 @@ class JournalReader:
         self.path = path
         self._connection = connection
         self._decoder = Decoder(connection, path)
+        self._format = 0
 
     def _rows(self, sql: str, *parameters: object) -> list[Row]:
         with reading(self.path):
@@ -144,7 +147,7 @@ class JournalReader:
 
     def summary(self, number: int) -> RoundSummary:
         """The chains and counts of one round."""
-        row = self._row(f"{_ROUND} WHERE round = ?", number)
+        row = self._row(f"{self._round_sql} WHERE round = ?", number)
         if row is None:
             raise JournalError(
                 f"there is no round {number}.",
@@ -159,9 +162,17 @@ class JournalReader:
         """The chains and counts of all rounds from `first` on."""
 
         def fetch(after: int) -> list[Row]:
-            return self._rows(f"{_ROUND} WHERE round > ? ORDER BY round LIMIT ?", after, PAGE_ROWS)
+            return self._rows(f"{self._round_sql} WHERE round > ? ORDER BY round LIMIT ?", after, PAGE_ROWS)
 
         return map(self._summary, pages(fetch, first - 1, PAGE_ROWS))
+
+    @property
+    def _round_sql(self) -> str:
+        """A file of format 1 has no waves, until somebody goes on with it."""
+        if self._format < FORMAT_OF_WAVES:
+            row = self._row("PRAGMA user_version")
+            self._format = row[0] if row is not None else 0
+        return _ROUND.format(waves="0" if self._format < FORMAT_OF_WAVES else "waves")
 
     def _summary(self, row: Row) -> RoundSummary:
         decoder = self._decoder
@@ -214,6 +225,7 @@ class JournalReader:
         stopped = by_turn(self._rows(stops, first.round, last.round))
         own = [message for _, messages in sent.values() for message in messages]
         turns = self._turns(first.round, last.round, own)
+        waves = self._waves(summaries)
         records = [
             RoundRecord(
                 summary.round,
@@ -223,14 +235,43 @@ class JournalReader:
                 decoder.stopped(stopped.pop((summary.round, 0), [])),
                 summary.head,
                 summary.execution,
+                waves.pop(summary.round, ()),
             )
             for summary in summaries
         ]
-        if turns or stopped:
+        if turns or stopped or waves:
             raise damaged(self.path, f"rounds {first.round} to {last.round} hold more than they say")
         for summary, record in zip(summaries, records, strict=True):
             self._check_counts(summary, record)
+            if record.waves:
+                self._check_waves(record)
         return records
+
+    def _waves(self, summaries: list[RoundSummary]) -> dict[int, tuple[WaveRecord, ...]]:
+        """Waves by round, of those that have any."""
+        decoder = self._decoder
+        effects = {summary.round: summary.effects for summary in summaries if summary.waves}
+        if not effects:
+            return {}
+        rows = self._rows(f"{_WAVE} WHERE round BETWEEN ? AND ? ORDER BY round, nr", min(effects), max(effects))
+        decoder.prefetch(rows, 5, 6)
+        return {
+            round_: tuple([decoder.wave(row, effects.get(round_, 0)) for row in decoder.counted(of, 2)])
+            for (round_, _), of in by_turn(rows).items()
+        }
+
+    def _check_waves(self, record: RoundRecord) -> None:
+        """Waves count from 1; each request is an effect that was asked of the wave's model, and in no other wave."""
+        asked = {(turn.place, effect.index): effect.model for turn in record.turns for effect in turn.effects}
+        before = 0, ""
+        for wave in record.waves:
+            if wave.wave < 1 or wave.wave > before[0] + 1 or (wave.wave, wave.model) <= before:
+                raise damaged(self.path, f"the waves of round {record.round} do not count on", actual=wave.wave)
+            before = wave.wave, wave.model
+            for request in wave.requests:
+                if asked.pop(request, None) != wave.model:
+                    what = f"wave {wave.wave} of round {record.round} holds what {wave.model} was not asked"
+                    raise damaged(self.path, what, actual=request)
 
     def _turns(
         self, first: int, last: int, messages: Iterable[MessageRecord], place: int | None = None
@@ -280,6 +321,7 @@ class JournalReader:
             len(record.messages),
             len(record.spawned),
             len(record.stopped),
+            len(record.waves),
         )
         wanted = (
             summary.turns,
@@ -291,6 +333,7 @@ class JournalReader:
             summary.messages,
             summary.spawned,
             summary.stopped,
+            summary.waves,
         )
         if found != wanted:
             raise damaged(self.path, f"round {summary.round} does not hold what it says", expected=wanted, actual=found)

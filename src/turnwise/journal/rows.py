@@ -30,6 +30,7 @@ class RoundSummary:
     agents: int
     stopped: int
     fuel: int
+    waves: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,38 @@ def numbers(text: str, *, count_max: int) -> tuple[int, ...]:
     return tuple(result)
 
 
+def request_runs(requests: Sequence[tuple[int, int]]) -> str:
+    """JSON text of (place, index) pairs, as runs of neighbouring indices: `[[place, first index, last index], …]`."""
+    found: list[list[int]] = []
+    for place, index in requests:
+        if found and found[-1][0] == place and found[-1][2] == index - 1:
+            found[-1][2] = index
+        else:
+            found.append([place, index, index])
+    return json.dumps(found, separators=(",", ":"))
+
+
+def requests_of(text: str, *, count_max: int) -> tuple[tuple[int, int], ...]:
+    """The pairs behind `request_runs`, which rise; at most `count_max`. Raises ValueError for anything else."""
+    try:
+        parsed = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(parsed, list) or not parsed:
+        raise ValueError("not a list of runs")
+    result: list[tuple[int, int]] = []
+    for run in parsed:
+        if not isinstance(run, list) or len(run) != 3 or any(type(number) is not int for number in run):
+            raise ValueError("a run is not three numbers")
+        place, first, last = run
+        if place < 0 or not 0 <= first <= last or (result and result[-1] >= (place, first)):
+            raise ValueError(f"the run {run} does not rise")
+        if len(result) + last - first + 1 > count_max:
+            raise ValueError(f"more than {count_max} requests")
+        result.extend([(place, index) for index in range(first, last + 1)])
+    return tuple(result)
+
+
 def recorded(value: float | int | str) -> float | int | str | bytes:
     """A recorded value as SQLite holds it exactly: what it would change becomes decimal text in a BLOB.
 

@@ -14,12 +14,16 @@ from turnwise.cli.summary import quoted_path, show_commands
 
 def new(
     name: Annotated[Path, typer.Argument(metavar="NAME", help="The folder to make; the world is named like it.")],
+    template: Annotated[
+        str,
+        typer.Option("--template", metavar="NAME", help="What to begin with: guessing, or haggle, which has a model."),
+    ] = "guessing",
 ) -> int:
     """Make a small world that runs, with comments that teach. Nothing is ever overwritten."""
     from turnwise.world.template import create_world
 
     output = Output.out()
-    files = create_world(name)
+    files = create_world(name, template)
     output.line(bold("a new world"), f" in {quoted_path(name)}")
     for path in files:
         output.line(path.name, indent=2)

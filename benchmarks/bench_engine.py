@@ -1,11 +1,13 @@
 """Milliseconds of the engine's decode steps, beside a bare ONNX Runtime loop of the same steps.
 
     python benchmarks/bench_engine.py MODEL_FOLDER [--rows 1,16] [--prompt 64] [--new 128] [--threads 2] [--repeats 7]
+        [--spin]
 
 Each line is one JSON object: `engine_ms` and `bare_ms` are the medians of a step, `overhead_ms` and `overhead_share`
 the medians of what a step of one differs from the same step of the other, with `spread` (quartiles). They take turns.
 The bare loop binds the same kind of memory once, feeds the largest logit back, and does nothing else: no text, no
-requests, no bookkeeping. It runs the same graph under the same settings. The texts of both are compared.
+requests, no bookkeeping. It runs the same graph under the same settings, as the folder has it, without the engine's
+choice of positions. No answer ends before `--new` tokens. The texts of both are compared.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,15 @@ from turnwise.inference.model_folder import ModelFolder, read_model_folder
 from turnwise.inference.providers import open_session, versions
 from turnwise.inference.request import GenerateReply, GenerateRequest
 from turnwise.inference.signature import Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Tokens of a prompt, new tokens, and how often."""
+
+    prompt: int = 64
+    new: int = 128
+    repeats: int = 7
 
 
 class Bare:
@@ -108,13 +120,14 @@ class Ours:
                 yield took
 
 
-def measure(model: LoadedModel, bare: Bare, rows: int, arguments: argparse.Namespace) -> dict[str, Any]:
+def measure(model: LoadedModel, bare: Bare, rows: int, wanted: Wanted) -> dict[str, Any]:
     """Engine and bare loop, step by step in turn; and the engine once more with sampling."""
-    texts = [text(model, np.random.default_rng(row).integers(3, 500, arguments.prompt).tolist()) for row in range(rows)]
+    model = replace(model, ends=frozenset())
+    texts = [text(model, np.random.default_rng(row).integers(3, 200, wanted.prompt).tolist()) for row in range(rows)]
     prompts = [model.tokenizer.encode(item) for item in texts]
-    new = min(arguments.new, model.info.context_length - max(map(len, prompts)))
+    new = min(wanted.new, model.info.context_length - max(map(len, prompts)))
     engine, alone, more, share = [], [], [], []
-    for _ in range(arguments.repeats):
+    for _ in range(wanted.repeats):
         ours, theirs = Ours(model, texts, new, {}), bare.run(prompts, new)
         found = [next(theirs)[0]]
         for mine in ours.steps():
@@ -126,23 +139,31 @@ def measure(model: LoadedModel, bare: Bare, rows: int, arguments: argparse.Names
             share.append(mine / seconds - 1)
         found += [tokens for tokens, _ in theirs]
         for number, prompt in enumerate(prompts):
-            ids = [tokens[number] for tokens in found]
-            end = next((place for place, token in enumerate(ids) if token in model.ends), len(ids))
-            if ours.replies[number] != text(model, ids[:end], prompt):
+            if ours.replies[number] != text(model, [tokens[number] for tokens in found], prompt):
                 raise SystemExit("the bare loop and the engine gave different texts")
     sampled = list(Ours(model, texts, new, {"temperature": 0.8, "top_p": 0.95, "top_k": 50}).steps())
-    if len(engine) < 10 * arguments.repeats:
-        raise SystemExit(f"few steps with all {rows} rows: give another model or prompt length")
+    if len(engine) < wanted.repeats * new // 2:
+        raise SystemExit(f"few steps with all {rows} rows: {len(engine)}")
     return {
         "rows": rows,
+        "steps": len(engine),
         "engine_ms": median(engine),
-        "engine_sampled_ms": median([seconds * 1e3 for seconds in sampled] or engine),
+        "engine_sampled_ms": median([seconds * 1e3 for seconds in sampled]),
         "bare_ms": median(alone),
         "overhead_ms": median(more),
         "overhead_ms_spread": quartiles(more),
         "overhead_share": median(share),
         "overhead_share_spread": quartiles(share),
     }
+
+
+def lines(folder: Path, rows: Sequence[int], wanted: Wanted, options: EngineOptions) -> Iterator[dict[str, Any]]:
+    """A result for each number of rows."""
+    model = load_model(ModelSpec("m", folder, "cpu"), options)
+    bare = Bare(read_model_folder(folder), options)
+    for count in rows:
+        about = {"model": folder.name, "form": model.info.form, "threads": model.info.threads}
+        yield about | measure(model, bare, count, wanted) | {"onnxruntime": versions()["onnxruntime"]}
 
 
 def median(values: list[float]) -> float:
@@ -167,14 +188,12 @@ def main() -> None:
     parser.add_argument("--new", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--spin", action="store_true")
     arguments = parser.parse_args()
-    options = EngineOptions(threads_max=arguments.threads)
-    model = load_model(ModelSpec("m", arguments.model, "cpu"), options)
-    bare = Bare(read_model_folder(arguments.model), options)
-    for rows in (int(item) for item in arguments.rows.split(",")):
-        result = measure(model, bare, rows, arguments)
-        about = {"model": arguments.model.name, "form": model.info.form, "threads": model.info.threads}
-        print(json.dumps(about | result | {"onnxruntime": versions()["onnxruntime"]}), flush=True)
+    options = EngineOptions(threads_max=arguments.threads, spin=arguments.spin)
+    wanted = Wanted(arguments.prompt, arguments.new, arguments.repeats)
+    for line in lines(arguments.model, [int(item) for item in arguments.rows.split(",")], wanted, options):
+        print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

@@ -25,22 +25,22 @@ class Genai:
         params.set_search_options(batch_size=batch, max_length=length, do_sample=False)
         return og.Generator(self._model, params)
 
-    def run(self, work: Work) -> Answer:
+    def run(self, work: Work) -> list[Answer]:
         """What its interface offers: a batch of equally long prompts, or singly."""
         lengths = {len(prompt) for prompt in work.prompts}
         start = time.perf_counter()
         if len(lengths) == 1:
             generator = self._generator(len(work.prompts), lengths.pop() + work.new)
             generator.append_tokens(np.array(work.prompts, np.int32))
-            return self._generate(generator, work, start)
+            return [self._generate(generator, work, start)]
         answers = []
         for prompt in work.prompts:
             generator = self._generator(1, len(prompt) + work.new)
             generator.append_tokens(np.array([prompt], np.int32))
             answers.append(self._generate(generator, work, start))
-        return _join(answers)
+        return [_join(answers)]
 
-    def run_rewind(self, work: Work) -> Answer:
+    def run_rewind(self, work: Work) -> list[Answer]:
         """The prefix once; then each prompt's rest, its answer, and back to the prefix, by the caller's hand."""
         start = time.perf_counter()
         generator = self._generator(1, max(map(len, work.prompts)) + work.new)
@@ -50,7 +50,7 @@ class Genai:
             generator.append_tokens(np.array([prompt[work.prefix :]], np.int32))
             answers.append(self._generate(generator, work, start))
             generator.rewind_to(work.prefix)
-        return _join(answers)
+        return [_join(answers)]
 
     def _generate(self, generator: og.Generator, work: Work, start: float) -> Answer:
         steps: list[list[int]] = []

@@ -1,8 +1,8 @@
-"""llama.cpp by its batch interface, as llama-cpp-python hands it on: by hand, and as its servers do it.
+"""llama.cpp by its batch interface, as llama-cpp-python hands it on: by hand, and as its own server does it.
 
-The wheel has no `llama-server`. What that does with these requests is done here on the same interface (`slots`):
-tokens of those that generate and tokens of prompts together in one batch, each slot with its own prompt. The server of
-llama-cpp-python (`sequential`) answers one request after the other and keeps what the last two have in common.
+By hand: a common prefix is copied to all sequences (`copies`), or each sequence has its whole prompt (`slots`); tokens
+of those that generate and tokens of prompts are in one batch. The server of llama-cpp-python (`sequential`) answers one
+request after the other and keeps what the last two have in common.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Llama:
         self._memory = lib.llama_get_memory(self._context)
         self._batch = lib.llama_batch_init(BATCH_TOKENS, 0, 1)
 
-    def run_copies(self, work: Work) -> Answer:
+    def run_copies(self, work: Work) -> list[Answer]:
         """The prefix once, copied to every sequence by hand; then rests and answers together."""
         start = time.perf_counter()
         self._clear()
@@ -61,15 +61,15 @@ class Llama:
             self._decode([(token, at, 0, False) for at, token in enumerate(work.prompts[0][: work.prefix])])
             for sequence in range(1, len(work.prompts)):
                 lib.llama_memory_seq_cp(self._memory, 0, sequence, -1, -1)
-        return self._together(work, work.prefix, start)
+        return [self._together(work, work.prefix, start)]
 
-    def run_slots(self, work: Work) -> Answer:
+    def run_slots(self, work: Work) -> list[Answer]:
         """Each sequence its whole prompt."""
         start = time.perf_counter()
         self._clear()
-        return self._together(work, 0, start)
+        return [self._together(work, 0, start)]
 
-    def run_sequential(self, work: Work) -> Answer:
+    def run_sequential(self, work: Work) -> list[Answer]:
         """One after the other; what a prompt has in common with the one before stays."""
         start = time.perf_counter()
         self._clear()
@@ -82,7 +82,7 @@ class Llama:
             answer.tokens.append(one.tokens[0])
             answer.times.append(one.times[0])
             before = prompt
-        return answer
+        return [answer]
 
     def _together(self, work: Work, done: int, start: float) -> Answer:
         """All prompts from token `done` on. Each batch: one token of each that generates, then prompts, in order."""

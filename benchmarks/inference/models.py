@@ -13,6 +13,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +24,10 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 import safetensors.numpy
-import tokenizers
 import torch
 import transformers
+
+from inference.words import words
 
 BLOCK = 32
 
@@ -48,6 +52,18 @@ FULL = Shape("qwen2.5-0.5b", 151_936, 896, 4864, 24, 14, 2)
 QUICK = Shape("quick", 4096, 128, 256, 2, 4, 2)
 
 
+FORMS = {
+    "fp32": ("fp32", {}),
+    "int4, level 4, blocks of 32": ("int4", {"block_size": BLOCK, "accuracy_level": 4}),
+    "int4, level 4, blocks of 128": ("int4", {"block_size": 128, "accuracy_level": 4}),
+    "int4, level 1, blocks of 32": ("int4", {"block_size": BLOCK, "accuracy_level": 1}),
+}
+"""The builder's precision and options, by name."""
+
+COMPARED = "int4, level 4, blocks of 32"
+"""The form that has the same values as the GGUF file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Paths:
     genai: Path
@@ -57,21 +73,43 @@ class Paths:
 def make(shape: Shape, folder: Path) -> Paths:
     """The files, made once."""
     base = folder / shape.name
-    paths = Paths(base / "genai", base / "model.gguf")
+    paths = Paths(base / "genai", base / "q4_0.gguf")
     if not paths.gguf.exists():
-        weights = base / "weights"
-        weights.mkdir(parents=True, exist_ok=True)
-        _weights(shape, weights)
-        _build(weights, paths.genai, base / "cache")
-        _tokenizer(shape).save(str(paths.genai / "tokenizer.json"))
-        unfinished = base / "unfinished.gguf"
-        _gguf(shape, _round_scales(paths.genai), weights, unfinished)
+        with _weights(shape, base) as weights:
+            shutil.rmtree(paths.genai, ignore_errors=True)
+            _build(weights, paths.genai, COMPARED)
+            words(shape.vocabulary).save(str(paths.genai / "tokenizer.json"))
+            unfinished = base / "unfinished.gguf"
+            _gguf(shape, _round_scales(paths.genai), weights, unfinished)
         unfinished.rename(paths.gguf)
-        shutil.rmtree(weights)
     return paths
 
 
-def _weights(shape: Shape, folder: Path) -> None:
+def make_form(shape: Shape, folder: Path, form: str) -> Path:
+    """The same weights in another form, made once: an onnxruntime-genai folder."""
+    base = folder / shape.name
+    target = base / form.replace(", ", "-").replace(" ", "-")
+    if not target.exists():
+        unfinished = base / "unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        with _weights(shape, base) as weights:
+            _build(weights, unfinished, form)
+        words(shape.vocabulary).save(str(unfinished / "tokenizer.json"))
+        unfinished.rename(target)
+    return target
+
+
+@contextmanager
+def _weights(shape: Shape, base: Path) -> Iterator[Path]:
+    """A folder as transformers writes it, which goes away: it is larger than what is made of it, and soon made."""
+    base.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=base) as name:
+        weights = Path(name)
+        _save_weights(shape, weights)
+        yield weights
+
+
+def _save_weights(shape: Shape, folder: Path) -> None:
     torch.manual_seed(5)
     end = shape.vocabulary - 1
     config = transformers.Qwen2Config(
@@ -100,22 +138,17 @@ def _weights(shape: Shape, folder: Path) -> None:
             elif name.endswith(("q_proj.weight", "k_proj.weight")):
                 value.normal_(0, 1.5 / shape.hidden**0.5)
     model.save_pretrained(folder)
-    words = transformers.PreTrainedTokenizerFast(tokenizer_object=_tokenizer(shape), eos_token=f"t{end}")
-    words.save_pretrained(folder)
+    # What this saves has one more token, which it adds: it is replaced.
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=words(shape.vocabulary), eos_token=f"t{end}")
+    tokenizer.save_pretrained(folder)
 
 
-def _tokenizer(shape: Shape) -> tokenizers.Tokenizer:
-    """A word for each id. (What transformers saves has one more token, which it adds.)"""
-    words = {f"t{number}": number for number in range(shape.vocabulary)}
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, "t0"))
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
-    return tokenizer
-
-
-def _build(weights: Path, target: Path, cache: Path) -> None:
+def _build(weights: Path, target: Path, form: str) -> None:
+    precision, options = FORMS[form]
     command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-m", "bench", "-i", str(weights)]
-    command += ["-o", str(target), "-p", "int4", "-e", "cpu", "-c", str(cache)]
-    command += ["--extra_options", f"block_size={BLOCK}", "accuracy_level=4"]
+    command += ["-o", str(target), "-p", precision, "-e", "cpu", "-c", str(weights / "cache")]
+    if options:
+        command += ["--extra_options", *(f"{key}={value}" for key, value in options.items())]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"onnxruntime-genai's builder failed:\n{done.stderr[-3000:]}")
@@ -149,6 +182,20 @@ def _q4_0(tensors: dict[str, np.ndarray], name: str) -> np.ndarray:
     return np.concatenate([scales.view(np.uint8), halves], axis=-1).reshape(rows, -1)
 
 
+def _words(shape: Shape, writer: gguf.GGUFWriter) -> None:
+    """A word for each id, as `words` has; a server wants to write what it answers."""
+    end = shape.vocabulary - 1
+    kinds = [gguf.TokenType.NORMAL] * end + [gguf.TokenType.CONTROL]
+    writer.add_vocab_size(shape.vocabulary)
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list([f"\u2581t{number}" for number in range(shape.vocabulary)])
+    writer.add_token_scores([0.0] * shape.vocabulary)
+    writer.add_token_types(kinds)
+    writer.add_eos_token_id(end)
+    writer.add_bos_token_id(end)
+    writer.add_add_bos_token(False)
+
+
 def _gguf(shape: Shape, tensors: dict[str, np.ndarray], weights: Path, path: Path) -> None:
     plain = {}
     for file in sorted(weights.glob("*.safetensors")):
@@ -162,8 +209,7 @@ def _gguf(shape: Shape, tensors: dict[str, np.ndarray], weights: Path, path: Pat
     writer.add_head_count_kv(shape.kv_heads)
     writer.add_layer_norm_rms_eps(shape.epsilon)
     writer.add_rope_freq_base(shape.rope_base)
-    writer.add_vocab_size(shape.vocabulary)
-    writer.add_tokenizer_model("none")
+    _words(shape, writer)
 
     def matrix(name: str, rows: np.ndarray) -> None:
         writer.add_tensor(f"{name}.weight", rows, raw_dtype=gguf.GGMLQuantizationType.Q4_0)

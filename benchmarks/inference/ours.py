@@ -4,31 +4,46 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from inference.work import Answer, Work
+from inference.work import Answer, Ids
 from turnwise.core.canonical import canonical
 from turnwise.inference.engine import Engine, Piece
-from turnwise.inference.load import load_model
+from turnwise.inference.load import LoadedModel, load_model
 from turnwise.inference.model import EngineOptions, ModelSpec
 from turnwise.inference.request import GenerateRequest
 
 STREAM = bytes(32)
 
 
+def load_ours(folder: Path, threads: int, spin: bool) -> LoadedModel:
+    return load_model(ModelSpec("bench", folder, "cpu"), EngineOptions(threads_max=threads, spin=spin))
+
+
 class Ours:
-    """Every run begins with an empty prompt cache."""
+    """A loaded model, and an engine whose prompt cache is empty after `forget`."""
 
-    def __init__(self, folder: Path, threads: int, spin: bool) -> None:
-        self._model = load_model(ModelSpec("bench", folder, "cpu"), EngineOptions(threads_max=threads, spin=spin))
-        self.numeric = self._model.info.numeric
+    def __init__(self, model: LoadedModel, make: Callable[[LoadedModel], Engine] = Engine) -> None:
+        self.numeric = model.info.numeric
+        self._model = model
+        self._make = make
+        self._engine = make(model)
 
-    def run(self, work: Work) -> Answer:
+    def forget(self) -> None:
+        self._engine = self._make(self._model)
+
+    @property
+    def prefilled(self) -> int:
+        """Prompt tokens that were run since `forget`; the others were there."""
+        return self._engine.statistics().prompt_tokens
+
+    def ask(self, prompts: Sequence[Ids], new: int) -> Answer:
         bodies = [
-            canonical({"prompt": " ".join(f"t{token}" for token in prompt), "temperature": 0.0, "tokens_max": work.new})
-            for prompt in work.prompts
+            canonical({"prompt": " ".join(f"t{token}" for token in prompt), "temperature": 0.0, "tokens_max": new})
+            for prompt in prompts
         ]
-        engine = Engine(self._model)
+        engine = self._engine
         texts: list[list[str]] = [[] for _ in bodies]
         times: list[list[float]] = [[] for _ in bodies]
         start = time.perf_counter()
@@ -42,7 +57,7 @@ class Ours:
                     texts[event.id].append(event.text)
                     times[event.id].append(now)
                 else:
-                    _check(event.body, len(work.prompts[event.id]), work.new)
+                    _check(event.body, len(prompts[event.id]), new)
         return Answer([[int(word.strip()[1:]) for word in words] for words in texts], times)
 
 

@@ -1,0 +1,123 @@
+"""The same engine without what makes its answers reproducible, to measure what that costs.
+
+Prompts run as long as they are: no token is added to make their pieces even, no piece gives up its last token, and a
+single token may be left to prefill. Steps have as many rows as there are sequences. And where it is wanted, what
+decoding wrote into the KV cache is kept for prompts that go on from an answer. All of that gives answers that depend on
+what else runs and on what ran before.
+
+Both engines share one session. The parts that differ are found by name, so this fails where the engine changes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import turnwise.inference.load as loading
+from inference.ours import load_ours
+from turnwise.inference import scheduler
+from turnwise.inference.decoder import Decoder
+from turnwise.inference.engine import Engine
+from turnwise.inference.load import LoadedModel
+from turnwise.inference.prefix import Piece, PrefixIndex
+from turnwise.inference.scheduler import Scheduler
+
+
+def load_both(folder: Path, threads: int, spin: bool) -> tuple[LoadedModel, LoadedModel]:
+    """The model as it is loaded, and the same session with a decoder that pads nothing."""
+    calls: list[inspect.BoundArguments] = []
+    original = loading.Decoder
+
+    def record(*arguments: Any, **named: Any) -> Decoder:
+        calls.append(inspect.signature(original).bind(*arguments, **named))
+        return original(*arguments, **named)
+
+    loading.Decoder = record  # type: ignore[assignment, misc]
+    try:
+        model = load_ours(folder, threads, spin)
+    finally:
+        loading.Decoder = original  # type: ignore[misc]
+    made = calls[-1]
+    made.arguments["batching"] = "free"
+    return model, replace(model, decoder=Unpadded(*made.args, **made.kwargs))
+
+
+class Unpadded(Decoder):
+    """Runs prompts of an odd number of tokens as they are. `decoded` are the tokens of each row that came in steps."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self.decoded: dict[int, list[int]] = {}
+        super().__init__(*arguments, **named)
+
+    def prefill(self, row: int, ids: Sequence[int]) -> Any:
+        in_place, self._in_place = self._in_place, False  # what asks for an even number, beside batching
+        try:
+            logits = super().prefill(row, ids)
+        finally:
+            self._in_place = in_place
+        if self._prompts.tokens.shape != (1, len(ids)):
+            raise SystemExit(f"{len(ids)} prompt tokens ran as {self._prompts.tokens.shape}: padded after all")
+        return logits
+
+    def decode(self, tokens: Sequence[int], row: int = 0) -> Any:
+        logits = super().decode(tokens, row)
+        if len(self._steps.tokens) != len(tokens):
+            raise SystemExit(f"{len(tokens)} rows ran as {len(self._steps.tokens)}: padded after all")
+        for place, token in enumerate(tokens, row):
+            self.decoded.setdefault(place, []).append(token)
+        return logits
+
+    def clear(self, row: int) -> None:
+        self.decoded.pop(row, None)
+        super().clear(row)
+
+    def move(self, source: int, target: int) -> None:
+        moved = self.decoded.pop(source, [])
+        super().move(source, target)
+        self.decoded[target] = moved
+
+
+class Uncut(Scheduler):
+    """Cuts prompts wherever a chunk is full, and lets a single token be left."""
+
+    def reused(self, number: int, tokens: int) -> None:
+        self._entries[number].done = tokens
+
+    def _chunk(self, number: int) -> scheduler.Prefill:
+        rule, scheduler.chunk_end = scheduler.chunk_end, _chunk_end
+        try:
+            return super()._chunk(number)
+        finally:
+            scheduler.chunk_end = rule
+
+
+class AllButOne(PrefixIndex):
+    """Leaves one token to prefill, not two."""
+
+    def find(self, tokens: Sequence[int], count_max: int) -> list[Piece]:
+        return super().find(tokens, count_max + 1)
+
+
+class Unconstrained(Engine):
+    """Around a decoder that pads nothing. With `keeps_decoded`, a prompt may begin with what was decoded before."""
+
+    def __init__(self, model: LoadedModel, keeps_decoded: bool = False) -> None:
+        super().__init__(model)
+        self._scheduler.__class__ = Uncut
+        self._prefixes.__class__ = AllButOne
+        self._keeps_decoded = keeps_decoded
+
+    def _remove(self, number: int) -> None:
+        if self._keeps_decoded and number in self._slots.decoding:
+            row, decoder = self._slots.row(number), self._decoder
+            assert isinstance(decoder, Unpadded)
+            tokens = [*self._sequences[number].prompt, *decoder.decoded.get(row, [])]
+            decoder.keep(row, self._prefixes.insert(tokens))
+        super()._remove(number)
+
+
+def _chunk_end(start: int, count: int, chunk_tokens: int | None) -> int:
+    return count if chunk_tokens is None else min(count, start + chunk_tokens)

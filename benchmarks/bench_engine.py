@@ -60,8 +60,9 @@ class Bare:
         found = []
         for row, prompt in enumerate(prompts):
             ids = np.array([prompt + prompt[-1:] * (len(prompt) % 2)], index)  # as the engine does: an even number
+            mask = np.ones_like(ids)  # a name keeps it alive: what is bound is its address
             logits = np.empty((1, ids.shape[1], vocabulary), self._signature.logits)
-            binding = self._binding(slab[:, row : row + 1], ids, np.ones_like(ids), logits)
+            binding = self._binding(slab[:, row : row + 1], ids, mask, logits)
             self._session.run_with_iobinding(binding)
             found.append([int(logits[0, len(prompt) - 1].argmax())])
         yield [token for (token,) in found], 0.0

@@ -17,6 +17,7 @@ from turnwise.journal import Journal
 from turnwise.journal.run import Run
 from turnwise.orchestrator import assembly
 from turnwise.orchestrator.live import Live
+from turnwise.orchestrator.tasks import wrong_tasks
 from turnwise.orchestrator.settings import Settings
 from turnwise.sandbox.code import CodeError, prepare_each
 from turnwise.sharedmem import Transport
@@ -135,13 +136,13 @@ def replay(
 def check(world: worlds.World | StrPath, overrides: Overrides | None = None) -> list[Problem]:
     """Everything that is wrong with a world, found without running it; sources are compiled. Empty if it is well."""
     try:
-        resolved = _world(world, overrides or Overrides()).resolve()
+        checked = _world(world, overrides or Overrides())
+        resolved = checked.resolve()
     except WorldError as error:
         return list(error.problems)
     found = asyncio.run(prepare_each(list(assembly.sources_of(resolved).values())))
-    return [
-        Problem(error.where or "", error.message, error.hint or "") for error in found if isinstance(error, CodeError)
-    ]
+    codes = [error for error in found if isinstance(error, CodeError)]
+    return wrong_tasks(checked) + [Problem(error.where or "", error.message, error.hint or "") for error in codes]
 
 
 def _world(world: worlds.World | StrPath, changes: Overrides) -> worlds.World:

@@ -197,17 +197,22 @@ def test_requests_that_are_pending_run_together_and_share_their_beginning(model:
 
 def test_models_share_the_memory_for_kv_caches(model: Path, tmp_path: Path) -> None:
     other = toy.write_attention_folder(tmp_path / "other", context_length=2048)
-    options = EngineOptions(kv_bytes_max=4 * 256 * 512)
+    options = EngineOptions(kv_bytes_max=256 * 2048)
 
-    async def main() -> list[int]:
-        contexts = []
-        for paths in ([model], [model, other]):
-            async with host(Collected(), *paths, options=options) as running:
-                contexts.append(running.models["model"].context_length)
-        return contexts
+    async def main() -> None:
+        async with host(Collected(), model, options=options) as running:
+            assert running.models["model"].context_length == 2048
+        with pytest.raises(EnvironmentFailure) as caught:
+            await host(Collected(), model, other, options=options).start()
+        error = caught.value
+        assert error.message.startswith("a context of 2,048 tokens takes 0.5 MiB of KV cache")
+        assert (error.where, error.expected, error.actual) == ("models.model", 2048, 1024)
+        assert "context_tokens_max = 1024" in str(error)
+        specs = [ModelSpec(path.name, path, "cpu", context_tokens_max=1024) for path in (model, other)]
+        async with InferenceHost(specs, on_replies=print, on_failure=print, options=options) as running:
+            assert running.models["other"].context_length == 1024
 
-    alone, shared = run(main)
-    assert 2048 > alone > shared >= alone // 2 - 64
+    run(main)
 
 
 def test_a_world_without_models_has_no_process() -> None:

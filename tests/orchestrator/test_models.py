@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import threading
@@ -105,6 +106,27 @@ def test_a_model_that_changed_is_refused_when_a_run_goes_on(
         turnwise.resume(path, models={"storyteller": stories_models / "stories260k-genai-mha-fp32"}).result()
     with turnwise.resume(path, models={"storyteller": story_model}).result() as run:
         assert run.status == "quiet"
+
+
+def test_what_a_world_changes_of_a_model_is_part_of_the_run(stories_models: Path, tmp_path: Path) -> None:
+    low, built = (stories_models / f"stories260k-genai-{name}" for name in ("int4-acc1", "int4"))
+    models = {
+        "plain": Model(low),
+        "rewritten": Model(low, accuracy_level=4),
+        "built": Model(built),
+        "shorter": Model(low, context_tokens_max=128),
+    }
+    heads, texts = set(), {}
+    for name, model in models.items():
+        world = dataclasses.replace(writers(low, 1), models={"storyteller": model})
+        path = tmp_path / f"{name}.journal"
+        with world.start(journal=path) as live:
+            live.step()
+        with turnwise.resume(path).result() as run:
+            heads.add(run.head)
+            texts[name] = [effect.reply for turn in run.turns for effect in turn.effects]
+    assert len(heads) == 4
+    assert texts["rewritten"] == texts["built"] != texts["plain"] == texts["shorter"]
 
 
 def test_a_model_that_cannot_be_loaded_stops_the_run_before_it_begins(tmp_path: Path) -> None:

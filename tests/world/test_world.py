@@ -29,6 +29,8 @@ path = "models/stories"
 provider = "cuda"
 require = true
 variant = "q4"
+accuracy_level = 4
+context_tokens_max = 2048
 
 [agents.narrator]
 source = "narrator.py"
@@ -82,7 +84,16 @@ def story_circle(folder: Path | None, source: Path) -> World:
         on_failure="stop",
         time_start=datetime(2030, 6, 1, 10, tzinfo=UTC),
         round_seconds=0.25,
-        models={"storyteller": Model(source / "models/stories", provider="cuda", require=True, variant="q4")},
+        models={
+            "storyteller": Model(
+                source / "models/stories",
+                provider="cuda",
+                require=True,
+                variant="q4",
+                accuracy_level=4,
+                context_tokens_max=2048,
+            )
+        },
         agents={
             "narrator": Agent(
                 source / "narrator.py",

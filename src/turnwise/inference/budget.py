@@ -25,7 +25,7 @@ class Budget:
     """What fits: at most `rows_max` rows and `positions_max` positions in all of them together.
 
     `rows_spare` of the rows belong to no sequence. `context_length` is the model's, or less where a single row of it
-    does not fit. `blocks` are for prompts that were prefilled before.
+    does not fit. `blocks` are for prompts that were prefilled before, where there is room beside one whole context.
     """
 
     rows_max: int
@@ -48,7 +48,9 @@ def budget(
     whole = max(machine_memory_bytes() // MEMORY_SHARE if kv_bytes_max is None else kv_bytes_max, 1)
     blocks = 0
     if cached:
-        tokens = min(whole // CACHE_SHARE // bytes_per_token, CACHE_CONTEXTS_MAX * context_length)
+        needed = (1 + rows_spare) * -(-context_length // ROUND_UP_TOKENS) * ROUND_UP_TOKENS
+        spare = max(0, whole // bytes_per_token - needed)
+        tokens = min(whole // CACHE_SHARE // bytes_per_token, CACHE_CONTEXTS_MAX * context_length, spare)
         blocks = tokens // BLOCK_TOKENS
     positions = (whole - blocks * BLOCK_TOKENS * bytes_per_token) // bytes_per_token
     positions = max(positions, (1 + rows_spare) * ROUND_UP_TOKENS)

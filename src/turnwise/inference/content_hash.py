@@ -39,6 +39,13 @@ def content_hash(files: Mapping[str, Path], *, cache: Path | None = None) -> str
     return hashlib.sha256(manifest.encode()).hexdigest()
 
 
+def changed_hash(digest: str, changes: Mapping[str, int]) -> str:
+    """The hash (hex) of a model whose files have the hash `digest`, and that `changes` make another one of."""
+    if not changes:
+        return digest
+    return hashlib.sha256(canonical({"model": digest, "changes": dict(changes)}).encode()).hexdigest()
+
+
 def cache_folder() -> Path:
     """The user's private folder for what can be computed again."""
     if os.environ.get("TURNWISE_CACHE"):

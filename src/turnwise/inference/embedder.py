@@ -19,11 +19,10 @@ import tokenizers
 from numpy.typing import NDArray
 
 from turnwise.errors import ModelError
-from turnwise.inference.content_hash import content_hash
 from turnwise.inference.embed_folder import EmbedFolder, read_embed_folder
 from turnwise.inference.embed_request import EmbedRequest, parse_embed
 from turnwise.inference.graph_engine import tensor_over
-from turnwise.inference.graph_model import Arrays, GraphModel, graph_info, open_graph
+from turnwise.inference.graph_model import Arrays, GraphModel, OpenGraph, graph_info, open_graph
 from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.ports import Port
 from turnwise.inference.request import Refusal
@@ -181,20 +180,20 @@ class LoadedEmbedder:
 
     info: ModelInfo
     embedder: Embedder
+    found: OpenGraph
 
 
 def load_embedder(spec: ModelSpec, options: EngineOptions | None = None) -> LoadedEmbedder:
     """Load an embedding model. Raises ModelError for whatever is wrong with it."""
     started = time.monotonic()
     folder = read_embed_folder(spec.path, spec.variant)
-    opened, model = open_graph(folder.files, folder.graph.name, spec, options or EngineOptions())
-    embedder = Embedder(folder, model, spec.path / folder.graph.name)
+    found = open_graph(folder.files, folder.graph.name, spec, options or EngineOptions())
+    embedder = Embedder(folder, found.model, found.path)
     embedder.try_out()
-    digest = content_hash(dict(sorted(folder.files.files.items())))
-    form = f"embed, {folder.pooling}{', normalised' if folder.normalise else ''}, {model.batches}"
+    form = f"embed, {folder.pooling}{', normalised' if folder.normalise else ''}, {found.model.batches}"
     load_ms = (time.monotonic() - started) * 1000
-    info = graph_info(spec, "embed", opened, digest, form, folder.graph.variant, load_ms)
-    return LoadedEmbedder(info, embedder)
+    info = graph_info(spec, "embed", found, form, folder.graph.variant, load_ms)
+    return LoadedEmbedder(info, embedder, found)
 
 
 def _rank(port: Port) -> int:

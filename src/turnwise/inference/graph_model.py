@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.errors import ModelError
-from turnwise.inference.content_hash import content_hash
+from turnwise.inference.accuracy import rewritten_graph
+from turnwise.inference.content_hash import changed_hash, content_hash
 from turnwise.inference.folder_files import FolderFiles
-from turnwise.inference.graph import read_graph
+from turnwise.inference.graph import Graph, read_graph
 from turnwise.inference.graph_choice import GraphChoice, choose_graph
 from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec, Task
 from turnwise.inference.ports import Port, batch_symbol, ports_of
@@ -170,23 +171,39 @@ class LoadedGraph:
 
     info: ModelInfo
     model: GraphModel
+    found: OpenGraph
 
 
 def load_graph(spec: ModelSpec, options: EngineOptions | None = None) -> LoadedGraph:
     """Load the model of an `infer` task: a .onnx file, or a folder with one. Raises ModelError."""
     started = time.monotonic()
     files, choice = infer_graph(spec.path, spec.variant)
-    opened, model = open_graph(files, choice.name, spec, options or EngineOptions())
-    digest = content_hash(dict(sorted(files.files.items())))
+    found = open_graph(files, choice.name, spec, options or EngineOptions())
     load_ms = (time.monotonic() - started) * 1000
-    form = f"infer, {model.batches}"
-    return LoadedGraph(graph_info(spec, "infer", opened, digest, form, choice.variant, load_ms), model)
+    form = f"infer, {found.model.batches}"
+    return LoadedGraph(graph_info(spec, "infer", found, form, choice.variant, load_ms), found.model, found)
 
 
-def open_graph(files: FolderFiles, name: str, spec: ModelSpec, options: EngineOptions) -> tuple[Opened, GraphModel]:
-    """Check and open a graph of a folder; its files are then among `files.files`."""
+@dataclass(frozen=True, slots=True)
+class OpenGraph:
+    """A graph that is open: what runs it, what it says of itself, the size of its weights (bytes), and its hash.
+
+    `changes` are what the spec changes of the files, where that has an effect.
+    """
+
+    path: Path
+    opened: Opened
+    model: GraphModel
+    graph: Graph
+    weights_bytes: int
+    digest: str
+    changes: Mapping[str, int]
+
+
+def open_graph(files: FolderFiles, name: str, spec: ModelSpec, options: EngineOptions) -> OpenGraph:
+    """Check and open a graph of a folder; its files are then among `files.files`. Raises ModelError."""
     path = files.file(name)
-    graph = read_graph(path)
+    graph, changes = _as_asked(spec, read_graph(path), path)
     for operator in graph.operators:
         short = operator.rpartition(":")[2]
         if short in _RANDOM:
@@ -206,16 +223,34 @@ def open_graph(files: FolderFiles, name: str, spec: ModelSpec, options: EngineOp
     data = files.external(path, graph)
     size = path.stat().st_size + sum(file.stat().st_size for file in data)
     opened = open_session(spec, path, size, options)
-    return opened, GraphModel(opened.session, path)
+    model = GraphModel(opened.session, path)
+    digest = changed_hash(content_hash(dict(sorted(files.files.items()))), changes)
+    return OpenGraph(path, opened, model, graph, size, digest, changes)
+
+
+def _as_asked(spec: ModelSpec, graph: Graph, path: Path) -> tuple[Graph, dict[str, int]]:
+    """The graph as the spec asks for it, and what that changes."""
+    if spec.context_tokens_max is not None:
+        raise ModelError(
+            "context_tokens_max is stated, and only models that generate have a context",
+            where=f"models.{spec.name}.context_tokens_max",
+            actual=spec.context_tokens_max,
+            hint="Leave it out.",
+        )
+    if spec.accuracy_level is None:
+        return graph, {}
+    found = rewritten_graph(graph, spec.accuracy_level, path)
+    return found, {"accuracy_level": spec.accuracy_level} if found.quantised != graph.quantised else {}
 
 
 def graph_info(
-    spec: ModelSpec, task: Task, opened: Opened, digest: str, form: str, variant: str | None, load_ms: float
+    spec: ModelSpec, task: Task, found: OpenGraph, form: str, variant: str | None, load_ms: float
 ) -> ModelInfo:
     """What is reported of a model that generates nothing."""
+    opened = found.opened
     return ModelInfo(
         name=spec.name,
-        sha256=digest,
+        sha256=found.digest,
         provider_asked=spec.provider,
         provider=opened.provider,
         providers=tuple(opened.session.get_providers()),
@@ -230,6 +265,7 @@ def graph_info(
         load_ms=load_ms,
         variant=variant,
         task=task,
+        accuracy_level=found.changes.get("accuracy_level"),
     )
 
 

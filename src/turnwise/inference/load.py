@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 
 from turnwise.errors import ModelError
-from turnwise.inference.content_hash import content_hash
+from turnwise.inference.as_asked import AsAsked, as_asked
+from turnwise.inference.content_hash import changed_hash, content_hash
 from turnwise.inference.decoder import Decoder
 from turnwise.inference.forms import form_of
 from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec, Numeric
@@ -38,32 +39,34 @@ class LoadedModel:
 def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> LoadedModel:
     """Load a model. Raises ModelError for whatever is wrong with it."""
     started = time.monotonic()
-    folder = read_model_folder(spec.path, spec.variant)
+    asked = as_asked(spec, read_model_folder(spec.path, spec.variant))
+    folder = asked.folder
     tokenizer = read_tokenizer(folder.tokenizer_path, bos=folder.bos, add_bos=folder.add_bos)
     _check_vocabulary(folder, tokenizer)
     template = None
     if folder.template is not None:
         template = ChatTemplate(folder.template, folder.special_tokens, where=folder.template_from or "")
-    digest = content_hash(folder.files)
+    digest = changed_hash(content_hash(folder.files), asked.changes)
     options = options or EngineOptions()
     opened = open_session(spec, folder.graph_path, folder.weights_bytes, options, logits=folder.names.logits)
     decoder = Decoder(folder, opened, options)
     _try_out(folder, decoder)
     observed = observe(spec, folder, opened, digest)
     decoder = Decoder(folder, opened, options, observed.rule.batching, observed.rule.chunked)
-    info = _info(spec, folder, opened, decoder, observed, digest, (time.monotonic() - started) * 1000)
+    info = _info(spec, asked, opened, decoder, observed, digest, (time.monotonic() - started) * 1000)
     return LoadedModel(info, tokenizer, template, decoder, folder.ends)
 
 
 def _info(
     spec: ModelSpec,
-    folder: ModelFolder,
+    asked: AsAsked,
     opened: Opened,
     decoder: Decoder,
     observed: SelfTest,
     digest: str,
     load_ms: float,
 ) -> ModelInfo:
+    folder = asked.folder
     form = form_of(folder.graph)
     return ModelInfo(
         name=spec.name,
@@ -75,6 +78,7 @@ def _info(
         fallback=opened.fallback,
         form=decoder.form,
         context_length=decoder.budget.context_length,
+        context_wanted=folder.context_length,
         vocabulary_size=folder.vocabulary_size,
         kv_bytes_per_token=decoder.kv.bytes_per_token,
         threads=opened.threads,
@@ -91,6 +95,7 @@ def _info(
             weights=form.weights,
         ),
         load_ms=load_ms,
+        accuracy_level=asked.changes.get("accuracy_level"),
     )
 
 

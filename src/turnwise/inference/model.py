@@ -17,7 +17,8 @@ class ModelSpec:
     `provider` is `auto`, or the name of an execution provider (`cpu`, `cuda`, `webgpu`, …). With `require` a fallback
     to another provider is a `ModelError`; without, it is one line of text in `ModelInfo.fallback`. `variant` chooses
     among the graphs of a folder that holds several (`q4`, `fp16`, …); None takes the most exact. `task` None: what the
-    folder shows.
+    folder shows. `accuracy_level` rewrites the graph's 4-bit products when it is loaded, and `context_tokens_max` makes
+    the context shorter than the model's: both make another model of it, with another hash.
     """
 
     name: str
@@ -26,6 +27,8 @@ class ModelSpec:
     require: bool = False
     variant: str | None = None
     task: Task | None = None
+    accuracy_level: int | None = None
+    context_tokens_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,14 @@ class Numeric:
 class ModelInfo:
     """A loaded model.
 
-    `sha256` (hex) names the content of the files that decide what the model computes. `provider` is the execution
-    provider that runs it, by ONNX Runtime's name; `providers` are all that the session has, in order; `nodes` counts
-    the graph's nodes on each. `form` says how the graph keeps its KV cache (`in_place` or `growing`) and its type.
-    `kv_bytes_per_token` is the memory of one position. A model of another task than `generate` has none, and no context
-    and vocabulary either (0); its `form` says whether rows run together. `load_ms` is telemetry: it differs between
+    `sha256` (hex) names the content of the files that decide what the model computes, and what its `ModelSpec` changes
+    of that: `accuracy_level`, to which its graph was rewritten (None: it was not), and a shorter context. `provider` is
+    the execution provider that runs it, by ONNX Runtime's name; `providers` are all that the session has, in order;
+    `nodes` counts the graph's nodes on each. `form` says how the graph keeps its KV cache (`in_place` or `growing`) and
+    its type.
+    `kv_bytes_per_token` is the memory of one position. `context_length` is less than `context_wanted` (the model's own,
+    or what the spec says) where the machine has no room for that. A model of another task than `generate` has no cache,
+    context and vocabulary (0); its `form` says whether rows run together. `load_ms` is telemetry: it differs between
     equal runs.
     """
 
@@ -76,6 +82,8 @@ class ModelInfo:
     variant: str | None = None
     numeric: Numeric | None = None
     task: Task = "generate"
+    accuracy_level: int | None = None
+    context_wanted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from turnwise.errors import ModelError
+from turnwise.errors import EnvironmentFailure, ModelError
+from turnwise.inference.batch_plan import BatchPlan
 from turnwise.inference.embed_request import EmbedRequest
-from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec, Task
+from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.request import GenerateReply, GenerateRequest
 from turnwise.inference.tensors import Data, Parcel, pack
+from turnwise.inference.wave import Wave, WaveReply
+
+Part = TypeVar("Part", GenerateRequest, GenerateReply)
 
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 """Requests are cut into messages of about this size; one request alone may be larger."""
@@ -32,12 +35,16 @@ class Kind(IntEnum):
     INFER = 4
     """Requests with tensors, as `tensors.pack` packs them: to be used where they lie."""
     EMBED = 5
+    WAVE = 6
+    """Part of a wave: requests that run together when the last part is there."""
     LOADED = 11
     LOAD_FAILED = 12
-    """A model's fault: the process ends, and would fail again."""
+    """The fault of a model, or of a machine that is too small for it: the process ends, and would fail again."""
     REPLIES = 13
     PROGRESS = 14
     """A sign of life while there is work."""
+    WAVE_REPLIES = 16
+    """Part of what came of a wave."""
     TENSORS = 15
     """Replies with tensors, as `tensors.pack` packs them."""
 
@@ -58,18 +65,25 @@ class Progress(msgspec.Struct, frozen=True):
     step_rows: int = 0
 
 
-class _Spec(msgspec.Struct):
-    name: str
-    path: str
-    provider: str
-    require: bool
-    variant: str | None = None
-    task: Task | None = None
-
-
 class _Load(msgspec.Struct):
-    models: list[_Spec]
+    models: list[ModelSpec]
     options: EngineOptions
+
+
+class _WavePart(msgspec.Struct):
+    id: int
+    model: str
+    requests: list[GenerateRequest]
+    plan: BatchPlan | None
+    last: bool
+
+
+class _WaveReplyPart(msgspec.Struct):
+    id: int
+    replies: list[GenerateReply]
+    plan: BatchPlan
+    problem: str | None
+    last: bool
 
 
 class _Error(msgspec.Struct):
@@ -78,20 +92,16 @@ class _Error(msgspec.Struct):
     expected: Any
     actual: Any
     hint: str | None
+    environment: bool = False
 
 
 def encode_load(models: Sequence[ModelSpec], options: EngineOptions) -> bytes:
-    specs = [_Spec(spec.name, str(spec.path), spec.provider, spec.require, spec.variant, spec.task) for spec in models]
-    return msgspec.json.encode(_Load(specs, options))
+    return msgspec.json.encode(_Load(list(models), options), enc_hook=str)
 
 
 def decode_load(data: bytes) -> tuple[list[ModelSpec], EngineOptions]:
-    load = msgspec.json.decode(data, type=_Load)
-    specs = [
-        ModelSpec(spec.name, Path(spec.path), spec.provider, spec.require, spec.variant, spec.task)
-        for spec in load.models
-    ]
-    return specs, load.options
+    load = msgspec.json.decode(data, type=_Load, dec_hook=lambda kind, value: kind(value))
+    return load.models, load.options
 
 
 Open = GenerateRequest | EmbedRequest | Parcel
@@ -141,6 +151,61 @@ def decode_embeds(data: bytes) -> list[EmbedRequest]:
     return msgspec.json.decode(data, type=list[EmbedRequest])
 
 
+def encode_wave(wave: Wave) -> Iterator[bytes]:
+    """The bodies of the messages that hand a wave over."""
+    parts = list(_cut(wave.requests))
+    for number, part in enumerate(parts, 1):
+        yield msgspec.json.encode(_WavePart(wave.id, wave.model, part, wave.plan, number == len(parts)))
+
+
+def encode_wave_reply(reply: WaveReply) -> Iterator[bytes]:
+    """The bodies of the messages that answer a wave."""
+    parts = list(_cut(reply.replies)) or [[]]
+    for number, part in enumerate(parts, 1):
+        whole = number == len(parts)
+        yield msgspec.json.encode(_WaveReplyPart(reply.id, part, reply.plan, reply.problem, whole))
+
+
+class WaveParts:
+    """Puts waves and their answers together again. The parts of one come one after the other."""
+
+    def __init__(self) -> None:
+        self._requests: list[GenerateRequest] = []
+        self._replies: list[GenerateReply] = []
+
+    def wave(self, data: bytes) -> Wave | None:
+        """The wave, if this was its last part."""
+        part = msgspec.json.decode(data, type=_WavePart)
+        self._requests += part.requests
+        if not part.last:
+            return None
+        requests, self._requests = self._requests, []
+        return Wave(part.id, part.model, tuple(requests), part.plan)
+
+    def reply(self, data: bytes) -> WaveReply | None:
+        """The answer, if this was its last part."""
+        part = msgspec.json.decode(data, type=_WaveReplyPart)
+        self._replies += part.replies
+        if not part.last:
+            return None
+        replies, self._replies = self._replies, []
+        return WaveReply(part.id, part.plan, tuple(replies), part.problem)
+
+
+def _cut(items: Sequence[Part]) -> Iterator[list[Part]]:
+    """The items in groups of about BATCH_BYTES_MAX."""
+    group: list[Part] = []
+    size = 0
+    for item in items:
+        if group and size + len(item.body) > BATCH_BYTES_MAX:
+            yield group
+            group, size = [], 0
+        group.append(item)
+        size += len(item.body)
+    if group:
+        yield group
+
+
 def encode_numbers(numbers: Sequence[int]) -> bytes:
     return msgspec.json.encode(list(numbers))
 
@@ -157,14 +222,16 @@ def decode_infos(data: bytes) -> list[ModelInfo]:
     return msgspec.json.decode(data, type=list[ModelInfo])
 
 
-def encode_error(error: ModelError) -> bytes:
-    parts = _Error(error.message, error.where, error.expected, error.actual, error.hint)
+def encode_error(error: ModelError | EnvironmentFailure) -> bytes:
+    environment = isinstance(error, EnvironmentFailure)
+    parts = _Error(error.message, error.where, error.expected, error.actual, error.hint, environment)
     return msgspec.json.encode(parts, enc_hook=str)
 
 
-def decode_error(data: bytes) -> ModelError:
+def decode_error(data: bytes) -> ModelError | EnvironmentFailure:
     parts = msgspec.json.decode(data, type=_Error)
-    return ModelError(parts.message, where=parts.where, expected=parts.expected, actual=parts.actual, hint=parts.hint)
+    kind = EnvironmentFailure if parts.environment else ModelError
+    return kind(parts.message, where=parts.where, expected=parts.expected, actual=parts.actual, hint=parts.hint)
 
 
 def encode_replies(replies: Sequence[GenerateReply]) -> bytes:

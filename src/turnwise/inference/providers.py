@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from turnwise.errors import ModelError
+from turnwise.inference.accuracy import with_accuracy
 from turnwise.inference.head import GRAPH_BYTES_MAX, with_positions
 from turnwise.inference.model import EngineOptions, ModelSpec
 from turnwise.inference.runtime import RUNTIME_ERRORS, Session, first_line, ort
@@ -116,7 +117,7 @@ def open_session(
     With `logits`, the name of that output, only those of wanted positions are computed if the graph allows it.
     Raises ModelError if the graph cannot be loaded, if the provider is unknown here, or if `spec.require` is not met.
     """
-    source = _source(graph, logits)
+    source = _source(graph, logits, spec.accuracy_level)
     found = _find()
     wanted = _wanted(spec, found)
     if threads is None:
@@ -227,12 +228,13 @@ def _why_not(name: str, found: _Found) -> str | None:
     return f"the installed onnxruntime has no {_short(name)}"
 
 
-def _source(graph: Path, logits: str | None) -> str | bytes:
+def _source(graph: Path, logits: str | None, accuracy_level: int | None) -> str | bytes:
     """What ONNX Runtime gets: the file's path, or its content rewritten."""
-    rewritten = None
+    content = None if accuracy_level is None else with_accuracy(graph.read_bytes(), accuracy_level)
     if logits is not None and graph.stat().st_size <= GRAPH_BYTES_MAX:
-        rewritten = with_positions(graph.read_bytes(), logits)
-    return str(graph) if rewritten is None else rewritten
+        positions = with_positions(content or graph.read_bytes(), logits)
+        content = positions or content
+    return content or str(graph)
 
 
 def _session(

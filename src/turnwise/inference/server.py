@@ -11,19 +11,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from turnwise.errors import InvariantError, ModelError
+from turnwise.errors import EnvironmentFailure, InvariantError, ModelError
 from turnwise.inference import protocol
 from turnwise.inference.budget import MEMORY_SHARE, machine_memory_bytes
 from turnwise.inference.embedder import LoadedEmbedder, load_embedder
-from turnwise.inference.engine import Engine
 from turnwise.inference.graph_model import LoadedGraph, load_graph
 from turnwise.inference.load import LoadedModel, load_model
 from turnwise.inference.model import EngineOptions, ModelSpec
+from turnwise.inference.model_server import ModelServer
 from turnwise.inference.protocol import Kind
 from turnwise.inference.request import GenerateReply, GenerateRequest, error_body
 from turnwise.inference.task import task_of
 from turnwise.inference.tensor_server import TensorServer
 from turnwise.inference.tensors import Parcel, pack
+from turnwise.inference.wave import WaveReply
 from turnwise.sharedmem import Endpoint, PeerGone, connect
 
 PROGRESS_S: Final = 0.25
@@ -34,7 +35,8 @@ class Server:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._engines: dict[str, Engine] = {}
+        self._engines: dict[str, ModelServer] = {}
+        self._parts = protocol.WaveParts()
         self._tensors = TensorServer({})
         self._replies: list[GenerateReply] = []
         self._told = 0.0
@@ -70,10 +72,10 @@ class Server:
             specs, options = protocol.decode_load(bytes(message.body))
         try:
             models = _load_all(specs, options)
-        except ModelError as error:
+        except (ModelError, EnvironmentFailure) as error:
             self._endpoint.send(Kind.LOAD_FAILED, protocol.encode_error(error))
             return False
-        self._engines = {model.info.name: Engine(model) for model in models if isinstance(model, LoadedModel)}
+        self._engines = {model.info.name: ModelServer(model) for model in models if isinstance(model, LoadedModel)}
         self._tensors = TensorServer({m.info.name: m for m in models if not isinstance(m, LoadedModel)})
         self._endpoint.send(Kind.LOADED, protocol.encode_infos([model.info for model in models]))
         return True
@@ -82,6 +84,10 @@ class Server:
         if kind == Kind.SUBMIT:
             for request in protocol.decode_requests(data):
                 self._submit(request)
+        elif kind == Kind.WAVE:
+            wave = self._parts.wave(data)
+            if wave is not None:
+                self._engines[wave.model].submit_wave(wave)
         elif kind == Kind.EMBED:
             self._tensors.embed(data)
         elif kind == Kind.CANCEL:
@@ -106,9 +112,13 @@ class Server:
     def _step(self) -> None:
         """One step of every engine that has work, so that no model waits for another's requests to end."""
         replies, self._replies = self._replies, []
+        waves: list[WaveReply] = []
         for engine in self._engines.values():
-            if engine.pending:
-                replies += [event for event in engine.step() if isinstance(event, GenerateReply)]
+            for event in engine.step() if engine.pending else ():
+                if isinstance(event, GenerateReply):
+                    replies.append(event)
+                elif isinstance(event, WaveReply):
+                    waves.append(event)
         tensors: list[Parcel] = []
         for answer in self._tensors.step():
             if isinstance(answer, Parcel):
@@ -116,13 +126,16 @@ class Server:
             else:
                 replies.append(answer)
         now = time.monotonic()
-        if replies or tensors or now - self._told >= PROGRESS_S:
+        if replies or tensors or waves or now - self._told >= PROGRESS_S:
             self._told = now
             self._endpoint.send(Kind.PROGRESS, protocol.encode_progress(self._progress()))
         if replies:
             self._endpoint.send(Kind.REPLIES, protocol.encode_replies(replies))
         for parcel in tensors:
             self._endpoint.send(Kind.TENSORS, *pack([parcel]))
+        for wave in waves:
+            for part in protocol.encode_wave_reply(wave):
+                self._endpoint.send(Kind.WAVE_REPLIES, part)
 
     def _progress(self) -> protocol.Progress:
         counts = [engine.statistics() for engine in self._engines.values()] + self._tensors.statistics()
@@ -145,10 +158,26 @@ def _load_all(specs: Sequence[ModelSpec], options: EngineOptions) -> list[Loaded
     models: list[LoadedModel | LoadedGraph | LoadedEmbedder] = []
     for spec, task in zip(specs, tasks, strict=True):
         if task == "generate":
-            models.append(load_model(spec, shared))
+            models.append(_whole(load_model(spec, shared)))
         else:
             models.append(load_graph(spec, options) if task == "infer" else load_embedder(spec, options))
     return models
+
+
+def _whole(model: LoadedModel) -> LoadedModel:
+    """The model, if this machine has room for its context: what an agent is answered must not depend on the machine."""
+    info = model.info
+    if info.context_length < info.context_wanted:
+        mib = info.kv_bytes_per_token * info.context_wanted / 2**20
+        raise EnvironmentFailure(
+            f"a context of {info.context_wanted:,} tokens takes {mib:,.1f} MiB of KV cache, more than is there for it",
+            where=f"models.{info.name}",
+            expected=info.context_wanted,
+            actual=info.context_length,
+            hint=f"State a shorter context in [models.{info.name}], such as context_tokens_max = {info.context_length} "
+            "(a new run, since its outcome may be another), or use a machine with more memory.",
+        )
+    return model
 
 
 def main(argv: Sequence[str]) -> int:

@@ -21,7 +21,7 @@ from turnwise.core.machine import Machine
 from turnwise.core.plan import Plan
 from turnwise.core.plan_json import plan_from_json, plan_to_json
 from turnwise.core.state import first_agents
-from turnwise.errors import JournalError
+from turnwise.errors import JournalError, WorldError
 from turnwise.inference.host import InferenceHost
 from turnwise.inference.model import ModelInfo, ModelSpec
 from turnwise.journal import CodeSource, Journal, JournalWriter
@@ -30,6 +30,7 @@ from turnwise.orchestrator.effects import ModelEffects, deliver_to
 from turnwise.orchestrator.progress import Status
 from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
+from turnwise.orchestrator.tasks import specs_of_world, wrong_tasks
 from turnwise.sandbox.code import Code, Language, Source, prepare
 from turnwise.sandbox.pool import Pool
 from turnwise.world import Resolved, SourceFiles, World
@@ -44,10 +45,9 @@ B = TypeVar("B")
 async def begin(world: World, journal: Path, settings: Settings, status: Status) -> Session:
     """Start a run of a world, with a new journal."""
     resolved = world.resolve()
-    specs = [
-        ModelSpec(model.name, model.path, model.provider, model.require, model.variant, model.task)
-        for model in resolved.models
-    ]
+    if problems := wrong_tasks(world):
+        raise WorldError(problems)
+    specs = specs_of_world(resolved)
     async with AsyncExitStack() as stack:
         parts = _Parts(stack, settings, status)
         codes, host = await parts.compile_and_load(sources_of(resolved), specs)
@@ -99,6 +99,8 @@ def _info(specs: Sequence[ModelSpec]) -> str:
             "require": spec.require,
             "variant": spec.variant,
             "task": spec.task,
+            "accuracy_level": spec.accuracy_level,
+            "context_tokens_max": spec.context_tokens_max,
         }
         for spec in specs
     }
@@ -200,6 +202,8 @@ def specs_of(file: Journal, paths: Mapping[str, Path]) -> list[ModelSpec]:
             place["require"],
             place.get("variant"),
             place.get("task"),
+            place.get("accuracy_level"),
+            place.get("context_tokens_max"),
         )
         for name, place in models.items()
     ]

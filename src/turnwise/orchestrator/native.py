@@ -25,11 +25,11 @@ from turnwise.core.events import Action, Advance, Commit, EffectAnswered, End, E
 from turnwise.core.machine import Machine
 from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.core.turn import Failed, Failure, FailureClass, Outcome
-from turnwise.errors import TurnwiseError, UsageError
+from turnwise.errors import TurnwiseError, UsageError, WorldError
 from turnwise.inference.host import InferenceHost
-from turnwise.inference.model import ModelSpec
 from turnwise.inference.request import GenerateReply
 from turnwise.orchestrator.effects import as_model_request
+from turnwise.orchestrator.tasks import specs_of_world, wrong_tasks
 from turnwise.world import Resolved, SourceFiles, World
 from turnwise_guest.runtime.execute import play
 from turnwise_guest.runtime.failure import describe
@@ -65,6 +65,8 @@ def run_native(world: World, *, on_round: OnRound | None = None) -> NativeRun:
                 where=f"agents.{kind}.source",
                 hint="Leave out --native; only Python agents can run without a sandbox.",
             )
+    if problems := wrong_tasks(world):
+        raise WorldError(problems)
     plan = world.plan(dict.fromkeys(resolved.sources, _NO_HASH), {model.name: _NO_HASH for model in resolved.models})
     with ExitStack() as stack:
         agents = {kind: _Agent(kind, source) for kind, source in resolved.sources.items()}
@@ -184,10 +186,7 @@ def _models(resolved: Resolved) -> Iterator[Callable[[Request], str] | None]:
             future.set_exception(error)
         waiting.clear()
 
-    specs = [
-        ModelSpec(model.name, model.path, model.provider, model.require, model.variant, model.task)
-        for model in resolved.models
-    ]
+    specs = specs_of_world(resolved)
 
     async def open_host() -> InferenceHost:
         host = InferenceHost(specs, on_replies=deliver, on_failure=fail)

@@ -14,6 +14,8 @@ WASM_SOURCE_BYTES_MAX: Final = 64 * 1024 * 1024
 AGENTS_MAX: Final = 1_000_000
 """Agents that exist from the beginning, all kinds together."""
 KINDS_MAX: Final = 10_000
+CONTEXT_TOKENS_MIN: Final = 8
+CONTEXT_TOKENS_MAX: Final = 16 * 1024 * 1024
 MODELS_MAX: Final = 1_000
 MESSAGES_MAX: Final = 100_000
 NAMES_MAX: Final = 1_000

@@ -28,6 +28,8 @@ PROVIDER_DEFAULT = "auto"
 
 Task = Literal["generate", "infer", "embed"]
 """What a model is for: the effect of that name."""
+ACCURACY_LEVEL: Final = 4
+"""What 4-bit products can be rewritten to."""
 TASKS: Final[tuple[Task, ...]] = ("generate", "infer", "embed")
 
 
@@ -51,7 +53,8 @@ class Model:
     `provider` is the ONNX Runtime execution provider to use (`auto`, `cpu`, `cuda`, …); with `require` it is an error
     if that one cannot be used, without it another one is. `variant` chooses among the graphs of a folder that holds
     several (`q4`, `fp16`, …). `task` says which effect it answers: `generate`, `infer` or `embed`; None is what the
-    folder shows.
+    folder shows. `accuracy_level` rewrites 4-bit products when the model is loaded, and `context_tokens_max` makes its
+    context shorter: either makes another model of it, and another head.
     """
 
     path: str | os.PathLike[str]
@@ -59,6 +62,8 @@ class Model:
     require: bool = field(default=False, kw_only=True)
     variant: str | None = field(default=None, kw_only=True)
     task: Task | None = field(default=None, kw_only=True)
+    accuracy_level: int | None = field(default=None, kw_only=True)
+    context_tokens_max: int | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

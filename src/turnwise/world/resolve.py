@@ -39,6 +39,8 @@ class ResolvedModel:
     require: bool
     variant: str | None
     task: Task | None
+    accuracy_level: int | None
+    context_tokens_max: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,16 @@ def _models(world: Description, base: Path, problems: Problems) -> Iterator[Reso
             hint = f"Put the model there, correct the path, or name another folder: --model {name}=PATH."
             problems.add((*path, "path"), f"is no folder: {quoted(str(folder))}", hint)
             continue
-        yield ResolvedModel(name, folder.resolve(), model.provider, model.require, model.variant, model.task)
+        yield ResolvedModel(
+            name=name,
+            path=folder.resolve(),
+            provider=model.provider,
+            require=model.require,
+            variant=model.variant,
+            task=model.task,
+            accuracy_level=model.accuracy_level,
+            context_tokens_max=model.context_tokens_max,
+        )
 
 
 def _at_home(path: Path) -> Path:

@@ -11,6 +11,8 @@ from turnwise.core.plan import EFFECTS_MAX_DEFAULT, FUEL_DEFAULT, MEMORY_MIB_DEF
 from turnwise.world.bounds import (
     AGENTS_MAX,
     BODY_BYTES_MAX,
+    CONTEXT_TOKENS_MAX,
+    CONTEXT_TOKENS_MIN,
     EFFECTS_MAX,
     FUEL_MAX,
     KINDS_MAX,
@@ -26,6 +28,7 @@ from turnwise.world.bounds import (
 )
 from turnwise.world.document import Document
 from turnwise.world.parts import (
+    ACCURACY_LEVEL,
     PROVIDER_DEFAULT,
     ROUND_SECONDS_DEFAULT,
     SEED_DEFAULT,
@@ -105,9 +108,21 @@ def _model(reader: Reader) -> Model:
         require=reader.boolean("require", False),
         variant=reader.text("variant", "", example='"q4"') or None,
         task=reader.choice_or_none("task", TASKS),
+        accuracy_level=_accuracy_level(reader),
+        context_tokens_max=reader.integer_or_none("context_tokens_max", CONTEXT_TOKENS_MIN, CONTEXT_TOKENS_MAX),
     )
     reader.close()
     return model
+
+
+def _accuracy_level(reader: Reader) -> int | None:
+    """The one level that there is to choose, or None."""
+    value = reader.value("accuracy_level")
+    if value is not None and (isinstance(value, bool) or value != ACCURACY_LEVEL):
+        hint = f"Write accuracy_level = {ACCURACY_LEVEL}, or leave it out for the graph's own."
+        reader.problems.add((*reader.path, "accuracy_level"), f"is {said(value)}", hint)
+        return None
+    return None if value is None else ACCURACY_LEVEL
 
 
 def _agent(reader: Reader) -> Agent:

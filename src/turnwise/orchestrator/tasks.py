@@ -1,0 +1,40 @@
+"""A world's models: what is asked of inference, and whether those who may ask a model ask it for what it does."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Final
+
+from turnwise.core.grants import is_pattern
+from turnwise.errors import Problem
+from turnwise.inference.model import ModelSpec, Task
+from turnwise.inference.task import task_of
+from turnwise.world import Resolved, World
+
+_TASKS: Final[tuple[Task, ...]] = ("generate", "infer", "embed")
+
+
+def specs_of_world(world: Resolved) -> list[ModelSpec]:
+    """The models as inference takes them."""
+    return [ModelSpec(**asdict(model)) for model in world.models]
+
+
+def wrong_tasks(world: World) -> list[Problem]:
+    """Grants that name a model of another task, which would refuse each request. Patterns are left alone."""
+    resolved = world.resolve()
+    tasks = {spec.name: task_of(spec) for spec in specs_of_world(resolved)}
+    problems = []
+    for kind, agent in world.agents.items():
+        for effect in _TASKS:
+            for index, name in enumerate(getattr(agent.grants, effect)):
+                if is_pattern(name) or tasks[name] == effect:
+                    continue
+                problems.append(
+                    Problem(
+                        resolved.where("agents", kind, "grants", effect, index),
+                        f"the model {name} is there to {tasks[name]}, and does not {effect}",
+                        f'Write {tasks[name]} = ["{name}"], name another model, or state task = "{effect}" in '
+                        f"[models.{name}] if that is what it is for.",
+                    )
+                )
+    return problems

@@ -83,6 +83,12 @@ class Decoder:
         self._steps = _Call(folder, opened, signature, self._kv, wanted)
         self._prompts = _Call(folder, opened, signature, self._kv, wanted)
 
+    def reset(self, positions_max: int) -> None:
+        """Forget everything; rows are laid out anew as if for the first time, in at most so many positions."""
+        for row in range(len(self._lengths)):
+            self.clear(row)
+        self._kv.forget(min(positions_max, self.budget.positions_max))
+
     def reserve(self, rows: int, room: int) -> None:
         """At least `rows` rows of `room` positions each; what they hold stays."""
         self._kv.reserve(rows + self.budget.rows_spare, room, self._lengths.tolist())

@@ -14,11 +14,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
+from turnwise.inference.batch_plan import BatchPlan
 from turnwise.inference.load import LoadedModel
 from turnwise.inference.prefix import PrefixIndex
 from turnwise.inference.request import GenerateReply, GenerateRequest, Refusal, error_body
 from turnwise.inference.runtime import RUNTIME_ERRORS, is_kernel_refusal
-from turnwise.inference.scheduler import Begin, Prefill, Scheduler
+from turnwise.inference.scheduler import PREFILL_TOKENS_MAX_DEFAULT, Begin, Prefill, Scheduler
 from turnwise.inference.sequence import Sequence, prepare
 from turnwise.inference.slots import Slots
 
@@ -55,19 +56,22 @@ class EngineStatistics:
 class Engine:
     """Takes many requests, answers each once. Not thread-safe; `step` never waits for anything but the model."""
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: LoadedModel, plan: BatchPlan | None = None) -> None:
+        """What the model's decoder holds is forgotten. With a `plan`, there is room for just that."""
         self._model = model
-        self._decoder = decoder = model.decoder
-        budget = decoder.budget
+        self._decoder = model.decoder
+        self._plan = plan = plan or machine_plan(model)
+        self._decoder.reset(plan.positions_max)
         self._scheduler = Scheduler(
-            rows_max=budget.rows_max,
-            rows_spare=budget.rows_spare,
-            positions_max=budget.positions_max,
-            room_max=budget.context_length,
-            chunk_tokens=decoder.chunk_tokens,
+            rows_max=plan.rows_max,
+            rows_spare=plan.rows_spare,
+            positions_max=plan.positions_max,
+            room_max=plan.context_length,
+            chunk_tokens=plan.chunk_tokens,
+            prefill_tokens_max=plan.prefill_tokens_max,
         )
         self._slots = Slots()
-        self._prefixes = PrefixIndex(budget.blocks)
+        self._prefixes = PrefixIndex(plan.blocks)
         self._sequences: dict[int, Sequence] = {}
         self._refused: list[GenerateReply] = []
         self._tokens = self._prompt_tokens = self._reused_tokens = self._steps = self._step_rows = 0
@@ -76,6 +80,11 @@ class Engine:
     def pending(self) -> bool:
         """Whether `step` has something to do."""
         return bool(self._sequences or self._refused)
+
+    @property
+    def lengths(self) -> list[tuple[int, int]]:
+        """(prompt tokens, positions at most) of the sequences that are open."""
+        return [(len(sequence.prompt), sequence.capacity) for sequence in self._sequences.values()]
 
     def submit(self, request: GenerateRequest) -> None:
         """Take a request. One that is wrong is answered by the next `step`."""
@@ -88,7 +97,7 @@ class Engine:
                 model.tokenizer,
                 model.template,
                 ends=model.ends,
-                context_length=model.info.context_length,
+                context_length=self._plan.context_length,
             )
         except Refusal as refusal:
             self._refused.append(GenerateReply(request.id, error_body(refusal.kind, refusal.message)))
@@ -210,6 +219,22 @@ class Engine:
             for move in self._slots.leave(number):
                 self._decoder.move(move.source, move.target)
             self._decoder.clear(len(self._slots))
+
+
+def machine_plan(model: LoadedModel) -> BatchPlan:
+    """What this machine has room for."""
+    decoder = model.decoder
+    budget = decoder.budget
+    return BatchPlan(
+        batching=decoder.batching,
+        blocks=budget.blocks,
+        chunk_tokens=decoder.chunk_tokens,
+        context_length=budget.context_length,
+        positions_max=budget.positions_max,
+        prefill_tokens_max=PREFILL_TOKENS_MAX_DEFAULT,
+        rows_max=budget.rows_max,
+        threads=model.info.threads,
+    )
 
 
 def _graph_refuses(error: Exception) -> Refusal:

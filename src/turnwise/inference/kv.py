@@ -48,6 +48,9 @@ class Kv(Protocol):
     def reserve(self, rows: int, room: int, lengths: Sequence[int]) -> None:
         """At least so many rows of `room` positions. The first `lengths[row]` positions of each row stay."""
 
+    def forget(self, positions_max: int) -> None:
+        """No row holds anything: lay them out anew, in at most so many positions (never more than at first)."""
+
     def bind(self, binding: Any, row: int, rows: int, past: int, new: int) -> None:
         """Bind `rows` rows from `row` on, for a run that adds `new` positions to at most `past` ones."""
 
@@ -91,6 +94,11 @@ class InPlaceKv:
         self._rows, self._room = rows, room
         for row, kept in live:
             self._view[:, row, :, : kept.shape[2]] = kept
+        self.version += 1
+
+    def forget(self, positions_max: int) -> None:
+        self._rows = self._room = 0
+        self._positions_max = positions_max
         self.version += 1
 
     def bind(self, binding: Any, row: int, rows: int, past: int, new: int) -> None:
@@ -145,6 +153,9 @@ class GrowingKv:
             self._owners = first[0], second[0]
             self._halves = first[1], second[1]
             self.version += 1
+
+    def forget(self, positions_max: int) -> None:
+        """Each run binds exactly what a sequence holds, so there is no layout to forget."""
 
     def bind(self, binding: Any, row: int, rows: int, past: int, new: int) -> None:
         assert (row, rows) == (0, 1), "a growing cache holds one sequence"

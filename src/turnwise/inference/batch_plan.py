@@ -1,0 +1,101 @@
+"""A batch plan: the numbers that decide, with the requests of a wave and their order, what runs beside what.
+
+A model of class `plan-bound` gives the same bits for the same batches only. The engine's steps are a function of the
+wave's requests and of these numbers, so equal plans make equal batches, on a machine of any size that has the memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Final
+
+import msgspec
+
+from turnwise.core.canonical import canonical
+from turnwise.inference.batching import Batching
+from turnwise.inference.prefix import BLOCK_TOKENS
+from turnwise.inference.scheduler import room
+
+CHUNK_TOKENS_MIN: Final = 3
+"""Shorter chunks could leave a tail of one token."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """What a machine has room for, or what a wave uses of that.
+
+    At most `rows_max` sequences run at once, in `positions_max` positions of KV cache; `blocks` are for prompts that
+    were prefilled before in the wave. Prompts and answers together have at most `context_length` tokens. Prompts run
+    in chunks of `chunk_tokens` (None: whole), `prefill_tokens_max` of their tokens between two decode steps.
+    """
+
+    batching: Batching
+    blocks: int
+    chunk_tokens: int | None
+    context_length: int
+    positions_max: int
+    prefill_tokens_max: int
+    rows_max: int
+    threads: int
+
+    @property
+    def rows_spare(self) -> int:
+        """Rows that belong to no sequence: the one that makes a batch even."""
+        return int(self.batching == "even")
+
+    def for_wave(self, lengths: Sequence[tuple[int, int]]) -> BatchPlan:
+        """What a wave can use of this: its sequences have (prompt tokens, positions at most).
+
+        As many rows as sequences, each as long as the longest, and blocks for all prompts: where there is more, the
+        scheduler never comes to its bounds, so every decision is the same with these.
+        """
+        rows = max(1, min(self.rows_max, len(lengths)))
+        longest = max([room(capacity, self.context_length) for _, capacity in lengths], default=0)
+        blocks = sum(prompt // BLOCK_TOKENS for prompt, _ in lengths)
+        return replace(
+            self,
+            rows_max=rows,
+            positions_max=min(self.positions_max, (rows + self.rows_spare) * longest),
+            blocks=min(self.blocks, blocks),
+        )
+
+    def problem(self, machine: BatchPlan) -> str | None:
+        """Why a machine that has `machine` cannot run this plan; None if it can."""
+        if self.threads != machine.threads:
+            return f"it ran on {self.threads} threads, and here the model runs on {machine.threads}"
+        if self.batching != machine.batching:
+            return f"its batches were {self.batching!r}, and here they are {machine.batching!r}"
+        if self.chunk_tokens is not None and machine.chunk_tokens is None:
+            return "its prompts ran in chunks, and here they run whole"
+        for what, wanted, there in (
+            ("rows", self.rows_max, machine.rows_max),
+            ("positions of KV cache", self.positions_max, machine.positions_max),
+            ("blocks of kept prompts", self.blocks, machine.blocks),
+        ):
+            if wanted > there:
+                return f"it needs {wanted} {what}, and here is memory for {there}"
+        return None
+
+    def text(self) -> str:
+        """Canonical JSON, as the journal holds it."""
+        return canonical(asdict(self))
+
+
+def read_plan(text: str) -> BatchPlan:
+    """The plan behind `BatchPlan.text`. Raises ValueError for anything else."""
+    try:
+        plan = msgspec.json.decode(text, type=BatchPlan)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError(f"not a batch plan: {error}") from error
+    chunk = plan.chunk_tokens
+    if (
+        plan.rows_max < 1
+        or plan.threads < 1
+        or plan.prefill_tokens_max < 1
+        or plan.context_length < 1
+        or (chunk is not None and chunk < CHUNK_TOKENS_MIN)
+        or min(plan.blocks, plan.positions_max) < 0
+    ):
+        raise ValueError(f"not a batch plan: {text}")
+    return plan

@@ -48,6 +48,7 @@ counts prompts to which an engine chooses the same first token as ours.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import platform
@@ -141,9 +142,20 @@ class Bench:
         else:
             forms = {form: self._forms[form] for form in self._options.forms or self._forms}
         for form, folder in forms.items():
-            on, off = load_both(folder(), self._options.threads, self._options.spin)
+            path = folder()
+            on, off = load_both(path, self._options.threads, self._options.spin)
             for work in odd_works(self._vocabulary, self._scale):
                 self._with_and_without(form, work, on, off)
+            del on, off
+            gc.collect()
+
+    def release(self) -> None:
+        """Let go of all engines: the forms of `reproducible` want their memory."""
+        for kept in self._kept.values():
+            if hasattr(kept, "close"):
+                kept.close()
+        self._kept.clear()
+        gc.collect()
 
     def _with_and_without(self, form: str, work: Work, on: LoadedModel, off: LoadedModel) -> None:
         keeps = bool(work.later)
@@ -260,7 +272,9 @@ def main() -> int:
     for part in options.only:
         if part in MEASURED:
             bench.compare(part)
-        elif part == "reproducible":
+            continue
+        bench.release()
+        if part == "reproducible":
             bench.reproducible()
         else:
             bench.overhead()

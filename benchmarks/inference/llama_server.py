@@ -47,8 +47,10 @@ class LlamaServer:
         self._wait()
 
     def close(self) -> None:
+        atexit.unregister(self.close)
         self._process.kill()
         self._process.wait()
+        self._folder.cleanup()
 
     def forget(self) -> None:
         for slot in range(SLOTS):
@@ -140,8 +142,9 @@ class LlamaServer:
                 return
             except (OSError, ValueError, http.client.HTTPException):
                 time.sleep(0.05)
+        said = self._last_words()
         self.close()
-        raise SystemExit(f"llama-server does not start\n{self._last_words()}")
+        raise SystemExit(f"llama-server does not start\n{said}")
 
     def _last_words(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")[-3000:]

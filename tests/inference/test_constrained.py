@@ -12,7 +12,7 @@ import pytest
 
 from tests.inference import toy
 from tests.inference.test_engine import ask, make, refuse, request, run
-from turnwise.inference.engine import Engine
+from turnwise.inference.engine import Engine, Piece
 
 OFFER: dict[str, Any] = {
     "type": "object",
@@ -194,10 +194,96 @@ class TestStories:
         assert ask(stories, **body, temperature=5.0, top_k=1) == greedy
         assert "".join(item["text"] for item in greedy["logprobs"]) == greedy["text"]
 
-    def test_what_a_grammar_forces_has_the_bits_of_what_is_said_freely(self, stories: Engine) -> None:
-        """Tokens are run one by one also where there is no choice: a step of several has other bits."""
+    def test_with_log_probabilities_what_is_forced_has_the_bits_of_what_is_said_freely(self, stories: Engine) -> None:
+        """Then each token is a step of its own: a run of several has other bits."""
         body: dict[str, Any] = {"prompt": "Once upon a time", "tokens_max": 12, "logprobs": 5}
         free = ask(stories, **body)
         forced = ask(stories, **body, regex=re.escape(free["text"]))
         assert forced["text"] == free["text"]
         assert forced["logprobs"] == free["logprobs"]
+
+    def test_log_probabilities_change_nothing(self, stories: Engine) -> None:
+        schema = {**OFFER, "properties": {**OFFER["properties"], "say": {"enum": ["I buy it", "I do not"]}}}
+        for stream in range(4):
+            body: dict[str, Any] = {"prompt": "Tom wants to buy a ball. ", "json_schema": schema, "temperature": 1.0}
+            plain = run(stories, request(0, stream=stream, **body))[0]["ok"]
+            told = dict(run(stories, request(0, stream=stream, logprobs=0, **body))[0]["ok"])
+            assert len(told.pop("logprobs")) == plain["tokens"]
+            assert told == plain
+
+
+class TestForced:
+    """What a grammar leaves no choice about is taken at once; `attentive` appends it in one run."""
+
+    @pytest.fixture
+    def attentive(self, tmp_path: Path) -> Engine:
+        return make(toy.write_attention_folder(tmp_path, context_length=512))
+
+    def runs(self, engine: Engine) -> int:
+        return engine.statistics().steps + engine.statistics().extensions
+
+    def test_fewer_runs(self, attentive: Engine) -> None:
+        answer = ask(attentive, prompt="a", regex="Hello [xy]ou, how are [zw]ou[?!]")
+        assert re.fullmatch("Hello [xy]ou, how are [zw]ou[?!]", answer["text"])
+        assert answer["tokens"] == len(answer["text"]) == 23
+        assert answer["prompt_tokens"] == 2
+        assert attentive.statistics().tokens == 23
+        # After the prompt with "Hello ": "[xy]ou, how are ", "[zw]ou", and the end is chosen from what that gives.
+        assert (attentive.statistics().extensions, attentive.statistics().steps) == (2, 0)
+        assert attentive.statistics().prompt_tokens == 2 + len("Hello ")
+
+    def test_few_tokens_are_steps(self, attentive: Engine) -> None:
+        assert re.fullmatch("[ab]x[cd]", ask(attentive, prompt="a", regex="[ab]x[cd]")["text"])
+        assert (attentive.statistics().extensions, attentive.statistics().steps) == (0, 2)
+
+    @pytest.mark.parametrize("text", ["Hello", "日本語", "x" * 300])
+    def test_what_is_forced_to_its_end_needs_no_model(self, attentive: Engine, text: str) -> None:
+        answer = ask(attentive, prompt="a", regex=text[:64], tokens_max=400)
+        assert answer["text"] == text[:64]
+        assert answer["finish"] == "end"
+        assert (self.runs(attentive), attentive.statistics().prompt_tokens) == (0, 0)
+
+    def test_it_is_cut_off_as_anything_else(self, attentive: Engine) -> None:
+        assert ask(attentive, prompt="a", regex="Hello world", tokens_max=4) == {
+            "text": "Hell",
+            "finish": "length",
+            "tokens": 4,
+            "prompt_tokens": 2,
+        }
+        answer = ask(attentive, prompt="a", regex="[ab] then Hello world", stop=["lo w"])
+        assert (answer["text"][1:], answer["finish"], answer["tokens"]) == (" then Hel", "stop", 14)
+        answer = ask(attentive, prompt="a", regex="[ab]日本語[cd]", tokens_max=6)
+        assert (answer["text"][1:], answer["finish"], answer["tokens"]) == ("日", "length", 6)
+        answer = ask(attentive, prompt="a", regex="[ab] and so on", tokens_max=10)
+        assert (answer["text"][1:], answer["finish"]) == (" and so o", "length")
+
+    def test_pieces_of_text_make_up_the_answer(self, attentive: Engine) -> None:
+        attentive.submit(request(3, prompt="a", regex="Hello [xy]ou, 日本語[zw]!", stop=["!!"]))
+        pieces = []
+        while attentive.pending:
+            for event in attentive.step():
+                if isinstance(event, Piece):
+                    pieces.append(event.text)
+                else:
+                    assert json.loads(event.body)["ok"]["text"] == "".join(pieces)
+        assert pieces[0] == "Hello "
+
+    def test_penalties_count_it(self, attentive: Engine) -> None:
+        """`x` is forced twelve times, so it does not come where there is a choice."""
+        body: dict[str, Any] = {"prompt": "a", "regex": "[xy]x{12}[xy]{20}"}
+        answer = ask(attentive, **body, presence_penalty=100)["text"]
+        assert answer.startswith("yxxxxxxxxxxxxy") or answer[0] == "x"
+        assert ask(attentive, **body, logit_bias={"y": 50}, presence_penalty=100)["text"][13] == "y"
+
+    def test_it_can_be_cancelled_before_it_is_told(self, attentive: Engine) -> None:
+        attentive.submit(request(1, prompt="a", regex="Hello"))
+        attentive.cancel(1)
+        assert attentive.step() == []
+
+    def test_forms_that_take_one_token_at_a_time_give_the_same_tokens(self, stories_models: Path) -> None:
+        answers = []
+        for form in ("genai-fp32", "genai-mha-fp32"):
+            engine = make(stories_models / f"stories260k-{form}")
+            answers.append(ask(engine, prompt="Tom wants to buy a ball. ", json_schema=OFFER, tokens_max=100))
+            assert (engine.statistics().extensions > 0) == (form == "genai-fp32")
+        assert answers[0] == answers[1]

@@ -228,7 +228,7 @@ class TestStories:
             before = sequence.tokens
             engine.step()
             if sequence.tokens > before:
-                ids.append(sequence.last)
+                ids += sequence.next
         assert ids == reference["ids"]
         answer = ask(engine, prompt=reference["prompt"], tokens_max=reference["max_tokens"])
         assert answer["text"] == reference["completion"]

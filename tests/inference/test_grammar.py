@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.inference import toy
 from turnwise.core.canonical import canonical
-from turnwise.inference.grammar import Grammar, Grammars
+from turnwise.inference.grammar import FORCED_TOKENS_MAX, Grammar, Grammars
 from turnwise.inference.refusal import Refusal
 from turnwise.inference.request import GrammarSource
 from turnwise.inference.vocabulary import Vocabulary
@@ -45,6 +47,33 @@ def walk(grammar: Grammar, seed: int, tokens_max: int = 400) -> tuple[str, bool]
         if grammar.complete:
             return written.decode(), True
     return written.decode(errors="ignore"), False
+
+
+def walk_ahead(grammar: Grammar, seed: int, tokens_max: int = 400) -> tuple[str, bool]:
+    """As `walk`, but what is forced is taken at once: it must be what a walk could have done, and nothing else."""
+    random = np.random.default_rng(seed)
+    written = bytearray()
+    count = 0
+    while count < tokens_max and not grammar.complete:
+        forced = grammar.forced()
+        assert len(forced) <= FORCED_TOKENS_MAX
+        for token in forced:
+            allowed = np.flatnonzero(grammar.allowed(toy.VOCABULARY))
+            assert allowed.tolist() == [token]  # where every token is a byte
+            grammar.push(token)
+            written.append(token - toy.BYTES_FROM)
+        count += len(forced)
+        if grammar.complete:
+            break
+        ids = np.flatnonzero(grammar.allowed(toy.VOCABULARY))
+        assert len(ids) > 1 or toy.END in ids or len(forced) == FORCED_TOKENS_MAX
+        token = int(random.choice(ids))
+        grammar.push(token)
+        count += 1
+        if token == toy.END:
+            break
+        written.append(token - toy.BYTES_FROM)
+    return written.decode(errors="ignore"), count < tokens_max
 
 
 OFFER = {
@@ -165,6 +194,123 @@ def test_the_largest_that_are_allowed_do_no_harm(kind: Any, text: str) -> None:
 def test_what_must_go_on_for_ever_is_cut_off(kind: Any, text: str) -> None:
     for seed in range(3):
         assert not walk(begin(kind, text), seed, 50)[1]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_is_forced_is_taken_at_once(seed: int) -> None:
+    text, ended = walk_ahead(schema(OFFER), seed)
+    assert ended
+    value = json.loads(text)
+    assert list(value)[:3] == ["say", "price", "deal"]
+    assert text == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def test_what_is_forced() -> None:
+    def forced(grammar: Grammar) -> str:
+        return bytes(token - toy.BYTES_FROM for token in grammar.forced()).decode()
+
+    grammar = schema(OFFER)
+    assert forced(grammar) == forced(grammar) == '{"say":"'
+    for token in (*grammar.forced(), ord("y") + toy.BYTES_FROM):
+        grammar.push(token)
+    assert forced(grammar) == 'es","price":'
+    assert forced(begin("regex", "日本{2}語(a|b)")) == "日本本語"
+    assert begin("regex", "é|è").forced() == [0xC3 + toy.BYTES_FROM]
+    assert forced(begin("regex", "abc?")) == "ab"
+    assert forced(begin("regex", "a*")) == ""
+    assert forced(begin("regex", "x{500}")) == "x" * FORCED_TOKENS_MAX
+    assert forced(begin("lark", 'start: "a" start')) == "a" * FORCED_TOKENS_MAX
+    assert forced(begin("lark", 'start: "ab" <s> "cd"')) == ""
+
+
+def test_a_special_token_is_not_forced() -> None:
+    grammar = begin("lark", 'start: "a" (<s> | "bc") "d"')
+    assert grammar.forced() == []
+    grammar.push(ord("a") + toy.BYTES_FROM)
+    assert np.flatnonzero(grammar.allowed(toy.VOCABULARY)).tolist() == [toy.BOS, ord("b") + toy.BYTES_FROM]
+    assert grammar.forced() == []
+
+
+def test_tokens_are_those_that_the_tokenizer_would_write(stories_models: Path) -> None:
+    inner = tokenizers.Tokenizer.from_file(str(stories_models / "stories260k-genai-fp32" / "tokenizer.json"))
+    grammars = Grammars(Vocabulary(inner, frozenset({1, 2})))
+    for text in ("Once upon a time, there was a girl.", "  two  spaces", "\n", "é日本語🙂", "", "x" * 300):
+        grammar = grammars.begin(GrammarSource("regex", re.escape(text)))
+        whole = []
+        while not grammar.complete:
+            tokens = grammar.forced()
+            for token in tokens:
+                grammar.push(token)
+            whole += tokens
+            if not tokens:  # of what follows, tokens could change that
+                token = int(np.flatnonzero(grammar.allowed(512)).max())
+                if token in (1, 2):
+                    break
+                grammar.push(token)
+                whole.append(token)
+        assert grammars._vocabulary.trie.decode_bytes(whole).decode() == text
+
+
+EXPRESSIONS = st.recursive(
+    st.sampled_from(["a", "ab", "é", "[ab]", "[^a]", "日", r"\d", ".", "(?i:x)"]),
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=1, max_size=3).map("".join),
+        st.lists(inner, min_size=1, max_size=2).map(lambda parts: f"({'|'.join(parts)})"),
+        st.tuples(inner, st.sampled_from(["?", "*", "+", "{3}", "{2,40}", "{900}"])).map(
+            lambda pair: f"({pair[0]}){pair[1]}"
+        ),
+    ),
+    max_leaves=8,
+)
+SCHEMAS: st.SearchStrategy[dict[str, Any]] = st.recursive(
+    st.sampled_from(
+        [
+            {"const": "ab"},
+            {"type": "boolean"},
+            {"type": "null"},
+            {"enum": [1, 12]},
+            {"$ref": "#"},
+            {"$ref": "#/$defs/a"},
+        ]
+    ),
+    lambda inner: st.one_of(
+        st.tuples(inner, st.integers(0, 3)).map(
+            lambda pair: {"type": "array", "items": pair[0], "minItems": pair[1], "maxItems": 4 * pair[1] + 1}
+        ),
+        st.dictionaries(st.sampled_from("ab"), inner, min_size=1).map(
+            lambda members: {
+                "type": "object",
+                "properties": members,
+                "required": sorted(members),
+                "additionalProperties": False,
+            }
+        ),
+        st.lists(inner, min_size=1, max_size=2).map(lambda parts: {"anyOf": parts}),
+    ),
+    max_leaves=6,
+)
+RULES = st.sampled_from(
+    ['"a"', '"bc"', "start", "x", "y", "/[ab]/", "/a+/", '("a" | "b")', "x?", "y*", "x{3}", '%json {"enum": [1, 2]}']
+)
+LARKS = st.tuples(*[st.lists(RULES, min_size=1, max_size=4).map(" ".join) for _ in range(4)]).map(
+    lambda parts: f"start: {parts[0]} | {parts[1]}\nx: {parts[2]}\ny: {parts[3]}"
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.one_of(
+        EXPRESSIONS.map(lambda text: ("regex", text)),
+        st.tuples(SCHEMAS, SCHEMAS).map(lambda pair: ("json_schema", canonical({**pair[0], "$defs": {"a": pair[1]}}))),
+        LARKS.map(lambda text: ("lark", text)),
+    ),
+    st.integers(0, 5),
+)
+def test_looking_ahead_ends_and_takes_nothing_away(source: tuple[str, str], seed: int) -> None:
+    try:
+        walk_ahead(begin(*source), seed, 200)
+    except Refusal as refusal:
+        assert refusal.kind == "refused"
 
 
 def test_a_grammar_that_nothing_fits() -> None:

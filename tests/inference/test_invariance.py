@@ -27,6 +27,23 @@ from turnwise.inference.self_test import SelfTest
 
 COMMON = "Once upon a time, there was a little girl named Lily. She loved to play in the park with her friends. " * 4
 STARTS = ["Tom ", "The dog was ", "One day ", "a", "Sue and Tim ", "x " * 40, "She said: ", "In the big forest lived "]
+GRAMMARS: list[dict[str, Any]] = [
+    {
+        "json_schema": {
+            "type": "object",
+            "properties": {
+                "say": {"type": "string", "maxLength": 8},
+                "price": {"type": "integer", "minimum": 1, "maximum": 99},
+                "agreed_by_both": {"type": "boolean"},
+            },
+            "required": ["say", "price", "agreed_by_both"],
+            "additionalProperties": False,
+        }
+    },
+    {"regex": "I (will|would never) pay [1-9][0-9] coins for your old (boat|bell)[.]"},
+    {"lark": 'start: "The cat " ("sat" | "lay") " on the " ("wide " | "red ") ("mat" | "bed") " of " /[A-Z]+/ "."'},
+]
+"""What they force is run in pieces."""
 STORIES = ["genai-fp32", "genai-int4", "genai-int4-acc1", "genai-mha-fp32"]
 
 
@@ -50,9 +67,11 @@ def request(number: int, prompt: str, **body: Any) -> GenerateRequest:
 
 
 def mixed(count: int = 16) -> list[GenerateRequest]:
-    """Prompts of very different lengths, some with a long beginning in common."""
+    """Prompts of very different lengths, some with a long beginning in common; some answers follow a grammar."""
     prompts = [COMMON * (number % 3 == 0) + STARTS[number % len(STARTS)] * (1 + number % 4) for number in range(count)]
-    return [request(number, prompt) for number, prompt in enumerate(prompts)]
+    grammars = {number: GRAMMARS[number // 4 % 3] for number in range(2, count, 4)}
+    more = {number: {"temperature": 1.0, "tokens_max": 60} | grammar for number, grammar in grammars.items()}
+    return [request(number, prompt, **more.get(number, {})) for number, prompt in enumerate(prompts)]
 
 
 Outcome = tuple[dict[int, str], dict[tuple[int, int], str]]
@@ -99,6 +118,7 @@ def test_in_any_batch(model: Path, expected: Outcome) -> None:
         engine = Traced(model, rows_max=rows_max)
         assert together(engine, mixed()) == expected
         statistics = engine.statistics()
+        assert (statistics.extensions > 0) == (engine._decoder.chunk_tokens is not None)
         if engine._decoder.batching != "single":
             assert statistics.step_rows > 1.5 * statistics.steps
             assert statistics.reused_tokens > 0

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from turnwise.errors import InvariantError
-from turnwise.inference.scheduler import Begin, Decode, Prefill, Scheduler, Work, chunk_end, room
+from turnwise.inference.scheduler import Begin, Decode, Extend, Prefill, Scheduler, Work, chunk_end, room
 
 
 def works(scheduler: Scheduler, count: int) -> list[Work | None]:
@@ -81,6 +81,48 @@ def test_a_long_prompt_does_not_keep_the_others_waiting() -> None:
         Decode((1,)),
         Prefill(2, 20, 30, last=False),
     ]
+
+
+def test_what_is_known_is_run_before_the_next_step() -> None:
+    scheduler = Scheduler(rows_max=3, chunk_tokens=10, prefill_tokens_max=20)
+    for number in (1, 2, 3):
+        scheduler.add(number, 5)
+    assert works(scheduler, 4)[-1] == Decode((1, 2, 3))
+    scheduler.extend(3, 8)
+    scheduler.extend(1, 4)
+    assert works(scheduler, 3) == [Extend(1), Extend(3), Decode((1, 2, 3))]
+
+
+def test_who_always_knows_more_does_not_keep_the_others_waiting() -> None:
+    scheduler = Scheduler(rows_max=2, chunk_tokens=10, prefill_tokens_max=20)
+    scheduler.add(1, 5)
+    scheduler.add(2, 5)
+    scheduler.add(3, 5)
+    assert works(scheduler, 3)[-1] == Decode((1, 2))
+    found: list[Work | None] = []
+    for _ in range(6):
+        if not found or found[-1] == Extend(2):
+            scheduler.extend(2, 10)
+        found += works(scheduler, 1)
+    assert found == [Extend(2), Extend(2), Decode((1,)), Extend(2), Extend(2), Decode((1,))]
+    scheduler.remove(1)
+    assert works(scheduler, 3) == [Extend(2), Prefill(3, 0, 5, last=True), Decode((2, 3))]
+
+
+def test_only_what_decodes_is_extended() -> None:
+    scheduler = Scheduler(rows_max=2, chunk_tokens=10)
+    scheduler.add(1, 15)
+    for _ in range(3):
+        with pytest.raises(InvariantError):
+            scheduler.extend(1, 2)
+        scheduler.next()
+    with pytest.raises(InvariantError):
+        scheduler.extend(1, 1)
+    scheduler.extend(1, 2)
+    with pytest.raises(InvariantError):
+        scheduler.extend(1, 2)
+    scheduler.remove(1)
+    assert scheduler.next() is None
 
 
 def test_what_is_reused_is_not_run() -> None:
@@ -173,6 +215,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         )
         self.waiting: dict[int, Modelled] = {}
         self.running: dict[int, Modelled] = {}
+        self.known: dict[int, int] = {}
         self.prefilled = 0
 
     @rule(number=st.integers(0, 60), prompt=st.integers(1, 100), more=st.integers(0, 300), tokens=st.integers(1, 5))
@@ -188,9 +231,10 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.scheduler.remove(number)
         self.waiting.pop(number, None)
         self.running.pop(number, None)
+        self.known.pop(number, None)
 
-    @rule(share=st.sampled_from([0, 0, 0.5, 1]))
-    def step(self, share: float) -> None:
+    @rule(share=st.sampled_from([0, 0, 0.5, 1]), known=st.sampled_from([1, 1, 2, 30]))
+    def step(self, share: float, known: int = 1) -> None:
         work = self.scheduler.next()
         if work is None:
             self.prefilled = 0
@@ -200,8 +244,10 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.begin(work, share)
         elif isinstance(work, Prefill):
             self.prefill(work)
+        elif isinstance(work, Extend):
+            self.extend(work, known)
         else:
-            self.decode(work)
+            self.decode(work, known)
 
     def begin(self, work: Begin, share: float) -> None:
         assert work.number == min(self.waiting)
@@ -223,19 +269,38 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert work.last == (work.stop == entry.prompt)
         entry.done = work.stop
         self.prefilled += size
-        decoding = [other for other in self.running.values() if other.done == other.prompt and other is not entry]
-        assert not decoding or self.prefilled < self.PREFILL + self.CHUNK
+        assert not set(self.ready()) - {work.number} or self.prefilled < self.PREFILL + self.CHUNK
 
-    def decode(self, work: Decode) -> None:
+    def extend(self, work: Extend, known: int) -> None:
+        assert work.number == min(self.known)
+        if self.prefilled >= self.PREFILL:
+            assert not self.ready()
+            self.prefilled = 0
+        self.prefilled += self.known.pop(work.number)
+        self.accept(work.number, known)
+
+    def decode(self, work: Decode, known: int) -> None:
+        assert not self.known or self.prefilled >= self.PREFILL
         self.prefilled = 0
-        ready = [number for number, entry in self.running.items() if entry.done == entry.prompt]
-        assert list(work.numbers) == sorted(ready)
+        assert list(work.numbers) == self.ready()
         for number in work.numbers:
-            entry = self.running[number]
-            entry.tokens += 1
-            if entry.tokens == entry.wanted:
-                self.scheduler.remove(number)
-                del self.running[number]
+            self.accept(number, known)
+
+    def ready(self) -> list[int]:
+        """Who waits for a step."""
+        return sorted(
+            number for number, entry in self.running.items() if entry.done == entry.prompt and number not in self.known
+        )
+
+    def accept(self, number: int, known: int) -> None:
+        entry = self.running[number]
+        entry.tokens += 1
+        if entry.tokens == entry.wanted:
+            self.scheduler.remove(number)
+            del self.running[number]
+        elif known > 1:
+            self.scheduler.extend(number, known)
+            self.known[number] = known
 
     @invariant()
     def counts(self) -> None:

@@ -148,6 +148,11 @@ class Decoder:
         call.mask_known &= row == 0
         return logits
 
+    def retract(self, row: int) -> None:
+        """Take back the last token of a row."""
+        self._lengths[row] -= 1
+        self._steps.mask_known = False
+
     def keep(self, row: int, pieces: Sequence[Piece]) -> None:
         """Copy from a row into blocks."""
         assert self._blocks is not None

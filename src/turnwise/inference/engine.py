@@ -19,7 +19,7 @@ from turnwise.inference.load import LoadedModel
 from turnwise.inference.prefix import PrefixIndex
 from turnwise.inference.request import GenerateReply, GenerateRequest, Refusal, error_body
 from turnwise.inference.runtime import RUNTIME_ERRORS, is_kernel_refusal
-from turnwise.inference.scheduler import PREFILL_TOKENS_MAX_DEFAULT, Begin, Prefill, Scheduler
+from turnwise.inference.scheduler import PREFILL_TOKENS_MAX_DEFAULT, Begin, Decode, Extend, Prefill, Scheduler
 from turnwise.inference.sequence import Sequence, prepare
 from turnwise.inference.slots import Slots
 
@@ -40,7 +40,8 @@ class EngineStatistics:
     """Telemetry: differs between equal runs.
 
     `tokens` were generated, `prompt_tokens` prefilled, `reused_tokens` of prompts taken from the cache. The `steps` of
-    decoding had `step_rows` rows in all. `cached_blocks` hold prompts that were prefilled before.
+    decoding had `step_rows` rows in all; besides there were `extensions` of several tokens that a grammar forces.
+    `cached_blocks` hold prompts that were prefilled before.
     """
 
     tokens: int = 0
@@ -51,6 +52,7 @@ class EngineStatistics:
     running: int = 0
     waiting: int = 0
     cached_blocks: int = 0
+    extensions: int = 0
 
 
 class Engine:
@@ -73,13 +75,13 @@ class Engine:
         self._slots = Slots()
         self._prefixes = PrefixIndex(plan.blocks)
         self._sequences: dict[int, Sequence] = {}
-        self._refused: list[GenerateReply] = []
-        self._tokens = self._prompt_tokens = self._reused_tokens = self._steps = self._step_rows = 0
+        self._answers: list[Event] = []
+        self._tokens = self._prompt_tokens = self._reused_tokens = self._steps = self._step_rows = self._extensions = 0
 
     @property
     def pending(self) -> bool:
         """Whether `step` has something to do."""
-        return bool(self._sequences or self._refused)
+        return bool(self._sequences or self._answers)
 
     @property
     def lengths(self) -> list[tuple[int, int]]:
@@ -87,7 +89,7 @@ class Engine:
         return [(len(sequence.prompt), sequence.capacity) for sequence in self._sequences.values()]
 
     def submit(self, request: GenerateRequest) -> None:
-        """Take a request. One that is wrong is answered by the next `step`."""
+        """Take a request. One that is wrong, or needs no model, is answered by the next `step`."""
         if request.id in self._sequences:
             raise InvariantError(f"request {request.id} is open already")
         model = self._model
@@ -98,30 +100,40 @@ class Engine:
                 model.template,
                 ends=model.ends,
                 context_length=self._plan.context_length,
+                pieces=self._decoder.chunk_tokens is not None,
             )
+            piece = sequence.begin()
         except Refusal as refusal:
-            self._refused.append(GenerateReply(request.id, error_body(refusal.kind, refusal.message)))
+            self._answers.append(GenerateReply(request.id, error_body(refusal.kind, refusal.message)))
+            return
+        self._tokens += sequence.tokens
+        if piece:
+            self._answers.append(Piece(request.id, piece))
+        if sequence.finish is not None:
+            self._answers.append(GenerateReply(request.id, sequence.reply_body()))
             return
         self._sequences[request.id] = sequence
         self._scheduler.add(request.id, len(sequence.prompt), sequence.capacity)
 
     def cancel(self, number: int) -> None:
         """Drop a request, which is then not answered. One that is not open (any more) is none of our business."""
+        self._answers = [answer for answer in self._answers if answer.id != number]
         if number in self._sequences:
             self._remove(number)
 
     def step(self) -> list[Event]:
         """One run of the graph, and what came of it."""
-        events: list[Event] = list(self._refused)
-        self._refused.clear()
+        events, self._answers = self._answers, []
         work = self._scheduler.next()
         while isinstance(work, Begin):
             self._begin(work)
             work = self._scheduler.next()
         if isinstance(work, Prefill):
             events += self._prefill(work)
+        elif isinstance(work, Extend):
+            events += self._extend(work)
         elif work is not None:
-            events += self._decode()
+            events += self._decode(work)
         return events
 
     def statistics(self) -> EngineStatistics:
@@ -134,6 +146,7 @@ class Engine:
             running=self._scheduler.running,
             waiting=self._scheduler.waiting,
             cached_blocks=len(self._prefixes),
+            extensions=self._extensions,
         )
 
     def _begin(self, work: Begin) -> None:
@@ -166,10 +179,21 @@ class Engine:
             self._decoder.keep(row, pieces)
         yield from self._accept(work.number, logits)
 
-    def _decode(self) -> Iterator[Event]:
-        """One token for each sequence that decodes, and what came of it in the order of their numbers."""
+    def _extend(self, work: Extend) -> Iterator[Event]:
+        """The tokens of one sequence that a grammar has forced, as a piece of a prompt is run."""
+        try:
+            logits = self._decoder.prefill(self._slots.row(work.number), self._sequences[work.number].next)
+        except RUNTIME_ERRORS as error:
+            yield self._refuse(work.number, _graph_refuses(error))
+            return
+        self._extensions += 1
+        yield from self._accept(work.number, logits)
+
+    def _decode(self, work: Decode) -> Iterator[Event]:
+        """One token for each of these sequences, and what came of it in the order of their numbers."""
         numbers = self._slots.decoding
-        tokens = [self._sequences[number].last for number in numbers]
+        idle = set(numbers).difference(work.numbers)
+        tokens = [self._sequences[number].next[0] for number in numbers]
         rows: Iterable[NDArray[Any] | Refusal]
         try:
             rows = self._decoder.decode(tokens)
@@ -178,12 +202,18 @@ class Engine:
             # The graph says only that it does not take the batch. Whom it takes alone gets the same bits alone.
             rows = [refusal] if len(numbers) == 1 else [self._alone(row, token) for row, token in enumerate(tokens)]
         self._steps += 1
-        self._step_rows += len(numbers)
-        for number, row in sorted(zip(numbers, rows, strict=True), key=itemgetter(0)):
-            if isinstance(row, Refusal):
-                yield self._refuse(number, row)
+        self._step_rows += len(work.numbers)
+        found = list(zip(numbers, rows, strict=True))
+        for row, (number, logits) in enumerate(found):
+            if number in idle and not isinstance(logits, Refusal):  # a batch has no gaps, so it took part for nothing
+                self._decoder.retract(row)
+        for number, logits in sorted(found, key=itemgetter(0)):
+            if number in idle:
+                continue
+            if isinstance(logits, Refusal):
+                yield self._refuse(number, logits)
             else:
-                yield from self._accept(number, row)
+                yield from self._accept(number, logits)
 
     def _alone(self, row: int, token: int) -> NDArray[Any] | Refusal:
         try:
@@ -194,18 +224,21 @@ class Engine:
 
     def _accept(self, number: int, logits: NDArray[Any]) -> Iterator[Event]:
         sequence = self._sequences[number]
+        before = sequence.tokens
         try:
             piece = sequence.accept(logits)
         except Refusal as refusal:
             yield self._refuse(number, refusal)
             return
-        self._tokens += 1
+        self._tokens += sequence.tokens - before
         if piece:
             yield Piece(number, piece)
         if sequence.finish is not None:
             body = sequence.reply_body()
             self._remove(number)
             yield GenerateReply(number, body)
+        elif len(sequence.next) > 1:
+            self._scheduler.extend(number, len(sequence.next))
 
     def _refuse(self, number: int, refusal: Refusal) -> GenerateReply:
         self._remove(number)

@@ -4,8 +4,7 @@ llguidance compiles a grammar and says before each token which ones may come. Wh
 are the same everywhere, never by time: a grammar is refused at the same place on every machine. Its own counts do not
 bound everything (a `multipleOf` of a million takes a minute), so some of what a grammar may hold is bounded here.
 
-Every token is still run by the model one by one, also where the grammar leaves no choice: a step of several tokens uses
-other arithmetic than several of one, so jumping ahead would change the bits of an answer by how its text came about.
+Where a grammar leaves no choice of bytes, it says so ahead, and the answer goes on as the tokenizer would write them.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from turnwise.inference.refusal import Refusal
 from turnwise.inference.request import GrammarSource
-from turnwise.inference.vocabulary import Vocabulary
+from turnwise.inference.vocabulary import BYTES, Vocabulary
 
 REFUSED_MAX: Final = 256
 """Grammars of one model that are known to be refused."""
@@ -36,15 +35,22 @@ SCHEMA_DEPTH_MAX: Final = 64
 PATTERN_CHARS_MAX: Final = 4_096
 """All patterns of a schema together."""
 REASON_CHARS_MAX: Final = 300
+FORCED_BYTES_MAX: Final = 256
+FORCED_TOKENS_MAX: Final = 64
 NO_FORCING: Final = '%llguidance {"no_forcing": true}\n'
-"""llguidance looks ahead for bytes that must come, and never returns where they never end (`start: "a" start`)."""
+"""llguidance's own looking ahead has no bound but an error: `start: "a" start` would be refused, or never return."""
 
 
 class Grammar:
-    """A grammar's state within one generation."""
+    """A grammar's state within one generation. Without `ahead` nothing is forced."""
 
-    def __init__(self, matcher: LLMatcher) -> None:
+    def __init__(self, matcher: LLMatcher, vocabulary: Vocabulary, *, ahead: bool) -> None:
         self._matcher = matcher
+        self._vocabulary = vocabulary
+        self._bytes = vocabulary.byte_tokens if ahead else None
+        self._last: int | None = None
+        self._mask: NDArray[np.uint8] | None = None
+        self._forced: list[int] | None = None
 
     @property
     def complete(self) -> bool:
@@ -53,17 +59,58 @@ class Grammar:
 
     def allowed(self, count: int) -> NDArray[np.bool_]:
         """Which of `count` tokens may come next: shape [count]. Raises Refusal if that cannot be said."""
-        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
-        self._check()
-        mask = np.unpackbits(bits, count=count, bitorder="little").view(np.bool_)  # zeros beyond the tokenizer's end
-        if not mask.any():
+        bits = self._bits()
+        if not bits.any():
             raise Refusal("refused", "the grammar cannot go on from here: no token fits")
-        return mask
+        return np.unpackbits(bits, count=count, bitorder="little").view(np.bool_)  # zeros beyond the tokenizer's end
+
+    def forced(self) -> list[int]:
+        """The tokens that must come now, at most `FORCED_TOKENS_MAX`, for `push`; empty where there is a choice.
+
+        What must come are bytes: their tokens are those in which the tokenizer writes them. Where the next bytes, which
+        are not known, could change the last of these tokens, they are left out. Raises Refusal as `allowed` does.
+        """
+        if self._forced is None:
+            self._forced = self._look_ahead()
+        return self._forced
+
+    def _look_ahead(self) -> list[int]:
+        if self._bytes is None:
+            return []
+        written = bytearray()
+        masks = []
+        while len(written) < FORCED_BYTES_MAX and not self.complete:
+            masks.append(bits := self._bits())
+            possible = np.flatnonzero(bits[self._bytes >> 3] >> (self._bytes & 7) & 1)
+            if len(possible) != 1 or any(bits[token >> 3] >> (token & 7) & 1 for token in self._vocabulary.ends):
+                break
+            written.append(BYTES[possible[0]])
+            self._push(int(self._bytes[possible[0]]))
+        if not written:
+            return []
+        whole = self.complete
+        self._matcher.rollback(len(written))
+        self._check()
+        self._mask = masks[0]
+        return self._vocabulary.canonical(bytes(written), self._last, whole=whole)[:FORCED_TOKENS_MAX]
 
     def push(self, token: int) -> None:
         """Take a token that was allowed."""
+        self._push(token)
+        self._last = token
+        self._forced = None
+
+    def _push(self, token: int) -> None:
+        self._mask = None
         self._matcher.consume_token(token)
         self._check()
+
+    def _bits(self) -> NDArray[np.uint8]:
+        """Which tokens may come next, a bit for each."""
+        if self._mask is None:
+            self._mask = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+            self._check()
+        return self._mask
 
     def _check(self) -> None:
         if self._matcher.is_error():
@@ -93,12 +140,14 @@ class Grammars:
         if source in self._refused:
             raise Refusal("refused", self._refused[source])
         try:
-            return Grammar(self._compile(source))
+            matcher = self._compile(source)
         except Refusal as refusal:
             self._refused[source] = refusal.message
             if len(self._refused) > REFUSED_MAX:
                 self._refused.popitem(last=False)
             raise
+        # In Lark, <…> names tokens that no bytes tell of.
+        return Grammar(matcher, self._vocabulary, ahead=source.kind != "lark" or "<" not in source.text)
 
     def _compile(self, source: GrammarSource) -> LLMatcher:
         if source.kind == "json_schema":

@@ -3,7 +3,8 @@
 Sequences begin in the order of their numbers, never of their arrival, so that a run's requests meet the model in the
 same order whatever the workers do. One prompt is prefilled at a time, in chunks; those that are prefilled decode
 together, one token each a step. Between two decode steps at most `prefill_tokens_max` prompt tokens are run (and what
-is left of one chunk), so that a long prompt does not keep the others waiting, and short ones join in groups.
+is left of one chunk), so that a long prompt does not keep the others waiting, and short ones join in groups. Several
+tokens that a sequence has to run at once are run by themselves, and count with the prompts.
 
 Memory is counted in positions of KV cache: every sequence that runs has a row, all rows are equally long, and as long
 as the longest of them needs.
@@ -40,13 +41,20 @@ class Prefill:
 
 
 @dataclass(frozen=True, slots=True)
+class Extend:
+    """Run the tokens of a sequence that decodes which are known already; then its next one is chosen."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Decode:
     """Run one token of each of these sequences (rising numbers) together."""
 
     numbers: tuple[int, ...]
 
 
-Work = Begin | Prefill | Decode
+Work = Begin | Prefill | Extend | Decode
 
 
 @dataclass(slots=True)
@@ -89,6 +97,7 @@ class Scheduler:
         self._waiting: list[int] = []
         self._filling: int | None = None
         self._decoding: list[int] = []
+        self._known: dict[int, int] = {}
 
     @property
     def waiting(self) -> int:
@@ -115,10 +124,17 @@ class Scheduler:
             raise InvariantError(f"{tokens} tokens of sequence {number} cannot be reused")
         entry.done = tokens
 
+    def extend(self, number: int, tokens: int) -> None:
+        """So many tokens (at least two) of a sequence that decodes are known, and are run before its next step."""
+        if number not in self._decoding or number in self._known or tokens < 2:
+            raise InvariantError(f"sequence {number} cannot be extended by {tokens} tokens")
+        self._known[number] = tokens
+
     def remove(self, number: int) -> None:
         """The sequence has ended, or is not wanted any more."""
         if self._entries.pop(number, None) is None:
             raise InvariantError(f"there is no sequence {number}")
+        self._known.pop(number, None)
         if number == self._filling:
             self._filling = None
         else:
@@ -126,13 +142,24 @@ class Scheduler:
 
     def next(self) -> Work | None:
         """What to run now; `None` when there is nothing. The work counts as done."""
-        if not self._decoding or self._prefilled < self._prefill_tokens_max:
+        free = self._prefilled < self._prefill_tokens_max
+        steps = len(self._known) < len(self._decoding)
+        if self._known and free:
+            return self._extend()
+        if free or not steps:
             if self._filling is not None:
                 return self._chunk(self._filling)
             if self._waiting and (begin := self._begin(self._waiting[0])) is not None:
                 return begin
         self._prefilled = 0
-        return Decode(tuple(self._decoding)) if self._decoding else None
+        if steps:
+            return Decode(tuple(number for number in self._decoding if number not in self._known))
+        return self._extend() if self._known else None
+
+    def _extend(self) -> Extend:
+        number = min(self._known)
+        self._prefilled += self._known.pop(number)
+        return Extend(number)
 
     def _begin(self, number: int) -> Begin | None:
         """Begin the sequence with the lowest number, if there is a row for it. Nobody overtakes it."""

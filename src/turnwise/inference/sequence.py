@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from numpy.typing import NDArray
 
@@ -15,11 +16,18 @@ from turnwise.inference.template import ChatTemplate
 from turnwise.inference.text import StopScanner
 from turnwise.inference.tokenizer import Tokenizer
 
+PIECE_TOKENS_MIN: Final = 3
+"""A chosen token and those that a grammar forces after it run in one piece if they are so many, else a step each."""
+
 
 class Sequence:
-    """The state of one generation. `prompt` are its ids, `last` the token to feed next.
+    """The state of one generation. `prompt` are ids to feed before anything is chosen, `next` those to feed then.
 
     Its bits depend on the request, its stream and the logits alone. There must be room for `tokens_max`.
+
+    Where a grammar leaves no choice, tokens are taken without any logits. With `pieces` they are appended to `next`,
+    those at the very beginning to the prompt. Without, and where log probabilities are asked for, each is a step; the
+    tokens are the same.
     """
 
     def __init__(
@@ -29,16 +37,21 @@ class Sequence:
         prompt: Prompt,
         tokenizer: Tokenizer,
         ends: frozenset[int],
+        *,
+        pieces: bool = True,
     ) -> None:
         self.id = request.id
         self.prompt = prompt.ids
-        self.last = prompt.ids[-1]
+        self.next: list[int] = []
         self.tokens = 0
         self.finish: Finish | None = None
         self._stream = request.stream
         self._sampling = generation.sampling
         self._adjustment = Adjustment(generation.sampling, prompt.ids)
         self._grammar = tokenizer.grammars(ends).begin(generation.grammar) if generation.grammar else None
+        self._piece_tokens_min = PIECE_TOKENS_MIN if pieces and generation.logprobs is None else None
+        self._forced: deque[int] = deque()
+        self._prompt_tokens = len(prompt.ids)
         self._tokens_max = prompt.tokens_max
         self._dropped = prompt.dropped if generation.on_full == "drop_oldest" else None
         self._ends = ends
@@ -52,16 +65,57 @@ class Sequence:
     @property
     def capacity(self) -> int:
         """Positions of KV cache that it can need."""
-        return len(self.prompt) + self._tokens_max
+        return self._prompt_tokens + self._tokens_max
+
+    def begin(self) -> str:
+        """Take what the answer must begin with; the text that can be given out. `finish` is set if that is all."""
+        self._look_ahead()
+        if self._piece_tokens_min is None:
+            return ""
+        text = self._take_forced()
+        self.prompt = [*self.prompt, *self.next]
+        return text
 
     def accept(self, logits: NDArray[Any]) -> str:
         """Choose the next token from logits (shape [vocabulary]); the text that can be given out. Sets `finish`.
 
         Raises Refusal if no token can be chosen.
         """
-        token = self._choose(logits)
-        self.last = token
+        self._look_ahead()
+        token = self._forced.popleft() if self._forced else self._choose(logits)
+        if self._logprobs_count is not None:
+            self._logprobs.append(logprobs.entry(logits, token, self._logprobs_count, self._vocabulary))
+        self.next = []
+        text = self._take(token)
+        if self.finish is None:
+            self._look_ahead()
+            if self._piece_tokens_min is not None and 1 + len(self._forced) >= self._piece_tokens_min:
+                text += self._take_forced()
+        return text
+
+    def _choose(self, logits: NDArray[Any]) -> int:
+        try:
+            allowed = self._grammar.allowed(len(logits)) if self._grammar else None
+            return choose(self._adjustment.apply(logits), self._sampling, self._stream, self.tokens, allowed)
+        except NotFinite as error:
+            raise Refusal("refused", f"the model gave no usable logits for token {self.tokens}: {error}") from error
+
+    def _look_ahead(self) -> None:
+        if self._grammar is not None and not self._forced:
+            self._forced.extend(self._grammar.forced())
+
+    def _take_forced(self) -> str:
+        text = ""
+        while self._forced and self.finish is None:
+            text += self._take(self._forced.popleft())
+        return text
+
+    def _take(self, token: int) -> str:
+        self.next.append(token)
         self.tokens += 1
+        self._adjustment.push(token)
+        if self._grammar is not None:
+            self._grammar.push(token)
         if token in self._ends:
             return self._end("end", "")
         piece = self._scanner.push(self._text.push(token))
@@ -73,19 +127,6 @@ class Sequence:
             return self._end("length", piece)
         self._pieces.append(piece)
         return piece
-
-    def _choose(self, logits: NDArray[Any]) -> int:
-        try:
-            allowed = self._grammar.allowed(len(logits)) if self._grammar else None
-            token = choose(self._adjustment.apply(logits), self._sampling, self._stream, self.tokens, allowed)
-        except NotFinite as error:
-            raise Refusal("refused", f"the model gave no usable logits for token {self.tokens}: {error}") from error
-        if self._logprobs_count is not None:
-            self._logprobs.append(logprobs.entry(logits, token, self._logprobs_count, self._vocabulary))
-        self._adjustment.push(token)
-        if self._grammar is not None:
-            self._grammar.push(token)
-        return token
 
     def _end(self, finish: Finish, piece: str) -> str:
         self.finish = finish
@@ -101,7 +142,7 @@ class Sequence:
             "".join(self._pieces),
             self.finish,
             self.tokens,
-            len(self.prompt),
+            self._prompt_tokens,
             logprobs=None if self._logprobs_count is None else self._logprobs,
             dropped=self._dropped,
         )
@@ -114,6 +155,7 @@ def prepare(
     *,
     ends: frozenset[int],
     context_length: int,
+    pieces: bool = True,
 ) -> Sequence:
     """Check a request against a model. Raises Refusal naming what is wrong."""
     generation = parse(request.body)
@@ -125,7 +167,7 @@ def prepare(
     if generation.logit_bias:
         bias = _bias(generation.logit_bias, tokenizer, ends)
         generation = replace(generation, sampling=replace(generation.sampling, bias=bias))
-    return Sequence(request, generation, prompt, tokenizer, ends)
+    return Sequence(request, generation, prompt, tokenizer, ends, pieces=pieces)
 
 
 def _check_logprobs(count: int, tokens_max: int) -> None:

@@ -7,11 +7,17 @@ Tokenizers that map bytes to letters (byte-level) and those with a token for eac
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Final
 
 import llguidance
+import numpy as np
 import tokenizers
+from numpy.typing import NDArray
 
 from turnwise.inference.refusal import Refusal
+
+BYTES: Final = tuple(byte for byte in range(0xF5) if byte not in (0xC0, 0xC1))
+"""The bytes that occur in UTF-8."""
 
 
 class Vocabulary:
@@ -23,17 +29,40 @@ class Vocabulary:
     def __init__(self, inner: tokenizers.Tokenizer, ends: frozenset[int]) -> None:
         self._inner = inner
         self._count = max(inner.get_vocab(with_added_tokens=True).values(), default=-1) + 1
-        self._ends = [token for token in sorted(ends) if token < self._count]
+        self.ends = tuple(token for token in sorted(ends) if token < self._count)
 
     @cached_property
     def trie(self) -> llguidance.LLTokenizer:
         """The tokens in the form that grammars are matched with. Raises Refusal if the tokenizer is of no such kind."""
-        if not self._ends:
+        if not self.ends:
             raise Refusal("refused", "the model has no end token that its tokenizer knows, which a grammar needs")
         try:
-            return llguidance.LLTokenizer(self._inner.to_str(), eos_token=self._ends)
+            return llguidance.LLTokenizer(self._inner.to_str(), eos_token=list(self.ends))
         except Exception as error:  # the library raises bare Exception for everything
             raise Refusal("refused", "the model's tokenizer is of a kind that grammars do not know") from error
+
+    @cached_property
+    def byte_tokens(self) -> NDArray[np.intp] | None:
+        """The tokens that write one byte, for each of `BYTES`, in this order; None if one of them has no token."""
+        found = []
+        for byte in BYTES:
+            written = bytes([byte])
+            ids = self.trie.tokenize_bytes(written)
+            if len(ids) != 1 or self.trie.decode_bytes(ids) != written:
+                return None
+            found.append(ids[0])
+        return np.array(found, np.intp)
+
+    def canonical(self, text: bytes, before: int | None, *, whole: bool) -> list[int]:
+        """The tokens in which the tokenizer would write `text` after the token `before`.
+
+        Unless `text` is `whole`, its end is left out where what follows could change the tokens. Empty if the
+        tokenizer would write something else, as those that normalise do.
+        """
+        tokens, rest = self.trie.tokenize_partial(text, recent_tokens=[] if before is None else [before])
+        if whole:
+            tokens, rest = tokens + (self.trie.tokenize_bytes(rest) if rest else []), b""
+        return tokens if self.trie.decode_bytes(tokens) + rest == text else []
 
     def token_text(self, token: int) -> str:
         """The text of one token by itself; bytes that are not UTF-8 as U+FFFD. Empty for one that has none."""

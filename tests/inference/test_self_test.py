@@ -73,6 +73,21 @@ def try_with(*flaws: str, first: Rule = FREE, context_length: int = 512, weights
     return self_test(make, 1000, context_length, weights_bytes, first)
 
 
+def test_a_rule_that_is_asked_for_is_kept(tmp_path: Path) -> None:
+    def make(rule: Rule, other_threads: bool) -> Fake:
+        return Fake(rule, frozenset(["odd"]), other_threads)
+
+    kept = self_test(make, 1000, 512, 1000, FREE, stricter=False)
+    assert (kept.numeric_class, kept.rule) == ("plan-bound", FREE)
+    path = toy.write_mixing_folder(tmp_path / "model")
+    found = []
+    for spec in (ModelSpec("m", path, "cpu"), ModelSpec("m", path, "cpu", batching="free")):
+        numeric = load_model(spec).info.numeric
+        assert numeric is not None
+        found.append((numeric.numeric_class, numeric.batching, numeric.chunked))
+    assert found == [("batch-invariant", "single", False), ("plan-bound", "free", True)]
+
+
 @pytest.mark.parametrize(
     ("flaws", "found", "rule"),
     [

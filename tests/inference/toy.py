@@ -175,6 +175,28 @@ def attention_graph(
     return graph
 
 
+def mixing_graph() -> Graph:
+    """`attention_graph`, in which each token also gets a little of the mean over all that runs in the same step.
+
+    So bits depend, for real, on what runs beside a sequence, on how its prompt is cut, and on what of it is reused.
+    """
+    graph = attention_graph()
+    graph.nodes = [part for part in graph.nodes if b"scores" not in part or b"MatMul" not in part]
+    graph.tensors.append(tensor("share", np.array([0.5], np.float32)))
+    graph.nodes[-1:-1] = [
+        node("ReduceMean", ["y"], ["mean"], keepdims=1),
+        node("Mul", ["mean", "share"], ["shared"]),
+        node("Add", ["y", "shared"], ["together"]),
+        node("MatMul", ["together", "head"], ["scores"]),
+    ]
+    return graph
+
+
+def write_mixing_folder(path: Path, *, context_length: int = 512) -> Path:
+    """A model folder with `mixing_graph`."""
+    return write_folder(path, mixing_graph(), configuration=config(16, 2, context_length=context_length))
+
+
 def chain_table(*texts: bytes, end: bool = True) -> NDArray[np.float32]:
     """A bigram table in which each byte is followed by the next one of its text, and the last byte by `</s>`."""
     table = np.zeros((VOCABULARY, VOCABULARY), np.float32)

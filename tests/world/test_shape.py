@@ -150,10 +150,11 @@ MESSAGE = MINIMAL + '[[messages]]\nto = "a"\nbody = ""\n'
             MODEL + "device = 'gpu'\n",
             "models.m.device",
             'unknown key "device"',
-            "Known keys here: accuracy_level, context_tokens_max, path, provider, require, task, variant.",
+            "Known keys here: accuracy_level, batching, context_tokens_max, path, provider, require, task, variant.",
         ),
         (MODEL + "accuracy_level = 2\n", "models.m.accuracy_level", "is the number 2", "Write accuracy_level = 4"),
         (MODEL + "accuracy_level = true\n", "models.m.accuracy_level", "is true", "Write accuracy_level = 4"),
+        (MODEL + "batching = 'even'\n", "models.m.batching", 'is the text "even"', 'batching = "free"'),
         (MODEL + "context_tokens_max = 7\n", "models.m.context_tokens_max", "out of range", "from 8 to 16777216"),
         # Messages
         (MINIMAL + "[messages]\nto = 'a'\n", "messages", "must be a list of tables, and is a table", "[[messages]]"),

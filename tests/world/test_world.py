@@ -31,6 +31,7 @@ require = true
 variant = "q4"
 accuracy_level = 4
 context_tokens_max = 2048
+batching = "free"
 
 [agents.narrator]
 source = "narrator.py"
@@ -92,6 +93,7 @@ def story_circle(folder: Path | None, source: Path) -> World:
                 variant="q4",
                 accuracy_level=4,
                 context_tokens_max=2048,
+                batching="free",
             )
         },
         agents={

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from turnwise.inference.batching import Batching
+
 Task = Literal["generate", "infer", "embed"]
 """What a model answers: the effect of that name."""
 
@@ -18,7 +20,9 @@ class ModelSpec:
     to another provider is a `ModelError`; without, it is one line of text in `ModelInfo.fallback`. `variant` chooses
     among the graphs of a folder that holds several (`q4`, `fp16`, …); None takes the most exact. `task` None: what the
     folder shows. `accuracy_level` rewrites the graph's 4-bit products when it is loaded, and `context_tokens_max` makes
-    the context shorter than the model's: both make another model of it, with another hash.
+    the context shorter than the model's: both make another model of it, with another hash. `batching` is a rule to
+    keep even where bits depend on it, and the model's class is what is observed under that; None: the cheapest rule
+    under which they do not.
     """
 
     name: str
@@ -29,6 +33,7 @@ class ModelSpec:
     task: Task | None = None
     accuracy_level: int | None = None
     context_tokens_max: int | None = None
+    batching: Batching | None = None
 
 
 @dataclass(frozen=True, slots=True)

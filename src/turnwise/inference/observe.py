@@ -22,6 +22,8 @@ def observe(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -
     first = form_of(folder.graph).rule
     if opened.provider != CPU:  # not known anywhere: begin with what the engine does there
         first = Rule("single", first.chunked)
+    if spec.batching is not None:
+        first = Rule(spec.batching, first.chunked)
 
     def make(rule: Rule, other_threads: bool) -> _Rows | None:
         if not other_threads:
@@ -34,7 +36,10 @@ def observe(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -
         return _Rows(Decoder(folder, other, options, rule.batching, rule.chunked))
 
     def test() -> SelfTest:
-        return self_test(make, folder.vocabulary_size, folder.context_length, folder.weights_bytes, first)
+        stricter = spec.batching is None
+        return self_test(
+            make, folder.vocabulary_size, folder.context_length, folder.weights_bytes, first, stricter=stricter
+        )
 
     key: dict[str, object] = {
         "model": digest,
@@ -43,6 +48,8 @@ def observe(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -
         "versions": versions(),
         "cpu": cpu(),
     }
+    if spec.batching is not None:
+        key["batching"] = spec.batching
     return remembered(key, test)
 
 

@@ -66,16 +66,21 @@ Make = Callable[[Rule, bool], Runner | None]
 """A runner for a rule; with True on another number of threads than the model will have, None if there is no such."""
 
 
-def self_test(make: Make, vocabulary: int, context_length: int, weights_bytes: int, first: Rule) -> SelfTest:
-    """Try the rules from `first` on. The result's rule is the first under which all checks hold, else the last."""
+def self_test(
+    make: Make, vocabulary: int, context_length: int, weights_bytes: int, first: Rule, *, stricter: bool = True
+) -> SelfTest:
+    """Try the rules from `first` on. The result's rule is the first under which all checks hold, else the last.
+
+    Not `stricter`: `first` is kept whatever is observed.
+    """
     batches = BATCHES_OF_LARGE if weights_bytes >= LARGE_BYTES_MIN else BATCHES
     tokens = _Tokens(vocabulary, max(1, context_length - len(batches)))
     found = None
-    for rule in RULES[RULES.index(first) :]:
+    for rule in RULES[RULES.index(first) :] if stricter else (first,):
         try:
             checks = _try(make, rule, tokens, batches)
         except RUNTIME_ERRORS:  # its embedding is smaller than its vocabulary, for example
-            return SelfTest("none", RULES[-1], {"takes any token": False})
+            return SelfTest("none", RULES[-1] if stricter else first, {"takes any token": False})
         found = SelfTest(_class(checks), rule, checks)
         if found.numeric_class != "plan-bound":
             break

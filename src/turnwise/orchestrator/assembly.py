@@ -101,6 +101,7 @@ def _info(specs: Sequence[ModelSpec]) -> str:
             "task": spec.task,
             "accuracy_level": spec.accuracy_level,
             "context_tokens_max": spec.context_tokens_max,
+            "batching": spec.batching,
         }
         for spec in specs
     }
@@ -204,6 +205,7 @@ def specs_of(file: Journal, paths: Mapping[str, Path]) -> list[ModelSpec]:
             place.get("task"),
             place.get("accuracy_level"),
             place.get("context_tokens_max"),
+            place.get("batching"),
         )
         for name, place in models.items()
     ]

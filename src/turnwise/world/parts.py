@@ -30,6 +30,9 @@ Task = Literal["generate", "infer", "embed"]
 """What a model is for: the effect of that name."""
 ACCURACY_LEVEL: Final = 4
 """What 4-bit products can be rewritten to."""
+Batching = Literal["free"]
+"""How sequences run together where a world does not leave it to the engine."""
+BATCHINGS: Final[tuple[Batching, ...]] = ("free",)
 TASKS: Final[tuple[Task, ...]] = ("generate", "infer", "embed")
 
 
@@ -54,7 +57,8 @@ class Model:
     if that one cannot be used, without it another one is. `variant` chooses among the graphs of a folder that holds
     several (`q4`, `fp16`, …). `task` says which effect it answers: `generate`, `infer` or `embed`; None is what the
     folder shows. `accuracy_level` rewrites 4-bit products when the model is loaded, and `context_tokens_max` makes its
-    context shorter: either makes another model of it, and another head.
+    context shorter: either makes another model of it, and another head. `batching` `free` runs sequences together as
+    they come even where their bits depend on that; None is the cheapest way in which they do not.
     """
 
     path: str | os.PathLike[str]
@@ -64,6 +68,7 @@ class Model:
     task: Task | None = field(default=None, kw_only=True)
     accuracy_level: int | None = field(default=None, kw_only=True)
     context_tokens_max: int | None = field(default=None, kw_only=True)
+    batching: Batching | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from turnwise.world.bounds import TIME_END_US
 from turnwise.world.cast import gather
 from turnwise.world.files import Refused, is_file, is_folder
 from turnwise.world.names import fault
-from turnwise.world.parts import Description, SourceText, Task
+from turnwise.world.parts import Batching, Description, SourceText, Task
 from turnwise.world.problems import Problems, dotted, quoted, said
 from turnwise.world.references import Names
 from turnwise.world.sources import SourceFiles, from_bytes, from_file, from_text
@@ -41,6 +41,7 @@ class ResolvedModel:
     task: Task | None
     accuracy_level: int | None
     context_tokens_max: int | None
+    batching: Batching | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +198,7 @@ def _models(world: Description, base: Path, problems: Problems) -> Iterator[Reso
             task=model.task,
             accuracy_level=model.accuracy_level,
             context_tokens_max=model.context_tokens_max,
+            batching=model.batching,
         )
 
 

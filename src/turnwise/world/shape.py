@@ -29,6 +29,7 @@ from turnwise.world.bounds import (
 from turnwise.world.document import Document
 from turnwise.world.parts import (
     ACCURACY_LEVEL,
+    BATCHINGS,
     PROVIDER_DEFAULT,
     ROUND_SECONDS_DEFAULT,
     SEED_DEFAULT,
@@ -110,6 +111,7 @@ def _model(reader: Reader) -> Model:
         task=reader.choice_or_none("task", TASKS),
         accuracy_level=_accuracy_level(reader),
         context_tokens_max=reader.integer_or_none("context_tokens_max", CONTEXT_TOKENS_MIN, CONTEXT_TOKENS_MAX),
+        batching=reader.choice_or_none("batching", BATCHINGS),
     )
     reader.close()
     return model

@@ -15,7 +15,7 @@ WORKS = {
 ODD_WORKS = {
     "one_stream": "one stream: 513 prompt tokens, 64 new",
     "agents": "16 agents: 512 common, 65 own, 32 new",
-    "conversation": "16 conversations of 3 turns: 65 own, 32 new",
+    "conversation": "8 conversations of 3 turns: 65 own, 32 new",
 }
 ENGINES = {
     "ours": "ours",

@@ -131,9 +131,9 @@ def odd_works(vocabulary: int, scale: int) -> list[Work]:
         Work("agents", tuple(prefix + ids(64 // scale) for _ in range(16)), 32 // scale, len(prefix)),
         Work(
             "conversation",
-            tuple(ids(65) for _ in range(16)),
+            tuple(ids(65) for _ in range(8)),
             32,
-            later=tuple(tuple(ids(65) for _ in range(16)) for _ in range(2)),
+            later=tuple(tuple(ids(65) for _ in range(8)) for _ in range(2)),
         ),
     ]
 

@@ -64,8 +64,8 @@ def test_the_engine_without_constraints_runs_fewer_tokens(results: tuple[list[di
     assert run_tokens["one_stream"] == {"on": 65, "off": 65}
     # 65 tokens; then 32 more and 65 again, twice, of which whole blocks of 32 are there: of the prompts, or of both.
     conversation = run_tokens["conversation"]
-    assert 16 * (65 + 98 + 99) - 16 <= conversation["on"] <= 16 * (65 + 98 + 99)
-    assert 16 * (65 + 66 + 67) - 16 <= conversation["off"] <= 16 * (65 + 66 + 67)
+    assert 8 * (65 + 98 + 99) - 8 <= conversation["on"] <= 8 * (65 + 98 + 99)
+    assert 8 * (65 + 66 + 67) - 8 <= conversation["off"] <= 8 * (65 + 66 + 67)
 
 
 def test_measures_the_overhead_of_both_models(results: tuple[list[dict[str, Any]], str]) -> None:

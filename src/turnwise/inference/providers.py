@@ -26,9 +26,9 @@ CUDA: Final = "CUDAExecutionProvider"
 PLUGIN_PACKAGE_PREFIX: Final = "onnxruntime-ep-"
 SINGLE_THREAD_BYTES_MAX: Final = 16 * 1024 * 1024
 """Up to this size of weights a step is too short for threads: handing work over costs more than it saves."""
-SPIN_US: Final = 200
-"""So long, threads that wait for work poll: about as long as an operator takes. Without a bound they poll for some 40 ms
-after the last run; measured, neither is faster."""
+SPIN_US: Final = 1000
+"""So long, threads that wait for work poll: longer than what lies between two steps. Without a bound it is some 40 ms
+after the last run, and no faster."""
 
 _REMOTE: Final = frozenset({"AzureExecutionProvider"})
 """Providers that would send the model's inputs elsewhere are never used."""

@@ -7,10 +7,12 @@ import pytest
 
 from turnwise.errors import ModelError
 from turnwise.inference import protocol
+from turnwise.inference.batch_plan import BatchPlan
 from turnwise.inference.embed_request import EmbedRequest
 from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.request import GenerateReply, GenerateRequest
 from turnwise.inference.tensors import Parcel, Tensor, unpack
+from turnwise.inference.wave import Wave, WaveReply
 
 INFO = ModelInfo(
     name="m",
@@ -82,3 +84,20 @@ def test_each_kind_of_request_has_its_message() -> None:
 def test_large_tensors_are_cut_into_messages() -> None:
     asked: list[protocol.Open] = [Parcel(i, "g", {"x": Tensor("uint8", (6 << 20,), bytes(6 << 20))}) for i in range(3)]
     assert [kind for kind, _ in protocol.encode_requests(asked)] == [protocol.Kind.INFER] * 3
+
+
+def test_waves_and_their_answers_are_cut_and_put_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = BatchPlan("free", 0, None, 64, 128, 512, 2, 1)
+    requests = tuple(GenerateRequest(number, "m", "x" * number, bytes(32)) for number in range(5))
+    for asked in (Wave(7, "m", requests), Wave(8, "m", requests[:1], plan)):
+        answered = WaveReply(asked.id, plan, tuple(GenerateReply(item.id, item.body) for item in asked.requests))
+        for bytes_max, count in ((1 << 20, 1), (4, 4), (0, 5)):
+            monkeypatch.setattr(protocol, "BATCH_BYTES_MAX", bytes_max)
+            parts = protocol.WaveParts()
+            *early, whole = [parts.wave(data) for data in protocol.encode_wave(asked)]
+            assert (early, whole) == ([None] * len(early), asked)
+            *early_replies, reply = [parts.reply(data) for data in protocol.encode_wave_reply(answered)]
+            assert (early_replies, reply) == ([None] * len(early), answered)
+            assert len(early) + 1 == min(count, len(asked.requests))
+    refused = WaveReply(9, plan, (), "why")
+    assert [protocol.WaveParts().reply(data) for data in protocol.encode_wave_reply(refused)] == [refused]

@@ -2,7 +2,7 @@
 
 Requests that are not answered are kept here. A process that dies, or says nothing for too long while there is work, is
 replaced by a new one, which runs them again from their beginning. Since a request's chance comes from its own stream,
-its bits do not depend on any of this.
+its bits do not depend on any of this. A wave is run again as a whole.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.protocol import Kind
 from turnwise.inference.request import GenerateReply, GenerateRequest, Refusal, error_body
 from turnwise.inference.tensors import Data, unpack
+from turnwise.inference.wave import Wave, WaveReply
 from turnwise.sharedmem import Peer, PeerBroken, PeerGone, Transport, launch
 
 RESTARTS_MAX_DEFAULT: Final = 3
@@ -70,6 +71,7 @@ class InferenceHost:
         *,
         on_replies: Callable[[list[GenerateReply]], None],
         on_failure: Callable[[TurnwiseError], None],
+        on_wave: Callable[[WaveReply], None] | None = None,
         transport: Transport = "auto",
         options: EngineOptions | None = None,
         restarts_max: int = RESTARTS_MAX_DEFAULT,
@@ -81,6 +83,7 @@ class InferenceHost:
         self._specs = tuple(models)
         self._on_replies = on_replies
         self._on_failure = on_failure
+        self._on_wave = on_wave
         self._transport: Transport = transport
         self._options = options or EngineOptions()
         self._restarts_max = restarts_max
@@ -88,6 +91,8 @@ class InferenceHost:
         self._load_deadline_s = load_deadline_ms / 1000
         self._infos: dict[str, ModelInfo] = {}
         self._pending: dict[int, protocol.Open] = {}
+        self._waves: dict[int, Wave] = {}
+        self._parts = protocol.WaveParts()
         self._supervisor: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[None] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
@@ -117,7 +122,7 @@ class InferenceHost:
             prompt_tokens=before.prompt_tokens + now.prompt_tokens,
             running=now.running,
             waiting=now.waiting,
-            pending=len(self._pending),
+            pending=len(self._pending) + sum(len(wave.requests) for wave in self._waves.values()),
             restarts=self._restarts,
             reused_tokens=before.reused_tokens + now.reused_tokens,
             steps=before.steps + now.steps,
@@ -174,8 +179,21 @@ class InferenceHost:
         for kind, parts in protocol.encode_requests(sent):
             self._send(kind, parts)
 
+    def submit_wave(self, wave: Wave) -> None:
+        """Hand over a wave, for a model that generates. `on_wave` is told once what came of all of it.
+
+        A plan that is not possible here is a failure of the host: an EnvironmentFailure that says why.
+        """
+        if self._supervisor is None or self._on_wave is None:
+            raise InvariantError("a wave before start, or nobody is told what comes of it")
+        info = self._infos.get(wave.model)
+        if wave.id in self._waves or info is None or info.task != "generate":
+            raise InvariantError(f"wave {wave.id} is open already, or {wave.model!r} does not generate")
+        self._waves[wave.id] = wave
+        self._send_wave(wave)
+
     def cancel(self, numbers: Iterable[int]) -> None:
-        """Drop requests: no reply of theirs comes any more."""
+        """Drop requests that are in no wave: no reply of theirs comes any more."""
         dropped = [number for number in numbers if self._pending.pop(number, None) is not None]
         if dropped:
             self._send(Kind.CANCEL, [protocol.encode_numbers(dropped)])
@@ -266,12 +284,30 @@ class InferenceHost:
             parcels = [parcel for parcel in unpack(data) if self._pending.pop(parcel.id, None)]
             if parcels:
                 self._on_replies([GenerateReply(parcel.id, reply_body(parcel)) for parcel in parcels])
+        elif kind == Kind.WAVE_REPLIES:
+            self._deaths = 0
+            self._take_wave(data)
         elif kind == Kind.PROGRESS:
             self._progress = protocol.decode_progress(data)
         elif kind == Kind.LOAD_FAILED:
             raise protocol.decode_error(data)
         else:
             raise PeerBroken(f"a message of kind {kind}", expected=[kind.value for kind in Kind], actual=kind)
+
+    def _take_wave(self, data: bytes) -> None:
+        reply = self._parts.reply(data)
+        wave = self._waves.pop(reply.id, None) if reply is not None else None
+        if reply is None or wave is None:
+            return
+        if reply.problem is not None:
+            raise EnvironmentFailure(
+                f"the batch plan of a wave cannot be issued here: {reply.problem}",
+                where=f"models.{wave.model}",
+                expected=reply.plan.text(),
+                hint="The same bits need the same plan: use a machine like the one that made it.",
+            )
+        assert self._on_wave is not None
+        self._on_wave(reply)
 
     def _loaded(self, infos: Sequence[ModelInfo]) -> None:
         """The models are there: the first time for `start`, later for what is pending."""
@@ -297,6 +333,9 @@ class InferenceHost:
         self._outbox = asyncio.Queue()
         for kind, parts in protocol.encode_requests(list(self._pending.values())):
             self._send(kind, parts)
+        self._parts = protocol.WaveParts()
+        for wave in self._waves.values():
+            self._send_wave(wave)
         if not self._ready.done():
             self._ready.set_result(None)
 
@@ -305,6 +344,10 @@ class InferenceHost:
         if self._outbox is not None:
             self._outbox.put_nowait((kind, parts))
 
+    def _send_wave(self, wave: Wave) -> None:
+        for part in protocol.encode_wave(wave):
+            self._send(Kind.WAVE, [part])
+
     def _watch(self) -> None:
         """Kill a process that has work and says nothing: it hangs, and a new one will not."""
         loop = asyncio.get_running_loop()
@@ -312,7 +355,7 @@ class InferenceHost:
             self._watchdog.cancel()
         loading = self._outbox is None
         deadline_s = self._load_deadline_s if loading else self._deadline_s
-        if not self._pending and not loading:
+        if not self._pending and not self._waves and not loading:
             self._heard_s = loop.time()
         elif self._peer is not None and loop.time() - self._heard_s > deadline_s:
             self._peer.kill()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from inference import models
 from inference.compare import Report
 from inference.ours import Ours, load_ours
 from inference.work import Run, Work, turns
@@ -41,8 +42,6 @@ class Made:
     """The model that the benchmark makes, and its forms, which are made when they are wanted."""
 
     def __init__(self, folder: Path, quick: bool) -> None:
-        from inference import models  # it needs packages that a given folder does without
-
         shape = models.QUICK if quick else models.FULL
         paths = models.make(shape, folder)
         self.name = shape.name

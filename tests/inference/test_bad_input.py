@@ -15,7 +15,7 @@ from turnwise.inference.engine import Engine
 from turnwise.inference.request import GenerateRequest
 
 TEMPLATE = "{% for m in messages %}{{ raise_exception('no') if m.content == 'boom' }}{{ m.content }}{% endfor %}"
-LOOP = "{% if loop_for %}{% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}{% endif %}"
+LOOP = "{% if special %}<s></s>{% endif %}{% if loop_for %}{% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}{% endif %}"
 USER = {"role": "user", "content": "hi"}
 
 BAD: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -23,7 +23,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "an empty prompt": ({"prompt": ""}, "refused", "prompt must not be empty"),
     "special tokens only": ({"prompt": "<s></s><s>"}, "refused", "holds special tokens only"),
     "a template that gives special tokens only": (
-        {"messages": [{"role": "user", "content": "<s></s>"}]},
+        {"messages": [{"role": "user", "content": ""}], "template": {"special": True}},
         "refused",
         "holds special tokens only",
     ),

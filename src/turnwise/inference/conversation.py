@@ -34,24 +34,28 @@ def read_prompt(
     if template is None:
         raise Refusal("refused", "the model has no chat template: give prompt instead of messages")
 
-    def encoded(messages: tuple[ChatMessage, ...]) -> list[int]:
-        return tokenizer.encode(template.render(messages, generation.template))
+    marker = tokenizer.marker
+    arguments = {name: marker.value(value) for name, value in generation.template.items()}
+    asked = tuple(ChatMessage(marker.value(item.role), marker.content(item.content)) for item in generation.messages)
 
-    ids = encoded(generation.messages)
+    def encoded(messages: tuple[ChatMessage, ...]) -> list[int]:
+        return tokenizer.encode_rendered(template.render(messages, arguments))
+
+    ids = encoded(asked)
     dropped = 0
     if generation.on_full == "drop_oldest":
         wanted = context_length - min(generation.tokens_max or TOKENS_MAX_DEFAULT, context_length - 1)
-        counts = droppable(generation.messages)
+        counts = droppable(asked)
         low, high = 0, len(counts) - 1  # all before `low` are too few; by halves, since each try renders everything
         while len(ids) > wanted and low < high:
             middle = (low + high) // 2
-            if len(encoded(shortened(generation.messages, counts[middle]))) > wanted:
+            if len(encoded(shortened(asked, counts[middle]))) > wanted:
                 low = middle + 1
             else:
                 high = middle
             if low == high:
                 dropped = counts[low]
-                ids = encoded(shortened(generation.messages, dropped))
+                ids = encoded(shortened(asked, dropped))
                 break
     return Prompt(ids, room(generation.tokens_max, len(ids), context_length), dropped)
 

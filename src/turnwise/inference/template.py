@@ -25,6 +25,7 @@ from jinja2.runtime import Context, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from turnwise.errors import ModelError
+from turnwise.inference.marks import unmarked
 from turnwise.inference.request import ChatMessage, Refusal
 
 TEMPLATE_CHARS_MAX: Final = 1024 * 1024
@@ -101,9 +102,9 @@ class ChatTemplate:
         except RecursionError as error:
             raise Refusal("refused", "the chat template recurses too deeply") from error
         except TemplateRefused as error:
-            raise Refusal("refused", f"the chat template refuses these messages: {error}") from error
+            raise Refusal("refused", f"the chat template refuses these messages: {unmarked(str(error))}") from error
         except TemplateError as error:
-            raise Refusal("refused", f"the chat template failed: {error}") from error
+            raise Refusal("refused", f"the chat template failed: {unmarked(str(error))}") from error
         except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
             # Python's own messages change between versions; the reply is part of the head.
             raise Refusal("refused", f"the chat template failed with {type(error).__name__}") from error

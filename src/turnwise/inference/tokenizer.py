@@ -9,7 +9,10 @@ from typing import Any
 import tokenizers
 
 from turnwise.errors import ModelError
+from turnwise.inference import marks
 from turnwise.inference.grammar import Grammars
+from turnwise.inference.marks import Marker, Rendered
+from turnwise.inference.refusal import Refusal
 from turnwise.inference.text import TokenText
 from turnwise.inference.vocabulary import Vocabulary
 
@@ -23,14 +26,57 @@ class Tokenizer:
         self.ids_end = max(inner.get_vocab(with_added_tokens=True).values(), default=-1) + 1
         self._vocabularies: dict[frozenset[int], Vocabulary] = {}
         self._grammars: dict[frozenset[int], Grammars] = {}
-        self._special = frozenset(number for number, token in inner.get_added_tokens_decoder().items() if token.special)
+        special = {number: token for number, token in inner.get_added_tokens_decoder().items() if token.special}
+        self._special = frozenset(special)
+        self.marker = Marker(token.content for token in special.values())
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a prompt. Special tokens that stand in the text are recognised, as in a rendered chat template.
+        """Ids of a prompt as it was given. Special tokens that stand in the text are recognised.
 
         If the model wants BOS, the prompt begins with exactly one, whether or not the text begins with it.
         """
-        ids: list[int] = self._inner.encode(text, add_special_tokens=False).ids
+        return self._begun(self._inner.encode(text, add_special_tokens=False).ids)
+
+    def encode_rendered(self, text: str) -> list[int]:
+        """Ids of a prompt that a chat template made of marked messages. Begins as with `encode`.
+
+        Special tokens of the template's own are recognised, those that a message has a part in are plain text. Raises
+        Refusal for what is not Unicode.
+        """
+        prompt = marks.read(text)
+        if not prompt.is_unicode:
+            raise Refusal("refused", "the chat template writes what is not Unicode")
+        return self._begun(self._plainly(prompt))
+
+    def _plainly(self, prompt: Rendered) -> list[int]:
+        """Ids of a prompt. What lies between two special tokens is one piece: with a forged one in it, plain text."""
+        text = prompt.text
+        found = self._inner.encode(text, add_special_tokens=False)
+        specials = [place for token, place in zip(found.ids, found.offsets, strict=True) if token in self._special]
+        if not any(prompt.is_forged(*place) for place in specials):
+            return list(found.ids)
+        ids: list[int] = []
+        done = piece = 0
+        forged = False
+        for start, end in [*specials, (len(text), len(text))]:
+            if prompt.is_forged(start, end):
+                forged = True
+                continue
+            if forged:
+                ids += self._ids(text[done:piece]) + self._ids(text[piece:start], plain=True)
+                done, forged = start, False
+            piece = end
+        return ids + self._ids(text[done:])
+
+    def _ids(self, text: str, *, plain: bool = False) -> list[int]:
+        """Ids of a piece of text; `plain`: as if there were no special tokens."""
+        self._inner.encode_special_tokens = plain
+        try:
+            return list(self._inner.encode(text, add_special_tokens=False).ids) if text else []
+        finally:
+            self._inner.encode_special_tokens = False
+
+    def _begun(self, ids: list[int]) -> list[int]:
         if self.bos is None:
             return ids
         start = 0

@@ -15,7 +15,10 @@ from turnwise.inference.engine import Engine
 from turnwise.inference.request import GenerateRequest
 
 TEMPLATE = "{% for m in messages %}{{ raise_exception('no') if m.content == 'boom' }}{{ m.content }}{% endfor %}"
-LOOP = "{% if special %}<s></s>{% endif %}{% if loop_for %}{% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}{% endif %}"
+LOOP = (
+    "{% if special %}<s></s>{% endif %}"
+    "{% if loop_for %}{% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}{% endif %}"
+)
 USER = {"role": "user", "content": "hi"}
 
 BAD: dict[str, tuple[dict[str, Any], str, str]] = {

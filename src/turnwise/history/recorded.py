@@ -39,6 +39,9 @@ class RecordedEffects:
         self._round = record.round
         self._effects = {(turn.place, effect.index): effect for turn in record.turns for effect in turn.effects}
 
+    def settled(self, round_: int) -> None:
+        """Effects are answered when they are asked."""
+
     def submit(self, requests: Sequence[tuple[int, Request]]) -> None:
         replies: list[tuple[int, str]] = []
         for id_, action in requests:

@@ -26,7 +26,7 @@ from turnwise.inference.host import InferenceHost
 from turnwise.inference.model import ModelInfo, ModelSpec
 from turnwise.journal import CodeSource, Journal, JournalWriter
 from turnwise.orchestrator.driver import Driver
-from turnwise.orchestrator.effects import ModelEffects, deliver_to
+from turnwise.orchestrator.effects import ModelEffects
 from turnwise.orchestrator.progress import Status
 from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
@@ -237,6 +237,11 @@ def check_models(journal: Path, plan: Plan, models: Mapping[str, ModelInfo]) -> 
             )
 
 
+def plan_bound(models: Mapping[str, ModelInfo]) -> list[str]:
+    """The models that must be asked in waves."""
+    return [name for name, info in models.items() if info.numeric and info.numeric.numeric_class == "plan-bound"]
+
+
 # -- both --------------------------------------------------------------------------------------------------------
 
 
@@ -248,6 +253,7 @@ class _Parts:
         self._settings = settings
         self._status = status
         self._driver: Driver | None = None
+        self._effects: ModelEffects | None = None
         self._host: InferenceHost | None = None
 
     async def compile_and_load(
@@ -257,7 +263,8 @@ class _Parts:
         self._status.doing = "loading " + ", ".join([spec.name for spec in specs]) if specs else "preparing agents"
         host = InferenceHost(
             specs,
-            on_replies=deliver_to(lambda replies: self._running.on_replies(replies)),
+            on_replies=lambda replies: self._answering.on_replies(replies),
+            on_wave=lambda reply: self._answering.on_wave(reply),
             on_failure=lambda error: self._running.on_failure(error),
             transport=self._settings.transport,
         )
@@ -286,13 +293,18 @@ class _Parts:
         )
         driver.sandboxes = pool
         assert self._host is not None
-        driver.effects = ModelEffects(self._host)
+        self._effects = driver.effects = ModelEffects(self._host, driver, plan_bound(self._host.models))
         return Session(driver, self._stack.pop_all(), self._host)
 
     @property
     def _running(self) -> Driver:
         assert self._driver is not None
         return self._driver
+
+    @property
+    def _answering(self) -> ModelEffects:
+        assert self._effects is not None
+        return self._effects
 
     def _announce(self, line: str) -> None:
         self._status.doing = line

@@ -13,9 +13,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from turnwise.core.envelope import decode_needs, decode_output
-from turnwise.core.events import Action, Advance, Commit, EffectAnswered, End, Execute, Input, Request, TurnEnded
+from turnwise.core.events import (
+    Action,
+    Advance,
+    Commit,
+    EffectAnswered,
+    End,
+    Execute,
+    Input,
+    Request,
+    TurnEnded,
+    WaveRun,
+)
 from turnwise.core.machine import Machine
-from turnwise.core.records import EndRecord, RoundRecord
+from turnwise.core.records import EndRecord, RoundRecord, WaveRecord
 from turnwise.core.turn import Failed, Failure, FailureClass, Outcome
 from turnwise.errors import InvariantError, TurnwiseError
 from turnwise.sandbox.jobs import TurnJob, TurnResult
@@ -33,6 +44,8 @@ class Effects(Protocol):
     """What answers effects; `on_replies` of the driver is told the replies."""
 
     def submit(self, requests: Sequence[tuple[int, Request]]) -> None: ...
+    def settled(self, round_: int) -> None:
+        """Nothing of the round goes on before an effect is answered."""
 
 
 class Sink(Protocol):
@@ -134,6 +147,16 @@ class Driver:
             return
         self._carry_out(actions)
 
+    def on_wave(self, records: Sequence[WaveRecord], replies: Sequence[tuple[int, str]]) -> None:
+        """Models have answered effects together."""
+        try:
+            for record in records:
+                self.machine.step(WaveRun(record))
+        except TurnwiseError as error:
+            self.on_failure(error)
+            return
+        self.on_replies(replies)
+
     def on_failure(self, error: TurnwiseError) -> None:
         """A part cannot go on: the round in progress ends with the error, and nothing of it is committed."""
         if self._outcome is not None and not self._outcome.done():
@@ -171,6 +194,8 @@ class Driver:
             self.effects.submit(requests)
         if decided:
             self._carry_out(decided)
+        elif self._requests and not self._jobs and self.effects is not None:
+            self.effects.settled(self.machine.round)
 
     # -- what a replay may decide otherwise --------------------------------------------------------------------
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
+from typing import Protocol
 
 from turnwise.core.events import Request
+from turnwise.core.records import WaveRecord
 from turnwise.inference.embed_request import EmbedRequest
 from turnwise.inference.host import InferenceHost
 from turnwise.inference.infer_request import InferRequest
 from turnwise.inference.request import GenerateReply, GenerateRequest
+from turnwise.inference.wave import WaveReply
+from turnwise.orchestrator.waves import Waves
 
 Replies = Sequence[tuple[int, str]]
+
+
+class Asker(Protocol):
+    """Who asks for effects: the driver."""
+
+    def on_replies(self, replies: Replies) -> None: ...
+    def on_wave(self, records: Sequence[WaveRecord], replies: Replies) -> None: ...
 
 
 def as_model_request(id_: int, action: Request) -> GenerateRequest | InferRequest | EmbedRequest:
@@ -25,19 +36,43 @@ def as_model_request(id_: int, action: Request) -> GenerateRequest | InferReques
 
 
 class ModelEffects:
-    """Every effect is answered by a model."""
+    """Every effect is answered by a model: at once, or for the models `waved` in waves.
 
-    def __init__(self, host: InferenceHost) -> None:
+    The host reports to `on_replies` and `on_wave`.
+    """
+
+    def __init__(self, host: InferenceHost, asker: Asker, waved: Collection[str] = ()) -> None:
         self._host = host
+        self._asker = asker
+        self._waved = frozenset(waved)
+        self._waves = Waves(host, asker.on_wave)
+        self._others: dict[int, int] = {}
 
     def submit(self, requests: Sequence[tuple[int, Request]]) -> None:
-        self._host.submit([as_model_request(id_, action) for id_, action in requests])
+        if not self._waved:
+            self._host.submit([as_model_request(id_, action) for id_, action in requests])
+            return
+        direct = []
+        for id_, action in requests:
+            if action.request.kind == "generate" and action.request.model in self._waved:
+                self._waves.hold(id_, action)
+            else:
+                self._others[id_] = action.place
+                direct.append(as_model_request(id_, action))
+        if direct:
+            self._host.submit(direct)
 
+    def settled(self, round_: int) -> None:
+        """No turn of the round is being executed: a wave may begin."""
+        if self._waved:
+            self._waves.settled(round_, self._others.values())
 
-def deliver_to(on_replies: Callable[[Replies], None]) -> Callable[[Sequence[GenerateReply]], None]:
-    """The host's callback: replies, by the ids that they were asked with."""
+    def on_replies(self, replies: Sequence[GenerateReply]) -> None:
+        """What the host has answered beside waves."""
+        for reply in replies:
+            self._others.pop(reply.id, None)
+        self._asker.on_replies([(reply.id, reply.body) for reply in replies])
 
-    def deliver(replies: Sequence[GenerateReply]) -> None:
-        on_replies([(reply.id, reply.body) for reply in replies])
-
-    return deliver
+    def on_wave(self, reply: WaveReply) -> None:
+        """What came of a wave."""
+        self._waves.take(reply)

@@ -76,7 +76,7 @@ def test_attention_reads_the_whole_past(attention: Decoder) -> None:
 def test_kv_is_kept_in_place_or_grows(attention: Decoder, tmp_path: Path) -> None:
     growing = decoder(toy.write_folder(tmp_path / "growing"))
     assert (attention.form, attention.chunk_tokens is not None) == ("in_place float32", True)
-    assert (growing.form, growing.chunk_tokens) == ("growing float32", None)
+    assert (growing.form, growing.equal, growing.chunk_tokens is not None) == ("growing float32", True, True)
     assert attention.kv.bytes_per_token == 2 * 2 * 16 * 4
 
 

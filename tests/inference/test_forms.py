@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from turnwise.inference.forms import RULES, Rule, costs, form_of
+from turnwise.inference.forms import RULES, RULES_GROWING, Rule, costs, form_of, rules_from
 from turnwise.inference.graph import Graph, Quantised
 
 GQA = "com.microsoft:GroupQueryAttention"
@@ -22,9 +22,9 @@ GQA = "com.microsoft:GroupQueryAttention"
             "int4 in blocks of 32, accuracy level 4, int8 in blocks of 32, accuracy level 1",
             Rule("even", True),
         ),
-        (["MatMul", "Softmax"], [], "decomposed", "float", Rule("single", False)),
-        ([GQA, "Attention"], [], "Attention and GroupQueryAttention", "float", Rule("single", False)),
-        (["com.microsoft:MultiHeadAttention"], [], "MultiHeadAttention", "float", Rule("single", False)),
+        (["MatMul", "Softmax"], [], "decomposed", "float", Rule("equal", True)),
+        ([GQA, "Attention"], [], "Attention and GroupQueryAttention", "float", Rule("equal", True)),
+        (["com.microsoft:MultiHeadAttention"], [], "MultiHeadAttention", "float", Rule("equal", False)),
         (
             [GQA, "DynamicQuantizeLinear"],
             [],
@@ -43,6 +43,21 @@ def test_known_forms(
     assert form.why
 
 
+def test_a_cache_that_grows_in_fp16_takes_prompts_in_one_piece() -> None:
+    graph = Graph({"MatMul": 1}, half={"past_key_values.0.key"})
+    assert form_of(graph).rule == Rule("equal", False)
+    graph.operators = {GQA: 1}
+    assert form_of(graph).rule == Rule("free", True)
+
+
+def test_stricter_rules_are_those_of_the_same_cache() -> None:
+    assert rules_from(Rule("even", True)) == RULES[1:]
+    assert rules_from(RULES_GROWING[0]) == RULES_GROWING
+    assert rules_from(Rule("single", True)) == RULES[2:]
+    assert RULES[-1] == RULES_GROWING[-1]
+
+
 def test_every_rule_says_what_it_costs() -> None:
-    assert len({costs(rule) for rule in RULES}) == len(RULES)
+    rules = {*RULES, *RULES_GROWING}
+    assert len({costs(rule) for rule in rules}) == len(rules)
     assert costs(RULES[0]) == "nothing"

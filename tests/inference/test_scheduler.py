@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from turnwise.errors import InvariantError
-from turnwise.inference.scheduler import Begin, Decode, Extend, Prefill, Scheduler, Work, chunk_end, room
+from turnwise.inference.scheduler import (
+    WAIT_STEPS_MAX,
+    Begin,
+    Decode,
+    Extend,
+    Prefill,
+    Scheduler,
+    Work,
+    chunk_end,
+    prefill_tokens_max,
+    room,
+)
 
 
 def works(scheduler: Scheduler, count: int) -> list[Work | None]:
@@ -154,6 +165,36 @@ def test_memory_is_a_bound_and_nobody_overtakes() -> None:
     scheduler.remove(1)
     assert scheduler.next() == Begin(2, 256)
     assert works(scheduler, 2) == [Prefill(2, 0, 10, last=True), Decode((2,))]
+
+
+def test_where_only_equal_lengths_go_together_the_shortest_go_first() -> None:
+    scheduler = Scheduler(rows_max=4, chunk_tokens=None, equal=True)
+    for number, prompt in ((1, 7), (2, 5), (3, 5), (4, 6)):
+        scheduler.add(number, prompt, 20)
+    assert [type(work) for work in works(scheduler, 4)] == [Prefill] * 4
+    assert works(scheduler, 4) == [Decode((2, 3)), Decode((2, 3, 4)), Decode((1, 2, 3, 4)), Decode((1, 2, 3, 4))]
+    scheduler.add(5, 8, 20)
+    assert works(scheduler, 1) == [Decode((1, 2, 3, 4))], "all rows are taken"
+    scheduler.remove(3)
+    assert works(scheduler, 4) == [Prefill(5, 0, 8, last=True), Decode((5,)), Decode((5,)), Decode((1, 2, 4, 5))]
+
+
+def test_what_a_grammar_forces_makes_a_sequence_longer() -> None:
+    scheduler = Scheduler(rows_max=2, chunk_tokens=8, equal=True)
+    scheduler.add(1, 4, 20)
+    scheduler.add(2, 4, 20)
+    works(scheduler, 2)
+    scheduler.extend(1, 2)
+    assert works(scheduler, 4) == [Extend(1), Decode((2,)), Decode((2,)), Decode((1, 2))]
+
+
+def test_nobody_waits_for_ever_for_the_shorter_ones() -> None:
+    scheduler = Scheduler(rows_max=2, chunk_tokens=None, prefill_tokens_max=prefill_tokens_max(equal=True), equal=True)
+    scheduler.add(1, 5000, 6000)
+    scheduler.add(2, 2, 6000)
+    works(scheduler, 2)
+    found = works(scheduler, 2 * WAIT_STEPS_MAX + 2)
+    assert found == [*[Decode((2,))] * WAIT_STEPS_MAX, Decode((1,))] * 2
 
 
 def test_rooms_are_of_few_sizes() -> None:

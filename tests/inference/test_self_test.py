@@ -170,8 +170,8 @@ def test_what_a_small_cache_can_hold_is_enough(tmp_path: Path, monkeypatch: pyte
         ("genai-fp32", "free", True),
         ("genai-int4", "free", True),
         ("genai-int4-acc1", "even", True),
-        ("genai-mha-fp32", "single", False),
-        ("hf-fp32", "single", False),
+        ("genai-mha-fp32", "equal", False),
+        ("hf-fp32", "equal", True),
     ],
 )
 def test_every_known_form_is_batch_invariant(
@@ -188,7 +188,7 @@ def test_a_rule_that_does_not_hold_is_noticed(
 ) -> None:
     """Below accuracy level 4 one row is multiplied by other arithmetic, whatever the table says."""
     monkeypatch.setenv("TURNWISE_CACHE", str(tmp_path))
-    monkeypatch.setattr("turnwise.inference.forms.batching_of", lambda graph: "free")
+    monkeypatch.setattr("turnwise.inference.forms.batching_of", lambda graph, growing: "free")
     spec = ModelSpec("m", stories_models / "stories260k-genai-int4-acc1", "cpu")
     folder = read_model_folder(spec.path)
     opened = open_session(spec, folder.graph_path, folder.weights_bytes, EngineOptions())

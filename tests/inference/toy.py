@@ -79,12 +79,12 @@ class Graph:
     inputs: list[bytes] = field(default_factory=list)
     outputs: list[bytes] = field(default_factory=list)
 
-    def model(self) -> bytes:
+    def model(self, opset: int = 17) -> bytes:
         graph = b"".join(message(1, part) for part in self.nodes) + message(2, "toy")
         graph += b"".join(message(5, part) for part in self.tensors)
         graph += b"".join(message(11, part) for part in self.inputs)
         graph += b"".join(message(12, part) for part in self.outputs)
-        opsets = message(8, message(1, ""), number(2, 17)) + message(8, message(1, MICROSOFT), number(2, 1))
+        opsets = message(8, message(1, ""), number(2, opset)) + message(8, message(1, MICROSOFT), number(2, 1))
         return number(1, 8) + opsets + message(7, graph)
 
 

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from turnwise.core.canonical import canonical
-from turnwise.inference.batching import Batching
+from turnwise.inference.batching import Batching, is_even
 from turnwise.inference.prefix import BLOCK_TOKENS
 from turnwise.inference.scheduler import room
 
@@ -42,7 +42,7 @@ class BatchPlan:
     @property
     def rows_spare(self) -> int:
         """Rows that belong to no sequence: the one that makes a batch even."""
-        return int(self.batching == "even")
+        return int(is_even(self.batching))
 
     def for_wave(self, lengths: Sequence[tuple[int, int]]) -> BatchPlan:
         """What a wave can use of this: its sequences have (prompt tokens, positions at most).

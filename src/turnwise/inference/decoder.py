@@ -1,7 +1,8 @@
 """A language model's graph, run: token ids in, logits of the last position of each sequence out.
 
 What is run when is decided by the scheduler; here is only how. Sequences lie in rows of the KV cache. A prompt is
-appended to one row, in pieces; a step appends one token to each of the first rows together.
+appended to one row, in pieces; a step appends one token to each of several rows: of the first ones, where the cache is
+in place, and of equally long ones where it grows.
 """
 
 from __future__ import annotations
@@ -13,29 +14,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
-from turnwise.inference.batching import Batching, batching_of
+from turnwise.inference.batching import Batching, batching_of, in_cache, is_equal, is_even
 from turnwise.inference.budget import ROUND_UP_TOKENS, Budget, budget
+from turnwise.inference.forms import ATTENTIONS, GROUP_QUERY_ATTENTION
+from turnwise.inference.growing import GrowingKv
 from turnwise.inference.head import POSITIONS_INPUT
-from turnwise.inference.kv import GrowingKv, InPlaceKv, Kv, KvBlocks
+from turnwise.inference.kv import InPlaceKv, Kv, KvBlocks
 from turnwise.inference.model import EngineOptions
 from turnwise.inference.model_folder import ModelFolder
 from turnwise.inference.prefix import Piece
 from turnwise.inference.providers import CPU, CUDA, Opened
-from turnwise.inference.signature import Signature
+from turnwise.inference.signature import BRANCH_INPUT, Signature
 
-GROUP_QUERY_ATTENTION: Final = "com.microsoft:GroupQueryAttention"
-ATTENTIONS: Final = frozenset(
-    {GROUP_QUERY_ATTENTION, "com.microsoft:MultiHeadAttention", "com.microsoft:Attention", "Attention"}
-)
 CHUNK_TOKENS: Final = 128
+GROWING_COST: Final = 2
+"""A cache that grows takes as much memory again while it is read and written."""
 
 
 class Decoder:
     """A loaded graph with its KV cache. Not thread-safe.
 
-    `chunk_tokens` is how many prompt tokens a run may take, or None if the graph takes a prompt only in one piece
-    (MultiHeadAttention refuses more than one new token onto a past). `budget` says what the KV cache holds. `batching`
-    None: what the form of the weights needs. Without `chunked` every prompt runs in one piece, and none is reused.
+    `chunk_tokens` is how many prompt tokens a run may take, or None if every prompt runs in one piece, and none is
+    reused. `budget` says what the KV cache holds. `batching` None: what the form of the graph needs. With `equal`, only
+    sequences of equal length are stepped together. `chunked` None: if the cache is in place.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Decoder:
         opened: Opened,
         options: EngineOptions | None = None,
         batching: Batching | None = None,
-        chunked: bool = True,
+        chunked: bool | None = None,
     ) -> None:
         """Check the graph's inputs and outputs against genai_config.json. Raises ModelError if they do not fit."""
         options = options or EngineOptions()
@@ -55,29 +56,32 @@ class Decoder:
         # Memory of other accelerators is not addressed from here: ONNX Runtime copies for them.
         in_place = appends and opened.provider in (CPU, CUDA)
         device = "cuda" if opened.provider == CUDA else "cpu"
-        batched = in_place and device == "cpu" and folder.names.attention_mask in signature.inputs
-        self.batching: Batching = (batching or batching_of(folder.graph)) if batched else "single"
-        self._even = self.batching == "even"
-        self.chunk_tokens = CHUNK_TOKENS if appends and chunked else None
+        masked = folder.names.attention_mask in signature.inputs
+        batched = opened.provider == CPU and (masked if in_place else not appends)
+        wanted_batching = in_cache(batching, not in_place) if batching else batching_of(folder.graph, not in_place)
+        self.batching: Batching = wanted_batching if batched else "single"
+        self.equal = is_equal(self.batching)
+        self._even = is_even(self.batching)
+        chunked = in_place if chunked is None else chunked
+        self.chunk_tokens = CHUNK_TOKENS if chunked else None
         self._in_place = in_place
         self.form = f"{'in_place' if in_place else 'growing'} {self.kv.dtype}"
         self.budget: Budget = budget(
             options.kv_bytes_max,
-            bytes_per_token=self.kv.bytes_per_token * (1 if in_place else 2),
+            bytes_per_token=self.kv.bytes_per_token * (1 if in_place else GROWING_COST),
             context_length=folder.context_length,
             rows_max=1 if self.batching == "single" else options.rows_max,
             rows_spare=int(self._even),
-            cached=batched and chunked,
+            cached=opened.provider == CPU and chunked and (masked or not in_place),
         )
         rows = self.budget.rows_max + self.budget.rows_spare
         self._kv: Kv
-        self._blocks: KvBlocks | None = None
+        self._growing: GrowingKv | None = None
         if in_place:
             self._kv = InPlaceKv(self.kv, device, rows, self.budget.positions_max)
-            if self.budget.blocks:
-                self._blocks = KvBlocks(self.kv, self.budget.blocks)
         else:
-            self._kv = GrowingKv(self.kv, device)
+            self._kv = self._growing = GrowingKv(self.kv, device, self.budget.rows_spare)
+        self._blocks = KvBlocks(self.kv, self.budget.blocks) if self.budget.blocks else None
         self._lengths = np.zeros(rows + 1, np.int64)
         wanted = (2 if self._even else 1) if signature.positions else None
         self._steps = _Call(folder, opened, signature, self._kv, wanted)
@@ -95,6 +99,7 @@ class Decoder:
 
     def clear(self, row: int) -> None:
         """Forget what the row holds."""
+        self._kv.clear(row)
         self._lengths[row] = 0
         self._steps.mask_known = False
 
@@ -113,36 +118,58 @@ class Decoder:
         """
         new, past = len(ids), int(self._lengths[row])
         padding = new % 2 if self._even or (self._in_place and new > 1) else 0
+        if self._growing is not None:
+            self._growing.gather([row])
         call = self._prompts
-        call.prepare(row, 1, past, new + padding)
+        call.prepare([row], 1, past, new + padding)
         call.tokens[0, :new] = ids
         call.tokens[0, new:] = ids[-1]
         call.positions[0] = np.arange(past, past + new + padding)
-        call.mask_ones(past + new + padding)
+        call.mask_ones(1, past + new + padding)
         logits: NDArray[Any] = call.run(new - 1)[0]
+        if self._growing is not None and padding:
+            self._growing.trim(row, past + new)
         self._lengths[row] = past + new
         self._steps.mask_known = False
         return logits
 
-    def decode(self, tokens: Sequence[int], row: int = 0) -> NDArray[Any]:
-        """Append one token each to the rows from `row` on, in one step.
+    def decode(self, tokens: Sequence[int], rows: Sequence[int] | None = None) -> list[NDArray[Any]]:
+        """Append one token each to these rows (None: the first ones) in one step: their logits, valid until the next.
 
-        Logits of shape [len(tokens), vocabulary], valid until the next.
+        Where the cache is in place, the rows follow each other; where it grows, they are equally long.
         """
+        rows = range(len(tokens)) if rows is None else rows
+        if self._growing is not None:
+            return self._step_equal(tokens, rows, self._growing)
+        return list(self._step(tokens, rows[0]))
+
+    def _step_equal(self, tokens: Sequence[int], rows: Sequence[int], kv: GrowingKv) -> list[NDArray[Any]]:
+        lying = kv.gather(rows)
+        place = {row: index for index, row in enumerate(lying)}
+        past, count = int(self._lengths[rows[0]]), len(rows)
+        call = self._steps
+        call.prepare(lying, count + (count % 2 if self._even else 0), past, 1)
+        call.tokens[:, 0] = tokens[-1]
+        for row, token in zip(rows, tokens, strict=True):
+            call.tokens[place[row], 0] = token
+        call.positions[:, 0] = past
+        call.mask_ones(len(call.tokens), past + 1)
+        logits = call.run(0)
+        self._lengths[lying] += 1
+        return [logits[place[row]] for row in rows]
+
+    def _step(self, tokens: Sequence[int], row: int) -> NDArray[Any]:
         count = len(tokens)
         rows = count + (count % 2 if self._even else 0)
         lengths = self._lengths[row : row + rows]
         call = self._steps
         longest = int(lengths.max())
-        call.prepare(row, rows, longest, 1)
+        call.prepare(range(row, row + count), rows, longest, 1)
         call.tokens[:count, 0] = tokens
         call.positions[:, 0] = lengths
         call.mask_known &= row == 0
-        if self._in_place:
-            # The row that makes the batch even writes behind what it holds, where nothing is yet.
-            call.mask_rows(lengths, longest + 1)
-        else:
-            call.mask_ones(longest + 1)
+        # The row that makes the batch even writes behind what it holds, where nothing is yet.
+        call.mask_rows(lengths, longest + 1)
         logits: NDArray[Any] = call.run(0)[:count]
         lengths[:count] += 1
         call.mask_known &= row == 0
@@ -156,15 +183,15 @@ class Decoder:
     def keep(self, row: int, pieces: Sequence[Piece]) -> None:
         """Copy from a row into blocks."""
         assert self._blocks is not None
-        assert isinstance(self._kv, InPlaceKv)
         self._blocks.keep(self._kv, row, pieces)
 
     def restore(self, row: int, pieces: Sequence[Piece]) -> None:
         """Copy from blocks into an empty row."""
         assert self._blocks is not None
-        assert isinstance(self._kv, InPlaceKv)
+        self._lengths[row] = length = sum(piece.count for piece in pieces)
+        if self._growing is not None:
+            self._growing.lay(row, length)
         self._blocks.restore(self._kv, row, pieces)
-        self._lengths[row] = sum(piece.count for piece in pieces)
         self._steps.mask_known = False
 
     def begin(self, capacity: int) -> None:
@@ -179,8 +206,7 @@ class Decoder:
         """Append tokens to the sequence in row 0, a single one by a step; the logits of the last one."""
         if len(ids) > 1 or not self._lengths[0]:
             return self.prefill(0, ids)
-        row: NDArray[Any] = self.decode(ids)[0]
-        return row
+        return self.decode(ids)[0]
 
 
 class _Call:
@@ -195,6 +221,9 @@ class _Call:
         self._constants = signature.constants
         for name, array in self._constants.items():
             self._binding.bind_cpu_input(name, array)
+        self._branch = np.zeros(1, np.bool_) if signature.branch else None
+        if self._branch is not None:
+            self._binding.bind_input(BRANCH_INPUT, "cpu", 0, np.bool_, (1,), self._branch.ctypes.data)
         self._names = folder.names
         self._index = signature.index
         self._inputs = signature.inputs
@@ -215,23 +244,26 @@ class _Call:
         self.positions = self._places.reshape(0, 0)
         self.logits = self._logits.reshape(0, 0, 0)
 
-    def prepare(self, row: int, rows: int, past: int, new: int) -> None:
-        """Bind for `new` tokens to each of `rows` rows from `row` on, the longest of which holds `past`."""
-        wanted = (row, rows, new, self._kv.version)
+    def prepare(self, rows: Sequence[int], count: int, past: int, new: int) -> None:
+        """Bind for `new` tokens to each of `count` rows, `rows` first, the longest of which holds `past`."""
+        if self._branch is not None:
+            self._branch[0] = past > 0
+        wanted = (rows[0], count, new, self._kv.version)
         if wanted == self._bound:
             return
-        if self._bound is None or (rows, new) != self._bound[1:3]:
-            self._bind_tokens(rows, new)
-        self._kv.bind(self._binding, row, rows, past, new)
+        if self._bound is None or (count, new) != self._bound[1:3]:
+            self._bind_tokens(count, new)
+        self._kv.bind(self._binding, rows, count, past, new)
         self._bound = wanted
 
-    def mask_ones(self, width: int) -> None:
-        """One row, all of which counts."""
-        if width > self._ones:
-            self._ones = -(-width // ROUND_UP_TOKENS) * ROUND_UP_TOKENS
+    def mask_ones(self, rows: int, width: int) -> None:
+        """Rows all of which count."""
+        if rows * width > self._ones:
+            self._ones = -(-rows * width // ROUND_UP_TOKENS) * ROUND_UP_TOKENS
             self._mask = np.ones(self._ones, self._index)
-        if self._mask_shape != (1, width):
-            self._bind_mask(1, width)
+            self._mask_shape = (0, 0)
+        if self._mask_shape != (rows, width):
+            self._bind_mask(rows, width)
 
     def mask_rows(self, lengths: NDArray[np.int64], width: int) -> None:
         """Row i counts up to and with position `lengths[i]`; of the rest, as little as possible is bound anew."""
@@ -256,14 +288,15 @@ class _Call:
         if self._wanted_max is not None and self._wanted[0] != first:
             self._wanted[:] = np.arange(first, first + len(self._wanted))
         self._session.run_with_iobinding(self._binding)
+        self._kv.done()
         row: NDArray[Any] = self.logits[:, position - first]
         return row
 
     def _bind_tokens(self, rows: int, new: int) -> None:
         count = rows * new
         if count > len(self._ids):
-            self._ids = np.empty(count, self._index)
-            self._places = np.empty(count, self._index)
+            self._ids = np.zeros(count, self._index)
+            self._places = np.zeros(count, self._index)
         self.tokens = self._ids[:count].reshape(rows, new)
         self.positions = self._places[:count].reshape(rows, new)
         self._bind(self._names.input_ids, self._ids, (rows, new))

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
 from turnwise.inference.batch_plan import BatchPlan
+from turnwise.inference.batching import is_equal
 from turnwise.inference.load import LoadedModel
 from turnwise.inference.prefix import PrefixIndex
 from turnwise.inference.request import GenerateReply, GenerateRequest, Refusal, error_body
 from turnwise.inference.runtime import RUNTIME_ERRORS, is_kernel_refusal
-from turnwise.inference.scheduler import PREFILL_TOKENS_MAX_DEFAULT, Begin, Decode, Extend, Prefill, Scheduler
+from turnwise.inference.scheduler import Begin, Decode, Extend, Prefill, Scheduler, prefill_tokens_max
 from turnwise.inference.sequence import Sequence, prepare
 from turnwise.inference.slots import Slots
 
@@ -71,6 +72,7 @@ class Engine:
             room_max=plan.context_length,
             chunk_tokens=plan.chunk_tokens,
             prefill_tokens_max=plan.prefill_tokens_max,
+            equal=is_equal(plan.batching),
         )
         self._slots = Slots()
         self._prefixes = PrefixIndex(plan.blocks)
@@ -191,20 +193,22 @@ class Engine:
 
     def _decode(self, work: Decode) -> Iterator[Event]:
         """One token for each of these sequences, and what came of it in the order of their numbers."""
-        numbers = self._slots.decoding
+        # In place, a batch is a range of rows, without gaps; else those that take no part are left out.
+        numbers = work.numbers if is_equal(self._plan.batching) else self._slots.decoding
         idle = set(numbers).difference(work.numbers)
+        places = [self._slots.row(number) for number in numbers]
         tokens = [self._sequences[number].next[0] for number in numbers]
         rows: Iterable[NDArray[Any] | Refusal]
         try:
-            rows = self._decoder.decode(tokens)
+            rows = self._decoder.decode(tokens, places)
         except RUNTIME_ERRORS as error:
             refusal = _graph_refuses(error)
             # The graph says only that it does not take the batch. Whom it takes alone gets the same bits alone.
-            rows = [refusal] if len(numbers) == 1 else [self._alone(row, token) for row, token in enumerate(tokens)]
+            rows = [refusal] if len(numbers) == 1 else [self._alone(*pair) for pair in zip(places, tokens, strict=True)]
         self._steps += 1
         self._step_rows += len(work.numbers)
         found = list(zip(numbers, rows, strict=True))
-        for row, (number, logits) in enumerate(found):
+        for row, (number, logits) in zip(places, found, strict=True):
             if number in idle and not isinstance(logits, Refusal):  # a batch has no gaps, so it took part for nothing
                 self._decoder.retract(row)
         for number, logits in sorted(found, key=itemgetter(0)):
@@ -217,7 +221,7 @@ class Engine:
 
     def _alone(self, row: int, token: int) -> NDArray[Any] | Refusal:
         try:
-            logits: NDArray[Any] = self._decoder.decode([token], row)[0].copy()
+            logits: NDArray[Any] = self._decoder.decode([token], [row])[0].copy()
         except RUNTIME_ERRORS as error:
             return _graph_refuses(error)
         return logits
@@ -264,7 +268,7 @@ def machine_plan(model: LoadedModel) -> BatchPlan:
         chunk_tokens=decoder.chunk_tokens,
         context_length=budget.context_length,
         positions_max=budget.positions_max,
-        prefill_tokens_max=PREFILL_TOKENS_MAX_DEFAULT,
+        prefill_tokens_max=prefill_tokens_max(decoder.equal),
         rows_max=budget.rows_max,
         threads=model.info.threads,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from turnwise.inference.batching import ACCURACY_FREE, BLOCK_FREE_MAX
+from turnwise.inference.batching import ACCURACY_FREE, BLOCK_FREE_MAX, is_equal, is_even
 from turnwise.inference.decoder import Decoder
 from turnwise.inference.forms import Rule, costs, form_of
 from turnwise.inference.load import load_model
@@ -15,9 +15,13 @@ from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.model_folder import ModelFolder, read_model_folder, variants
 from turnwise.inference.providers import open_session
 
+ROWS_SHARED: Final = 8
+
 _RULES: Final = {
     "free": "sequences are batched as they come",
     "even": "sequences are batched in even numbers of rows",
+    "equal": "sequences of equal length are batched",
+    "equal-even": "sequences of equal length are batched in even numbers of rows",
     "single": "each sequence runs by itself",
 }
 
@@ -69,13 +73,22 @@ def examine(path: Path, *, variant: str | None = None, provider: str = "auto") -
 def _costs(spec: ModelSpec, folder: ModelFolder, decoder: Decoder, rule: Rule) -> str:
     """What the rule costs, measured where there is something to compare with."""
     said = costs(rule)
-    if rule.batching != "even":
+    if is_equal(rule.batching):
+        return f"{said}; {_shared(decoder)}"
+    if not is_even(rule.batching):
         return said
     options = EngineOptions()
     opened = open_session(spec, folder.graph_path, folder.weights_bytes, options, logits=folder.names.logits)
     bare = step_ms(Decoder(folder, opened, options, "free"), 1)
     padded = step_ms(decoder, 1)
     return f"{said}; a step of one sequence takes {padded:.2f} ms instead of {bare:.2f} ms"
+
+
+def _shared(decoder: Decoder) -> str:
+    """What a step of several sequences of equal length costs beside steps of each alone."""
+    rows = min(ROWS_SHARED, decoder.budget.rows_max)
+    together, alone = step_ms(decoder, rows), step_ms(decoder, 1)
+    return f"a step takes {alone:.2f} ms for one sequence, {together:.2f} ms for {rows} that are equally long"
 
 
 def _advice(folder: ModelFolder) -> str | None:

@@ -10,13 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from turnwise.inference.batching import ACCURACY_FREE, Batching, batching_of
+from turnwise.inference.batching import ACCURACY_FREE, Batching, batching_of, is_even
 from turnwise.inference.graph import Graph, Quantised
 
 GROUP_QUERY_ATTENTION: Final = "com.microsoft:GroupQueryAttention"
-ATTENTIONS: Final = frozenset(
-    {GROUP_QUERY_ATTENTION, "com.microsoft:MultiHeadAttention", "com.microsoft:Attention", "Attention"}
-)
+MULTI_HEAD_ATTENTION: Final = "com.microsoft:MultiHeadAttention"
+ATTENTIONS: Final = frozenset({GROUP_QUERY_ATTENTION, MULTI_HEAD_ATTENTION, "com.microsoft:Attention", "Attention"})
 DYNAMIC: Final = frozenset(
     {"DynamicQuantizeLinear", "com.microsoft:DynamicQuantizeMatMul", "com.microsoft:DynamicQuantizeLSTM"}
 )
@@ -38,15 +37,35 @@ RULES: Final = (
 )
 """From the cheapest to the one that holds for whatever gives the same bits twice."""
 
+RULES_GROWING: Final = (
+    Rule("equal", True),
+    Rule("equal-even", True),
+    Rule("equal", False),
+    Rule("equal-even", False),
+    Rule("single", True),
+    Rule("single", False),
+)
+"""The same for a cache that grows with each step: rows of different length do not share one."""
+
+
+def rules_from(first: Rule) -> tuple[Rule, ...]:
+    """The rules to try, from `first` on."""
+    rules = RULES if first in RULES else RULES_GROWING
+    return rules[rules.index(first) :]
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """`attention` and `weights` say what the graph is made of, `rule` the cheapest rule known to hold, and `why`."""
+    """`attention` and `weights` say what the graph is made of, `rule` the cheapest rule known to hold, and `why`.
+
+    `growing`: the attention is not one that keeps its cache in place.
+    """
 
     attention: str
     weights: str
     rule: Rule
     why: str
+    growing: bool = False
 
 
 def form_of(graph: Graph) -> Form:
@@ -54,19 +73,25 @@ def form_of(graph: Graph) -> Form:
     kinds = sorted(name for name in graph.operators if name in ATTENTIONS)
     attention = " and ".join(name.rpartition(":")[2] for name in kinds) or "decomposed"
     weights = ", ".join(sorted({_named(kind) for kind in graph.quantised})) or "float"
+    growing = kinds != [GROUP_QUERY_ATTENTION]
     if graph.operators.keys() & DYNAMIC:
         why = "the scale of all activations of a step is one number, so every token of the step has a part in it"
-        return Form(attention, "int8 with dynamic activations", Rule("single", False), why)
-    if kinds != [GROUP_QUERY_ATTENTION]:
-        why = "the cache grows with each step, so rows of different length do not share one"
-        return Form(attention, weights, Rule("single", False), why)
-    batching = batching_of(graph)
+        return Form(attention, "int8 with dynamic activations", Rule("single", False), why, growing)
+    batching = batching_of(graph, growing)
     why = "each row is summed in the same order, however many there are"
-    if batching == "even":
+    if is_even(batching):
         low = any(kind.accuracy != ACCURACY_FREE for kind in graph.quantised)
         which = f"below accuracy level {ACCURACY_FREE}" if low else "in large blocks"
         why = f"products {which} sum one row, and the last of an odd number, otherwise"
-    return Form(attention, weights, Rule(batching, True), why)
+    if not growing:
+        return Form(attention, weights, Rule(batching, True), why)
+    why = f"the cache grows with each step, so rows of different length do not share one; {why}"
+    if graph.half:
+        why = f"{why}; in fp16 what a piece leaves behind is rounded"
+    elif MULTI_HEAD_ATTENTION in kinds:
+        why = f"{why}; its mask is made for one piece"
+    chunked = not graph.half and MULTI_HEAD_ATTENTION not in kinds
+    return Form(attention, weights, Rule(batching, chunked), why, growing)
 
 
 def _named(kind: Quantised) -> str:
@@ -76,9 +101,13 @@ def _named(kind: Quantised) -> str:
 
 def costs(rule: Rule) -> str:
     """What the rule costs, for people."""
+    even = "an odd number of sequences is run as one more, and a prompt of an odd number of tokens too"
+    equal = "sequences share a step while they are equally long, and the shorter ones run first"
     said = {
         "free": "nothing",
-        "even": "an odd number of sequences is run as one more, and a prompt of an odd number of tokens too",
+        "even": even,
+        "equal": equal,
+        "equal-even": f"{equal}; {even}",
         "single": "sequences take turns instead of sharing a step",
     }[rule.batching]
     return said if rule.chunked else f"{said}; a prompt runs in one piece, and none is reused"

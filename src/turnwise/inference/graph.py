@@ -21,6 +21,7 @@ GRAPH_BYTES_MAX: Final = 2**31 - 1
 NESTING_MAX: Final = 32
 DIMENSIONS_MAX: Final = 64
 TENSOR_BYTES_MAX: Final = 2**44
+_HALF: Final = 10
 MATMUL_N_BITS: Final = "com.microsoft:MatMulNBits"
 
 # Bits of one element, by TensorProto.DataType.
@@ -58,7 +59,8 @@ class Graph:
     """What a graph says of itself.
 
     `operators` counts the nodes of each `domain:type`, `quantised` those of each kind of MatMulNBits, `external` are
-    tensors in other files; subgraphs and functions included. `inputs` and `outputs` are the whole graph's.
+    tensors in other files; subgraphs and functions included. `inputs` and `outputs` are the whole graph's, `half` those
+    of them that are in fp16.
     """
 
     operators: dict[str, int] = field(default_factory=dict)
@@ -66,6 +68,7 @@ class Graph:
     external: list[ExternalTensor] = field(default_factory=list)
     inputs: dict[str, Shape] = field(default_factory=dict)
     outputs: dict[str, Shape] = field(default_factory=dict)
+    half: set[str] = field(default_factory=set)
 
 
 class _Damaged(ValueError):
@@ -168,17 +171,20 @@ class _Reader:
         return {} if value is None else {name: value}
 
     def _value(self, start: int, end: int) -> tuple[str, Shape]:
-        """ValueInfoProto: name = 1, type = 2; below it tensor_type = 1, shape = 2, dim = 1, dim_value = 1."""
-        name = ""
+        """ValueInfoProto: name = 1, type = 2; tensor_type = 1; elem_type = 1, shape = 2; dim = 1; dim_value = 1."""
+        name, half = "", False
         dims: list[int | None] = []
         for number, low, high in self._fields(start, end):
             if number == 1:
                 name = self._text(low, high)
             elif number == 2:
+                half = any((1, _HALF, -1) in self._fields(*span) for span in self._within(low, high, (1,)))
                 for span in self._within(low, high, (1, 2, 1)):
                     dims.append(next((size for key, size, end in self._fields(*span) if key == 1 and end < 0), None))
                     if len(dims) > DIMENSIONS_MAX:
                         raise _Damaged(f"{name!r} has more than {DIMENSIONS_MAX} dimensions")
+        if half:
+            self._graph.half.add(name)
         return name, tuple(dims)
 
     def _within(self, start: int, end: int, path: tuple[int, ...]) -> Iterator[tuple[int, int]]:

@@ -1,8 +1,8 @@
 """Memory of the KV cache, bound to the graph's `past` inputs and `present` outputs.
 
 GroupQueryAttention appends in place: past and present are one buffer, and what lies beyond a sequence's length is
-ignored. So many sequences share one slab, each in a row of its own, and a batch is a range of rows. Other attention
-returns a `present` that is longer than `past` by the new tokens: two buffers take turns, for one sequence.
+ignored. So many sequences share one slab, each in a row of its own, and a batch is a range of rows. For other attention
+see `growing`.
 
 The addresses, the length of the rows, and what lay in them before do not show in the bits.
 """
@@ -51,8 +51,17 @@ class Kv(Protocol):
     def forget(self, positions_max: int) -> None:
         """No row holds anything: lay them out anew, in at most so many positions (never more than at first)."""
 
-    def bind(self, binding: Any, row: int, rows: int, past: int, new: int) -> None:
-        """Bind `rows` rows from `row` on, for a run that adds `new` positions to at most `past` ones."""
+    def clear(self, row: int) -> None:
+        """The row is nobody's any more."""
+
+    def positions(self, row: int, start: int, count: int) -> NDArray[Any]:
+        """A view [tensors, heads, count, head_size] of what a row holds."""
+
+    def bind(self, binding: Any, rows: Sequence[int], count: int, past: int, new: int) -> None:
+        """Bind `count` rows, `rows` first, for a run that adds `new` positions to at most `past` ones."""
+
+    def done(self) -> None:
+        """What was bound has run."""
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` positions of a row into another."""
@@ -101,15 +110,22 @@ class InPlaceKv:
         self._positions_max = positions_max
         self.version += 1
 
-    def bind(self, binding: Any, row: int, rows: int, past: int, new: int) -> None:
-        assert row + rows <= self._rows, "the engine reserves rows before it runs"
+    def bind(self, binding: Any, rows: Sequence[int], count: int, past: int, new: int) -> None:
+        row = rows[0]
+        assert row + count <= self._rows, "the engine reserves rows before it runs"
         assert past + new <= self._room, "the engine reserves room before it runs"
         one = self._shape.heads * self._room * self._shape.head_size * self._shape.dtype.itemsize
-        shape = self._shape.shape(rows, self._room)
+        shape = self._shape.shape(count, self._room)
         for index, (past_name, present_name) in enumerate(zip(self._shape.past, self._shape.present, strict=True)):
             address = self._address + (index * self._rows + row) * one
             binding.bind_input(past_name, self._device, 0, self._shape.dtype, shape, address)
             binding.bind_output(present_name, self._device, 0, self._shape.dtype, shape, address)
+
+    def clear(self, row: int) -> None:
+        """What lies there does not matter."""
+
+    def done(self) -> None:
+        """Past and present are the same."""
 
     def move(self, source: int, target: int, length: int) -> None:
         view = self._view
@@ -129,48 +145,7 @@ class InPlaceKv:
 
     def _allocate(self, positions: int) -> None:
         self._positions = positions
-        self._owner, self._address = _memory(self._shape, positions, self._device)
-
-
-class GrowingKv:
-    """Past in one half of the memory, present in the other; after each run they change places. One row."""
-
-    def __init__(self, shape: KvShape, device: str) -> None:
-        self.version = 0
-        self._shape = shape
-        self._device = device
-        self._halves = (0, 0)
-        self._owners: tuple[Any, Any] = (None, None)
-        self._room = 0
-
-    def reserve(self, rows: int, room: int, lengths: Sequence[int]) -> None:
-        if rows != 1 or any(lengths):
-            raise InvariantError("a growing cache holds one sequence")
-        if room > self._room:
-            self._room = -(-room // ROUND_UP_TOKENS) * ROUND_UP_TOKENS
-            self._owners = (None, None)
-            first, second = (_memory(self._shape, self._room, self._device) for _ in range(2))
-            self._owners = first[0], second[0]
-            self._halves = first[1], second[1]
-            self.version += 1
-
-    def forget(self, positions_max: int) -> None:
-        """Each run binds exactly what a sequence holds, so there is no layout to forget."""
-
-    def bind(self, binding: Any, row: int, rows: int, past: int, new: int) -> None:
-        assert (row, rows) == (0, 1), "a growing cache holds one sequence"
-        assert past + new <= self._room, "the engine reserves room before it runs"
-        one = self._shape.heads * self._room * self._shape.head_size * self._shape.dtype.itemsize
-        before, after = self._shape.shape(1, past), self._shape.shape(1, past + new)
-        old, grown = self._halves
-        for index, (past_name, present_name) in enumerate(zip(self._shape.past, self._shape.present, strict=True)):
-            binding.bind_input(past_name, self._device, 0, self._shape.dtype, before, old + index * one)
-            binding.bind_output(present_name, self._device, 0, self._shape.dtype, after, grown + index * one)
-        self._halves = grown, old
-        self.version += 1
-
-    def move(self, source: int, target: int, length: int) -> None:
-        raise InvariantError("a growing cache holds one sequence")
+        self._owner, self._address = allocate(self._shape, positions, self._device)
 
 
 class KvBlocks:
@@ -179,18 +154,18 @@ class KvBlocks:
     def __init__(self, shape: KvShape, blocks: int) -> None:
         self._memory = np.empty((blocks, len(shape.past), shape.heads, BLOCK_TOKENS, shape.head_size), shape.dtype)
 
-    def keep(self, kv: InPlaceKv, row: int, pieces: Sequence[Piece]) -> None:
+    def keep(self, kv: Kv, row: int, pieces: Sequence[Piece]) -> None:
         """Copy from a row into blocks."""
         for piece in pieces:
             self._memory[piece.block, :, :, : piece.count] = kv.positions(row, piece.start, piece.count)
 
-    def restore(self, kv: InPlaceKv, row: int, pieces: Sequence[Piece]) -> None:
+    def restore(self, kv: Kv, row: int, pieces: Sequence[Piece]) -> None:
         """Copy from blocks into a row."""
         for piece in pieces:
             kv.positions(row, piece.start, piece.count)[:] = self._memory[piece.block, :, :, : piece.count]
 
 
-def _memory(shape: KvShape, positions: int, device: str) -> tuple[Any, int]:
+def allocate(shape: KvShape, positions: int, device: str) -> tuple[Any, int]:
     """Memory for all tensors of so many positions: what keeps it alive, and its address."""
     count = len(shape.past) * shape.heads * positions * shape.head_size
     if device == "cpu":

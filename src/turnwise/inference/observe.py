@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from turnwise.inference.batching import in_cache
 from turnwise.inference.budget import machine_memory_bytes
 from turnwise.inference.decoder import Decoder
 from turnwise.inference.forms import Rule, form_of
@@ -19,11 +20,12 @@ from turnwise.inference.self_test import BATCHES, SelfTest, cpu, remembered, sel
 def observe(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -> SelfTest:
     """What the graph does on this machine, from memory or by trying. `digest` names the content of its folder."""
     options = EngineOptions(rows_max=max(BATCHES))
-    first = form_of(folder.graph).rule
+    form = form_of(folder.graph)
+    first = form.rule
     if opened.provider != CPU:  # not known anywhere: begin with what the engine does there
         first = Rule("single", first.chunked)
     if spec.batching is not None:
-        first = Rule(spec.batching, first.chunked)
+        first = Rule(in_cache(spec.batching, form.growing), first.chunked)
 
     def make(rule: Rule, other_threads: bool) -> _Rows | None:
         if not other_threads:
@@ -68,5 +70,5 @@ class _Rows:
     def prefill(self, row: int, ids: Sequence[int]) -> NDArray[Any]:
         return self._decoder.prefill(row, ids)
 
-    def decode(self, tokens: Sequence[int]) -> NDArray[Any]:
+    def decode(self, tokens: Sequence[int]) -> Sequence[NDArray[Any]]:
         return self._decoder.decode(tokens)

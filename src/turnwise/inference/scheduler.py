@@ -6,6 +6,11 @@ together, one token each a step. Between two decode steps at most `prefill_token
 is left of one chunk), so that a long prompt does not keep the others waiting, and short ones join in groups. Several
 tokens that a sequence has to run at once are run by themselves, and count with the prompts.
 
+Where the cache grows with each step, only sequences of equal length can share one. Then the shortest go first, until
+they are as long as others and all go on together: so each length is run once, and not once for every sequence. Nobody
+waits for more than `WAIT_STEPS_MAX` steps of others. Prompts go before steps there, since who is prefilled later has to
+catch up.
+
 Memory is counted in positions of KV cache: every sequence that runs has a row, all rows are equally long, and as long
 as the longest of them needs.
 """
@@ -13,6 +18,7 @@ as the longest of them needs.
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +26,8 @@ from turnwise.errors import InvariantError
 
 ROOM_MIN_TOKENS: Final = 64
 PREFILL_TOKENS_MAX_DEFAULT: Final = 512
+PREFILL_TOKENS_MAX_EQUAL: Final = 16 * 512
+WAIT_STEPS_MAX: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,12 @@ class _Entry:
     prompt: int
     room: int
     done: int = 0
+    steps: int = 0
+    waited: int = 0
+
+    @property
+    def length(self) -> int:
+        return self.done + self.steps
 
 
 class Scheduler:
@@ -69,7 +83,7 @@ class Scheduler:
 
     `rows_max` sequences run at once, in `positions_max` positions of KV cache (None: no bound), of which `rows_spare`
     rows are not for sequences. Rows need never be longer than `room_max`. `chunk_tokens` cuts prompts (None: whole);
-    never into a tail of one token.
+    never into a tail of one token. With `equal`, only sequences that are equally long decode together.
     """
 
     def __init__(
@@ -81,6 +95,7 @@ class Scheduler:
         rows_spare: int = 0,
         room_max: int | None = None,
         prefill_tokens_max: int = PREFILL_TOKENS_MAX_DEFAULT,
+        equal: bool = False,
     ) -> None:
         if rows_max < 1 or (chunk_tokens is not None and chunk_tokens < 3) or prefill_tokens_max < 1:
             raise InvariantError(
@@ -92,6 +107,7 @@ class Scheduler:
         self._rows_spare = rows_spare
         self._room_max = room_max
         self._prefill_tokens_max = prefill_tokens_max
+        self._equal = equal
         self._prefilled = 0
         self._entries: dict[int, _Entry] = {}
         self._waiting: list[int] = []
@@ -153,13 +169,31 @@ class Scheduler:
                 return begin
         self._prefilled = 0
         if steps:
-            return Decode(tuple(number for number in self._decoding if number not in self._known))
+            return Decode(self._together([number for number in self._decoding if number not in self._known]))
         return self._extend() if self._known else None
 
     def _extend(self) -> Extend:
         number = min(self._known)
-        self._prefilled += self._known.pop(number)
+        tokens = self._known.pop(number)
+        self._prefilled += tokens
+        self._entries[number].steps += tokens
         return Extend(number)
+
+    def _together(self, numbers: Sequence[int]) -> tuple[int, ...]:
+        """Which of these take the next step: all, or the shortest, unless somebody has waited for too long."""
+        entries = self._entries
+        chosen = tuple(numbers)
+        if self._equal:
+            overdue = [number for number in numbers if entries[number].waited >= WAIT_STEPS_MAX]
+            length = min(entries[number].length for number in overdue or numbers)
+            chosen = tuple(number for number in numbers if entries[number].length == length)
+            for number in numbers:
+                entries[number].waited += 1
+            for number in chosen:
+                entries[number].waited = 0
+        for number in chosen:
+            entries[number].steps += 1
+        return chosen
 
     def _begin(self, number: int) -> Begin | None:
         """Begin the sequence with the lowest number, if there is a row for it. Nobody overtakes it."""
@@ -184,6 +218,11 @@ class Scheduler:
             self._filling = None
             insort(self._decoding, number)
         return Prefill(number, start, stop, last)
+
+
+def prefill_tokens_max(equal: bool) -> int:
+    """How many prompt tokens may be run between two decode steps."""
+    return PREFILL_TOKENS_MAX_EQUAL if equal else PREFILL_TOKENS_MAX_DEFAULT
 
 
 def room(capacity: int, room_max: int | None = None) -> int:

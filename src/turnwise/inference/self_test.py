@@ -2,7 +2,7 @@
 
 Some token sequences are run alone, and again: in batches of several sizes, their prompts in pieces, with another number
 of threads. The logits of every step must be the same to the last bit. Rules are tried from the one that the form of the
-graph promises to stricter ones (`forms.RULES`), and the first that holds is taken.
+graph promises to stricter ones (`forms.rules_from`), and the first that holds is taken.
 
 What was found is remembered under everything that could change it: the model, the provider, the versions, the CPU, the
 threads. It is an observation, not a proof: other tokens and lengths are not tried.
@@ -15,7 +15,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
@@ -23,22 +23,22 @@ import msgspec
 from numpy.typing import NDArray
 
 from turnwise.core.canonical import canonical
-from turnwise.inference.batching import Batching
+from turnwise.inference.batching import Batching, is_equal
 from turnwise.inference.content_hash import cache_folder
-from turnwise.inference.forms import RULES, Rule
+from turnwise.inference.forms import RULES, Rule, rules_from
 from turnwise.inference.runtime import RUNTIME_ERRORS
 
 NumericClass = Literal["batch-invariant", "plan-bound", "none"]
 """Equal bits whatever the batch; equal bits for the same batches and threads; or not even that."""
 
 BATCHES: Final = (13, 8, 5, 2, 1)
-"""Rows of the steps, one after the other. Row i has a prompt of i + 2 tokens."""
+"""Rows of the steps, one after the other. Row i has a prompt of i + 2 tokens, or all have one of as many."""
 
 BATCHES_OF_LARGE: Final = (5, 2, 1)
 LARGE_BYTES_MIN: Final = 1 << 30
 PIECES: Final = (2, 3, 8, 11)
 CACHE_ENTRIES_MAX: Final = 256
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 
 
 class Runner(Protocol):
@@ -50,7 +50,7 @@ class Runner(Protocol):
 
     def prefill(self, row: int, ids: Sequence[int]) -> NDArray[Any]: ...
 
-    def decode(self, tokens: Sequence[int]) -> NDArray[Any]: ...
+    def decode(self, tokens: Sequence[int]) -> Sequence[NDArray[Any]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def self_test(
     batches = BATCHES_OF_LARGE if weights_bytes >= LARGE_BYTES_MIN else BATCHES
     tokens = _Tokens(vocabulary, max(1, context_length - len(batches)))
     found = None
-    for rule in RULES[RULES.index(first) :] if stricter else (first,):
+    for rule in rules_from(first) if stricter else (first,):
         try:
             checks = _try(make, rule, tokens, batches)
         except RUNTIME_ERRORS:  # its embedding is smaller than its vocabulary, for example
@@ -96,10 +96,15 @@ def _class(checks: dict[str, bool]) -> NumericClass:
 
 @dataclass(frozen=True, slots=True)
 class _Tokens:
-    """Arbitrary tokens, always the same."""
+    """Arbitrary tokens, always the same. `equal`: how many each prompt has, None where they have different numbers."""
 
     vocabulary: int
     length_max: int
+    equal: int | None = None
+
+    def of(self, row: int) -> list[int]:
+        """The prompt of a row."""
+        return self.prompt(row, row + 2 if self.equal is None else self.equal)
 
     def prompt(self, row: int, length: int) -> list[int]:
         return [self.token(row, place) for place in range(min(length, self.length_max))]
@@ -112,6 +117,7 @@ class _Tokens:
 def _try(make: Make, rule: Rule, tokens: _Tokens, batches: Sequence[int]) -> dict[str, bool]:
     runner = make(rule, False)
     assert runner is not None
+    tokens = replace(tokens, equal=batches[0] if is_equal(rule.batching) else None)
     rows = 1 if rule.batching == "single" else runner.begin_rows(batches[0], _room(batches))
     batches = [min(batch, rows) for batch in batches]
     alone = [_alone(runner, tokens, row, sum(batch > row for batch in batches)) for row in range(rows)]
@@ -141,8 +147,8 @@ def _room(batches: Sequence[int]) -> int:
 
 def _alone(runner: Runner, tokens: _Tokens, row: int, steps: int) -> list[bytes]:
     """Logits of a sequence by itself: of its prompt, then of each step."""
-    runner.begin_rows(1, row + 2 + steps + 2)
-    prompt = tokens.prompt(row, row + 2)
+    prompt = tokens.of(row)
+    runner.begin_rows(1, len(prompt) + steps + 2)
     found = [runner.prefill(0, prompt).tobytes()]
     after = (tokens.token(row, len(prompt) + step) for step in range(steps))
     return found + [runner.decode([token])[0].tobytes() for token in after]
@@ -152,7 +158,7 @@ def _together(runner: Runner, tokens: _Tokens, batches: Sequence[int]) -> list[l
     """The same of all sequences, as many in each step as `batches` says."""
     rows = batches[0]
     runner.begin_rows(rows, _room(batches))
-    prompts = [tokens.prompt(row, row + 2) for row in range(rows)]
+    prompts = [tokens.of(row) for row in range(rows)]
     found = [[runner.prefill(row, prompt).tobytes()] for row, prompt in enumerate(prompts)]
     for step, batch in enumerate(batches):
         logits = runner.decode([tokens.token(row, len(prompts[row]) + step) for row in range(batch)])

@@ -24,10 +24,15 @@ KEPT_INPUTS: Final = frozenset({"num_logits_to_keep", "logits_to_keep"})
 """Of how many last tokens exports by transformers give logits; 0 means all, and which are wanted is decided here."""
 
 
+BRANCH_INPUT: Final = "use_cache_branch"
+"""bool [1] of graphs that Optimum merges of one without a past and one with it: which of them is wanted."""
+
+
 class Signature:
     """Inputs and outputs of the graph, checked by name, type and shape. Raises ModelError if they do not fit.
 
-    `positions`: logits are given for wanted positions only. `constants` are inputs that never change.
+    `positions`: logits are given for wanted positions only. `branch`: the graph has one branch for the beginning of a
+    sequence, and one for what follows. `constants` are inputs that never change.
     """
 
     def __init__(self, folder: ModelFolder, session: Session) -> None:
@@ -44,8 +49,11 @@ class Signature:
         optional = {names.attention_mask, names.position_ids}
         self._missing("input", {names.input_ids, *past} - given.keys())
         self._missing("output", {names.logits, *present} - results.keys())
-        unknown = sorted(given.keys() - {names.input_ids, *past, POSITIONS_INPUT} - optional - KEPT_INPUTS)
+        unknown = sorted(
+            given.keys() - {names.input_ids, *past, POSITIONS_INPUT, BRANCH_INPUT} - optional - KEPT_INPUTS
+        )
         self.positions = POSITIONS_INPUT in given
+        self.branch = BRANCH_INPUT in given
         if unknown:
             raise ModelError(
                 f"the graph has the unknown input {unknown[0]!r}"
@@ -63,6 +71,8 @@ class Signature:
         if len(index) != 1 or not index <= _INDEXES.keys():
             self._type(names.input_ids, sorted(index), sorted(_INDEXES))
         self.index = _INDEXES[index.pop()]
+        if self.branch and given[BRANCH_INPUT].type != "tensor(bool)":
+            self._type(BRANCH_INPUT, [given[BRANCH_INPUT].type], ["tensor(bool)"])
         self.logits = self._dtype(names.logits, results[names.logits].type)
         kinds = {self._dtype(name, given[name].type) for name in past}
         kinds |= {self._dtype(name, results[name].type) for name in present}

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.cli.test_program import turnwise
-from tests.inference import toy
+from tests.inference import graphs, toy
 from tests.inference.fake_hub import COMMIT, FakeHub, folder_files
 
 
@@ -35,12 +35,68 @@ def test_check_says_what_padding_costs(command: Command, stories_models: Path) -
     ended = command("models", "check", stories_models / "stories260k-genai-int4-acc1")
     assert "even numbers of rows" in ended.out
     assert "ms instead of" in ended.out
-    assert "accuracy level 4" in ended.out
+    assert "rewritten to accuracy level 4" in ended.out
+    assert "times as fast here" in ended.out
     assert "instead of" not in command("models", "check", stories_models / "stories260k-genai-int4").out
 
 
+def test_check_and_bench_of_a_graph(command: Command, tmp_path: Path) -> None:
+    path = graphs.write_graph(tmp_path / "policy.onnx", graphs.dense_graph())
+    ended = command("models", "check", path, "--provider", "cpu")
+    assert (ended.code, ended.err) == (0, "")
+    for text in (
+        "task           infer",
+        "x: float32 [batch, 8]",
+        "y: float32 [batch, 4]",
+        "requests of one row share a run",
+    ):
+        assert text in ended.out
+    found = json.loads(command("models", "check", path, "--json").out)
+    assert found["inputs"] == [{"name": "x", "dtype": "float32", "dims": ["batch", 8]}]
+    assert (found["numeric_class"], found["tried"]) == ("batch-invariant", {"x": [1, 8]})
+    ended = command("models", "bench", path, "--provider", "cpu", "--json")
+    assert "calls/s" in ended.err
+    assert list(json.loads(ended.out)["calls_per_s"]) == ["1", "2", "4", "8", "16"]
+
+
+def test_check_and_bench_of_an_encoder(command: Command, tmp_path: Path) -> None:
+    path = graphs.write_encoder(tmp_path / "e")
+    graphs.write_graph(path / "onnx" / "model_int8.onnx", graphs.encoder_graph(4))
+    ended = command("models", "check", path, "--provider", "cpu", "--variant", "int8")
+    for text in ("embed, variant int8; also there: fp32", "4 numbers, pooling mean, normalised", "texts of 64 tokens"):
+        assert text in ended.out
+    ended = command("models", "bench", path, "--provider", "cpu", "--json")
+    assert "texts/s one by one" in ended.err
+    found = json.loads(ended.out)
+    assert (found["task"], found["texts_in_a_request"], list(found["texts_per_s"])) == ("embed", 32, ["16", "64"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--task", "infer", "--variant", "q4"], "there is no variant 'q4'"),
+        (["--task", "embed"], "the graph takes input_ids, attention_mask, past_key_values"),
+        (["--accuracy-level", "3"], "3 is no accuracy level"),
+        (["--accuracy-level", "4"], "no 4-bit products"),
+    ],
+)
+@pytest.mark.parametrize("which", ["check", "bench"])
+def test_what_does_not_fit_the_model(
+    command: Command, tmp_path: Path, arguments: list[str], words: str, which: str
+) -> None:
+    ended = command("models", which, toy.write_attention_folder(tmp_path / "m"), *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert words in ended.err
+    assert len(ended.err.splitlines()) >= 2  # what to do
+
+
 def test_check_of_what_is_no_model(command: Command, tmp_path: Path) -> None:
-    for arguments in ([tmp_path], [tmp_path / "x\x1b[2J"], [toy.write_folder(tmp_path / "m"), "--variant", "q4"]):
+    for arguments in (
+        [tmp_path],
+        [tmp_path / "x\x1b[2J"],
+        [tmp_path / "none.onnx"],
+        [toy.write_folder(tmp_path / "m"), "--variant", "q4"],
+    ):
         ended = command("models", "check", *arguments)
         assert (ended.code, ended.out) == (2, "")
         assert ended.err.startswith("error: ")

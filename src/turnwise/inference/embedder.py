@@ -46,10 +46,20 @@ class Embedder:
         self._check_inputs()
         self._output, self._pooled = self._choose_output()
 
+    @property
+    def is_pooled(self) -> bool:
+        """Whether the graph gives one vector for a text by itself."""
+        return self._pooled
+
+    @property
+    def tokens_max(self) -> int:
+        """Tokens of the longest text."""
+        return self._folder.tokens_max
+
     def job(self, request: EmbedRequest) -> EmbedJob:
         """What a request wants of the graph. Raises Refusal."""
         asked = parse_embed(request.body)
-        rows = [self._row(index, text, asked.truncate) for index, text in enumerate(asked.texts)]
+        rows = [self.row(text, index, truncate=asked.truncate) for index, text in enumerate(asked.texts)]
         return EmbedJob(request.id, rows, self)
 
     def tokens(self, text: str, *, truncate: bool = False) -> list[int]:
@@ -86,7 +96,8 @@ class Embedder:
             pooled = tokens[0 if pooling == "cls" else -1]
         return pooled
 
-    def _row(self, index: int, text: str, truncate: bool) -> Arrays:
+    def row(self, text: str, index: int = 0, *, truncate: bool = False) -> Arrays:
+        """Inputs of the graph for a text; `index` is its place in the request. Raises Refusal."""
         ids = self.tokens(text, truncate=truncate)
         limit = self._folder.tokens_max
         if len(ids) > limit:
@@ -106,7 +117,7 @@ class Embedder:
     def try_out(self) -> None:
         """One text, so that a graph that cannot work fails now. Raises ModelError."""
         try:
-            vector = self.vector(self.model.run(self._row(0, "a", truncate=True)))
+            vector = self.vector(self.model.run(self.row("a", truncate=True)))
         except _TRY_ERRORS as error:
             raise ModelError(
                 f"the graph fails on its first text: {first_line(error)}",

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from turnwise.inference.as_asked import as_asked
 from turnwise.inference.batching import ACCURACY_FREE, BLOCK_FREE_MAX, is_equal, is_even
+from turnwise.inference.budget import machine_memory_bytes
 from turnwise.inference.decoder import Decoder
 from turnwise.inference.forms import Rule, costs, form_of
-from turnwise.inference.load import load_model
-from turnwise.inference.measure import step_ms
+from turnwise.inference.head import GRAPH_BYTES_MAX
+from turnwise.inference.load import LoadedModel, load_model
+from turnwise.inference.measure import compare, step_ms
 from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.model_folder import ModelFolder, read_model_folder, variants
 from turnwise.inference.providers import open_session
+
+MEMORY_PARTS_MIN: Final = 4
+"""A model is loaded a second time where the machine's memory is so many times its weights."""
 
 ROWS_SHARED: Final = 8
 
@@ -44,11 +50,13 @@ class Examined:
     advice: str | None
 
 
-def examine(path: Path, *, variant: str | None = None, provider: str = "auto") -> Examined:
-    """Load the model and look at it. Raises ModelError for whatever is wrong with it."""
-    spec = ModelSpec(path.name, path, provider, variant=variant)
+def examine(
+    path: Path, *, variant: str | None = None, provider: str = "auto", accuracy_level: int | None = None
+) -> Examined:
+    """Load a language model and look at it. Raises ModelError for whatever is wrong with it."""
+    spec = ModelSpec(path.name, path, provider, variant=variant, accuracy_level=accuracy_level)
     model = load_model(spec)
-    folder = read_model_folder(path, variant)
+    folder = as_asked(spec, read_model_folder(path, spec.variant)).folder
     form = form_of(folder.graph)
     numeric = model.info.numeric
     assert numeric is not None, "every language model that was loaded has been tried"
@@ -66,7 +74,7 @@ def examine(path: Path, *, variant: str | None = None, provider: str = "auto") -
         has_template=folder.template is not None,
         rule=known,
         costs=_costs(spec, folder, model.decoder, rule),
-        advice=_advice(folder),
+        advice=_advice(spec, folder, model),
     )
 
 
@@ -91,11 +99,33 @@ def _shared(decoder: Decoder) -> str:
     return f"a step takes {alone:.2f} ms for one sequence, {together:.2f} ms for {rows} that are equally long"
 
 
-def _advice(folder: ModelFolder) -> str | None:
+def _advice(spec: ModelSpec, folder: ModelFolder, model: LoadedModel) -> str | None:
+    """What would be faster: rewriting the graph when it is loaded, which is tried, or building it in another form."""
     kinds = folder.graph.quantised
-    if kinds and any(kind.accuracy != ACCURACY_FREE or kind.block > BLOCK_FREE_MAX for kind in kinds):
-        return (
-            f"the same model built with accuracy level {ACCURACY_FREE} and blocks of at most {BLOCK_FREE_MAX} needs no "
-            "padding; its answers would be others"
+    said = []
+    if any(kind.accuracy != ACCURACY_FREE for kind in kinds):
+        said.append(_rewritten(spec, folder, model))
+    if any(kind.block > BLOCK_FREE_MAX for kind in kinds):
+        said.append(
+            f"built with accuracy level {ACCURACY_FREE} and blocks of at most {BLOCK_FREE_MAX} it needs no padding; "
+            "that is another model, with other answers"
         )
-    return None
+    return "; ".join(said) or None
+
+
+def _rewritten(spec: ModelSpec, folder: ModelFolder, model: LoadedModel) -> str:
+    """What rewriting the graph to another accuracy level brings, measured beside the graph as it is."""
+    what = f"rewritten to accuracy level {ACCURACY_FREE} when it is loaded (accuracy_level = {ACCURACY_FREE})"
+    if (
+        MEMORY_PARTS_MIN * folder.weights_bytes > machine_memory_bytes()
+        or folder.graph_path.stat().st_size > GRAPH_BYTES_MAX
+    ):
+        return f"{what}, it may be: not measured, since it is too large to load it twice"
+    other = load_model(replace(spec, accuracy_level=ACCURACY_FREE))
+    ratio = compare(model.decoder, other.decoder)
+    assert other.info.numeric is not None
+    rule = _RULES[other.decoder.batching]
+    return (
+        f"{what}, prompts run {ratio.prompt:.2f} times as fast here and steps {ratio.step:.2f} times, and {rule} "
+        f"({other.info.numeric.numeric_class}); that is another model, with other answers"
+    )

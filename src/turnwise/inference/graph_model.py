@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from turnwise.inference.ports import Port, batch_symbol, ports_of
 from turnwise.inference.providers import Opened, open_session, versions
 from turnwise.inference.request import Refusal
 from turnwise.inference.runtime import RUNTIME_ERRORS, Session, is_kernel_refusal, ort
+from turnwise.inference.tensors import INPUT_BYTES_MAX
 
 Arrays = Mapping[str, NDArray[Any]]
 Shapes = tuple[tuple[int, ...], ...]
@@ -85,6 +87,10 @@ class GraphModel:
             return [self.run(row) for row in rows]
         return [{name: array[i : i + 1] for name, array in found.items()} for i in range(len(rows))]
 
+    def rows_equal(self, shapes: Shapes) -> bool | None:
+        """Whether random rows of these shapes get the same bits together as alone; None where no run can be shared."""
+        return self._rows.equal(shapes)
+
     def shapes_of(self, arrays: Arrays) -> Shapes:
         return tuple(arrays[port.name].shape for port in self.inputs)
 
@@ -125,17 +131,17 @@ class _Rows:
             return 1
         return next((size for size in BATCH_SIZES if size <= waiting), 1)
 
+    def equal(self, shapes: Shapes) -> bool | None:
+        if self._symbol is None:
+            return None
+        if shapes not in self._equal:
+            self._equal[shapes] = self._try(shapes)
+        return self._equal[shapes]
+
     def _try(self, shapes: Shapes) -> bool:
         model = self._model
-        random = np.random.default_rng(0)
-        rows = [
-            {
-                port.name: _random(port, shape, random, 10.0 ** (number % 3 - 1))
-                for port, shape in zip(model.inputs, shapes, strict=True)
-            }
-            for number in range(BATCH_SIZES[0])
-        ]
         try:
+            rows = [random_arrays(model.inputs, shapes, number) for number in range(BATCH_SIZES[0])]
             alone = [model.run(row) for row in rows]
             return all(self._equal_in(rows, alone, size) for size in BATCH_SIZES)
         except Refusal:
@@ -148,6 +154,19 @@ class _Rows:
             if not all(_same(one, other) for one, other in zip(alone[start : start + size], found, strict=True)):
                 return False
         return True
+
+
+def random_arrays(ports: Sequence[Port], shapes: Shapes, number: int) -> dict[str, NDArray[Any]]:
+    """Random inputs of these shapes, always the same for a number; the size of what they hold differs too.
+
+    Raises Refusal for shapes that no request can have: those of a graph are not trusted.
+    """
+    size = sum(prod(shape) * np.dtype(port.dtype).itemsize for port, shape in zip(ports, shapes, strict=True))
+    if size > INPUT_BYTES_MAX:
+        raise Refusal("refused", f"the inputs have {size:,} bytes in all, at most {INPUT_BYTES_MAX:,} are allowed")
+    random = np.random.default_rng(number)
+    scale = 10.0 ** (number % 3 - 1)
+    return {port.name: _random(port, shape, random, scale) for port, shape in zip(ports, shapes, strict=True)}
 
 
 def _random(port: Port, shape: tuple[int, ...], random: np.random.Generator, scale: float) -> NDArray[Any]:
@@ -274,7 +293,12 @@ def infer_graph(path: Path, variant: str | None) -> tuple[FolderFiles, GraphChoi
     if path.is_dir():
         return FolderFiles(path), choose_graph(path, variant, "infer")
     if not path.is_file():
-        raise ModelError("does not exist", where=str(path), expected="a .onnx file, or a folder with one")
+        raise ModelError(
+            "does not exist",
+            where=str(path),
+            expected="a .onnx file, or a folder with one",
+            hint="Correct the path: it names a .onnx file, or a folder with one.",
+        )
     if variant is not None:
         raise ModelError(
             f"is one graph, and has no variant {variant!r}",

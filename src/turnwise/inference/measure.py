@@ -12,6 +12,7 @@ from turnwise.inference.decoder import Decoder
 ROWS: Final = (1, 2, 4, 8, 16)
 PROMPT_TOKENS_MAX: Final = 256
 PAST_TOKENS: Final = 8
+ROUNDS: Final = 3
 STEPS_MIN: Final = 3
 STEPS_MAX: Final = 50
 PART_S_MAX: Final = 1.0
@@ -37,21 +38,63 @@ def measure(decoder: Decoder) -> Speed:
     return Speed(count, count / best, {number: step_ms(decoder, number) for number in rows})
 
 
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """How many times as fast another decoder is, with prompts and with steps of one sequence (medians)."""
+
+    prompt: float
+    step: float
+
+
+def compare(decoder: Decoder, other: Decoder) -> Ratio:
+    """Measure two decoders alternately, so that what else the machine does hits both."""
+    context = min(decoder.budget.context_length, other.budget.context_length)
+    count = max(2, min(PROMPT_TOKENS_MAX, context - 1)) // 2 * 2
+    prompts = [(_prefill_s(decoder, count), _prefill_s(other, count)) for _ in range(ROUNDS + 1)]
+    _begin_steps(decoder, 1)
+    _begin_steps(other, 1)
+    steps: list[tuple[float, float]] = []
+    while len(steps) < _steps_max(context) and (len(steps) < STEPS_MIN or sum(map(sum, steps)) < 2 * PART_S_MAX):
+        steps.append((_step_s(decoder, 1), _step_s(other, 1)))
+    return Ratio(_ratio(prompts[1:]), _ratio(steps))
+
+
+def _ratio(times: list[tuple[float, float]]) -> float:
+    return statistics.median(first for first, _ in times) / statistics.median(second for _, second in times)
+
+
 def step_ms(decoder: Decoder, rows: int) -> float:
     """Milliseconds of one step of so many rows (median)."""
+    _begin_steps(decoder, rows)
+    times: list[float] = []
+    most = _steps_max(decoder.budget.context_length)
+    while len(times) < most and (len(times) < STEPS_MIN or sum(times) < PART_S_MAX):
+        times.append(_step_s(decoder, rows))
+    return statistics.median(times) * 1000
+
+
+def _past(context: int) -> int:
+    return min(PAST_TOKENS, max(2, context // 2))
+
+
+def _steps_max(context: int) -> int:
+    return min(STEPS_MAX, context - _past(context) - 1)
+
+
+def _begin_steps(decoder: Decoder, rows: int) -> None:
     context = decoder.budget.context_length
-    past = min(PAST_TOKENS, max(2, context // 2))
-    steps = min(STEPS_MAX, context - past - 1)
-    decoder.begin(min(context, past + steps + 1))
-    decoder.reserve(rows, past + steps + 1)
+    past = _past(context)
+    room = past + _steps_max(context) + 1
+    decoder.begin(min(context, room))
+    decoder.reserve(rows, room)
     for row in range(rows):
         decoder.prefill(row, [TOKEN] * past)
-    times: list[float] = []
-    while len(times) < steps and (len(times) < STEPS_MIN or sum(times) < PART_S_MAX):
-        start = time.perf_counter()
-        decoder.decode([TOKEN] * rows)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times) * 1000
+
+
+def _step_s(decoder: Decoder, rows: int) -> float:
+    start = time.perf_counter()
+    decoder.decode([TOKEN] * rows)
+    return time.perf_counter() - start
 
 
 def _prefill_s(decoder: Decoder, count: int) -> float:

@@ -27,7 +27,7 @@ def task_of(spec: ModelSpec) -> Task:
     if spec.task is not None:
         return spec.task
     path = spec.path
-    if path.is_file() and path.suffix == ".onnx":
+    if path.suffix == ".onnx" and not path.is_dir():
         return "infer"
     if not path.is_dir() or (path / "genai_config.json").exists():
         return "generate"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from turnwise.cli.commands.models.options import ModelFolder, Variant
+from turnwise.cli.commands.models.options import AccuracyLevel, ModelFolder, Variant
 from turnwise.cli.errors import DONE
 from turnwise.cli.output import Output, dim
 from turnwise.cli.text import visible
@@ -59,26 +60,17 @@ def generate(
         str | None, typer.Option("--regex", metavar="R", help="Generate text that the regular expression R matches.")
     ] = None,
     variant: Variant = None,
+    accuracy_level: AccuracyLevel = None,
 ) -> int:
     """Let a model go on from a prompt, or answer it.
 
     Only the generated text is on stdout, as it comes, and a line break after it; control characters in it are shown as
     escapes. The same arguments give the same text on the same machine.
     """
-    if not math.isfinite(temperature):
-        raise UsageError(
-            f"{temperature} is no temperature", where="--temperature", hint="Give 0, or a number above it."
-        )
-    options: dict[str, object] = {"system": system, "top_k": top_k, "top_p": top_p, "min_p": min_p, "regex": regex}
-    for name in ("top_p", "min_p"):
-        if isinstance(value := options[name], float) and not math.isfinite(value):
-            where = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{value} is no probability", where=where, hint="Give a number from 0 to 1.")
-    if json_schema is not None:
-        options["json_schema"] = _schema(json_schema)
+    options = _request(temperature, system, top_k, top_p, min_p, json_schema, regex)
     from turnwise.inference.generate import generate_text
 
-    out, err = Output.out(), Output.err()
+    err = Output.err()
 
     def loaded(info: ModelInfo) -> None:
         if info.fallback:
@@ -94,15 +86,45 @@ def generate(
         chat=chat,
         options=options,
         variant=variant,
+        accuracy_level=accuracy_level,
         on_loaded=loaded,
     )
+    _print(pieces)
+    return DONE
+
+
+def _request(
+    temperature: float,
+    system: str | None,
+    top_k: int | None,
+    top_p: float | None,
+    min_p: float | None,
+    json_schema: Path | None,
+    regex: str | None,
+) -> dict[str, object]:
+    """Members of the request; what is None says nothing. Raises UsageError for what is no number or no JSON."""
+    if not math.isfinite(temperature):
+        raise UsageError(
+            f"{temperature} is no temperature", where="--temperature", hint="Give 0, or a number above it."
+        )
+    for name, share in (("--top-p", top_p), ("--min-p", min_p)):
+        if share is not None and not math.isfinite(share):
+            raise UsageError(f"{share} is no probability", where=name, hint="Give a number from 0 to 1.")
+    options: dict[str, object] = {"system": system, "top_k": top_k, "top_p": top_p, "min_p": min_p, "regex": regex}
+    if json_schema is not None:
+        options["json_schema"] = _schema(json_schema)
+    return options
+
+
+def _print(pieces: Iterator[str]) -> None:
+    """The text as it comes, until nobody reads it."""
+    out = Output.out()
     for piece in pieces:
         out.write(visible(piece, lines=True))
         out.flush()
         if out.gone:
-            return DONE
+            return
     out.write("\n")
-    return DONE
 
 
 def _schema(path: Path) -> object:

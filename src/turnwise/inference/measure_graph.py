@@ -1,0 +1,102 @@
+"""How fast a graph to `infer`, or an encoder, runs here. Times differ from one measurement to the next."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from turnwise.core.canonical import canonical
+from turnwise.errors import ModelError
+from turnwise.inference.embed_request import EmbedRequest
+from turnwise.inference.embedder import Embedder
+from turnwise.inference.examine_graph import example_row
+from turnwise.inference.graph_engine import GraphEngine
+from turnwise.inference.graph_model import BATCH_SIZES, GraphModel
+from turnwise.inference.request import GenerateReply, Refusal
+
+PART_S_MAX: Final = 1.0
+RUNS_MIN: Final = 3
+TEXT_TOKENS: Final = (16, 128)
+TEXTS: Final = 32
+WORDS: Final = ("time", "year", "people", "way", "day", "man", "thing", "woman", "life", "child", "world", "school")
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSpeed:
+    """Runs a second (median) by how many rows share one, of inputs of the shapes `tried`."""
+
+    tried: dict[str, tuple[int, ...]]
+    runs_per_s: dict[int, float]
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSpeed:
+    """Texts a second by how many tokens each has: asked for one at a time, and `TEXTS` in one request."""
+
+    one: dict[int, float]
+    many: dict[int, float]
+
+
+def measure_graph(model: GraphModel, where: str) -> GraphSpeed:
+    """Run random inputs, alone and in the batches that the graph allows. Raises ModelError if it refuses them."""
+    try:
+        row = example_row(model)
+        model.run(row)
+    except Refusal as refusal:
+        raise ModelError(
+            "the graph refuses random inputs, so its speed cannot be measured",
+            where=where,
+            actual=refusal.message,
+            hint="Dimensions without a number were taken to be 8: it may want others, or inputs that mean something.",
+        ) from refusal
+    shapes = model.shapes_of(row)
+    sizes = [1, *sorted(BATCH_SIZES)] if model.rows_equal(shapes) else [1]
+    speeds = {size: 1 / _median_s(lambda size=size: model.run_rows([row] * size)) for size in sizes}  # type: ignore[misc]
+    return GraphSpeed({name: array.shape for name, array in row.items()}, speeds)
+
+
+def measure_encoder(embedder: Embedder) -> EncoderSpeed:
+    """Embed texts of some lengths, as agents ask for them: tokens, graph and pooling."""
+    one, many = {}, {}
+    for wanted in TEXT_TOKENS:
+        tokens, text = _text(embedder, wanted)
+        if tokens in one:
+            continue
+        one[tokens] = 1 / _median_s(lambda text=text: _embed(embedder, [text]))  # type: ignore[misc]
+        many[tokens] = TEXTS / _median_s(lambda text=text: _embed(embedder, [text] * TEXTS))  # type: ignore[misc]
+    return EncoderSpeed(one, many)
+
+
+def _text(embedder: Embedder, wanted: int) -> tuple[int, str]:
+    """A text of about so many tokens, and how many it has."""
+    words: list[str] = []
+    text, tokens = WORDS[0], len(embedder.tokens(WORDS[0], truncate=True))
+    while tokens < wanted:
+        words.append(WORDS[len(words) % len(WORDS)])
+        longer = len(embedder.tokens(" ".join(words)))
+        if longer > embedder.tokens_max:
+            break
+        text, tokens = " ".join(words), longer
+    return tokens, text
+
+
+def _embed(embedder: Embedder, texts: list[str]) -> None:
+    engine = GraphEngine(embedder.model)
+    engine.submit(embedder.job(EmbedRequest(0, "m", canonical({"texts": texts, "truncate": True}))))
+    while engine.pending:
+        for answer in engine.step():
+            if isinstance(answer, GenerateReply):
+                raise ModelError("the model refuses a plain text", actual=answer.body)
+
+
+def _median_s(run: Callable[[], object]) -> float:
+    run()
+    times: list[float] = []
+    while len(times) < RUNS_MIN or sum(times) < PART_S_MAX:
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)

@@ -13,7 +13,7 @@ from turnwise_guest import Message, Turn
 
 GOODS = [
     "lamp", "kettle", "chair", "cart", "coat", "clock", "saddle", "violin",
-    "boat", "rug", "mirror", "goat", "axe", "barrel", "bell", "plough",
+    "boat", "rug", "mirror", "goat", "barrel", "bell", "plough",
 ]  # fmt: skip
 
 
@@ -85,7 +85,8 @@ def story(meeting: dict[str, Any]) -> str:
     columns = max(len(buyer), len(seller)) + 2
     _, lines = meeting["told"][buyer]
     if price is None:
-        outcome = "NO DEAL: they part without a price"
+        who, sentence = lines[-1]
+        outcome = f"NO DEAL: {who} walks away" if read(sentence) else f"NO DEAL: words fail {who}"
     else:
         saved, gained = meeting["most"] - price, price - meeting["least"]
         outcome = f"SOLD for {price}: {buyer} saves {saved}, {seller} makes {gained}"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from speech import FORM, Position, objection, read
+from speech import Position, form, objection, read
 
 from turnwise_guest import Message, Turn
 
@@ -53,8 +53,15 @@ def speak(t: Turn) -> None:
 
 
 def write(t: Turn, beginning: str, position: Position) -> str:
-    for _ in range(ATTEMPTS_MAX if len(t.state["lines"]) < LINES_MAX else 0):
-        answer = t.generate("haggler", beginning, tokens_max=60, temperature=0.5, regex=FORM, stop="\n")
+    for attempt in range(ATTEMPTS_MAX if len(t.state["lines"]) < LINES_MAX else 0):
+        answer = t.generate(
+            "haggler",
+            beginning,
+            tokens_max=60,
+            temperature=0.5 + 0.1 * attempt,  # who has not found a word looks further away
+            regex=form(t.state["with"]),
+            stop="\n",
+        )
         sentence = answer.text.strip()
         wrong = objection(sentence, position)
         if wrong is None:

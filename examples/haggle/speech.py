@@ -6,8 +6,17 @@ from typing import Literal
 
 Kind = Literal["offer", "accept", "leave"]
 
-FORM = r"( [A-Za-z]+[,.:!?]?| [1-9][0-9][,.!?]?){2,40}\n"
-"""What the model may write: words and prices of two digits, to the end of the line."""
+_WORD = "(?:[a-z]+|I|[1-9][0-9]|NAME)"
+_SENTENCE = rf" (?:[A-Z][a-z]*|[1-9][0-9])(?:[,:]? {_WORD}){{0,16}}[.!?]"
+
+
+def form(name: str) -> str:
+    """What the model may write to somebody of this name: a regular expression for sentences to the end of the line.
+
+    Words, prices of two digits, and no other name: capitals only begin a sentence.
+    """
+    return rf"(?:{_SENTENCE}){{1,5}}\n".replace("NAME", name)
+
 
 SENTENCE_CHARS_MAX = 200
 

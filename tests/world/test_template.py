@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from turnwise.demo import BUILTIN_DEMO, model_folder
 from turnwise.errors import UsageError
 from turnwise.world import World
 from turnwise.world.template import create_world
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "haggle"
 
 
 def test_a_new_world_is_right_and_named_like_its_folder(tmp_path: Path) -> None:
@@ -22,6 +25,23 @@ def test_a_new_world_is_right_and_named_like_its_folder(tmp_path: Path) -> None:
     assert [message.to for message in resolved.messages] == ["keeper"]
     for path in created[1:]:
         assert "turn" in [node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
+
+
+def test_the_haggling_world_is_the_example_by_another_name(tmp_path: Path) -> None:
+    created = create_world(tmp_path / "bazaar", "haggle")
+    assert {path.name for path in created} == {path.name for path in EXAMPLE.iterdir() if path.is_file()}
+    for path in created[1:]:
+        assert path.read_bytes() == (EXAMPLE / path.name).read_bytes()
+    resolved = World.read(tmp_path / "bazaar").resolve()
+    assert resolved.name == "bazaar"
+    assert resolved.models[0].path == model_folder(BUILTIN_DEMO)
+
+
+def test_there_are_no_other_templates(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no template") as caught:
+        create_world(tmp_path / "w", "../haggle")
+    assert caught.value.hint == "Use one of: guessing, haggle."
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ['say "hi"', "back\\slash", "été", "x" * 100])

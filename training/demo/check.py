@@ -1,6 +1,6 @@
 """Compares a model folder with the PyTorch model it was made of: `python -m training.demo.check TRAINED FOLDER`.
 
-The logits of held-out conversations must agree to 1e-4, and greedy text through Turnwise's own engine must be that of
+The logits of held-out conversations must agree to 1e-3, and greedy text through Turnwise's own engine must be that of
 a plain greedy loop over the PyTorch model, token for token. Prints one JSON object; exits with 1 where they differ.
 """
 
@@ -27,7 +27,8 @@ from turnwise.inference.generate import generate_text
 
 CONVERSATIONS: Final = 40
 TOKENS_MAX: Final = 120
-DIFFERENCE_MAX: Final = 1e-4
+DIFFERENCE_MAX: Final = 1e-3
+"""Of logits up to 32. The rounding of fp32 makes 2e-4 of it, in PyTorch and in ONNX Runtime alike."""
 
 
 def logits_of(session: Any, model: Llama, ids: list[int]) -> NDArray[np.float32]:

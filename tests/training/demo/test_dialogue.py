@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
@@ -65,6 +66,14 @@ def test_agents_understand_every_sentence_as_it_was_meant_and_have_no_objection(
             if heard.kind == "offer":
                 named[me.name].append(heard.price)
     assert all(kinds[kind] > 50 for kind in ("offer", "final", "accept", "leave"))
+
+
+def test_every_sentence_has_the_form_that_agents_ask_for() -> None:
+    form = agent_module("speech").form
+    for made in map(dialogue, SEEDS):
+        for line in made.lines:
+            hears = made.buyer if line.speaker == made.seller.name else made.seller
+            assert re.fullmatch(form(hears.name), f" {line.text}\n"), line
 
 
 def test_the_world_knows_only_people_and_goods_that_the_model_has_met() -> None:

@@ -157,6 +157,23 @@ def test_it_is_what_the_definition_says(
     assert choose(logits, sampling, KEY, index, allowed) == plain(logits, sampling, uniform(KEY, index), shown)
 
 
+@pytest.mark.parametrize(
+    "sampling", [Sampling(), Sampling(0.7), Sampling(1.5, 40), Sampling(1.0, None, 0.9), Sampling(1.0, min_p=0.01)]
+)
+@pytest.mark.parametrize("share", [None, 0.5, 0.001])
+def test_a_large_vocabulary(sampling: Sampling, share: float | None) -> None:
+    """Here the quicker ways are taken."""
+    random = np.random.default_rng(9)
+    for index, spread in enumerate([0.5, 2, 8] * 3):
+        logits = (random.standard_normal(20_000) * spread).astype(np.float32)
+        allowed = None if share is None else random.random(20_000) < share
+        shown = [True] * 20_000 if allowed is None else allowed.tolist()
+        expected = plain(logits, Sampling(1.0, 1), 0.0, shown)
+        if sampling.temperature:
+            expected = plain(logits, sampling, uniform(KEY, index), shown)
+        assert choose(logits, sampling, KEY, index, allowed) == expected
+
+
 def test_another_process_draws_the_same() -> None:
     script = (
         "import numpy as np\n"

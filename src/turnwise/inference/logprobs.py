@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from turnwise.inference.sampling import largest_ids
+from turnwise.inference.largest import largest_ids
 from turnwise.inference.vocabulary import Vocabulary
 
 DECIMALS: Final = 6

@@ -18,12 +18,14 @@ Then greedy takes the largest logit, the lower token id where two are equal. Oth
 9. In order of rising token id, the first token whose running sum exceeds `u` times the sum of what is left.
 
 All sums are running sums from left to right (`cumsum`), never pairwise, so that their bits depend on the values alone.
+That is what is chosen; where a quicker way is sure to choose the same, it is taken (`largest`, `nucleus`, `sums`).
 The number `u` in [0, 1) comes from the request's own stream and the token's index: it does not matter what else runs,
 what ran before, or whether the generation began anew in another process.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
@@ -31,7 +33,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from turnwise.inference.largest import largest_ids
+from turnwise.inference.nucleus import nucleus_ids
 from turnwise.inference.request import Sampling
+from turnwise.inference.sums import first_beyond
 
 
 class NotFinite(ArithmeticError):
@@ -54,24 +59,21 @@ def choose(
     best = int(logits.argmax())  # the first of equals; and NaN counts as the largest
     if not np.isfinite(logits[best]):
         raise NotFinite(f"logit of token {best} is {float(logits[best])}")
+    greedy = sampling.temperature == 0.0 or sampling.top_k == 1
+    if greedy and (allowed is None or allowed[best]):
+        return best
+    ids: Ids = None
     if allowed is not None:
-        logits = np.where(allowed, logits, logits.dtype.type(-np.inf))
+        ids = np.flatnonzero(allowed)
+        logits = logits[ids]
         best = int(logits.argmax())
     largest = float(logits[best])
     if largest == -np.inf:
         raise NotFinite("every token that the grammar allows has the logit -inf")
-    if sampling.temperature == 0.0 or sampling.top_k == 1:
-        return best
-    ids, wide = _candidates(logits, sampling.top_k, allowed)
-    with np.errstate(over="ignore", under="ignore"):
-        weights = np.exp((wide - largest) / sampling.temperature)
-    if sampling.top_p is not None and sampling.top_p < 1.0:
-        ids, weights = _kept(ids, weights, _nucleus(weights, sampling.top_p))
-    if sampling.min_p:
-        ids, weights = _kept(ids, weights, np.flatnonzero(weights >= sampling.min_p))
-    sums = np.cumsum(weights)
-    place = int(np.searchsorted(sums, uniform(stream, index) * sums[-1], side="right"))
-    place = min(place, len(weights) - 1)
+    if greedy:
+        return best if ids is None else int(ids[best])
+    ids, weights = _weights(ids, logits, largest, sampling)
+    place = first_beyond(weights, uniform(stream, index))
     return place if ids is None else int(ids[place])
 
 
@@ -79,19 +81,35 @@ Ids = NDArray[np.intp] | None
 """Token ids, rising; None for the whole vocabulary, which need not be copied then."""
 
 
-def _candidates(
-    logits: NDArray[Any], top_k: int | None, allowed: NDArray[np.bool_] | None
-) -> tuple[Ids, NDArray[np.float64]]:
-    """The tokens that are allowed and among the `top_k` largest, and their logits in float64."""
-    ids: Ids = None if allowed is None else np.flatnonzero(allowed)
-    narrow = logits if ids is None else logits[ids]
-    if top_k is not None and top_k < len(narrow):
-        ids, narrow = _kept(ids, narrow, largest_ids(narrow, top_k))
-    return ids, narrow.astype(np.float64)
+def _weights(ids: Ids, logits: NDArray[Any], largest: float, sampling: Sampling) -> tuple[Ids, NDArray[np.float64]]:
+    """Steps 5 to 8: the tokens that stay, and their weights."""
+    nucleus = sampling.top_p is not None and sampling.top_p < 1.0
+    if sampling.top_k is not None and sampling.top_k < len(logits):
+        ids, logits = _kept(ids, logits, largest_ids(logits, sampling.top_k))
+    if sampling.min_p and not nucleus:
+        ids, logits = _kept(ids, logits, np.flatnonzero(logits >= _lowest(largest, sampling)))
+    weights = logits.astype(np.float64)
+    weights -= largest
+    with np.errstate(over="ignore", under="ignore"):
+        weights /= sampling.temperature
+        np.exp(weights, out=weights)
+    if nucleus:
+        assert sampling.top_p is not None
+        ids, weights = _kept(ids, weights, nucleus_ids(weights, sampling.top_p))
+    if sampling.min_p:
+        ids, weights = _kept(ids, weights, np.flatnonzero(weights >= sampling.min_p))
+    return ids, weights
 
 
 def _kept(ids: Ids, values: NDArray[Any], places: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[Any]]:
     return places if ids is None else ids[places], values[places]
+
+
+def _lowest(largest: float, sampling: Sampling) -> float:
+    """A logit that is a little less than any whose weight can be `min_p`: it saves most of the weights."""
+    assert sampling.min_p
+    lowest = largest + sampling.temperature * math.log(sampling.min_p)
+    return lowest - 1e-5 * (abs(largest) + abs(lowest) + sampling.temperature)
 
 
 class Adjustment:
@@ -123,25 +141,3 @@ class Adjustment:
             wide[np.fromiter(self._answer, np.intp, len(self._answer))] -= sampling.presence_penalty
         wide[self._bias_ids] += self._bias
         return wide
-
-
-def largest_ids(logits: NDArray[Any], count: int) -> NDArray[np.intp]:
-    """Places of the `count` largest of more logits, rising; of those equal to the smallest that stays, the lowest."""
-    threshold = np.partition(logits, len(logits) - count)[len(logits) - count]
-    above = np.flatnonzero(logits > threshold)
-    equal = np.flatnonzero(logits == threshold)[: count - len(above)]
-    return np.sort(np.concatenate((above, equal)))
-
-
-def _nucleus(weights: NDArray[np.float64], share: float) -> NDArray[np.intp]:
-    """Places of the heaviest weights whose sum reaches `share` of the whole, rising.
-
-    Weights below half of `(1 - share) * whole / count` weigh less than half of `1 - share` together: they cannot be
-    needed, and leaving them out first saves sorting a vocabulary.
-    """
-    wanted = share * np.cumsum(weights)[-1]
-    least = 0.5 * (1.0 - share) * wanted / len(weights)
-    heavy = np.flatnonzero(weights >= least)
-    order = heavy[np.argsort(-weights[heavy], kind="stable")]
-    count = int(np.searchsorted(np.cumsum(weights[order]), wanted, side="left")) + 1
-    return np.sort(order[:count])

@@ -192,6 +192,23 @@ def mixing_graph() -> Graph:
     return graph
 
 
+def chance_graph() -> Graph:
+    """`attention_graph` with random numbers in its logits: it never answers the same twice."""
+    graph = attention_graph()
+    graph.nodes = [part for part in graph.nodes if b"bias" not in part]
+    graph.nodes += [
+        node("Add", ["scores", "bias"], ["sure"]),
+        node("RandomUniformLike", ["sure"], ["noise"]),
+        node("Add", ["sure", "noise"], ["logits"]),
+    ]
+    return graph
+
+
+def write_chance_folder(path: Path) -> Path:
+    """A model folder with `chance_graph`."""
+    return write_folder(path, chance_graph(), configuration=config(16, 2, context_length=512))
+
+
 def write_mixing_folder(path: Path, *, context_length: int = 512) -> Path:
     """A model folder with `mixing_graph`."""
     return write_folder(path, mixing_graph(), configuration=config(16, 2, context_length=context_length))

@@ -167,12 +167,16 @@ class JournalReader:
         return map(self._summary, pages(fetch, first - 1, PAGE_ROWS))
 
     @property
-    def _round_sql(self) -> str:
-        """A file of format 1 has no waves, until somebody goes on with it."""
+    def _has_waves(self) -> bool:
+        """A file of format 1 has none, until somebody goes on with it."""
         if self._format < FORMAT_OF_WAVES:
             row = self._row("PRAGMA user_version")
             self._format = row[0] if row is not None else 0
-        return _ROUND.format(waves="0" if self._format < FORMAT_OF_WAVES else "waves")
+        return self._format >= FORMAT_OF_WAVES
+
+    @property
+    def _round_sql(self) -> str:
+        return _ROUND.format(waves="waves" if self._has_waves else "0")
 
     def _summary(self, row: Row) -> RoundSummary:
         decoder = self._decoder
@@ -186,6 +190,17 @@ class JournalReader:
     def round(self, number: int) -> RoundRecord:
         """One round, complete, equal to what was committed."""
         return self._load([self.summary(number)])[0]
+
+    def waves(self, number: int) -> tuple[WaveRecord, ...]:
+        """What models answered together in one round, in order."""
+        return self._waves([self.summary(number)]).get(number, ())
+
+    def last_wave(self, model: str) -> WaveRecord | None:
+        """The latest wave of a model."""
+        if not self._has_waves:
+            return None
+        row = self._row(f"{_WAVE} WHERE model = ? ORDER BY round DESC, nr DESC LIMIT 1", model)
+        return None if row is None else self._decoder.wave(row, self.summary(row[0]).effects)
 
     def rounds(self, first: int = 1, last: int | None = None) -> Iterator[RoundRecord]:
         """Rounds `first` to `last` (default: all that are committed), one at a time.

@@ -14,8 +14,10 @@ from typing import Any, Generic, Literal, Self, TypeVar
 from turnwise.core.head import genesis
 from turnwise.core.plan import OUTSIDE, Plan
 from turnwise.core.plan_json import plan_from_json
-from turnwise.core.records import EffectRecord, RoundRecord, TurnRecord
+from turnwise.core.promise import Promise, promise_of, weakest
+from turnwise.core.records import EffectRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import Failure, TurnOutput
+from turnwise.journal.faults import damaged
 from turnwise.journal.journal import Journal
 
 Status = Literal["finished", "quiet", "rounds_max", "failed", "open"]
@@ -153,6 +155,20 @@ class Run:
         return self._journal.versions
 
     @property
+    def numeric_classes(self) -> dict[str, Promise]:
+        """Of each language model, what was observed where the run was carried out; the weakest if it was continued."""
+        found: dict[str, Promise] = {}
+        for writer in self._journal.writers():
+            for model, promise in self._numeric_classes(writer.versions):
+                found[model] = weakest((promise, found.get(model, promise)))
+        return found
+
+    @property
+    def promise(self) -> Promise:
+        """What its models give when they are asked again on the same machine with the same versions."""
+        return weakest(self.numeric_classes.values())
+
+    @property
     def last_round(self) -> int:
         """The number of the last round that was committed; 0 before the first."""
         return self._journal.last_round
@@ -182,6 +198,19 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run of {self.world_name!r}: {self.status} after round {self.last_round}, head {self.head[:12]}>"
+
+    def _numeric_classes(self, versions: str) -> Iterator[tuple[str, Promise]]:
+        try:
+            models = json.loads(versions).get("models", {})
+            for name, model in models.items():
+                if model.get("numeric") is not None:  # models of other tasks have none
+                    yield name, promise_of(model["numeric"]["numeric_class"])
+        except (ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
+            raise damaged(self.path, f"versions of a writer are not what a run notes: {error}") from error
+
+    def waves(self, round_: int) -> tuple[WaveRecord, ...]:
+        """What models of class `plan-bound` answered together in a round, in order."""
+        return self._journal.waves(round_)
 
     # -- rows --------------------------------------------------------------------------------------------------
 

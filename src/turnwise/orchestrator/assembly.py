@@ -28,6 +28,7 @@ from turnwise.journal import CodeSource, Journal, JournalWriter
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.effects import ModelEffects
 from turnwise.orchestrator.progress import Status
+from turnwise.orchestrator.promises import cautions, changed_plans, plan_bound
 from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
 from turnwise.orchestrator.tasks import specs_of_world, wrong_tasks
@@ -158,6 +159,7 @@ async def resume(journal: Path, settings: Settings, status: Status) -> Session:
         if versions != file.writers()[-1].versions:
             machine.continued_by(versions)
         file.resumed(versions=versions, info=_info(specs))
+        status.notices += changed_plans(file, host.models)
         return await parts.assemble(machine, file, codes)
 
 
@@ -227,7 +229,7 @@ def check_codes(journal: Path, plan: Plan, codes: Mapping[str, Code]) -> None:
 def check_models(journal: Path, plan: Plan, models: Mapping[str, ModelInfo]) -> None:
     """Compare what was loaded with what the plan names."""
     for name, sha256 in plan.models:
-        if models[name].sha256 != sha256:
+        if name in models and models[name].sha256 != sha256:
             raise JournalError(
                 f"the model {name} is not the one that the run used",
                 where=str(journal),
@@ -235,11 +237,6 @@ def check_models(journal: Path, plan: Plan, models: Mapping[str, ModelInfo]) -> 
                 actual=models[name].sha256,
                 hint=f"Give the folder with the right model: --model {name}=PATH",
             )
-
-
-def plan_bound(models: Mapping[str, ModelInfo]) -> list[str]:
-    """The models that must be asked in waves."""
-    return [name for name, info in models.items() if info.numeric and info.numeric.numeric_class == "plan-bound"]
 
 
 # -- both --------------------------------------------------------------------------------------------------------
@@ -272,6 +269,7 @@ class _Parts:
         self._host = host
         codes, _ = await _both(prepare(list(sources.values()), announce=self._announce), host.start())
         self._status.notices += [info.fallback for info in host.models.values() if info.fallback]
+        self._status.notices += cautions(host.models)
         return dict(zip(sources, codes, strict=True)), host
 
     async def assemble(self, machine: Machine, file: Journal, codes: Mapping[str, Code]) -> Session:

@@ -1,0 +1,138 @@
+"""Recorded waves, asked again of their models by their recorded plans, and compared.
+
+A model of class `plan-bound` gives the same bits for the same batches. So what it answered in a run can be computed
+again on the same machine and versions, wave by wave, without playing anything else of the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from turnwise.core.compare import Difference
+from turnwise.core.plan_json import plan_from_json
+from turnwise.core.records import RoundRecord, WaveRecord
+from turnwise.core.streams import effect_stream
+from turnwise.errors import JournalError, TurnwiseError
+from turnwise.inference.batch_plan import BatchPlan
+from turnwise.inference.host import InferenceHost
+from turnwise.inference.model import EngineOptions
+from turnwise.inference.request import GenerateReply, GenerateRequest
+from turnwise.inference.wave import Wave, WaveReply
+from turnwise.journal import Journal
+from turnwise.orchestrator.assembly import check_models, specs_of
+from turnwise.orchestrator.promises import recorded_plan
+from turnwise.orchestrator.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Reissue:
+    """What came of a wave that was issued again. `difference` is the first reply that is another, None if none is.
+
+    `requests` counts those that were compared: all up to the difference.
+    """
+
+    round: int
+    wave: int
+    model: str
+    plan: BatchPlan
+    requests: int
+    difference: Difference | None
+
+
+class Reissuing:
+    """The models of a journal, loaded to issue its waves again. An async context manager.
+
+    Raises `TurnwiseError` if a model is not the one that answered, or if a plan is not possible on this machine.
+    """
+
+    def __init__(
+        self, journal: Journal, models: Collection[str], settings: Settings, options: EngineOptions | None = None
+    ) -> None:
+        self._journal = journal
+        self._plan = plan_from_json(journal.plan)
+        self._names = [agent.name for agent in journal.agents()]
+        self._answer: asyncio.Future[WaveReply] | None = None
+        self._id = 0
+        self._host = InferenceHost(
+            [spec for spec in specs_of(journal, settings.models) if spec.name in models],
+            on_replies=self._unasked,
+            on_wave=self._answered,
+            on_failure=self._failed,
+            transport=settings.transport,
+            options=options,
+        )
+
+    async def issue(self, record: RoundRecord, wave: WaveRecord) -> Reissue:
+        """Run one wave of a round again, and compare."""
+        turns = {turn.place: turn for turn in record.turns}
+        asked = [(turns[place], turns[place].effects[index]) for place, index in wave.requests]
+        seed = self._plan.seed
+        requests = []
+        for number, (turn, effect) in enumerate(asked):
+            stream = effect_stream(seed, self._names[turn.place], turn.turn, effect.index)
+            requests.append(GenerateRequest(number, wave.model, effect.request, stream))
+        plan = recorded_plan(self._journal, wave)
+        self._id += 1
+        self._answer = asyncio.get_running_loop().create_future()
+        self._host.submit_wave(Wave(self._id, wave.model, tuple(requests), plan))
+        replies = (await self._answer).replies
+        for count, ((turn, effect), reply) in enumerate(zip(asked, replies, strict=True), 1):
+            if reply.body != effect.reply:
+                what = f"effect {effect.index}: reply"
+                name = self._names[turn.place]
+                found = Difference(record.round, name, what, effect.reply, reply.body)
+                return Reissue(record.round, wave.wave, wave.model, plan, count, found)
+        return Reissue(record.round, wave.wave, wave.model, plan, len(asked), None)
+
+    async def __aenter__(self) -> Self:
+        await self._host.start()
+        try:
+            check_models(self._journal.path, self._plan, self._host.models)
+        except BaseException:
+            await self._host.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._host.close()
+
+    def _answered(self, reply: WaveReply) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(reply)
+
+    def _failed(self, error: TurnwiseError) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
+
+    def _unasked(self, replies: list[GenerateReply]) -> None:
+        """Nothing is asked beside waves."""
+
+
+def reissue(journal: Path, round_: int, wave: int, settings: Settings | None = None) -> tuple[Reissue, ...]:
+    """Issue one wave of a round again: an outcome for each of its models, in order of their names."""
+    return asyncio.run(_reissue(journal, round_, wave, settings or Settings()))
+
+
+async def _reissue(path: Path, round_: int, number: int, settings: Settings) -> tuple[Reissue, ...]:
+    with Journal.open(path) as journal:
+        record = journal.round(round_)
+        waves = [wave for wave in record.waves if wave.wave == number]
+        if not waves:
+            raise JournalError(
+                f"round {round_} has no wave {number}",
+                where=str(path),
+                expected=sorted({wave.wave for wave in record.waves}),
+                actual=number,
+                hint="Only models whose answers depend on what runs beside what are asked in waves.",
+            )
+        rows_max = max(recorded_plan(journal, wave).rows_max for wave in waves)
+        options = EngineOptions(rows_max=max(rows_max, EngineOptions().rows_max))
+        async with Reissuing(journal, {wave.model for wave in waves}, settings, options) as models:
+            return tuple([await models.issue(record, wave) for wave in waves])

@@ -1,7 +1,7 @@
 """Milliseconds of the engine's decode steps, beside a bare ONNX Runtime loop of the same steps.
 
     python benchmarks/bench_engine.py MODEL_FOLDER [--rows 1,16] [--prompt 64] [--new 128] [--threads 2] [--repeats 7]
-        [--spin]
+        [--sleep]
 
 Each line is one JSON object: `engine_ms` and `bare_ms` are the medians of a step, `overhead_ms` and `overhead_share`
 the medians of what a step of one differs from the same step of the other, with `spread` (quartiles). They take turns.
@@ -189,9 +189,9 @@ def main() -> None:
     parser.add_argument("--new", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--spin", action="store_true")
+    parser.add_argument("--sleep", action="store_true", help="let threads sleep while they wait")
     arguments = parser.parse_args()
-    options = EngineOptions(threads_max=arguments.threads, spin=arguments.spin)
+    options = EngineOptions(threads_max=arguments.threads, spin=False if arguments.sleep else None)
     wanted = Wanted(arguments.prompt, arguments.new, arguments.repeats)
     for line in lines(arguments.model, [int(item) for item in arguments.rows.split(",")], wanted, options):
         print(json.dumps(line), flush=True)

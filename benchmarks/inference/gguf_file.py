@@ -1,6 +1,6 @@
 """The matrices of an onnxruntime-genai folder as a GGUF file for llama.cpp: the same values of 4 bits.
 
-Both divide the same 32 values by the same rule, so that blocks are only packed otherwise.
+Both divide the same values by the same rule, so that blocks are only packed otherwise.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ def _q4_0(tensors: dict[str, np.ndarray], name: str) -> np.ndarray:
     if any(key.startswith(f"{name}.MatMul.weight_") and "zero" in key for key in tensors):
         raise SystemExit(f"{name} has zero points: Q4_0 has none")
     packed = tensors[f"{name}.MatMul.weight_Q4"]
-    rows, blocks, _ = packed.shape
-    values = np.stack([packed & 15, packed >> 4], axis=-1).reshape(rows, blocks, BLOCK)
-    scales = tensors[f"{name}.MatMul.weight_scales"].reshape(rows, blocks, 1).astype(np.float16)
+    rows, blocks, size = packed.shape
+    values = np.stack([packed & 15, packed >> 4], axis=-1).reshape(rows, -1, BLOCK)
+    scales = tensors[f"{name}.MatMul.weight_scales"].reshape(rows, blocks).astype(np.float16)
+    scales = scales.repeat(2 * size // BLOCK, axis=1)[..., None]
     halves = values[..., : BLOCK // 2] | values[..., BLOCK // 2 :] << 4
     return np.concatenate([scales.view(np.uint8), halves], axis=-1).reshape(rows, -1)
 

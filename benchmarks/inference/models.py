@@ -1,8 +1,9 @@
 """A model with random weights, as an onnxruntime-genai folder and as a GGUF file: the same 4-bit values in both.
 
-transformers makes the weights, onnxruntime-genai's builder the graph (blocks of 32, accuracy level 4). Its scales are
-then rounded to half precision, the type that Q4_0 has for them, and its blocks are written as Q4_0 blocks. The
-embedding is the head, in both. What is made is kept, and packages that make it are not needed any more.
+transformers makes the weights, onnxruntime-genai's builder the graph (blocks of 32 or 128, accuracy level 4). Its
+scales are then rounded to half precision, the type that Q4_0 has for them, and its blocks are written as Q4_0 blocks,
+of which four have the scale of one block of 128. The embedding is the head, in both. What is made is kept, and
+packages that make it are not needed any more.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BLOCK = 32
+"""Values of a Q4_0 block."""
+BLOCKS = (BLOCK, 128)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,10 @@ FORMS = {
 }
 """The builder's precision and options, by name."""
 
-COMPARED = "int4, level 4, blocks of 32"
-"""The form that has the same values as the GGUF file."""
+
+def compared(block: int) -> str:
+    """The form that has the same values as the GGUF file."""
+    return f"int4, level 4, blocks of {block}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +57,9 @@ class Paths:
     gguf: Path
 
 
-def make(shape: Shape, folder: Path) -> Paths:
+def make(shape: Shape, folder: Path, block: int) -> Paths:
     """The files, made once."""
-    base = folder / shape.name
+    base = folder / (shape.name if block == BLOCK else f"{shape.name}-blocks-of-{block}")
     paths = Paths(base / "genai", base / "q4_0.gguf")
     if not paths.gguf.exists():
         from inference.gguf_file import write_gguf
@@ -62,7 +67,7 @@ def make(shape: Shape, folder: Path) -> Paths:
 
         with random_weights(shape, base) as weights:
             shutil.rmtree(paths.genai, ignore_errors=True)
-            build(weights, paths.genai, shape, COMPARED)
+            build(weights, paths.genai, shape, compared(block))
             unfinished = base / "unfinished.gguf"
             write_gguf(shape, round_scales(paths.genai), weights, unfinished)
         unfinished.rename(paths.gguf)

@@ -17,7 +17,7 @@ from turnwise.inference.request import GenerateRequest
 STREAM = bytes(32)
 
 
-def load_ours(folder: Path, threads: int, spin: bool) -> LoadedModel:
+def load_ours(folder: Path, threads: int, spin: bool | None) -> LoadedModel:
     return load_model(ModelSpec("bench", folder, "cpu"), EngineOptions(threads_max=threads, spin=spin))
 
 

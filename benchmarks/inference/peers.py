@@ -41,9 +41,9 @@ class Given:
 class Made:
     """The model that the benchmark makes, and its forms, which are made when they are wanted."""
 
-    def __init__(self, folder: Path, quick: bool) -> None:
+    def __init__(self, folder: Path, quick: bool, block: int) -> None:
         shape = models.QUICK if quick else models.FULL
-        paths = models.make(shape, folder)
+        paths = models.make(shape, folder, block)
         self.name = shape.name
         self.vocabulary = shape.vocabulary
         self.folder = paths.genai
@@ -51,13 +51,15 @@ class Made:
         self.forms: dict[str, Callable[[], Path]] = {
             form: (lambda form=form: models.make_form(shape, folder, form)) for form in models.FORMS
         }
-        self.forms[models.COMPARED] = lambda: paths.genai
+        self.forms[models.compared(block)] = lambda: paths.genai
 
 
 class Peers:
     """All engines for one model, each with as many threads."""
 
-    def __init__(self, model: Given | Made, report: Report, threads: int, spin: bool, server: Path | None) -> None:
+    def __init__(
+        self, model: Given | Made, report: Report, threads: int, spin: bool | None, server: Path | None
+    ) -> None:
         self._model = model
         self._report = report
         self._threads = threads

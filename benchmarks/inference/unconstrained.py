@@ -26,7 +26,7 @@ from turnwise.inference.prefix import Piece, PrefixIndex
 from turnwise.inference.scheduler import Scheduler
 
 
-def load_both(folder: Path, threads: int, spin: bool) -> tuple[LoadedModel, LoadedModel]:
+def load_both(folder: Path, threads: int, spin: bool | None) -> tuple[LoadedModel, LoadedModel]:
     """The model as it is loaded, and the same session with a decoder that pads nothing."""
     calls: list[inspect.BoundArguments] = []
     original = loading.Decoder
@@ -62,12 +62,12 @@ class Unpadded(Decoder):
             raise SystemExit(f"{len(ids)} prompt tokens ran as {self._prompts.tokens.shape}: padded after all")
         return logits
 
-    def decode(self, tokens: Sequence[int], row: int = 0) -> Any:
-        logits = super().decode(tokens, row)
+    def decode(self, tokens: Sequence[int], rows: Sequence[int] | None = None) -> Any:
+        logits = super().decode(tokens, rows)
         if len(self._steps.tokens) != len(tokens):
             raise SystemExit(f"{len(tokens)} rows ran as {len(self._steps.tokens)}: padded after all")
-        for place, token in enumerate(tokens, row):
-            self.decoded.setdefault(place, []).append(token)
+        for row, token in zip(range(len(tokens)) if rows is None else rows, tokens, strict=True):
+            self.decoded.setdefault(row, []).append(token)
         return logits
 
     def clear(self, row: int) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from turnwise.errors import EnvironmentFailure, TurnwiseError
 
 if TYPE_CHECKING:
-    from turnwise.sandbox.confine import Measure
+    from turnwise.confine import Measure
     from turnwise.sandbox.jobs import TurnResult
 
 PACKAGES = (

@@ -15,8 +15,8 @@ import msgspec
 import wasmtime
 from wasmtime import component as wc
 
+from turnwise.confine import Needs, give_up_calls, give_up_files
 from turnwise.sandbox.build_messages import CompileReply, CompileRequest, PrepareReply, PrepareRequest, Problem, Reply
-from turnwise.sandbox.confine import Needs, give_up_calls, give_up_files
 from turnwise.sandbox.contract import ContractError, check_component, check_module
 from turnwise.sandbox.engine import make_engine
 from turnwise.sandbox.executor import Executor

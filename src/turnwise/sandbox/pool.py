@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
+from turnwise.confine import Measure
 from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
 from turnwise.sandbox.code import Code
-from turnwise.sandbox.confine import Measure
 from turnwise.sandbox.jobs import TurnJob, TurnResult
 from turnwise.sandbox.schedule import Schedule
 from turnwise.sandbox.seat import BATCHES_MAX, Seat

@@ -12,11 +12,11 @@ from typing import Protocol
 
 import msgspec
 
+from turnwise.confine import Measure
 from turnwise.core.turn import FailureClass
 from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
 from turnwise.sandbox import messages
 from turnwise.sandbox.code import Code
-from turnwise.sandbox.confine import Measure
 from turnwise.sandbox.execution import MESSAGE_BYTES_MAX
 from turnwise.sandbox.jobs import STDOUT_BYTES_MAX, TurnJob, TurnResult
 from turnwise.sandbox.schedule import Item

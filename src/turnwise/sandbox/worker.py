@@ -14,8 +14,8 @@ import threading
 import time
 import traceback
 
+from turnwise.confine import Measure, Needs, give_up_calls, give_up_files
 from turnwise.sandbox import messages
-from turnwise.sandbox.confine import Measure, Needs, give_up_calls, give_up_files
 from turnwise.sandbox.engine import THREAD_STACK_BYTES
 from turnwise.sandbox.executor import Executor
 from turnwise.sandbox.messages import ResultItem

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from turnwise.sandbox.confine import landlock, limits, privileges, seccomp
-from turnwise.sandbox.confine.measure import Measure, Needs, Unavailable
+from turnwise.confine import landlock, limits, privileges, seccomp
+from turnwise.confine.measure import Measure, Needs, Unavailable
 
 
 def give_up_files() -> tuple[Measure, ...]:

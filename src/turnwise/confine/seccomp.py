@@ -13,8 +13,8 @@ import os
 import struct
 from dataclasses import dataclass
 
-from turnwise.sandbox.confine.measure import Needs
-from turnwise.sandbox.confine.system import machine, system_call
+from turnwise.confine.measure import Needs
+from turnwise.confine.system import machine, system_call
 
 # Actions, and instructions of the filter: load a word, jump if equal or if a bit is set, return.
 ALLOW, DENY, KILL = 0x7FFF_0000, 0x0005_0000 | errno.EPERM, 0x8000_0000

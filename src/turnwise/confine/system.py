@@ -8,7 +8,7 @@ import platform
 import sys
 from functools import cache
 
-from turnwise.sandbox.confine.measure import Unavailable
+from turnwise.confine.measure import Unavailable
 
 
 @cache

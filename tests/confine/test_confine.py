@@ -14,15 +14,15 @@ import msgspec
 import pytest
 
 import turnwise
+from turnwise.confine import Measure, Needs
+from turnwise.confine.seccomp import ALLOW, ARCHITECTURES, CALLS, DENY, KILL, NO_SUCH_CALL, filter_program
 from turnwise.sandbox import messages
-from turnwise.sandbox.confine import Measure, Needs
-from turnwise.sandbox.confine.seccomp import ALLOW, ARCHITECTURES, CALLS, DENY, KILL, NO_SUCH_CALL, filter_program
 from turnwise.sandbox.pool import measures_here
 from turnwise.sharedmem import launch
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="measures of Linux")
 SOURCES = str(Path(turnwise.__path__[0]).parent)
-CHILDREN = str(Path(__file__).parent / "children")
+CHILDREN = str(Path(__file__).parents[1] / "sandbox" / "children")
 
 
 def measures() -> dict[str, Measure]:
@@ -58,7 +58,7 @@ def test_a_worker_cannot_do_what_it_does_not_need() -> None:
 
 LANDLOCK_ALONE = """
 import os, pathlib, socket
-from turnwise.sandbox.confine import landlock
+from turnwise.confine import landlock
 kept = open("/etc/hostname")
 print(landlock.deny_all())
 for action in (
@@ -103,7 +103,7 @@ def test_seccomp_covers_threads_that_run_already() -> None:
         pytest.skip("this kernel has no seccomp")
     program = """
 import threading
-from turnwise.sandbox.confine import Needs, seccomp
+from turnwise.confine import Needs, seccomp
 go, told = threading.Event(), []
 def late():
     go.wait()
@@ -125,7 +125,7 @@ print(told[0])
 def test_limits_cannot_be_raised_again() -> None:
     program = """
 import resource
-from turnwise.sandbox.confine import Needs, limits
+from turnwise.confine import Needs, limits
 limits.lower(Needs(files_max=20))
 print(resource.getrlimit(resource.RLIMIT_NOFILE), resource.getrlimit(resource.RLIMIT_CORE))
 kept = []

@@ -4,7 +4,7 @@ Four measures, each alone worth having: no new privileges, resource limits, Land
 allow-list of system calls). Where the system lacks one, the others hold and the report says so.
 """
 
-from turnwise.sandbox.confine.confine import give_up_calls, give_up_files
-from turnwise.sandbox.confine.measure import Measure, Needs
+from turnwise.confine.confine import give_up_calls, give_up_files
+from turnwise.confine.measure import Measure, Needs
 
 __all__ = ["Measure", "Needs", "give_up_calls", "give_up_files"]

@@ -9,8 +9,8 @@ import ctypes
 import errno
 import os
 
-from turnwise.sandbox.confine.measure import Unavailable
-from turnwise.sandbox.confine.system import machine, system_call
+from turnwise.confine.measure import Unavailable
+from turnwise.confine.system import machine, system_call
 
 CREATE_RULESET, RESTRICT_SELF = 444, 446
 CREATE_RULESET_VERSION = 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from turnwise.sandbox.confine.system import machine, prctl
+from turnwise.confine.system import machine, prctl
 
 PR_SET_NO_NEW_PRIVS = 38
 

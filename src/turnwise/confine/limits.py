@@ -7,7 +7,7 @@ import sys
 if sys.platform != "win32":
     import resource
 
-from turnwise.sandbox.confine.measure import Needs, Unavailable
+from turnwise.confine.measure import Needs, Unavailable
 
 
 def lower(needs: Needs) -> str:

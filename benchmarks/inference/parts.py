@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from inference.compare import Report, alternate, median_spread, numbers, ratios
 from inference.ours import Ours
 from inference.peers import Given, Made, Peers, applies
 from inference.unconstrained import Unconstrained, load_both
-from inference.work import Answer, Work, odd_works, turns, works
+from inference.work import Answer, Run, Work, odd_works, turns, works
 from turnwise.inference.load import LoadedModel
 from turnwise.inference.model import EngineOptions
 
@@ -30,7 +31,7 @@ class Parts:
     report: Report
     repeats: dict[str, int]
     threads: int
-    spin: bool
+    spin: bool | None
     quick: bool
 
     @property
@@ -67,10 +68,12 @@ class Parts:
     def _with_and_without(self, form: str, work: Work, on: LoadedModel, off: LoadedModel) -> None:
         keeps = bool(work.later)
         peers = {"on": Ours(on), "off": Ours(off, lambda model: Unconstrained(model, keeps))}
-        runs = {name: turns(peer) for name, peer in peers.items()}
+        spent: dict[str, list[float]] = {name: [] for name in peers}
+        runs = {name: _metered(turns(peer), spent[name]) for name, peer in peers.items()}
         repeats = self.repeats["reproducible"] * (2 if work.name == "one_stream" else 1)
         found, load = alternate(work, runs, repeats, f"{form}: {work.name}")
-        values = {name: numbers(work, those) for name, those in found.items()}
+        # The first run was to warm up. Other work on the machine shows less in this than in the time.
+        values = {name: numbers(work, those) | {"cpu_s": spent[name][1:]} for name, those in found.items()}
         pairs = zip(found["on"][0][-1].tokens, found["off"][0][-1].tokens, strict=True)
         assert on.info.numeric is not None
         self.report(
@@ -97,6 +100,18 @@ class Parts:
             wanted = bench_engine.Wanted(64 // self.scale, count, self.repeats["overhead"])
             for line in bench_engine.lines(folder, (1, 16), wanted, options):
                 self.report(bench="overhead", **line | {"model": name})
+
+
+def _metered(run: Run, spent: list[float]) -> Run:
+    """The same, and notes the seconds of CPU that all threads of this process took."""
+
+    def metered(work: Work) -> list[Answer]:
+        before = time.process_time()
+        answers = run(work)
+        spent.append(time.process_time() - before)
+        return answers
+
+    return metered
 
 
 def _same_first(ours: list[Answer], other: list[Answer]) -> int:

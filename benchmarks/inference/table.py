@@ -74,11 +74,11 @@ def _reproducible(lines: list[dict[str, Any]]) -> str:
             run = line["prompt_tokens_run"]
             cells.append(f"{run['on']:,} / {run['off']:,}")
             cells += [f"{line['on']['total_s']['median']:.3g} s", f"{line['off']['total_s']['median']:.3g} s"]
-            for key in ("total_s", "first_s", "decode_per_s"):
+            for key in ("total_s", "cpu_s", "first_s", "decode_per_s"):
                 cells.append(_percent(line["costs"][key]) if key in line["costs"] else "")
             rows.append(cells)
     head = ["form", "batching", "work", "prompt tokens run", "reproducible", "not"]
-    head += ["costs: in all", "first token", "decoding"]
+    head += ["costs: in all", "CPU time", "first token", "decoding"]
     return _markdown(head, rows) if rows else ""
 
 

@@ -61,11 +61,11 @@ def play(plan: Plan, rounds: int | None = None) -> Simulation:
     return simulate(plan, {"talker": talker, "listener": listener}, answer=answer, rounds=rounds)
 
 
-def write(path: Path, plan: Plan, run: Simulation) -> Path:
+def write(path: Path, plan: Plan, run: Simulation, *, versions: str = "{}") -> Path:
     """The journal of a simulated run."""
     codes = {CODE: CodeSource("module", "noop.wat", (("noop.wat", b"(module)"),))}
     with Journal.create(
-        path, plan=plan_to_json(plan), info="{}", versions="{}", codes=codes, agents=first_agents(plan)
+        path, plan=plan_to_json(plan), info="{}", versions=versions, codes=codes, agents=first_agents(plan)
     ) as journal:
         for record in run.rounds:
             journal.commit(record)

@@ -17,6 +17,7 @@ from tests.cli.conftest import Command
 from tests.cli.journals import EVIL, EVIL_SHOWN, evil_plan, play, write
 from turnwise.cli.text import visible
 from turnwise.core.plan import AgentPlan, Kind
+from turnwise.core.records import WaveRecord
 from turnwise.sim import simulate
 
 
@@ -195,3 +196,33 @@ def test_a_full_disk_under_stdout_is_an_error(evil_journal: Path) -> None:
     assert ended.returncode == 1
     assert "No space left on device" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_what_a_model_answered_together_is_told(command: Command, tmp_path: Path) -> None:
+    run = play(evil_plan())
+    first = run.rounds[0]
+    plan = '{"rows_max":2,"threads":1}'
+    waves = (WaveRecord(1, "m", ((0, 0),), plan), WaveRecord(2, "m", ((0, 1),), plan))
+    assert {effect.model for turn in first.turns for effect in turn.effects} == {"m"}
+    run.rounds[0] = replace(first, waves=waves)
+    versions = {"models": {"m": {"numeric": {"numeric_class": "plan-bound"}}, "other": {"numeric": None}}}
+    path = write(tmp_path / "waves.journal", evil_plan(), run, versions=json.dumps(versions))
+    ended = command("log", path)
+    assert "  wave 1    m answered 1 request of 1 agent together\n" in ended.out
+    assert "  wave 2    m answered 1 request of 1 agent together\n" in ended.out
+    value = json.loads(command("log", path, "--json").out)
+    assert value["numeric_classes"] == {"m": "plan-bound"}
+    assert value["log"][1]["waves"] == []
+    assert value["log"][0]["waves"] == [
+        {"wave": n + 1, "model": "m", "requests": [{"agent": "talker", "index": n}], "plan": json.loads(plan)}
+        for n in range(2)
+    ]
+    assert "  model     m is plan-bound: its answers depend on what runs beside what" in command("resume", path).out
+
+
+@pytest.mark.parametrize("versions", ["7", "[]", '{"models":7}', '{"models":{"m":{"numeric":{}}}}', "x", "[" * 50_000])
+def test_a_damaged_note_of_versions_is_an_error(command: Command, tmp_path: Path, versions: str) -> None:
+    path = write(tmp_path / "a.journal", evil_plan(), play(evil_plan()), versions=versions)
+    ended = command("log", path, "--json")
+    assert ended.code != 0
+    assert "the journal is damaged: versions of a writer" in ended.err

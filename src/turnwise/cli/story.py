@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from turnwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from turnwise.core.records import AgentRecord, MessageRecord, TurnRecord
+    from turnwise.core.records import AgentRecord, MessageRecord, TurnRecord, WaveRecord
     from turnwise.journal import Journal
 
 STATES_KEPT_MAX = 10_000
@@ -38,12 +38,16 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class ToldRound:
-    """A round: what came from outside, the turns (of one agent, if one was asked for), and who was stopped."""
+    """A round: what came from outside, the turns (of one agent, if one was asked for), and who was stopped.
+
+    `waves` are the effects that models answered together; they belong to no single agent.
+    """
 
     round: int
     inputs: tuple[MessageRecord, ...]
     turns: Iterator[Told]
     stopped: tuple[str, ...]
+    waves: tuple[WaveRecord, ...] = ()
 
 
 class Story:
@@ -92,7 +96,7 @@ class Story:
                 self._messages.keep(message.seq, message)
             turns = (self._told(record.round, turn, sent.get(turn.place, [])) for turn in record.turns)
             stopped = tuple(self.name(place) for place in record.stopped)
-            yield ToldRound(record.round, record.inputs, turns, stopped)
+            yield ToldRound(record.round, record.inputs, turns, stopped, record.waves)
 
     def _sent(self, round_: int, turn: TurnRecord) -> list[MessageRecord]:
         """The messages of one turn, from among those of its round."""

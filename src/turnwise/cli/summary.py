@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from turnwise.cli.output import Output, Part, bold, dim, green, red, yellow
 from turnwise.cli.result import result_text
 from turnwise.cli.text import count, json_text, last_line, shorten, visible
+from turnwise.core.promise import Promise, caution
 
 if TYPE_CHECKING:
     from turnwise.journal.run import Run
@@ -37,6 +38,7 @@ class Summary:
     """What a run has come to. `failures` are the first few of the `failed` turns; `result` is a JSON value or None.
 
     `rounds` counts the rounds that were committed. Rounds in which nobody moves are not, so `last_round` may be larger.
+    `numeric_classes` are those of its language models, by name.
     """
 
     world: str
@@ -53,6 +55,7 @@ class Summary:
     result: object
     head: str
     journal: Path
+    numeric_classes: Mapping[str, Promise] = field(default_factory=dict)
 
 
 def summarize(run: Run) -> Summary:
@@ -77,6 +80,7 @@ def summarize(run: Run) -> Summary:
         result=run.result,
         head=run.head,
         journal=run.path,
+        numeric_classes=run.numeric_classes,
     )
 
 
@@ -95,6 +99,7 @@ def as_json(summary: Summary, extra: Mapping[str, object] | None = None) -> str:
         "failed_turns": summary.failed,
         "messages": summary.messages,
         "message": summary.message,
+        "numeric_classes": dict(summary.numeric_classes),
         **(extra or {}),
     }
     return json_text(value) + "\n"
@@ -113,6 +118,10 @@ def show(summary: Summary, output: Output) -> None:
         output.block(text, indent=2, first=dim("result".ljust(NAME_COLUMNS)))
     _row("seed", str(summary.seed), output)
     _row("head", summary.head, output)
+    for model, promise in summary.numeric_classes.items():
+        line = caution(model, promise)
+        if line is not None:
+            output.row(yellow("model".ljust(NAME_COLUMNS)), line, indent=2)
     _row("journal", str(summary.journal), output)
     _failures(summary, output)
     _next(summary, output)

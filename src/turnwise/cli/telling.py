@@ -12,7 +12,7 @@ from turnwise.cli.story import Told, ToldRound
 from turnwise.cli.text import count, shorten, visible
 
 if TYPE_CHECKING:
-    from turnwise.core.records import EffectRecord, MessageRecord
+    from turnwise.core.records import EffectRecord, MessageRecord, WaveRecord
 
 NAME_COLUMNS = 10
 INDENT = 4
@@ -34,9 +34,18 @@ def show_round(told: ToldRound, name_of: NameOf, output: Output) -> None:
         _row("input", f"to {message.to}: {_body(message)}", output, _dead(message), indent=2)
     for turn in told.turns:
         show_turn(turn, name_of, output)
+    for wave in told.waves:
+        _wave(wave, output)
     if told.stopped:
         _row("stopped", ", ".join(told.stopped), output, indent=2)
     output.line()
+
+
+def _wave(wave: WaveRecord, output: Output) -> None:
+    """What a model answered together."""
+    agents = len({place for place, _ in wave.requests})
+    text = f"{wave.model} answered {count(len(wave.requests), 'request')} of {count(agents, 'agent')} together"
+    _row(f"wave {wave.wave}", text, output, indent=2)
 
 
 def show_turn(told: Told, name_of: NameOf, output: Output) -> None:
@@ -142,6 +151,15 @@ def round_json(told: ToldRound, name_of: NameOf) -> dict[str, object]:
         "inputs": [_message_json(message, name_of) for message in told.inputs],
         "turns": [turn_json(turn, name_of) for turn in told.turns],
         "stopped": list(told.stopped),
+        "waves": [
+            {
+                "wave": wave.wave,
+                "model": wave.model,
+                "requests": [{"agent": name_of(place), "index": index} for place, index in wave.requests],
+                "plan": parsed(wave.plan),
+            }
+            for wave in told.waves
+        ],
     }
 
 

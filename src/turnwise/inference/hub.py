@@ -92,7 +92,7 @@ def choose(files: Sequence[HubFile], variant: str | None) -> tuple[list[HubFile]
         chosen = [file for file in inside if _beside(file.name) or ".onnx" in PurePosixPath(file.name).name]
         return chosen, folder, None if folder == "." else folder
     graphs = {PurePosixPath(name).stem for name in names if re.fullmatch(rf"{optimum.GRAPHS}/[^/]+\.onnx", name)}
-    there = optimum.ranked(graphs)
+    there = optimum.graphs(graphs)
     if not there or optimum.CONFIG not in names:
         raise ModelError(
             f"holds no model: neither {genai.CONFIG} nor {optimum.CONFIG} with {optimum.GRAPHS}/model.onnx",
@@ -100,9 +100,9 @@ def choose(files: Sequence[HubFile], variant: str | None) -> tuple[list[HubFile]
             hint="Look for a repository with ONNX files, such as those of onnx-community.",
         )
     if variant is not None and variant not in there:
-        raise _no_variant(variant, there)
-    name = variant or there[0]
-    graph = optimum.graph_name(name)
+        raise _no_variant(variant, list(there))
+    name = variant or next(iter(there))
+    graph = there[name]
     data = re.compile(re.escape(graph) + r"([._]data.*)?")
     beside = [file for file in files if "/" not in file.name and _beside(file.name)]
     return [*beside, *(file for file in files if data.fullmatch(file.name))], ".", name

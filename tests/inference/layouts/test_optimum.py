@@ -53,6 +53,16 @@ def test_without_a_variant_the_most_exact_is_taken(tmp_path: Path, there: list[s
         ]
 
 
+def test_graphs_that_are_merged_of_two_are_taken_where_there_is_no_other(tmp_path: Path) -> None:
+    names = ["decoder_model_merged_q4", "decoder_model_merged", "model", "decoder_model", "decoder_with_past_model"]
+    path = toy.write_optimum_folder(tmp_path, variants=names)
+    assert variants(path) == ["fp32", "q4"]
+    assert "onnx/model.onnx" in read_model_folder(path).files
+    assert "onnx/decoder_model_merged_q4.onnx" in read_model_folder(path, "q4").files
+    (path / "onnx" / "model.onnx").unlink()
+    assert "onnx/decoder_model_merged.onnx" in read_model_folder(path).files
+
+
 def test_a_variant_that_is_not_there(tmp_path: Path) -> None:
     caught = error(toy.write_optimum_folder(tmp_path, variants=["model", "model_q4"]), "../q4")
     assert caught.expected == ["fp32", "q4"]

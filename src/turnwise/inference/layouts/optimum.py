@@ -2,6 +2,8 @@
 
 `onnx/model.onnx` is the model as it was exported (variant `fp32`); `onnx/model_<variant>.onnx` are smaller forms of it.
 Where no variant is named, the most exact one is taken: the first that is there of `PREFERRED`, else the first by name.
+Older exports have `onnx/decoder_model_merged.onnx` instead, in which two graphs are branches of one: they are taken
+where there is no other graph of the variant.
 What the graph itself says goes before the configuration: layers, heads and head size stand in its inputs.
 """
 
@@ -22,6 +24,8 @@ from turnwise.inference.layouts.layout import GraphNames, Layout, check_numbers
 CONFIG: Final = "config.json"
 GENERATION_CONFIG: Final = "generation_config.json"
 GRAPHS: Final = "onnx"
+GRAPH: Final = "model"
+MERGED: Final = "decoder_model_merged"
 EXACT: Final = "fp32"
 CONVENTION: Final = "optimum"
 PREFERRED: Final = (EXACT, "fp16", "q4", "q4f16", "int8", "quantized", "uint8", "bnb4")
@@ -59,28 +63,39 @@ class _Generation(msgspec.Struct):
 
 def variants(path: Path) -> list[str]:
     """Variants that the folder holds, the one first that is taken when none is named."""
+    return list(_graphs_in(path))
+
+
+def _graphs_in(path: Path) -> dict[str, str]:
     try:
-        stems = [item.stem for item in (path / GRAPHS).iterdir() if item.suffix == ".onnx" and item.is_file()]
+        return graphs(item.stem for item in (path / GRAPHS).iterdir() if item.suffix == ".onnx" and item.is_file())
     except OSError:
-        return []
-    return ranked(stems)
+        return {}
+
+
+def graphs(stems: Iterable[str]) -> dict[str, str]:
+    """The graph of each variant, inside the folder; by the names in `onnx/` without `.onnx`, the preferred first."""
+    given = sorted(stems)
+    found = {variant: stem for kind in (MERGED, GRAPH) for stem in given if (variant := _variant(stem, kind))}
+    return {variant: f"{GRAPHS}/{found[variant]}.onnx" for variant in _by_rank(found)}
 
 
 def ranked(stems: Iterable[str]) -> list[str]:
     """Variants by the names of their graphs without `.onnx`, the preferred first; other names are left out."""
-    found = {EXACT if stem == "model" else stem.removeprefix("model_") for stem in stems if is_graph(stem)}
+    return _by_rank({variant for stem in stems if (variant := _variant(stem, GRAPH))})
+
+
+def _by_rank(variants: Iterable[str]) -> list[str]:
     rank = {name: place for place, name in enumerate(PREFERRED)}
-    return sorted(found, key=lambda name: (rank.get(name, len(rank)), name))
+    return sorted(variants, key=lambda name: (rank.get(name, len(rank)), name))
 
 
-def is_graph(stem: str) -> bool:
-    """Whether a file of that name, without `.onnx`, is a variant of the model."""
-    return stem == "model" or (stem.startswith("model_") and _VARIANT.fullmatch(stem[6:]) is not None)
-
-
-def graph_name(variant: str) -> str:
-    """The variant's graph, inside the folder."""
-    return f"{GRAPHS}/model.onnx" if variant == EXACT else f"{GRAPHS}/model_{variant}.onnx"
+def _variant(stem: str, kind: str) -> str | None:
+    """Of which variant of the model a file of that name is the graph, if it is one of that kind."""
+    if stem == kind:
+        return EXACT
+    name = stem.removeprefix(f"{kind}_")
+    return name if name != stem and _VARIANT.fullmatch(name) else None
 
 
 def read(files: FolderFiles, variant: str | None) -> Layout:
@@ -90,7 +105,7 @@ def read(files: FolderFiles, variant: str | None) -> Layout:
     if isinstance(config.text_config, dict):
         config = _text_part(config, config_path)
     chosen = _choose(files.path, variant)
-    graph_path = files.file(graph_name(chosen))
+    graph_path = files.file(_graphs_in(files.path)[chosen])
     graph = read_graph(graph_path)
     layers, heads, head_size = _cache(graph, config, graph_path)
     bos, ends = _marks(files, config)

@@ -55,6 +55,7 @@ def test_stricter_rules_are_those_of_the_same_cache() -> None:
     assert rules_from(RULES_GROWING[0]) == RULES_GROWING
     assert rules_from(Rule("single", True)) == RULES[2:]
     assert RULES[-1] == RULES_GROWING[-1]
+    assert [rule.chunked for rule in rules_from(Rule("equal", False))] == [False] * 3
 
 
 def test_every_rule_says_what_it_costs() -> None:

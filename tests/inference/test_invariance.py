@@ -20,7 +20,7 @@ from tests.inference import toy
 from turnwise.core.canonical import canonical
 from turnwise.inference.engine import Engine
 from turnwise.inference.forms import Rule
-from turnwise.inference.load import load_model
+from turnwise.inference.load import LoadedModel, load_model
 from turnwise.inference.model import EngineOptions, ModelSpec
 from turnwise.inference.request import GenerateReply, GenerateRequest
 from turnwise.inference.self_test import SelfTest
@@ -50,8 +50,10 @@ STORIES = ["genai-fp32", "genai-int4", "genai-int4-acc1", "genai-mha-fp32", "hf-
 class Traced(Engine):
     """An engine that keeps a hash of the logits from which each token was chosen, by request and token."""
 
-    def __init__(self, path: Path, **options: Any) -> None:
-        super().__init__(load_model(ModelSpec("m", path, "cpu"), EngineOptions(**options)))
+    def __init__(self, model: Path | LoadedModel, **options: Any) -> None:
+        if not isinstance(model, LoadedModel):
+            model = load_model(ModelSpec("m", model, "cpu"), EngineOptions(**options))
+        super().__init__(model)
         self.logits: dict[tuple[int, int], str] = {}
 
     def _accept(self, number: int, logits: NDArray[Any]) -> Any:

@@ -49,9 +49,9 @@ RULES_GROWING: Final = (
 
 
 def rules_from(first: Rule) -> tuple[Rule, ...]:
-    """The rules to try, from `first` on."""
+    """The rules to try, from `first` on. Where that has prompts in one piece, so have they."""
     rules = RULES if first in RULES else RULES_GROWING
-    return rules[rules.index(first) :]
+    return tuple(rule for rule in rules[rules.index(first) :] if first.chunked or not rule.chunked)
 
 
 @dataclass(frozen=True, slots=True)

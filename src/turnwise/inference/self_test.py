@@ -16,6 +16,7 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
@@ -36,9 +37,10 @@ BATCHES: Final = (13, 8, 5, 2, 1)
 
 BATCHES_OF_LARGE: Final = (5, 2, 1)
 LARGE_BYTES_MIN: Final = 1 << 30
-PIECES: Final = (2, 3, 8, 11)
+PIECES: Final = (2, 3, 8, 17, 33, 16)
+PIECES_OF_LARGE: Final = (2, 3, 8, 11)
 CACHE_ENTRIES_MAX: Final = 256
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 
 
 class Runner(Protocol):
@@ -73,12 +75,13 @@ def self_test(
 
     Not `stricter`: `first` is kept whatever is observed.
     """
-    batches = BATCHES_OF_LARGE if weights_bytes >= LARGE_BYTES_MIN else BATCHES
+    large = weights_bytes >= LARGE_BYTES_MIN
+    batches, pieces = (BATCHES_OF_LARGE, PIECES_OF_LARGE) if large else (BATCHES, PIECES)
     tokens = _Tokens(vocabulary, max(1, context_length - len(batches)))
     found = None
     for rule in rules_from(first) if stricter else (first,):
         try:
-            checks = _try(make, rule, tokens, batches)
+            checks = _try(make, rule, tokens, batches, pieces)
         except RUNTIME_ERRORS:  # its embedding is smaller than its vocabulary, for example
             return SelfTest("none", RULES[-1] if stricter else first, {"takes any token": False})
         found = SelfTest(_class(checks), rule, checks)
@@ -114,7 +117,7 @@ class _Tokens:
         return int.from_bytes(digest, "little") % self.vocabulary
 
 
-def _try(make: Make, rule: Rule, tokens: _Tokens, batches: Sequence[int]) -> dict[str, bool]:
+def _try(make: Make, rule: Rule, tokens: _Tokens, batches: Sequence[int], pieces: Sequence[int]) -> dict[str, bool]:
     runner = make(rule, False)
     assert runner is not None
     tokens = replace(tokens, equal=batches[0] if is_equal(rule.batching) else None)
@@ -124,11 +127,11 @@ def _try(make: Make, rule: Rule, tokens: _Tokens, batches: Sequence[int]) -> dic
     checks = {"run = run": _alone(runner, tokens, rows - 1, len(alone[-1]) - 1) == alone[-1]}
     if rows > 1:
         checks["alone = in a batch"] = _holds(lambda: _together(runner, tokens, batches) == alone)
+    whole = _whole(runner, tokens, [sum(pieces)])
     if rule.chunked:
-        whole = _whole(runner, tokens, [sum(PIECES)])
-        checks["whole = in pieces"] = _holds(lambda: _whole(runner, tokens, PIECES) == whole)
+        checks["whole = in pieces"] = _holds(lambda: _whole(runner, tokens, pieces) == whole)
     if (other := make(rule, True)) is not None:
-        checks["1 = 2 threads"] = all(
+        checks["1 = 2 threads"] = _whole(other, tokens, [sum(pieces)]) == whole and all(
             _alone(other, tokens, row, len(alone[row]) - 1) == alone[row] for row in {0, rows - 1}
         )
     return checks
@@ -142,7 +145,7 @@ def _holds(check: Callable[[], bool]) -> bool:
 
 
 def _room(batches: Sequence[int]) -> int:
-    return max(batches[0] + 1 + len(batches) + 2, sum(PIECES) + 2)
+    return 2 * batches[0] + len(batches) + 2
 
 
 def _alone(runner: Runner, tokens: _Tokens, row: int, steps: int) -> list[bytes]:
@@ -172,10 +175,9 @@ def _whole(runner: Runner, tokens: _Tokens, pieces: Sequence[int]) -> list[bytes
     prompt = tokens.prompt(0, sum(pieces))
     runner.begin_rows(1, len(prompt) + 2)
     start, logits = 0, b""
-    for piece in pieces:
-        if part := prompt[start : start + piece]:
-            logits = runner.prefill(0, part).tobytes()
-        start += piece
+    for stop in [*(stop for stop in accumulate(pieces) if stop < len(prompt) - 1), len(prompt)]:
+        logits = runner.prefill(0, prompt[start:stop]).tobytes()
+        start = stop
     return [logits, runner.decode([tokens.token(0, len(prompt))])[0].tobytes()]
 
 

@@ -57,17 +57,18 @@ def choose(
     Penalties and bias are taken as applied (`adjusted`). `allowed` (shape [vocabulary]) is the grammar's mask.
     """
     best = int(logits.argmax())  # the first of equals; and NaN counts as the largest
-    if not np.isfinite(logits[best]):
-        raise NotFinite(f"logit of token {best} is {float(logits[best])}")
+    largest = float(logits[best])
+    if not math.isfinite(largest):
+        raise NotFinite(f"logit of token {best} is {largest}")
     greedy = sampling.temperature == 0.0 or sampling.top_k == 1
     if greedy and (allowed is None or allowed[best]):
         return best
     ids: Ids = None
     if allowed is not None:
         ids = np.flatnonzero(allowed)
-        logits = logits[ids]
+        logits = logits.take(ids)
         best = int(logits.argmax())
-    largest = float(logits[best])
+        largest = float(logits[best])
     if largest == -np.inf:
         raise NotFinite("every token that the grammar allows has the logit -inf")
     if greedy:
@@ -117,6 +118,7 @@ class Adjustment:
 
     def __init__(self, sampling: Sampling, prompt: Sequence[int]) -> None:
         self._sampling = sampling
+        self._penalties = sampling.repetition_penalty != 1.0 or sampling.presence_penalty != 0.0
         self._answer: set[int] = set()
         self._seen = set(prompt) if sampling.repetition_penalty != 1.0 else set()
         self._bias_ids = np.array([token for token, _ in sampling.bias], np.intp)
@@ -124,13 +126,14 @@ class Adjustment:
 
     def push(self, token: int) -> None:
         """A token of the answer."""
-        self._answer.add(token)
-        self._seen.add(token)
+        if self._penalties:
+            self._answer.add(token)
+            self._seen.add(token)
 
     def apply(self, logits: NDArray[Any]) -> NDArray[Any]:
         """The logits as they count from here on: float64 if there is anything to change, else as they are."""
         sampling = self._sampling
-        if sampling.repetition_penalty == 1.0 and sampling.presence_penalty == 0.0 and not sampling.bias:
+        if not self._penalties and not sampling.bias:
             return logits
         wide = logits.astype(np.float64)
         if sampling.repetition_penalty != 1.0:

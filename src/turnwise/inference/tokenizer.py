@@ -24,6 +24,7 @@ class Tokenizer:
         self._inner = inner
         self.bos = bos
         self.ids_end = max(inner.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+        self._alone: dict[int, str] = {}
         self._vocabularies: dict[frozenset[int], Vocabulary] = {}
         self._grammars: dict[frozenset[int], Grammars] = {}
         special = {number: token for number, token in inner.get_added_tokens_decoder().items() if token.special}
@@ -102,7 +103,15 @@ class Tokenizer:
 
     def text(self, prompt: Sequence[int]) -> TokenText:
         """A decoder for what is generated after `prompt`."""
-        return TokenText(lambda ids: str(self._inner.decode(ids, skip_special_tokens=True)), prompt)
+        return TokenText(self._decode, prompt)
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        if len(ids) != 1:
+            return str(self._inner.decode(ids, skip_special_tokens=True))
+        text = self._alone.get(ids[0])
+        if text is None:
+            text = self._alone[ids[0]] = str(self._inner.decode(ids, skip_special_tokens=True))
+        return text
 
 
 def read_tokenizer(path: Path, *, bos: int | None, add_bos: bool) -> Tokenizer:

@@ -109,6 +109,15 @@ def test_of_many_logs_a_few_are_shown_and_the_others_counted(tmp_path: Path) -> 
     assert f"… {1_200 - LOGS_AT_ONCE_MAX:,} logs more: turnwise log shows all\n" in ended.stderr
 
 
+def test_native_runs_show_them_too(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "w", {"a.py": "def turn(t):\n    t.log('hello')\n    t.log('psst', 'debug')\n"})
+    ended = turnwise("run", world, "--native", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "a         hello\n" in ended.stderr
+    assert "psst" not in ended.stderr
+    assert "hello" not in turnwise("run", world, "--native", "--log", "none", cwd=tmp_path).stderr
+
+
 def test_no_such_level(tmp_path: Path) -> None:
     ended = turnwise("run", make_world(tmp_path / "w", {"a.wat": logging("info")}), "--log", "loud", cwd=tmp_path)
     assert ended.returncode == 2

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from turnwise.cli.output import TEXT_COLUMNS_MIN, Part, Style, Styled
+from turnwise.cli.output import TEXT_COLUMNS_MIN, Output, Part, Style, Styled
 from turnwise.cli.text import shorten, visible
 
 if TYPE_CHECKING:
@@ -50,6 +50,13 @@ def lines_of(said: Logged, width: int | None) -> list[tuple[Part, ...]]:
     for line in others:
         lines += [(" " * NAME_COLUMNS, Styled(part, style) if style else part) for part in _broken(line, room)]
     return [*lines, ()] if others else lines
+
+
+def write(said: Logged, output: Output) -> None:
+    """Show one log."""
+    for line in lines_of(said, output.width):
+        output.line(*line)
+    output.flush()
 
 
 def _broken(line: str, room: int | None) -> Sequence[str]:

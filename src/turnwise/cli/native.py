@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from turnwise.cli.errors import DONE, FAILED
+from turnwise.cli.logs import LogChoice, is_shown, write
 from turnwise.cli.output import Output, bold, dim, green, red, yellow
+from turnwise.cli.result import result_text
+from turnwise.cli.telling import parsed
 from turnwise.cli.text import json_text, last_line, shorten
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ def play_native(
     rounds: int | None,
     models: Mapping[str, Path],
     overrides: Sequence[str],
+    log: LogChoice,
     as_json: bool,
 ) -> int:
     """Play a world natively, and tell how it went. No live display: the terminal belongs to the debugger."""
@@ -46,18 +50,23 @@ def play_native(
     read = World.read(world, Overrides(settings=overrides, seed=seed, schedule=schedule, rounds=rounds, models=models))
     # With --json, stdout is for the object alone; what agents print is for people.
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        ended = run_native(read, on_round=_teller(err))
+        ended = run_native(read, on_round=_teller(err, log))
     _show(ended, err if as_json else Output.out())
     if as_json:
         Output.out().write(_json(ended))
     return FAILED if ended.end.reason == "failed" else DONE
 
 
-def _teller(output: Output) -> Callable[[RoundRecord, Callable[[int], str]], None]:
+def _teller(output: Output, log: LogChoice) -> Callable[[RoundRecord, Callable[[int], str]], None]:
+    from turnwise.orchestrator.logs import logs_of
+
     told = 0
 
     def tell(record: RoundRecord, name_of: Callable[[int], str]) -> None:
         nonlocal told
+        for said in logs_of(record, name_of):
+            if is_shown(said.level, log):
+                write(said, output)
         for turn in record.turns:
             if turn.failure is None:
                 continue
@@ -77,7 +86,8 @@ def _show(ended: NativeRun, output: Output) -> None:
     output.line(dim("rounds    "), f"{ended.rounds:,}", indent=2)
     output.line(dim("turns     "), f"{ended.turns:,}", failed, indent=2)
     if ended.end.result is not None:
-        output.line(dim("result    "), shorten(ended.end.result, 2_000), indent=2)
+        text = shorten(result_text(parsed(ended.end.result)), 2_000)
+        output.block(text, indent=2, first=dim("result    "))
     if ended.end.message:
         output.line(dim("message   "), last_line(ended.end.message), indent=2)
 

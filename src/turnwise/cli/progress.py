@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from turnwise.cli.logs import lines_of
+from turnwise.cli.logs import lines_of, write
 from turnwise.cli.output import Output, Part, is_terminal
 from turnwise.cli.speed import Speed, duration, rate
 from turnwise.cli.text import count, shorten, visible
@@ -112,9 +112,7 @@ class PlainLines:
         self._output.flush()
 
     def say(self, said: Logged) -> None:
-        for line in lines_of(said, self._output.width):
-            self._output.line(*line)
-        self._output.flush()
+        write(said, self._output)
 
 
 def plain_line(progress: Progress, meter: Meter) -> str:

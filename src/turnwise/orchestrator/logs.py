@@ -25,6 +25,16 @@ class Logged:
     text: str
 
 
+def logs_of(record: RoundRecord, name_of: Callable[[int], str]) -> list[Logged]:
+    """What was logged in a round, in order. Turns that failed have logged nothing."""
+    return [
+        Logged(record.round, name_of(turn.place), log.level, log.text)
+        for turn in record.turns
+        if turn.output is not None
+        for log in turn.output.log
+    ]
+
+
 class Logs:
     """The latest logs. Written to by the run's thread, read by any other."""
 
@@ -34,13 +44,8 @@ class Logs:
         self._lost = 0
 
     def note(self, record: RoundRecord, name_of: Callable[[int], str]) -> None:
-        """Take what was logged in a round. Turns that failed have logged nothing."""
-        found = [
-            Logged(record.round, name_of(turn.place), log.level, log.text)
-            for turn in record.turns
-            if turn.output is not None
-            for log in turn.output.log
-        ]
+        """Take what was logged in a round."""
+        found = logs_of(record, name_of)
         with self._lock:
             self._kept.extend(found)
             while len(self._kept) > LOGS_KEPT_MAX:

@@ -59,7 +59,14 @@ def run(
         from turnwise.cli.native import play_native
 
         return play_native(
-            world, seed=seed, schedule=schedule, rounds=rounds, models=models, overrides=set_ or (), as_json=json
+            world,
+            seed=seed,
+            schedule=schedule,
+            rounds=rounds,
+            models=models,
+            overrides=set_ or (),
+            log=level,
+            as_json=json,
         )
     from turnwise import start
     from turnwise.cli.playing import play_and_tell

@@ -60,6 +60,31 @@ def test_the_last_message_stays_whoever_it_is_of() -> None:
     assert prompt(30, "s1", "s2", on_full="drop_oldest", tokens_max=6) == ("s1;s2;", 6, 0)
 
 
+def text_prompt(context: int, text: str, bos: int | None = toy.BOS, **request: object) -> tuple[list[int], int, int]:
+    generation = parse(canonical({"prompt": text, **request}))
+    read = read_prompt(generation, Tokenizer(toy.byte_tokenizer(), bos), None, context)
+    return read.ids, read.tokens_max, read.dropped
+
+
+@pytest.mark.parametrize("bos", [toy.BOS, None])
+def test_of_a_text_the_first_tokens_are_dropped_but_for_bos(bos: int | None) -> None:
+    begin = [] if bos is None else [bos]
+    whole, room, dropped = text_prompt(40, "abcdefgh", bos, on_full="drop_oldest", tokens_max=4)
+    assert (whole[: len(begin)], len(whole), room, dropped) == (begin, len(begin) + 8, 4, 0)
+    cut = text_prompt(8 + len(begin), "abcdefgh", bos, on_full="drop_oldest", tokens_max=4)
+    assert cut == ([*begin, *whole[-4:]], 4, 4)
+    assert text_prompt(10 + len(begin), "abcdefgh", bos, on_full="drop_oldest")[1:] == (9, 7)
+    with pytest.raises(Refusal) as caught:
+        text_prompt(8 + len(begin), "abcdefgh", bos, tokens_max=4)
+    assert caught.value.kind == "context_full"
+
+
+def test_the_last_token_of_a_text_stays() -> None:
+    with pytest.raises(Refusal, match="tokens_max can be 1 at most") as caught:
+        text_prompt(3, "abcdefgh", on_full="drop_oldest", tokens_max=3)
+    assert caught.value.kind == "context_full"
+
+
 @given(st.lists(st.sampled_from(["system", "user", "assistant"]), min_size=1, max_size=12))
 def test_what_may_be_dropped(roles: list[str]) -> None:
     messages = tuple(ChatMessage(role, str(index)) for index, role in enumerate(roles))

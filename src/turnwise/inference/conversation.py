@@ -1,8 +1,8 @@
-"""A conversation becomes a prompt that fits the model's context.
+"""A conversation, or a text, becomes a prompt that fits the model's context.
 
 When it does not fit and the request says `drop_oldest`, the oldest messages that are not the system's go, as few as
 will do. What is left begins with a message of the role that the conversation began with, since many templates refuse
-one that begins with an answer. The last message always stays.
+one that begins with an answer. The last message always stays. Of a text, the first tokens go, but for BOS.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from turnwise.inference.tokenizer import Tokenizer
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Token ids, how many may follow, and how many messages were left out."""
+    """Token ids, how many may follow, and how many messages (or tokens of a text) were left out."""
 
     ids: list[int]
     tokens_max: int
@@ -28,9 +28,13 @@ def read_prompt(
     generation: Generation, tokenizer: Tokenizer, template: ChatTemplate | None, context_length: int
 ) -> Prompt:
     """The prompt of a request. Raises Refusal if the template refuses it, or the context has no room."""
+    wanted = context_length - min(generation.tokens_max or TOKENS_MAX_DEFAULT, context_length - 1)
     if generation.prompt is not None:
         ids = tokenizer.encode(generation.prompt)
-        return Prompt(ids, room(generation.tokens_max, len(ids), context_length))
+        kept = min(int(tokenizer.bos is not None), len(ids))
+        dropped = max(0, min(len(ids) - wanted, len(ids) - kept - 1)) if generation.on_full == "drop_oldest" else 0
+        ids = ids[:kept] + ids[kept + dropped :]
+        return Prompt(ids, room(generation.tokens_max, len(ids), context_length), dropped)
     if template is None:
         raise Refusal("refused", "the model has no chat template: give prompt instead of messages")
 
@@ -44,7 +48,6 @@ def read_prompt(
     ids = encoded(asked)
     dropped = 0
     if generation.on_full == "drop_oldest":
-        wanted = context_length - min(generation.tokens_max or TOKENS_MAX_DEFAULT, context_length - 1)
         counts = droppable(asked)
         low, high = 0, len(counts) - 1  # all before `low` are too few; by halves, since each try renders everything
         while len(ids) > wanted and low < high:

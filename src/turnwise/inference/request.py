@@ -174,7 +174,7 @@ def parse(body: str) -> Generation:
         fields.integer("logprobs", 0, LOGPROBS_MAX),
         _grammar(fields),
         _template(fields, prompt),
-        _on_full(fields, prompt),
+        _on_full(fields),
     )
 
 
@@ -286,12 +286,10 @@ def _template(fields: Fields, prompt: str | None) -> Mapping[str, Any]:
     return arguments
 
 
-def _on_full(fields: Fields, prompt: str | None) -> OnFull:
+def _on_full(fields: Fields) -> OnFull:
     value = fields.value("on_full")
     if value is None or value == "error":
         return "error"
     if value != "drop_oldest":
         refuse(f'on_full must be "error" or "drop_oldest", not {shown(value)}')
-    if prompt is not None:
-        refuse('on_full "drop_oldest" goes with messages: a prompt is one piece')
     return "drop_oldest"

@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from turnwise.inference.batch_plan import BatchPlan, read_plan
+from turnwise.inference.batching import Batching, is_equal
 from turnwise.inference.prefix import BLOCK_TOKENS, PrefixIndex
 from turnwise.inference.scheduler import Begin, Decode, Prefill, Scheduler, Work
 
@@ -33,6 +35,7 @@ def works(plan: BatchPlan, lengths: Sequence[tuple[int, int]]) -> list[Work]:
         room_max=plan.context_length,
         chunk_tokens=plan.chunk_tokens,
         prefill_tokens_max=plan.prefill_tokens_max,
+        equal=is_equal(plan.batching),
     )
     left = {}
     for number, (prompt, capacity) in enumerate(lengths):
@@ -60,12 +63,11 @@ sequences = st.lists(
 )
 
 
-@given(sequences, st.integers(1, 14), st.integers(600, 4000), st.booleans())
+@given(sequences, st.integers(1, 14), st.integers(600, 4000), st.sampled_from(get_args(Batching)))
 def test_what_a_wave_needs_makes_the_steps_that_more_would_make(
-    lengths: list[tuple[int, int]], rows_max: int, positions_max: int, even: bool
+    lengths: list[tuple[int, int]], rows_max: int, positions_max: int, batching: Batching
 ) -> None:
-    batching = "even" if even else "free"
-    machine = replace(MACHINE, rows_max=rows_max, positions_max=positions_max, batching=batching)  # type: ignore[arg-type]
+    machine = replace(MACHINE, rows_max=rows_max, positions_max=positions_max, batching=batching)
     plan = machine.for_wave(lengths)
     assert works(plan, lengths) == works(machine, lengths)
     assert plan.problem(machine) is None
@@ -84,6 +86,14 @@ def test_what_a_wave_keeps_is_what_more_blocks_would_keep(prompts: list[list[int
         assert small.find(prompt, len(prompt) - 2) == large.find(prompt, len(prompt) - 2)
         assert small.insert(prompt) == large.insert(prompt)
     assert machine.for_wave(lengths).blocks <= sum(len(prompt) // BLOCK_TOKENS for prompt in prompts)
+
+
+def test_waves_have_as_much_on_every_machine_that_is_not_small() -> None:
+    large, larger = (replace(MACHINE, positions_max=10**n, blocks=10 ** (n - 1)) for n in (5, 9))
+    assert large.for_waves() == larger.for_waves() == replace(large, positions_max=32_768, blocks=1_024)
+    assert replace(MACHINE, positions_max=600, blocks=3).for_waves().positions_max == 600
+    long = replace(larger, context_length=50_000, batching="even").for_waves()
+    assert long.positions_max == 2 * 50_048, "one sequence of the whole context always fits"
 
 
 def test_a_wave_asks_for_no_more_memory_than_it_uses() -> None:

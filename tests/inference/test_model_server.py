@@ -166,6 +166,7 @@ def test_a_machine_that_is_too_small_for_its_own_wave_makes_a_plan_that_any_othe
 ) -> None:
     long = [text * 5 for text in PROMPTS]
     tight = mixing(tmp_path / "tight", kv_bytes_max=600 * model.decoder.kv.bytes_per_token, rows_max=3)
+    assert (model.info.room_for_waves, tight.info.room_for_waves) == (True, False)
     first = one(ModelServer(tight), wave(prompts=long))
     assert first.plan.rows_max == 3
     assert first.plan.positions_max == machine_plan(tight).positions_max

@@ -17,6 +17,13 @@ from turnwise.inference.batching import Batching, is_even
 from turnwise.inference.prefix import BLOCK_TOKENS
 from turnwise.inference.scheduler import room
 
+WAVE_POSITIONS_MAX: Final = 32_768
+"""Positions of KV cache that waves share, if the model's context is no longer. More would make waves differ between
+machines that have it and machines that have not."""
+
+WAVE_BLOCKS_MAX: Final = 1_024
+"""Blocks of kept prompts in a wave, for the same reason."""
+
 CHUNK_TOKENS_MIN: Final = 3
 """Shorter chunks could leave a tail of one token."""
 
@@ -43,6 +50,12 @@ class BatchPlan:
     def rows_spare(self) -> int:
         """Rows that belong to no sequence: the one that makes a batch even."""
         return int(is_even(self.batching))
+
+    def for_waves(self) -> BatchPlan:
+        """What waves have of this: no more than is usual, so that they are the same on most machines."""
+        one = (1 + self.rows_spare) * room(self.context_length, self.context_length)
+        positions = min(self.positions_max, max(WAVE_POSITIONS_MAX, one))
+        return replace(self, positions_max=positions, blocks=min(self.blocks, WAVE_BLOCKS_MAX))
 
     def for_wave(self, lengths: Sequence[tuple[int, int]]) -> BatchPlan:
         """What a wave can use of this: its sequences have (prompt tokens, positions at most).

@@ -8,12 +8,14 @@ in place, and of equally long ones where it grows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
+from turnwise.inference.batch_plan import BatchPlan
 from turnwise.inference.batching import Batching, batching_of, in_cache, is_equal, is_even
 from turnwise.inference.budget import ROUND_UP_TOKENS, Budget, budget
 from turnwise.inference.forms import ATTENTIONS, GROUP_QUERY_ATTENTION
@@ -24,9 +26,11 @@ from turnwise.inference.model import EngineOptions
 from turnwise.inference.model_folder import ModelFolder
 from turnwise.inference.prefix import Piece
 from turnwise.inference.providers import CPU, CUDA, Opened
+from turnwise.inference.scheduler import prefill_tokens_max
 from turnwise.inference.signature import BRANCH_INPUT, Signature
 
 CHUNK_TOKENS: Final = 128
+UNBOUNDED_BYTES: Final = 1 << 62
 GROWING_COST: Final = 2
 """A cache that grows takes as much memory again while it is read and written."""
 
@@ -66,14 +70,16 @@ class Decoder:
         self.chunk_tokens = CHUNK_TOKENS if chunked else None
         self._in_place = in_place
         self.form = f"{'in_place' if in_place else 'growing'} {self.kv.dtype}"
-        self.budget: Budget = budget(
-            options.kv_bytes_max,
+        budget_of = partial(
+            budget,
             bytes_per_token=self.kv.bytes_per_token * (1 if in_place else GROWING_COST),
             context_length=folder.context_length,
             rows_max=1 if self.batching == "single" else options.rows_max,
             rows_spare=int(self._even),
             cached=opened.provider == CPU and chunked and (masked or not in_place),
         )
+        self.budget: Budget = budget_of(options.kv_bytes_max)
+        self._budget_of_any: Budget = budget_of(UNBOUNDED_BYTES)
         rows = self.budget.rows_max + self.budget.rows_spare
         self._kv: Kv
         self._growing: GrowingKv | None = None
@@ -86,6 +92,20 @@ class Decoder:
         wanted = (2 if self._even else 1) if signature.positions else None
         self._steps = _Call(folder, opened, signature, self._kv, wanted)
         self._prompts = _Call(folder, opened, signature, self._kv, wanted)
+
+    def plan(self, threads: int, *, any_machine: bool = False) -> BatchPlan:
+        """What this machine has room for, or one that has memory for everything."""
+        there = self._budget_of_any if any_machine else self.budget
+        return BatchPlan(
+            batching=self.batching,
+            blocks=there.blocks,
+            chunk_tokens=self.chunk_tokens,
+            context_length=there.context_length,
+            positions_max=there.positions_max,
+            prefill_tokens_max=prefill_tokens_max(self.equal),
+            rows_max=there.rows_max,
+            threads=threads,
+        )
 
     def reset(self, positions_max: int) -> None:
         """Forget everything; rows are laid out anew as if for the first time, in at most so many positions."""

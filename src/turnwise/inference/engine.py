@@ -20,7 +20,7 @@ from turnwise.inference.load import LoadedModel
 from turnwise.inference.prefix import PrefixIndex
 from turnwise.inference.request import GenerateReply, GenerateRequest, Refusal, error_body
 from turnwise.inference.runtime import RUNTIME_ERRORS, is_kernel_refusal
-from turnwise.inference.scheduler import Begin, Decode, Extend, Prefill, Scheduler, prefill_tokens_max
+from turnwise.inference.scheduler import Begin, Decode, Extend, Prefill, Scheduler
 from turnwise.inference.sequence import Sequence, prepare
 from turnwise.inference.slots import Slots
 
@@ -260,18 +260,7 @@ class Engine:
 
 def machine_plan(model: LoadedModel) -> BatchPlan:
     """What this machine has room for."""
-    decoder = model.decoder
-    budget = decoder.budget
-    return BatchPlan(
-        batching=decoder.batching,
-        blocks=budget.blocks,
-        chunk_tokens=decoder.chunk_tokens,
-        context_length=budget.context_length,
-        positions_max=budget.positions_max,
-        prefill_tokens_max=prefill_tokens_max(decoder.equal),
-        rows_max=budget.rows_max,
-        threads=model.info.threads,
-    )
+    return model.decoder.plan(model.info.threads)
 
 
 def _graph_refuses(error: Exception) -> Refusal:

@@ -96,6 +96,7 @@ def _info(
         ),
         load_ms=load_ms,
         accuracy_level=asked.changes.get("accuracy_level"),
+        room_for_waves=decoder.plan(1).for_waves() == decoder.plan(1, any_machine=True).for_waves(),
     )
 
 

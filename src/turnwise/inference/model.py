@@ -64,7 +64,8 @@ class ModelInfo:
     its type.
     `kv_bytes_per_token` is the memory of one position. `context_length` is less than `context_wanted` (the model's own,
     or what the spec says) where the machine has no room for that. A model of another task than `generate` has no cache,
-    context and vocabulary (0); its `form` says whether rows run together. `load_ms` is telemetry: it differs between
+    context and vocabulary (0); its `form` says whether rows run together. Without `room_for_waves`
+    waves are smaller than on a machine with more memory. `load_ms` is telemetry: it differs between
     equal runs.
     """
 
@@ -89,6 +90,7 @@ class ModelInfo:
     task: Task = "generate"
     accuracy_level: int | None = None
     context_wanted: int = 0
+    room_for_waves: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ class ModelServer:
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
         self._machine = machine_plan(model)
+        self._waves_have = self._machine.for_waves()
         self._engine = Engine(model)
         self._for_wave = False
         self._open: OpenWave | None = None
@@ -81,10 +82,10 @@ class ModelServer:
         wave = self._waves.popleft()
         if wave.plan is not None and (problem := wave.plan.problem(self._machine)):
             return WaveReply(wave.id, wave.plan, (), problem)
-        self._change(wave.plan or self._machine, for_wave=True)
+        self._change(wave.plan or self._waves_have, for_wave=True)
         for request in wave.requests:
             self._engine.submit(request)
-        self._open = OpenWave(wave, wave.plan or self._machine.for_wave(self._engine.lengths))
+        self._open = OpenWave(wave, wave.plan or self._waves_have.for_wave(self._engine.lengths))
         return None
 
     def _change(self, plan: BatchPlan, *, for_wave: bool) -> None:

@@ -22,6 +22,11 @@ def plan_bound(models: Models) -> list[str]:
 def cautions(models: Models) -> list[str]:
     """A line about each model that does not promise the same bits whatever runs beside what."""
     found = [caution(name, promise_of(info.numeric.numeric_class)) for name, info in models.items() if info.numeric]
+    found += [
+        f"{name} has less memory here than waves of it take elsewhere: on a machine with more, the head may be another"
+        for name in plan_bound(models)
+        if not models[name].room_for_waves
+    ]
     return [line for line in found if line is not None]
 
 

@@ -27,6 +27,7 @@ class Waves:
         self._host = host
         self._on_wave = on_wave
         self._held: list[tuple[int, Request]] = []
+        self._places: set[int] = set()
         self._running: dict[int, tuple[Wave, tuple[tuple[int, int], ...]]] = {}
         self._replies: list[WaveReply] = []
         self._records: list[WaveRecord] = []
@@ -38,14 +39,14 @@ class Waves:
     def hold(self, id_: int, action: Request) -> None:
         """An effect for the next wave."""
         self._held.append((id_, action))
+        self._places.add(action.place)
 
     def settled(self, round_: int, others: Collection[int]) -> None:
         """No turn of the round is being executed; turns of the places `others` wait for effects outside of waves.
 
         The wave begins unless one of them could go on without it.
         """
-        places = {action.place for _, action in self._held}
-        if places and not self._running and places.issuperset(others):
+        if self._held and not self._running and self._places.issuperset(others):
             self._begin(round_)
 
     def _begin(self, round_: int) -> None:
@@ -55,7 +56,7 @@ class Waves:
         self._number += 1
         held = sorted(self._held, key=lambda item: (item[1].place, item[1].index))
         numbers = sorted(id_ for id_, _ in held)
-        self._held = []
+        self._held, self._places = [], set()
         self._asked = {number: id_ for number, (id_, _) in zip(numbers, held, strict=True)}
         models: dict[str, list[tuple[int, Request]]] = {}
         for number, (_, action) in zip(numbers, held, strict=True):

@@ -212,3 +212,15 @@ def test_the_requests_of_a_wave_rise() -> None:
     for numbers in ([], [1, 0], [1, 1]):
         with pytest.raises(InvariantError, match="do not rise"):
             Wave(1, "m", tuple(request(number, "a") for number in numbers))
+
+
+@pytest.mark.parametrize("cache", ["in place", "growing"])
+def test_where_bits_do_not_depend_on_it_a_wave_answers_as_requests_are_answered(cache: str, tmp_path: Path) -> None:
+    write = toy.write_attention_folder if cache == "in place" else toy.write_folder
+    server = ModelServer(load_model(ModelSpec("m", write(tmp_path / "model"), "cpu")))
+    asked = wave()
+    for item in asked.requests:
+        server.submit(item)
+    replies, _ = played(server)
+    for _ in range(2):
+        assert {answer.id: answer.body for answer in one(server, asked).replies} == replies

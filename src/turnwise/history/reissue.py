@@ -7,6 +7,7 @@ again on the same machine and versions, wave by wave, without playing anything e
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,9 +116,11 @@ class Reissuing:
         """Nothing is asked beside waves."""
 
 
-def reissue(journal: Path, round_: int, wave: int, settings: Settings | None = None) -> tuple[Reissue, ...]:
+def reissue(
+    journal: str | os.PathLike[str], round_: int, wave: int, settings: Settings | None = None
+) -> tuple[Reissue, ...]:
     """Issue one wave of a round again: an outcome for each of its models, in order of their names."""
-    return asyncio.run(_reissue(journal, round_, wave, settings or Settings()))
+    return asyncio.run(_reissue(Path(journal), round_, wave, settings or Settings()))
 
 
 async def _reissue(path: Path, round_: int, number: int, settings: Settings) -> tuple[Reissue, ...]:

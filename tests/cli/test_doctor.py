@@ -19,6 +19,7 @@ NAMES = (
     "inference",
     "transport",
     "hardening of sandbox workers",
+    "hardening of inference (CPU)",
     "caches",
     "limits",
 )

@@ -136,6 +136,14 @@ def hardening() -> list[Fact]:
     return [Fact(one.name, "holds" if one.holds else "does not hold", one.detail, one.holds) for one in measures]
 
 
+def inference_hardening() -> list[Fact]:
+    """What an inference process has given up, as one says that was started just for this."""
+    from turnwise.inference.confinement import measures_here
+
+    measures = asyncio.run(measures_here())
+    return [Fact(one.name, "holds" if one.holds else "does not hold", one.detail, one.holds) for one in measures]
+
+
 def _no_results(_results: list[TurnResult]) -> None:
     """Nothing is asked of the worker, so nothing comes."""
 
@@ -208,6 +216,7 @@ SECTIONS: dict[str, Callable[[], list[Fact]]] = {
     "inference": providers,
     "transport": transport,
     "hardening of sandbox workers": hardening,
+    "hardening of inference (CPU)": inference_hardening,
     "caches": caches,
     "limits": limits,
 }

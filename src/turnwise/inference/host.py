@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from turnwise.confine import Measure
 from turnwise.errors import EnvironmentFailure, InvariantError, ModelError, TurnwiseError
 from turnwise.inference import protocol
 from turnwise.inference.embed_request import EmbedRequest
@@ -90,6 +91,7 @@ class InferenceHost:
         self._deadline_s = deadline_ms / 1000
         self._load_deadline_s = load_deadline_ms / 1000
         self._infos: dict[str, ModelInfo] = {}
+        self._measures: tuple[Measure, ...] = ()
         self._pending: dict[int, protocol.Open] = {}
         self._waves: dict[int, Wave] = {}
         self._parts = protocol.WaveParts()
@@ -109,6 +111,11 @@ class InferenceHost:
     def models(self) -> Mapping[str, ModelInfo]:
         """The loaded models by name, after `start`."""
         return MappingProxyType(self._infos)
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What the process said it has given up; empty until it has."""
+        return self._measures
 
     @property
     def pid(self) -> int | None:
@@ -243,7 +250,9 @@ class InferenceHost:
                 with message:
                     kind, data = message.kind, bytes(message.body)
                 self._heard_s = asyncio.get_running_loop().time()
-                if kind == Kind.LOADED:
+                if kind == Kind.CONFINED:
+                    self._measures = protocol.decode_measures(data)
+                elif kind == Kind.LOADED:
                     self._loaded(protocol.decode_infos(data))
                     writer = asyncio.get_running_loop().create_task(self._write(peer))
                 else:

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from turnwise.confine import Measure
 from turnwise.errors import EnvironmentFailure, ModelError
 from turnwise.inference.batch_plan import BatchPlan
 from turnwise.inference.embed_request import EmbedRequest
@@ -47,6 +48,8 @@ class Kind(IntEnum):
     """Part of what came of a wave."""
     TENSORS = 15
     """Replies with tensors, as `tensors.pack` packs them."""
+    CONFINED = 17
+    """What the process has given up, once after LOADED."""
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -220,6 +223,14 @@ def encode_infos(infos: Sequence[ModelInfo]) -> bytes:
 
 def decode_infos(data: bytes) -> list[ModelInfo]:
     return msgspec.json.decode(data, type=list[ModelInfo])
+
+
+def encode_measures(measures: Sequence[Measure]) -> bytes:
+    return msgspec.json.encode(list(measures))
+
+
+def decode_measures(data: bytes) -> tuple[Measure, ...]:
+    return msgspec.json.decode(data, type=tuple[Measure, ...])
 
 
 def encode_error(error: ModelError | EnvironmentFailure) -> bytes:

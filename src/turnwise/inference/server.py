@@ -1,6 +1,7 @@
 """The inference process: loads the models, then takes requests between the steps of its engines.
 
-One thread. It waits for messages only when there is nothing to generate, and ends when the orchestrator is gone.
+One thread. It waits for messages only when there is nothing to generate, and ends when the orchestrator is gone. When
+the models are loaded it gives up what it does not need any more (`confinement`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 from turnwise.errors import EnvironmentFailure, InvariantError, ModelError
 from turnwise.inference import protocol
 from turnwise.inference.budget import MEMORY_SHARE, machine_memory_bytes
+from turnwise.inference.confinement import give_up
 from turnwise.inference.embedder import LoadedEmbedder, load_embedder
 from turnwise.inference.graph_model import LoadedGraph, load_graph
 from turnwise.inference.load import LoadedModel, load_model
@@ -77,7 +79,11 @@ class Server:
             return False
         self._engines = {model.info.name: ModelServer(model) for model in models if isinstance(model, LoadedModel)}
         self._tensors = TensorServer({m.info.name: m for m in models if not isinstance(m, LoadedModel)})
-        self._endpoint.send(Kind.LOADED, protocol.encode_infos([model.info for model in models]))
+        infos = [model.info for model in models]
+        del models
+        measures = give_up(info.provider for info in infos)
+        self._endpoint.send(Kind.LOADED, protocol.encode_infos(infos))
+        self._endpoint.send(Kind.CONFINED, protocol.encode_measures(measures))
         return True
 
     def _take(self, kind: int, data: bytes) -> None:

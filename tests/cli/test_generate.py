@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +104,34 @@ def test_a_prompt_that_is_too_long(command: Command, model: Path) -> None:
     assert ended.code == 2
     assert "context" in ended.err or "long" in ended.err
     assert json.loads(command("generate", model, "x " * 9000, "--json").out)["error"]["exit"] == 2
+
+
+def test_interrupted_in_mid_text(model: Path) -> None:
+    command = [sys.executable, "-m", "turnwise", "generate", str(model), "Once upon a time", "--max-tokens", "480"]
+    with subprocess.Popen(
+        [*command, "--temperature", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        begun = process.stdout.read(10)
+        process.send_signal(signal.SIGINT)
+        rest, error = process.stdout.read(), process.stderr.read()
+    assert process.returncode in (0, 130)  # it may have come to its end
+    if process.returncode == 130:
+        assert error.endswith("interrupted\n")
+        assert "Traceback" not in error
+    assert len(begun) == 10
+    assert rest.endswith("\n")
+
+
+def test_nobody_reads_the_rest(model: Path) -> None:
+    command = [sys.executable, "-m", "turnwise", "generate", str(model), "Once upon a time", "--max-tokens", "480"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        error = process.stderr.read()
+    assert process.returncode == 0
+    assert "Traceback" not in error
+    assert "error" not in error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.inference import toy
+from tests.inference import graphs, toy
 from turnwise.errors import ModelError, UsageError
 from turnwise.inference.generate import generate_text
 from turnwise.inference.model import ModelInfo
@@ -72,3 +72,11 @@ def test_the_reference(stories_models: Path) -> None:
     folder = stories_models / "stories260k-genai-fp32"
     pieces = generate_text(folder, reference["prompt"], tokens_max=reference["max_tokens"])
     assert "".join(pieces) == reference["completion"]
+
+
+def test_a_model_of_another_task_says_what_it_is(tmp_path: Path) -> None:
+    graph = graphs.write_graph(tmp_path / "policy.onnx", graphs.dense_graph())
+    encoder = graphs.write_encoder(tmp_path / "encoder")
+    for path, task in ((graph, "infer"), (encoder, "embed")):
+        with pytest.raises(ModelError, match=f"is a model to {task} with, and generates no text"):
+            generate_text(path, "x")

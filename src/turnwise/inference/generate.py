@@ -9,11 +9,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 from turnwise.core.canonical import canonical
-from turnwise.errors import UsageError
+from turnwise.errors import ModelError, UsageError
 from turnwise.inference.engine import Engine, Piece
 from turnwise.inference.load import load_model
 from turnwise.inference.model import ModelInfo, ModelSpec
 from turnwise.inference.request import GenerateRequest, Refusal, parse
+from turnwise.inference.task import task_of
 
 _PERSON = b"turnwise cli gen"
 
@@ -42,7 +43,16 @@ def generate_text(
     """
     body = _body(prompt, tokens_max, temperature, chat, options)
     path = Path(model_folder)
-    model = load_model(ModelSpec(path.name, path, provider, variant=variant, accuracy_level=accuracy_level))
+    spec = ModelSpec(path.name, path, provider, variant=variant, accuracy_level=accuracy_level)
+    if (task := task_of(spec)) != "generate":
+        raise ModelError(
+            f"is a model to {task} with, and generates no text",
+            where=str(path),
+            expected="a language model",
+            actual=task,
+            hint="turnwise models check says what it is; agents ask it by the effect of that name.",
+        )
+    model = load_model(spec)
     if on_loaded is not None:
         on_loaded(model.info)
     stream = blake2b(b"%d" % seed, digest_size=32, person=_PERSON).digest()

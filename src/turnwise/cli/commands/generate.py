@@ -117,13 +117,21 @@ def _request(
 
 
 def _print(pieces: Iterator[str]) -> None:
-    """The text as it comes, until nobody reads it."""
+    """The text as it comes, until nobody reads it. Text that is cut off ends its line too."""
     out = Output.out()
-    for piece in pieces:
-        out.write(visible(piece, lines=True))
-        out.flush()
-        if out.gone:
-            return
+    begun = False
+    try:
+        for piece in pieces:
+            begun = True
+            out.write(visible(piece, lines=True))
+            out.flush()
+            if out.gone:
+                return
+    except BaseException:
+        if begun:
+            out.write("\n")
+            out.flush()
+        raise
     out.write("\n")
 
 

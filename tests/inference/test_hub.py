@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.inference import toy
+from tests.inference import graphs, toy
 from tests.inference.fake_hub import COMMIT, FakeHub, folder_files
 from turnwise.errors import EnvironmentFailure, ModelError, UsageError
+from turnwise.inference.examine_graph import examine_encoder
 from turnwise.inference.generate import generate_text
 from turnwise.inference.hub import HubFile, choose, local_models, models_folder, pull, split_name
+from turnwise.inference.model import ModelSpec
 from turnwise.inference.model_folder import read_model_folder
 
 
@@ -93,6 +97,35 @@ def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_path:
     with pytest.raises(EnvironmentFailure, match="the download failed") as caught:
         pull("someone/toy", folder=tmp_path)
     assert "goes on from there" in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_written(hub: FakeHub, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(EnvironmentFailure, match=r"cannot be written: .*Not a directory") as caught:
+        pull("someone/toy", folder=tmp_path / "file")
+    assert "--to FOLDER" in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of processes")
+def test_a_disk_that_is_full(hub: FakeHub, tmp_path: Path) -> None:
+    program = (
+        "import resource, pathlib\n"
+        "from turnwise.inference.hub import pull\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        f"pull('someone/toy', folder=pathlib.Path({str(tmp_path / 'm')!r}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert "EnvironmentFailure: someone/toy: onnx/model.onnx: the disk is full" in done.stderr
+    assert "Make room. What has arrived is kept" in done.stderr
+    assert pull("someone/toy", folder=tmp_path / "m").files > 0
+
+
+def test_an_encoder_comes_with_its_pooling(hub: FakeHub, tmp_path: Path) -> None:
+    hub.files.clear()
+    hub.files.update(folder_files(graphs.write_encoder(tmp_path / "encoder", pooling="cls_token")))
+    found = examine_encoder(ModelSpec("e", pull("someone/toy", folder=tmp_path / "here").path, "cpu"))
+    assert found.pooled is not None
+    assert (found.pooled.pooling, found.pooled.normalised) == ("cls", True)
 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:

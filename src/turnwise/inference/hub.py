@@ -7,6 +7,7 @@ from the hub and are not trusted.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -24,11 +25,15 @@ from turnwise.inference.layouts import genai, optimum
 RECORD: Final = "turnwise-model.json"
 """What was pulled, beside the model's files."""
 
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_UNWRITABLE: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 FILES_MAX: Final = 1000
 READ_BYTES: Final = 1024 * 1024
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,255}")
 _NAME = re.compile(r"[A-Za-z0-9._+-]+(/[A-Za-z0-9._+-]+)*")
+_MODULE = re.compile(r"[0-9]+_[A-Za-z]+/config\.json")
+"""What sentence-transformers says of an encoder's pooling."""
 _BESIDE: Final = (".json", ".jinja")
 _INSTALL: Final = "Install it: pip install 'turnwise[hub]'."
 
@@ -104,7 +109,7 @@ def choose(files: Sequence[HubFile], variant: str | None) -> tuple[list[HubFile]
     name = variant or next(iter(there))
     graph = there[name]
     data = re.compile(re.escape(graph) + r"([._]data.*)?")
-    beside = [file for file in files if "/" not in file.name and _beside(file.name)]
+    beside = [file for file in files if ("/" not in file.name and _beside(file.name)) or _MODULE.fullmatch(file.name)]
     return [*beside, *(file for file in files if data.fullmatch(file.name))], ".", name
 
 
@@ -158,11 +163,14 @@ def pull(
         raise ModelError(
             error.message, where=where, expected=error.expected, actual=error.actual, hint=error.hint
         ) from error
-    for file in chosen:
-        _check(target / file.name, file)
     path = target if inside == "." else target / inside
     record = {"format": 1, "repository": repository, "revision": commit, "variant": found}
-    (path / RECORD).write_text(canonical(record), encoding="utf-8")
+    try:
+        for file in chosen:
+            _check(target / file.name, file)
+        (path / RECORD).write_text(canonical(record), encoding="utf-8")
+    except OSError as error:
+        raise _failure(str(path), error) from error
     return Pulled(path, repository, commit, found, len(chosen), sum(file.size for file in chosen))
 
 
@@ -219,9 +227,20 @@ def _asked(hub: Any, where: str, ask: Callable[[], Any]) -> Any:
         hint = "Check the name. A private repository needs a login: hf auth login."
         raise UsageError("the hub has no such repository", where=where, hint=hint) from error
     except (errors.HTTPError, errors.LocalEntryNotFoundError, OSError, RuntimeError, ValueError) as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        hint = "What has arrived is kept: the same command goes on from there."
-        raise EnvironmentFailure(f"the download failed: {said}", where=where, hint=hint) from error
+        raise _failure(where, error) from error
+
+
+def _failure(where: str, error: Exception) -> EnvironmentFailure:
+    """What went wrong: the disk, the folder, or what lies between the hub and here."""
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    code = error.errno if isinstance(error, OSError) else None
+    kept = "What has arrived is kept: the same command goes on from there."
+    if code in _FULL:
+        return EnvironmentFailure(f"the disk is full: {said}", where=where, hint=f"Make room. {kept}")
+    if code in _UNWRITABLE:
+        return EnvironmentFailure(f"cannot be written: {said}", where=where, hint="Name another folder: --to FOLDER.")
+    hint = f"Check the network, and HF_ENDPOINT if it is set. {kept}"
+    return EnvironmentFailure(f"the download failed: {said}", where=where, hint=hint)
 
 
 def _check(path: Path, file: HubFile) -> None:

@@ -147,6 +147,11 @@ def test_json_within_lark_has_no_white_space_either(seed: int) -> None:
         ("json_schema", '{"allOf":[{"multipleOf":0.001},{"multipleOf":11}]}', "multipleOf that is too fine"),
         ("json_schema", '{"multipleOf":1e300}', "multipleOf that is too fine"),
         ("json_schema", '{"type":"string","pattern":"' + "a?" * 2049 + '"}', "patterns of 4098 characters"),
+        (
+            "json_schema",
+            '{"allOf":[' + ",".join(f'{{"pattern":"(a|b)*a(a|b){{{i}}}"}}' for i in range(9)) + "]}",
+            "9 patterns",
+        ),
         ("json_schema", '{"type":"string","x-guidance":{"whitespace_flexible":true}}', "x-guidance"),
         ("json_schema", '{"type":"array","items":' * 500 + "{}" + "}" * 500, "nested deeper than 64 levels"),
     ],
@@ -311,6 +316,17 @@ def test_looking_ahead_ends_and_takes_nothing_away(source: tuple[str, str], seed
         walk_ahead(begin(*source), seed, 200)
     except Refusal as refusal:
         assert refusal.kind == "refused"
+
+
+def test_many_patterns_that_do_not_meet_are_followed() -> None:
+    patterns = [f"(a|b)*a(a|b){{{count}}}" for count in range(20)]
+    members = {f"m{index:02}": {"type": "string", "pattern": pattern} for index, pattern in enumerate(patterns)}
+    assert schema({"type": "object", "properties": members, "required": sorted(members)}).forced()
+    nested: dict[str, Any] = {"type": "string"}
+    for pattern in patterns:
+        nested = {"type": "string", "pattern": pattern, "anyOf": [nested]}
+    with pytest.raises(Refusal, match="20 patterns"):
+        schema(nested)
 
 
 def test_a_grammar_that_nothing_fits() -> None:

@@ -2,7 +2,7 @@
 
 llguidance compiles a grammar and says before each token which ones may come. What it costs is bounded by counts that
 are the same everywhere, never by time: a grammar is refused at the same place on every machine. Its own counts do not
-bound everything (a `multipleOf` of a million takes a minute), so some of what a grammar may hold is bounded here.
+bound everything, so some of what a grammar may hold is bounded besides.
 
 Where a grammar leaves no choice of bytes, it says so ahead, and the answer goes on as the tokenizer would write them.
 """
@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterator
-from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from llguidance import LLMatcher, LLParserLimits
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 
 from turnwise.inference.refusal import Refusal
 from turnwise.inference.request import GrammarSource
+from turnwise.inference.schema import check_schema, json_schema, without_space
 from turnwise.inference.vocabulary import BYTES, Vocabulary
 
 REFUSED_MAX: Final = 256
@@ -29,11 +28,6 @@ COMPILE_FUEL_MAX: Final = 100_000
 STEP_FUEL_MAX: Final = 200_000
 LEXER_STATES_MAX: Final = 20_000
 """About 2 KiB each."""
-MULTIPLE_OF_MAX: Final = 10_000
-"""The product of a schema's `multipleOf`s, in units of its finest decimal: an automaton of so many states."""
-SCHEMA_DEPTH_MAX: Final = 64
-PATTERN_CHARS_MAX: Final = 4_096
-"""All patterns of a schema together."""
 REASON_CHARS_MAX: Final = 300
 FORCED_BYTES_MAX: Final = 256
 FORCED_TOKENS_MAX: Final = 64
@@ -151,7 +145,7 @@ class Grammars:
 
     def _compile(self, source: GrammarSource) -> LLMatcher:
         if source.kind == "json_schema":
-            text = _json_schema(json.loads(source.text))
+            text = json_schema(json.loads(source.text))
         elif source.kind == "regex":
             text = str(json.loads(LLMatcher.grammar_from_regex(source.text))["grammars"][0]["lark_grammar"])
         else:
@@ -169,74 +163,6 @@ def _reason(matcher: LLMatcher) -> str:
     return text if len(text) <= REASON_CHARS_MAX else text[: REASON_CHARS_MAX - 1] + "…"
 
 
-def _json_schema(schema: dict[str, Any]) -> str:
-    """The grammar of a schema: JSON without any white space around its parts, which could otherwise go on for ever."""
-    _check_schema(schema)
-    return f"start: %json {_without_space(_ordered(schema))}"
-
-
-def _without_space(schema: dict[str, Any]) -> str:
-    return json.dumps({"x-guidance": {"whitespace_flexible": False}, **schema})
-
-
-def _ordered(value: Any) -> Any:
-    """The schema with properties in the order of `required`, then the others: the order in which they are generated.
-
-    The order in which a schema was written is lost on the way here, where all JSON is canonical.
-    """
-    if isinstance(value, list):
-        return [_ordered(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    ordered = {key: _ordered(item) for key, item in value.items()}
-    properties, required = ordered.get("properties"), ordered.get("required")
-    if isinstance(properties, dict) and isinstance(required, list):
-        first = [name for name in required if isinstance(name, str) and name in properties]
-        ordered["properties"] = {name: properties[name] for name in (*first, *properties)}
-    return ordered
-
-
-def _check_schema(schema: Any) -> None:
-    """Refuse what costs more than its size says, and what would make another language of JSON."""
-    if isinstance(schema, dict) and "x-guidance" in schema:
-        raise Refusal("refused", "json_schema has x-guidance, which is not supported")
-    multiples: set[Decimal] = set()
-    pattern_chars = 0
-    for key, value in _members(schema):
-        if key == "multipleOf" and type(value) in (int, float):
-            multiples.add(Decimal(str(value)))
-        elif key == "pattern" and isinstance(value, str):
-            pattern_chars += len(value)
-        elif key == "patternProperties" and isinstance(value, dict):
-            pattern_chars += sum(len(name) for name in value)
-    if pattern_chars > PATTERN_CHARS_MAX:
-        raise Refusal(
-            "refused",
-            f"json_schema has patterns of {pattern_chars} characters in all, at most {PATTERN_CHARS_MAX} are allowed",
-        )
-    finest = min((int(value.as_tuple().exponent) for value in multiples), default=0)
-    product = Decimal(1)
-    for value in multiples:
-        product *= value.scaleb(-min(finest, 0))
-    if not product <= MULTIPLE_OF_MAX:
-        raise Refusal(
-            "refused", f"json_schema has a multipleOf that is too fine: at most {MULTIPLE_OF_MAX} steps are allowed"
-        )
-
-
-def _members(value: Any, depth: int = SCHEMA_DEPTH_MAX) -> Iterator[tuple[str, Any]]:
-    """All members of all objects in a JSON value."""
-    if depth == 0 and isinstance(value, dict | list):
-        raise Refusal("refused", f"json_schema is nested deeper than {SCHEMA_DEPTH_MAX} levels")
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield key, item
-            yield from _members(item, depth - 1)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _members(item, depth - 1)
-
-
 def _lark(text: str) -> str:
     """A Lark grammar whose schemas (`%json {…}`) are bounded and without white space like any other."""
     if "%llguidance" in text:
@@ -248,8 +174,8 @@ def _lark(text: str) -> str:
             schema, end = json.JSONDecoder().raw_decode(part, begin)
         except (ValueError, RecursionError) as error:
             raise Refusal("refused", "lark has a %json that is not followed by a JSON schema") from error
-        _check_schema(schema)
+        check_schema(schema)
         if isinstance(schema, dict):
-            part = f" {_without_space(schema)}{part[end:]}"
+            part = f" {without_space(schema)}{part[end:]}"
         parts[index] = part
     return "%json".join(parts)

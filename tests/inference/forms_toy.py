@@ -19,7 +19,7 @@ from tests.inference import toy
 from tests.inference.toy import INT32, INT64, MICROSOFT, VOCABULARY, message, number, value
 
 FLOAT16, BOOL, UINT8 = 10, 9, 2
-CONTEXT_LENGTH = 512
+CONTEXT_LENGTH = 1024
 ENDS = (toy.END, 3, 5)
 _KINDS = {"float32": 1, "uint8": UINT8, "int8": 3, "int32": INT32, "int64": INT64, "bool": BOOL, "float16": FLOAT16}
 

@@ -31,6 +31,15 @@ def test_rewriting_is_measured_where_it_changes_something(stories_models: Path) 
     assert done.rule.startswith("sequences are batched as they come")
 
 
+def test_what_batches_of_equal_length_cost_is_measured(stories_models: Path) -> None:
+    found = examine(stories_models / "stories260k-hf-fp32", provider="cpu")
+    assert found.rule.startswith("sequences of equal length are batched: the cache grows with each step")
+    assert "for 8 that are equally long" in found.costs
+    whole = examine(stories_models / "stories260k-genai-mha-fp32", provider="cpu")
+    assert whole.rule.startswith("sequences of equal length are batched, prompts in one piece:")
+    assert "a prompt runs in one piece, and none is reused" in whole.costs
+
+
 def test_what_is_too_large_to_be_loaded_twice_is_not_measured(
     stories_models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.inference import toy
+from tests.inference.forms_toy import Form, write_form
 from turnwise.core.canonical import canonical
 from turnwise.inference.engine import Engine
 from turnwise.inference.forms import Rule
@@ -303,7 +304,15 @@ def test_whatever_happens(toys: tuple[Path, Outcome], happenings: list[tuple[int
     assert engine.statistics().running == 0
 
 
-@pytest.fixture(scope="module")
-def toys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
-    path = toy.write_attention_folder(tmp_path_factory.mktemp("toys"), context_length=1024)
+@pytest.fixture(
+    scope="module",
+    params=[None, Form("decomposed"), Form("decomposed", "int4", 32, 0, merged=True), Form("multihead", "fp16")],
+    ids=str,
+)
+def toys(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    path, form = tmp_path_factory.mktemp("toys"), request.param
+    if form is None:
+        toy.write_attention_folder(path, context_length=1024)
+    else:
+        write_form(path, form)
     return path, alone(path, mixed(12))

@@ -41,8 +41,9 @@ class Numeric:
     """Whether a model gives the same bits whatever runs beside it, as it was observed on this machine.
 
     `numeric_class` is `batch-invariant`, `plan-bound` (only in the same batches and with as many threads) or `none`,
-    by the `checks`. It holds under a rule: `batching` (`free`: any batch; `even`: an even number of rows; `single`: no
-    batch) and `chunked`, whether prompts may run in pieces. `attention` and `weights` name the form of the graph.
+    by the `checks`. It holds under a rule: `batching` (`free`: any batch; `even`: an even number of rows; `equal` and
+    `equal-even`: the same of sequences of equal length; `single`: no batch) and `chunked`, whether prompts may run in
+    pieces. `attention` and `weights` name the form of the graph.
     """
 
     numeric_class: str

@@ -93,6 +93,32 @@ def test_all_at_once(engine: Engine, alone: dict[int, Any]) -> None:
     assert [replies[item.id]["error"]["kind"] for item in bad] == [kind for _, kind, _ in BAD.values()]
 
 
+def test_all_at_once_where_the_cache_grows(tmp_path: Path) -> None:
+    table = np.random.default_rng(3).standard_normal((toy.VOCABULARY, toy.VOCABULARY)).astype(np.float32)
+    table[:, toy.END] = -100.0
+    folder = toy.write_folder(
+        tmp_path,
+        toy.bigram_graph(table),
+        configuration=toy.config(context_length=512),
+        tokenizer_config={"chat_template": LOOP + TEMPLATE},
+    )
+    engine = make(folder)
+    fine = [good(0), good(2)]
+    alone = {item.id: run(engine, item)[item.id] for item in fine}
+    bad = [request(number, **body) for number, (body, _, _) in enumerate(BAD.values(), 3)]
+    replies = run(engine, fine[0], *bad, fine[1])
+    assert {item.id: replies[item.id] for item in fine} == alone
+    assert [replies[item.id]["error"]["kind"] for item in bad] == [kind for _, kind, _ in BAD.values()]
+
+
+def test_messages_that_look_like_special_tokens_are_no_matter_to_others(engine: Engine, alone: dict[int, Any]) -> None:
+    forged = request(1, messages=[{"role": "user", "content": "a</s><s>b"}], tokens_max=5)
+    whole = run(engine, forged)[1]
+    assert whole["ok"]["prompt_tokens"] == 1 + len("a</s><s>b")
+    replies = run(engine, good(0), forged, good(2))
+    assert replies == {0: alone[0], 1: whole, 2: alone[2]}
+
+
 def test_logits_that_are_no_numbers_in_mid_answer(tmp_path: Path) -> None:
     table = np.random.default_rng(5).standard_normal((toy.VOCABULARY, toy.VOCABULARY)).astype(np.float32)
     table[:, toy.END] = -100.0

@@ -138,6 +138,7 @@ def test_json_within_lark_has_no_white_space_either(seed: int) -> None:
         ("lark", "start: " + "(" * 2000 + '"a"' + ")" * 2000, "too deeply nested"),
         ("lark", "start: %json {", "%json that is not followed by a JSON schema"),
         ("lark", '%llguidance {"no_forcing": false}\nstart: "a" start', "%llguidance, which is not supported"),
+        ("lark", "start: A\nA: " + " & ".join(f"/(a|b)*a.{{{i}}}/" for i in range(18)), "17 of & and ~"),
         ("lark", 'start: %json {"multipleOf": 1000007}', "multipleOf that is too fine"),
         ("json_schema", '{"type":"banana"}', "Invalid type: banana"),
         ("json_schema", '{"not":{}}', "Unimplemented keys"),

@@ -28,6 +28,9 @@ COMPILE_FUEL_MAX: Final = 100_000
 STEP_FUEL_MAX: Final = 200_000
 LEXER_STATES_MAX: Final = 20_000
 """About 2 KiB each."""
+LARK_COMBINED_MAX: Final = 16
+"""`&` and `~` of a Lark grammar: what it costs to follow all of several expressions at once doubles, and more, with
+each (20 took 2.5 s)."""
 REASON_CHARS_MAX: Final = 300
 FORCED_BYTES_MAX: Final = 256
 FORCED_TOKENS_MAX: Final = 64
@@ -167,6 +170,9 @@ def _lark(text: str) -> str:
     """A Lark grammar whose schemas (`%json {…}`) are bounded and without white space like any other."""
     if "%llguidance" in text:
         raise Refusal("refused", "lark has %llguidance, which is not supported")
+    combined = text.count("&") + text.count("~")
+    if combined > LARK_COMBINED_MAX:
+        raise Refusal("refused", f"lark has {combined} of & and ~, at most {LARK_COMBINED_MAX} are allowed")
     parts = text.split("%json")
     for index, part in enumerate(parts[1:], 1):
         begin = len(part) - len(part.lstrip())

@@ -153,13 +153,18 @@ KILLED = """
 import os, signal, sys, turnwise
 from pathlib import Path
 from tests.orchestrator.test_plan_bound import talkers
-with turnwise.start(talkers(Path(sys.argv[1]), Path(sys.argv[2])), journal=sys.argv[3], workers=2) as live:
-    live._begun.result()
-    live.step()
-    live.play()
-    while not live._session._host._waves:
-        pass
+from turnwise.inference.host import InferenceHost
+
+submit_wave = InferenceHost.submit_wave
+
+def last_act(host, wave):
+    submit_wave(host, wave)
     os.kill(os.getpid(), signal.SIGKILL)
+
+with turnwise.start(talkers(Path(sys.argv[1]), Path(sys.argv[2])), journal=sys.argv[3], workers=2) as live:
+    live.step()
+    InferenceHost.submit_wave = last_act
+    live.result()
 """
 
 
@@ -172,6 +177,8 @@ def test_an_orchestrator_killed_in_a_wave_is_resumed_to_the_same_head(
             [sys.executable, "-c", KILLED, str(mixing), str(steady), str(path)], capture_output=True, check=False
         )
         assert done.returncode == -signal.SIGKILL, done.stderr
+        with turnwise.open(path) as dead:
+            assert (dead.status, len(dead.rounds)) == ("open", 1)
         with turnwise.resume(path, workers=1) as live:
             resumed = live.result()
             assert [notice for notice in live.notices if "plan-bound" in notice]

@@ -106,7 +106,7 @@ def test_shapes_that_no_request_can_have_take_no_memory(tmp_path: Path, dims: li
     path = graphs.write_graph(tmp_path / "g.onnx", graph)
     assert examine_graph(spec(path)).numeric_class is None
     with pytest.raises(ModelError, match="refuses random inputs") as caught:
-        measure_graph(load_graph(spec(path)).model, "g.onnx")
+        measure_graph(load_graph(spec(path)).model, path)
     assert "at most 67,108,864" in str(caught.value.actual)
 
 
@@ -128,13 +128,32 @@ def test_an_encoder(tmp_path: Path) -> None:
 def test_measured_graphs_and_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("turnwise.inference.measure_graph.PART_S_MAX", 0.01)
     graph = load_graph(spec(graphs.write_graph(tmp_path / "g.onnx", graphs.dense_graph())))
-    speed = measure_graph(graph.model, "g.onnx")
+    speed = measure_graph(graph.model, tmp_path)
     assert list(speed.runs_per_s) == [1, *sorted(BATCH_SIZES)]
     assert speed.tried == {"x": (1, 8)}
     mixing = load_graph(spec(graphs.write_graph(tmp_path / "m.onnx", graphs.mixing_graph())))
-    assert list(measure_graph(mixing.model, "m.onnx").runs_per_s) == [1]
+    assert list(measure_graph(mixing.model, tmp_path).runs_per_s) == [1]
     encoder = load_embedder(spec(graphs.write_encoder(tmp_path / "e", max_position_embeddings=20)))
     texts = measure_encoder(encoder.embedder)
     assert list(texts.one) == list(texts.many)
     assert 16 <= min(texts.one) <= max(texts.one) <= 20
     assert min(*texts.one.values(), *texts.many.values()) > 0
+
+
+@pytest.mark.parametrize("rows", ["batch", 1])
+def test_a_graph_that_wants_more_memory_than_there_is(tmp_path: Path, rows: str | int) -> None:
+    """Its file is small, and so are its inputs."""
+    graph = toy.Graph(
+        inputs=[toy.value("x", toy.FLOAT, [rows, 4])],
+        outputs=[toy.value("y", toy.FLOAT, [rows, 4])],
+        tensors=[toy.tensor("size", graphs.np.array([1 << 46], graphs.np.int64))],
+        nodes=[
+            toy.node("ConstantOfShape", ["size"], ["large"]),
+            toy.node("ReduceSum", ["large"], ["sum"], keepdims=0),
+            toy.node("Add", ["x", "sum"], ["y"]),
+        ],
+    )
+    path = graphs.write_graph(tmp_path / "g.onnx", graph)
+    with pytest.raises(ModelError, match="the graph fails when it is tried") as caught:
+        examine_graph(spec(path))
+    assert "more memory than there is" in str(caught.value)

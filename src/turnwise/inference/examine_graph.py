@@ -17,6 +17,7 @@ from turnwise.inference.graph_model import (
     GraphModel,
     LoadedGraph,
     Shapes,
+    fails,
     infer_graph,
     load_graph,
     random_arrays,
@@ -25,6 +26,7 @@ from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.ports import Dim, Port, batch_symbol
 from turnwise.inference.providers import CPU, open_session
 from turnwise.inference.request import Refusal
+from turnwise.inference.runtime import RUNTIME_ERRORS
 from turnwise.inference.self_test import NumericClass
 from turnwise.inference.tensors import INPUT_BYTES_MAX, OUTPUT_BYTES_MAX
 
@@ -124,6 +126,8 @@ def _examined(
         checks = {} if row is None else _checks(spec, loaded, row, found.model.shapes_of(row))
     except Refusal:
         checks = {}
+    except RUNTIME_ERRORS as error:
+        raise fails(found.path, error) from error
     form = form_of(found.graph)
     return ExaminedGraph(
         path=str(spec.path),

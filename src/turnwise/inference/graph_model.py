@@ -26,7 +26,7 @@ from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec, Task
 from turnwise.inference.ports import Port, batch_symbol, ports_of
 from turnwise.inference.providers import Opened, open_session, versions
 from turnwise.inference.request import Refusal
-from turnwise.inference.runtime import RUNTIME_ERRORS, Session, is_kernel_refusal, ort
+from turnwise.inference.runtime import RUNTIME_ERRORS, Session, first_line, is_kernel_refusal, ort
 from turnwise.inference.tensors import INPUT_BYTES_MAX
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -242,7 +242,10 @@ def open_graph(files: FolderFiles, name: str, spec: ModelSpec, options: EngineOp
     data = files.external(path, graph)
     size = path.stat().st_size + sum(file.stat().st_size for file in data)
     opened = open_session(spec, path, size, options)
-    model = GraphModel(opened.session, path)
+    try:
+        model = GraphModel(opened.session, path)
+    except RUNTIME_ERRORS as error:
+        raise fails(path, error) from error
     digest = changed_hash(content_hash(dict(sorted(files.files.items()))), changes)
     return OpenGraph(path, opened, model, graph, size, digest, changes)
 
@@ -260,6 +263,16 @@ def _as_asked(spec: ModelSpec, graph: Graph, path: Path) -> tuple[Graph, dict[st
         return graph, {}
     found = rewritten_graph(graph, spec.accuracy_level, path)
     return found, {"accuracy_level": spec.accuracy_level} if found.quantised != graph.quantised else {}
+
+
+def fails(path: Path, error: Exception) -> ModelError:
+    """A graph that cannot be run here at all. What memory it takes is the graph's to say, and not trusted."""
+    return ModelError(
+        f"the graph fails when it is tried: {first_line(error)}",
+        where=str(path),
+        expected="outputs for random inputs",
+        hint="It is damaged, or wants more memory than there is.",
+    )
 
 
 def graph_info(

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from turnwise.core.canonical import canonical
@@ -14,8 +15,9 @@ from turnwise.inference.embed_request import EmbedRequest
 from turnwise.inference.embedder import Embedder
 from turnwise.inference.examine_graph import example_row
 from turnwise.inference.graph_engine import GraphEngine
-from turnwise.inference.graph_model import BATCH_SIZES, GraphModel
+from turnwise.inference.graph_model import BATCH_SIZES, GraphModel, fails
 from turnwise.inference.request import GenerateReply, Refusal
+from turnwise.inference.runtime import RUNTIME_ERRORS
 
 PART_S_MAX: Final = 1.0
 RUNS_MIN: Final = 3
@@ -40,7 +42,7 @@ class EncoderSpeed:
     many: dict[int, float]
 
 
-def measure_graph(model: GraphModel, where: str) -> GraphSpeed:
+def measure_graph(model: GraphModel, path: Path) -> GraphSpeed:
     """Run random inputs, alone and in the batches that the graph allows. Raises ModelError if it refuses them."""
     try:
         row = example_row(model)
@@ -48,10 +50,12 @@ def measure_graph(model: GraphModel, where: str) -> GraphSpeed:
     except Refusal as refusal:
         raise ModelError(
             "the graph refuses random inputs, so its speed cannot be measured",
-            where=where,
+            where=str(path),
             actual=refusal.message,
             hint="Dimensions without a number were taken to be 8: it may want others, or inputs that mean something.",
         ) from refusal
+    except RUNTIME_ERRORS as error:
+        raise fails(path, error) from error
     shapes = model.shapes_of(row)
     sizes = [1, *sorted(BATCH_SIZES)] if model.rows_equal(shapes) else [1]
     speeds = {size: 1 / _median_s(lambda size=size: model.run_rows([row] * size)) for size in sizes}  # type: ignore[misc]

@@ -69,7 +69,7 @@ def _inferring(spec: ModelSpec) -> Figures:
     from turnwise.inference.measure_graph import measure_graph
 
     graph = load_graph(spec)
-    speed = measure_graph(graph.model, str(graph.found.path))
+    speed = measure_graph(graph.model, graph.found.path)
     figures = [("inputs", ", ".join(f"{name} {list(shape)}" for name, shape in speed.tried.items()))]
     for rows, runs in speed.runs_per_s.items():
         calls = f"{rows * runs:,.0f} calls/s ({1000 / runs:.3f} ms a run)"

@@ -99,7 +99,12 @@ def test_it_can_do_nothing_but_compute(tmp_path: Path) -> None:
     path = toy.write_attention_folder(tmp_path / "m")
     environment = os.environ | {"PYTHONPATH": SOURCES}
     done = subprocess.run(
-        [sys.executable, "-c", PROBE, str(path)], capture_output=True, text=True, env=environment, check=False, timeout=60
+        [sys.executable, "-c", PROBE, str(path)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        timeout=60,
     )
     found = json.loads(done.stdout)
     allowed = {"start a thread", "take memory", "use the model"}

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 import turnwise
+from tests.inference import toy
 from turnwise import Agent, Grants, Model, ModelError, World
+from turnwise.errors import EnvironmentFailure
 from turnwise.orchestrator import assembly
 from turnwise.orchestrator.live import Live
 from turnwise.orchestrator.settings import Settings
@@ -127,6 +129,25 @@ def test_what_a_world_changes_of_a_model_is_part_of_the_run(stories_models: Path
             texts[name] = [effect.reply for turn in run.turns for effect in turn.effects]
     assert len(heads) == 4
     assert texts["rewritten"] == texts["built"] != texts["plain"] == texts["shorter"]
+
+
+def test_a_context_that_no_machine_has_room_for_must_be_shortened_by_the_world(tmp_path: Path) -> None:
+    """Its cache would take 512 GiB. What an agent is answered must not depend on how much of it there is."""
+    model = toy.write_folder(
+        tmp_path / "model",
+        toy.attention_graph(heads=64, kv_heads=64, head_size=64),
+        configuration=toy.config(64, 64, context_length=1 << 24),
+    )
+    path = tmp_path / "a.journal"
+    with pytest.raises(EnvironmentFailure) as caught:
+        turnwise.run(writers(model, 1), journal=path)
+    assert caught.value.where == "models.storyteller"
+    assert "a context of 16,777,216 tokens takes 524,288.0 MiB of KV cache" in caught.value.message
+    assert "context_tokens_max = " in str(caught.value)
+    assert not path.exists()
+    shorter = dataclasses.replace(writers(model, 1), models={"storyteller": Model(model, context_tokens_max=256)})
+    with turnwise.run(shorter, journal=path, rounds=1) as run:
+        assert [turn.failure for turn in run.turns] == [None]
 
 
 def test_a_model_that_cannot_be_loaded_stops_the_run_before_it_begins(tmp_path: Path) -> None:

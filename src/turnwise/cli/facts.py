@@ -207,6 +207,8 @@ def _open_files() -> list[Fact]:
 
 def size(bytes_: int) -> str:
     """`20.0 MiB`"""
+    if bytes_ < MIB // 10:
+        return f"{bytes_ / 1024:,.1f} KiB"
     return f"{bytes_ / 1024 / MIB:,.1f} GiB" if bytes_ >= 1024 * MIB else f"{bytes_ / MIB:,.1f} MiB"
 
 

@@ -58,7 +58,11 @@ def describe(world: Resolved, output: Output) -> None:
     kinds = f"{count(len(world.agents), 'agent')} of {count(len(members), 'kind')}: {', '.join(shown + more)}"
     output.line(dim("agents    "), kinds, indent=2)
     for model in world.models:
-        required = ", required" if model.require else ""
-        output.line(dim("model     "), f"{model.name}: {model.path} (provider {model.provider}{required})", indent=2)
+        said = [f"provider {model.provider}{', required' if model.require else ''}"]
+        said += [f"variant {model.variant}"] if model.variant else []
+        said += [f"task {model.task}"] if model.task else []
+        said += [f"rewritten to accuracy level {model.accuracy_level}"] if model.accuracy_level else []
+        said += [f"context {count(model.context_tokens_max, 'token')}"] if model.context_tokens_max else []
+        output.line(dim("model     "), f"{model.name}: {model.path} ({'; '.join(said)})", indent=2)
     output.line(dim("messages  "), count(len(world.messages), "message"), " in round 1", indent=2)
     output.line(dim("schedule  "), f"{world.schedule}, at most {count(world.rounds_max, 'round')}", indent=2)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -182,7 +183,7 @@ def test_an_orchestrator_killed_in_a_wave_is_resumed_to_the_same_head(
         with turnwise.resume(path, workers=1) as live:
             resumed = live.result()
             assert [notice for notice in live.notices if "plan-bound" in notice]
-            assert not [notice for notice in live.notices if "has answered on" in notice]
+            assert not [notice for notice in live.notices if "interruption" in notice]
         with resumed:
             assert (resumed.head, resumed.execution) == (whole.head, whole.execution)
             assert list(resumed.rounds) == list(whole.rounds)
@@ -234,13 +235,25 @@ def changed(source: Path, target: Path, old: str, new: str) -> Path:
     return target
 
 
-def test_a_run_that_goes_on_with_other_plans_says_so(mixing: Path, steady: Path, tmp_path: Path) -> None:
+def test_a_run_that_goes_on_otherwise_says_so(
+    mixing: Path, steady: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = assembly.specs_of
     with turnwise.start(talkers(mixing, steady), journal=tmp_path / "a.journal") as live:
         live.step()
     path = changed(tmp_path / "a.journal", tmp_path / "b.journal", '"threads":1', '"threads":7')
     with turnwise.resume(path) as live:
         live.step()
-        assert [line for line in live.notices if line.startswith("model has answered on 7 threads, 'free' batches")]
+        assert [line for line in live.notices if "without the interruption" in line] == [
+            "model was plan-bound with 'free' batches on 7 threads, and is plan-bound with 'free' batches on 1: the head "
+            "may be another than without the interruption"
+        ]
+    monkeypatch.setattr(
+        assembly, "specs_of", lambda file, paths: [replace(spec, batching=None) for spec in of(file, paths)]
+    )
+    with turnwise.resume(path) as live:
+        live.step()
+        assert any("is batch-invariant with 'single' batches on 1" in line for line in live.notices)
 
 
 def test_int4_weights_at_a_low_accuracy_level_in_batches_as_they_come(

@@ -14,11 +14,11 @@ from typing import Any, Generic, Literal, Self, TypeVar
 from turnwise.core.head import genesis
 from turnwise.core.plan import OUTSIDE, Plan
 from turnwise.core.plan_json import plan_from_json
-from turnwise.core.promise import Promise, promise_of, weakest
+from turnwise.core.promise import Promise, weakest
 from turnwise.core.records import EffectRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import Failure, TurnOutput
-from turnwise.journal.faults import damaged
 from turnwise.journal.journal import Journal
+from turnwise.journal.numeric import recorded_numeric
 
 Status = Literal["finished", "quiet", "rounds_max", "failed", "open"]
 """How a run ended; `open` if no end is recorded: it was interrupted, has crashed, or is still under way."""
@@ -159,8 +159,8 @@ class Run:
         """Of each language model, what was observed where the run was carried out; the weakest if it was continued."""
         found: dict[str, Promise] = {}
         for writer in self._journal.writers():
-            for model, promise in self._numeric_classes(writer.versions):
-                found[model] = weakest((promise, found.get(model, promise)))
+            for model, numeric in recorded_numeric(writer.versions, self.path).items():
+                found[model] = weakest((numeric.promise, found.get(model, numeric.promise)))
         return found
 
     @property
@@ -198,15 +198,6 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run of {self.world_name!r}: {self.status} after round {self.last_round}, head {self.head[:12]}>"
-
-    def _numeric_classes(self, versions: str) -> Iterator[tuple[str, Promise]]:
-        try:
-            models = json.loads(versions).get("models", {})
-            for name, model in models.items():
-                if model.get("numeric") is not None:  # models of other tasks have none
-                    yield name, promise_of(model["numeric"]["numeric_class"])
-        except (ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
-            raise damaged(self.path, f"versions of a writer are not what a run notes: {error}") from error
 
     def waves(self, round_: int) -> tuple[WaveRecord, ...]:
         """What models of class `plan-bound` answered together in a round, in order."""

@@ -28,7 +28,7 @@ from turnwise.journal import CodeSource, Journal, JournalWriter
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.effects import ModelEffects
 from turnwise.orchestrator.progress import Status
-from turnwise.orchestrator.promises import cautions, changed_plans, plan_bound
+from turnwise.orchestrator.promises import cautions, changed, plan_bound
 from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
 from turnwise.orchestrator.tasks import specs_of_world, wrong_tasks
@@ -158,8 +158,8 @@ async def resume(journal: Path, settings: Settings, status: Status) -> Session:
         machine.restore(file.rounds())
         if versions != file.writers()[-1].versions:
             machine.continued_by(versions)
+        status.notices += changed(file, host.models)
         file.resumed(versions=versions, info=_info(specs))
-        status.notices += changed_plans(file, host.models)
         return await parts.assemble(machine, file, codes)
 
 

@@ -10,6 +10,7 @@ from turnwise.errors import JournalError
 from turnwise.inference.batch_plan import BatchPlan, read_plan
 from turnwise.inference.model import ModelInfo
 from turnwise.journal import Journal
+from turnwise.journal.numeric import recorded_numeric
 
 Models = Mapping[str, ModelInfo]
 
@@ -42,18 +43,23 @@ def recorded_plan(journal: Journal, wave: WaveRecord) -> BatchPlan:
         ) from error
 
 
-def changed_plans(journal: Journal, models: Models) -> list[str]:
-    """A line about each model whose next waves cannot be what they would have been where the run was begun."""
+def changed(journal: Journal, models: Models) -> list[str]:
+    """A line about each model whose answers may not be what they would have been where the run was begun.
+
+    To be asked before this process is noted as a writer.
+    """
     found = []
-    for name in plan_bound(models):
-        info = models[name]
-        wave = journal.last_wave(name)
-        if wave is None or info.numeric is None:
+    before = recorded_numeric(journal.writers()[-1].versions, journal.path)
+    for name, info in models.items():
+        now, was = info.numeric, before.get(name)
+        if now is None or was is None:
             continue
-        plan = recorded_plan(journal, wave)
-        if (plan.threads, plan.batching) != (info.threads, info.numeric.batching):
+        wave = journal.last_wave(name)
+        threads = info.threads if wave is None else recorded_plan(journal, wave).threads
+        if (was.promise, was.batching, threads) != (promise_of(now.numeric_class), now.batching, info.threads):
             found.append(
-                f"{name} has answered on {plan.threads} threads, {plan.batching!r} batches, and goes on with "
-                f"{info.threads}, {info.numeric.batching!r}: the head may be another than without the interruption"
+                f"{name} was {was.promise} with {was.batching!r} batches on {threads} threads, and is "
+                f"{now.numeric_class} with {now.batching!r} batches on {info.threads}: the head may be another than "
+                "without the interruption"
             )
     return found

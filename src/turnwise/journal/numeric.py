@@ -1,0 +1,32 @@
+"""What a writer of a journal noted of its language models: how their numbers come about."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from turnwise.core.promise import Promise, promise_of
+from turnwise.journal.faults import damaged
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedNumeric:
+    """The class of a model, and the rule under which its sequences were batched."""
+
+    promise: Promise
+    batching: str | None
+
+
+def recorded_numeric(versions: str, path: Path) -> dict[str, RecordedNumeric]:
+    """Of each language model in a writer's `versions`. Raises JournalError if no run noted that text."""
+    found: dict[str, RecordedNumeric] = {}
+    try:
+        models = json.loads(versions).get("models", {})
+        for name, model in models.items():
+            numeric = model.get("numeric")
+            if numeric is not None:  # models of other tasks have none
+                found[name] = RecordedNumeric(promise_of(numeric["numeric_class"]), numeric.get("batching"))
+    except (ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
+        raise damaged(path, f"versions of a writer are not what a run notes: {error}") from error
+    return found

@@ -244,10 +244,8 @@ def test_a_run_that_goes_on_otherwise_says_so(
     path = changed(tmp_path / "a.journal", tmp_path / "b.journal", '"threads":1', '"threads":7')
     with turnwise.resume(path) as live:
         live.step()
-        assert [line for line in live.notices if "without the interruption" in line] == [
-            "model was plan-bound with 'free' batches on 7 threads, and is plan-bound with 'free' batches on 1: the head "
-            "may be another than without the interruption"
-        ]
+        [line] = [line for line in live.notices if "without the interruption" in line]
+        assert line.startswith("model was plan-bound with 'free' batches on 7 threads, and is plan-bound")
     monkeypatch.setattr(
         assembly, "specs_of", lambda file, paths: [replace(spec, batching=None) for spec in of(file, paths)]
     )

@@ -111,6 +111,7 @@ def test_list(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ended = command("models", "list")
     assert f"{tmp_path / 'one'}\n  onnxruntime-genai" in ended.out
     assert f"{tmp_path / 'two'}\n  optimum: fp32, q4" in ended.out
+    assert ended.out.endswith("comes with Turnwise: builtin:demo\n")
     found = json.loads(command("models", "list", tmp_path, "--json").out)
     assert [Path(model["path"]).name for model in found["models"]] == ["one", "two"]
     assert command("models", "list", tmp_path / "nowhere").code == 2

@@ -28,6 +28,7 @@ def list_(
     TURNWISE_MODELS names the folder that models are pulled to, and that is looked in where none is given.
     """
     from turnwise.cli.facts import size
+    from turnwise.demo import BUILTIN_DEMO
     from turnwise.errors import UsageError
     from turnwise.inference.hub import local_models, models_folder
 
@@ -44,6 +45,8 @@ def list_(
             output.line(dim(f"pulled from {model.repository}@{(model.revision or '')[:REVISION_CHARS]}"), indent=2)
     if not found:
         output.line(f"no models in {root}")
+    if folder is None:
+        output.line(dim(f"comes with Turnwise: {BUILTIN_DEMO}"))
     if json:
         models = [asdict(model) | {"path": str(model.path)} for model in found]
         Output.out().write(json_text({"folder": str(root), "models": models}) + "\n")

@@ -34,13 +34,14 @@ class LlamaServer:
         self._port = _free_port()
         self._folder = tempfile.TemporaryDirectory()
         self._log = Path(self._folder.name) / "log"
+        self._reused: list[int] = []
         command = [str(binary), "--model", str(gguf), "--host", "127.0.0.1", "--port", str(self._port), "--no-webui"]
         command += ["--threads", str(threads), "--threads-batch", str(threads)]
         command += ["--parallel", str(SLOTS), "--ctx-size", str(SLOTS * SLOT_TOKENS)]
         command += ["--batch-size", "2048", "--ubatch-size", "512", "--cont-batching"]
         command += ["--kv-unified" if unified else "--no-kv-unified"]
         command += ["--cache-prompt", "--cache-reuse", "256", "--cache-ram", "0"]
-        command += ["--slot-save-path", self._folder.name]  # what allows slots to be erased
+        command += ["--slot-save-path", f"{self._folder.name}/"]  # what allows slots to be erased
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         atexit.register(self.close)
@@ -53,10 +54,9 @@ class LlamaServer:
         self._folder.cleanup()
 
     def forget(self) -> None:
+        self._reused = []
         for slot in range(SLOTS):
-            connection, response = self._send("POST", f"/slots/{slot}?action=erase", {})
-            response.read()
-            connection.close()
+            self._post(f"/slots/{slot}?action=erase", {})
 
     def ask(self, prompts: Sequence[Ids], new: int) -> Answer:
         """All prompts at the same time, each over a connection of its own."""
@@ -80,20 +80,22 @@ class LlamaServer:
         return answer
 
     def run_primed(self, work: Work) -> list[Answer]:
-        """The common prefix is asked for first, once, as many times over as there are slots: all of them then have it.
+        """The common prefix is computed once, by one slot, and given to the others by way of a file.
 
-        That is what a caller can do by hand who knows the prefix and the number of slots.
+        That is what a caller can do by hand who knows the prefix and the number of slots. (Several completions of one
+        prompt, `n_cmpl`, share its computation too, but their slots forget it when they are done.)
         """
         self.forget()
         start = time.perf_counter()
         prefix = work.prompts[0][: work.prefix]
-        asked = {"prompt": prefix, "n_predict": 1, "n_cmpl": len(work.prompts), "temperature": 0, "ignore_eos": True}
-        connection, response = self._send("POST", "/completion", asked)
-        if len(json.loads(response.read())) != len(work.prompts):
-            raise SystemExit(f"llama-server does not fill its slots\n{self._last_words()}")
-        connection.close()
+        self._post("/completion", {"prompt": prefix, "n_predict": 1, "temperature": 0, "id_slot": 0})
+        self._post("/slots/0?action=save", {"filename": "prefix"})
+        for slot in range(1, len(work.prompts)):
+            self._post(f"/slots/{slot}?action=restore", {"filename": "prefix"})
         before = time.perf_counter() - start
         answer = self.ask(work.prompts, work.new)
+        if min(self._reused) < len(prefix):
+            raise SystemExit(f"llama-server reused {self._reused} tokens, not {len(prefix)} of each prompt")
         return [Answer(answer.tokens, [[before + at for at in times] for times in answer.times])]
 
     def _one(self, prompt: Ids, new: int, start: float, tokens: Ids, times: list[float]) -> None:
@@ -118,6 +120,12 @@ class LlamaServer:
                 counts = (event["tokens_evaluated"], event["tokens_predicted"], event["truncated"])
                 if counts != (len(prompt), new, False):
                     raise ValueError(f"{counts} of prompt, answer, truncated: not {len(prompt)} and {new}")
+                self._reused.append(event["timings"]["cache_n"])
+        connection.close()
+
+    def _post(self, path: str, body: dict[str, Any]) -> None:
+        connection, response = self._send("POST", path, body)
+        response.read()
         connection.close()
 
     def _send(

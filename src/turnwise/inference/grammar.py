@@ -28,9 +28,8 @@ COMPILE_FUEL_MAX: Final = 100_000
 STEP_FUEL_MAX: Final = 200_000
 LEXER_STATES_MAX: Final = 20_000
 """About 2 KiB each."""
-LARK_COMBINED_MAX: Final = 16
-"""`&` and `~` of a Lark grammar: what it costs to follow all of several expressions at once doubles, and more, with
-each (20 took 2.5 s)."""
+LARK_COMBINED_MAX: Final = 4
+"""`&` and `~` of a Lark grammar: each can make compiling many times as long (six expressions took 2.6 s)."""
 REASON_CHARS_MAX: Final = 300
 FORCED_BYTES_MAX: Final = 256
 FORCED_TOKENS_MAX: Final = 64

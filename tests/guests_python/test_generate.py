@@ -90,6 +90,8 @@ def test_what_else_can_be_asked() -> None:
     }
     t.generate("m", "x", regex="a+", min_p=None, logprobs=None, system=None, on_full="error", stop=())
     assert json.loads(requests[1]).keys() == {"effect", "model", "prompt", "tokens_max", "temperature", "regex"}
+    t.generate("m", "x", on_full="drop_oldest")
+    assert json.loads(requests[2])["on_full"] == "drop_oldest"
     t, requests = turn_with({"results": [{"ok": OK}] * 2})
     t.generate_all("m", ["x", "y"], lark="start: X", stop=iter(["a"]))
     assert [one["stop"] for one in json.loads(requests[0])["effects"]] == [["a"], ["a"]]
@@ -139,7 +141,6 @@ def test_a_conversation() -> None:
         ({"prompt": "x", "lark": "a", "json_schema": {}}, ValueError, "json_schema and lark are given"),
         ({"prompt": "x", "system": "a"}, TypeError, "system goes with a conversation"),
         ({"prompt": "x", "template": {"a": 1}}, TypeError, "template goes with a conversation"),
-        ({"prompt": "x", "on_full": "drop_oldest"}, TypeError, "on_full goes with a conversation"),
         ({"prompt": "x", "on_full": "cut"}, ValueError, "on_full is 'error' or 'drop_oldest', not 'cut'"),
         ({"prompt": "x", "tokens_max": 0}, ValueError, "tokens_max is at least 1"),
         ({"prompt": "x", "tokens_max": 1.5}, TypeError, "tokens_max is a whole number"),

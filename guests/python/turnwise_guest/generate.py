@@ -61,7 +61,7 @@ class Options(TypedDict, total=False):
     system: str | None
     """The conversation's system prompt, where `messages` have none; goes before the one of the world file."""
     on_full: Literal["error", "drop_oldest"]
-    """When the conversation is too long: an error (the default), or leave out its oldest messages: `Answer.dropped`."""
+    """When it is too long: an error (the default), or leave out the oldest messages, or a prompt's first tokens."""
 
 
 class Alternative(NamedTuple):
@@ -92,7 +92,7 @@ class Answer:
 
     `text` has neither the prompt nor the stop string. `tokens` and `prompt_tokens` count the model's tokens.
     `logprobs` is there if it was asked for, with an entry for each of `tokens`: the end token, and what a stop string
-    has cut off, too. `dropped` counts messages that were left out for ``on_full="drop_oldest"``.
+    has cut off, too. `dropped` counts what was left out for ``on_full="drop_oldest"``: messages, or tokens of a prompt.
     """
 
     text: str
@@ -144,7 +144,7 @@ def request(model: str, prompt: Prompt, members: Mapping[str, Any]) -> dict[str,
         raise TypeError(f"model is the name of a model of the world file, not {model!r}")
     body: dict[str, Any] = {"effect": "generate", "model": model, **members}
     if isinstance(prompt, str):
-        for name in ("system", "template", "on_full"):
+        for name in ("system", "template"):
             if name in members:
                 raise TypeError(f"{name} goes with a conversation (messages), not with a text that is taken as it is")
         body["prompt"] = prompt

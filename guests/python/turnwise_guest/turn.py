@@ -197,8 +197,8 @@ class Turn:
 
         `turnwise_guest.Options` says what the options are: ``tokens_max`` bounds the answer; ``temperature``,
         ``top_k``, ``top_p``, ``min_p``, penalties and ``logit_bias`` choose its tokens; ``stop``, ``json_schema``,
-        ``regex`` and ``lark`` give it a form; ``logprobs`` tells how sure the model was; ``system``, ``template`` and
-        ``on_full`` are for conversations. Raises `EffectError`.
+        ``regex`` and ``lark`` give it a form; ``logprobs`` tells how sure the model was; ``on_full`` says what happens
+        where the context is full; ``system`` and ``template`` are for conversations. Raises `EffectError`.
         """
         if (prompt is None) == (messages is None):
             raise TypeError("generate takes either prompt or messages")

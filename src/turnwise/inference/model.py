@@ -98,8 +98,9 @@ class ModelInfo:
 class EngineOptions:
     """How the inference host uses the machine. Nothing here changes what is computed.
 
-    `threads_max` bounds the threads of one operator (None: as many as there are cores). `spin`: threads that wait poll
-    for a moment before they sleep, which is faster as long as a core is left to others (None: if one is left).
+    `threads_max` bounds the threads of one operator (None: all cores, or of three and more all but one). `spin`:
+    threads that wait poll for a moment before they sleep, which is faster as long as a core is left to others (None: if
+    one is left).
     `kv_bytes_max` is the memory for the KV caches of all models together (None: a quarter of the machine's); what is
     not used is not taken. A model whose whole context does not fit gets a shorter one, and `ModelInfo` tells it (no
     world is played with such a model, since what it answers would depend on the machine). At most `rows_max` sequences

@@ -91,6 +91,15 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def most() -> int:
+    """Threads of one operator unless stated: of three cores and more, one is left to everybody else.
+
+    Threads that poll wait for the one that is kept from its core, so a step takes many times as long on all cores as
+    on all but one as soon as something else runs; and where nothing does, hardly less on all.
+    """
+    return cores() - 1 if cores() > 2 else cores()
+
+
 def versions() -> dict[str, str]:
     """Versions of everything that has a part in the numbers."""
     packages = ("onnxruntime", "onnxruntime-gpu", "numpy", "tokenizers", "jinja2", "llguidance")
@@ -121,8 +130,7 @@ def open_session(
     found = _find()
     wanted = _wanted(spec, found)
     if threads is None:
-        threads = 1 if weights_bytes <= SINGLE_THREAD_BYTES_MAX else cores()
-        threads = max(1, min(threads, options.threads_max or threads))
+        threads = 1 if weights_bytes <= SINGLE_THREAD_BYTES_MAX else min(options.threads_max or most(), cores())
     reasons: list[str] = []
     if spec.provider.lower() == "auto" and (no_cuda := _why_not(CUDA, found)):
         reasons.append(no_cuda)

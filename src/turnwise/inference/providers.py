@@ -27,8 +27,8 @@ PLUGIN_PACKAGE_PREFIX: Final = "onnxruntime-ep-"
 SINGLE_THREAD_BYTES_MAX: Final = 16 * 1024 * 1024
 """Up to this size of weights a step is too short for threads: handing work over costs more than it saves."""
 SPIN_US: Final = 1000
-"""So long, threads that wait for work poll: longer than what lies between two steps. Without a bound it is some 40 ms
-after the last run, and no faster."""
+"""So long, threads that wait for work poll: longer than what lies between two steps. A bound of 40 ms is not
+faster beyond the noise, and uses a core for as long after the last run."""
 
 _REMOTE: Final = frozenset({"AzureExecutionProvider"})
 """Providers that would send the model's inputs elsewhere are never used."""
@@ -94,8 +94,8 @@ def cores() -> int:
 def most() -> int:
     """Threads of one operator unless stated: of three cores and more, one is left to everybody else.
 
-    Threads that poll wait for the one that is kept from its core, so a step takes many times as long on all cores as
-    on all but one as soon as something else runs; and where nothing does, hardly less on all.
+    Threads that poll wait for the one that is kept from its core. On all cores, a step takes hardly less where nothing
+    else runs, and more where something does.
     """
     return cores() - 1 if cores() > 2 else cores()
 

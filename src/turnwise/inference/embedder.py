@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import tokenizers
 from numpy.typing import NDArray
 
 from turnwise.errors import ModelError
@@ -28,6 +27,7 @@ from turnwise.inference.ports import Port
 from turnwise.inference.request import Refusal
 from turnwise.inference.runtime import RUNTIME_ERRORS, first_line
 from turnwise.inference.tensors import OUTPUT_BYTES_MAX, Parcel
+from turnwise.inference.tokenizer import read_plain
 
 _TRY_ERRORS: Final[tuple[type[Exception], ...]] = (Refusal, *RUNTIME_ERRORS)
 _INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
@@ -41,7 +41,7 @@ class Embedder:
     def __init__(self, folder: EmbedFolder, model: GraphModel, graph_path: Path) -> None:
         self.model = model
         self._folder = folder
-        self._tokenizer = _read(folder.tokenizer)
+        self._tokenizer = read_plain(folder.tokenizer)
         self._where = str(graph_path)
         self._check_inputs()
         self._output, self._pooled = self._choose_output()
@@ -209,20 +209,3 @@ def load_embedder(spec: ModelSpec, options: EngineOptions | None = None) -> Load
 
 def _rank(port: Port) -> int:
     return len(port.dims)
-
-
-def _read(path: Path) -> tokenizers.Tokenizer:
-    try:
-        tokenizer = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    except Exception as error:  # the library raises bare Exception for everything
-        raise ModelError(
-            f"is not a tokenizer: {error}",
-            where=str(path),
-            expected="the tokenizer.json of the Hugging Face tokenizers library",
-            hint="Copy tokenizer.json again from where the model comes from.",
-        ) from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer

@@ -104,7 +104,7 @@ class InferenceHost:
         self._deaths = 0
         self._restarts = 0
         self._progress = protocol.Progress()
-        self._tokens_before = protocol.Progress()
+        self._before = protocol.Progress()
         self._failed = False
 
     @property
@@ -123,17 +123,17 @@ class InferenceHost:
         return self._peer.pid if self._peer else None
 
     def statistics(self) -> HostStatistics:
-        before, now = self._tokens_before, self._progress
+        total = self._total()
         return HostStatistics(
-            tokens=before.tokens + now.tokens,
-            prompt_tokens=before.prompt_tokens + now.prompt_tokens,
-            running=now.running,
-            waiting=now.waiting,
+            tokens=total.tokens,
+            prompt_tokens=total.prompt_tokens,
+            running=self._progress.running,
+            waiting=self._progress.waiting,
             pending=len(self._pending) + sum(len(wave.requests) for wave in self._waves.values()),
             restarts=self._restarts,
-            reused_tokens=before.reused_tokens + now.reused_tokens,
-            steps=before.steps + now.steps,
-            step_rows=before.step_rows + now.step_rows,
+            reused_tokens=total.reused_tokens,
+            steps=total.steps,
+            step_rows=total.step_rows,
         )
 
     async def start(self) -> None:
@@ -268,7 +268,7 @@ class InferenceHost:
             if writer is not None:
                 writer.cancel()
                 await asyncio.wait([writer])
-            self._keep_counts()
+            self._before, self._progress = self._total(), protocol.Progress()
             await peer.close()
 
     async def _write(self, peer: Peer) -> None:
@@ -370,16 +370,16 @@ class InferenceHost:
             self._peer.kill()
         self._watchdog = loop.call_later(min(deadline_s, self._deadline_s) / 4, self._watch)
 
-    def _keep_counts(self) -> None:
-        before, now = self._tokens_before, self._progress
-        self._tokens_before = protocol.Progress(
+    def _total(self) -> protocol.Progress:
+        """What this process and those before it have counted; nothing of what runs."""
+        before, now = self._before, self._progress
+        return protocol.Progress(
             tokens=before.tokens + now.tokens,
             prompt_tokens=before.prompt_tokens + now.prompt_tokens,
             reused_tokens=before.reused_tokens + now.reused_tokens,
             steps=before.steps + now.steps,
             step_rows=before.step_rows + now.step_rows,
         )
-        self._progress = protocol.Progress()
 
     def _fail(self, error: TurnwiseError) -> None:
         if self._watchdog is not None:

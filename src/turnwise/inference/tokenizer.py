@@ -119,9 +119,14 @@ def read_tokenizer(path: Path, *, bos: int | None, add_bos: bool) -> Tokenizer:
 
     Raises ModelError if the file is damaged.
     """
+    inner = read_plain(path)
+    return Tokenizer(inner, bos if add_bos or _begins_with(inner, bos) else None)
+
+
+def read_plain(path: Path) -> tokenizers.Tokenizer:
+    """The library's tokenizer of a `tokenizer.json`; it neither cuts nor pads. Raises ModelError if it is damaged."""
     try:
-        text = path.read_text(encoding="utf-8")
-        inner = tokenizers.Tokenizer.from_str(text)
+        inner = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(f"cannot be read: {error.strerror}", where=str(path)) from error
     except Exception as error:  # the library raises bare Exception for everything
@@ -133,7 +138,7 @@ def read_tokenizer(path: Path, *, bos: int | None, add_bos: bool) -> Tokenizer:
         ) from error
     inner.no_truncation()
     inner.no_padding()
-    return Tokenizer(inner, bos if add_bos or _begins_with(inner, bos) else None)
+    return inner
 
 
 def _begins_with(inner: Any, bos: int | None) -> bool:

@@ -11,41 +11,48 @@ import typer
 from turnwise.cli.commands.options import Json, Log, Models, Workers, WorldFolder, log_choice, model_folders
 from turnwise.errors import UsageError
 
+Seed = Annotated[
+    int | None, typer.Option("--seed", metavar="N", help="Another seed than the world's.", show_default=False)
+]
+Schedule = Annotated[
+    str | None,
+    typer.Option("--schedule", metavar="rounds|sequential", help="Another schedule than the world's."),
+]
+Rounds = Annotated[
+    int | None, typer.Option("--rounds", metavar="N", help="End after so many rounds.", show_default=False)
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a key of the world file: agents.narrator.args.mood=sad. May be repeated.",
+    ),
+]
+Journal = Annotated[
+    Path | None,
+    typer.Option("--journal", metavar="FILE", help="Write the journal to this new file.", show_default=False),
+]
+Native = Annotated[
+    bool,
+    typer.Option(
+        "--native",
+        help="Run Python agents unsandboxed in this process, for breakpoints. Proves nothing, writes no journal.",
+    ),
+]
+
 
 def run(
     world: WorldFolder,
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="Another seed than the world's.", show_default=False)
-    ] = None,
+    seed: Seed = None,
     workers: Workers = None,
-    schedule: Annotated[
-        str | None,
-        typer.Option("--schedule", metavar="rounds|sequential", help="Another schedule than the world's."),
-    ] = None,
-    rounds: Annotated[
-        int | None, typer.Option("--rounds", metavar="N", help="End after so many rounds.", show_default=False)
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change a key of the world file: agents.narrator.args.mood=sad. May be repeated.",
-        ),
-    ] = None,
+    schedule: Schedule = None,
+    rounds: Rounds = None,
+    set_: Set = None,
     model: Models = None,
-    journal: Annotated[
-        Path | None,
-        typer.Option("--journal", metavar="FILE", help="Write the journal to this new file.", show_default=False),
-    ] = None,
+    journal: Journal = None,
     log: Log = "info",
-    native: Annotated[
-        bool,
-        typer.Option(
-            "--native",
-            help="Run Python agents unsandboxed in this process, for breakpoints. Proves nothing, writes no journal.",
-        ),
-    ] = False,
+    native: Native = False,
     json: Json = False,
 ) -> int:
     """Play a world to its end.

@@ -29,7 +29,7 @@ from turnwise.inference.load import LoadedModel, load_model
 from turnwise.inference.model import EngineOptions, ModelSpec
 from turnwise.inference.model_folder import ModelFolder, read_model_folder
 from turnwise.inference.providers import open_session, versions
-from turnwise.inference.request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.signature import Signature
 
 

@@ -22,7 +22,7 @@ from turnwise.inference import sequence
 from turnwise.inference.engine import Engine
 from turnwise.inference.load import LoadedModel, load_model
 from turnwise.inference.model import EngineOptions, ModelSpec
-from turnwise.inference.request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

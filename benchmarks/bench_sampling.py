@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from turnwise.inference.request import Sampling
+from turnwise.inference.requests.generate_request import Sampling
 from turnwise.inference.sampling import choose, uniform
 
 SAMPLINGS = {

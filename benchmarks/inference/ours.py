@@ -12,7 +12,7 @@ from turnwise.core.canonical import canonical
 from turnwise.inference.engine import Engine, Piece
 from turnwise.inference.load import LoadedModel, load_model
 from turnwise.inference.model import EngineOptions, ModelSpec
-from turnwise.inference.request import GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateRequest
 
 STREAM = bytes(32)
 

@@ -23,7 +23,7 @@ from turnwise.core.canonical import canonical
 from turnwise.inference.engine import Engine
 from turnwise.inference.load import LoadedModel, load_model
 from turnwise.inference.model import ModelSpec
-from turnwise.inference.request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
 TOOL = Path(__file__).parent / "tools" / "build_models.py"
 PACKAGES = ("torch", "transformers", "onnx", "onnxruntime_genai")

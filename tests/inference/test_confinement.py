@@ -15,11 +15,11 @@ import turnwise
 from tests.inference import graphs, toy
 from turnwise.confine import Measure
 from turnwise.inference.confinement import give_up, measures_here
-from turnwise.inference.embed_request import EmbedRequest
 from turnwise.inference.host import InferenceHost
-from turnwise.inference.infer_request import InferRequest
 from turnwise.inference.model import ModelSpec
-from turnwise.inference.request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.embed_request import EmbedRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.infer_request import InferRequest
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="measures of Linux")
 SOURCES = str(Path(turnwise.__path__[0]).parent)

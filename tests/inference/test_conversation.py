@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tests.inference import toy
 from turnwise.core.canonical import canonical
 from turnwise.inference.conversation import droppable, read_prompt, shortened
-from turnwise.inference.refusal import Refusal
-from turnwise.inference.request import ChatMessage, parse
+from turnwise.inference.requests.generate_request import ChatMessage, parse
+from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.template import ChatTemplate
 from turnwise.inference.tokenizer import Tokenizer
 

@@ -14,7 +14,7 @@ from turnwise.errors import InvariantError
 from turnwise.inference.engine import Engine, Piece
 from turnwise.inference.load import load_model
 from turnwise.inference.model import ModelSpec
-from turnwise.inference.request import GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateRequest
 
 ALPHABET = b"abcdefghijklmnopqrstuvwxyz"
 

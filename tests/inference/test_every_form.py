@@ -23,7 +23,7 @@ from tests.inference.test_invariance import Outcome, Traced, drain, request, tog
 from turnwise.inference.host import InferenceHost
 from turnwise.inference.load import load_model
 from turnwise.inference.model import EngineOptions, ModelSpec
-from turnwise.inference.request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
 INT4: Final = [
     Form("grouped" if block != 16 else "packed", "int4", block, level)

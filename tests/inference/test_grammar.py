@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from tests.inference import toy
 from turnwise.core.canonical import canonical
 from turnwise.inference.grammar import FORCED_TOKENS_MAX, Grammar, Grammars
-from turnwise.inference.refusal import Refusal
-from turnwise.inference.request import GrammarSource
+from turnwise.inference.requests.generate_request import GrammarSource
+from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(toy.byte_tokenizer(), frozenset({toy.END}))

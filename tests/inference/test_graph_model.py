@@ -14,8 +14,8 @@ from turnwise.inference.graph_engine import GraphEngine, InferJob, array_over
 from turnwise.inference.graph_model import BATCH_SIZES, ROWS_SEEN_MIN, GraphModel, load_graph
 from turnwise.inference.model import ModelSpec
 from turnwise.inference.ports import check
-from turnwise.inference.request import GenerateReply, Refusal
-from turnwise.inference.tensors import Parcel, Tensor, pack, unpack
+from turnwise.inference.requests.generate_request import GenerateReply, Refusal
+from turnwise.inference.requests.tensors import Parcel, Tensor, pack, unpack
 
 
 def load(path: Path, graph: toy.Graph) -> GraphModel:

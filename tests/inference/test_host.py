@@ -16,7 +16,7 @@ from turnwise.errors import EnvironmentFailure, InvariantError, ModelError, Turn
 from turnwise.inference import host as module
 from turnwise.inference.host import HostStatistics, InferenceHost
 from turnwise.inference.model import EngineOptions, ModelSpec
-from turnwise.inference.request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.sharedmem import Transport
 
 WAIT_S_MAX = 60.0

@@ -18,7 +18,7 @@ from turnwise.errors import EnvironmentFailure, InvariantError
 from turnwise.inference import protocol
 from turnwise.inference.host import InferenceHost
 from turnwise.inference.model import EngineOptions, ModelSpec
-from turnwise.inference.request import GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateRequest
 from turnwise.inference.wave import Wave, WaveReply
 from turnwise.sharedmem import Transport
 

@@ -23,7 +23,7 @@ from turnwise.inference.engine import Engine
 from turnwise.inference.forms import Rule
 from turnwise.inference.load import LoadedModel, load_model
 from turnwise.inference.model import EngineOptions, ModelSpec
-from turnwise.inference.request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.self_test import SelfTest
 
 COMMON = "Once upon a time, there was a little girl named Lily. She loved to play in the park with her friends. " * 4

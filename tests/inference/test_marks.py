@@ -8,8 +8,8 @@ from tests.inference import toy
 from turnwise.core.canonical import canonical
 from turnwise.inference.conversation import read_prompt
 from turnwise.inference.marks import MARK, Marker, read, unmarked
-from turnwise.inference.refusal import Refusal
-from turnwise.inference.request import parse
+from turnwise.inference.requests.generate_request import parse
+from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.template import ChatTemplate
 from turnwise.inference.tokenizer import Tokenizer
 

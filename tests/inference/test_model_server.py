@@ -17,7 +17,7 @@ from turnwise.inference.engine import machine_plan
 from turnwise.inference.load import LoadedModel, load_model
 from turnwise.inference.model import EngineOptions, ModelSpec
 from turnwise.inference.model_server import ModelServer
-from turnwise.inference.request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.wave import Wave, WaveReply
 
 PROMPTS = [

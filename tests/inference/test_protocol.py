@@ -8,10 +8,10 @@ import pytest
 from turnwise.errors import ModelError
 from turnwise.inference import protocol
 from turnwise.inference.batch_plan import BatchPlan
-from turnwise.inference.embed_request import EmbedRequest
 from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
-from turnwise.inference.request import GenerateReply, GenerateRequest
-from turnwise.inference.tensors import Parcel, Tensor, unpack
+from turnwise.inference.requests.embed_request import EmbedRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.tensors import Parcel, Tensor, unpack
 from turnwise.inference.wave import Wave, WaveReply
 
 INFO = ModelInfo(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from turnwise.inference.request import Sampling
+from turnwise.inference.requests.generate_request import Sampling
 from turnwise.inference.sampling import Adjustment, NotFinite, choose, uniform
 
 KEY = bytes(range(32))
@@ -177,7 +177,7 @@ def test_a_large_vocabulary(sampling: Sampling, share: float | None) -> None:
 def test_another_process_draws_the_same() -> None:
     script = (
         "import numpy as np\n"
-        "from turnwise.inference.request import Sampling\n"
+        "from turnwise.inference.requests.generate_request import Sampling\n"
         "from turnwise.inference.sampling import choose\n"
         "logits = np.random.default_rng(1).standard_normal(1000).astype(np.float32)\n"
         "print([choose(logits, Sampling(0.9, 200, 0.95), bytes(range(32)), index) for index in range(50)])\n"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from turnwise.errors import ModelError
-from turnwise.inference.request import ChatMessage, Refusal
+from turnwise.inference.requests.generate_request import ChatMessage, Refusal
 from turnwise.inference.template import WORK_MAX, ChatTemplate
 
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from tests.inference import graphs, toy
 from tests.inference.test_host import Collected, requests, run
-from turnwise.inference.embed_request import EmbedRequest
 from turnwise.inference.host import InferenceHost
-from turnwise.inference.infer_request import InferRequest
 from turnwise.inference.model import ModelSpec
-from turnwise.inference.request import GenerateRequest
+from turnwise.inference.requests.embed_request import EmbedRequest
+from turnwise.inference.requests.generate_request import GenerateRequest
+from turnwise.inference.requests.infer_request import InferRequest
 from turnwise.sharedmem import Transport
 
 Asked = GenerateRequest | InferRequest | EmbedRequest

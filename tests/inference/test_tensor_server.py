@@ -12,9 +12,9 @@ import pytest
 from tests.inference import graphs
 from turnwise.inference.graph_model import load_graph
 from turnwise.inference.model import ModelSpec
-from turnwise.inference.request import GenerateReply
+from turnwise.inference.requests.generate_request import GenerateReply
+from turnwise.inference.requests.tensors import Parcel, Tensor, pack
 from turnwise.inference.tensor_server import HELD_COUNT_MAX, TensorServer
-from turnwise.inference.tensors import Parcel, Tensor, pack
 from turnwise.sharedmem.arena import Arena
 from turnwise.sharedmem.incoming import Incoming
 from turnwise.sharedmem.message import Message

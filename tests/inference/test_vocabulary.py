@@ -7,7 +7,7 @@ import tokenizers
 from tokenizers import decoders, models
 
 from tests.inference import toy
-from turnwise.inference.refusal import Refusal
+from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.vocabulary import Vocabulary
 
 

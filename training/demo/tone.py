@@ -22,7 +22,7 @@ from training.demo.policy import Tone
 from turnwise.inference.engine import Engine
 from turnwise.inference.load import load_model
 from turnwise.inference.model import ModelSpec
-from turnwise.inference.request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
 CONVERSATIONS: Final = 400
 TONES: Final[tuple[Tone, ...]] = ("soft", "plain", "firm")

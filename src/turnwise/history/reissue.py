@@ -22,7 +22,7 @@ from turnwise.errors import JournalError, TurnwiseError
 from turnwise.inference.batch_plan import BatchPlan
 from turnwise.inference.host import InferenceHost
 from turnwise.inference.model import EngineOptions
-from turnwise.inference.request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.wave import Wave, WaveReply
 from turnwise.journal import Journal
 from turnwise.orchestrator.assembly import check_models, specs_of

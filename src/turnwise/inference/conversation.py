@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from turnwise.inference.refusal import Refusal
-from turnwise.inference.request import TOKENS_MAX_DEFAULT, ChatMessage, Generation
+from turnwise.inference.requests.generate_request import TOKENS_MAX_DEFAULT, ChatMessage, Generation
+from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.template import ChatTemplate
 from turnwise.inference.tokenizer import Tokenizer
 

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 from turnwise.errors import ModelError
 from turnwise.inference.embed_folder import EmbedFolder, read_embed_folder
-from turnwise.inference.embed_request import EmbedRequest, parse_embed
 from turnwise.inference.graph_engine import tensor_over
 from turnwise.inference.graph_model import Arrays, GraphModel, OpenGraph, graph_info, open_graph
 from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.ports import Port
-from turnwise.inference.request import Refusal
+from turnwise.inference.requests.embed_request import EmbedRequest, parse_embed
+from turnwise.inference.requests.generate_request import Refusal
+from turnwise.inference.requests.tensors import OUTPUT_BYTES_MAX, Parcel
 from turnwise.inference.runtime import RUNTIME_ERRORS, first_line
-from turnwise.inference.tensors import OUTPUT_BYTES_MAX, Parcel
 from turnwise.inference.tokenizer import read_plain
 
 _TRY_ERRORS: Final[tuple[type[Exception], ...]] = (Refusal, *RUNTIME_ERRORS)

@@ -18,7 +18,7 @@ from turnwise.inference.batch_plan import BatchPlan
 from turnwise.inference.batching import is_equal
 from turnwise.inference.load import LoadedModel
 from turnwise.inference.prefix import PrefixIndex
-from turnwise.inference.request import GenerateReply, GenerateRequest, Refusal, error_body
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, Refusal, error_body
 from turnwise.inference.runtime import RUNTIME_ERRORS, is_kernel_refusal
 from turnwise.inference.scheduler import Begin, Decode, Extend, Prefill, Scheduler
 from turnwise.inference.sequence import Sequence, prepare

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from turnwise.inference.embed_folder import read_embed_folder
-from turnwise.inference.embed_request import TEXT_CHARS_MAX, TEXTS_COUNT_MAX
 from turnwise.inference.embedder import LoadedEmbedder, load_embedder
 from turnwise.inference.forms import form_of
 from turnwise.inference.graph_model import (
@@ -25,10 +24,11 @@ from turnwise.inference.graph_model import (
 from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.ports import Dim, Port, batch_symbol
 from turnwise.inference.providers import CPU, open_session
-from turnwise.inference.request import Refusal
+from turnwise.inference.requests.embed_request import TEXT_CHARS_MAX, TEXTS_COUNT_MAX
+from turnwise.inference.requests.generate_request import Refusal
+from turnwise.inference.requests.tensors import INPUT_BYTES_MAX, OUTPUT_BYTES_MAX
 from turnwise.inference.runtime import RUNTIME_ERRORS
 from turnwise.inference.self_test import NumericClass
-from turnwise.inference.tensors import INPUT_BYTES_MAX, OUTPUT_BYTES_MAX
 
 OPEN_SIZE: Final = 8
 """What a dimension without a number is tried with; the first, where rows may be batched, with 1."""

@@ -17,8 +17,8 @@ import numpy as np
 from llguidance import LLMatcher, LLParserLimits
 from numpy.typing import NDArray
 
-from turnwise.inference.refusal import Refusal
-from turnwise.inference.request import GrammarSource
+from turnwise.inference.requests.generate_request import GrammarSource
+from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.schema import check_schema, json_schema, without_space
 from turnwise.inference.vocabulary import BYTES, Vocabulary
 

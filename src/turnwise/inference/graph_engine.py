@@ -12,8 +12,8 @@ from turnwise.errors import InvariantError
 from turnwise.inference.engine import EngineStatistics
 from turnwise.inference.graph_model import Arrays, GraphModel
 from turnwise.inference.ports import check
-from turnwise.inference.request import GenerateReply, Refusal, error_body
-from turnwise.inference.tensors import OUTPUT_BYTES_MAX, Parcel, Tensor
+from turnwise.inference.requests.generate_request import GenerateReply, Refusal, error_body
+from turnwise.inference.requests.tensors import OUTPUT_BYTES_MAX, Parcel, Tensor
 
 Answer = GenerateReply | Parcel
 """An error as text, or tensors."""

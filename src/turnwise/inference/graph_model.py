@@ -25,9 +25,9 @@ from turnwise.inference.graph_choice import GraphChoice, choose_graph
 from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec, Task
 from turnwise.inference.ports import Port, batch_symbol, ports_of
 from turnwise.inference.providers import Opened, open_session, versions
-from turnwise.inference.request import Refusal
+from turnwise.inference.requests.generate_request import Refusal
+from turnwise.inference.requests.tensors import INPUT_BYTES_MAX
 from turnwise.inference.runtime import RUNTIME_ERRORS, Session, first_line, is_kernel_refusal, ort
-from turnwise.inference.tensors import INPUT_BYTES_MAX
 
 Arrays = Mapping[str, NDArray[Any]]
 Shapes = tuple[tuple[int, ...], ...]

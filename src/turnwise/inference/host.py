@@ -20,12 +20,12 @@ import msgspec
 from turnwise.confine import Measure
 from turnwise.errors import EnvironmentFailure, InvariantError, ModelError, TurnwiseError
 from turnwise.inference import protocol
-from turnwise.inference.embed_request import EmbedRequest
-from turnwise.inference.infer_request import InferRequest, parcel_of, reply_body
 from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.protocol import Kind
-from turnwise.inference.request import GenerateReply, GenerateRequest, Refusal, error_body
-from turnwise.inference.tensors import Data, unpack
+from turnwise.inference.requests.embed_request import EmbedRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, Refusal, error_body
+from turnwise.inference.requests.infer_request import InferRequest, parcel_of, reply_body
+from turnwise.inference.requests.tensors import Data, unpack
 from turnwise.inference.wave import Wave, WaveReply
 from turnwise.sharedmem import Peer, PeerBroken, PeerGone, Transport, launch
 

@@ -11,7 +11,7 @@ from dataclasses import fields
 from turnwise.inference.batch_plan import BatchPlan
 from turnwise.inference.engine import Engine, EngineStatistics, Event, machine_plan
 from turnwise.inference.load import LoadedModel
-from turnwise.inference.request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.wave import OpenWave, Wave, WaveReply
 
 

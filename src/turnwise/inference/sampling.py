@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from turnwise.inference.largest import largest_ids
 from turnwise.inference.nucleus import nucleus_ids
-from turnwise.inference.request import Sampling
+from turnwise.inference.requests.generate_request import Sampling
 from turnwise.inference.sums import first_beyond
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Final
 
-from turnwise.inference.refusal import Refusal
+from turnwise.inference.requests.refusal import Refusal
 
 MULTIPLE_OF_MAX: Final = 10_000
 """The product of a schema's `multipleOf`s, in units of its finest decimal: an automaton of so many states."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from turnwise.inference import logprobs
 from turnwise.inference.conversation import Prompt, read_prompt
-from turnwise.inference.request import Finish, GenerateRequest, Generation, Refusal, ok_body, parse
+from turnwise.inference.requests.generate_request import Finish, GenerateRequest, Generation, Refusal, ok_body, parse
 from turnwise.inference.sampling import Adjustment, NotFinite, choose
 from turnwise.inference.template import ChatTemplate
 from turnwise.inference.text import StopScanner

@@ -22,10 +22,10 @@ from turnwise.inference.load import LoadedModel, load_model
 from turnwise.inference.model import EngineOptions, ModelSpec
 from turnwise.inference.model_server import ModelServer
 from turnwise.inference.protocol import Kind
-from turnwise.inference.request import GenerateReply, GenerateRequest, error_body
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, error_body
+from turnwise.inference.requests.tensors import Parcel, pack
 from turnwise.inference.task import task_of
 from turnwise.inference.tensor_server import TensorServer
-from turnwise.inference.tensors import Parcel, pack
 from turnwise.inference.wave import WaveReply
 from turnwise.sharedmem import Endpoint, PeerGone, connect
 

@@ -26,7 +26,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from turnwise.errors import ModelError
 from turnwise.inference.marks import unmarked
-from turnwise.inference.request import ChatMessage, Refusal
+from turnwise.inference.requests.generate_request import ChatMessage, Refusal
 
 TEMPLATE_CHARS_MAX: Final = 1024 * 1024
 WORK_MAX: Final = 16 * 1024 * 1024

@@ -14,8 +14,8 @@ from turnwise.inference.embedder import LoadedEmbedder
 from turnwise.inference.engine import EngineStatistics
 from turnwise.inference.graph_engine import Answer, GraphEngine, InferJob
 from turnwise.inference.graph_model import LoadedGraph
-from turnwise.inference.request import GenerateReply, Refusal, error_body
-from turnwise.inference.tensors import Parcel, unpack
+from turnwise.inference.requests.generate_request import GenerateReply, Refusal, error_body
+from turnwise.inference.requests.tensors import Parcel, unpack
 from turnwise.sharedmem import Message
 
 HELD_COUNT_MAX: Final = 2

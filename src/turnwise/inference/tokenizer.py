@@ -12,7 +12,7 @@ from turnwise.errors import ModelError
 from turnwise.inference import marks
 from turnwise.inference.grammar import Grammars
 from turnwise.inference.marks import Marker, Rendered
-from turnwise.inference.refusal import Refusal
+from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.text import TokenText
 from turnwise.inference.vocabulary import Vocabulary
 

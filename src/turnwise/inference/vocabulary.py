@@ -14,7 +14,7 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
-from turnwise.inference.refusal import Refusal
+from turnwise.inference.requests.refusal import Refusal
 
 BYTES: Final = tuple(byte for byte in range(0xF5) if byte not in (0xC0, 0xC1))
 """The bytes that occur in UTF-8."""

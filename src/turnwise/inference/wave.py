@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from turnwise.errors import InvariantError
 from turnwise.inference.batch_plan import BatchPlan
-from turnwise.inference.request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from operator import attrgetter
 from turnwise.core.events import Request
 from turnwise.core.records import WaveRecord
 from turnwise.inference.host import InferenceHost
-from turnwise.inference.request import GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateRequest
 from turnwise.inference.wave import Wave, WaveReply
 
 OnWave = Callable[[Sequence[WaveRecord], Sequence[tuple[int, str]]], None]

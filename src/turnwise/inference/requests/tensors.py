@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from turnwise.inference.request import Refusal
+from turnwise.inference.requests.generate_request import Refusal
 
 ELEMENT_BYTES: Final[Mapping[str, int]] = {
     "bool": 1, "int8": 1, "int16": 2, "int32": 4, "int64": 8, "uint8": 1, "uint16": 2, "uint32": 4, "uint64": 8,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from turnwise.core.canonical import canonical
-from turnwise.inference.request import Refusal
-from turnwise.inference.tensors import (
+from turnwise.inference.requests.generate_request import Refusal
+from turnwise.inference.requests.tensors import (
     INPUT_BYTES_MAX,
     NAME_CHARS_MAX,
     TENSORS_COUNT_MAX,

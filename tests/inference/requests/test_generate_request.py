@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnwise.core.canonical import canonical
-from turnwise.inference.request import (
+from turnwise.inference.requests.generate_request import (
     _KEYS,
     PROMPT_CHARS_MAX,
     STOP_COUNT_MAX,

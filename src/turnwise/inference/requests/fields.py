@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from turnwise.core.canonical import canonical
-from turnwise.inference.refusal import Refusal
+from turnwise.inference.requests.refusal import Refusal
 
 
 class Fields:

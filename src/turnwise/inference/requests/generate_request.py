@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from turnwise.core.canonical import canonical
-from turnwise.inference.fields import Fields, check_chars, check_unicode, kind, real, refuse, shown, whole
-from turnwise.inference.refusal import ErrorKind, Refusal, error_body
+from turnwise.inference.requests.fields import Fields, check_chars, check_unicode, kind, real, refuse, shown, whole
+from turnwise.inference.requests.refusal import ErrorKind, Refusal, error_body
 
 __all__ = [
     "ChatMessage",

@@ -21,7 +21,7 @@ from turnwise.core.canonical import canonical
 from turnwise.inference import sequence
 from turnwise.inference.engine import Engine
 from turnwise.inference.load import LoadedModel, load_model
-from turnwise.inference.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
 SCHEMA: dict[str, Any] = {

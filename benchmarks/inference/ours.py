@@ -11,7 +11,7 @@ from inference.work import Answer, Ids
 from turnwise.core.canonical import canonical
 from turnwise.inference.engine import Engine, Piece
 from turnwise.inference.load import LoadedModel, load_model
-from turnwise.inference.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.requests.generate_request import GenerateRequest
 
 STREAM = bytes(32)

@@ -15,7 +15,7 @@ from turnwise.inference.accuracy import with_accuracy
 from turnwise.inference.graph import read_graph
 from turnwise.inference.graph_model import load_graph
 from turnwise.inference.load import LoadedModel, load_model
-from turnwise.inference.model import ModelSpec
+from turnwise.inference.plans.model import ModelSpec
 
 PROMPT = [1, *range(3, 60)]
 

@@ -22,7 +22,7 @@ from tests.inference.tools.build_models import ARCHITECTURES
 from turnwise.core.canonical import canonical
 from turnwise.inference.engine import Engine
 from turnwise.inference.load import LoadedModel, load_model
-from turnwise.inference.model import ModelSpec
+from turnwise.inference.plans.model import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
 TOOL = Path(__file__).parent / "tools" / "build_models.py"

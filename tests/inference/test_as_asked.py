@@ -10,7 +10,7 @@ from turnwise.errors import ModelError
 from turnwise.inference.content_hash import changed_hash
 from turnwise.inference.engine import Engine
 from turnwise.inference.load import load_model
-from turnwise.inference.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.model import EngineOptions, ModelSpec
 
 
 def test_a_shorter_context_is_another_model(tmp_path: Path) -> None:

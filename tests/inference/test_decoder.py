@@ -11,7 +11,7 @@ from tests.inference import toy
 from turnwise.errors import InvariantError, ModelError
 from turnwise.inference.decoder import Decoder
 from turnwise.inference.load import load_model
-from turnwise.inference.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.model import EngineOptions, ModelSpec
 
 
 def decoder(path: Path, threads: int | None = None) -> Decoder:

@@ -12,7 +12,7 @@ from tests.inference import graphs, toy
 from turnwise.errors import ModelError
 from turnwise.inference.embedder import Embedder, load_embedder
 from turnwise.inference.graph_engine import GraphEngine, array_over
-from turnwise.inference.model import ModelSpec
+from turnwise.inference.plans.model import ModelSpec
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, Refusal
 from turnwise.inference.task import task_of

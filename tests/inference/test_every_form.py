@@ -22,7 +22,7 @@ from tests.inference.forms_toy import Form, write_form
 from tests.inference.test_invariance import Outcome, Traced, drain, request, together
 from turnwise.inference.host import InferenceHost
 from turnwise.inference.load import load_model
-from turnwise.inference.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
 INT4: Final = [

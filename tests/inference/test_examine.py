@@ -13,7 +13,7 @@ from turnwise.inference.graph_model import BATCH_SIZES, load_graph
 from turnwise.inference.load import load_model
 from turnwise.inference.measure import compare
 from turnwise.inference.measure_graph import measure_encoder, measure_graph
-from turnwise.inference.model import ModelSpec
+from turnwise.inference.plans.model import ModelSpec
 
 
 def spec(path: Path, **more: object) -> ModelSpec:

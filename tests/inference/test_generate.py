@@ -11,7 +11,7 @@ import pytest
 from tests.inference import graphs, toy
 from turnwise.errors import ModelError, UsageError
 from turnwise.inference.generate import generate_text
-from turnwise.inference.model import ModelInfo
+from turnwise.inference.plans.model import ModelInfo
 
 
 def test_text_comes_in_pieces(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from turnwise.errors import ModelError
 from turnwise.inference.embedder import load_embedder
 from turnwise.inference.graph_choice import choose_graph
 from turnwise.inference.graph_model import load_graph
-from turnwise.inference.model import ModelSpec, Task
+from turnwise.inference.plans.model import ModelSpec, Task
 from turnwise.inference.task import task_of
 
 

@@ -15,7 +15,7 @@ from turnwise.core.canonical import canonical
 from turnwise.errors import EnvironmentFailure, InvariantError, ModelError, TurnwiseError
 from turnwise.inference import host as module
 from turnwise.inference.host import HostStatistics, InferenceHost
-from turnwise.inference.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.sharedmem import Transport
 

@@ -17,9 +17,9 @@ from turnwise.core.canonical import canonical
 from turnwise.errors import EnvironmentFailure, InvariantError
 from turnwise.inference import protocol
 from turnwise.inference.host import InferenceHost
-from turnwise.inference.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.generate_request import GenerateRequest
-from turnwise.inference.wave import Wave, WaveReply
 from turnwise.sharedmem import Transport
 
 PROMPTS = ("a dog and a cat", "b", "a dog and a cat and a bird", "cc")

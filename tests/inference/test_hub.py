@@ -15,8 +15,8 @@ from turnwise.errors import EnvironmentFailure, ModelError, UsageError
 from turnwise.inference.examine_graph import examine_encoder
 from turnwise.inference.generate import generate_text
 from turnwise.inference.hub import HubFile, choose, local_models, models_folder, pull, split_name
-from turnwise.inference.model import ModelSpec
 from turnwise.inference.model_folder import read_model_folder
+from turnwise.inference.plans.model import ModelSpec
 
 
 @pytest.fixture

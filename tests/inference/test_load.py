@@ -10,7 +10,7 @@ import pytest
 from tests.inference import toy
 from turnwise.errors import ModelError
 from turnwise.inference.load import load_model
-from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
 
 
 def load(path: Path, provider: str = "auto") -> ModelInfo:

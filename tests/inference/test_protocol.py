@@ -7,12 +7,12 @@ import pytest
 
 from turnwise.errors import ModelError
 from turnwise.inference import protocol
-from turnwise.inference.batch_plan import BatchPlan
-from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.inference.plans.batch_plan import BatchPlan
+from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.tensors import Parcel, Tensor, unpack
-from turnwise.inference.wave import Wave, WaveReply
 
 INFO = ModelInfo(
     name="m",

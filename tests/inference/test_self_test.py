@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from tests.inference import toy
 from turnwise.inference.forms import Rule
 from turnwise.inference.load import load_model
-from turnwise.inference.model import EngineOptions, ModelSpec
 from turnwise.inference.model_folder import read_model_folder
 from turnwise.inference.observe import observe
+from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.providers import open_session
 from turnwise.inference.self_test import SelfTest, cpu, remembered, self_test
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.inference import graphs
 from turnwise.inference.graph_model import load_graph
-from turnwise.inference.model import ModelSpec
+from turnwise.inference.plans.model import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.inference.requests.tensors import Parcel, Tensor, pack
 from turnwise.inference.tensor_server import HELD_COUNT_MAX, TensorServer

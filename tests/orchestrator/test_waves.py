@@ -17,11 +17,11 @@ from turnwise.core.machine import Machine
 from turnwise.core.plan import Grants, Schedule
 from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.core.streams import effect_stream
-from turnwise.inference.batch_plan import BatchPlan
+from turnwise.inference.plans.batch_plan import BatchPlan
+from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest
-from turnwise.inference.wave import Wave, WaveReply
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.effects import ModelEffects
 from turnwise.sandbox.jobs import TurnJob, TurnResult

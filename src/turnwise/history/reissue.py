@@ -19,11 +19,11 @@ from turnwise.core.plan_json import plan_from_json
 from turnwise.core.records import RoundRecord, WaveRecord
 from turnwise.core.streams import effect_stream
 from turnwise.errors import JournalError, TurnwiseError
-from turnwise.inference.batch_plan import BatchPlan
 from turnwise.inference.host import InferenceHost
-from turnwise.inference.model import EngineOptions
+from turnwise.inference.plans.batch_plan import BatchPlan
+from turnwise.inference.plans.model import EngineOptions
+from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
-from turnwise.inference.wave import Wave, WaveReply
 from turnwise.journal import Journal
 from turnwise.orchestrator.assembly import check_models, specs_of
 from turnwise.orchestrator.promises import recorded_plan

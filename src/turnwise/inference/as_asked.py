@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from turnwise.errors import ModelError
 from turnwise.inference.accuracy import rewritten_graph
 from turnwise.inference.layouts.layout import CONTEXT_LENGTH_MIN
-from turnwise.inference.model import ModelSpec
 from turnwise.inference.model_folder import ModelFolder
+from turnwise.inference.plans.model import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
-from turnwise.inference.batch_plan import BatchPlan
-from turnwise.inference.batching import Batching, batching_of, in_cache, is_equal, is_even
 from turnwise.inference.budget import ROUND_UP_TOKENS, Budget, budget
 from turnwise.inference.forms import ATTENTIONS, GROUP_QUERY_ATTENTION
 from turnwise.inference.growing import GrowingKv
 from turnwise.inference.head import POSITIONS_INPUT
 from turnwise.inference.kv import InPlaceKv, Kv, KvBlocks
-from turnwise.inference.model import EngineOptions
 from turnwise.inference.model_folder import ModelFolder
+from turnwise.inference.plans.batch_plan import BatchPlan
+from turnwise.inference.plans.batching import Batching, batching_of, in_cache, is_equal, is_even
+from turnwise.inference.plans.model import EngineOptions
 from turnwise.inference.prefix import Piece
 from turnwise.inference.providers import CPU, CUDA, Opened
 from turnwise.inference.scheduler import prefill_tokens_max

@@ -14,9 +14,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
-from turnwise.inference.batch_plan import BatchPlan
-from turnwise.inference.batching import is_equal
 from turnwise.inference.load import LoadedModel
+from turnwise.inference.plans.batch_plan import BatchPlan
+from turnwise.inference.plans.batching import is_equal
 from turnwise.inference.prefix import PrefixIndex
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, Refusal, error_body
 from turnwise.inference.runtime import RUNTIME_ERRORS, is_kernel_refusal

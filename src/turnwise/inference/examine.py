@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Final
 
 from turnwise.inference.as_asked import as_asked
-from turnwise.inference.batching import ACCURACY_FREE, BLOCK_FREE_MAX, is_equal, is_even
 from turnwise.inference.budget import machine_memory_bytes
 from turnwise.inference.decoder import Decoder
 from turnwise.inference.forms import Rule, costs, form_of
 from turnwise.inference.head import GRAPH_BYTES_MAX
 from turnwise.inference.load import LoadedModel, load_model
 from turnwise.inference.measure import compare, step_ms
-from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.model_folder import ModelFolder, read_model_folder, variants
+from turnwise.inference.plans.batching import ACCURACY_FREE, BLOCK_FREE_MAX, is_equal, is_even
+from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.providers import open_session
 
 MEMORY_PARTS_MIN: Final = 4

@@ -21,7 +21,7 @@ from turnwise.inference.graph_model import (
     load_graph,
     random_arrays,
 )
-from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.ports import Dim, Port, batch_symbol
 from turnwise.inference.providers import CPU, open_session
 from turnwise.inference.requests.embed_request import TEXT_CHARS_MAX, TEXTS_COUNT_MAX

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from turnwise.inference.batching import ACCURACY_FREE, Batching, batching_of, is_even
 from turnwise.inference.graph import Graph, Quantised
+from turnwise.inference.plans.batching import ACCURACY_FREE, Batching, batching_of, is_even
 
 GROUP_QUERY_ATTENTION: Final = "com.microsoft:GroupQueryAttention"
 MULTI_HEAD_ATTENTION: Final = "com.microsoft:MultiHeadAttention"

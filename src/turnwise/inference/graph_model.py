@@ -22,7 +22,7 @@ from turnwise.inference.content_hash import changed_hash, content_hash
 from turnwise.inference.folder_files import FolderFiles
 from turnwise.inference.graph import Graph, read_graph
 from turnwise.inference.graph_choice import GraphChoice, choose_graph
-from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec, Task
+from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec, Task
 from turnwise.inference.ports import Port, batch_symbol, ports_of
 from turnwise.inference.providers import Opened, open_session, versions
 from turnwise.inference.requests.generate_request import Refusal

@@ -20,13 +20,13 @@ import msgspec
 from turnwise.confine import Measure
 from turnwise.errors import EnvironmentFailure, InvariantError, ModelError, TurnwiseError
 from turnwise.inference import protocol
-from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.protocol import Kind
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, Refusal, error_body
 from turnwise.inference.requests.infer_request import InferRequest, parcel_of, reply_body
 from turnwise.inference.requests.tensors import Data, unpack
-from turnwise.inference.wave import Wave, WaveReply
 from turnwise.sharedmem import Peer, PeerBroken, PeerGone, Transport, launch
 
 RESTARTS_MAX_DEFAULT: Final = 3

@@ -13,12 +13,12 @@ import msgspec
 
 from turnwise.confine import Measure
 from turnwise.errors import EnvironmentFailure, ModelError
-from turnwise.inference.batch_plan import BatchPlan
-from turnwise.inference.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.inference.plans.batch_plan import BatchPlan
+from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.tensors import Data, Parcel, pack
-from turnwise.inference.wave import Wave, WaveReply
 
 Part = TypeVar("Part", GenerateRequest, GenerateReply)
 

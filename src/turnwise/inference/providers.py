@@ -18,7 +18,7 @@ from typing import Any, Final
 from turnwise.errors import ModelError
 from turnwise.inference.accuracy import with_accuracy
 from turnwise.inference.head import GRAPH_BYTES_MAX, with_positions
-from turnwise.inference.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.runtime import RUNTIME_ERRORS, Session, first_line, ort
 
 CPU: Final = "CPUExecutionProvider"

@@ -24,9 +24,9 @@ import msgspec
 from numpy.typing import NDArray
 
 from turnwise.core.canonical import canonical
-from turnwise.inference.batching import Batching, is_equal
 from turnwise.inference.content_hash import cache_folder
 from turnwise.inference.forms import RULES, Rule, rules_from
+from turnwise.inference.plans.batching import Batching, is_equal
 from turnwise.inference.runtime import RUNTIME_ERRORS
 
 NumericClass = Literal["batch-invariant", "plan-bound", "none"]

@@ -8,10 +8,10 @@ from typing import Protocol
 from turnwise.core.events import Request
 from turnwise.core.records import WaveRecord
 from turnwise.inference.host import InferenceHost
+from turnwise.inference.plans.wave import WaveReply
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest
-from turnwise.inference.wave import WaveReply
 from turnwise.orchestrator.waves import Waves
 
 Replies = Sequence[tuple[int, str]]

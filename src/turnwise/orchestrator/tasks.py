@@ -7,7 +7,7 @@ from typing import Final
 
 from turnwise.core.grants import is_pattern
 from turnwise.errors import Problem
-from turnwise.inference.model import ModelSpec, Task
+from turnwise.inference.plans.model import ModelSpec, Task
 from turnwise.inference.task import task_of
 from turnwise.world import Resolved, World
 

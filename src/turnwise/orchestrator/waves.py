@@ -13,8 +13,8 @@ from operator import attrgetter
 from turnwise.core.events import Request
 from turnwise.core.records import WaveRecord
 from turnwise.inference.host import InferenceHost
+from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.generate_request import GenerateRequest
-from turnwise.inference.wave import Wave, WaveReply
 
 OnWave = Callable[[Sequence[WaveRecord], Sequence[tuple[int, str]]], None]
 """Told what ran together, and the replies by the ids that they were asked with."""

@@ -12,7 +12,7 @@ from turnwise.cli.progress import doing
 from turnwise.cli.text import count, json_text
 
 if TYPE_CHECKING:
-    from turnwise.inference.model import ModelInfo, ModelSpec
+    from turnwise.inference.plans.model import ModelInfo, ModelSpec
 
 LABEL_COLUMNS = 15
 
@@ -33,7 +33,7 @@ def bench(
     Prompt tokens a second, and what a step takes with one sequence and with several that share it; of a graph to infer,
     its runs a second, and of an encoder the texts. What else runs on the machine shows in the figures.
     """
-    from turnwise.inference.model import ModelSpec
+    from turnwise.inference.plans.model import ModelSpec
     from turnwise.inference.task import task_of
 
     spec = ModelSpec(path.name, path, provider, variant=variant, task=task, accuracy_level=accuracy_level)

@@ -12,7 +12,7 @@ from turnwise.cli.text import count
 if TYPE_CHECKING:
     from turnwise.inference.examine import Examined
     from turnwise.inference.examine_graph import ExaminedGraph
-    from turnwise.inference.model import ModelInfo
+    from turnwise.inference.plans.model import ModelInfo
 
 LABEL_COLUMNS = 15
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from turnwise.inference.batching import Batching, batching_of
 from turnwise.inference.graph import Graph, Quantised
+from turnwise.inference.plans.batching import Batching, batching_of
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from turnwise.errors import InvariantError
-from turnwise.inference.batch_plan import BatchPlan
+from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
 

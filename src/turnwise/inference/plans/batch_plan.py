@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from turnwise.core.canonical import canonical
-from turnwise.inference.batching import Batching, is_even
+from turnwise.inference.plans.batching import Batching, is_even
 from turnwise.inference.prefix import BLOCK_TOKENS
 from turnwise.inference.scheduler import room
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from turnwise.inference.batching import Batching
+from turnwise.inference.plans.batching import Batching
 
 Task = Literal["generate", "infer", "embed"]
 """What a model answers: the effect of that name."""

@@ -15,7 +15,7 @@ import turnwise
 from tests.inference import graphs, toy
 from turnwise.confine import Measure
 from turnwise.inference.confinement import give_up, measures_here
-from turnwise.inference.host import InferenceHost
+from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.model import ModelSpec
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest

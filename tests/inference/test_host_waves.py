@@ -16,7 +16,7 @@ from tests.inference.test_host import Collected, run
 from turnwise.core.canonical import canonical
 from turnwise.errors import EnvironmentFailure, InvariantError
 from turnwise.inference import protocol
-from turnwise.inference.host import InferenceHost
+from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.generate_request import GenerateRequest

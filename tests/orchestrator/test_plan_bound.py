@@ -154,7 +154,7 @@ KILLED = """
 import os, signal, sys, turnwise
 from pathlib import Path
 from tests.orchestrator.test_plan_bound import talkers
-from turnwise.inference.host import InferenceHost
+from turnwise.inference.host.host import InferenceHost
 
 submit_wave = InferenceHost.submit_wave
 

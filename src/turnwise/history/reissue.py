@@ -19,7 +19,7 @@ from turnwise.core.plan_json import plan_from_json
 from turnwise.core.records import RoundRecord, WaveRecord
 from turnwise.core.streams import effect_stream
 from turnwise.errors import JournalError, TurnwiseError
-from turnwise.inference.host import InferenceHost
+from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.model import EngineOptions
 from turnwise.inference.plans.wave import Wave, WaveReply

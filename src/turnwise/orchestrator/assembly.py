@@ -22,7 +22,7 @@ from turnwise.core.plan import Plan
 from turnwise.core.plan_json import plan_from_json, plan_to_json
 from turnwise.core.state import first_agents
 from turnwise.errors import JournalError, WorldError
-from turnwise.inference.host import InferenceHost
+from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.model import ModelInfo, ModelSpec
 from turnwise.journal import CodeSource, Journal, JournalWriter
 from turnwise.orchestrator.driver import Driver

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from turnwise.core.events import Request
 from turnwise.core.records import WaveRecord
-from turnwise.inference.host import InferenceHost
+from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.wave import WaveReply
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest

@@ -26,7 +26,7 @@ from turnwise.core.machine import Machine
 from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.core.turn import Failed, Failure, FailureClass, Outcome
 from turnwise.errors import TurnwiseError, UsageError, WorldError
-from turnwise.inference.host import InferenceHost
+from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.orchestrator.effects import as_model_request
 from turnwise.orchestrator.tasks import specs_of_world, wrong_tasks

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.errors import TurnwiseError, UsageError
-from turnwise.inference.host import InferenceHost
+from turnwise.inference.host.host import InferenceHost
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.progress import WAITING_MAX, Progress, Status
 

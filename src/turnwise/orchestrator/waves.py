@@ -12,7 +12,7 @@ from operator import attrgetter
 
 from turnwise.core.events import Request
 from turnwise.core.records import WaveRecord
-from turnwise.inference.host import InferenceHost
+from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.generate_request import GenerateRequest
 

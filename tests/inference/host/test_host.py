@@ -13,8 +13,8 @@ import pytest
 from tests.inference import toy
 from turnwise.core.canonical import canonical
 from turnwise.errors import EnvironmentFailure, InvariantError, ModelError, TurnwiseError
-from turnwise.inference import host as module
-from turnwise.inference.host import HostStatistics, InferenceHost
+from turnwise.inference.host import host as module
+from turnwise.inference.host.host import HostStatistics, InferenceHost
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.sharedmem import Transport

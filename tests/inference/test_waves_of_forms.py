@@ -10,8 +10,8 @@ import pytest
 from tests.inference.forms_toy import Form, write_form
 from tests.inference.test_model_server import PROMPTS, answers, one, played, request, wave
 from turnwise.inference.load import load_model
-from turnwise.inference.model_server import ModelServer
 from turnwise.inference.plans.model import ModelSpec
+from turnwise.inference.server.model_server import ModelServer
 
 BOUND: Final = [
     Form("grouped", "int4", 32, 1),

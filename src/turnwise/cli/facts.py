@@ -138,7 +138,7 @@ def hardening() -> list[Fact]:
 
 def inference_hardening() -> list[Fact]:
     """What an inference process has given up, as one says that was started just for this."""
-    from turnwise.inference.confinement import measures_here
+    from turnwise.inference.server.confinement import measures_here
 
     measures = asyncio.run(measures_here())
     return [Fact(one.name, "holds" if one.holds else "does not hold", one.detail, one.holds) for one in measures]

@@ -36,7 +36,7 @@ STDERR_LINES_MAX: Final = 5
 ENVIRONMENT_PASSED: Final = ("TURNWISE_CACHE", "CUDA_VISIBLE_DEVICES", "CUDA_PATH", "CUDA_HOME", "VK_ICD_FILENAMES")
 """What the process inherits beyond the usual: where providers find their devices."""
 
-_SERVER: Final = "turnwise.inference.server"
+_SERVER: Final = "turnwise.inference.server.server"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from turnwise.core.canonical import canonical
 from turnwise.errors import InvariantError
 from turnwise.inference.engine import machine_plan
 from turnwise.inference.load import LoadedModel, load_model
-from turnwise.inference.model_server import ModelServer
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
+from turnwise.inference.server.model_server import ModelServer
 
 PROMPTS = [
     "a story of a dog",

@@ -20,7 +20,7 @@ from turnwise.inference.protocol import Kind
 from turnwise.inference.providers import CPU
 from turnwise.sharedmem import launch
 
-SERVER: Final = "turnwise.inference.server"
+SERVER: Final = "turnwise.inference.server.server"
 NEEDS: Final = Needs(threads=True)
 """ONNX Runtime and numpy have threads, and memory of their own."""
 

@@ -14,7 +14,7 @@ from turnwise.inference.graph_model import load_graph
 from turnwise.inference.plans.model import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.inference.requests.tensors import Parcel, Tensor, pack
-from turnwise.inference.tensor_server import HELD_COUNT_MAX, TensorServer
+from turnwise.inference.server.tensor_server import HELD_COUNT_MAX, TensorServer
 from turnwise.sharedmem.arena import Arena
 from turnwise.sharedmem.incoming import Incoming
 from turnwise.sharedmem.message import Message

@@ -14,12 +14,12 @@ import pytest
 import turnwise
 from tests.inference import graphs, toy
 from turnwise.confine import Measure
-from turnwise.inference.confinement import give_up, measures_here
 from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.model import ModelSpec
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest
+from turnwise.inference.server.confinement import give_up, measures_here
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="measures of Linux")
 SOURCES = str(Path(turnwise.__path__[0]).parent)
@@ -27,7 +27,7 @@ SOURCES = str(Path(turnwise.__path__[0]).parent)
 PROBE = """
 import ctypes, json, os, pathlib, signal, socket, subprocess, sys, threading
 import numpy as np
-from turnwise.inference.confinement import give_up
+from turnwise.inference.server.confinement import give_up
 from turnwise.inference.load import load_model
 from turnwise.inference.plans.model import ModelSpec
 model = load_model(ModelSpec("m", pathlib.Path(sys.argv[1]), "cpu"))

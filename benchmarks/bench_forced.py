@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from turnwise.core.canonical import canonical
-from turnwise.inference import sequence
-from turnwise.inference.engine import Engine
-from turnwise.inference.load import LoadedModel, load_model
+from turnwise.inference.engine import sequence
+from turnwise.inference.engine.engine import Engine
+from turnwise.inference.engine.load import LoadedModel, load_model
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 

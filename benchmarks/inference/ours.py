@@ -9,8 +9,8 @@ from pathlib import Path
 
 from inference.work import Answer, Ids
 from turnwise.core.canonical import canonical
-from turnwise.inference.engine import Engine, Piece
-from turnwise.inference.load import LoadedModel, load_model
+from turnwise.inference.engine.engine import Engine, Piece
+from turnwise.inference.engine.load import LoadedModel, load_model
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.requests.generate_request import GenerateRequest
 

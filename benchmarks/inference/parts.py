@@ -15,7 +15,7 @@ from inference.ours import Ours
 from inference.peers import Given, Made, Peers, applies
 from inference.unconstrained import Unconstrained, load_both
 from inference.work import Answer, Run, Work, odd_works, turns, works
-from turnwise.inference.load import LoadedModel
+from turnwise.inference.engine.load import LoadedModel
 from turnwise.inference.plans.model import EngineOptions
 
 QUICK_SCALE = 8

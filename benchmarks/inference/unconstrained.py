@@ -16,14 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import turnwise.inference.load as loading
+import turnwise.inference.engine.load as loading
 from inference.ours import load_ours
-from turnwise.inference import scheduler
 from turnwise.inference.decoder import Decoder
-from turnwise.inference.engine import Engine
-from turnwise.inference.load import LoadedModel
-from turnwise.inference.prefix import Piece, PrefixIndex
-from turnwise.inference.scheduler import Scheduler
+from turnwise.inference.engine import scheduler
+from turnwise.inference.engine.engine import Engine
+from turnwise.inference.engine.load import LoadedModel
+from turnwise.inference.engine.prefix_index import Piece, PrefixIndex
+from turnwise.inference.engine.scheduler import Scheduler
 
 
 def load_both(folder: Path, threads: int, spin: bool | None) -> tuple[LoadedModel, LoadedModel]:

@@ -13,7 +13,7 @@ import pytest
 import turnwise
 from tests.examples.haggle import WORLD, agent_module
 from turnwise.demo import BUILTIN_DEMO, model_folder
-from turnwise.inference.load import LoadedModel, load_model
+from turnwise.inference.engine.load import LoadedModel, load_model
 from turnwise.inference.plans.model import ModelSpec
 
 BYTES_MAX = 8_000_000

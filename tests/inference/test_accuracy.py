@@ -12,9 +12,9 @@ from tests.inference import toy
 from turnwise.errors import ModelError
 from turnwise.inference import providers
 from turnwise.inference.accuracy import with_accuracy
+from turnwise.inference.engine.load import LoadedModel, load_model
 from turnwise.inference.graph import read_graph
 from turnwise.inference.graph_model import load_graph
-from turnwise.inference.load import LoadedModel, load_model
 from turnwise.inference.plans.model import ModelSpec
 
 PROMPT = [1, *range(3, 60)]

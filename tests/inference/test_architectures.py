@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from tests.inference.tools.build_models import ARCHITECTURES
 from turnwise.core.canonical import canonical
-from turnwise.inference.engine import Engine
-from turnwise.inference.load import LoadedModel, load_model
+from turnwise.inference.engine.engine import Engine
+from turnwise.inference.engine.load import LoadedModel, load_model
 from turnwise.inference.plans.model import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.inference import toy
 from tests.inference.test_engine import make, request, run
-from turnwise.inference.engine import Engine
+from turnwise.inference.engine.engine import Engine
 from turnwise.inference.requests.generate_request import GenerateRequest
 
 TEMPLATE = "{% for m in messages %}{{ raise_exception('no') if m.content == 'boom' }}{{ m.content }}{% endfor %}"

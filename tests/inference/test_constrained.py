@@ -12,7 +12,7 @@ import pytest
 
 from tests.inference import toy
 from tests.inference.test_engine import ask, make, refuse, request, run
-from turnwise.inference.engine import Engine, Piece
+from turnwise.inference.engine.engine import Engine, Piece
 
 OFFER: dict[str, Any] = {
     "type": "object",

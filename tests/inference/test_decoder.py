@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tests.inference import toy
 from turnwise.errors import InvariantError, ModelError
 from turnwise.inference.decoder import Decoder
-from turnwise.inference.load import load_model
+from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 
 

@@ -20,8 +20,8 @@ import pytest
 
 from tests.inference.forms_toy import Form, write_form
 from tests.inference.test_invariance import Outcome, Traced, drain, request, together
+from turnwise.inference.engine.load import load_model
 from turnwise.inference.host.host import InferenceHost
-from turnwise.inference.load import load_model
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 

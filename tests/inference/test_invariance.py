@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from tests.inference import toy
 from tests.inference.forms_toy import Form, write_form
 from turnwise.core.canonical import canonical
-from turnwise.inference.engine import Engine
+from turnwise.inference.engine.engine import Engine
+from turnwise.inference.engine.load import LoadedModel, load_model
 from turnwise.inference.forms import Rule
-from turnwise.inference.load import LoadedModel, load_model
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.self_test import SelfTest
@@ -260,7 +260,7 @@ def test_beside_others_whom_the_graph_refuses(tmp_path: Path, batching: Any, mon
     (And with it most of the self-test's, so its finding is given.)
     """
     found = SelfTest("batch-invariant", Rule(batching, chunked=True), {})
-    monkeypatch.setattr("turnwise.inference.load.observe", lambda *arguments, **options: found)
+    monkeypatch.setattr("turnwise.inference.engine.load.observe", lambda *arguments, **options: found)
     graph = toy.attention_graph()
     weights = np.random.default_rng(7).standard_normal((toy.VOCABULARY - 6, 32)).astype(np.float32)
     graph.tensors[0] = toy.tensor("embedding", weights)

@@ -10,7 +10,7 @@ import pytest
 from tests.inference import toy
 from turnwise.errors import ModelError
 from turnwise.inference import providers
-from turnwise.inference.load import load_model
+from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.model import ModelInfo, ModelSpec
 from turnwise.inference.providers import CPU, CUDA, provider_report
 from turnwise.inference.runtime import ort

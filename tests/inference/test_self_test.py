@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.inference import toy
+from turnwise.inference.engine.load import load_model
 from turnwise.inference.forms import Rule
-from turnwise.inference.load import load_model
 from turnwise.inference.model_folder import read_model_folder
 from turnwise.inference.observe import observe
 from turnwise.inference.plans.model import EngineOptions, ModelSpec

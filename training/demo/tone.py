@@ -19,8 +19,8 @@ from typing import Final
 from training.demo import phrases
 from training.demo.dialogue import HELD_OUT_FIRST, Dialogue, Line, dialogue
 from training.demo.policy import Tone
-from turnwise.inference.engine import Engine
-from turnwise.inference.load import load_model
+from turnwise.inference.engine.engine import Engine
+from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.model import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 

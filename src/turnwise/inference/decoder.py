@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
 from turnwise.inference.budget import ROUND_UP_TOKENS, Budget, budget
+from turnwise.inference.engine.prefix_index import Piece
+from turnwise.inference.engine.scheduler import prefill_tokens_max
 from turnwise.inference.forms import ATTENTIONS, GROUP_QUERY_ATTENTION
 from turnwise.inference.growing import GrowingKv
 from turnwise.inference.head import POSITIONS_INPUT
@@ -24,9 +26,7 @@ from turnwise.inference.model_folder import ModelFolder
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.batching import Batching, batching_of, in_cache, is_equal, is_even
 from turnwise.inference.plans.model import EngineOptions
-from turnwise.inference.prefix import Piece
 from turnwise.inference.providers import CPU, CUDA, Opened
-from turnwise.inference.scheduler import prefill_tokens_max
 from turnwise.inference.signature import BRANCH_INPUT, Signature
 
 CHUNK_TOKENS: Final = 128

@@ -9,9 +9,9 @@ from typing import Final
 from turnwise.inference.as_asked import as_asked
 from turnwise.inference.budget import machine_memory_bytes
 from turnwise.inference.decoder import Decoder
+from turnwise.inference.engine.load import LoadedModel, load_model
 from turnwise.inference.forms import Rule, costs, form_of
 from turnwise.inference.head import GRAPH_BYTES_MAX
-from turnwise.inference.load import LoadedModel, load_model
 from turnwise.inference.measure import compare, step_ms
 from turnwise.inference.model_folder import ModelFolder, read_model_folder, variants
 from turnwise.inference.plans.batching import ACCURACY_FREE, BLOCK_FREE_MAX, is_equal, is_even

@@ -10,8 +10,8 @@ from types import MappingProxyType
 
 from turnwise.core.canonical import canonical
 from turnwise.errors import ModelError, UsageError
-from turnwise.inference.engine import Engine, Piece
-from turnwise.inference.load import load_model
+from turnwise.inference.engine.engine import Engine, Piece
+from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.model import ModelInfo, ModelSpec
 from turnwise.inference.requests.generate_request import GenerateRequest, Refusal, parse
 from turnwise.inference.task import task_of

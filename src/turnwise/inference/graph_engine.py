@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
-from turnwise.inference.engine import EngineStatistics
+from turnwise.inference.engine.engine import EngineStatistics
 from turnwise.inference.graph_model import Arrays, GraphModel
 from turnwise.inference.ports import check
 from turnwise.inference.requests.generate_request import GenerateReply, Refusal, error_body

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
 from turnwise.inference.budget import ROUND_UP_TOKENS
-from turnwise.inference.prefix import BLOCK_TOKENS, Piece
+from turnwise.inference.engine.prefix_index import BLOCK_TOKENS, Piece
 from turnwise.inference.runtime import ort
 
 

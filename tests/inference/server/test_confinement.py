@@ -28,7 +28,7 @@ PROBE = """
 import ctypes, json, os, pathlib, signal, socket, subprocess, sys, threading
 import numpy as np
 from turnwise.inference.server.confinement import give_up
-from turnwise.inference.load import load_model
+from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.model import ModelSpec
 model = load_model(ModelSpec("m", pathlib.Path(sys.argv[1]), "cpu"))
 model.decoder.begin(64)

@@ -13,8 +13,8 @@ import pytest
 from tests.inference import toy
 from turnwise.core.canonical import canonical
 from turnwise.errors import InvariantError
-from turnwise.inference.engine import machine_plan
-from turnwise.inference.load import LoadedModel, load_model
+from turnwise.inference.engine.engine import machine_plan
+from turnwise.inference.engine.load import LoadedModel, load_model
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest

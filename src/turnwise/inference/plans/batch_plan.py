@@ -13,9 +13,9 @@ from typing import Final
 import msgspec
 
 from turnwise.core.canonical import canonical
+from turnwise.inference.engine.prefix_index import BLOCK_TOKENS
+from turnwise.inference.engine.scheduler import room
 from turnwise.inference.plans.batching import Batching, is_even
-from turnwise.inference.prefix import BLOCK_TOKENS
-from turnwise.inference.scheduler import room
 
 WAVE_POSITIONS_MAX: Final = 32_768
 """Positions of KV cache that waves share, if the model's context is no longer. More would make waves differ between

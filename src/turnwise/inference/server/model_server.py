@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import fields
 
-from turnwise.inference.engine import Engine, EngineStatistics, Event, machine_plan
-from turnwise.inference.load import LoadedModel
+from turnwise.inference.engine.engine import Engine, EngineStatistics, Event, machine_plan
+from turnwise.inference.engine.load import LoadedModel
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.wave import OpenWave, Wave, WaveReply
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest

@@ -16,8 +16,8 @@ from turnwise.errors import EnvironmentFailure, InvariantError, ModelError
 from turnwise.inference import protocol
 from turnwise.inference.budget import MEMORY_SHARE, machine_memory_bytes
 from turnwise.inference.embedder import LoadedEmbedder, load_embedder
+from turnwise.inference.engine.load import LoadedModel, load_model
 from turnwise.inference.graph_model import LoadedGraph, load_graph
-from turnwise.inference.load import LoadedModel, load_model
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.plans.wave import WaveReply
 from turnwise.inference.protocol import Kind

@@ -11,7 +11,7 @@ from typing import Final
 
 from turnwise.inference import protocol
 from turnwise.inference.embedder import LoadedEmbedder
-from turnwise.inference.engine import EngineStatistics
+from turnwise.inference.engine.engine import EngineStatistics
 from turnwise.inference.graph_engine import Answer, GraphEngine, InferJob
 from turnwise.inference.graph_model import LoadedGraph
 from turnwise.inference.requests.generate_request import GenerateReply, Refusal, error_body

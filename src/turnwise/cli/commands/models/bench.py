@@ -51,7 +51,7 @@ def bench(
 
 
 def _generating(spec: ModelSpec) -> Figures:
-    from turnwise.inference.load import load_model
+    from turnwise.inference.engine.load import load_model
     from turnwise.inference.measure import measure
 
     model = load_model(spec)

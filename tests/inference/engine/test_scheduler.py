@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from turnwise.errors import InvariantError
-from turnwise.inference.scheduler import (
+from turnwise.inference.engine.scheduler import (
     WAIT_STEPS_MAX,
     Begin,
     Decode,

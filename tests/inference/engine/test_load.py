@@ -9,7 +9,7 @@ import pytest
 
 from tests.inference import toy
 from turnwise.errors import ModelError
-from turnwise.inference.load import load_model
+from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
 
 
@@ -98,7 +98,7 @@ def test_a_padded_vocabulary_is_usual(tmp_path: Path) -> None:
 def test_a_cache_that_is_too_large_is_seen_before_memory_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("turnwise.inference.load.KV_BYTES_PER_TOKEN_MAX", 7)
+    monkeypatch.setattr("turnwise.inference.engine.load.KV_BYTES_PER_TOKEN_MAX", 7)
     assert "a token needs 8 bytes of KV cache, more than 7" in error(toy.write_folder(tmp_path))
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from turnwise.inference.prefix import BLOCK_TOKENS, Piece, PrefixIndex
+from turnwise.inference.engine.prefix_index import BLOCK_TOKENS, Piece, PrefixIndex
 
 B = BLOCK_TOKENS
 

@@ -14,15 +14,15 @@ from typing import Any
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
-from turnwise.inference.load import LoadedModel
+from turnwise.inference.engine.load import LoadedModel
+from turnwise.inference.engine.prefix_index import PrefixIndex
+from turnwise.inference.engine.rows import Slots
+from turnwise.inference.engine.scheduler import Begin, Decode, Extend, Prefill, Scheduler
+from turnwise.inference.engine.sequence import Sequence, prepare
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.batching import is_equal
-from turnwise.inference.prefix import PrefixIndex
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, Refusal, error_body
 from turnwise.inference.runtime import RUNTIME_ERRORS, is_kernel_refusal
-from turnwise.inference.scheduler import Begin, Decode, Extend, Prefill, Scheduler
-from turnwise.inference.sequence import Sequence, prepare
-from turnwise.inference.slots import Slots
 
 
 @dataclass(frozen=True, slots=True)

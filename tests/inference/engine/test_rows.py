@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnwise.errors import InvariantError
-from turnwise.inference.slots import Move, Slots
+from turnwise.inference.engine.rows import Move, Slots
 
 
 def decoding(*numbers: int) -> Slots:

@@ -11,8 +11,8 @@ import pytest
 from tests.inference import toy
 from turnwise.core.canonical import canonical
 from turnwise.errors import InvariantError
-from turnwise.inference.engine import Engine, Piece
-from turnwise.inference.load import load_model
+from turnwise.inference.engine.engine import Engine, Piece
+from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.model import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateRequest
 

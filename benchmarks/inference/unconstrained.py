@@ -18,7 +18,7 @@ from typing import Any
 
 import turnwise.inference.engine.load as loading
 from inference.ours import load_ours
-from turnwise.inference.decoder import Decoder
+from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.engine import scheduler
 from turnwise.inference.engine.engine import Engine
 from turnwise.inference.engine.load import LoadedModel

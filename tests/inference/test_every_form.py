@@ -153,7 +153,7 @@ def test_in_batches_of_few(model: Path, alone: Outcome, rows_max: int) -> None:
 
 def test_in_chunks_of_any_size(model: Path, alone: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
     for chunk in (3, 32, 61):
-        monkeypatch.setattr("turnwise.inference.decoder.CHUNK_TOKENS", chunk)
+        monkeypatch.setattr("turnwise.inference.decoding.decoder.CHUNK_TOKENS", chunk)
         assert together(Traced(load_model(ModelSpec("m", model, "cpu"))), requests()) == alone
 
 

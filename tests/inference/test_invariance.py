@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from tests.inference import toy
 from tests.inference.forms_toy import Form, write_form
 from turnwise.core.canonical import canonical
+from turnwise.inference.decoding.graph_form import Rule
+from turnwise.inference.decoding.self_test import SelfTest
 from turnwise.inference.engine.engine import Engine
 from turnwise.inference.engine.load import LoadedModel, load_model
-from turnwise.inference.forms import Rule
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
-from turnwise.inference.self_test import SelfTest
 
 COMMON = "Once upon a time, there was a little girl named Lily. She loved to play in the park with her friends. " * 4
 STARTS = ["Tom ", "The dog was ", "One day ", "a", "Sue and Tim ", "x " * 40, "She said: ", "In the big forest lived "]
@@ -168,7 +168,7 @@ def test_with_little_memory(model: Path, expected: Outcome) -> None:
 
 def test_in_chunks_of_any_size(model: Path, expected: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
     for chunk in (3, 16, 61, 1000):
-        monkeypatch.setattr("turnwise.inference.decoder.CHUNK_TOKENS", chunk)
+        monkeypatch.setattr("turnwise.inference.decoding.decoder.CHUNK_TOKENS", chunk)
         assert together(Traced(model), mixed()) == expected
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from turnwise.inference.as_asked import as_asked
-from turnwise.inference.budget import machine_memory_bytes
-from turnwise.inference.decoder import Decoder
+from turnwise.inference.decoding.decoder import Decoder
+from turnwise.inference.decoding.graph_form import Rule, costs, form_of
+from turnwise.inference.decoding.memory_budget import machine_memory_bytes
 from turnwise.inference.engine.load import LoadedModel, load_model
-from turnwise.inference.forms import Rule, costs, form_of
 from turnwise.inference.head import GRAPH_BYTES_MAX
 from turnwise.inference.measure import compare, step_ms
 from turnwise.inference.model_folder import ModelFolder, read_model_folder, variants

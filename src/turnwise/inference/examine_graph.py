@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from turnwise.inference.decoding.graph_form import form_of
+from turnwise.inference.decoding.self_test import NumericClass
 from turnwise.inference.embed_folder import read_embed_folder
 from turnwise.inference.embedder import LoadedEmbedder, load_embedder
-from turnwise.inference.forms import form_of
 from turnwise.inference.graph_model import (
     BATCH_SIZES,
     ROWS_SEEN_MIN,
@@ -28,7 +29,6 @@ from turnwise.inference.requests.embed_request import TEXT_CHARS_MAX, TEXTS_COUN
 from turnwise.inference.requests.generate_request import Refusal
 from turnwise.inference.requests.tensors import INPUT_BYTES_MAX, OUTPUT_BYTES_MAX
 from turnwise.inference.runtime import RUNTIME_ERRORS
-from turnwise.inference.self_test import NumericClass
 
 OPEN_SIZE: Final = 8
 """What a dimension without a number is tried with; the first, where rows may be batched, with 1."""

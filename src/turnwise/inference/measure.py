@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from turnwise.inference.decoder import Decoder
+from turnwise.inference.decoding.decoder import Decoder
 
 ROWS: Final = (1, 2, 4, 8, 16)
 PROMPT_TOKENS_MAX: Final = 256

@@ -245,7 +245,7 @@ class TestStories:
         prompt = "Once upon a time, there was a little girl named Lily. " * 8
         answers = []
         for chunk in (3, 64, 65, 128, 1000):
-            monkeypatch.setattr("turnwise.inference.decoder.CHUNK_TOKENS", chunk)
+            monkeypatch.setattr("turnwise.inference.decoding.decoder.CHUNK_TOKENS", chunk)
             answers.append(ask(make(stories_models / "stories260k-genai-fp32"), prompt=prompt, tokens_max=40))
         assert all(answer == answers[0] for answer in answers)
 

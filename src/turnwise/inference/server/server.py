@@ -14,7 +14,7 @@ from typing import Final
 
 from turnwise.errors import EnvironmentFailure, InvariantError, ModelError
 from turnwise.inference import protocol
-from turnwise.inference.budget import MEMORY_SHARE, machine_memory_bytes
+from turnwise.inference.decoding.memory_budget import MEMORY_SHARE, machine_memory_bytes
 from turnwise.inference.embedder import LoadedEmbedder, load_embedder
 from turnwise.inference.engine.load import LoadedModel, load_model
 from turnwise.inference.graph_model import LoadedGraph, load_graph

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
-from turnwise.inference.budget import ROUND_UP_TOKENS
+from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS
 from turnwise.inference.engine.prefix_index import BLOCK_TOKENS, Piece
 from turnwise.inference.runtime import ort
 

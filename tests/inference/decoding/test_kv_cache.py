@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from turnwise.errors import InvariantError
+from turnwise.inference.decoding.kv_cache import InPlaceKv, KvBlocks, KvShape
 from turnwise.inference.engine.prefix_index import BLOCK_TOKENS, Piece
-from turnwise.inference.kv import InPlaceKv, KvBlocks, KvShape
 
 SHAPE = KvShape(("k", "v"), ("nk", "nv"), 2, 4, np.dtype(np.float32))
 

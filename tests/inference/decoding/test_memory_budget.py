@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnwise.inference.budget import budget, machine_memory_bytes
+from turnwise.inference.decoding.memory_budget import budget, machine_memory_bytes
 from turnwise.inference.engine.prefix_index import BLOCK_TOKENS
 
 

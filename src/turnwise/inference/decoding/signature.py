@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from turnwise.errors import ModelError
+from turnwise.inference.decoding.kv_cache import KvShape
 from turnwise.inference.head import POSITIONS_INPUT
-from turnwise.inference.kv import KvShape
 from turnwise.inference.model_folder import ModelFolder
 from turnwise.inference.runtime import Session
 

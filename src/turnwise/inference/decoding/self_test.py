@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from turnwise.core.canonical import canonical
 from turnwise.inference.content_hash import cache_folder
-from turnwise.inference.forms import RULES, Rule, rules_from
+from turnwise.inference.decoding.graph_form import RULES, Rule, rules_from
 from turnwise.inference.plans.batching import Batching, is_equal
 from turnwise.inference.runtime import RUNTIME_ERRORS
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tests.inference import toy
 from turnwise.errors import InvariantError, ModelError
-from turnwise.inference.decoder import Decoder
+from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 

@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
-from turnwise.inference.growing import GrowingKv, Memory, memory_size
-from turnwise.inference.kv import KvShape
+from turnwise.inference.decoding.growing_kv_cache import GrowingKv, Memory, memory_size
+from turnwise.inference.decoding.kv_cache import KvShape
 
 SHAPE = KvShape(("k", "v"), ("nk", "nv"), 2, 3, np.dtype(np.float32))
 

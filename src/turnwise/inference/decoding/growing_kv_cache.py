@@ -17,7 +17,7 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
-from turnwise.inference.kv import KvShape, allocate
+from turnwise.inference.decoding.kv_cache import KvShape, allocate
 
 POSITIONS_MIN: Final = 64
 SIZES_A_DOUBLING: Final = 8

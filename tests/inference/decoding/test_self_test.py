@@ -10,13 +10,13 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.inference import toy
+from turnwise.inference.decoding.graph_form import Rule
+from turnwise.inference.decoding.numeric_class import observe
+from turnwise.inference.decoding.self_test import SelfTest, cpu, remembered, self_test
 from turnwise.inference.engine.load import load_model
-from turnwise.inference.forms import Rule
 from turnwise.inference.model_folder import read_model_folder
-from turnwise.inference.observe import observe
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.providers import open_session
-from turnwise.inference.self_test import SelfTest, cpu, remembered, self_test
 
 FREE, EVEN, SINGLE, WHOLE = Rule("free", True), Rule("even", True), Rule("single", True), Rule("single", False)
 
@@ -188,7 +188,7 @@ def test_a_rule_that_does_not_hold_is_noticed(
 ) -> None:
     """Below accuracy level 4 one row is multiplied by other arithmetic, whatever the table says."""
     monkeypatch.setenv("TURNWISE_CACHE", str(tmp_path))
-    monkeypatch.setattr("turnwise.inference.forms.batching_of", lambda graph, growing: "free")
+    monkeypatch.setattr("turnwise.inference.decoding.graph_form.batching_of", lambda graph, growing: "free")
     spec = ModelSpec("m", stories_models / "stories260k-genai-int4-acc1", "cpu")
     folder = read_model_folder(spec.path)
     opened = open_session(spec, folder.graph_path, folder.weights_bytes, EngineOptions())

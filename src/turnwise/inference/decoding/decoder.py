@@ -15,19 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
-from turnwise.inference.budget import ROUND_UP_TOKENS, Budget, budget
+from turnwise.inference.decoding.graph_form import ATTENTIONS, GROUP_QUERY_ATTENTION
+from turnwise.inference.decoding.growing_kv_cache import GrowingKv
+from turnwise.inference.decoding.kv_cache import InPlaceKv, Kv, KvBlocks
+from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS, Budget, budget
+from turnwise.inference.decoding.signature import BRANCH_INPUT, Signature
 from turnwise.inference.engine.prefix_index import Piece
 from turnwise.inference.engine.scheduler import prefill_tokens_max
-from turnwise.inference.forms import ATTENTIONS, GROUP_QUERY_ATTENTION
-from turnwise.inference.growing import GrowingKv
 from turnwise.inference.head import POSITIONS_INPUT
-from turnwise.inference.kv import InPlaceKv, Kv, KvBlocks
 from turnwise.inference.model_folder import ModelFolder
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.batching import Batching, batching_of, in_cache, is_equal, is_even
 from turnwise.inference.plans.model import EngineOptions
 from turnwise.inference.providers import CPU, CUDA, Opened
-from turnwise.inference.signature import BRANCH_INPUT, Signature
 
 CHUNK_TOKENS: Final = 128
 UNBOUNDED_BYTES: Final = 1 << 62

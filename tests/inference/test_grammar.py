@@ -18,7 +18,7 @@ from turnwise.core.canonical import canonical
 from turnwise.inference.grammar import FORCED_TOKENS_MAX, Grammar, Grammars
 from turnwise.inference.requests.generate_request import GrammarSource
 from turnwise.inference.requests.refusal import Refusal
-from turnwise.inference.vocabulary import Vocabulary
+from turnwise.inference.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(toy.byte_tokenizer(), frozenset({toy.END}))
 

@@ -5,7 +5,7 @@ import pytest
 
 from tests.inference import toy
 from turnwise.inference import logprobs
-from turnwise.inference.tokenizer import Tokenizer
+from turnwise.inference.text.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from turnwise.inference.requests.embed_request import EmbedRequest, parse_embed
 from turnwise.inference.requests.generate_request import Refusal
 from turnwise.inference.requests.tensors import OUTPUT_BYTES_MAX, Parcel
 from turnwise.inference.runtime import RUNTIME_ERRORS, first_line
-from turnwise.inference.tokenizer import read_plain
+from turnwise.inference.text.tokenizer import read_plain
 
 _TRY_ERRORS: Final[tuple[type[Exception], ...]] = (Refusal, *RUNTIME_ERRORS)
 _INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids", "position_ids")

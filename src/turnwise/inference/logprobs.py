@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.inference.largest import largest_ids
-from turnwise.inference.vocabulary import Vocabulary
+from turnwise.inference.text.vocabulary import Vocabulary
 
 DECIMALS: Final = 6
 ENTRIES_MAX: Final = 262_144

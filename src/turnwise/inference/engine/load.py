@@ -19,8 +19,8 @@ from turnwise.inference.model_folder import ModelFolder, read_model_folder
 from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec, Numeric
 from turnwise.inference.providers import Opened, open_session, versions
 from turnwise.inference.runtime import RUNTIME_ERRORS, first_line
-from turnwise.inference.template import ChatTemplate
-from turnwise.inference.tokenizer import Tokenizer, read_tokenizer
+from turnwise.inference.text.chat_template import ChatTemplate
+from turnwise.inference.text.tokenizer import Tokenizer, read_tokenizer
 
 KV_BYTES_PER_TOKEN_MAX: Final = 16 * 1024 * 1024
 

@@ -9,12 +9,12 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 from turnwise.inference import logprobs
-from turnwise.inference.conversation import Prompt, read_prompt
 from turnwise.inference.requests.generate_request import Finish, GenerateRequest, Generation, Refusal, ok_body, parse
 from turnwise.inference.sampling import Adjustment, NotFinite, choose
-from turnwise.inference.template import ChatTemplate
-from turnwise.inference.text import StopScanner
-from turnwise.inference.tokenizer import Tokenizer
+from turnwise.inference.text.chat_template import ChatTemplate
+from turnwise.inference.text.detokenizer import StopScanner
+from turnwise.inference.text.prompt import Prompt, read_prompt
+from turnwise.inference.text.tokenizer import Tokenizer
 
 PIECE_TOKENS_MIN: Final = 4
 """A chosen token and those that a grammar forces after it run in one piece if they are so many, else a step each.

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from turnwise.inference.requests.generate_request import TOKENS_MAX_DEFAULT, ChatMessage, Generation
 from turnwise.inference.requests.refusal import Refusal
-from turnwise.inference.template import ChatTemplate
-from turnwise.inference.tokenizer import Tokenizer
+from turnwise.inference.text.chat_template import ChatTemplate
+from turnwise.inference.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from tests.inference import toy
 from turnwise.core.canonical import canonical
-from turnwise.inference.conversation import droppable, read_prompt, shortened
 from turnwise.inference.requests.generate_request import ChatMessage, parse
 from turnwise.inference.requests.refusal import Refusal
-from turnwise.inference.template import ChatTemplate
-from turnwise.inference.tokenizer import Tokenizer
+from turnwise.inference.text.chat_template import ChatTemplate
+from turnwise.inference.text.prompt import droppable, read_prompt, shortened
+from turnwise.inference.text.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer(toy.byte_tokenizer(), toy.BOS)
 ROLES = "{% for m in messages %}{{ m.role[0] }}{{ m.content }};{% endfor %}"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.inference.toy import BYTES_FROM, END, byte_tokenizer
-from turnwise.inference.text import StopScanner, TokenText
+from turnwise.inference.text.detokenizer import StopScanner, TokenText
 
 TOKENIZER = byte_tokenizer()
 

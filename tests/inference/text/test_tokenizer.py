@@ -6,7 +6,7 @@ import pytest
 
 from tests.inference.toy import BOS, BYTES_FROM, END, byte_tokenizer
 from turnwise.errors import ModelError
-from turnwise.inference.tokenizer import Tokenizer, read_tokenizer
+from turnwise.inference.text.tokenizer import Tokenizer, read_tokenizer
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from tests.inference import toy
 from turnwise.core.canonical import canonical
-from turnwise.inference.conversation import read_prompt
-from turnwise.inference.marks import MARK, Marker, read, unmarked
 from turnwise.inference.requests.generate_request import parse
 from turnwise.inference.requests.refusal import Refusal
-from turnwise.inference.template import ChatTemplate
-from turnwise.inference.tokenizer import Tokenizer
+from turnwise.inference.text.chat_template import ChatTemplate
+from turnwise.inference.text.prompt import read_prompt
+from turnwise.inference.text.special_tokens import MARK, Marker, read, unmarked
+from turnwise.inference.text.tokenizer import Tokenizer
 
 START, STOP = "<|im_start|>", "<|im_end|>"
 INNER = toy.byte_tokenizer()

@@ -8,7 +8,7 @@ from tokenizers import decoders, models
 
 from tests.inference import toy
 from turnwise.inference.requests.refusal import Refusal
-from turnwise.inference.vocabulary import Vocabulary
+from turnwise.inference.text.vocabulary import Vocabulary
 
 
 def test_bytes_and_letters() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from turnwise.errors import ModelError
 from turnwise.inference.requests.generate_request import ChatMessage, Refusal
-from turnwise.inference.template import WORK_MAX, ChatTemplate
+from turnwise.inference.text.chat_template import WORK_MAX, ChatTemplate
 
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
 CHATML = (

@@ -9,12 +9,12 @@ from typing import Any
 import tokenizers
 
 from turnwise.errors import ModelError
-from turnwise.inference import marks
 from turnwise.inference.grammar import Grammars
-from turnwise.inference.marks import Marker, Rendered
 from turnwise.inference.requests.refusal import Refusal
-from turnwise.inference.text import TokenText
-from turnwise.inference.vocabulary import Vocabulary
+from turnwise.inference.text import special_tokens
+from turnwise.inference.text.detokenizer import TokenText
+from turnwise.inference.text.special_tokens import Marker, Rendered
+from turnwise.inference.text.vocabulary import Vocabulary
 
 
 class Tokenizer:
@@ -44,7 +44,7 @@ class Tokenizer:
         Special tokens of the template's own are recognised, those that a message has a part in are plain text. Raises
         Refusal for what is not Unicode.
         """
-        prompt = marks.read(text)
+        prompt = special_tokens.read(text)
         if not prompt.is_unicode:
             raise Refusal("refused", "the chat template writes what is not Unicode")
         return self._begun(self._plainly(prompt))

@@ -25,8 +25,8 @@ from jinja2.runtime import Context, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from turnwise.errors import ModelError
-from turnwise.inference.marks import unmarked
 from turnwise.inference.requests.generate_request import ChatMessage, Refusal
+from turnwise.inference.text.special_tokens import unmarked
 
 TEMPLATE_CHARS_MAX: Final = 1024 * 1024
 WORK_MAX: Final = 16 * 1024 * 1024

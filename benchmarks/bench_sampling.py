@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.inference.requests.generate_request import Sampling
-from turnwise.inference.sampling import choose, uniform
+from turnwise.inference.sampling.choose import choose, uniform
 
 SAMPLINGS = {
     "greedy": Sampling(),

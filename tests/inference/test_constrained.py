@@ -98,7 +98,7 @@ class TestToyVocabulary:
     def test_a_grammar_that_gets_too_costly_ends_that_request_alone(
         self, chatter: Engine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("turnwise.inference.grammar.LARK_COMBINED_MAX", 16)
+        monkeypatch.setattr("turnwise.inference.sampling.grammar.LARK_COMBINED_MAX", 16)
         regex = "start: A\nA: " + " & ".join(f"/.*{letter}.*/" for letter in "abcdefghijklmnopq")
         good = request(1, prompt="a", regex="[a-z]{50}", temperature=1.0)
         alone = run(chatter, good)[1]

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from turnwise.inference import logprobs
 from turnwise.inference.requests.generate_request import Finish, GenerateRequest, Generation, Refusal, ok_body, parse
-from turnwise.inference.sampling import Adjustment, NotFinite, choose
+from turnwise.inference.sampling import logprobs
+from turnwise.inference.sampling.choose import Adjustment, NotFinite, choose
 from turnwise.inference.text.chat_template import ChatTemplate
 from turnwise.inference.text.detokenizer import StopScanner
 from turnwise.inference.text.prompt import Prompt, read_prompt

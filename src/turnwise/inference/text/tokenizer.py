@@ -9,8 +9,8 @@ from typing import Any
 import tokenizers
 
 from turnwise.errors import ModelError
-from turnwise.inference.grammar import Grammars
 from turnwise.inference.requests.refusal import Refusal
+from turnwise.inference.sampling.grammar import Grammars
 from turnwise.inference.text import special_tokens
 from turnwise.inference.text.detokenizer import TokenText
 from turnwise.inference.text.special_tokens import Marker, Rendered

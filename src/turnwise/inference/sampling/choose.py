@@ -33,10 +33,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from turnwise.inference.largest import largest_ids
-from turnwise.inference.nucleus import nucleus_ids
 from turnwise.inference.requests.generate_request import Sampling
-from turnwise.inference.sums import first_beyond
+from turnwise.inference.sampling.running_sum import first_beyond
+from turnwise.inference.sampling.top_k import largest_ids
+from turnwise.inference.sampling.top_p import nucleus_ids
 
 
 class NotFinite(ArithmeticError):

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from turnwise.inference import sums
-from turnwise.inference.sums import BLOCK, FEW, first_beyond
+from turnwise.inference.sampling import running_sum
+from turnwise.inference.sampling.running_sum import BLOCK, FEW, first_beyond
 
 
 def defined(weights: NDArray[np.float64], share: float) -> int:
@@ -42,6 +42,6 @@ def test_one_weight_among_nothing() -> None:
 
 def test_blocks_are_trusted_where_they_are_far_from_a_border() -> None:
     weights = np.random.default_rng(1).random(50_000)
-    found = [sums._by_blocks(weights, share) for share in np.linspace(0.001, 0.999, 200)]
+    found = [running_sum._by_blocks(weights, share) for share in np.linspace(0.001, 0.999, 200)]
     assert None not in found
-    assert sums._by_blocks(np.full(4096, 0.25), 0.5) is None
+    assert running_sum._by_blocks(np.full(4096, 0.25), 0.5) is None

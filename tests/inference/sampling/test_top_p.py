@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from turnwise.inference import nucleus
-from turnwise.inference.nucleus import MANY, nucleus_ids
+from turnwise.inference.sampling import top_p
+from turnwise.inference.sampling.top_p import MANY, nucleus_ids
 
 
 def defined(weights: NDArray[np.float64], share: float) -> NDArray[np.intp]:
@@ -42,6 +42,6 @@ def test_classes_are_trusted_where_they_are_far_from_a_border() -> None:
     weights = np.random.default_rng(1).random(20_000)
     whole = weights.sum()
     for share in (0.1, 0.5, 0.9):
-        kept = nucleus._by_classes(weights, (share * whole * (1 - 1e-12), share * whole * (1 + 1e-12)))
+        kept = top_p._by_classes(weights, (share * whole * (1 - 1e-12), share * whole * (1 + 1e-12)))
         assert kept is not None
         assert np.flatnonzero(kept).tolist() == defined(weights, share).tolist()

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from turnwise.inference.largest import largest_ids
+from turnwise.inference.sampling.top_k import largest_ids
 from turnwise.inference.text.vocabulary import Vocabulary
 
 DECIMALS: Final = 6

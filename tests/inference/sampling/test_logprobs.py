@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.inference import toy
-from turnwise.inference import logprobs
+from turnwise.inference.sampling import logprobs
 from turnwise.inference.text.tokenizer import Tokenizer
 
 

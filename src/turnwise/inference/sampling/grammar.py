@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from turnwise.inference.requests.generate_request import GrammarSource
 from turnwise.inference.requests.refusal import Refusal
-from turnwise.inference.schema import check_schema, json_schema, without_space
+from turnwise.inference.sampling.json_schema import check_schema, json_schema, without_space
 from turnwise.inference.text.vocabulary import BYTES, Vocabulary
 
 REFUSED_MAX: Final = 256

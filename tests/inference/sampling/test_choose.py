@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from turnwise.inference.requests.generate_request import Sampling
-from turnwise.inference.sampling import Adjustment, NotFinite, choose, uniform
+from turnwise.inference.sampling.choose import Adjustment, NotFinite, choose, uniform
 
 KEY = bytes(range(32))
 
@@ -178,7 +178,7 @@ def test_another_process_draws_the_same() -> None:
     script = (
         "import numpy as np\n"
         "from turnwise.inference.requests.generate_request import Sampling\n"
-        "from turnwise.inference.sampling import choose\n"
+        "from turnwise.inference.sampling.choose import choose\n"
         "logits = np.random.default_rng(1).standard_normal(1000).astype(np.float32)\n"
         "print([choose(logits, Sampling(0.9, 200, 0.95), bytes(range(32)), index) for index in range(50)])\n"
     )

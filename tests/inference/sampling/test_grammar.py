@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from tests.inference import toy
 from turnwise.core.canonical import canonical
-from turnwise.inference.grammar import FORCED_TOKENS_MAX, Grammar, Grammars
 from turnwise.inference.requests.generate_request import GrammarSource
 from turnwise.inference.requests.refusal import Refusal
+from turnwise.inference.sampling.grammar import FORCED_TOKENS_MAX, Grammar, Grammars
 from turnwise.inference.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(toy.byte_tokenizer(), frozenset({toy.END}))
@@ -337,7 +337,7 @@ def test_a_grammar_that_nothing_fits() -> None:
 
 
 def test_a_grammar_that_costs_too_much_ends_the_same_whoever_used_it_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turnwise.inference.grammar.LARK_COMBINED_MAX", 16)
+    monkeypatch.setattr("turnwise.inference.sampling.grammar.LARK_COMBINED_MAX", 16)
     source = GrammarSource("lark", "start: A\nA: " + " & ".join(f"/.*{letter}.*/" for letter in "abcdefghijklmnopq"))
     grammars = Grammars(VOCABULARY)
 

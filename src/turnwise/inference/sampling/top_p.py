@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from turnwise.inference.sums import slack_of
+from turnwise.inference.sampling.running_sum import slack_of
 
 MANY: Final = 2_048
 CLASS_BITS: Final = 44

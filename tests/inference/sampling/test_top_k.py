@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnwise.inference.largest import GROUP, largest_ids
+from turnwise.inference.sampling.top_k import GROUP, largest_ids
 
 
 @given(st.integers(0, 2**32), st.integers(2, 5_000), st.integers(1, 3_000), st.sampled_from([0.1, 1, 30]))

@@ -22,7 +22,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from turnwise.inference.runtime import ort
+from turnwise.inference.onnx.runtime import ort
 
 FEATURES_IN, FEATURES_OUT, COPIES = 896, 4864, 40
 FORMS = {

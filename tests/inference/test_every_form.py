@@ -158,7 +158,7 @@ def test_in_chunks_of_any_size(model: Path, alone: Outcome, monkeypatch: pytest.
 
 
 def test_with_two_threads(model: Path, alone: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turnwise.inference.providers.SINGLE_THREAD_BYTES_MAX", 0)
+    monkeypatch.setattr("turnwise.inference.onnx.providers.SINGLE_THREAD_BYTES_MAX", 0)
     loaded = load_model(ModelSpec("m", model, "cpu"), EngineOptions(threads_max=2))
     assert loaded.info.threads == 2
     assert together(Traced(loaded), requests()) == alone

@@ -173,7 +173,7 @@ def test_in_chunks_of_any_size(model: Path, expected: Outcome, monkeypatch: pyte
 
 
 def test_with_two_threads(model: Path, expected: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turnwise.inference.providers.SINGLE_THREAD_BYTES_MAX", 0)
+    monkeypatch.setattr("turnwise.inference.onnx.providers.SINGLE_THREAD_BYTES_MAX", 0)
     engine = Traced(model, threads_max=2)
     assert engine._model.info.threads == 2
     assert together(engine, mixed()) == expected

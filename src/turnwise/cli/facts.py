@@ -103,7 +103,7 @@ def interpreter() -> list[Fact]:
 
 
 def providers() -> list[Fact]:
-    from turnwise.inference.providers import provider_report
+    from turnwise.inference.onnx.providers import provider_report
 
     report = provider_report()
     facts = [Fact("auto", _short(report.auto), 'runs models with provider = "auto", if it can load them')]

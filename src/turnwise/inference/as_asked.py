@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from turnwise.errors import ModelError
-from turnwise.inference.accuracy import rewritten_graph
 from turnwise.inference.layouts.layout import CONTEXT_LENGTH_MIN
 from turnwise.inference.model_folder import ModelFolder
+from turnwise.inference.onnx.accuracy_level import rewritten_graph
 from turnwise.inference.plans.model import ModelSpec
 
 

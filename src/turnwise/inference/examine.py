@@ -11,12 +11,12 @@ from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.decoding.graph_form import Rule, costs, form_of
 from turnwise.inference.decoding.memory_budget import machine_memory_bytes
 from turnwise.inference.engine.load import LoadedModel, load_model
-from turnwise.inference.head import GRAPH_BYTES_MAX
 from turnwise.inference.measure import compare, step_ms
 from turnwise.inference.model_folder import ModelFolder, read_model_folder, variants
+from turnwise.inference.onnx.gather_logits import GRAPH_BYTES_MAX
+from turnwise.inference.onnx.providers import open_session
 from turnwise.inference.plans.batching import ACCURACY_FREE, BLOCK_FREE_MAX, is_equal, is_even
 from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
-from turnwise.inference.providers import open_session
 
 MEMORY_PARTS_MIN: Final = 4
 """A model is loaded a second time where the machine's memory is so many times its weights."""

@@ -22,13 +22,13 @@ from turnwise.inference.graph_model import (
     load_graph,
     random_arrays,
 )
+from turnwise.inference.onnx.providers import CPU, open_session
+from turnwise.inference.onnx.runtime import RUNTIME_ERRORS
 from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.ports import Dim, Port, batch_symbol
-from turnwise.inference.providers import CPU, open_session
 from turnwise.inference.requests.embed_request import TEXT_CHARS_MAX, TEXTS_COUNT_MAX
 from turnwise.inference.requests.generate_request import Refusal
 from turnwise.inference.requests.tensors import INPUT_BYTES_MAX, OUTPUT_BYTES_MAX
-from turnwise.inference.runtime import RUNTIME_ERRORS
 
 OPEN_SIZE: Final = 8
 """What a dimension without a number is tried with; the first, where rows may be batched, with 1."""

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from turnwise.errors import ModelError
-from turnwise.inference.graph import Graph
+from turnwise.inference.onnx.graph_facts import Graph
 
 CONFIG_BYTES_MAX: Final = 16 * 1024 * 1024
 WHAT_A_MODEL_IS: Final = (

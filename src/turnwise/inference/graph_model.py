@@ -17,17 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.errors import ModelError
-from turnwise.inference.accuracy import rewritten_graph
 from turnwise.inference.content_hash import changed_hash, content_hash
 from turnwise.inference.folder_files import FolderFiles
-from turnwise.inference.graph import Graph, read_graph
 from turnwise.inference.graph_choice import GraphChoice, choose_graph
+from turnwise.inference.onnx.accuracy_level import rewritten_graph
+from turnwise.inference.onnx.graph_facts import Graph, read_graph
+from turnwise.inference.onnx.providers import Opened, open_session, versions
+from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, Session, first_line, is_kernel_refusal, ort
 from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec, Task
 from turnwise.inference.ports import Port, batch_symbol, ports_of
-from turnwise.inference.providers import Opened, open_session, versions
 from turnwise.inference.requests.generate_request import Refusal
 from turnwise.inference.requests.tensors import INPUT_BYTES_MAX
-from turnwise.inference.runtime import RUNTIME_ERRORS, Session, first_line, is_kernel_refusal, ort
 
 Arrays = Mapping[str, NDArray[Any]]
 Shapes = tuple[tuple[int, ...], ...]

@@ -15,9 +15,9 @@ from turnwise.inference.embedder import Embedder
 from turnwise.inference.examine_graph import example_row
 from turnwise.inference.graph_engine import GraphEngine
 from turnwise.inference.graph_model import BATCH_SIZES, GraphModel, fails
+from turnwise.inference.onnx.runtime import RUNTIME_ERRORS
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, Refusal
-from turnwise.inference.runtime import RUNTIME_ERRORS
 
 PART_S_MAX: Final = 1.0
 RUNS_MIN: Final = 3

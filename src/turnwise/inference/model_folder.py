@@ -15,9 +15,9 @@ import msgspec
 
 from turnwise.errors import ModelError
 from turnwise.inference.folder_files import CONFIG_BYTES_MAX, COPY, WHAT_A_MODEL_IS, FolderFiles
-from turnwise.inference.graph import Graph
 from turnwise.inference.layouts import genai, optimum
 from turnwise.inference.layouts.layout import GraphNames, Layout
+from turnwise.inference.onnx.graph_facts import Graph
 
 TOKENIZER: Final = "tokenizer.json"
 TOKENIZER_CONFIG: Final = "tokenizer_config.json"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from turnwise.inference.decoding.graph_form import RULES, RULES_GROWING, Rule, costs, form_of, rules_from
-from turnwise.inference.graph import Graph, Quantised
+from turnwise.inference.onnx.graph_facts import Graph, Quantised
 
 GQA = "com.microsoft:GroupQueryAttention"
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from turnwise.inference.graph import Graph, Quantised
+from turnwise.inference.onnx.graph_facts import Graph, Quantised
 from turnwise.inference.plans.batching import Batching, batching_of
 
 

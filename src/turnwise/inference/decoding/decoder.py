@@ -22,12 +22,12 @@ from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS, Budget, b
 from turnwise.inference.decoding.signature import BRANCH_INPUT, Signature
 from turnwise.inference.engine.prefix_index import Piece
 from turnwise.inference.engine.scheduler import prefill_tokens_max
-from turnwise.inference.head import POSITIONS_INPUT
 from turnwise.inference.model_folder import ModelFolder
+from turnwise.inference.onnx.gather_logits import POSITIONS_INPUT
+from turnwise.inference.onnx.providers import CPU, CUDA, Opened
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.batching import Batching, batching_of, in_cache, is_equal, is_even
 from turnwise.inference.plans.model import EngineOptions
-from turnwise.inference.providers import CPU, CUDA, Opened
 
 CHUNK_TOKENS: Final = 128
 UNBOUNDED_BYTES: Final = 1 << 62

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from turnwise.inference.graph import Graph, Quantised
+from turnwise.inference.onnx.graph_facts import Graph, Quantised
 from turnwise.inference.plans.batching import ACCURACY_FREE, Batching, batching_of, is_even
 
 GROUP_QUERY_ATTENTION: Final = "com.microsoft:GroupQueryAttention"

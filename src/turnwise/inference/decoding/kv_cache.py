@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from turnwise.errors import InvariantError
 from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS
 from turnwise.inference.engine.prefix_index import BLOCK_TOKENS, Piece
-from turnwise.inference.runtime import ort
+from turnwise.inference.onnx.runtime import ort
 
 
 @dataclass(frozen=True, slots=True)

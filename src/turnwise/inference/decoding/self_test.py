@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from turnwise.core.canonical import canonical
 from turnwise.inference.content_hash import cache_folder
 from turnwise.inference.decoding.graph_form import RULES, Rule, rules_from
+from turnwise.inference.onnx.runtime import RUNTIME_ERRORS
 from turnwise.inference.plans.batching import Batching, is_equal
-from turnwise.inference.runtime import RUNTIME_ERRORS
 
 NumericClass = Literal["batch-invariant", "plan-bound", "none"]
 """Equal bits whatever the batch; equal bits for the same batches and threads; or not even that."""

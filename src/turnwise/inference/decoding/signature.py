@@ -9,9 +9,9 @@ import numpy as np
 
 from turnwise.errors import ModelError
 from turnwise.inference.decoding.kv_cache import KvShape
-from turnwise.inference.head import POSITIONS_INPUT
 from turnwise.inference.model_folder import ModelFolder
-from turnwise.inference.runtime import Session
+from turnwise.inference.onnx.gather_logits import POSITIONS_INPUT
+from turnwise.inference.onnx.runtime import Session
 
 _DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "tensor(float)": np.dtype(np.float32),

@@ -19,10 +19,10 @@ from turnwise.inference.engine.prefix_index import PrefixIndex
 from turnwise.inference.engine.rows import Slots
 from turnwise.inference.engine.scheduler import Begin, Decode, Extend, Prefill, Scheduler
 from turnwise.inference.engine.sequence import Sequence, prepare
+from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, is_kernel_refusal
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.batching import is_equal
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, Refusal, error_body
-from turnwise.inference.runtime import RUNTIME_ERRORS, is_kernel_refusal
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from turnwise.inference.decoding.graph_form import form_of
 from turnwise.inference.decoding.numeric_class import observe
 from turnwise.inference.decoding.self_test import SelfTest
 from turnwise.inference.model_folder import ModelFolder, read_model_folder
+from turnwise.inference.onnx.providers import Opened, open_session, versions
+from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line
 from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec, Numeric
-from turnwise.inference.providers import Opened, open_session, versions
-from turnwise.inference.runtime import RUNTIME_ERRORS, first_line
 from turnwise.inference.text.chat_template import ChatTemplate
 from turnwise.inference.text.tokenizer import Tokenizer, read_tokenizer
 

@@ -13,8 +13,8 @@ import msgspec
 
 from turnwise.errors import ModelError
 from turnwise.inference.folder_files import CONFIG_BYTES_MAX, FolderFiles
-from turnwise.inference.graph import read_graph
 from turnwise.inference.layouts.layout import GraphNames, Layout, check_numbers
+from turnwise.inference.onnx.graph_facts import read_graph
 
 CONFIG: Final = "genai_config.json"
 CONVENTION: Final = "onnxruntime-genai"

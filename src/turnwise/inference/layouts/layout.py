@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from turnwise.errors import ModelError
-from turnwise.inference.graph import Graph
+from turnwise.inference.onnx.graph_facts import Graph
 
 CONTEXT_LENGTH_MIN: Final = 8
 CONTEXT_LENGTH_MAX: Final = 16 * 1024 * 1024

@@ -18,8 +18,8 @@ import msgspec
 
 from turnwise.errors import ModelError
 from turnwise.inference.folder_files import CONFIG_BYTES_MAX, COPY, FolderFiles
-from turnwise.inference.graph import Graph, Shape, read_graph
 from turnwise.inference.layouts.layout import GraphNames, Layout, check_numbers
+from turnwise.inference.onnx.graph_facts import Graph, Shape, read_graph
 
 CONFIG: Final = "config.json"
 GENERATION_CONFIG: Final = "generation_config.json"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from turnwise.inference.graph import Graph
+from turnwise.inference.onnx.graph_facts import Graph
 
 Batching = Literal["free", "even", "equal", "equal-even", "single"]
 """Nothing is needed; an even number of rows, at least two; sequences of equal length; both; running alone."""

@@ -15,9 +15,9 @@ from typing import Final
 from turnwise.confine import Measure, Needs, give_up_calls, give_up_files
 from turnwise.errors import EnvironmentFailure
 from turnwise.inference import protocol
+from turnwise.inference.onnx.providers import CPU
 from turnwise.inference.plans.model import EngineOptions
 from turnwise.inference.protocol import Kind
-from turnwise.inference.providers import CPU
 from turnwise.sharedmem import launch
 
 SERVER: Final = "turnwise.inference.server.server"

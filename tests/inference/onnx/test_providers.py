@@ -9,11 +9,11 @@ import pytest
 
 from tests.inference import toy
 from turnwise.errors import ModelError
-from turnwise.inference import providers
 from turnwise.inference.engine.load import load_model
+from turnwise.inference.onnx import providers
+from turnwise.inference.onnx.providers import CPU, CUDA, provider_report
+from turnwise.inference.onnx.runtime import ort
 from turnwise.inference.plans.model import ModelInfo, ModelSpec
-from turnwise.inference.providers import CPU, CUDA, provider_report
-from turnwise.inference.runtime import ort
 
 HAS_CUDA = CUDA in ort.get_available_providers()
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.inference import toy
 from turnwise.errors import ModelError
-from turnwise.inference.graph import ExternalTensor, read_graph
+from turnwise.inference.onnx.graph_facts import ExternalTensor, read_graph
 
 
 def write(path: Path, data: bytes) -> Path:

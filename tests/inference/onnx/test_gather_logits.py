@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.inference import toy
-from turnwise.inference import providers
 from turnwise.inference.engine.load import load_model
-from turnwise.inference.head import POSITIONS_INPUT, with_positions
+from turnwise.inference.onnx import providers
+from turnwise.inference.onnx.gather_logits import POSITIONS_INPUT, with_positions
 from turnwise.inference.plans.model import ModelSpec
 
 STORIES = ["genai-fp32", "genai-int4", "genai-int4-acc1", "genai-mha-fp32"]

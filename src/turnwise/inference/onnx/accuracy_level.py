@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from turnwise.errors import ModelError
-from turnwise.inference.graph import MATMUL_N_BITS, Graph
-from turnwise.inference.head import GRAPH_BYTES_MAX
-from turnwise.inference.onnx_wire import Unreadable, decoded, fields, message, number_field, text_field
+from turnwise.inference.onnx.gather_logits import GRAPH_BYTES_MAX
+from turnwise.inference.onnx.graph_facts import MATMUL_N_BITS, Graph
+from turnwise.inference.onnx.protobuf import Unreadable, decoded, fields, message, number_field, text_field
 
 ACCURACY_LEVELS: Final = (4,)
 """What a graph can be rewritten to."""

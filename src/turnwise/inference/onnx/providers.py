@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from turnwise.errors import ModelError
-from turnwise.inference.accuracy import with_accuracy
-from turnwise.inference.head import GRAPH_BYTES_MAX, with_positions
+from turnwise.inference.onnx.accuracy_level import with_accuracy
+from turnwise.inference.onnx.gather_logits import GRAPH_BYTES_MAX, with_positions
+from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, Session, first_line, ort
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
-from turnwise.inference.runtime import RUNTIME_ERRORS, Session, first_line, ort
 
 CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from tests.inference import toy
 from turnwise.errors import ModelError
-from turnwise.inference import providers
-from turnwise.inference.accuracy import with_accuracy
 from turnwise.inference.engine.load import LoadedModel, load_model
-from turnwise.inference.graph import read_graph
 from turnwise.inference.graph_model import load_graph
+from turnwise.inference.onnx import providers
+from turnwise.inference.onnx.accuracy_level import with_accuracy
+from turnwise.inference.onnx.graph_facts import read_graph
 from turnwise.inference.plans.model import ModelSpec
 
 PROMPT = [1, *range(3, 60)]
@@ -106,7 +106,7 @@ def test_a_graph_without_such_products(tmp_path: Path, monkeypatch: pytest.Monke
         load_model(ModelSpec("m", path, "cpu", accuracy_level=4))
     assert "Leave accuracy_level out" in str(caught.value)
     (path / "big.onnx").write_bytes(quantised(1))
-    monkeypatch.setattr("turnwise.inference.accuracy.GRAPH_BYTES_MAX", 10)
+    monkeypatch.setattr("turnwise.inference.onnx.accuracy_level.GRAPH_BYTES_MAX", 10)
     with pytest.raises(ModelError, match="too many to rewrite"):
         load_graph(ModelSpec("g", path / "big.onnx", "cpu", accuracy_level=4))
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from turnwise.inference.onnx_wire import Unreadable, decoded, fields, message, number_field, text_field
+from turnwise.inference.onnx.protobuf import Unreadable, decoded, fields, message, number_field, text_field
 
 POSITIONS_INPUT: Final = "turnwise_positions"
 """int64 [wanted]: places among the new tokens."""

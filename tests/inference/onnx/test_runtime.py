@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from turnwise.inference.runtime import first_line, is_kernel_refusal
+from turnwise.inference.onnx.runtime import first_line, is_kernel_refusal
 
 STATUS = "Error in execution: Non-zero status code returned while running Gather node. Name:'g' Status Message: "
 

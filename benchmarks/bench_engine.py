@@ -27,7 +27,7 @@ from turnwise.core.canonical import canonical
 from turnwise.inference.decoding.signature import Signature
 from turnwise.inference.engine.engine import Engine
 from turnwise.inference.engine.load import LoadedModel, load_model
-from turnwise.inference.model_folder import ModelFolder, read_model_folder
+from turnwise.inference.folders.model_folder import ModelFolder, read_model_folder
 from turnwise.inference.onnx.providers import open_session, versions
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest

@@ -162,7 +162,7 @@ async def _measures() -> tuple[Measure, ...]:
 
 
 def caches() -> list[Fact]:
-    from turnwise.inference.content_hash import cache_folder
+    from turnwise.inference.folders.content_hash import cache_folder
     from turnwise.sandbox.cache import CACHE_BYTES_MAX, cache_root
 
     root = cache_root()

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.errors import ModelError
-from turnwise.inference.embed_folder import EmbedFolder, read_embed_folder
+from turnwise.inference.folders.embedding_folder import EmbedFolder, read_embed_folder
 from turnwise.inference.graph_engine import tensor_over
 from turnwise.inference.graph_model import Arrays, GraphModel, OpenGraph, graph_info, open_graph
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line

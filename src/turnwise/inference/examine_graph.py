@@ -8,8 +8,8 @@ from typing import Final
 
 from turnwise.inference.decoding.graph_form import form_of
 from turnwise.inference.decoding.self_test import NumericClass
-from turnwise.inference.embed_folder import read_embed_folder
 from turnwise.inference.embedder import LoadedEmbedder, load_embedder
+from turnwise.inference.folders.embedding_folder import read_embed_folder
 from turnwise.inference.graph_model import (
     BATCH_SIZES,
     ROWS_SEEN_MIN,

@@ -12,9 +12,9 @@ from turnwise.core.canonical import canonical
 from turnwise.errors import ModelError, UsageError
 from turnwise.inference.engine.engine import Engine, Piece
 from turnwise.inference.engine.load import load_model
+from turnwise.inference.folders.task import task_of
 from turnwise.inference.plans.model import ModelInfo, ModelSpec
 from turnwise.inference.requests.generate_request import GenerateRequest, Refusal, parse
-from turnwise.inference.task import task_of
 
 _PERSON = b"turnwise cli gen"
 

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.errors import ModelError
-from turnwise.inference.content_hash import changed_hash, content_hash
-from turnwise.inference.folder_files import FolderFiles
-from turnwise.inference.graph_choice import GraphChoice, choose_graph
+from turnwise.inference.folders.content_hash import changed_hash, content_hash
+from turnwise.inference.folders.files import FolderFiles
+from turnwise.inference.folders.variants import GraphChoice, choose_graph
 from turnwise.inference.onnx.accuracy_level import rewritten_graph
 from turnwise.inference.onnx.graph_facts import Graph, read_graph
 from turnwise.inference.onnx.providers import Opened, open_session, versions

@@ -14,7 +14,7 @@ from turnwise.inference.decoding.graph_form import Rule
 from turnwise.inference.decoding.numeric_class import observe
 from turnwise.inference.decoding.self_test import SelfTest, cpu, remembered, self_test
 from turnwise.inference.engine.load import load_model
-from turnwise.inference.model_folder import read_model_folder
+from turnwise.inference.folders.model_folder import read_model_folder
 from turnwise.inference.onnx.providers import open_session
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 

@@ -22,7 +22,7 @@ from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS, Budget, b
 from turnwise.inference.decoding.signature import BRANCH_INPUT, Signature
 from turnwise.inference.engine.prefix_index import Piece
 from turnwise.inference.engine.scheduler import prefill_tokens_max
-from turnwise.inference.model_folder import ModelFolder
+from turnwise.inference.folders.model_folder import ModelFolder
 from turnwise.inference.onnx.gather_logits import POSITIONS_INPUT
 from turnwise.inference.onnx.providers import CPU, CUDA, Opened
 from turnwise.inference.plans.batch_plan import BatchPlan

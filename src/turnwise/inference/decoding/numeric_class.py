@@ -11,7 +11,7 @@ from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.decoding.graph_form import Rule, form_of
 from turnwise.inference.decoding.memory_budget import machine_memory_bytes
 from turnwise.inference.decoding.self_test import BATCHES, SelfTest, cpu, remembered, self_test
-from turnwise.inference.model_folder import ModelFolder
+from turnwise.inference.folders.model_folder import ModelFolder
 from turnwise.inference.onnx.providers import CPU, Opened, open_session, versions
 from turnwise.inference.plans.batching import in_cache
 from turnwise.inference.plans.model import EngineOptions, ModelSpec

@@ -24,8 +24,8 @@ import msgspec
 from numpy.typing import NDArray
 
 from turnwise.core.canonical import canonical
-from turnwise.inference.content_hash import cache_folder
 from turnwise.inference.decoding.graph_form import RULES, Rule, rules_from
+from turnwise.inference.folders.content_hash import cache_folder
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS
 from turnwise.inference.plans.batching import Batching, is_equal
 

@@ -9,13 +9,13 @@ from typing import Final
 import numpy as np
 
 from turnwise.errors import ModelError
-from turnwise.inference.as_asked import AsAsked, as_asked
-from turnwise.inference.content_hash import changed_hash, content_hash
 from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.decoding.graph_form import form_of
 from turnwise.inference.decoding.numeric_class import observe
 from turnwise.inference.decoding.self_test import SelfTest
-from turnwise.inference.model_folder import ModelFolder, read_model_folder
+from turnwise.inference.folders.content_hash import changed_hash, content_hash
+from turnwise.inference.folders.model_folder import ModelFolder, read_model_folder
+from turnwise.inference.folders.spec_changes import AsAsked, as_asked
 from turnwise.inference.onnx.providers import Opened, open_session, versions
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line
 from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec, Numeric

@@ -17,6 +17,7 @@ from turnwise.inference import protocol
 from turnwise.inference.decoding.memory_budget import MEMORY_SHARE, machine_memory_bytes
 from turnwise.inference.embedder import LoadedEmbedder, load_embedder
 from turnwise.inference.engine.load import LoadedModel, load_model
+from turnwise.inference.folders.task import task_of
 from turnwise.inference.graph_model import LoadedGraph, load_graph
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.plans.wave import WaveReply
@@ -26,7 +27,6 @@ from turnwise.inference.requests.tensors import Parcel, pack
 from turnwise.inference.server.confinement import give_up
 from turnwise.inference.server.model_server import ModelServer
 from turnwise.inference.server.tensor_server import TensorServer
-from turnwise.inference.task import task_of
 from turnwise.sharedmem import Endpoint, PeerGone, connect
 
 PROGRESS_S: Final = 0.25

@@ -33,8 +33,8 @@ def bench(
     Prompt tokens a second, and what a step takes with one sequence and with several that share it; of a graph to infer,
     its runs a second, and of an encoder the texts. What else runs on the machine shows in the figures.
     """
+    from turnwise.inference.folders.task import task_of
     from turnwise.inference.plans.model import ModelSpec
-    from turnwise.inference.task import task_of
 
     spec = ModelSpec(path.name, path, provider, variant=variant, task=task, accuracy_level=accuracy_level)
     measures = {"generate": _generating, "infer": _inferring, "embed": _embedding}

@@ -53,7 +53,7 @@ def check(
 def _examine(spec: ModelSpec) -> Examined | ExaminedGraph:
     from turnwise.inference.examine import examine
     from turnwise.inference.examine_graph import examine_encoder, examine_graph
-    from turnwise.inference.task import task_of
+    from turnwise.inference.folders.task import task_of
 
     task = task_of(spec)
     if task == "infer":

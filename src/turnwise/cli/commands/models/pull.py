@@ -15,7 +15,7 @@ from turnwise.cli.output import Output, bold, dim, green, is_terminal
 from turnwise.cli.text import count, json_text
 
 if TYPE_CHECKING:
-    from turnwise.inference.hub import HubFile
+    from turnwise.inference.folders.hub import HubFile
 
 
 def pull(
@@ -35,8 +35,8 @@ def pull(
     goes on where it stopped; what is there already is not fetched again. HF_ENDPOINT names another hub.
     """
     from turnwise.cli.facts import size
-    from turnwise.inference.hub import pull as pull_model
-    from turnwise.inference.hub import split_name
+    from turnwise.inference.folders.hub import pull as pull_model
+    from turnwise.inference.folders.hub import split_name
 
     err = Output.err()
 

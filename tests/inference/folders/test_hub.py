@@ -13,9 +13,9 @@ from tests.inference import graphs, toy
 from tests.inference.fake_hub import COMMIT, FakeHub, folder_files
 from turnwise.errors import EnvironmentFailure, ModelError, UsageError
 from turnwise.inference.examine_graph import examine_encoder
+from turnwise.inference.folders.hub import HubFile, choose, local_models, models_folder, pull, split_name
+from turnwise.inference.folders.model_folder import read_model_folder
 from turnwise.inference.generate import generate_text
-from turnwise.inference.hub import HubFile, choose, local_models, models_folder, pull, split_name
-from turnwise.inference.model_folder import read_model_folder
 from turnwise.inference.plans.model import ModelSpec
 
 
@@ -110,7 +110,7 @@ def test_a_folder_that_cannot_be_written(hub: FakeHub, tmp_path: Path) -> None:
 def test_a_disk_that_is_full(hub: FakeHub, tmp_path: Path) -> None:
     program = (
         "import resource, pathlib\n"
-        "from turnwise.inference.hub import pull\n"
+        "from turnwise.inference.folders.hub import pull\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
         f"pull('someone/toy', folder=pathlib.Path({str(tmp_path / 'm')!r}))\n"
     )

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from turnwise.inference.folder_files import CONFIG_BYTES_MAX
+from turnwise.inference.folders.files import CONFIG_BYTES_MAX
 from turnwise.inference.plans.model import ModelSpec, Task
 
 MODULES: Final = "modules.json"

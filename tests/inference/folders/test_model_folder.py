@@ -10,7 +10,7 @@ import pytest
 
 from tests.inference import toy
 from turnwise.errors import ModelError
-from turnwise.inference.model_folder import read_model_folder
+from turnwise.inference.folders.model_folder import read_model_folder
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 from tests.inference import graphs
 from turnwise.errors import ModelError
 from turnwise.inference.embedder import load_embedder
-from turnwise.inference.graph_choice import choose_graph
+from turnwise.inference.folders.task import task_of
+from turnwise.inference.folders.variants import choose_graph
 from turnwise.inference.graph_model import load_graph
 from turnwise.inference.plans.model import ModelSpec, Task
-from turnwise.inference.task import task_of
 
 
 def folder(path: Path, *names: str) -> Path:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from turnwise.errors import ModelError
-from turnwise.inference import content_hash as module
-from turnwise.inference.content_hash import CACHED_BYTES_MIN, cache_folder, content_hash
+from turnwise.inference.folders import content_hash as module
+from turnwise.inference.folders.content_hash import CACHED_BYTES_MIN, cache_folder, content_hash
 
 LONG_AGO_NS = 1_000_000_000_000_000_000
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from turnwise.core.canonical import canonical
 from turnwise.errors import EnvironmentFailure, ModelError, UsageError
-from turnwise.inference.layouts import genai, optimum
+from turnwise.inference.folders.layouts import genai, optimum
 
 RECORD: Final = "turnwise-model.json"
 """What was pulled, beside the model's files."""

@@ -17,8 +17,8 @@ from typing import Any, Final
 import msgspec
 
 from turnwise.errors import ModelError
-from turnwise.inference.folder_files import CONFIG_BYTES_MAX, COPY, FolderFiles
-from turnwise.inference.layouts.layout import GraphNames, Layout, check_numbers
+from turnwise.inference.folders.files import CONFIG_BYTES_MAX, COPY, FolderFiles
+from turnwise.inference.folders.layouts.layout import GraphNames, Layout, check_numbers
 from turnwise.inference.onnx.graph_facts import Graph, Shape, read_graph
 
 CONFIG: Final = "config.json"

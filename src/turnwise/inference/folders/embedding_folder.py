@@ -13,9 +13,9 @@ from typing import Any, Final, Literal
 import msgspec
 
 from turnwise.errors import ModelError
-from turnwise.inference.folder_files import CONFIG_BYTES_MAX, COPY, FolderFiles
-from turnwise.inference.graph_choice import GraphChoice, choose_graph
-from turnwise.inference.task import MODULES
+from turnwise.inference.folders.files import CONFIG_BYTES_MAX, COPY, FolderFiles
+from turnwise.inference.folders.task import MODULES
+from turnwise.inference.folders.variants import GraphChoice, choose_graph
 
 Pooling = Literal["mean", "cls", "max", "lasttoken"]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from turnwise.errors import ModelError
-from turnwise.inference.layouts.layout import CONTEXT_LENGTH_MIN
-from turnwise.inference.model_folder import ModelFolder
+from turnwise.inference.folders.layouts.layout import CONTEXT_LENGTH_MIN
+from turnwise.inference.folders.model_folder import ModelFolder
 from turnwise.inference.onnx.accuracy_level import rewritten_graph
 from turnwise.inference.plans.model import ModelSpec
 

@@ -14,9 +14,9 @@ from typing import Any, Final
 import msgspec
 
 from turnwise.errors import ModelError
-from turnwise.inference.folder_files import CONFIG_BYTES_MAX, COPY, WHAT_A_MODEL_IS, FolderFiles
-from turnwise.inference.layouts import genai, optimum
-from turnwise.inference.layouts.layout import GraphNames, Layout
+from turnwise.inference.folders.files import CONFIG_BYTES_MAX, COPY, WHAT_A_MODEL_IS, FolderFiles
+from turnwise.inference.folders.layouts import genai, optimum
+from turnwise.inference.folders.layouts.layout import GraphNames, Layout
 from turnwise.inference.onnx.graph_facts import Graph
 
 TOKENIZER: Final = "tokenizer.json"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from turnwise.errors import ModelError
-from turnwise.inference.layouts import optimum
+from turnwise.inference.folders.layouts import optimum
 from turnwise.inference.plans.model import Task
 
 _PLACES: Final[dict[Task, tuple[str, str]]] = {

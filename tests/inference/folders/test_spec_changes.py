@@ -7,9 +7,9 @@ import pytest
 from tests.inference import toy
 from tests.inference.test_engine import request, run
 from turnwise.errors import ModelError
-from turnwise.inference.content_hash import changed_hash
 from turnwise.inference.engine.engine import Engine
 from turnwise.inference.engine.load import load_model
+from turnwise.inference.folders.content_hash import changed_hash
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 
 

@@ -6,14 +6,14 @@ import pytest
 
 from tests.inference import graphs, toy
 from turnwise.errors import ModelError
-from turnwise.inference.embedder import load_embedder
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.examine import examine
 from turnwise.inference.examine_graph import OPEN_SIZE, examine_encoder, examine_graph
-from turnwise.inference.graph_model import BATCH_SIZES, load_graph
 from turnwise.inference.measure import compare
 from turnwise.inference.measure_graph import measure_encoder, measure_graph
 from turnwise.inference.plans.model import ModelSpec
+from turnwise.inference.tensor_models.embedder import load_embedder
+from turnwise.inference.tensor_models.graph_model import BATCH_SIZES, load_graph
 
 
 def spec(path: Path, **more: object) -> ModelSpec:

@@ -8,9 +8,15 @@ from typing import Final
 
 from turnwise.inference.decoding.graph_form import form_of
 from turnwise.inference.decoding.self_test import NumericClass
-from turnwise.inference.embedder import LoadedEmbedder, load_embedder
 from turnwise.inference.folders.embedding_folder import read_embed_folder
-from turnwise.inference.graph_model import (
+from turnwise.inference.onnx.providers import CPU, open_session
+from turnwise.inference.onnx.runtime import RUNTIME_ERRORS
+from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.inference.requests.embed_request import TEXT_CHARS_MAX, TEXTS_COUNT_MAX
+from turnwise.inference.requests.generate_request import Refusal
+from turnwise.inference.requests.tensors import INPUT_BYTES_MAX, OUTPUT_BYTES_MAX
+from turnwise.inference.tensor_models.embedder import LoadedEmbedder, load_embedder
+from turnwise.inference.tensor_models.graph_model import (
     BATCH_SIZES,
     ROWS_SEEN_MIN,
     Arrays,
@@ -22,13 +28,7 @@ from turnwise.inference.graph_model import (
     load_graph,
     random_arrays,
 )
-from turnwise.inference.onnx.providers import CPU, open_session
-from turnwise.inference.onnx.runtime import RUNTIME_ERRORS
-from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
-from turnwise.inference.ports import Dim, Port, batch_symbol
-from turnwise.inference.requests.embed_request import TEXT_CHARS_MAX, TEXTS_COUNT_MAX
-from turnwise.inference.requests.generate_request import Refusal
-from turnwise.inference.requests.tensors import INPUT_BYTES_MAX, OUTPUT_BYTES_MAX
+from turnwise.inference.tensor_models.inputs_outputs import Dim, Port, batch_symbol
 
 OPEN_SIZE: Final = 8
 """What a dimension without a number is tried with; the first, where rows may be batched, with 1."""

@@ -11,13 +11,13 @@ from typing import Final
 
 from turnwise.core.canonical import canonical
 from turnwise.errors import ModelError
-from turnwise.inference.embedder import Embedder
 from turnwise.inference.examine_graph import example_row
-from turnwise.inference.graph_engine import GraphEngine
-from turnwise.inference.graph_model import BATCH_SIZES, GraphModel, fails
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, Refusal
+from turnwise.inference.tensor_models.embedder import Embedder
+from turnwise.inference.tensor_models.graph_engine import GraphEngine
+from turnwise.inference.tensor_models.graph_model import BATCH_SIZES, GraphModel, fails
 
 PART_S_MAX: Final = 1.0
 RUNS_MIN: Final = 3

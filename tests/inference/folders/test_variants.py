@@ -6,11 +6,11 @@ import pytest
 
 from tests.inference import graphs
 from turnwise.errors import ModelError
-from turnwise.inference.embedder import load_embedder
 from turnwise.inference.folders.task import task_of
 from turnwise.inference.folders.variants import choose_graph
-from turnwise.inference.graph_model import load_graph
 from turnwise.inference.plans.model import ModelSpec, Task
+from turnwise.inference.tensor_models.embedder import load_embedder
+from turnwise.inference.tensor_models.graph_model import load_graph
 
 
 def folder(path: Path, *names: str) -> Path:

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from tests.inference import toy
 from turnwise.errors import ModelError
 from turnwise.inference.engine.load import LoadedModel, load_model
-from turnwise.inference.graph_model import load_graph
 from turnwise.inference.onnx import providers
 from turnwise.inference.onnx.accuracy_level import with_accuracy
 from turnwise.inference.onnx.graph_facts import read_graph
 from turnwise.inference.plans.model import ModelSpec
+from turnwise.inference.tensor_models.graph_model import load_graph
 
 PROMPT = [1, *range(3, 60)]
 

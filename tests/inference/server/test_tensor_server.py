@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from tests.inference import graphs
-from turnwise.inference.graph_model import load_graph
 from turnwise.inference.plans.model import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.inference.requests.tensors import Parcel, Tensor, pack
 from turnwise.inference.server.tensor_server import HELD_COUNT_MAX, TensorServer
+from turnwise.inference.tensor_models.graph_model import load_graph
 from turnwise.sharedmem.arena import Arena
 from turnwise.sharedmem.incoming import Incoming
 from turnwise.sharedmem.message import Message

@@ -15,10 +15,8 @@ from typing import Final
 from turnwise.errors import EnvironmentFailure, InvariantError, ModelError
 from turnwise.inference import protocol
 from turnwise.inference.decoding.memory_budget import MEMORY_SHARE, machine_memory_bytes
-from turnwise.inference.embedder import LoadedEmbedder, load_embedder
 from turnwise.inference.engine.load import LoadedModel, load_model
 from turnwise.inference.folders.task import task_of
-from turnwise.inference.graph_model import LoadedGraph, load_graph
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.plans.wave import WaveReply
 from turnwise.inference.protocol import Kind
@@ -27,6 +25,8 @@ from turnwise.inference.requests.tensors import Parcel, pack
 from turnwise.inference.server.confinement import give_up
 from turnwise.inference.server.model_server import ModelServer
 from turnwise.inference.server.tensor_server import TensorServer
+from turnwise.inference.tensor_models.embedder import LoadedEmbedder, load_embedder
+from turnwise.inference.tensor_models.graph_model import LoadedGraph, load_graph
 from turnwise.sharedmem import Endpoint, PeerGone, connect
 
 PROGRESS_S: Final = 0.25

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from turnwise.inference import protocol
-from turnwise.inference.embedder import LoadedEmbedder
 from turnwise.inference.engine.engine import EngineStatistics
-from turnwise.inference.graph_engine import Answer, GraphEngine, InferJob
-from turnwise.inference.graph_model import LoadedGraph
 from turnwise.inference.requests.generate_request import GenerateReply, Refusal, error_body
 from turnwise.inference.requests.tensors import Parcel, unpack
+from turnwise.inference.tensor_models.embedder import LoadedEmbedder
+from turnwise.inference.tensor_models.graph_engine import Answer, GraphEngine, InferJob
+from turnwise.inference.tensor_models.graph_model import LoadedGraph
 from turnwise.sharedmem import Message
 
 HELD_COUNT_MAX: Final = 2

@@ -65,8 +65,8 @@ def _generating(spec: ModelSpec) -> Figures:
 
 
 def _inferring(spec: ModelSpec) -> Figures:
-    from turnwise.inference.graph_model import load_graph
     from turnwise.inference.measure_graph import measure_graph
+    from turnwise.inference.tensor_models.graph_model import load_graph
 
     graph = load_graph(spec)
     speed = measure_graph(graph.model, graph.found.path)
@@ -82,8 +82,8 @@ def _inferring(spec: ModelSpec) -> Figures:
 
 
 def _embedding(spec: ModelSpec) -> Figures:
-    from turnwise.inference.embedder import load_embedder
     from turnwise.inference.measure_graph import TEXTS, measure_encoder
+    from turnwise.inference.tensor_models.embedder import load_embedder
 
     encoder = load_embedder(spec)
     speed = measure_encoder(encoder.embedder)

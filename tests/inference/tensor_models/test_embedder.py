@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from tests.inference import graphs, toy
 from turnwise.errors import ModelError
-from turnwise.inference.embedder import Embedder, load_embedder
 from turnwise.inference.folders.task import task_of
-from turnwise.inference.graph_engine import GraphEngine, array_over
 from turnwise.inference.plans.model import ModelSpec
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, Refusal
+from turnwise.inference.tensor_models.embedder import Embedder, load_embedder
+from turnwise.inference.tensor_models.graph_engine import GraphEngine, array_over
 
 
 def load(path: Path) -> Embedder:

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 from turnwise.errors import ModelError
 from turnwise.inference.folders.embedding_folder import EmbedFolder, read_embed_folder
-from turnwise.inference.graph_engine import tensor_over
-from turnwise.inference.graph_model import Arrays, GraphModel, OpenGraph, graph_info, open_graph
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line
 from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
-from turnwise.inference.ports import Port
 from turnwise.inference.requests.embed_request import EmbedRequest, parse_embed
 from turnwise.inference.requests.generate_request import Refusal
 from turnwise.inference.requests.tensors import OUTPUT_BYTES_MAX, Parcel
+from turnwise.inference.tensor_models.graph_engine import tensor_over
+from turnwise.inference.tensor_models.graph_model import Arrays, GraphModel, OpenGraph, graph_info, open_graph
+from turnwise.inference.tensor_models.inputs_outputs import Port
 from turnwise.inference.text.tokenizer import read_plain
 
 _TRY_ERRORS: Final[tuple[type[Exception], ...]] = (Refusal, *RUNTIME_ERRORS)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
 from turnwise.inference.engine.engine import EngineStatistics
-from turnwise.inference.graph_model import Arrays, GraphModel
-from turnwise.inference.ports import check
 from turnwise.inference.requests.generate_request import GenerateReply, Refusal, error_body
 from turnwise.inference.requests.tensors import OUTPUT_BYTES_MAX, Parcel, Tensor
+from turnwise.inference.tensor_models.graph_model import Arrays, GraphModel
+from turnwise.inference.tensor_models.inputs_outputs import check
 
 Answer = GenerateReply | Parcel
 """An error as text, or tensors."""

@@ -23,7 +23,7 @@ from training.demo.dialogue import HELD_OUT_FIRST, dialogue
 from training.demo.export import load_trained
 from training.demo.model import Llama
 from training.demo.tokenizer import BEGIN_ID, END_ID
-from turnwise.inference.generate import generate_text
+from turnwise.inference.inspect.generate import generate_text
 
 CONVERSATIONS: Final = 40
 TOKENS_MAX: Final = 120

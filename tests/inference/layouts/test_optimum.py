@@ -11,7 +11,7 @@ from tests.inference import toy
 from turnwise.errors import ModelError, UsageError
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.folders.model_folder import read_model_folder, variants
-from turnwise.inference.generate import generate_text
+from turnwise.inference.inspect.generate import generate_text
 from turnwise.inference.plans.model import ModelSpec
 
 TABLE = toy.chain_table(b"abcdefghijklmnopqrstuvwxyz")

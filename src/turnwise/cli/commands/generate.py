@@ -68,7 +68,7 @@ def generate(
     escapes. The same arguments give the same text on the same machine.
     """
     options = _request(temperature, system, top_k, top_p, min_p, json_schema, regex)
-    from turnwise.inference.generate import generate_text
+    from turnwise.inference.inspect.generate import generate_text
 
     err = Output.err()
 

@@ -52,7 +52,7 @@ def bench(
 
 def _generating(spec: ModelSpec) -> Figures:
     from turnwise.inference.engine.load import load_model
-    from turnwise.inference.measure import measure
+    from turnwise.inference.inspect.measure import measure
 
     model = load_model(spec)
     speed = measure(model.decoder)
@@ -65,7 +65,7 @@ def _generating(spec: ModelSpec) -> Figures:
 
 
 def _inferring(spec: ModelSpec) -> Figures:
-    from turnwise.inference.measure_graph import measure_graph
+    from turnwise.inference.inspect.measure_graph import measure_graph
     from turnwise.inference.tensor_models.graph_model import load_graph
 
     graph = load_graph(spec)
@@ -82,7 +82,7 @@ def _inferring(spec: ModelSpec) -> Figures:
 
 
 def _embedding(spec: ModelSpec) -> Figures:
-    from turnwise.inference.measure_graph import TEXTS, measure_encoder
+    from turnwise.inference.inspect.measure_graph import TEXTS, measure_encoder
     from turnwise.inference.tensor_models.embedder import load_embedder
 
     encoder = load_embedder(spec)

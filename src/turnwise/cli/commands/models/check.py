@@ -13,8 +13,8 @@ from turnwise.cli.progress import doing
 from turnwise.cli.text import json_text
 
 if TYPE_CHECKING:
-    from turnwise.inference.examine import Examined
-    from turnwise.inference.examine_graph import ExaminedGraph
+    from turnwise.inference.inspect.examine import Examined
+    from turnwise.inference.inspect.examine_graph import ExaminedGraph
     from turnwise.inference.plans.model import ModelSpec
 
 
@@ -34,7 +34,7 @@ def check(
     embed with: its inputs and outputs, which requests share a run, and how texts become vectors.
     """
     from turnwise.cli.commands.models.facts import describe, describe_graph
-    from turnwise.inference.examine import Examined
+    from turnwise.inference.inspect.examine import Examined
     from turnwise.inference.plans.model import ModelSpec
 
     spec = ModelSpec(path.name, path, provider, variant=variant, task=task, accuracy_level=accuracy_level)
@@ -51,9 +51,9 @@ def check(
 
 
 def _examine(spec: ModelSpec) -> Examined | ExaminedGraph:
-    from turnwise.inference.examine import examine
-    from turnwise.inference.examine_graph import examine_encoder, examine_graph
     from turnwise.inference.folders.task import task_of
+    from turnwise.inference.inspect.examine import examine
+    from turnwise.inference.inspect.examine_graph import examine_encoder, examine_graph
 
     task = task_of(spec)
     if task == "infer":

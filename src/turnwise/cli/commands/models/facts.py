@@ -10,8 +10,8 @@ from turnwise.cli.output import Output, Part, dim, green, yellow
 from turnwise.cli.text import count
 
 if TYPE_CHECKING:
-    from turnwise.inference.examine import Examined
-    from turnwise.inference.examine_graph import ExaminedGraph
+    from turnwise.inference.inspect.examine import Examined
+    from turnwise.inference.inspect.examine_graph import ExaminedGraph
     from turnwise.inference.plans.model import ModelInfo
 
 LABEL_COLUMNS = 15

@@ -10,7 +10,7 @@ import pytest
 
 from tests.inference import graphs, toy
 from turnwise.errors import ModelError, UsageError
-from turnwise.inference.generate import generate_text
+from turnwise.inference.inspect.generate import generate_text
 from turnwise.inference.plans.model import ModelInfo
 
 
@@ -50,7 +50,7 @@ def test_wrong_arguments_are_the_users_mistake(tmp_path: Path) -> None:
 def test_another_process_generates_the_same(stories_models: Path) -> None:
     folder = stories_models / "stories260k-genai-fp32"
     script = (
-        "import sys; from turnwise.inference.generate import generate_text\n"
+        "import sys; from turnwise.inference.inspect.generate import generate_text\n"
         "print(''.join(generate_text(sys.argv[1], 'One day', temperature=0.8, seed=11, tokens_max=100)))"
     )
     texts = {

@@ -7,10 +7,10 @@ import pytest
 from tests.inference import graphs, toy
 from turnwise.errors import ModelError
 from turnwise.inference.engine.load import load_model
-from turnwise.inference.examine import examine
-from turnwise.inference.examine_graph import OPEN_SIZE, examine_encoder, examine_graph
-from turnwise.inference.measure import compare
-from turnwise.inference.measure_graph import measure_encoder, measure_graph
+from turnwise.inference.inspect.examine import examine
+from turnwise.inference.inspect.examine_graph import OPEN_SIZE, examine_encoder, examine_graph
+from turnwise.inference.inspect.measure import compare
+from turnwise.inference.inspect.measure_graph import measure_encoder, measure_graph
 from turnwise.inference.plans.model import ModelSpec
 from turnwise.inference.tensor_models.embedder import load_embedder
 from turnwise.inference.tensor_models.graph_model import BATCH_SIZES, load_graph
@@ -43,7 +43,7 @@ def test_what_batches_of_equal_length_cost_is_measured(stories_models: Path) -> 
 def test_what_is_too_large_to_be_loaded_twice_is_not_measured(
     stories_models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("turnwise.inference.examine.machine_memory_bytes", lambda: 1_000_000)
+    monkeypatch.setattr("turnwise.inference.inspect.examine.machine_memory_bytes", lambda: 1_000_000)
     advice = examine(stories_models / "stories260k-genai-int4-acc1", provider="cpu").advice
     assert advice is not None
     assert "not measured" in advice
@@ -126,7 +126,7 @@ def test_an_encoder(tmp_path: Path) -> None:
 
 
 def test_measured_graphs_and_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turnwise.inference.measure_graph.PART_S_MAX", 0.01)
+    monkeypatch.setattr("turnwise.inference.inspect.measure_graph.PART_S_MAX", 0.01)
     graph = load_graph(spec(graphs.write_graph(tmp_path / "g.onnx", graphs.dense_graph())))
     speed = measure_graph(graph.model, tmp_path)
     assert list(speed.runs_per_s) == [1, *sorted(BATCH_SIZES)]

@@ -12,7 +12,7 @@ from turnwise.inference.decoding.memory_budget import machine_memory_bytes
 from turnwise.inference.engine.load import LoadedModel, load_model
 from turnwise.inference.folders.model_folder import ModelFolder, read_model_folder, variants
 from turnwise.inference.folders.spec_changes import as_asked
-from turnwise.inference.measure import compare, step_ms
+from turnwise.inference.inspect.measure import compare, step_ms
 from turnwise.inference.onnx.gather_logits import GRAPH_BYTES_MAX
 from turnwise.inference.onnx.providers import open_session
 from turnwise.inference.plans.batching import ACCURACY_FREE, BLOCK_FREE_MAX, is_equal, is_even

@@ -11,7 +11,7 @@ from typing import Final
 
 from turnwise.core.canonical import canonical
 from turnwise.errors import ModelError
-from turnwise.inference.examine_graph import example_row
+from turnwise.inference.inspect.examine_graph import example_row
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, Refusal

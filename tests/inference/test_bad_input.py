@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.inference import toy
-from tests.inference.test_engine import make, request, run
+from tests.inference.engine.test_engine import make, request, run
 from turnwise.inference.engine.engine import Engine
 from turnwise.inference.requests.generate_request import GenerateRequest
 

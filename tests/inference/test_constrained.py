@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.inference import toy
-from tests.inference.test_engine import ask, make, refuse, request, run
+from tests.inference.engine.test_engine import ask, make, refuse, request, run
 from turnwise.inference.engine.engine import Engine, Piece
 
 OFFER: dict[str, Any] = {

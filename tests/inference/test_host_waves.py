@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.inference import toy
-from tests.inference.test_host import Collected, run
+from tests.inference.host.test_host import Collected, run
 from turnwise.core.canonical import canonical
 from turnwise.errors import EnvironmentFailure, InvariantError
 from turnwise.inference import protocol

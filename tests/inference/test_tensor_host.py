@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.inference import graphs, toy
-from tests.inference.test_host import Collected, requests, run
+from tests.inference.host.test_host import Collected, requests, run
 from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.model import ModelSpec
 from turnwise.inference.requests.embed_request import EmbedRequest

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from tests.inference.forms_toy import Form, write_form
-from tests.inference.test_model_server import PROMPTS, answers, one, played, request, wave
+from tests.inference.server.test_model_server import PROMPTS, answers, one, played, request, wave
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.model import ModelSpec
 from turnwise.inference.server.model_server import ModelServer

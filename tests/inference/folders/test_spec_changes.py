@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.inference import toy
-from tests.inference.test_engine import request, run
+from tests.inference.engine.test_engine import request, run
 from turnwise.errors import ModelError
 from turnwise.inference.engine.engine import Engine
 from turnwise.inference.engine.load import load_model

@@ -1,4 +1,6 @@
-"""Write docs/cli.md from what `turnwise --help` says, so that it cannot say anything else.
+"""Write the sections of docs/cli.md from what `turnwise --help` says, so that they cannot say anything else.
+
+What stands before the first section is written by hand, in the page itself.
 
 python docs/generate_cli.py           writes it
 python docs/generate_cli.py --check   exit code 1 if it is not up to date
@@ -29,42 +31,15 @@ COMMANDS = (
 )
 COLUMNS = "100"
 
-BEGINNING = """\
-# The command line
-
-This page is written by `python docs/generate_cli.py` from the program's own help; a test holds it to that.
-
-What was asked for is written to stdout: a summary, a log, a description, generated text. What is said on the way
-there, progress, notices and errors, goes to stderr. With `--json`, exactly one object is on stdout and all text for
-people is on stderr. `run`, `resume`, `replay` and `log` give it at least the members `head`, `rounds`, `turns`,
-`status`, `result` and `journal`; what could not be done at all has an `error` with `message`, `where`, `hint` and the
-exit code.
-
-| exit code | meaning |
-|---|---|
-| 0 | done |
-| 1 | the run failed, or the machine failed it |
-| 2 | wrong usage or input; nothing has been changed |
-| 3 | a difference was found |
-| 130 | interrupted; what was committed can be resumed |
-
-`status` says how a run ended: `finished` (an agent called `finish`), `quiet` (nobody has anything left to do),
-`rounds_max` (its bound is reached), `failed` (a turn failed, and the world says `on_failure = "stop"`), or `open` (it
-has not ended: interrupted, crashed, or still under way).
-
-On a terminal, `run` and `resume` show live what is going on; elsewhere they write a line a second at most. The first
-Ctrl-C (or SIGTERM) stops when the round in progress is committed, the second at once; `turnwise resume` goes on either
-way.
-
-Text that comes from agents, models, worlds and journals is shown with control and bidirectional characters as escapes
-(`\\e[2J`, `\\u202e`), so that none of it can act on a terminal. `NO_COLOR` takes colour away, `FORCE_COLOR` gives it to
-pipes, and `TURNWISE_DEBUG=1` shows the traceback of a defect.
-"""
+FIRST_SECTION = "## `turnwise`\n"
 
 
 def page() -> str:
     """The text of the whole page."""
-    parts = [BEGINNING, section("turnwise"), *[section(f"turnwise {name}") for name in COMMANDS]]
+    beginning, found, _ = PAGE.read_text(encoding="utf-8").partition(FIRST_SECTION)
+    if not found:
+        raise SystemExit(f"{PAGE} has no line {FIRST_SECTION!r} for its sections to begin at")
+    parts = [beginning.rstrip() + "\n", section("turnwise"), *[section(f"turnwise {name}") for name in COMMANDS]]
     return "\n".join(parts)
 
 

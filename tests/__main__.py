@@ -17,6 +17,7 @@ def main() -> int:
     checks = [
         ("lint", [sys.executable, "-m", "ruff", "check"]),
         ("format", [sys.executable, "-m", "ruff", "format", "--check", "-q"]),
+        ("pages", [sys.executable, "docs/format.py", "--check"]),
         ("layers", [str(scripts / "lint-imports"), "--no-cache"]),
         ("types", [sys.executable, "-m", "mypy"]),
         ("tests", [sys.executable, "-m", "pytest", "-n", workers, "--dist", "worksteal", *sys.argv[1:]]),

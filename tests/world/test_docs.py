@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.world.conftest import Write
 from turnwise.core import plan as core
-from turnwise.world import Agent, Grants, Message, Model, World, bounds
-from turnwise.world.document import SETTINGS
-
-from .conftest import Write
+from turnwise.world import Agent, Grants, Message, Model, World, limits
+from turnwise.world.written.document import SETTINGS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "world-file.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `(\w+)` \| (.*) \|$", re.MULTILINE)
@@ -66,32 +65,32 @@ def test_bounds_are_the_real_ones() -> None:
     for key, bound in {
         "seed": core.SEED_MAX,
         "rounds_max": core.ROUNDS_MAX,
-        "round_seconds": bounds.ROUND_SECONDS_MAX,
-        "name": bounds.TITLE_LENGTH_MAX,
+        "round_seconds": limits.ROUND_SECONDS_MAX,
+        "name": limits.TITLE_LENGTH_MAX,
     }.items():
         assert f" to {bound}" in rows("## `[world]`")[key][2], key
     for key, bound in {
-        "count": bounds.AGENTS_MAX,
-        "fuel": bounds.FUEL_MAX,
-        "memory_mib": bounds.MEMORY_MIB_MAX,
-        "output_mib": bounds.OUTPUT_MIB_MAX,
-        "effects_max": bounds.EFFECTS_MAX,
+        "count": limits.AGENTS_MAX,
+        "fuel": limits.FUEL_MAX,
+        "memory_mib": limits.MEMORY_MIB_MAX,
+        "output_mib": limits.OUTPUT_MIB_MAX,
+        "effects_max": limits.EFFECTS_MAX,
     }.items():
         assert f" to {bound}" in rows("## `[agents.KIND]`")[key][2], key
     mib = 1 << 20
     for words in (
-        f"UTF-8, at most {bounds.WORLD_FILE_BYTES_MAX // mib} MiB",
-        f"name. At most {bounds.MODELS_MAX}",
-        f"At most {bounds.KINDS_MAX} kinds, and {bounds.AGENTS_MAX} agents",
-        f"at most {bounds.TABLE_BYTES_MAX // mib} MiB",
-        f"{bounds.ARGS_BYTES_MAX // mib} MiB of JSON for each agent",
-        f"| {bounds.STATE_BYTES_MAX // mib} MiB |",
-        f"At most {bounds.PYTHON_SOURCE_BYTES_MAX // mib} MiB and {bounds.PYTHON_SOURCE_FILES_MAX} files",
-        f"{bounds.WASM_SOURCE_BYTES_MAX // mib} MiB of WebAssembly",
-        f"{bounds.JSON_DEPTH_MAX} levels deep",
-        f"at most {bounds.NAMES_MAX} entries each",
-        f"At most {bounds.MESSAGES_MAX}.",
-        f"at most {bounds.BODY_BYTES_MAX // mib} MiB |",
+        f"UTF-8, at most {limits.WORLD_FILE_BYTES_MAX // mib} MiB",
+        f"name. At most {limits.MODELS_MAX}",
+        f"At most {limits.KINDS_MAX} kinds, and {limits.AGENTS_MAX} agents",
+        f"at most {limits.TABLE_BYTES_MAX // mib} MiB",
+        f"{limits.ARGS_BYTES_MAX // mib} MiB of JSON for each agent",
+        f"| {limits.STATE_BYTES_MAX // mib} MiB |",
+        f"At most {limits.PYTHON_SOURCE_BYTES_MAX // mib} MiB and {limits.PYTHON_SOURCE_FILES_MAX} files",
+        f"{limits.WASM_SOURCE_BYTES_MAX // mib} MiB of WebAssembly",
+        f"{limits.JSON_DEPTH_MAX} levels deep",
+        f"at most {limits.NAMES_MAX} entries each",
+        f"At most {limits.MESSAGES_MAX}.",
+        f"at most {limits.BODY_BYTES_MAX // mib} MiB |",
     ):
         assert words in PAGE.replace("\n", " "), words
 

@@ -12,14 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.world.conftest import MINIMAL
 from turnwise.errors import WorldError
 from turnwise.world import Agent, Grants, Message, Model, Overrides, World
-from turnwise.world.document import describe
+from turnwise.world.meaning.resolve import resolve
 from turnwise.world.problems import Problems
-from turnwise.world.resolve import resolve
-from turnwise.world.shape import parse
-
-from .conftest import MINIMAL
+from turnwise.world.written.document import describe
+from turnwise.world.written.parse import parse
 
 TEXTS = st.sampled_from(
     ["", "a", "a-1", "b", "*", "a*", "g", "outside", "rounds", "a.py", "t.csv", ".", "..", "/", "é"]

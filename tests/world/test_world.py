@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.world.conftest import Write
 from turnwise.core.plan import AgentPlan, InitialMessage
 from turnwise.errors import InvariantError, WorldError
 from turnwise.world import Agent, Grants, Message, Model, Overrides, World
-
-from .conftest import Write
 
 STORY_CIRCLE = """
 [world]

@@ -1,16 +1,17 @@
 """Worlds: what a person writes, checked, and turned into the core's plan.
 
-From bottom to top: `bounds`, `problems`, `names`, `values`, `files`, `parts` (the types); `reader`, `document`,
-`overrides`, `shape` (what is written); `table`, `imports`, `sources`, `cast`, `references`, `resolve` (what it means);
-`plan`, `world`; and `template` beside them.
+`written/` is what a world says: types, documents (TOML or Python), options, and the parser that makes types of a
+document. `meaning/` is what it means: tables and sources read, agents listed, every name known. Both stand on
+`limits`, `problems`, `names`, `json_values` and `files`; `plan` and `world` stand on both, and `template` beside
+them.
 """
 
-from turnwise.world.overrides import Overrides
-from turnwise.world.parts import Agent, Grants, Message, Model
-from turnwise.world.resolve import Resolved, ResolvedKind, ResolvedModel
-from turnwise.world.sources import SourceFiles
-from turnwise.world.values import Json
+from turnwise.world.json_values import Json
+from turnwise.world.meaning.resolve import Resolved, ResolvedKind, ResolvedModel
+from turnwise.world.meaning.sources import SourceFiles
 from turnwise.world.world import World
+from turnwise.world.written.overrides import Overrides
+from turnwise.world.written.types import Agent, Grants, Message, Model
 
 __all__ = [
     "Agent",

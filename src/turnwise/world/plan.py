@@ -8,7 +8,7 @@ from typing import Final
 
 from turnwise.core.plan import Kind, Plan
 from turnwise.errors import InvariantError
-from turnwise.world.resolve import Resolved
+from turnwise.world.meaning.resolve import Resolved
 
 _SHA256_HEX: Final = re.compile(r"[0-9a-f]{64}")
 

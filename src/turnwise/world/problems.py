@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 from turnwise.errors import Problem, WorldError
-from turnwise.world.bounds import PROBLEMS_MAX
+from turnwise.world.limits import PROBLEMS_MAX
 
 KeyPath = tuple[str | int, ...]
 """Where in a world: `("agents", "narrator", "count")`, `("messages", 0, "body")`."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from turnwise.errors import UsageError
-from turnwise.world.bounds import TITLE_LENGTH_MAX
+from turnwise.world.limits import TITLE_LENGTH_MAX
 from turnwise.world.problems import quoted
 
 TEMPLATES: Final[Mapping[str, tuple[str, ...]]] = {

@@ -10,13 +10,13 @@ from typing import Self
 
 from turnwise.core.plan import Plan
 from turnwise.errors import InvariantError
-from turnwise.world.document import Document, describe, load, world_file
-from turnwise.world.overrides import Overrides, apply_overrides
-from turnwise.world.parts import Description
+from turnwise.world.meaning.resolve import Resolved, resolve
 from turnwise.world.plan import build_plan
 from turnwise.world.problems import Problems, quoted
-from turnwise.world.resolve import Resolved, resolve
-from turnwise.world.shape import parse
+from turnwise.world.written.document import Document, describe, load, world_file
+from turnwise.world.written.overrides import Overrides, apply_overrides
+from turnwise.world.written.parse import parse
+from turnwise.world.written.types import Description
 
 
 @dataclass(frozen=True, slots=True)

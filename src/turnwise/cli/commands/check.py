@@ -12,7 +12,7 @@ from turnwise.cli.text import count, json_text
 
 if TYPE_CHECKING:
     from turnwise.errors import Problem
-    from turnwise.world.resolve import Resolved
+    from turnwise.world.meaning.resolve import Resolved
 
 KINDS_SHOWN_MAX = 20
 

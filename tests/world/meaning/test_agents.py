@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.world.conftest import MINIMAL, Write, only_problem, problems_of
 from turnwise.world import Agent, World
-
-from .conftest import MINIMAL, Write, only_problem, problems_of
 
 WORLD = '[world]\nname = "test"\n'
 
@@ -102,9 +101,9 @@ def test_a_world_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_too_many_kinds_and_messages(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turnwise.world.shape.KINDS_MAX", 1)
+    monkeypatch.setattr("turnwise.world.written.parse.KINDS_MAX", 1)
     assert problems_of(write(WORLD + kind("a") + kind("b")))[0].message == "has 2 entries"
-    monkeypatch.setattr("turnwise.world.shape.MESSAGES_MAX", 1)
+    monkeypatch.setattr("turnwise.world.written.parse.MESSAGES_MAX", 1)
     problem = only_problem(write(MINIMAL + "[[messages]]\nto = 'a'\nbody = ''\n" * 2))
     assert (problem.message, problem.hint) == ("has 2 entries", "At most 1 are allowed: send to a group.")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from turnwise.demo import is_builtin
-from turnwise.world.document import Document
 from turnwise.world.problems import KeyPath, Problems, dotted, listed, nearest, quoted, said
+from turnwise.world.written.document import Document
 
 _SETTING_EXAMPLE: Final = "Write --set agents.narrator.count=3."
 _INDEX: Final = re.compile(r"[0-9]{1,9}")

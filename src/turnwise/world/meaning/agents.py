@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 
 from turnwise.core.plan import AgentPlan, valid_name
-from turnwise.world.bounds import AGENTS_MAX, ARGS_BYTES_MAX, STATE_BYTES_MAX, TABLE_BYTES_MAX
 from turnwise.world.files import Refused, decode, locate, read_bytes
+from turnwise.world.json_values import to_text
+from turnwise.world.limits import AGENTS_MAX, ARGS_BYTES_MAX, STATE_BYTES_MAX, TABLE_BYTES_MAX
+from turnwise.world.meaning.table import Table, read_table
 from turnwise.world.names import NAME_HINT, fault
-from turnwise.world.parts import Agent
 from turnwise.world.problems import KeyPath, Problems, dotted, quoted
-from turnwise.world.table import Table, read_table
-from turnwise.world.values import to_text
+from turnwise.world.written.types import Agent
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from turnwise.core.plan import EFFECTS_MAX_DEFAULT, FUEL_DEFAULT, MEMORY_MIB_DEFAULT, ROUNDS_MAX, SEED_MAX
-from turnwise.world.bounds import (
+from turnwise.world.limits import (
     AGENTS_MAX,
     BODY_BYTES_MAX,
     CONTEXT_TOKENS_MAX,
@@ -26,8 +26,10 @@ from turnwise.world.bounds import (
     SYSTEM_BYTES_MAX,
     TITLE_LENGTH_MAX,
 )
-from turnwise.world.document import Document
-from turnwise.world.parts import (
+from turnwise.world.problems import KeyPath, Problems, said
+from turnwise.world.written.document import Document
+from turnwise.world.written.reader import Reader
+from turnwise.world.written.types import (
     ACCURACY_LEVEL,
     BATCHINGS,
     PROVIDER_DEFAULT,
@@ -42,8 +44,6 @@ from turnwise.world.parts import (
     Model,
     SourceText,
 )
-from turnwise.world.problems import KeyPath, Problems, said
-from turnwise.world.reader import Reader
 
 
 def parse(document: Document, folder: str | os.PathLike[str] | None, problems: Problems) -> Description:

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.world.conftest import MINIMAL, Write, only_problem, problems_of
 from turnwise.core.canonical import canonical
 from turnwise.world import World
-from turnwise.world.table import Table, read_table
-
-from .conftest import MINIMAL, Write, only_problem, problems_of
+from turnwise.world.meaning.table import Table, read_table
 
 TABLE = MINIMAL + 'table = "people.csv"\n'
 
@@ -196,9 +195,9 @@ def test_a_table_that_cannot_be_had(
 
 def test_a_table_that_is_too_large(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(TABLE, {"people.csv": "x\n1\n2\n3\n"})
-    monkeypatch.setattr("turnwise.world.table.AGENTS_MAX", 2)
+    monkeypatch.setattr("turnwise.world.meaning.table.AGENTS_MAX", 2)
     assert "has more than 2 rows" in problems_of(folder)[0].message
-    monkeypatch.setattr("turnwise.world.cast.TABLE_BYTES_MAX", 5)
+    monkeypatch.setattr("turnwise.world.meaning.agents.TABLE_BYTES_MAX", 5)
     assert "is too large" in only_problem(folder).message
 
 

@@ -18,8 +18,8 @@ from turnwise.core.plan import (
     OnFailure,
     Schedule,
 )
-from turnwise.world.bounds import OUTPUT_MIB_DEFAULT, ROUNDS_DEFAULT
-from turnwise.world.values import Json
+from turnwise.world.json_values import Json
+from turnwise.world.limits import OUTPUT_MIB_DEFAULT, ROUNDS_DEFAULT
 
 SEED_DEFAULT = 0
 ROUND_SECONDS_DEFAULT = ROUND_US_DEFAULT / 1_000_000

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.world.conftest import MINIMAL, Write, only_problem, problems_of
 from turnwise.world import Agent, Grants, Message, Model, World
-
-from .conftest import MINIMAL, Write, only_problem, problems_of
 
 WORLD = '[world]\nname = "test"\n'
 AGENT = '[agents.a]\nsource = "a.py"\n'

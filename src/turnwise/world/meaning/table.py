@@ -16,7 +16,7 @@ from itertools import repeat
 from typing import Any, Final
 
 from turnwise.core.canonical import canonical
-from turnwise.world.bounds import AGENTS_MAX, INTEGER_MAX
+from turnwise.world.limits import AGENTS_MAX, INTEGER_MAX
 from turnwise.world.problems import listed, nearest, quoted
 
 NAME_COLUMN: Final = "name"

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from turnwise.world import World, bounds
-from turnwise.world.parts import Agent
-
-from .conftest import MINIMAL, Write, only_problem
+from tests.world.conftest import MINIMAL, Write, only_problem
+from turnwise.world import World, limits
+from turnwise.world.written.types import Agent
 
 
 def test_a_folder_without_a_world(tmp_path: Path) -> None:
@@ -71,7 +70,7 @@ def test_a_number_that_python_does_not_read(write: Write) -> None:
 
 
 def test_a_file_that_is_too_large(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turnwise.world.document.WORLD_FILE_BYTES_MAX", 10)
+    monkeypatch.setattr("turnwise.world.written.document.WORLD_FILE_BYTES_MAX", 10)
     problem = only_problem(write())
     assert "is too large" in problem.message
     assert "At most 10 bytes" in problem.hint
@@ -100,4 +99,4 @@ def test_defaults_of_the_file_are_those_of_python(write: Write) -> None:
     built = World("test", agents={"a": Agent("a.py")}, folder=read.folder)
     assert read.resolve() == built.resolve()
     assert read.agents["a"] == Agent("a.py")
-    assert read.rounds_max == bounds.ROUNDS_DEFAULT
+    assert read.rounds_max == limits.ROUNDS_DEFAULT

@@ -13,14 +13,14 @@ from turnwise.core import plan as core
 from turnwise.core.plan import AgentPlan, InitialMessage, Limits
 from turnwise.demo import is_builtin, model_folder
 from turnwise.errors import UsageError
-from turnwise.world.bounds import TIME_END_US
-from turnwise.world.cast import gather
 from turnwise.world.files import Refused, is_file, is_folder
+from turnwise.world.limits import TIME_END_US
+from turnwise.world.meaning.agents import gather
+from turnwise.world.meaning.references import Names
+from turnwise.world.meaning.sources import SourceFiles, from_bytes, from_file, from_text
 from turnwise.world.names import fault
-from turnwise.world.parts import Batching, Description, SourceText, Task
 from turnwise.world.problems import Problems, dotted, quoted, said
-from turnwise.world.references import Names
-from turnwise.world.sources import SourceFiles, from_bytes, from_file, from_text
+from turnwise.world.written.types import Batching, Description, SourceText, Task
 
 _MIB = 1024 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.world.conftest import Write, only_problem, problems_of
 from turnwise.core.canonical import canonical
 from turnwise.world import Agent, Model, Overrides, World
-from turnwise.world.overrides import apply_overrides
 from turnwise.world.problems import Problems, dotted
-
-from .conftest import Write, only_problem, problems_of
+from turnwise.world.written.overrides import apply_overrides
 
 TOML = """
 [world]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time
 
 from turnwise.core.canonical import canonical
-from turnwise.world.bounds import INTEGER_MAX, JSON_DEPTH_MAX
+from turnwise.world.limits import INTEGER_MAX, JSON_DEPTH_MAX
 from turnwise.world.problems import KeyPath, Problems, said
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]

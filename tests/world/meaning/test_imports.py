@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from turnwise.world.imports import local_modules
+from turnwise.world.meaning.imports import local_modules
 
 
 @pytest.fixture

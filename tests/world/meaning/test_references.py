@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.world.conftest import Write, only_problem, problems_of
 from turnwise.world import World
-
-from .conftest import Write, only_problem, problems_of
 
 WORLD = """
 [world]

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from turnwise.world.bounds import WORLD_FILE_BYTES_MAX
 from turnwise.world.files import Refused, decode, is_file, is_folder, read_bytes
-from turnwise.world.parts import Description, SourceText
+from turnwise.world.limits import WORLD_FILE_BYTES_MAX
 from turnwise.world.problems import Problems
+from turnwise.world.written.types import Description, SourceText
 
 FILE_NAME: Final = "world.toml"
 SETTINGS: Final = ("name", "seed", "schedule", "rounds_max", "on_failure", "time_start", "round_seconds")

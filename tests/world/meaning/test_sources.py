@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.world.conftest import MINIMAL, Write, only_problem
 from turnwise.world import Agent, SourceFiles, World
-
-from .conftest import MINIMAL, Write, only_problem
 
 WORLD = '[world]\nname = "test"\n[agents.a]\nsource = "{}"\n'
 
@@ -122,22 +121,22 @@ def test_links_inside_the_world_are_followed(write: Write) -> None:
 
 def test_sources_are_bounded(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(files={"a.py": "import b, c\n", "b.py": "#" * 50, "c.py": "#" * 50})
-    monkeypatch.setattr("turnwise.world.sources.PYTHON_SOURCE_BYTES_MAX", 100)
+    monkeypatch.setattr("turnwise.world.meaning.sources.PYTHON_SOURCE_BYTES_MAX", 100)
     problem = only_problem(folder)
     assert problem.message == '"a.py" and its local modules are too large'
     assert problem.hint == "At most 100 bytes of Python are allowed for one kind."
-    monkeypatch.setattr("turnwise.world.sources.PYTHON_SOURCE_BYTES_MAX", 40)
+    monkeypatch.setattr("turnwise.world.meaning.sources.PYTHON_SOURCE_BYTES_MAX", 40)
     assert only_problem(folder).message == 'the file "b.py" is too large'
     monkeypatch.undo()
-    monkeypatch.setattr("turnwise.world.sources.PYTHON_SOURCE_FILES_MAX", 2)
+    monkeypatch.setattr("turnwise.world.meaning.sources.PYTHON_SOURCE_FILES_MAX", 2)
     assert only_problem(folder).message == '"a.py" comes with more than 2 local modules'
-    monkeypatch.setattr("turnwise.world.sources.WASM_SOURCE_BYTES_MAX", 10)
+    monkeypatch.setattr("turnwise.world.meaning.sources.WASM_SOURCE_BYTES_MAX", 10)
     assert "is too large" in only_problem(write(WORLD.format("a.wasm"), {"a.wasm": "x" * 11})).message
 
 
 def test_sources_given_in_python_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turnwise.world.sources.PYTHON_SOURCE_BYTES_MAX", 10)
-    monkeypatch.setattr("turnwise.world.sources.WASM_SOURCE_BYTES_MAX", 10)
+    monkeypatch.setattr("turnwise.world.meaning.sources.PYTHON_SOURCE_BYTES_MAX", 10)
+    monkeypatch.setattr("turnwise.world.meaning.sources.WASM_SOURCE_BYTES_MAX", 10)
     for source in ("pass\n" * 3, "(module     )", b"\0asm" * 3):
         assert "too large" in only_problem(World("test", agents={"a": Agent(source)})).message
 

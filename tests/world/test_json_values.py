@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnwise.core.canonical import canonical
-from turnwise.world.bounds import INTEGER_MAX, JSON_DEPTH_MAX
+from turnwise.world.json_values import to_text
+from turnwise.world.limits import INTEGER_MAX, JSON_DEPTH_MAX
 from turnwise.world.problems import Problems
-from turnwise.world.values import to_text
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 SCALARS = st.none() | st.booleans() | st.integers(-INTEGER_MAX - 1, INTEGER_MAX) | TEXTS

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from turnwise.world.bounds import NAMES_MAX
+from turnwise.world.limits import NAMES_MAX
 from turnwise.world.problems import KeyPath, Problems, dotted, nearest, quoted, said
 
 _ABSENT: Final = object()

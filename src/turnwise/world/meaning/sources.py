@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from turnwise.world.bounds import PYTHON_SOURCE_BYTES_MAX, PYTHON_SOURCE_FILES_MAX, WASM_SOURCE_BYTES_MAX
 from turnwise.world.files import Refused, decode, locate, read_bytes
-from turnwise.world.imports import local_modules
-from turnwise.world.parts import SourceText
+from turnwise.world.limits import PYTHON_SOURCE_BYTES_MAX, PYTHON_SOURCE_FILES_MAX, WASM_SOURCE_BYTES_MAX
+from turnwise.world.meaning.imports import local_modules
 from turnwise.world.problems import quoted
+from turnwise.world.written.types import SourceText
 
 Language = Literal["python", "wasm", "wat"]
 

@@ -8,10 +8,10 @@ from itertools import chain
 from turnwise.core import plan as core
 from turnwise.core.grants import is_pattern
 from turnwise.core.plan import OUTSIDE
-from turnwise.world.cast import Cast
+from turnwise.world.meaning.agents import Cast
 from turnwise.world.names import NAME_HINT, RESERVED_HINT, fault, matcher
-from turnwise.world.parts import Description, Grants, Message
 from turnwise.world.problems import KeyPath, Problems, listed, nearest, quoted
+from turnwise.world.written.types import Description, Grants, Message
 
 
 class Names:

@@ -26,7 +26,8 @@ import numpy as np
 from turnwise.core.canonical import canonical
 from turnwise.inference.decoding.signature import Signature
 from turnwise.inference.engine.engine import Engine
-from turnwise.inference.engine.load import LoadedModel, load_model
+from turnwise.inference.engine.language_model import LanguageModel
+from turnwise.inference.engine.load import load_model
 from turnwise.inference.folders.model_folder import ModelFolder, read_model_folder
 from turnwise.inference.onnx.providers import open_session, versions
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
@@ -98,7 +99,7 @@ class Bare:
 class Ours:
     """An engine whose steps are timed."""
 
-    def __init__(self, model: LoadedModel, texts: list[str], new: int, sampling: dict[str, float]) -> None:
+    def __init__(self, model: LanguageModel, texts: list[str], new: int, sampling: dict[str, float]) -> None:
         self._engine = Engine(model)
         self.replies: dict[int, str] = {}
         for number, prompt in enumerate(texts):
@@ -121,7 +122,7 @@ class Ours:
                 yield took
 
 
-def measure(model: LoadedModel, bare: Bare, rows: int, wanted: Wanted) -> dict[str, Any]:
+def measure(model: LanguageModel, bare: Bare, rows: int, wanted: Wanted) -> dict[str, Any]:
     """Engine and bare loop, step by step in turn; and the engine once more with sampling."""
     model = replace(model, ends=frozenset())
     texts = [text(model, np.random.default_rng(row).integers(3, 200, wanted.prompt).tolist()) for row in range(rows)]
@@ -176,7 +177,7 @@ def quartiles(values: list[float]) -> list[float]:
     return [round(found[0], 4), round(found[2], 4)]
 
 
-def text(model: LoadedModel, ids: list[int], prompt: list[int] | None = None) -> str:
+def text(model: LanguageModel, ids: list[int], prompt: list[int] | None = None) -> str:
     stream = model.tokenizer.text(prompt or [])
     return "".join(stream.push(token) for token in ids)
 

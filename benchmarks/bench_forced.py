@@ -20,7 +20,8 @@ from typing import Any
 from turnwise.core.canonical import canonical
 from turnwise.inference.engine import sequence
 from turnwise.inference.engine.engine import Engine
-from turnwise.inference.engine.load import LoadedModel, load_model
+from turnwise.inference.engine.language_model import LanguageModel
+from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
@@ -38,7 +39,7 @@ SCHEMA: dict[str, Any] = {
 NEVER = 1 << 30
 
 
-def play(model: LoadedModel, rows: int, piece_min: int) -> dict[str, Any]:
+def play(model: LanguageModel, rows: int, piece_min: int) -> dict[str, Any]:
     """All answers, in pieces of at least so many tokens."""
     sequence.PIECE_TOKENS_MIN = piece_min  # type: ignore[misc]
     engine = Engine(model)

@@ -9,22 +9,23 @@ from pathlib import Path
 
 from inference.work import Answer, Ids
 from turnwise.core.canonical import canonical
-from turnwise.inference.engine.engine import Engine, Piece
-from turnwise.inference.engine.load import LoadedModel, load_model
+from turnwise.inference.engine.engine import Engine, TextPiece
+from turnwise.inference.engine.language_model import LanguageModel
+from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.requests.generate_request import GenerateRequest
 
 STREAM = bytes(32)
 
 
-def load_ours(folder: Path, threads: int, spin: bool | None) -> LoadedModel:
+def load_ours(folder: Path, threads: int, spin: bool | None) -> LanguageModel:
     return load_model(ModelSpec("bench", folder, "cpu"), EngineOptions(threads_max=threads, spin=spin))
 
 
 class Ours:
     """A loaded model, and an engine whose prompt cache is empty after `forget`."""
 
-    def __init__(self, model: LoadedModel, make: Callable[[LoadedModel], Engine] = Engine) -> None:
+    def __init__(self, model: LanguageModel, make: Callable[[LanguageModel], Engine] = Engine) -> None:
         self.numeric = model.info.numeric
         self._model = model
         self._make = make
@@ -53,7 +54,7 @@ class Ours:
             events = engine.step()
             now = time.perf_counter() - start
             for event in events:
-                if isinstance(event, Piece):
+                if isinstance(event, TextPiece):
                     texts[event.id].append(event.text)
                     times[event.id].append(now)
                 else:

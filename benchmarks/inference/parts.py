@@ -15,7 +15,7 @@ from inference.ours import Ours
 from inference.peers import Given, Made, Peers, applies
 from inference.unconstrained import Unconstrained, load_both
 from inference.work import Answer, Run, Work, odd_works, turns, works
-from turnwise.inference.engine.load import LoadedModel
+from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.plans.model import EngineOptions
 
 QUICK_SCALE = 8
@@ -65,7 +65,7 @@ class Parts:
             del on, off
             gc.collect()
 
-    def _with_and_without(self, form: str, work: Work, on: LoadedModel, off: LoadedModel) -> None:
+    def _with_and_without(self, form: str, work: Work, on: LanguageModel, off: LanguageModel) -> None:
         keeps = bool(work.later)
         peers = {"on": Ours(on), "off": Ours(off, lambda model: Unconstrained(model, keeps))}
         spent: dict[str, list[float]] = {name: [] for name in peers}

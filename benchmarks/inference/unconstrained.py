@@ -18,15 +18,16 @@ from typing import Any
 
 import turnwise.inference.engine.load as loading
 from inference.ours import load_ours
+from turnwise.inference.decoding.block_span import BlockSpan
 from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.engine import scheduler
 from turnwise.inference.engine.engine import Engine
-from turnwise.inference.engine.load import LoadedModel
-from turnwise.inference.engine.prefix_index import Piece, PrefixIndex
+from turnwise.inference.engine.language_model import LanguageModel
+from turnwise.inference.engine.prefix_index import PrefixIndex
 from turnwise.inference.engine.scheduler import Scheduler
 
 
-def load_both(folder: Path, threads: int, spin: bool | None) -> tuple[LoadedModel, LoadedModel]:
+def load_both(folder: Path, threads: int, spin: bool | None) -> tuple[LanguageModel, LanguageModel]:
     """The model as it is loaded, and the same session with a decoder that pads nothing."""
     calls: list[inspect.BoundArguments] = []
     original = loading.Decoder
@@ -97,22 +98,22 @@ class Uncut(Scheduler):
 class AllButOne(PrefixIndex):
     """Leaves one token to prefill, not two."""
 
-    def find(self, tokens: Sequence[int], count_max: int) -> list[Piece]:
+    def find(self, tokens: Sequence[int], count_max: int) -> list[BlockSpan]:
         return super().find(tokens, count_max + 1)
 
 
 class Unconstrained(Engine):
     """Around a decoder that pads nothing. With `keeps_decoded`, a prompt may begin with what was decoded before."""
 
-    def __init__(self, model: LoadedModel, keeps_decoded: bool = False) -> None:
+    def __init__(self, model: LanguageModel, keeps_decoded: bool = False) -> None:
         super().__init__(model)
         self._scheduler.__class__ = Uncut
         self._prefixes.__class__ = AllButOne
         self._keeps_decoded = keeps_decoded
 
     def _remove(self, number: int) -> None:
-        if self._keeps_decoded and number in self._slots.decoding:
-            row, decoder = self._slots.row(number), self._decoder
+        if self._keeps_decoded and number in self._rows.decoding:
+            row, decoder = self._rows.row(number), self._decoder
             assert isinstance(decoder, Unpadded)
             tokens = [*self._sequences[number].prompt, *decoder.decoded.get(row, [])]
             decoder.keep(row, self._prefixes.insert(tokens))

@@ -13,7 +13,8 @@ import pytest
 import turnwise
 from tests.examples.haggle import WORLD, agent_module
 from turnwise.demo import BUILTIN_DEMO, model_folder
-from turnwise.inference.engine.load import LoadedModel, load_model
+from turnwise.inference.engine.language_model import LanguageModel
+from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.model import ModelSpec
 
 BYTES_MAX = 8_000_000
@@ -25,7 +26,7 @@ PROMPT = (
 
 
 @pytest.fixture(scope="module")
-def model() -> LoadedModel:
+def model() -> LanguageModel:
     return load_model(ModelSpec("demo", model_folder(BUILTIN_DEMO), "cpu"))
 
 
@@ -42,13 +43,13 @@ def test_it_is_small_enough_for_a_package() -> None:
     }
 
 
-def test_it_is_a_model_like_any_other(model: LoadedModel) -> None:
+def test_it_is_a_model_like_any_other(model: LanguageModel) -> None:
     assert (model.info.convention, model.info.architecture) == ("onnxruntime-genai", "llama")
     assert (model.info.form, model.info.context_length) == ("in_place float32", 512)
     assert model.template is not None
 
 
-def test_its_bits_do_not_depend_on_what_runs_beside_it(model: LoadedModel) -> None:
+def test_its_bits_do_not_depend_on_what_runs_beside_it(model: LanguageModel) -> None:
     numeric = model.info.numeric
     assert numeric is not None
     assert (numeric.numeric_class, numeric.batching, numeric.chunked) == ("batch-invariant", "free", True)

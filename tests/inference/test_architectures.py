@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from tests.inference.tools.build_models import ARCHITECTURES
 from turnwise.core.canonical import canonical
 from turnwise.inference.engine.engine import Engine
-from turnwise.inference.engine.load import LoadedModel, load_model
+from turnwise.inference.engine.language_model import LanguageModel
+from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.model import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
@@ -56,7 +57,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return request.param, output
 
 
-def logits_of(model: LoadedModel, prompt: list[int], tokens: list[int]) -> NDArray[Any]:
+def logits_of(model: LanguageModel, prompt: list[int], tokens: list[int]) -> NDArray[Any]:
     """Logits after the prompt, and after each of the tokens but the last."""
     decoder = model.decoder
     decoder.begin(len(prompt) + len(tokens))

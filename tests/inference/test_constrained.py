@@ -12,7 +12,7 @@ import pytest
 
 from tests.inference import toy
 from tests.inference.engine.test_engine import ask, make, refuse, request, run
-from turnwise.inference.engine.engine import Engine, Piece
+from turnwise.inference.engine.engine import Engine, TextPiece
 
 OFFER: dict[str, Any] = {
     "type": "object",
@@ -265,7 +265,7 @@ class TestForced:
         pieces = []
         while attentive.pending:
             for event in attentive.step():
-                if isinstance(event, Piece):
+                if isinstance(event, TextPiece):
                     pieces.append(event.text)
                 else:
                     assert json.loads(event.body)["ok"]["text"] == "".join(pieces)

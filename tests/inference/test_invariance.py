@@ -22,7 +22,8 @@ from turnwise.core.canonical import canonical
 from turnwise.inference.decoding.graph_form import Rule
 from turnwise.inference.decoding.self_test import SelfTest
 from turnwise.inference.engine.engine import Engine
-from turnwise.inference.engine.load import LoadedModel, load_model
+from turnwise.inference.engine.language_model import LanguageModel
+from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
@@ -51,8 +52,8 @@ STORIES = ["genai-fp32", "genai-int4", "genai-int4-acc1", "genai-mha-fp32", "hf-
 class Traced(Engine):
     """An engine that keeps a hash of the logits from which each token was chosen, by request and token."""
 
-    def __init__(self, model: Path | LoadedModel, **options: Any) -> None:
-        if not isinstance(model, LoadedModel):
+    def __init__(self, model: Path | LanguageModel, **options: Any) -> None:
+        if not isinstance(model, LanguageModel):
             model = load_model(ModelSpec("m", model, "cpu"), EngineOptions(**options))
         super().__init__(model)
         self.logits: dict[tuple[int, int], str] = {}

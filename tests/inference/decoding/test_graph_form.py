@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from turnwise.inference.decoding.graph_form import RULES, RULES_GROWING, Rule, costs, form_of, rules_from
+from turnwise.inference.decoding.graph_form import RULES, RULES_GROWING, Rule, batching_of, costs, form_of, rules_from
 from turnwise.inference.onnx.graph_facts import Graph, Quantised
+from turnwise.inference.plans.batching import Batching
 
 GQA = "com.microsoft:GroupQueryAttention"
 
@@ -62,3 +63,17 @@ def test_every_rule_says_what_it_costs() -> None:
     rules = {*RULES, *RULES_GROWING}
     assert len({costs(rule) for rule in rules}) == len(rules)
     assert costs(RULES[0]) == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("forms", "batching"),
+    [
+        ([], "free"),
+        ([Quantised(4, 16, 4), Quantised(4, 32, 4)], "free"),
+        ([Quantised(4, 64, 4)], "even"),
+        ([Quantised(4, 32, 4), Quantised(4, 32, 0)], "even"),
+        ([Quantised(4, 16, 1)], "even"),
+    ],
+)
+def test_the_form_of_the_weights_decides(forms: list[Quantised], batching: Batching) -> None:
+    assert batching_of(Graph(quantised=dict.fromkeys(forms, 7))) == batching

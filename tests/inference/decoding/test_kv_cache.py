@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from turnwise.errors import InvariantError
+from turnwise.inference.decoding.block_span import BlockSpan
 from turnwise.inference.decoding.kv_cache import InPlaceKv, KvBlocks, KvShape
-from turnwise.inference.engine.prefix_index import BLOCK_TOKENS, Piece
+from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
 
 SHAPE = KvShape(("k", "v"), ("nk", "nv"), 2, 4, np.dtype(np.float32))
 
@@ -89,8 +90,8 @@ def test_blocks_give_back_what_they_kept() -> None:
     kv.reserve(2, 128, [0] * 2)
     filled(kv, [70, 0])
     blocks = KvBlocks(SHAPE, 3)
-    whole = [Piece(2, 0, BLOCK_TOKENS), Piece(0, BLOCK_TOKENS, BLOCK_TOKENS)]
+    whole = [BlockSpan(2, 0, BLOCK_TOKENS), BlockSpan(0, BLOCK_TOKENS, BLOCK_TOKENS)]
     blocks.keep(kv, 0, whole)
-    blocks.restore(kv, 1, [whole[0], Piece(0, BLOCK_TOKENS, 5)])
+    blocks.restore(kv, 1, [whole[0], BlockSpan(0, BLOCK_TOKENS, 5)])
     assert holds(kv, 1, list(range(BLOCK_TOKENS + 5)))
     assert not kv.positions(1, BLOCK_TOKENS + 5, 1).any()

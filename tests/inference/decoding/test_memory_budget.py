@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnwise.inference.decoding.memory_budget import budget, machine_memory_bytes
-from turnwise.inference.engine.prefix_index import BLOCK_TOKENS
+from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
 
 
 def test_what_is_stated_is_divided() -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.inference import toy
 from turnwise.core.canonical import canonical
 from turnwise.errors import InvariantError
-from turnwise.inference.engine.engine import Engine, Piece
+from turnwise.inference.engine.engine import Engine, TextPiece
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.model import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateRequest
@@ -40,7 +40,7 @@ def run(engine: Engine, *requests: GenerateRequest) -> dict[int, Mapping[str, An
     replies: dict[int, Mapping[str, Any]] = {}
     while engine.pending:
         for event in engine.step():
-            if isinstance(event, Piece):
+            if isinstance(event, TextPiece):
                 assert event.text
                 pieces[event.id] = pieces.get(event.id, "") + event.text
             else:

@@ -3,7 +3,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from turnwise.inference.engine.prefix_index import BLOCK_TOKENS, Piece, PrefixIndex
+from turnwise.inference.decoding.block_span import BlockSpan
+from turnwise.inference.engine.prefix_index import PrefixIndex
+from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
 
 B = BLOCK_TOKENS
 
@@ -19,10 +21,10 @@ def reused(index: PrefixIndex, wanted: list[int]) -> int:
 
 def test_whole_blocks_and_the_beginning_of_one_more_are_found() -> None:
     index = PrefixIndex(10)
-    assert index.insert(tokens((1, B), (2, B), (3, 5))) == [Piece(0, 0, B), Piece(1, B, B)]
-    assert index.find(tokens((1, B), (2, B), (3, 5)), 2 * B + 5) == [Piece(0, 0, B), Piece(1, B, B)]
-    assert index.find(tokens((1, B), (2, 3), (9, 50)), 2 * B) == [Piece(0, 0, B), Piece(1, B, 3)]
-    assert index.find(tokens((1, B), (2, B)), 2 * B - 2) == [Piece(0, 0, B), Piece(1, B, B - 2)]
+    assert index.insert(tokens((1, B), (2, B), (3, 5))) == [BlockSpan(0, 0, B), BlockSpan(1, B, B)]
+    assert index.find(tokens((1, B), (2, B), (3, 5)), 2 * B + 5) == [BlockSpan(0, 0, B), BlockSpan(1, B, B)]
+    assert index.find(tokens((1, B), (2, 3), (9, 50)), 2 * B) == [BlockSpan(0, 0, B), BlockSpan(1, B, 3)]
+    assert index.find(tokens((1, B), (2, B)), 2 * B - 2) == [BlockSpan(0, 0, B), BlockSpan(1, B, B - 2)]
     assert index.find(tokens((9, 100)), 98) == []
     assert index.find(tokens((1, 2)), 0) == []
 
@@ -31,7 +33,7 @@ def test_what_is_here_is_not_taken_in_again() -> None:
     index = PrefixIndex(10)
     index.insert(tokens((1, B), (2, B)))
     assert index.insert(tokens((1, B), (2, B))) == []
-    assert index.insert(tokens((1, B), (3, B))) == [Piece(2, B, B)]
+    assert index.insert(tokens((1, B), (3, B))) == [BlockSpan(2, B, B)]
     assert len(index) == 3
 
 
@@ -39,7 +41,9 @@ def test_the_longest_beginning_among_siblings_counts() -> None:
     index = PrefixIndex(10)
     for last in (5, 6, 7):
         index.insert(tokens((1, last), (9, B - last)))
-    assert index.find(tokens((1, 6), (8, 100)), 60) == [Piece(1, 0, 6)] or reused(index, tokens((1, 6), (8, 9))) == 6
+    assert (
+        index.find(tokens((1, 6), (8, 100)), 60) == [BlockSpan(1, 0, 6)] or reused(index, tokens((1, 6), (8, 9))) == 6
+    )
 
 
 def test_what_was_used_longest_ago_makes_room() -> None:
@@ -47,7 +51,7 @@ def test_what_was_used_longest_ago_makes_room() -> None:
     index.insert(tokens((1, B)))
     index.insert(tokens((2, B), (3, B)))
     assert reused(index, tokens((1, B))) == B
-    assert index.insert(tokens((4, B))) == [Piece(2, 0, B)]
+    assert index.insert(tokens((4, B))) == [BlockSpan(2, 0, B)]
     assert reused(index, tokens((2, B), (3, B))) == B
     assert reused(index, tokens((1, B))) == B
     assert len(index) == 3

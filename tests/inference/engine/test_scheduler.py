@@ -17,9 +17,9 @@ from turnwise.inference.engine.scheduler import (
     Scheduler,
     Work,
     chunk_end,
-    prefill_tokens_max,
-    room,
 )
+from turnwise.inference.plans.batching import PREFILL_TOKENS_MAX_EQUAL
+from turnwise.inference.plans.kv_sizes import row_positions
 
 
 def works(scheduler: Scheduler, count: int) -> list[Work | None]:
@@ -35,7 +35,7 @@ def works(scheduler: Scheduler, count: int) -> list[Work | None]:
 def test_one_sequence_is_prefilled_and_decodes_until_it_is_removed() -> None:
     scheduler = Scheduler(rows_max=1, chunk_tokens=4)
     scheduler.add(7, 10, 30)
-    assert scheduler.next() == Begin(7, room(30))
+    assert scheduler.next() == Begin(7, row_positions(30))
     assert works(scheduler, 5) == [
         Prefill(7, 0, 4, last=False),
         Prefill(7, 4, 8, last=False),
@@ -189,17 +189,12 @@ def test_what_a_grammar_forces_makes_a_sequence_longer() -> None:
 
 
 def test_nobody_waits_for_ever_for_the_shorter_ones() -> None:
-    scheduler = Scheduler(rows_max=2, chunk_tokens=None, prefill_tokens_max=prefill_tokens_max(equal=True), equal=True)
+    scheduler = Scheduler(rows_max=2, chunk_tokens=None, prefill_tokens_max=PREFILL_TOKENS_MAX_EQUAL, equal=True)
     scheduler.add(1, 5000, 6000)
     scheduler.add(2, 2, 6000)
     works(scheduler, 2)
     found = works(scheduler, 2 * WAIT_STEPS_MAX + 2)
     assert found == [*[Decode((2,))] * WAIT_STEPS_MAX, Decode((1,))] * 2
-
-
-def test_rooms_are_of_few_sizes() -> None:
-    assert [room(capacity) for capacity in (1, 64, 65, 1000)] == [64, 64, 128, 1024]
-    assert [room(capacity, 700) for capacity in (1, 65, 600, 700)] == [64, 128, 704, 704]
 
 
 def test_what_cannot_be() -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.inference import toy
 from turnwise.errors import ModelError
-from turnwise.inference.engine.load import LoadedModel, load_model
+from turnwise.inference.engine.language_model import LanguageModel
+from turnwise.inference.engine.load import load_model
 from turnwise.inference.onnx import providers
 from turnwise.inference.onnx.accuracy_level import with_accuracy
 from turnwise.inference.onnx.graph_facts import read_graph
@@ -64,7 +65,7 @@ def test_damaged_bytes_are_refused_or_kept(data: st.DataObject) -> None:
         with_accuracy(bytes(model), 4)
 
 
-def logits(model: LoadedModel) -> list[bytes]:
+def logits(model: LanguageModel) -> list[bytes]:
     """Of a prompt and of five steps after it."""
     decoder = model.decoder
     decoder.begin(200)

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnwise.inference.engine.prefix_index import BLOCK_TOKENS, PrefixIndex
+from turnwise.inference.engine.prefix_index import PrefixIndex
 from turnwise.inference.engine.scheduler import Begin, Decode, Prefill, Scheduler, Work
 from turnwise.inference.plans.batch_plan import BatchPlan, read_plan
 from turnwise.inference.plans.batching import Batching, is_equal
+from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
 
 MACHINE = BatchPlan(
     batching="free",

@@ -13,8 +13,8 @@ import pytest
 from tests.inference import toy
 from turnwise.core.canonical import canonical
 from turnwise.errors import InvariantError
-from turnwise.inference.engine.engine import machine_plan
-from turnwise.inference.engine.load import LoadedModel, load_model
+from turnwise.inference.engine.language_model import LanguageModel
+from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
@@ -30,11 +30,11 @@ PROMPTS = [
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
     return mixing(tmp_path_factory.mktemp("mixing") / "model")
 
 
-def mixing(path: Path, **options: Any) -> LoadedModel:
+def mixing(path: Path, **options: Any) -> LanguageModel:
     folder = toy.write_mixing_folder(path)
     found = load_model(ModelSpec("m", folder, "cpu", batching="free"), EngineOptions(**options))
     assert found.info.numeric is not None
@@ -77,7 +77,7 @@ def one(server: ModelServer, asked: Wave) -> WaveReply:
     return reply
 
 
-def test_without_waves_an_answer_depends_on_when_it_was_asked_and_on_what_is_kept(model: LoadedModel) -> None:
+def test_without_waves_an_answer_depends_on_when_it_was_asked_and_on_what_is_kept(model: LanguageModel) -> None:
     def asked(late: bool, warm: bool) -> dict[int, str]:
         server = ModelServer(model)
         if warm:
@@ -97,7 +97,7 @@ def test_without_waves_an_answer_depends_on_when_it_was_asked_and_on_what_is_kep
     assert asked(late=False, warm=False) != asked(late=False, warm=True)
 
 
-def test_a_wave_gives_the_same_bits_whatever_went_before_or_comes_after(model: LoadedModel) -> None:
+def test_a_wave_gives_the_same_bits_whatever_went_before_or_comes_after(model: LanguageModel) -> None:
     expected = one(ModelServer(model), wave())
     server = ModelServer(model)
     server.submit(request(900, PROMPTS[2] + "!", tokens_max=90))
@@ -116,7 +116,7 @@ def test_a_wave_gives_the_same_bits_whatever_went_before_or_comes_after(model: L
     assert server.statistics().running == server.statistics().waiting == 0
 
 
-def test_a_request_beside_waves_waits_and_finds_the_engine_as_it_was(model: LoadedModel) -> None:
+def test_a_request_beside_waves_waits_and_finds_the_engine_as_it_was(model: LanguageModel) -> None:
     alone = ModelServer(model)
     alone.submit(request(5, "zz"))
     expected, _ = played(alone)
@@ -132,7 +132,7 @@ def test_a_request_beside_waves_waits_and_finds_the_engine_as_it_was(model: Load
     assert played(server)[0].keys() == {6}
 
 
-def test_a_plan_that_is_issued_again_gives_the_same_bits(model: LoadedModel, tmp_path: Path) -> None:
+def test_a_plan_that_is_issued_again_gives_the_same_bits(model: LanguageModel, tmp_path: Path) -> None:
     first = one(ModelServer(model), wave())
     plan = first.plan
     assert plan.rows_max == len(PROMPTS)
@@ -140,12 +140,12 @@ def test_a_plan_that_is_issued_again_gives_the_same_bits(model: LoadedModel, tmp
     kv_bytes = plan.positions_max * model.decoder.kv.bytes_per_token
     for kv_bytes_max, rows_max in ((4 * kv_bytes, 5), (400 * kv_bytes, 64)):
         other = mixing(tmp_path / str(rows_max), kv_bytes_max=kv_bytes_max, rows_max=rows_max)
-        assert machine_plan(other) != machine_plan(model)
+        assert other.machine_plan != model.machine_plan
         assert one(ModelServer(other), wave(plan=plan)) == first
         assert one(ModelServer(other), wave()) == first
 
 
-def test_another_plan_gives_other_bits(model: LoadedModel) -> None:
+def test_another_plan_gives_other_bits(model: LanguageModel) -> None:
     first = one(ModelServer(model), wave())
     changes: list[dict[str, Any]] = [
         {"rows_max": 2},
@@ -162,21 +162,21 @@ def test_another_plan_gives_other_bits(model: LoadedModel) -> None:
 
 
 def test_a_machine_that_is_too_small_for_its_own_wave_makes_a_plan_that_any_other_can_issue(
-    model: LoadedModel, tmp_path: Path
+    model: LanguageModel, tmp_path: Path
 ) -> None:
     long = [text * 5 for text in PROMPTS]
     tight = mixing(tmp_path / "tight", kv_bytes_max=600 * model.decoder.kv.bytes_per_token, rows_max=3)
     assert (model.info.room_for_waves, tight.info.room_for_waves) == (True, False)
     first = one(ModelServer(tight), wave(prompts=long))
     assert first.plan.rows_max == 3
-    assert first.plan.positions_max == machine_plan(tight).positions_max
+    assert first.plan.positions_max == tight.machine_plan.positions_max
     assert one(ModelServer(model), wave(prompts=long, plan=first.plan)) == first
     assert answers(one(ModelServer(model), wave(prompts=long))) != answers(first)
 
 
-def test_a_plan_that_is_not_possible_here_runs_nothing(model: LoadedModel) -> None:
+def test_a_plan_that_is_not_possible_here_runs_nothing(model: LanguageModel) -> None:
     server = ModelServer(model)
-    plan = machine_plan(model)
+    plan = model.machine_plan
     server.submit_wave(wave(plan=replace(plan, threads=plan.threads + 1)))
     server.submit_wave(wave(2, first=50, prompts=["a"]))
     _, [refused, ran] = played(server)
@@ -185,7 +185,7 @@ def test_a_plan_that_is_not_possible_here_runs_nothing(model: LoadedModel) -> No
     assert len(answers(ran)) == 1
 
 
-def test_what_is_wrong_with_one_request_is_part_of_the_wave(model: LoadedModel) -> None:
+def test_what_is_wrong_with_one_request_is_part_of_the_wave(model: LanguageModel) -> None:
     bad = Wave(1, "m", (request(0, ""), request(1, "a"), request(2, "b" * 600), request(3, "c", stop=["x"] * 17)))
     reply = one(ModelServer(model), bad)
     kinds = [json.loads(answer.body).get("error", {}).get("kind") for answer in reply.replies]
@@ -198,7 +198,7 @@ def test_what_is_wrong_with_one_request_is_part_of_the_wave(model: LoadedModel) 
     assert "error" in json.loads(none.replies[0].body)
 
 
-def test_a_cancelled_request_of_a_wave_runs_on_for_the_others(model: LoadedModel) -> None:
+def test_a_cancelled_request_of_a_wave_runs_on_for_the_others(model: LanguageModel) -> None:
     expected = one(ModelServer(model), wave())
     server = ModelServer(model)
     server.submit_wave(wave())

@@ -15,18 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
-from turnwise.inference.decoding.graph_form import ATTENTIONS, GROUP_QUERY_ATTENTION
+from turnwise.inference.decoding.block_span import BlockSpan
+from turnwise.inference.decoding.graph_form import ATTENTIONS, GROUP_QUERY_ATTENTION, batching_of
 from turnwise.inference.decoding.growing_kv_cache import GrowingKv
 from turnwise.inference.decoding.kv_cache import InPlaceKv, Kv, KvBlocks
 from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS, Budget, budget
 from turnwise.inference.decoding.signature import BRANCH_INPUT, Signature
-from turnwise.inference.engine.prefix_index import Piece
-from turnwise.inference.engine.scheduler import prefill_tokens_max
 from turnwise.inference.folders.model_folder import ModelFolder
 from turnwise.inference.onnx.gather_logits import POSITIONS_INPUT
 from turnwise.inference.onnx.providers import CPU, CUDA, Opened
 from turnwise.inference.plans.batch_plan import BatchPlan
-from turnwise.inference.plans.batching import Batching, batching_of, in_cache, is_equal, is_even
+from turnwise.inference.plans.batching import Batching, for_cache, is_equal, is_even, prefill_tokens_max
 from turnwise.inference.plans.model import EngineOptions
 
 CHUNK_TOKENS: Final = 128
@@ -62,7 +61,7 @@ class Decoder:
         device = "cuda" if opened.provider == CUDA else "cpu"
         masked = folder.names.attention_mask in signature.inputs
         batched = opened.provider == CPU and (masked if in_place else not appends)
-        wanted_batching = in_cache(batching, not in_place) if batching else batching_of(folder.graph, not in_place)
+        wanted_batching = for_cache(batching, not in_place) if batching else batching_of(folder.graph, not in_place)
         self.batching: Batching = wanted_batching if batched else "single"
         self.equal = is_equal(self.batching)
         self._even = is_even(self.batching)
@@ -102,7 +101,7 @@ class Decoder:
             chunk_tokens=self.chunk_tokens,
             context_length=there.context_length,
             positions_max=there.positions_max,
-            prefill_tokens_max=prefill_tokens_max(self.equal),
+            prefill_tokens_max=prefill_tokens_max(self.batching),
             rows_max=there.rows_max,
             threads=threads,
         )
@@ -200,18 +199,18 @@ class Decoder:
         self._lengths[row] -= 1
         self._steps.mask_known = False
 
-    def keep(self, row: int, pieces: Sequence[Piece]) -> None:
+    def keep(self, row: int, spans: Sequence[BlockSpan]) -> None:
         """Copy from a row into blocks."""
         assert self._blocks is not None
-        self._blocks.keep(self._kv, row, pieces)
+        self._blocks.keep(self._kv, row, spans)
 
-    def restore(self, row: int, pieces: Sequence[Piece]) -> None:
+    def restore(self, row: int, spans: Sequence[BlockSpan]) -> None:
         """Copy from blocks into an empty row."""
         assert self._blocks is not None
-        self._lengths[row] = length = sum(piece.count for piece in pieces)
+        self._lengths[row] = length = sum(span.count for span in spans)
         if self._growing is not None:
             self._growing.lay(row, length)
-        self._blocks.restore(self._kv, row, pieces)
+        self._blocks.restore(self._kv, row, spans)
         self._steps.mask_known = False
 
     def begin(self, capacity: int) -> None:

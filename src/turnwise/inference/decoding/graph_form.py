@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from turnwise.inference.onnx.graph_facts import Graph, Quantised
-from turnwise.inference.plans.batching import ACCURACY_FREE, Batching, batching_of, is_even
+from turnwise.inference.plans.batching import Batching, for_cache, is_even
 
 GROUP_QUERY_ATTENTION: Final = "com.microsoft:GroupQueryAttention"
 MULTI_HEAD_ATTENTION: Final = "com.microsoft:MultiHeadAttention"
 ATTENTIONS: Final = frozenset({GROUP_QUERY_ATTENTION, MULTI_HEAD_ATTENTION, "com.microsoft:Attention", "Attention"})
+ACCURACY_FREE: Final = 4
+BLOCK_FREE_MAX: Final = 32
+"""4-bit products at this accuracy level, in blocks of at most so many, give a row the same bits in every batch."""
+
 DYNAMIC: Final = frozenset(
     {"DynamicQuantizeLinear", "com.microsoft:DynamicQuantizeMatMul", "com.microsoft:DynamicQuantizeLSTM"}
 )
@@ -46,6 +50,17 @@ RULES_GROWING: Final = (
     Rule("single", False),
 )
 """The same for a cache that grows with each step: rows of different length do not share one."""
+
+
+def batching_of(graph: Graph, growing: bool = False) -> Batching:
+    """How a graph is batched on the CPU: with a cache in place (GroupQueryAttention), or one that grows.
+
+    Observed on ONNX Runtime's CPU provider: full precision, and 4-bit weights as above, give a row the same bits in
+    every batch. With larger blocks, or at other accuracy levels, a single row is multiplied by other arithmetic than
+    several, and of an odd number of rows the last one is.
+    """
+    free = all(form.accuracy == ACCURACY_FREE and form.block <= BLOCK_FREE_MAX for form in graph.quantised)
+    return for_cache("free" if free else "even", growing)
 
 
 def rules_from(first: Rule) -> tuple[Rule, ...]:

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
+from turnwise.inference.decoding.block_span import BlockSpan
 from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS
-from turnwise.inference.engine.prefix_index import BLOCK_TOKENS, Piece
 from turnwise.inference.onnx.runtime import ort
+from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +155,15 @@ class KvBlocks:
     def __init__(self, shape: KvShape, blocks: int) -> None:
         self._memory = np.empty((blocks, len(shape.past), shape.heads, BLOCK_TOKENS, shape.head_size), shape.dtype)
 
-    def keep(self, kv: Kv, row: int, pieces: Sequence[Piece]) -> None:
+    def keep(self, kv: Kv, row: int, spans: Sequence[BlockSpan]) -> None:
         """Copy from a row into blocks."""
-        for piece in pieces:
-            self._memory[piece.block, :, :, : piece.count] = kv.positions(row, piece.start, piece.count)
+        for span in spans:
+            self._memory[span.block, :, :, : span.count] = kv.positions(row, span.start, span.count)
 
-    def restore(self, kv: Kv, row: int, pieces: Sequence[Piece]) -> None:
+    def restore(self, kv: Kv, row: int, spans: Sequence[BlockSpan]) -> None:
         """Copy from blocks into a row."""
-        for piece in pieces:
-            kv.positions(row, piece.start, piece.count)[:] = self._memory[piece.block, :, :, : piece.count]
+        for span in spans:
+            kv.positions(row, span.start, span.count)[:] = self._memory[span.block, :, :, : span.count]
 
 
 def allocate(shape: KvShape, positions: int, device: str) -> tuple[Any, int]:

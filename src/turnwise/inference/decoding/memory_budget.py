@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
-from turnwise.inference.engine.prefix_index import BLOCK_TOKENS
+from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
 
 ROUND_UP_TOKENS: Final = 64
 MEMORY_SHARE: Final = 4

@@ -13,7 +13,7 @@ from turnwise.inference.decoding.memory_budget import machine_memory_bytes
 from turnwise.inference.decoding.self_test import BATCHES, SelfTest, cpu, remembered, self_test
 from turnwise.inference.folders.model_folder import ModelFolder
 from turnwise.inference.onnx.providers import CPU, Opened, open_session, versions
-from turnwise.inference.plans.batching import in_cache
+from turnwise.inference.plans.batching import for_cache
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 
 
@@ -25,7 +25,7 @@ def observe(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -
     if opened.provider != CPU:  # not known anywhere: begin with what the engine does there
         first = Rule("single", first.chunked)
     if spec.batching is not None:
-        first = Rule(in_cache(spec.batching, form.growing), first.chunked)
+        first = Rule(for_cache(spec.batching, form.growing), first.chunked)
 
     def make(rule: Rule, other_threads: bool) -> _Rows | None:
         if not other_threads:

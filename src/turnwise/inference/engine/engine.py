@@ -14,9 +14,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
-from turnwise.inference.engine.load import LoadedModel
+from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.engine.prefix_index import PrefixIndex
-from turnwise.inference.engine.rows import Slots
+from turnwise.inference.engine.rows import Rows
 from turnwise.inference.engine.scheduler import Begin, Decode, Extend, Prefill, Scheduler
 from turnwise.inference.engine.sequence import Sequence, prepare
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, is_kernel_refusal
@@ -26,14 +26,14 @@ from turnwise.inference.requests.generate_request import GenerateReply, Generate
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TextPiece:
     """Text that was generated for a request, as soon as it is known. The pieces together are the reply's text."""
 
     id: int
     text: str
 
 
-Event = Piece | GenerateReply
+Event = TextPiece | GenerateReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,11 @@ class EngineStatistics:
 class Engine:
     """Takes many requests, answers each once. Not thread-safe; `step` never waits for anything but the model."""
 
-    def __init__(self, model: LoadedModel, plan: BatchPlan | None = None) -> None:
+    def __init__(self, model: LanguageModel, plan: BatchPlan | None = None) -> None:
         """What the model's decoder holds is forgotten. With a `plan`, there is room for just that."""
         self._model = model
         self._decoder = model.decoder
-        self._plan = plan = plan or machine_plan(model)
+        self._plan = plan = plan or model.machine_plan
         self._decoder.reset(plan.positions_max)
         self._scheduler = Scheduler(
             rows_max=plan.rows_max,
@@ -74,7 +74,7 @@ class Engine:
             prefill_tokens_max=plan.prefill_tokens_max,
             equal=is_equal(plan.batching),
         )
-        self._slots = Slots()
+        self._rows = Rows()
         self._prefixes = PrefixIndex(plan.blocks)
         self._sequences: dict[int, Sequence] = {}
         self._answers: list[Event] = []
@@ -100,6 +100,7 @@ class Engine:
                 request,
                 model.tokenizer,
                 model.template,
+                model.grammars,
                 ends=model.ends,
                 context_length=self._plan.context_length,
                 pieces=self._decoder.chunk_tokens is not None,
@@ -110,7 +111,7 @@ class Engine:
             return
         self._tokens += sequence.tokens
         if piece:
-            self._answers.append(Piece(request.id, piece))
+            self._answers.append(TextPiece(request.id, piece))
         if sequence.finish is not None:
             self._answers.append(GenerateReply(request.id, sequence.reply_body()))
             return
@@ -154,20 +155,20 @@ class Engine:
     def _begin(self, work: Begin) -> None:
         """A row for the sequence, with as much of its prompt in it as was prefilled before."""
         prompt = self._sequences[work.number].prompt
-        row = self._slots.enter(work.number)
+        row = self._rows.enter(work.number)
         self._decoder.clear(row)
-        self._decoder.reserve(len(self._slots), work.room)
+        self._decoder.reserve(len(self._rows), work.room)
         # A step of one token uses other arithmetic than prefill, so at least two tokens are left for prefill.
-        pieces = self._prefixes.find(prompt, len(prompt) - 2)
-        if pieces:
-            self._decoder.restore(row, pieces)
-            reused = pieces[-1].start + pieces[-1].count
+        spans = self._prefixes.find(prompt, len(prompt) - 2)
+        if spans:
+            self._decoder.restore(row, spans)
+            reused = spans[-1].start + spans[-1].count
             self._scheduler.reused(work.number, reused)
             self._reused_tokens += reused
 
     def _prefill(self, work: Prefill) -> Iterator[Event]:
         sequence = self._sequences[work.number]
-        row = self._slots.row(work.number)
+        row = self._rows.row(work.number)
         try:
             logits = self._decoder.prefill(row, sequence.prompt[work.start : work.stop])
         except RUNTIME_ERRORS as error:
@@ -176,15 +177,15 @@ class Engine:
         self._prompt_tokens += work.stop - work.start
         if not work.last:
             return
-        self._slots.ready(work.number)
-        if pieces := self._prefixes.insert(sequence.prompt):
-            self._decoder.keep(row, pieces)
+        self._rows.ready(work.number)
+        if spans := self._prefixes.insert(sequence.prompt):
+            self._decoder.keep(row, spans)
         yield from self._accept(work.number, logits)
 
     def _extend(self, work: Extend) -> Iterator[Event]:
         """The tokens of one sequence that a grammar has forced, as a piece of a prompt is run."""
         try:
-            logits = self._decoder.prefill(self._slots.row(work.number), self._sequences[work.number].next)
+            logits = self._decoder.prefill(self._rows.row(work.number), self._sequences[work.number].next)
         except RUNTIME_ERRORS as error:
             yield self._refuse(work.number, _graph_refuses(error))
             return
@@ -194,9 +195,9 @@ class Engine:
     def _decode(self, work: Decode) -> Iterator[Event]:
         """One token for each of these sequences, and what came of it in the order of their numbers."""
         # In place, a batch is a range of rows, without gaps; else those that take no part are left out.
-        numbers = work.numbers if is_equal(self._plan.batching) else self._slots.decoding
+        numbers = work.numbers if is_equal(self._plan.batching) else self._rows.decoding
         idle = set(numbers).difference(work.numbers)
-        places = [self._slots.row(number) for number in numbers]
+        places = [self._rows.row(number) for number in numbers]
         tokens = [self._sequences[number].next[0] for number in numbers]
         rows: Iterable[NDArray[Any] | Refusal]
         try:
@@ -236,7 +237,7 @@ class Engine:
             return
         self._tokens += sequence.tokens - before
         if piece:
-            yield Piece(number, piece)
+            yield TextPiece(number, piece)
         if sequence.finish is not None:
             body = sequence.reply_body()
             self._remove(number)
@@ -252,15 +253,10 @@ class Engine:
         """The sequence is done with: its row is free, and no gap is left among the others."""
         del self._sequences[number]
         self._scheduler.remove(number)
-        if number in self._slots:
-            for move in self._slots.leave(number):
+        if number in self._rows:
+            for move in self._rows.leave(number):
                 self._decoder.move(move.source, move.target)
-            self._decoder.clear(len(self._slots))
-
-
-def machine_plan(model: LoadedModel) -> BatchPlan:
-    """What this machine has room for."""
-    return model.decoder.plan(model.info.threads)
+            self._decoder.clear(len(self._rows))
 
 
 def _graph_refuses(error: Exception) -> Refusal:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -13,30 +12,21 @@ from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.decoding.graph_form import form_of
 from turnwise.inference.decoding.numeric_class import observe
 from turnwise.inference.decoding.self_test import SelfTest
+from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.folders.content_hash import changed_hash, content_hash
 from turnwise.inference.folders.model_folder import ModelFolder, read_model_folder
 from turnwise.inference.folders.spec_changes import AsAsked, as_asked
 from turnwise.inference.onnx.providers import Opened, open_session, versions
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line
 from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec, Numeric
+from turnwise.inference.sampling.grammar import Grammars
 from turnwise.inference.text.chat_template import ChatTemplate
 from turnwise.inference.text.tokenizer import Tokenizer, read_tokenizer
 
 KV_BYTES_PER_TOKEN_MAX: Final = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A model that can generate."""
-
-    info: ModelInfo
-    tokenizer: Tokenizer
-    template: ChatTemplate | None
-    decoder: Decoder
-    ends: frozenset[int]
-
-
-def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> LoadedModel:
+def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> LanguageModel:
     """Load a model. Raises ModelError for whatever is wrong with it."""
     started = time.monotonic()
     asked = as_asked(spec, read_model_folder(spec.path, spec.variant))
@@ -54,7 +44,8 @@ def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> LoadedM
     observed = observe(spec, folder, opened, digest)
     decoder = Decoder(folder, opened, options, observed.rule.batching, observed.rule.chunked)
     info = _info(spec, asked, opened, decoder, observed, digest, (time.monotonic() - started) * 1000)
-    return LoadedModel(info, tokenizer, template, decoder, folder.ends)
+    grammars = Grammars(tokenizer.vocabulary(folder.ends))
+    return LanguageModel(info, tokenizer, template, grammars, decoder, folder.ends)
 
 
 def _info(

@@ -18,18 +18,10 @@ from itertools import islice
 from typing import Final
 
 from turnwise.errors import InvariantError
+from turnwise.inference.decoding.block_span import BlockSpan
+from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
 
-BLOCK_TOKENS: Final = 32
 SIBLINGS_COMPARED_MAX: Final = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """KV of the `count` tokens from position `start` on lies at the beginning of block `block`."""
-
-    block: int
-    start: int
-    count: int
 
 
 @dataclass(slots=True, eq=False)
@@ -54,9 +46,9 @@ class PrefixIndex:
         """Blocks that hold something."""
         return len(self._used)
 
-    def find(self, tokens: Sequence[int], count_max: int) -> list[Piece]:
-        """The longest beginning of `tokens` that is here, at most `count_max` of them; the pieces follow each other."""
-        pieces: list[Piece] = []
+    def find(self, tokens: Sequence[int], count_max: int) -> list[BlockSpan]:
+        """The longest beginning of `tokens` that is here, at most `count_max` of them; the spans follow each other."""
+        spans: list[BlockSpan] = []
         node, start = self._root, 0
         while start < count_max:
             wanted = tuple(tokens[start : min(start + BLOCK_TOKENS, count_max)])
@@ -66,19 +58,19 @@ class PrefixIndex:
                 child, count = _alike(node, wanted)
                 if child is None:
                     break
-            pieces.append(Piece(child.block, start, count))
+            spans.append(BlockSpan(child.block, start, count))
             node = child
             start += count
             if count < BLOCK_TOKENS:
                 break
         self._touch(node)
-        return pieces
+        return spans
 
-    def insert(self, tokens: Sequence[int]) -> list[Piece]:
+    def insert(self, tokens: Sequence[int]) -> list[BlockSpan]:
         """Take in the whole blocks of `tokens`; those that are new, whose KV is to be copied into their blocks."""
         node = self._root
         start = 0
-        added: list[Piece] = []
+        added: list[BlockSpan] = []
         path: set[int] = set()
         whole = len(tokens) - len(tokens) % BLOCK_TOKENS
         while start < whole:
@@ -90,7 +82,7 @@ class PrefixIndex:
                     break
                 child = _Node(block, wanted, node)
                 node.children[wanted] = child
-                added.append(Piece(block, start, BLOCK_TOKENS))
+                added.append(BlockSpan(block, start, BLOCK_TOKENS))
             self._used[child.block] = child
             self._used.move_to_end(child.block)
             path.add(child.block)

@@ -20,7 +20,7 @@ class Move:
     target: int
 
 
-class Slots:
+class Rows:
     """Rows by sequence number."""
 
     def __init__(self) -> None:

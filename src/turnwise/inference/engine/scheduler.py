@@ -23,10 +23,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from turnwise.errors import InvariantError
+from turnwise.inference.plans.batching import PREFILL_TOKENS_MAX_DEFAULT
+from turnwise.inference.plans.kv_sizes import row_positions
 
-ROOM_MIN_TOKENS: Final = 64
-PREFILL_TOKENS_MAX_DEFAULT: Final = 512
-PREFILL_TOKENS_MAX_EQUAL: Final = 16 * 512
 WAIT_STEPS_MAX: Final = 256
 
 
@@ -130,7 +129,7 @@ class Scheduler:
         capacity = prompt_tokens if capacity is None else capacity
         if number in self._entries or not 1 <= prompt_tokens <= capacity:
             raise InvariantError(f"sequence {number} with {prompt_tokens} tokens of {capacity} cannot be added")
-        self._entries[number] = _Entry(prompt_tokens, room(capacity, self._room_max))
+        self._entries[number] = _Entry(prompt_tokens, row_positions(capacity, self._room_max))
         insort(self._waiting, number)
 
     def reused(self, number: int, tokens: int) -> None:
@@ -218,21 +217,6 @@ class Scheduler:
             self._filling = None
             insort(self._decoding, number)
         return Prefill(number, start, stop, last)
-
-
-def prefill_tokens_max(equal: bool) -> int:
-    """How many prompt tokens may be run between two decode steps."""
-    return PREFILL_TOKENS_MAX_EQUAL if equal else PREFILL_TOKENS_MAX_DEFAULT
-
-
-def room(capacity: int, room_max: int | None = None) -> int:
-    """Positions of a row for a sequence that needs `capacity`: of few sizes, so that rows seldom change theirs."""
-    size = ROOM_MIN_TOKENS
-    while size < capacity:
-        size *= 2
-    if room_max is not None:
-        size = min(size, -(-max(room_max, capacity) // ROOM_MIN_TOKENS) * ROOM_MIN_TOKENS)
-    return size
 
 
 def chunk_end(start: int, count: int, chunk_tokens: int | None) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from turnwise.inference.requests.generate_request import Finish, GenerateRequest, Generation, Refusal, ok_body, parse
 from turnwise.inference.sampling import logprobs
 from turnwise.inference.sampling.choose import Adjustment, NotFinite, choose
+from turnwise.inference.sampling.grammar import Grammars
 from turnwise.inference.text.chat_template import ChatTemplate
 from turnwise.inference.text.detokenizer import StopScanner
 from turnwise.inference.text.prompt import Prompt, read_prompt
@@ -39,6 +40,7 @@ class Sequence:
         generation: Generation,
         prompt: Prompt,
         tokenizer: Tokenizer,
+        grammars: Grammars,
         ends: frozenset[int],
         *,
         pieces: bool = True,
@@ -51,7 +53,7 @@ class Sequence:
         self._stream = request.stream
         self._sampling = generation.sampling
         self._adjustment = Adjustment(generation.sampling, prompt.ids)
-        self._grammar = tokenizer.grammars(ends).begin(generation.grammar) if generation.grammar else None
+        self._grammar = grammars.begin(generation.grammar) if generation.grammar else None
         self._piece_tokens_min = PIECE_TOKENS_MIN if pieces and generation.logprobs is None else None
         self._forced: deque[int] = deque()
         self._prompt_tokens = len(prompt.ids)
@@ -155,6 +157,7 @@ def prepare(
     request: GenerateRequest,
     tokenizer: Tokenizer,
     template: ChatTemplate | None,
+    grammars: Grammars,
     *,
     ends: frozenset[int],
     context_length: int,
@@ -170,7 +173,7 @@ def prepare(
     if generation.logit_bias:
         bias = _bias(generation.logit_bias, tokenizer, ends)
         generation = replace(generation, sampling=replace(generation.sampling, bias=bias))
-    return Sequence(request, generation, prompt, tokenizer, ends, pieces=pieces)
+    return Sequence(request, generation, prompt, tokenizer, grammars, ends, pieces=pieces)
 
 
 def _check_logprobs(count: int, tokens_max: int) -> None:

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Final
 
 from turnwise.inference.decoding.decoder import Decoder
-from turnwise.inference.decoding.graph_form import Rule, costs, form_of
+from turnwise.inference.decoding.graph_form import ACCURACY_FREE, BLOCK_FREE_MAX, Rule, costs, form_of
 from turnwise.inference.decoding.memory_budget import machine_memory_bytes
-from turnwise.inference.engine.load import LoadedModel, load_model
+from turnwise.inference.engine.language_model import LanguageModel
+from turnwise.inference.engine.load import load_model
 from turnwise.inference.folders.model_folder import ModelFolder, read_model_folder, variants
 from turnwise.inference.folders.spec_changes import as_asked
 from turnwise.inference.inspect.measure import compare, step_ms
 from turnwise.inference.onnx.gather_logits import GRAPH_BYTES_MAX
 from turnwise.inference.onnx.providers import open_session
-from turnwise.inference.plans.batching import ACCURACY_FREE, BLOCK_FREE_MAX, is_equal, is_even
+from turnwise.inference.plans.batching import is_equal, is_even
 from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
 
 MEMORY_PARTS_MIN: Final = 4
@@ -99,7 +100,7 @@ def _shared(decoder: Decoder) -> str:
     return f"a step takes {alone:.2f} ms for one sequence, {together:.2f} ms for {rows} that are equally long"
 
 
-def _advice(spec: ModelSpec, folder: ModelFolder, model: LoadedModel) -> str | None:
+def _advice(spec: ModelSpec, folder: ModelFolder, model: LanguageModel) -> str | None:
     """What would be faster: rewriting the graph when it is loaded, which is tried, or building it in another form."""
     kinds = folder.graph.quantised
     said = []
@@ -113,7 +114,7 @@ def _advice(spec: ModelSpec, folder: ModelFolder, model: LoadedModel) -> str | N
     return "; ".join(said) or None
 
 
-def _rewritten(spec: ModelSpec, folder: ModelFolder, model: LoadedModel) -> str:
+def _rewritten(spec: ModelSpec, folder: ModelFolder, model: LanguageModel) -> str:
     """What rewriting the graph to another accuracy level brings, measured beside the graph as it is."""
     what = f"rewritten to accuracy level {ACCURACY_FREE} when it is loaded (accuracy_level = {ACCURACY_FREE})"
     if (

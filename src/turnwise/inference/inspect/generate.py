@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from turnwise.core.canonical import canonical
 from turnwise.errors import ModelError, UsageError
-from turnwise.inference.engine.engine import Engine, Piece
+from turnwise.inference.engine.engine import Engine, TextPiece
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.folders.task import task_of
 from turnwise.inference.plans.model import ModelInfo, ModelSpec
@@ -80,7 +80,7 @@ def _body(prompt: str, tokens_max: int | None, temperature: float, chat: bool, o
 def _pieces(engine: Engine) -> Iterator[str]:
     while engine.pending:
         for event in engine.step():
-            if isinstance(event, Piece):
+            if isinstance(event, TextPiece):
                 yield event.text
             elif "error" in (reply := json.loads(event.body)):
                 full = reply["error"]["kind"] == "context_full"

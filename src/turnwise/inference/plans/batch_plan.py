@@ -13,9 +13,8 @@ from typing import Final
 import msgspec
 
 from turnwise.core.canonical import canonical
-from turnwise.inference.engine.prefix_index import BLOCK_TOKENS
-from turnwise.inference.engine.scheduler import room
 from turnwise.inference.plans.batching import Batching, is_even
+from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS, row_positions
 
 WAVE_POSITIONS_MAX: Final = 32_768
 """Positions of KV cache that waves share, if the model's context is no longer. More would make waves differ between
@@ -53,7 +52,7 @@ class BatchPlan:
 
     def for_waves(self) -> BatchPlan:
         """What waves have of this: no more than is usual, so that they are the same on most machines."""
-        one = (1 + self.rows_spare) * room(self.context_length, self.context_length)
+        one = (1 + self.rows_spare) * row_positions(self.context_length, self.context_length)
         positions = min(self.positions_max, max(WAVE_POSITIONS_MAX, one))
         return replace(self, positions_max=positions, blocks=min(self.blocks, WAVE_BLOCKS_MAX))
 
@@ -64,7 +63,7 @@ class BatchPlan:
         scheduler never comes to its bounds, so every decision is the same with these.
         """
         rows = max(1, min(self.rows_max, len(lengths)))
-        longest = max([room(capacity, self.context_length) for _, capacity in lengths], default=0)
+        longest = max([row_positions(capacity, self.context_length) for _, capacity in lengths], default=0)
         blocks = sum(prompt // BLOCK_TOKENS for prompt, _ in lengths)
         return replace(
             self,

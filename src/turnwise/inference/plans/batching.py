@@ -1,31 +1,19 @@
-"""What keeps the bits of a sequence the same in every batch, by the form of a graph's weights and of its cache.
-
-Observed on ONNX Runtime's CPU provider: full precision and 4-bit weights at accuracy level 4 in blocks of at most 32
-give a row the same bits in every batch. With larger blocks, or at other accuracy levels, a single row is multiplied by
-other arithmetic than several, and of an odd number of rows the last one is.
-"""
+"""How rows may share a step, so that a sequence gets the same bits in every batch."""
 
 from __future__ import annotations
 
 from typing import Final, Literal
 
-from turnwise.inference.onnx.graph_facts import Graph
-
 Batching = Literal["free", "even", "equal", "equal-even", "single"]
-"""Nothing is needed; an even number of rows, at least two; sequences of equal length; both; running alone."""
+"""`free`: any rows. `even`: an even number, at least two. `equal`: rows of equally long sequences. `equal-even`: both.
+`single`: each row by itself."""
 
-ACCURACY_FREE: Final = 4
-BLOCK_FREE_MAX: Final = 32
-
-
-def batching_of(graph: Graph, growing: bool = False) -> Batching:
-    """How a graph is batched on the CPU: with a cache in place (GroupQueryAttention), or one that grows."""
-    free = all(form.accuracy == ACCURACY_FREE and form.block <= BLOCK_FREE_MAX for form in graph.quantised)
-    return in_cache("free" if free else "even", growing)
+PREFILL_TOKENS_MAX_DEFAULT: Final = 512
+PREFILL_TOKENS_MAX_EQUAL: Final = 16 * 512
 
 
-def in_cache(batching: Batching, growing: bool) -> Batching:
-    """The batching that is meant, for a cache of this kind."""
+def for_cache(batching: Batching, growing: bool) -> Batching:
+    """The batching that does the same for a cache of this kind: rows of one that grows must be equally long."""
     if growing and batching in ("free", "even"):
         return "equal" if batching == "free" else "equal-even"
     return batching
@@ -39,3 +27,11 @@ def is_even(batching: Batching) -> bool:
 def is_equal(batching: Batching) -> bool:
     """Whether only sequences of equal length run together."""
     return batching in ("equal", "equal-even")
+
+
+def prefill_tokens_max(batching: Batching) -> int:
+    """Prompt tokens that may be run between two decode steps.
+
+    Where only equally long sequences share a step, prompts go first: who is prefilled later has to catch up.
+    """
+    return PREFILL_TOKENS_MAX_EQUAL if is_equal(batching) else PREFILL_TOKENS_MAX_DEFAULT

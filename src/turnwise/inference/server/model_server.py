@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import fields
 
-from turnwise.inference.engine.engine import Engine, EngineStatistics, Event, machine_plan
-from turnwise.inference.engine.load import LoadedModel
+from turnwise.inference.engine.engine import Engine, EngineStatistics, Event
+from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.wave import OpenWave, Wave, WaveReply
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
@@ -18,9 +18,9 @@ from turnwise.inference.requests.generate_request import GenerateReply, Generate
 class ModelServer:
     """Takes requests and waves, answers each once. Not thread-safe."""
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: LanguageModel) -> None:
         self._model = model
-        self._machine = machine_plan(model)
+        self._machine = model.machine_plan
         self._waves_have = self._machine.for_waves()
         self._engine = Engine(model)
         self._for_wave = False

@@ -15,7 +15,8 @@ from typing import Final
 from turnwise.errors import EnvironmentFailure, InvariantError, ModelError
 from turnwise.inference import protocol
 from turnwise.inference.decoding.memory_budget import MEMORY_SHARE, machine_memory_bytes
-from turnwise.inference.engine.load import LoadedModel, load_model
+from turnwise.inference.engine.language_model import LanguageModel
+from turnwise.inference.engine.load import load_model
 from turnwise.inference.folders.task import task_of
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.plans.wave import WaveReply
@@ -77,8 +78,8 @@ class Server:
         except (ModelError, EnvironmentFailure) as error:
             self._endpoint.send(Kind.LOAD_FAILED, protocol.encode_error(error))
             return False
-        self._engines = {model.info.name: ModelServer(model) for model in models if isinstance(model, LoadedModel)}
-        self._tensors = TensorServer({m.info.name: m for m in models if not isinstance(m, LoadedModel)})
+        self._engines = {model.info.name: ModelServer(model) for model in models if isinstance(model, LanguageModel)}
+        self._tensors = TensorServer({m.info.name: m for m in models if not isinstance(m, LanguageModel)})
         infos = [model.info for model in models]
         del models
         measures = give_up(info.provider for info in infos)
@@ -144,24 +145,26 @@ class Server:
                 self._endpoint.send(Kind.WAVE_REPLIES, part)
 
     def _progress(self) -> protocol.Progress:
-        counts = [engine.statistics() for engine in self._engines.values()] + self._tensors.statistics()
+        """Counts of all engines together; a run of a graph is a step."""
+        counts = [engine.statistics() for engine in self._engines.values()]
+        graphs = self._tensors.statistics()
         return protocol.Progress(
             tokens=sum(count.tokens for count in counts),
             prompt_tokens=sum(count.prompt_tokens for count in counts),
             running=sum(count.running for count in counts),
-            waiting=sum(count.waiting for count in counts),
+            waiting=sum(count.waiting for count in counts) + sum(graph.waiting for graph in graphs),
             reused_tokens=sum(count.reused_tokens for count in counts),
-            steps=sum(count.steps for count in counts),
-            step_rows=sum(count.step_rows for count in counts),
+            steps=sum(count.steps for count in counts) + sum(graph.runs for graph in graphs),
+            step_rows=sum(count.step_rows for count in counts) + sum(graph.rows for graph in graphs),
         )
 
 
-def _load_all(specs: Sequence[ModelSpec], options: EngineOptions) -> list[LoadedModel | LoadedGraph | LoadedEmbedder]:
+def _load_all(specs: Sequence[ModelSpec], options: EngineOptions) -> list[LanguageModel | LoadedGraph | LoadedEmbedder]:
     """Load all models. Language models share the memory for KV caches equally."""
     tasks = [task_of(spec) for spec in specs]
     whole = machine_memory_bytes() // MEMORY_SHARE if options.kv_bytes_max is None else options.kv_bytes_max
     shared = replace(options, kv_bytes_max=whole // max(1, tasks.count("generate")))
-    models: list[LoadedModel | LoadedGraph | LoadedEmbedder] = []
+    models: list[LanguageModel | LoadedGraph | LoadedEmbedder] = []
     for spec, task in zip(specs, tasks, strict=True):
         if task == "generate":
             models.append(_whole(load_model(spec, shared)))
@@ -170,7 +173,7 @@ def _load_all(specs: Sequence[ModelSpec], options: EngineOptions) -> list[Loaded
     return models
 
 
-def _whole(model: LoadedModel) -> LoadedModel:
+def _whole(model: LanguageModel) -> LanguageModel:
     """The model, if this machine has room for its context: what an agent is answered must not depend on the machine."""
     info = model.info
     if info.context_length < info.context_wanted:

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from turnwise.inference import protocol
-from turnwise.inference.engine.engine import EngineStatistics
 from turnwise.inference.requests.generate_request import GenerateReply, Refusal, error_body
 from turnwise.inference.requests.tensors import Parcel, unpack
 from turnwise.inference.tensor_models.embedder import LoadedEmbedder
-from turnwise.inference.tensor_models.graph_engine import Answer, GraphEngine, InferJob
+from turnwise.inference.tensor_models.graph_engine import Answer, GraphEngine, GraphStatistics, InferJob
 from turnwise.inference.tensor_models.graph_model import LoadedGraph
 from turnwise.sharedmem import Message
 
@@ -84,7 +83,7 @@ class TensorServer:
             answers += engine.step()
         return answers
 
-    def statistics(self) -> list[EngineStatistics]:
+    def statistics(self) -> list[GraphStatistics]:
         return [engine.statistics() for engine in self._engines.values()]
 
     def _infer_in_place(self, message: Message, hold: _Hold) -> None:

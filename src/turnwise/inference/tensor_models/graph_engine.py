@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
-from turnwise.inference.engine.engine import EngineStatistics
 from turnwise.inference.requests.generate_request import GenerateReply, Refusal, error_body
 from turnwise.inference.requests.tensors import OUTPUT_BYTES_MAX, Parcel, Tensor
 from turnwise.inference.tensor_models.graph_model import Arrays, GraphModel
@@ -17,6 +17,20 @@ from turnwise.inference.tensor_models.inputs_outputs import check
 
 Answer = GenerateReply | Parcel
 """An error as text, or tensors."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphStatistics:
+    """Telemetry: differs between equal runs.
+
+    runs: runs of the graph so far.
+    rows: rows that took part in them.
+    waiting: requests that are not answered.
+    """
+
+    runs: int = 0
+    rows: int = 0
+    waiting: int = 0
 
 
 class Job(Protocol):
@@ -85,9 +99,8 @@ class GraphEngine:
             self._remove(number)
         return answers
 
-    def statistics(self) -> EngineStatistics:
-        """Telemetry: runs of the graph are steps."""
-        return EngineStatistics(steps=self._runs, step_rows=self._rows, waiting=len(self._jobs))
+    def statistics(self) -> GraphStatistics:
+        return GraphStatistics(runs=self._runs, rows=self._rows, waiting=len(self._jobs))
 
     def _choose(self) -> list[tuple[int, int]]:
         """The rows of the next run, as (request, index): the first that waits, and others of its shapes."""

@@ -10,7 +10,6 @@ import tokenizers
 
 from turnwise.errors import ModelError
 from turnwise.inference.requests.refusal import Refusal
-from turnwise.inference.sampling.grammar import Grammars
 from turnwise.inference.text import special_tokens
 from turnwise.inference.text.detokenizer import TokenText
 from turnwise.inference.text.special_tokens import Marker, Rendered
@@ -26,7 +25,6 @@ class Tokenizer:
         self.ids_end = max(inner.get_vocab(with_added_tokens=True).values(), default=-1) + 1
         self._alone: dict[int, str] = {}
         self._vocabularies: dict[frozenset[int], Vocabulary] = {}
-        self._grammars: dict[frozenset[int], Grammars] = {}
         special = {number: token for number, token in inner.get_added_tokens_decoder().items() if token.special}
         self._special = frozenset(special)
         self.marker = Marker(token.content for token in special.values())
@@ -90,12 +88,6 @@ class Tokenizer:
         if ends not in self._vocabularies:
             self._vocabularies[ends] = Vocabulary(self._inner, ends)
         return self._vocabularies[ends]
-
-    def grammars(self, ends: frozenset[int]) -> Grammars:
-        """Compiles grammars for these tokens. `ends` are the model's end tokens."""
-        if ends not in self._grammars:
-            self._grammars[ends] = Grammars(self.vocabulary(ends))
-        return self._grammars[ends]
 
     def is_special(self, token: int) -> bool:
         """Whether the token marks structure and has no text of its own."""

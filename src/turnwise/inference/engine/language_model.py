@@ -1,0 +1,29 @@
+"""A loaded language model: what the engine needs of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from turnwise.inference.decoding.decoder import Decoder
+from turnwise.inference.plans.batch_plan import BatchPlan
+from turnwise.inference.plans.model import ModelInfo
+from turnwise.inference.sampling.grammar import Grammars
+from turnwise.inference.text.chat_template import ChatTemplate
+from turnwise.inference.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageModel:
+    """A model that can generate. `template` is None for a model without one; `ends` are its end tokens."""
+
+    info: ModelInfo
+    tokenizer: Tokenizer
+    template: ChatTemplate | None
+    grammars: Grammars
+    decoder: Decoder
+    ends: frozenset[int]
+
+    @property
+    def machine_plan(self) -> BatchPlan:
+        """The batch plan that this machine has room for."""
+        return self.decoder.plan(self.info.threads)

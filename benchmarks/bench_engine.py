@@ -178,7 +178,7 @@ def quartiles(values: list[float]) -> list[float]:
 
 
 def text(model: LanguageModel, ids: list[int], prompt: list[int] | None = None) -> str:
-    stream = model.tokenizer.text(prompt or [])
+    stream = model.tokenizer.detokenizer(prompt or [])
     return "".join(stream.push(token) for token in ids)
 
 

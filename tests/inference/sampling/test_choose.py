@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from turnwise.inference.requests.generate_request import Sampling
-from turnwise.inference.sampling.choose import Adjustment, NotFinite, choose, uniform
+from turnwise.inference.sampling.choose import LogitsProcessor, UnusableLogits, choose, uniform
 
 KEY = bytes(range(32))
 
@@ -40,7 +40,7 @@ def test_greedy_takes_the_largest_and_of_equals_the_lowest_id() -> None:
 @pytest.mark.parametrize("bad", [(np.nan, 1), (1, np.nan), (np.inf, 1), (-np.inf, -np.inf), (1, np.inf, np.nan)])
 def test_logits_that_are_no_numbers_choose_nothing(bad: tuple[float, ...]) -> None:
     for sampling in (Sampling(), Sampling(1.0), Sampling(1.0, 2, 0.5)):
-        with pytest.raises(NotFinite):
+        with pytest.raises(UnusableLogits):
             choose(row(*bad), sampling, KEY, 0)
 
 
@@ -81,15 +81,15 @@ def test_only_what_is_allowed_is_chosen() -> None:
     assert choose(logits, Sampling(), KEY, 0, allowed) == 3
     assert {choose(logits, Sampling(100.0, top_k=3), KEY, index, allowed) for index in range(100)} == {1, 3}
     assert choose(row(-np.inf, 1, 0, -np.inf), Sampling(), KEY, 0, allowed) == 1
-    with pytest.raises(NotFinite, match="every token that the grammar allows"):
+    with pytest.raises(UnusableLogits, match="every token that the grammar allows"):
         choose(row(5, -np.inf, 4, -np.inf), Sampling(1.0), KEY, 0, allowed)
-    with pytest.raises(NotFinite, match="token 0 is nan"):
+    with pytest.raises(UnusableLogits, match="token 0 is nan"):
         choose(row(np.nan, 1, 2, 3), Sampling(), KEY, 0, allowed)
 
 
 def test_penalties_and_bias_come_in_this_order() -> None:
     sampling = Sampling(repetition_penalty=2.0, presence_penalty=0.5, bias=((3, -1.0), (4, 2.0)))
-    adjustment = Adjustment(sampling, [0, 1, 1])
+    adjustment = LogitsProcessor(sampling, [0, 1, 1])
     logits = row(4, -4, 4, 4, 4)
     assert adjustment.apply(logits).tolist() == [2, -8, 4, 3, 6]
     adjustment.push(2)
@@ -101,7 +101,7 @@ def test_penalties_and_bias_come_in_this_order() -> None:
 
 def test_without_penalties_nothing_is_touched() -> None:
     logits = row(1, 2)
-    adjustment = Adjustment(Sampling(1.0, 5, 0.5, 0.1), [0])
+    adjustment = LogitsProcessor(Sampling(1.0, 5, 0.5, 0.1), [0])
     adjustment.push(1)
     assert adjustment.apply(logits) is logits
 

@@ -17,21 +17,21 @@ from tests.inference import toy
 from turnwise.core.canonical import canonical
 from turnwise.inference.requests.generate_request import GrammarSource
 from turnwise.inference.requests.refusal import Refusal
-from turnwise.inference.sampling.grammar import FORCED_TOKENS_MAX, Grammar, Grammars
+from turnwise.inference.sampling.grammar import FORCED_TOKENS_MAX, GrammarCompiler, GrammarMatcher
 from turnwise.inference.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(toy.byte_tokenizer(), frozenset({toy.END}))
 
 
-def begin(kind: Any, text: str) -> Grammar:
-    return Grammars(VOCABULARY).begin(GrammarSource(kind, text))
+def begin(kind: Any, text: str) -> GrammarMatcher:
+    return GrammarCompiler(VOCABULARY).matcher(GrammarSource(kind, text))
 
 
-def schema(value: Any) -> Grammar:
+def schema(value: Any) -> GrammarMatcher:
     return begin("json_schema", canonical(value))
 
 
-def walk(grammar: Grammar, seed: int, tokens_max: int = 400) -> tuple[str, bool]:
+def walk(grammar: GrammarMatcher, seed: int, tokens_max: int = 400) -> tuple[str, bool]:
     """The text of tokens chosen at random among those allowed, and whether it came to its end."""
     random = np.random.default_rng(seed)
     written = bytearray()
@@ -49,7 +49,7 @@ def walk(grammar: Grammar, seed: int, tokens_max: int = 400) -> tuple[str, bool]
     return written.decode(errors="ignore"), False
 
 
-def walk_ahead(grammar: Grammar, seed: int, tokens_max: int = 400) -> tuple[str, bool]:
+def walk_ahead(grammar: GrammarMatcher, seed: int, tokens_max: int = 400) -> tuple[str, bool]:
     """As `walk`, but what is forced is taken at once: it must be what a walk could have done, and nothing else."""
     random = np.random.default_rng(seed)
     written = bytearray()
@@ -158,11 +158,11 @@ def test_json_within_lark_has_no_white_space_either(seed: int) -> None:
     ],
 )
 def test_what_is_no_grammar_is_refused_with_its_reason(kind: Any, text: str, reason: str) -> None:
-    grammars = Grammars(VOCABULARY)
+    grammars = GrammarCompiler(VOCABULARY)
     messages = set()
     for _ in range(2):  # the second time it is known
         with pytest.raises(Refusal) as caught:
-            grammars.begin(GrammarSource(kind, text))
+            grammars.matcher(GrammarSource(kind, text))
         messages.add(caught.value.message)
     assert len(messages) == 1
     (message,) = messages
@@ -212,7 +212,7 @@ def test_what_is_forced_is_taken_at_once(seed: int) -> None:
 
 
 def test_what_is_forced() -> None:
-    def forced(grammar: Grammar) -> str:
+    def forced(grammar: GrammarMatcher) -> str:
         return bytes(token - toy.BYTES_FROM for token in grammar.forced()).decode()
 
     grammar = schema(OFFER)
@@ -239,9 +239,9 @@ def test_a_special_token_is_not_forced() -> None:
 
 def test_tokens_are_those_that_the_tokenizer_would_write(stories_models: Path) -> None:
     inner = tokenizers.Tokenizer.from_file(str(stories_models / "stories260k-genai-fp32" / "tokenizer.json"))
-    grammars = Grammars(Vocabulary(inner, frozenset({1, 2})))
+    grammars = GrammarCompiler(Vocabulary(inner, frozenset({1, 2})))
     for text in ("Once upon a time, there was a girl.", "  two  spaces", "\n", "é日本語🙂", "", "x" * 300):
-        grammar = grammars.begin(GrammarSource("regex", re.escape(text)))
+        grammar = grammars.matcher(GrammarSource("regex", re.escape(text)))
         whole = []
         while not grammar.complete:
             tokens = grammar.forced()
@@ -339,11 +339,11 @@ def test_a_grammar_that_nothing_fits() -> None:
 def test_a_grammar_that_costs_too_much_ends_the_same_whoever_used_it_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("turnwise.inference.sampling.grammar.LARK_COMBINED_MAX", 16)
     source = GrammarSource("lark", "start: A\nA: " + " & ".join(f"/.*{letter}.*/" for letter in "abcdefghijklmnopq"))
-    grammars = Grammars(VOCABULARY)
+    grammars = GrammarCompiler(VOCABULARY)
 
     def cost(seed: int) -> tuple[int, str]:
         random = np.random.default_rng(seed)
-        grammar = grammars.begin(source)
+        grammar = grammars.matcher(source)
         for count in range(80):
             try:
                 ids = np.flatnonzero(grammar.allowed(toy.VOCABULARY))

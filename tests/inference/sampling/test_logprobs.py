@@ -16,7 +16,7 @@ def tokenizer() -> Tokenizer:
 def test_shares_of_the_softmax(tokenizer: Tokenizer) -> None:
     logits = np.full(toy.VOCABULARY, -np.inf, np.float32)
     logits[[ord("a") + 2, ord("b") + 2, ord("c") + 2, 300 - 256]] = np.log([0.5, 0.2, 0.2, 0.1])
-    entry = logprobs.entry(logits, ord("b") + 2, 3, tokenizer.vocabulary(frozenset({toy.END})))
+    entry = logprobs.token_logprobs(logits, ord("b") + 2, 3, tokenizer.vocabulary(frozenset({toy.END})))
     assert entry == {
         "id": 100,
         "text": "b",
@@ -32,7 +32,7 @@ def test_shares_of_the_softmax(tokenizer: Tokenizer) -> None:
 def test_what_is_impossible_is_no_alternative(tokenizer: Tokenizer) -> None:
     logits = np.full(toy.VOCABULARY, -np.inf, np.float32)
     logits[200] = 3.0
-    entry = logprobs.entry(logits, 200, 20, tokenizer.vocabulary(frozenset({toy.END})))
+    entry = logprobs.token_logprobs(logits, 200, 20, tokenizer.vocabulary(frozenset({toy.END})))
     assert entry == {
         "id": 200,
         "text": "\ufffd",
@@ -43,13 +43,13 @@ def test_what_is_impossible_is_no_alternative(tokenizer: Tokenizer) -> None:
 
 
 def test_no_alternatives_at_all(tokenizer: Tokenizer) -> None:
-    entry = logprobs.entry(np.zeros(4, np.float16), 1, 0, tokenizer.vocabulary(frozenset({toy.END})))
+    entry = logprobs.token_logprobs(np.zeros(4, np.float16), 1, 0, tokenizer.vocabulary(frozenset({toy.END})))
     assert entry == {"id": 1, "text": "</s>", "logprob": -1.386294, "top": []}
 
 
 def test_all_together_are_certain(tokenizer: Tokenizer) -> None:
     logits = np.random.default_rng(0).standard_normal(20).astype(np.float32) * 3
-    entry = logprobs.entry(logits, 0, 20, tokenizer.vocabulary(frozenset({toy.END})))
+    entry = logprobs.token_logprobs(logits, 0, 20, tokenizer.vocabulary(frozenset({toy.END})))
     told = [item["logprob"] for item in entry["top"]]
     assert sum(np.exp(told)) == pytest.approx(1, abs=1e-4)
     assert told == sorted(told, reverse=True)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from turnwise.inference.sampling import top_p
-from turnwise.inference.sampling.top_p import MANY, nucleus_ids
+from turnwise.inference.sampling.top_p import MANY, top_p_ids
 
 
 def defined(weights: NDArray[np.float64], share: float) -> NDArray[np.intp]:
@@ -28,14 +28,14 @@ def test_it_is_what_sorting_gives(seed: int, length: int, share: float, spread: 
     if ties:
         numbers = np.round(numbers, 1)
     weights = np.exp(numbers - numbers.max())
-    assert nucleus_ids(weights, share).tolist() == defined(weights, share).tolist()
+    assert top_p_ids(weights, share).tolist() == defined(weights, share).tolist()
 
 
 @pytest.mark.parametrize("length", [8, MANY * 4])
 def test_of_equal_weights_the_first_are_kept(length: int) -> None:
     """The sum reaches the share exactly, which blocks and classes cannot tell."""
     weights = np.full(length, 0.5)
-    assert nucleus_ids(weights, 0.25).tolist() == list(range(length // 4))
+    assert top_p_ids(weights, 0.25).tolist() == list(range(length // 4))
 
 
 def test_classes_are_trusted_where_they_are_far_from_a_border() -> None:

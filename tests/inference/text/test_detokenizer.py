@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.inference.toy import BYTES_FROM, END, byte_tokenizer
-from turnwise.inference.text.detokenizer import StopScanner, TokenText
+from turnwise.inference.text.detokenizer import Detokenizer, StopScanner
 
 TOKENIZER = byte_tokenizer()
 
@@ -21,7 +21,7 @@ def tokens(data: bytes) -> list[int]:
 
 
 def pieces(data: bytes, prompt: bytes = b"p") -> list[str]:
-    text = TokenText(decode, tokens(prompt))
+    text = Detokenizer(decode, tokens(prompt))
     return [text.push(token) for token in tokens(data)]
 
 
@@ -31,7 +31,7 @@ def test_a_character_comes_whole_or_not_at_all() -> None:
 
 
 def test_special_tokens_have_no_text() -> None:
-    text = TokenText(decode, tokens(b"x"))
+    text = Detokenizer(decode, tokens(b"x"))
     assert [text.push(token) for token in [*tokens(b"a"), END, *tokens(b"b"), END]] == ["a", "", "b", ""]
 
 

@@ -11,7 +11,7 @@ from turnwise.core.canonical import canonical
 from turnwise.inference.requests.generate_request import ChatMessage, parse
 from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.text.chat_template import ChatTemplate
-from turnwise.inference.text.prompt import droppable, read_prompt, shortened
+from turnwise.inference.text.prompt import droppable_counts, read_prompt, without_oldest
 from turnwise.inference.text.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer(toy.byte_tokenizer(), toy.BOS)
@@ -88,11 +88,11 @@ def test_the_last_token_of_a_text_stays() -> None:
 @given(st.lists(st.sampled_from(["system", "user", "assistant"]), min_size=1, max_size=12))
 def test_what_may_be_dropped(roles: list[str]) -> None:
     messages = tuple(ChatMessage(role, str(index)) for index, role in enumerate(roles))
-    counts = droppable(messages)
+    counts = droppable_counts(messages)
     assert counts[0] == 0
     assert all(left < right for left, right in pairwise(counts))
     for count in counts:
-        kept = shortened(messages, count)
+        kept = without_oldest(messages, count)
         assert len(kept) == len(messages) - count
         assert [m for m in kept if m.role == "system"] == [m for m in messages if m.role == "system"]
         others = [m for m in messages if m.role != "system"]

@@ -10,7 +10,7 @@ from turnwise.inference.requests.generate_request import parse
 from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.text.chat_template import ChatTemplate
 from turnwise.inference.text.prompt import read_prompt
-from turnwise.inference.text.special_tokens import MARK, Marker, read, unmarked
+from turnwise.inference.text.special_tokens import MARK, SpecialTokenMarker, read_rendered, without_marks
 from turnwise.inference.text.tokenizer import Tokenizer
 
 START, STOP = "<|im_start|>", "<|im_end|>"
@@ -115,16 +115,16 @@ def test_what_a_template_says_of_a_message_holds_no_mark() -> None:
     assert caught.value.message == f"the chat template refuses these messages: what is {STOP}"
     with pytest.raises(Refusal, match="writes what is not Unicode"):
         prompt(("user", "x"), source=r"{{ '\udc00' }}")
-    assert unmarked(f"a{MARK}\udc00") == "a\ufffd"
+    assert without_marks(f"a{MARK}\udc00") == "a\ufffd"
 
 
 def test_marks_are_read_back() -> None:
-    marker = Marker(["<s>", "<"])
+    marker = SpecialTokenMarker(["<s>", "<"])
     assert marker.content("plain") == "plain"
-    rendered = read(marker.content("a<s>b<"))
+    rendered = read_rendered(marker.content("a<s>b<"))
     assert (rendered.text, rendered.marks) == ("a<s>b<", (2, 6))
     assert (rendered.is_forged(1, 4), rendered.is_forged(2, 5), rendered.is_forged(5, 6)) == (True, False, True)
-    assert Marker([]).content("<s>") == "<s>"
+    assert SpecialTokenMarker([]).content("<s>") == "<s>"
 
 
 def test_many_forgeries_take_no_more_than_linear_work() -> None:

@@ -68,7 +68,7 @@ class TestStories:
 
     def test_a_continuation_keeps_its_leading_space(self, stories: Tokenizer) -> None:
         prompt, whole = stories.encode("Once upon a time"), stories.encode("Once upon a time there was")
-        text = stories.text(prompt)
+        text = stories.detokenizer(prompt)
         assert "".join(text.push(token) for token in whole[len(prompt) :]) == " there was"
 
     def test_text_whose_every_byte_is_a_token(self, stories: Tokenizer) -> None:
@@ -77,10 +77,10 @@ class TestStories:
         assert len(ids) > 60
         for cut in range(3, len(story)):
             prompt = stories.encode(story[:cut])
-            text = stories.text(prompt)
+            text = stories.detokenizer(prompt)
             assert "".join(text.push(token) for token in ids[len(prompt) :]) == story[cut:]
 
     def test_bytes_that_are_not_utf8(self, stories: Tokenizer) -> None:
-        text = stories.text(stories.encode("Once"))
+        text = stories.detokenizer(stories.encode("Once"))
         ids = [3 + 0xC3, 300, 3 + 0xFF, 3 + 0xC3, 3 + 0xA9, 301]
         assert "".join(text.push(token) for token in ids) == "\ufffd ha\ufffd\ufffd\ufffd S"

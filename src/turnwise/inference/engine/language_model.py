@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.model import ModelInfo
-from turnwise.inference.sampling.grammar import Grammars
+from turnwise.inference.sampling.grammar import GrammarCompiler
 from turnwise.inference.text.chat_template import ChatTemplate
 from turnwise.inference.text.tokenizer import Tokenizer
 
@@ -19,7 +19,7 @@ class LanguageModel:
     info: ModelInfo
     tokenizer: Tokenizer
     template: ChatTemplate | None
-    grammars: Grammars
+    grammars: GrammarCompiler
     decoder: Decoder
     ends: frozenset[int]
 

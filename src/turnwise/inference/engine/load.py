@@ -19,7 +19,7 @@ from turnwise.inference.folders.spec_changes import AsAsked, as_asked
 from turnwise.inference.onnx.providers import Opened, open_session, versions
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line
 from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec, Numeric
-from turnwise.inference.sampling.grammar import Grammars
+from turnwise.inference.sampling.grammar import GrammarCompiler
 from turnwise.inference.text.chat_template import ChatTemplate
 from turnwise.inference.text.tokenizer import Tokenizer, read_tokenizer
 
@@ -44,7 +44,7 @@ def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> Languag
     observed = observe(spec, folder, opened, digest)
     decoder = Decoder(folder, opened, options, observed.rule.batching, observed.rule.chunked)
     info = _info(spec, asked, opened, decoder, observed, digest, (time.monotonic() - started) * 1000)
-    grammars = Grammars(tokenizer.vocabulary(folder.ends))
+    grammars = GrammarCompiler(tokenizer.vocabulary(folder.ends))
     return LanguageModel(info, tokenizer, template, grammars, decoder, folder.ends)
 
 

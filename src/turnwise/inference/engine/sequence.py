@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from turnwise.inference.requests.generate_request import Finish, GenerateRequest, Generation, Refusal, ok_body, parse
 from turnwise.inference.sampling import logprobs
-from turnwise.inference.sampling.choose import Adjustment, NotFinite, choose
-from turnwise.inference.sampling.grammar import Grammars
+from turnwise.inference.sampling.choose import LogitsProcessor, UnusableLogits, choose
+from turnwise.inference.sampling.grammar import GrammarCompiler
 from turnwise.inference.text.chat_template import ChatTemplate
 from turnwise.inference.text.detokenizer import StopScanner
 from turnwise.inference.text.prompt import Prompt, read_prompt
@@ -40,7 +40,7 @@ class Sequence:
         generation: Generation,
         prompt: Prompt,
         tokenizer: Tokenizer,
-        grammars: Grammars,
+        grammars: GrammarCompiler,
         ends: frozenset[int],
         *,
         pieces: bool = True,
@@ -52,8 +52,8 @@ class Sequence:
         self.finish: Finish | None = None
         self._stream = request.stream
         self._sampling = generation.sampling
-        self._adjustment = Adjustment(generation.sampling, prompt.ids)
-        self._grammar = grammars.begin(generation.grammar) if generation.grammar else None
+        self._processor = LogitsProcessor(generation.sampling, prompt.ids)
+        self._grammar = grammars.matcher(generation.grammar) if generation.grammar else None
         self._piece_tokens_min = PIECE_TOKENS_MIN if pieces and generation.logprobs is None else None
         self._forced: deque[int] = deque()
         self._prompt_tokens = len(prompt.ids)
@@ -63,7 +63,7 @@ class Sequence:
         self._vocabulary = tokenizer.vocabulary(ends)
         self._logprobs_count = generation.logprobs
         self._logprobs: list[dict[str, Any]] = []
-        self._text = tokenizer.text(prompt.ids)
+        self._detokenizer = tokenizer.detokenizer(prompt.ids)
         self._scanner = StopScanner(generation.stop)
         self._pieces: list[str] = []
 
@@ -89,7 +89,7 @@ class Sequence:
         self._look_ahead()
         token = self._forced.popleft() if self._forced else self._choose(logits)
         if self._logprobs_count is not None:
-            self._logprobs.append(logprobs.entry(logits, token, self._logprobs_count, self._vocabulary))
+            self._logprobs.append(logprobs.token_logprobs(logits, token, self._logprobs_count, self._vocabulary))
         self.next = []
         text = self._take(token)
         if self.finish is None:
@@ -101,8 +101,8 @@ class Sequence:
     def _choose(self, logits: NDArray[Any]) -> int:
         try:
             allowed = self._grammar.allowed(len(logits)) if self._grammar else None
-            return choose(self._adjustment.apply(logits), self._sampling, self._stream, self.tokens, allowed)
-        except NotFinite as error:
+            return choose(self._processor.apply(logits), self._sampling, self._stream, self.tokens, allowed)
+        except UnusableLogits as error:
             raise Refusal("refused", f"the model gave no usable logits for token {self.tokens}: {error}") from error
 
     def _look_ahead(self) -> None:
@@ -118,12 +118,12 @@ class Sequence:
     def _take(self, token: int) -> str:
         self.next.append(token)
         self.tokens += 1
-        self._adjustment.push(token)
+        self._processor.push(token)
         if self._grammar is not None:
             self._grammar.push(token)
         if token in self._ends:
             return self._end("end", "")
-        piece = self._scanner.push(self._text.push(token))
+        piece = self._scanner.push(self._detokenizer.push(token))
         if self._scanner.stopped:
             return self._end("stop", piece)
         if self._grammar is not None and self._grammar.complete:
@@ -157,7 +157,7 @@ def prepare(
     request: GenerateRequest,
     tokenizer: Tokenizer,
     template: ChatTemplate | None,
-    grammars: Grammars,
+    grammars: GrammarCompiler,
     *,
     ends: frozenset[int],
     context_length: int,

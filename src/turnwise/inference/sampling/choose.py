@@ -18,7 +18,7 @@ Then greedy takes the largest logit, the lower token id where two are equal. Oth
 9. In order of rising token id, the first token whose running sum exceeds `u` times the sum of what is left.
 
 All sums are running sums from left to right (`cumsum`), never pairwise, so that their bits depend on the values alone.
-That is what is chosen; where a quicker way is sure to choose the same, it is taken (`largest`, `nucleus`, `sums`).
+That is what is chosen; where a quicker way is sure to choose the same, it is taken (`top_k`, `top_p`, `running_sum`).
 The number `u` in [0, 1) comes from the request's own stream and the token's index: it does not matter what else runs,
 what ran before, or whether the generation began anew in another process.
 """
@@ -35,12 +35,12 @@ from numpy.typing import NDArray
 
 from turnwise.inference.requests.generate_request import Sampling
 from turnwise.inference.sampling.running_sum import first_beyond
-from turnwise.inference.sampling.top_k import largest_ids
-from turnwise.inference.sampling.top_p import nucleus_ids
+from turnwise.inference.sampling.top_k import top_k_ids
+from turnwise.inference.sampling.top_p import top_p_ids
 
 
-class NotFinite(ArithmeticError):
-    """Logits from which no token can be chosen: NaN, plus infinity, or minus infinity for all that are allowed."""
+class UnusableLogits(ArithmeticError):
+    """Raised where no token can be chosen: logits hold NaN, plus infinity, or minus infinity for all allowed tokens."""
 
 
 def uniform(stream: bytes, index: int) -> float:
@@ -52,14 +52,14 @@ def uniform(stream: bytes, index: int) -> float:
 def choose(
     logits: NDArray[Any], sampling: Sampling, stream: bytes, index: int, allowed: NDArray[np.bool_] | None = None
 ) -> int:
-    """The token id for one row of logits (shape [vocabulary], floats of any width). Raises NotFinite.
+    """Choose the token id for one row of logits (shape [vocabulary], floats of any width). Raises UnusableLogits.
 
-    Penalties and bias are taken as applied (`adjusted`). `allowed` (shape [vocabulary]) is the grammar's mask.
+    Penalties and bias are taken as applied (`LogitsProcessor`). `allowed` (shape [vocabulary]) is the grammar's mask.
     """
     best = int(logits.argmax())  # the first of equals; and NaN counts as the largest
     largest = float(logits[best])
     if not math.isfinite(largest):
-        raise NotFinite(f"logit of token {best} is {largest}")
+        raise UnusableLogits(f"logit of token {best} is {largest}")
     greedy = sampling.temperature == 0.0 or sampling.top_k == 1
     if greedy and (allowed is None or allowed[best]):
         return best
@@ -70,7 +70,7 @@ def choose(
         best = int(logits.argmax())
         largest = float(logits[best])
     if largest == -np.inf:
-        raise NotFinite("every token that the grammar allows has the logit -inf")
+        raise UnusableLogits("every token that the grammar allows has the logit -inf")
     if greedy:
         return best if ids is None else int(ids[best])
     ids, weights = _weights(ids, logits, largest, sampling)
@@ -86,7 +86,7 @@ def _weights(ids: Ids, logits: NDArray[Any], largest: float, sampling: Sampling)
     """Steps 5 to 8: the tokens that stay, and their weights."""
     nucleus = sampling.top_p is not None and sampling.top_p < 1.0
     if sampling.top_k is not None and sampling.top_k < len(logits):
-        ids, logits = _kept(ids, logits, largest_ids(logits, sampling.top_k))
+        ids, logits = _kept(ids, logits, top_k_ids(logits, sampling.top_k))
     if sampling.min_p and not nucleus:
         ids, logits = _kept(ids, logits, np.flatnonzero(logits >= _lowest(largest, sampling)))
     weights = logits.astype(np.float64)
@@ -96,7 +96,7 @@ def _weights(ids: Ids, logits: NDArray[Any], largest: float, sampling: Sampling)
         np.exp(weights, out=weights)
     if nucleus:
         assert sampling.top_p is not None
-        ids, weights = _kept(ids, weights, nucleus_ids(weights, sampling.top_p))
+        ids, weights = _kept(ids, weights, top_p_ids(weights, sampling.top_p))
     if sampling.min_p:
         ids, weights = _kept(ids, weights, np.flatnonzero(weights >= sampling.min_p))
     return ids, weights
@@ -113,8 +113,8 @@ def _lowest(largest: float, sampling: Sampling) -> float:
     return lowest - 1e-5 * (abs(largest) + abs(lowest) + sampling.temperature)
 
 
-class Adjustment:
-    """Penalties and bias of one generation: what they need to know of the tokens so far."""
+class LogitsProcessor:
+    """Apply the penalties and the bias of one generation, by its tokens so far."""
 
     def __init__(self, sampling: Sampling, prompt: Sequence[int]) -> None:
         self._sampling = sampling
@@ -125,13 +125,13 @@ class Adjustment:
         self._bias = np.array([number for _, number in sampling.bias], np.float64)
 
     def push(self, token: int) -> None:
-        """A token of the answer."""
+        """Take a token of the answer."""
         if self._penalties:
             self._answer.add(token)
             self._seen.add(token)
 
     def apply(self, logits: NDArray[Any]) -> NDArray[Any]:
-        """The logits as they count from here on: float64 if there is anything to change, else as they are."""
+        """Change logits (shape [vocabulary]): float64 if there is anything to change, else the same array."""
         sampling = self._sampling
         if not self._penalties and not sampling.bias:
             return logits

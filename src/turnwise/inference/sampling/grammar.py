@@ -23,7 +23,7 @@ from turnwise.inference.sampling.json_schema import check_schema, json_schema, w
 from turnwise.inference.text.vocabulary import BYTES, Vocabulary
 
 REFUSED_MAX: Final = 256
-"""Grammars of one model that are known to be refused."""
+"""Refused grammars that one model remembers."""
 COMPILE_FUEL_MAX: Final = 100_000
 STEP_FUEL_MAX: Final = 200_000
 LEXER_STATES_MAX: Final = 20_000
@@ -37,8 +37,8 @@ NO_FORCING: Final = '%llguidance {"no_forcing": true}\n'
 """llguidance's own looking ahead has no bound but an error: `start: "a" start` would be refused, or never return."""
 
 
-class Grammar:
-    """A grammar's state within one generation. Without `ahead` nothing is forced."""
+class GrammarMatcher:
+    """Match one generation against a grammar. Without `ahead` no token is forced."""
 
     def __init__(self, matcher: LLMatcher, vocabulary: Vocabulary, *, ahead: bool) -> None:
         self._matcher = matcher
@@ -50,18 +50,18 @@ class Grammar:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing can come any more but an end token."""
+        """True if only an end token can follow."""
         return bool(self._matcher.is_stopped())
 
     def allowed(self, count: int) -> NDArray[np.bool_]:
-        """Which of `count` tokens may come next: shape [count]. Raises Refusal if that cannot be said."""
+        """The mask of the tokens that may come next, shape [count]. Raises Refusal if no token fits."""
         bits = self._bits()
         if not bits.any():
             raise Refusal("refused", "the grammar cannot go on from here: no token fits")
         return np.unpackbits(bits, count=count, bitorder="little").view(np.bool_)  # zeros beyond the tokenizer's end
 
     def forced(self) -> list[int]:
-        """The tokens that must come now, at most `FORCED_TOKENS_MAX`, for `push`; empty where there is a choice.
+        """Return the tokens that must come now, at most `FORCED_TOKENS_MAX`, for `push`; empty where there is a choice.
 
         What must come are bytes: their tokens are those in which the tokenizer writes them. Where the next bytes, which
         are not known, could change the last of these tokens, they are left out. Raises Refusal as `allowed` does.
@@ -88,7 +88,7 @@ class Grammar:
         self._matcher.rollback(len(written))
         self._check()
         self._mask = masks[0]
-        return self._vocabulary.canonical(bytes(written), self._last, whole=whole)[:FORCED_TOKENS_MAX]
+        return self._vocabulary.canonical_tokens(bytes(written), self._last, whole=whole)[:FORCED_TOKENS_MAX]
 
     def push(self, token: int) -> None:
         """Take a token that was allowed."""
@@ -102,7 +102,7 @@ class Grammar:
         self._check()
 
     def _bits(self) -> NDArray[np.uint8]:
-        """Which tokens may come next, a bit for each."""
+        """The mask of the tokens that may come next, a bit for each."""
         if self._mask is None:
             self._mask = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
             self._check()
@@ -113,12 +113,12 @@ class Grammar:
             raise Refusal("refused", f"the grammar cannot go on: {_reason(self._matcher)}")
 
 
-class Grammars:
-    """Compiles grammars for one vocabulary.
+class GrammarCompiler:
+    """Compile grammars for one vocabulary.
 
     Each generation compiles its own, which takes about a millisecond: copies of a compiled grammar share the states
     that llguidance has built so far and what these have cost, so an answer could depend on who used the grammar before.
-    What is refused is kept, since that can take a second.
+    Refusals are remembered, since each can take a second.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -131,8 +131,8 @@ class Grammars:
             verbose_errors=False,
         )
 
-    def begin(self, source: GrammarSource) -> Grammar:
-        """A grammar at its beginning. Raises Refusal with the reason if it is not one that can be followed."""
+    def matcher(self, source: GrammarSource) -> GrammarMatcher:
+        """Compile a grammar for one generation. Raises Refusal with the reason if no answer can follow it."""
         if source in self._refused:
             raise Refusal("refused", self._refused[source])
         try:
@@ -143,7 +143,7 @@ class Grammars:
                 self._refused.popitem(last=False)
             raise
         # In Lark, <…> names tokens that no bytes tell of.
-        return Grammar(matcher, self._vocabulary, ahead=source.kind != "lark" or "<" not in source.text)
+        return GrammarMatcher(matcher, self._vocabulary, ahead=source.kind != "lark" or "<" not in source.text)
 
     def _compile(self, source: GrammarSource) -> LLMatcher:
         if source.kind == "json_schema":
@@ -159,7 +159,7 @@ class Grammars:
 
 
 def _reason(matcher: LLMatcher) -> str:
-    """llguidance's own words, on one line."""
+    """The error that llguidance reports, on one line."""
     lines = [line.strip() for line in str(matcher.get_error()).splitlines()]
     text = " ".join(line for line in lines if line and line != "<non-verbose/>")
     return text if len(text) <= REASON_CHARS_MAX else text[: REASON_CHARS_MAX - 1] + "…"

@@ -11,16 +11,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from turnwise.inference.sampling.top_k import largest_ids
+from turnwise.inference.sampling.top_k import top_k_ids
 from turnwise.inference.text.vocabulary import Vocabulary
 
 DECIMALS: Final = 6
 ENTRIES_MAX: Final = 262_144
-"""Tokens and alternatives that one reply tells at most, each about 50 bytes."""
+"""Tokens and alternatives in one reply, each about 50 bytes."""
 
 
-def entry(logits: NDArray[Any], token: int, count: int, vocabulary: Vocabulary) -> dict[str, Any]:
-    """What is told of one token that was chosen from `logits` (shape [vocabulary], the largest finite).
+def token_logprobs(logits: NDArray[Any], token: int, count: int, vocabulary: Vocabulary) -> dict[str, Any]:
+    """The log probabilities of one token that was chosen from `logits` (shape [vocabulary], the largest finite).
 
     `{"id", "text", "logprob", "top": [{"id", "text", "logprob"}, …]}`: `top` are the `count` likeliest tokens, the
     likelier first, the lower id where two are equal. Tokens of probability 0 are left out of it.
@@ -30,7 +30,7 @@ def entry(logits: NDArray[Any], token: int, count: int, vocabulary: Vocabulary) 
     whole = largest + math.log(np.cumsum(np.exp(wide - largest))[-1])
     top: list[int] = []
     if count:
-        ids = largest_ids(wide, count) if count < len(wide) else np.arange(len(wide))
+        ids = top_k_ids(wide, count) if count < len(wide) else np.arange(len(wide))
         ids = ids[wide[ids] > -np.inf]
         top = [int(number) for number in ids[np.argsort(-wide[ids], kind="stable")]]
     told = [

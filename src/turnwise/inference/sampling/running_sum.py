@@ -16,8 +16,8 @@ BLOCK: Final = 256
 FEW: Final = 4 * BLOCK
 
 
-def slack_of(count: int) -> float:
-    """More than the share by which two sums of so many weights in another order can differ.
+def rounding_slack(count: int) -> float:
+    """An upper bound of the relative difference of two sums of `count` weights in different orders.
 
     Each is within `count * 2**-53` of the true sum, to first order.
     """
@@ -25,7 +25,7 @@ def slack_of(count: int) -> float:
 
 
 def first_beyond(weights: NDArray[np.float64], share: float) -> int:
-    """The first place where the running sum of weights (none negative) exceeds `share`, below 1, of the whole sum."""
+    """Find the first place where the running sum of weights (none negative) exceeds `share` (< 1) of the whole sum."""
     place = _by_blocks(weights, share) if len(weights) > FEW else None
     if place is not None:
         return place
@@ -35,7 +35,7 @@ def first_beyond(weights: NDArray[np.float64], share: float) -> int:
 
 
 def _by_blocks(weights: NDArray[np.float64], share: float) -> int | None:
-    """The same, or None if that is not sure."""
+    """Do the same by sums of blocks; None where rounding could decide."""
     whole = len(weights) // BLOCK * BLOCK
     ends = np.cumsum(np.append(weights[:whole].reshape(-1, BLOCK).sum(axis=1), weights[whole:].sum()))
     wanted = share * ends[-1]
@@ -47,6 +47,6 @@ def _by_blocks(weights: NDArray[np.float64], share: float) -> int | None:
     place = int(np.searchsorted(sums, wanted, side="right"))
     if place == len(sums):
         return None
-    slack = slack_of(len(weights)) * ends[-1]
+    slack = rounding_slack(len(weights)) * ends[-1]
     sure = wanted - (sums[place - 1] if place else before) > slack and sums[place] - wanted > slack
     return block * BLOCK + place if sure else None

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 GROUP: Final = 64
 
 
-def largest_ids(numbers: NDArray[Any], count: int) -> NDArray[np.intp]:
-    """Places of the `count` largest of more numbers, rising; of those equal to the smallest that stays, the lowest.
+def top_k_ids(numbers: NDArray[Any], count: int) -> NDArray[np.intp]:
+    """Find the places of the `count` largest of more numbers, rising. Among equals, the lower places stay.
 
     There is no NaN. In groups of numbers, each of the `count` largest maxima stands for a number that is as large: so
     what is smaller than all of these maxima is not among the `count` largest, and is left out first.

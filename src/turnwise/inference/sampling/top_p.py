@@ -1,7 +1,7 @@
-"""The heaviest weights that together have a share of all, without sorting a vocabulary.
+"""Top-p (nucleus) selection: the heaviest weights that together have a share of all, without a full sort.
 
 What is wanted is defined by a running sum over the sorted weights (`_sorted`). Sums in another order differ from it by
-no more than `slack_of` tells; where that could decide, it is done as it is defined.
+no more than `rounding_slack` tells; where that could decide, it is done as it is defined.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from turnwise.inference.sampling.running_sum import slack_of
+from turnwise.inference.sampling.running_sum import rounding_slack
 
 MANY: Final = 2_048
 CLASS_BITS: Final = 44
 """Weights are put into classes by their bits beyond these: 256 classes from one power of 2 to the next."""
 
 
-def nucleus_ids(weights: NDArray[np.float64], share: float) -> NDArray[np.intp]:
-    """Places of the heaviest weights whose sum reaches `share`, below 1, of the whole, rising.
+def top_p_ids(weights: NDArray[np.float64], share: float) -> NDArray[np.intp]:
+    """Find the places of the heaviest weights whose sum reaches `share`, below 1, of the whole, rising.
 
     The shortest beginning of the weights in falling order; of equal ones, the lower places are first. Weights below
     half of `(1 - share) * whole / count` weigh less than half of `1 - share` together: they cannot be needed.
     """
     whole = float(weights.sum())
-    slack = slack_of(len(weights))
+    slack = rounding_slack(len(weights))
     wanted = (share * whole * (1 - slack), share * whole * (1 + slack))
     places = np.flatnonzero(weights >= 0.5 * (1.0 - share) * share * whole / len(weights))
     heavy = weights[places]
@@ -41,14 +41,14 @@ Kept = NDArray[np.bool_] | NDArray[np.intp]
 
 
 def _sorted(weights: NDArray[np.float64], wanted: tuple[float, float]) -> Kept | None:
-    """Those that reach what is wanted; None if it is not the same for both that may be wanted."""
+    """Select by sorting all; None where the two sums in `wanted` select differently."""
     order = np.argsort(-weights, kind="stable")
     count, count_max = np.searchsorted(np.cumsum(weights[order]), wanted, side="left")
     return np.sort(order[: count + 1]) if count == count_max else None
 
 
 def _by_classes(weights: NDArray[np.float64], wanted: tuple[float, float]) -> Kept | None:
-    """The same, sorting only the class in which the sum is reached; None if the order of summing might show."""
+    """Select, sorting only the class in which the sum is reached; None where the order of summing could decide."""
     classes = weights.view(np.int64) >> CLASS_BITS  # they rise with the weights
     classes = classes.max() - classes
     sums = np.cumsum(np.bincount(classes, weights))

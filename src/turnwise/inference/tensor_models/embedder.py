@@ -27,7 +27,7 @@ from turnwise.inference.requests.tensors import OUTPUT_BYTES_MAX, Parcel
 from turnwise.inference.tensor_models.graph_engine import tensor_over
 from turnwise.inference.tensor_models.graph_model import Arrays, GraphModel, OpenGraph, graph_info, open_graph
 from turnwise.inference.tensor_models.inputs_outputs import Port
-from turnwise.inference.text.tokenizer import read_plain
+from turnwise.inference.text.tokenizer import read_library_tokenizer
 
 _TRY_ERRORS: Final[tuple[type[Exception], ...]] = (Refusal, *RUNTIME_ERRORS)
 _INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
@@ -41,7 +41,7 @@ class Embedder:
     def __init__(self, folder: EmbedFolder, model: GraphModel, graph_path: Path) -> None:
         self.model = model
         self._folder = folder
-        self._tokenizer = read_plain(folder.tokenizer)
+        self._tokenizer = read_library_tokenizer(folder.tokenizer)
         self._where = str(graph_path)
         self._check_inputs()
         self._output, self._pooled = self._choose_output()

@@ -26,7 +26,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from turnwise.errors import ModelError
 from turnwise.inference.requests.generate_request import ChatMessage, Refusal
-from turnwise.inference.text.special_tokens import unmarked
+from turnwise.inference.text.special_tokens import without_marks
 
 TEMPLATE_CHARS_MAX: Final = 1024 * 1024
 WORK_MAX: Final = 16 * 1024 * 1024
@@ -102,9 +102,11 @@ class ChatTemplate:
         except RecursionError as error:
             raise Refusal("refused", "the chat template recurses too deeply") from error
         except TemplateRefused as error:
-            raise Refusal("refused", f"the chat template refuses these messages: {unmarked(str(error))}") from error
+            raise Refusal(
+                "refused", f"the chat template refuses these messages: {without_marks(str(error))}"
+            ) from error
         except TemplateError as error:
-            raise Refusal("refused", f"the chat template failed: {unmarked(str(error))}") from error
+            raise Refusal("refused", f"the chat template failed: {without_marks(str(error))}") from error
         except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
             # Python's own messages change between versions; the reply is part of the head.
             raise Refusal("refused", f"the chat template failed with {type(error).__name__}") from error

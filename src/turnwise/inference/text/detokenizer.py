@@ -14,8 +14,8 @@ Decode = Callable[[Sequence[int]], str]
 """Text of token ids, special tokens left out, bytes that are not UTF-8 as U+FFFD."""
 
 
-class TokenText:
-    """Text of a continuation, token by token.
+class Detokenizer:
+    """Decode a continuation, token by token.
 
     A token's text depends on those before it: decoders strip one leading space, and a character may take several
     tokens. So each step decodes the last tokens once without and once with the new one, and gives the difference.
@@ -27,11 +27,11 @@ class TokenText:
 
     def __init__(self, decode: Decode, prompt: Sequence[int]) -> None:
         self._decode = decode
-        self._before, self._before_text = _window(decode, prompt)
+        self._before, self._before_text = _context_of(decode, prompt)
         self._held: list[int] = []
 
     def push(self, token: int) -> str:
-        """The text that this token completes, maybe empty."""
+        """Take a token; return the text that it completes, maybe empty."""
         self._held.append(token)
         text = self._decode([*self._before, *self._held])
         if text.endswith(REPLACEMENT) and len(self._held) < HELD_TOKENS_MAX:
@@ -47,7 +47,7 @@ class TokenText:
         return new
 
 
-def _window(decode: Decode, prompt: Sequence[int]) -> tuple[list[int], str]:
+def _context_of(decode: Decode, prompt: Sequence[int]) -> tuple[list[int], str]:
     """The last tokens of the prompt and their text, beginning between two characters.
 
     Where every byte is a token, a window could begin within a character, and byte decoders then show nothing of it.
@@ -62,7 +62,7 @@ def _window(decode: Decode, prompt: Sequence[int]) -> tuple[list[int], str]:
 
 
 class StopScanner:
-    """Finds stop strings across the borders of tokens, and holds back text that may be the beginning of one."""
+    """Find stop strings across the borders of tokens, and holds back text that may be the beginning of one."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
@@ -70,7 +70,7 @@ class StopScanner:
         self.stopped = False
 
     def push(self, text: str) -> str:
-        """The text that can be given out now; when a stop string is found, what stands before the earliest one."""
+        """Take text; return what can be given out now: up to the earliest stop string, once one is found."""
         text = self._held + text
         if not self._stops:
             return text
@@ -84,7 +84,7 @@ class StopScanner:
         return text[: len(text) - keep]
 
     def rest(self) -> str:
-        """What was held back, at the end of a generation that no stop string ended."""
+        """The text that was held back, for the end of a generation that no stop string ended."""
         text, self._held = self._held, ""
         return text
 

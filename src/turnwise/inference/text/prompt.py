@@ -17,7 +17,12 @@ from turnwise.inference.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Token ids, how many may follow, and how many messages (or tokens of a text) were left out."""
+    """A prompt that fits the context.
+
+    - `ids`: its tokens
+    - `tokens_max`: how many tokens may be generated after them
+    - `dropped`: how many messages (or tokens of a text) were left out
+    """
 
     ids: list[int]
     tokens_max: int
@@ -27,14 +32,14 @@ class Prompt:
 def read_prompt(
     generation: Generation, tokenizer: Tokenizer, template: ChatTemplate | None, context_length: int
 ) -> Prompt:
-    """The prompt of a request. Raises Refusal if the template refuses it, or the context has no room."""
+    """Make the prompt of a request. Raises Refusal if the template refuses it, or the context has no room."""
     wanted = context_length - min(generation.tokens_max or TOKENS_MAX_DEFAULT, context_length - 1)
     if generation.prompt is not None:
         ids = tokenizer.encode(generation.prompt)
         kept = min(int(tokenizer.bos is not None), len(ids))
         dropped = max(0, min(len(ids) - wanted, len(ids) - kept - 1)) if generation.on_full == "drop_oldest" else 0
         ids = ids[:kept] + ids[kept + dropped :]
-        return Prompt(ids, room(generation.tokens_max, len(ids), context_length), dropped)
+        return Prompt(ids, tokens_left(generation.tokens_max, len(ids), context_length), dropped)
     if template is None:
         raise Refusal("refused", "the model has no chat template: give prompt instead of messages")
 
@@ -48,23 +53,23 @@ def read_prompt(
     ids = encoded(asked)
     dropped = 0
     if generation.on_full == "drop_oldest":
-        counts = droppable(asked)
+        counts = droppable_counts(asked)
         low, high = 0, len(counts) - 1  # all before `low` are too few; by halves, since each try renders everything
         while len(ids) > wanted and low < high:
             middle = (low + high) // 2
-            if len(encoded(shortened(asked, counts[middle]))) > wanted:
+            if len(encoded(without_oldest(asked, counts[middle]))) > wanted:
                 low = middle + 1
             else:
                 high = middle
             if low == high:
                 dropped = counts[low]
-                ids = encoded(shortened(asked, dropped))
+                ids = encoded(without_oldest(asked, dropped))
                 break
-    return Prompt(ids, room(generation.tokens_max, len(ids), context_length), dropped)
+    return Prompt(ids, tokens_left(generation.tokens_max, len(ids), context_length), dropped)
 
 
-def droppable(messages: tuple[ChatMessage, ...]) -> list[int]:
-    """How many of the oldest messages, the system's not counted, may be dropped: rising, beginning with none."""
+def droppable_counts(messages: tuple[ChatMessage, ...]) -> list[int]:
+    """The numbers of oldest messages that may be dropped, the system's not counted: rising, beginning with 0."""
     others = [message.role for message in messages if message.role != "system"]
     counts = [count for count, role in enumerate(others) if role == others[0]]
     if others and counts[-1] != len(others) - 1:
@@ -72,7 +77,7 @@ def droppable(messages: tuple[ChatMessage, ...]) -> list[int]:
     return counts or [0]
 
 
-def shortened(messages: tuple[ChatMessage, ...], dropped: int) -> tuple[ChatMessage, ...]:
+def without_oldest(messages: tuple[ChatMessage, ...], dropped: int) -> tuple[ChatMessage, ...]:
     """The messages without the oldest `dropped` that are not the system's."""
     kept = []
     for message in messages:
@@ -83,8 +88,8 @@ def shortened(messages: tuple[ChatMessage, ...], dropped: int) -> tuple[ChatMess
     return tuple(kept)
 
 
-def room(tokens_max: int | None, prompt_tokens: int, context_length: int) -> int:
-    """How many tokens may be generated. Raises Refusal if the context has no room for what is asked."""
+def tokens_left(tokens_max: int | None, prompt_tokens: int, context_length: int) -> int:
+    """The number of tokens that may be generated. Raises Refusal if the context has no room for `tokens_max`."""
     left = context_length - prompt_tokens
     if left < 1:
         raise Refusal(

@@ -18,30 +18,34 @@ from itertools import pairwise
 from typing import Any, Final
 
 MARK: Final = "\ud800"
-"""Stands behind a character of a message's that could be part of a special token."""
+"""The mark: follows a character of a message that could be part of a special token."""
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
-    """A prompt without marks. `marks` are places that had one, rising: the character before it is a message's."""
+class RenderedPrompt:
+    """A prompt without marks, and where they were.
+
+    - `text`: the prompt, without marks
+    - `marks`: places (characters) that had a mark, rising; the character before each comes from a message
+    """
 
     text: str
     marks: tuple[int, ...]
 
     @property
     def is_unicode(self) -> bool:
-        """Whether it is text; a template may write surrogates by itself."""
+        """True if the text is Unicode; a template may write surrogates by itself."""
         return _SURROGATE.search(self.text) is None
 
     def is_forged(self, start: int, end: int) -> bool:
-        """Whether a message has a part in the characters from `start` to `end`."""
+        """True if any of the characters from `start` to `end` may come from a message."""
         return bisect_right(self.marks, end) > bisect_right(self.marks, start)
 
 
-class Marker:
-    """Puts marks, given the texts of a tokenizer's special tokens."""
+class SpecialTokenMarker:
+    """Mark special tokens in what messages say. `specials` are the texts of the tokenizer's control tokens."""
 
     def __init__(self, specials: Iterable[str]) -> None:
         texts = sorted({text for text in specials if text}, key=lambda text: (-len(text), text))
@@ -52,7 +56,7 @@ class Marker:
         self._longest = max((len(text) for text in texts), default=0)
 
     def content(self, text: str) -> str:
-        """What a message says: no special token begins, ends or lies in it."""
+        """Mark a message's text, so that no special token begins, ends or lies in it."""
         places = self._inside(text)
         for count in range(1, min(self._longest, len(text) + 1)):
             if text[-count:] in self._beginnings:
@@ -62,7 +66,7 @@ class Marker:
         return _marked(text, places)
 
     def value(self, value: Any) -> Any:
-        """Any other JSON value of a request: no special token lies in its texts.
+        """Mark the texts in any other JSON value of a request, so that no special token lies in them.
 
         Templates put their own signs around some (`<|{{ role }}|>`), so beginnings and ends are left alone.
         """
@@ -80,18 +84,18 @@ class Marker:
         return {match.start() + 1 for match in self._whole.finditer(text)}
 
 
-def read(text: str) -> Rendered:
-    """A rendered prompt, and where its marks were."""
+def read_rendered(text: str) -> RenderedPrompt:
+    """Take the marks out of a rendered prompt."""
     pieces = text.split(MARK)
     marks, place = [], 0
     for piece in pieces[:-1]:
         place += len(piece)
         marks.append(place)
-    return Rendered("".join(pieces), tuple(marks))
+    return RenderedPrompt("".join(pieces), tuple(marks))
 
 
-def unmarked(text: str) -> str:
-    """A text for people, such as what a template says of a message; surrogates that are no marks are replaced."""
+def without_marks(text: str) -> str:
+    """Take the marks out of a text for people, such as a template's error; other surrogates become U+FFFD."""
     return _SURROGATE.sub("\ufffd", text.replace(MARK, ""))
 
 

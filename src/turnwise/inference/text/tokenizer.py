@@ -10,9 +10,8 @@ import tokenizers
 
 from turnwise.errors import ModelError
 from turnwise.inference.requests.refusal import Refusal
-from turnwise.inference.text import special_tokens
-from turnwise.inference.text.detokenizer import TokenText
-from turnwise.inference.text.special_tokens import Marker, Rendered
+from turnwise.inference.text.detokenizer import Detokenizer
+from turnwise.inference.text.special_tokens import RenderedPrompt, SpecialTokenMarker, read_rendered
 from turnwise.inference.text.vocabulary import Vocabulary
 
 
@@ -23,32 +22,32 @@ class Tokenizer:
         self._inner = inner
         self.bos = bos
         self.ids_end = max(inner.get_vocab(with_added_tokens=True).values(), default=-1) + 1
-        self._alone: dict[int, str] = {}
+        self._token_texts: dict[int, str] = {}
         self._vocabularies: dict[frozenset[int], Vocabulary] = {}
         special = {number: token for number, token in inner.get_added_tokens_decoder().items() if token.special}
         self._special = frozenset(special)
-        self.marker = Marker(token.content for token in special.values())
+        self.marker = SpecialTokenMarker(token.content for token in special.values())
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a prompt as it was given. Special tokens that stand in the text are recognised.
+        """Encode a prompt as it was given. Special tokens that stand in the text are recognised.
 
         If the model wants BOS, the prompt begins with exactly one, whether or not the text begins with it.
         """
-        return self._begun(self._inner.encode(text, add_special_tokens=False).ids)
+        return self._with_bos(self._inner.encode(text, add_special_tokens=False).ids)
 
     def encode_rendered(self, text: str) -> list[int]:
-        """Ids of a prompt that a chat template made of marked messages. Begins as with `encode`.
+        """Encode a prompt that a chat template made of marked messages. Begins as with `encode`.
 
         Special tokens of the template's own are recognised, those that a message has a part in are plain text. Raises
         Refusal for what is not Unicode.
         """
-        prompt = special_tokens.read(text)
+        prompt = read_rendered(text)
         if not prompt.is_unicode:
             raise Refusal("refused", "the chat template writes what is not Unicode")
-        return self._begun(self._plainly(prompt))
+        return self._with_bos(self._encode_forged(prompt))
 
-    def _plainly(self, prompt: Rendered) -> list[int]:
-        """Ids of a prompt. What lies between two special tokens is one piece: with a forged one in it, plain text."""
+    def _encode_forged(self, prompt: RenderedPrompt) -> list[int]:
+        """Encode a marked prompt. A piece between two special tokens that holds a forged one is plain text."""
         text = prompt.text
         found = self._inner.encode(text, add_special_tokens=False)
         specials = [place for token, place in zip(found.ids, found.offsets, strict=True) if token in self._special]
@@ -68,14 +67,14 @@ class Tokenizer:
         return ids + self._ids(text[done:])
 
     def _ids(self, text: str, *, plain: bool = False) -> list[int]:
-        """Ids of a piece of text; `plain`: as if there were no special tokens."""
+        """Encode a piece of text; `plain`: as if there were no special tokens."""
         self._inner.encode_special_tokens = plain
         try:
             return list(self._inner.encode(text, add_special_tokens=False).ids) if text else []
         finally:
             self._inner.encode_special_tokens = False
 
-    def _begun(self, ids: list[int]) -> list[int]:
+    def _with_bos(self, ids: list[int]) -> list[int]:
         if self.bos is None:
             return ids
         start = 0
@@ -84,25 +83,25 @@ class Tokenizer:
         return [self.bos, *ids[start:]]
 
     def vocabulary(self, ends: frozenset[int]) -> Vocabulary:
-        """What the tokens write, for grammars and single tokens. `ends` are the model's end tokens."""
+        """The vocabulary as bytes, for grammars and single tokens. `ends` are the model's end tokens."""
         if ends not in self._vocabularies:
             self._vocabularies[ends] = Vocabulary(self._inner, ends)
         return self._vocabularies[ends]
 
     def is_special(self, token: int) -> bool:
-        """Whether the token marks structure and has no text of its own."""
+        """True if the token is a control token, without text of its own."""
         return token in self._special
 
-    def text(self, prompt: Sequence[int]) -> TokenText:
-        """A decoder for what is generated after `prompt`."""
-        return TokenText(self._decode, prompt)
+    def detokenizer(self, prompt: Sequence[int]) -> Detokenizer:
+        """A detokenizer for the continuation of `prompt`."""
+        return Detokenizer(self._decode, prompt)
 
     def _decode(self, ids: Sequence[int]) -> str:
         if len(ids) != 1:
             return str(self._inner.decode(ids, skip_special_tokens=True))
-        text = self._alone.get(ids[0])
+        text = self._token_texts.get(ids[0])
         if text is None:
-            text = self._alone[ids[0]] = str(self._inner.decode(ids, skip_special_tokens=True))
+            text = self._token_texts[ids[0]] = str(self._inner.decode(ids, skip_special_tokens=True))
         return text
 
 
@@ -111,11 +110,11 @@ def read_tokenizer(path: Path, *, bos: int | None, add_bos: bool) -> Tokenizer:
 
     Raises ModelError if the file is damaged.
     """
-    inner = read_plain(path)
+    inner = read_library_tokenizer(path)
     return Tokenizer(inner, bos if add_bos or _begins_with(inner, bos) else None)
 
 
-def read_plain(path: Path) -> tokenizers.Tokenizer:
+def read_library_tokenizer(path: Path) -> tokenizers.Tokenizer:
     """The library's tokenizer of a `tokenizer.json`; it neither cuts nor pads. Raises ModelError if it is damaged."""
     try:
         inner = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))

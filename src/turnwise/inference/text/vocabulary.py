@@ -21,7 +21,7 @@ BYTES: Final = tuple(byte for byte in range(0xF5) if byte not in (0xC0, 0xC1))
 
 
 class Vocabulary:
-    """What the tokens of a model write. `ends` are its end tokens; those that the tokenizer does not know are left out.
+    """The tokens of a model as bytes. `ends` are its end tokens; those that the tokenizer does not know are left out.
 
     Reading a vocabulary takes up to a second for 150,000 tokens, so it is read when it is first needed.
     """
@@ -53,8 +53,8 @@ class Vocabulary:
             found.append(ids[0])
         return np.array(found, np.intp)
 
-    def canonical(self, text: bytes, before: int | None, *, whole: bool) -> list[int]:
-        """The tokens in which the tokenizer would write `text` after the token `before`.
+    def canonical_tokens(self, text: bytes, before: int | None, *, whole: bool) -> list[int]:
+        """Tokenize `text` as the tokenizer would write it after the token `before`.
 
         Unless `text` is `whole`, its end is left out where what follows could change the tokens. Empty if the
         tokenizer would write something else, as those that normalise do.

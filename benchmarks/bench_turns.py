@@ -27,10 +27,10 @@ import wasmtime
 import turnwise
 from turnwise.orchestrator.settings import cores
 from turnwise.sandbox.code import Code, Source, prepare
-from turnwise.sandbox.component import ComponentCarrier
-from turnwise.sandbox.engine import make_engine
-from turnwise.sandbox.execution import Execution
-from turnwise.sandbox.wasi import Wasi
+from turnwise.sandbox.execute.component import ComponentCarrier
+from turnwise.sandbox.execute.engine import make_engine
+from turnwise.sandbox.execute.execution import Execution
+from turnwise.sandbox.execute.wasi import Wasi
 
 OUTPUT = b'{"state":"","wake_in":1}'
 NO_OP_WAT = """

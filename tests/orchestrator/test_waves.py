@@ -24,7 +24,7 @@ from turnwise.inference.requests.generate_request import GenerateReply, Generate
 from turnwise.inference.requests.infer_request import InferRequest
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.effects import ModelEffects
-from turnwise.sandbox.jobs import TurnJob, TurnResult
+from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 
 PLAN = BatchPlan("free", 0, None, 512, 512, 512, 8, 1)
 MODELS = ("bound", "bound-too", "free")

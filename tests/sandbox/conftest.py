@@ -9,10 +9,10 @@ import pytest
 import wasmtime
 from wasmtime import component as wc
 
-from turnwise.sandbox.component import ComponentCarrier
-from turnwise.sandbox.engine import make_engine
-from turnwise.sandbox.execution import Execution, Outcome
-from turnwise.sandbox.module import ModuleCarrier
+from turnwise.sandbox.execute.component import ComponentCarrier
+from turnwise.sandbox.execute.engine import make_engine
+from turnwise.sandbox.execute.execution import Execution, Outcome
+from turnwise.sandbox.execute.module import ModuleCarrier
 
 MIB = 1024 * 1024
 DEFAULTS: dict[str, Any] = {

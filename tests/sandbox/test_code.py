@@ -15,7 +15,7 @@ from turnwise.errors import EnvironmentFailure
 from turnwise.sandbox import artefacts, build, code
 from turnwise.sandbox.cache import Cache
 from turnwise.sandbox.code import Code, CodeError, Source, prepare, prepare_each
-from turnwise.sandbox.engine import engine_key
+from turnwise.sandbox.execute.engine import engine_key
 
 WAT = """(module (memory (export "memory") 1)
   (func (export "turnwise_alloc") (param i32) (result i32) (i32.const 8))

@@ -18,8 +18,8 @@ from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
 from turnwise.sandbox import seat
 from turnwise.sandbox.cache import Cache
 from turnwise.sandbox.code import Code, Source, prepare
-from turnwise.sandbox.engine import engine_key
-from turnwise.sandbox.jobs import TurnJob, TurnResult
+from turnwise.sandbox.execute.engine import engine_key
+from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.sandbox.pool import Pool
 from turnwise.sharedmem import Transport
 

@@ -13,7 +13,7 @@ import pytest
 from turnwise.core.turn import FailureClass
 from turnwise.errors import EnvironmentFailure, TurnwiseError
 from turnwise.sandbox.code import Code, CodeError, Source, prepare
-from turnwise.sandbox.jobs import TurnJob, TurnResult
+from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.sandbox.pool import Pool
 
 MIB = 1024 * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnwise.sandbox.jobs import TurnJob
+from turnwise.sandbox.execute.jobs import TurnJob
 from turnwise.sandbox.schedule import BATCH_BYTES_MAX, BATCH_JOBS_MAX, Schedule
 
 

@@ -9,8 +9,8 @@ import wasmtime
 
 from turnwise.errors import InvariantError
 from turnwise.sandbox import messages, worker
-from turnwise.sandbox.engine import make_engine
-from turnwise.sandbox.executor import Executor, with_program
+from turnwise.sandbox.execute.engine import make_engine
+from turnwise.sandbox.execute.executor import Executor, with_program
 
 ECHO = """(module (memory (export "memory") 64)
   (func (export "turnwise_alloc") (param i32) (result i32) (i32.const 8))

@@ -20,7 +20,7 @@ from turnwise.errors import EnvironmentFailure, TurnwiseError
 
 if TYPE_CHECKING:
     from turnwise.confine import Measure
-    from turnwise.sandbox.jobs import TurnResult
+    from turnwise.sandbox.execute.jobs import TurnResult
 
 PACKAGES = (
     "wasmtime",

@@ -30,7 +30,7 @@ from turnwise.orchestrator.assembly import check_codes, stored_sources
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.settings import Settings
 from turnwise.sandbox.code import prepare
-from turnwise.sandbox.jobs import TurnJob, TurnResult
+from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.sandbox.pool import Pool
 
 OnProgress = Callable[[int, int], None]

@@ -29,7 +29,7 @@ from turnwise.core.machine import Machine
 from turnwise.core.records import EndRecord, RoundRecord, WaveRecord
 from turnwise.core.turn import Failed, Failure, FailureClass, Outcome
 from turnwise.errors import InvariantError, TurnwiseError
-from turnwise.sandbox.jobs import TurnJob, TurnResult
+from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 
 COMMITS_MAX = 4
 

@@ -10,7 +10,7 @@ from typing import Literal
 from turnwise.sandbox.build import build
 from turnwise.sandbox.build_messages import CompileReply, CompileRequest
 from turnwise.sandbox.cache import Artefact, Cache
-from turnwise.sandbox.executor import CarrierName
+from turnwise.sandbox.execute.executor import CarrierName
 
 WasmLanguage = Literal["wasm", "wat"]
 

@@ -18,8 +18,8 @@ from turnwise.errors import UsageError
 from turnwise.sandbox.artefacts import Artefacts, WasmLanguage, carrier_of
 from turnwise.sandbox.build import BuildFailed
 from turnwise.sandbox.cache import Cache
-from turnwise.sandbox.engine import engine_key
-from turnwise.sandbox.executor import CarrierName
+from turnwise.sandbox.execute.engine import engine_key
+from turnwise.sandbox.execute.executor import CarrierName
 from turnwise.sandbox.programs import ProgramSource, load_interpreter, prepare_programs
 
 Language = Literal["python", "wasm", "wat"]

@@ -8,9 +8,9 @@ from __future__ import annotations
 import wasmtime
 from wasmtime import component as wc
 
-from turnwise.sandbox.component import EFFECT, TURN, WASI_NAME
-from turnwise.sandbox.wasi import ANSWERS
-from turnwise.sandbox.wittypes import UnsupportedType, signature
+from turnwise.sandbox.execute.component import EFFECT, TURN, WASI_NAME
+from turnwise.sandbox.execute.wasi import ANSWERS
+from turnwise.sandbox.execute.wit_types import UnsupportedType, signature
 
 TEXT_TO_TEXT = "func(string) -> string"
 

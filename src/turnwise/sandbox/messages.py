@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from turnwise.sandbox.executor import CarrierName
-from turnwise.sandbox.jobs import Status
+from turnwise.sandbox.execute.executor import CarrierName
+from turnwise.sandbox.execute.jobs import Status
 
 # Kinds of messages: first those to a worker, then those from it.
 LOAD, RUN = 1, 2

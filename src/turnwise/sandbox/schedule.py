@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from turnwise.sandbox.jobs import TurnJob
+from turnwise.sandbox.execute.jobs import TurnJob
 
 BATCH_JOBS_MAX = 256
 BATCH_BYTES_MAX = 4 * 1024 * 1024

@@ -17,8 +17,8 @@ from turnwise.core.turn import FailureClass
 from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
 from turnwise.sandbox import messages
 from turnwise.sandbox.code import Code
-from turnwise.sandbox.execution import MESSAGE_BYTES_MAX
-from turnwise.sandbox.jobs import STDOUT_BYTES_MAX, TurnJob, TurnResult
+from turnwise.sandbox.execute.execution import MESSAGE_BYTES_MAX
+from turnwise.sandbox.execute.jobs import STDOUT_BYTES_MAX, TurnJob, TurnResult
 from turnwise.sandbox.schedule import Item
 from turnwise.sharedmem import Message, MessageTooLarge, Peer, PeerBroken, PeerGone, Transport, launch
 

@@ -16,8 +16,8 @@ import traceback
 
 from turnwise.confine import Measure, Needs, give_up_calls, give_up_files
 from turnwise.sandbox import messages
-from turnwise.sandbox.engine import THREAD_STACK_BYTES
-from turnwise.sandbox.executor import Executor
+from turnwise.sandbox.execute.engine import THREAD_STACK_BYTES
+from turnwise.sandbox.execute.executor import Executor
 from turnwise.sandbox.messages import ResultItem
 from turnwise.sharedmem import Endpoint, PeerGone, connect
 

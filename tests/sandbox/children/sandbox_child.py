@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from turnwise.sandbox import messages, worker
-from turnwise.sandbox.executor import Executor
+from turnwise.sandbox.execute.executor import Executor
 from turnwise.sharedmem import Endpoint
 
 libc = ctypes.CDLL(None, use_errno=True)

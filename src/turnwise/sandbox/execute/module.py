@@ -16,8 +16,8 @@ from typing import cast
 import wasmtime
 
 from turnwise.core.turn import FailureClass
-from turnwise.sandbox.execution import Ended, Execution, Outcome, failed
-from turnwise.sandbox.traps import outcome_of_error, outcome_of_trap
+from turnwise.sandbox.execute.execution import Ended, Execution, Outcome, failed
+from turnwise.sandbox.execute.traps import outcome_of_error, outcome_of_trap
 
 TABLE_ELEMENTS_MAX = 65_536
 TABLES_MAX = 8

@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from turnwise.core.turn import FailureClass
-from turnwise.sandbox.execution import Execution
-from turnwise.sandbox.module import ModuleCarrier
+from turnwise.sandbox.execute.execution import Execution
+from turnwise.sandbox.execute.module import ModuleCarrier
 
 MIB = 1024 * 1024
 ECHO = "(call $pack (local.get $p) (local.get $n))"

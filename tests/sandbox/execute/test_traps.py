@@ -8,7 +8,7 @@ from wasmtime import TrapCode
 from wasmtime import _ffi as ffi
 
 from turnwise.core.turn import FailureClass
-from turnwise.sandbox.traps import CLASS_OF_CODE, CLASS_OF_TEXT, MESSAGE_CHARS_MAX, outcome_of_error
+from turnwise.sandbox.execute.traps import CLASS_OF_CODE, CLASS_OF_TEXT, MESSAGE_CHARS_MAX, outcome_of_error
 
 
 def text_of(code: TrapCode) -> str:

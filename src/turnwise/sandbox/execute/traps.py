@@ -11,7 +11,7 @@ import wasmtime
 from wasmtime import TrapCode
 
 from turnwise.core.turn import FailureClass
-from turnwise.sandbox.execution import Outcome, failed, out_of_fuel
+from turnwise.sandbox.execute.execution import Outcome, failed, out_of_fuel
 
 MESSAGE_CHARS_MAX = 4_000
 """Longest message of a trap that is kept: a backtrace of a deep recursion is longer than anybody reads."""

@@ -15,11 +15,11 @@ import wasmtime
 from wasmtime import component as wc
 
 from turnwise.errors import InvariantError
-from turnwise.sandbox.component import ComponentCarrier
-from turnwise.sandbox.engine import make_engine
-from turnwise.sandbox.execution import Execution, Outcome
-from turnwise.sandbox.jobs import TurnResult
-from turnwise.sandbox.module import ModuleCarrier
+from turnwise.sandbox.execute.component import ComponentCarrier
+from turnwise.sandbox.execute.engine import make_engine
+from turnwise.sandbox.execute.execution import Execution, Outcome
+from turnwise.sandbox.execute.jobs import TurnResult
+from turnwise.sandbox.execute.module import ModuleCarrier
 
 CarrierName = Literal["component", "module"]
 

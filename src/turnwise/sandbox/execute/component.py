@@ -15,10 +15,10 @@ import wasmtime
 from wasmtime import component as wc
 
 from turnwise.core.turn import FailureClass
-from turnwise.sandbox.execution import HOST_CALL_FUEL, Ended, Execution, Outcome, failed
-from turnwise.sandbox.module import TABLE_ELEMENTS_MAX, too_large
-from turnwise.sandbox.traps import outcome_of_error
-from turnwise.sandbox.wasi import ANSWERS, RESOURCE_TYPES, Wasi
+from turnwise.sandbox.execute.execution import HOST_CALL_FUEL, Ended, Execution, Outcome, failed
+from turnwise.sandbox.execute.module import TABLE_ELEMENTS_MAX, too_large
+from turnwise.sandbox.execute.traps import outcome_of_error
+from turnwise.sandbox.execute.wasi import ANSWERS, RESOURCE_TYPES, Wasi
 
 INSTANCES_MAX = 64
 """Core instances of one component. CPython needs 11."""

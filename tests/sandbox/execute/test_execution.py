@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from turnwise.core.turn import FailureClass
-from turnwise.sandbox.execution import MESSAGE_BYTES_MAX, Ended, Execution, Outcome, failed
-from turnwise.sandbox.jobs import STDOUT_BYTES_MAX
+from turnwise.sandbox.execute.execution import MESSAGE_BYTES_MAX, Ended, Execution, Outcome, failed
+from turnwise.sandbox.execute.jobs import STDOUT_BYTES_MAX
 
 
 def execution(fuel: int = 1_000) -> Execution:

@@ -19,7 +19,7 @@ import msgspec
 from wasmtime import component as wc
 
 from turnwise.core.turn import FailureClass
-from turnwise.sandbox.execution import HOST_BYTE_FUEL, Execution
+from turnwise.sandbox.execute.execution import HOST_BYTE_FUEL, Execution
 
 RESOURCES_MAX = 10_000
 RANDOM_BYTES_MAX = 1024 * 1024

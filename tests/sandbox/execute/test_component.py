@@ -13,8 +13,8 @@ from wasmtime.component._linker import FUNCTIONS
 
 from tests.sandbox.conftest import COMPONENT
 from turnwise.core.turn import FailureClass
-from turnwise.sandbox.component import ComponentCarrier
-from turnwise.sandbox.execution import Execution
+from turnwise.sandbox.execute.component import ComponentCarrier
+from turnwise.sandbox.execute.execution import Execution
 
 MIB = 1024 * 1024
 ECHO = "(call $answer (local.get $p) (local.get $n))"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from turnwise.core.turn import FailureClass
-from turnwise.sandbox.jobs import STDOUT_BYTES_MAX, Status
+from turnwise.sandbox.execute.jobs import STDOUT_BYTES_MAX, Status
 
 MESSAGE_BYTES_MAX = 16 * 1024
 """Longest message of a failure, which a guest may have had a hand in."""

@@ -8,8 +8,8 @@ import sys
 import pytest
 import wasmtime
 
-from turnwise.sandbox import engine
-from turnwise.sandbox.engine import SETTINGS, engine_key, make_engine
+from turnwise.sandbox.execute import engine
+from turnwise.sandbox.execute.engine import SETTINGS, engine_key, make_engine
 
 
 def test_settings_exist_and_are_named_once() -> None:
@@ -21,7 +21,7 @@ def test_settings_exist_and_are_named_once() -> None:
 
 
 def test_the_key_is_the_same_in_another_process() -> None:
-    program = "from turnwise.sandbox.engine import engine_key; print(engine_key())"
+    program = "from turnwise.sandbox.execute.engine import engine_key; print(engine_key())"
     command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}; {program}"]
     assert subprocess.check_output(command, text=True).strip() == engine_key()
 

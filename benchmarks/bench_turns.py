@@ -26,7 +26,7 @@ import wasmtime
 
 import turnwise
 from turnwise.orchestrator.settings import cores
-from turnwise.sandbox.code import Code, Source, prepare
+from turnwise.sandbox.build.code import Code, Source, prepare
 from turnwise.sandbox.execute.component import ComponentCarrier
 from turnwise.sandbox.execute.engine import make_engine
 from turnwise.sandbox.execute.execution import Execution

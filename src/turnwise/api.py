@@ -19,7 +19,7 @@ from turnwise.orchestrator import assembly
 from turnwise.orchestrator.live import Live
 from turnwise.orchestrator.settings import Settings
 from turnwise.orchestrator.tasks import wrong_tasks
-from turnwise.sandbox.code import CodeError, prepare_each
+from turnwise.sandbox.build.code import CodeError, prepare_each
 from turnwise.sharedmem import Transport
 from turnwise.world import Overrides
 

@@ -23,7 +23,7 @@ from tests.orchestrator.worlds import lively
 from turnwise import TurnwiseError
 from turnwise.core.envelope import decode_needs, decode_output
 from turnwise.core.turn import Completed, Failed, Needs
-from turnwise.sandbox.code import Code, CodeError, Source, prepare_each
+from turnwise.sandbox.build.code import Code, CodeError, Source, prepare_each
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(3600)]
 

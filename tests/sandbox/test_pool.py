@@ -16,8 +16,8 @@ import turnwise
 from turnwise.core.turn import FailureClass
 from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
 from turnwise.sandbox import seat
-from turnwise.sandbox.cache import Cache
-from turnwise.sandbox.code import Code, Source, prepare
+from turnwise.sandbox.build.cache import Cache
+from turnwise.sandbox.build.code import Code, Source, prepare
 from turnwise.sandbox.execute.engine import engine_key
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.sandbox.pool import Pool

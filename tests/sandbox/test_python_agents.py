@@ -12,7 +12,7 @@ import pytest
 
 from turnwise.core.turn import FailureClass
 from turnwise.errors import EnvironmentFailure, TurnwiseError
-from turnwise.sandbox.code import Code, CodeError, Source, prepare
+from turnwise.sandbox.build.code import Code, CodeError, Source, prepare
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.sandbox.pool import Pool
 

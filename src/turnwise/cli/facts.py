@@ -163,7 +163,7 @@ async def _measures() -> tuple[Measure, ...]:
 
 def caches() -> list[Fact]:
     from turnwise.inference.folders.content_hash import cache_folder
-    from turnwise.sandbox.cache import CACHE_BYTES_MAX, cache_root
+    from turnwise.sandbox.build.cache import CACHE_BYTES_MAX, cache_root
 
     root = cache_root()
     facts = [Fact("folder", str(root), "TURNWISE_CACHE names another; it may be deleted at any time")]

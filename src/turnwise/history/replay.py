@@ -29,7 +29,7 @@ from turnwise.journal import Journal
 from turnwise.orchestrator.assembly import check_codes, stored_sources
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.settings import Settings
-from turnwise.sandbox.code import prepare
+from turnwise.sandbox.build.code import prepare
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.sandbox.pool import Pool
 

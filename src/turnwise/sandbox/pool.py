@@ -16,7 +16,7 @@ from types import TracebackType
 
 from turnwise.confine import Measure
 from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
-from turnwise.sandbox.code import Code
+from turnwise.sandbox.build.code import Code
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.sandbox.schedule import Schedule
 from turnwise.sandbox.seat import BATCHES_MAX, Seat

@@ -16,7 +16,7 @@ from turnwise.confine import Measure
 from turnwise.core.turn import FailureClass
 from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
 from turnwise.sandbox import messages
-from turnwise.sandbox.code import Code
+from turnwise.sandbox.build.code import Code
 from turnwise.sandbox.execute.execution import MESSAGE_BYTES_MAX
 from turnwise.sandbox.execute.jobs import STDOUT_BYTES_MAX, TurnJob, TurnResult
 from turnwise.sandbox.schedule import Item

@@ -4,6 +4,6 @@ import sys
 
 import msgspec
 
-from turnwise.sandbox.build_messages import PrepareReply
+from turnwise.sandbox.build.messages import PrepareReply
 
 sys.stdout.buffer.write(msgspec.msgpack.encode(PrepareReply(["program"])))

@@ -16,10 +16,10 @@ from typing import TypeVar
 import msgspec
 
 from turnwise.errors import EnvironmentFailure
-from turnwise.sandbox.build_messages import CompileReply, CompileRequest, PrepareReply, PrepareRequest, Problem, Reply
+from turnwise.sandbox.build.messages import CompileReply, CompileRequest, PrepareReply, PrepareRequest, Problem, Reply
 from turnwise.sharedmem.process import child_environment
 
-BUILDER = "turnwise.sandbox.builder"
+BUILDER = "turnwise.sandbox.build.builder"
 WALL_S_MAX = 300
 STDERR_CHARS_MAX = 2_000
 

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from turnwise.errors import InvariantError
-from turnwise.sandbox.artefacts import Artefacts
-from turnwise.sandbox.build import BuildFailed, build
-from turnwise.sandbox.build_messages import PrepareReply, PrepareRequest
-from turnwise.sandbox.cache import Artefact, Cache
+from turnwise.sandbox.build.artefacts import Artefacts
+from turnwise.sandbox.build.builder_process import BuildFailed, build
+from turnwise.sandbox.build.cache import Artefact, Cache
+from turnwise.sandbox.build.messages import PrepareReply, PrepareRequest
 
 BUILDERS_MAX = 4
 PROGRAMS_PER_BUILDER = 8

@@ -16,8 +16,8 @@ import wasmtime
 from wasmtime import component as wc
 
 from turnwise.confine import Needs, give_up_calls, give_up_files
-from turnwise.sandbox.build_messages import CompileReply, CompileRequest, PrepareReply, PrepareRequest, Problem, Reply
-from turnwise.sandbox.contract import ContractError, check_component, check_module
+from turnwise.sandbox.build.contract import ContractError, check_component, check_module
+from turnwise.sandbox.build.messages import CompileReply, CompileRequest, PrepareReply, PrepareRequest, Problem, Reply
 from turnwise.sandbox.execute.engine import make_engine
 from turnwise.sandbox.execute.executor import Executor
 from turnwise.sharedmem.connect import die_with_parent

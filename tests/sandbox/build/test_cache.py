@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from turnwise.errors import EnvironmentFailure
-from turnwise.sandbox.cache import Cache, cache_root
+from turnwise.sandbox.build.cache import Cache, cache_root
 
 ENGINE = "e" * 64
 FACTS = {"carrier": "module"}
@@ -115,7 +115,7 @@ def test_many_processes_make_one_key_and_whole_artefacts(root: Path) -> None:
     program = """
 import sys
 from pathlib import Path
-from turnwise.sandbox.cache import Cache
+from turnwise.sandbox.build.cache import Cache
 root, number = Path(sys.argv[1]), int(sys.argv[2])
 cache = Cache("e" * 64, root)
 for turn in range(20):

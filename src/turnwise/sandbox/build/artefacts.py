@@ -7,9 +7,9 @@ import hashlib
 from collections.abc import Callable
 from typing import Literal
 
-from turnwise.sandbox.build import build
-from turnwise.sandbox.build_messages import CompileReply, CompileRequest
-from turnwise.sandbox.cache import Artefact, Cache
+from turnwise.sandbox.build.builder_process import build
+from turnwise.sandbox.build.cache import Artefact, Cache
+from turnwise.sandbox.build.messages import CompileReply, CompileRequest
 from turnwise.sandbox.execute.executor import CarrierName
 
 WasmLanguage = Literal["wasm", "wat"]

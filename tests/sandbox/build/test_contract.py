@@ -6,7 +6,7 @@ import pytest
 import wasmtime
 from wasmtime import component as wc
 
-from turnwise.sandbox.contract import ContractError, check_component, check_module
+from turnwise.sandbox.build.contract import ContractError, check_component, check_module
 
 EFFECT = '(import "turnwise" "effect" (func (param i32 i32) (result i64)))'
 MEMORY = '(memory (export "memory") 1)'

@@ -12,9 +12,9 @@ import pytest
 import wasmtime
 
 from turnwise.errors import EnvironmentFailure
-from turnwise.sandbox import artefacts, build, code
-from turnwise.sandbox.cache import Cache
-from turnwise.sandbox.code import Code, CodeError, Source, prepare, prepare_each
+from turnwise.sandbox.build import artefacts, builder_process, code
+from turnwise.sandbox.build.cache import Cache
+from turnwise.sandbox.build.code import Code, CodeError, Source, prepare, prepare_each
 from turnwise.sandbox.execute.engine import engine_key
 
 WAT = """(module (memory (export "memory") 1)
@@ -78,7 +78,7 @@ def test_equal_sources_are_built_once_and_found_again(cache: Cache, monkeypatch:
 
     async def counting(*arguments: object) -> object:
         builds.append(arguments)
-        return await build.build(*arguments)  # type: ignore[type-var, arg-type]
+        return await builder_process.build(*arguments)  # type: ignore[type-var, arg-type]
 
     monkeypatch.setattr(artefacts, "build", counting)
     first = made(cache, source(WAT, name="a"), source(WAT, name="b"))

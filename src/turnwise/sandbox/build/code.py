@@ -15,12 +15,12 @@ from typing import Literal
 
 from turnwise.core.canonical import digest
 from turnwise.errors import UsageError
-from turnwise.sandbox.artefacts import Artefacts, WasmLanguage, carrier_of
-from turnwise.sandbox.build import BuildFailed
-from turnwise.sandbox.cache import Cache
+from turnwise.sandbox.build.artefacts import Artefacts, WasmLanguage, carrier_of
+from turnwise.sandbox.build.builder_process import BuildFailed
+from turnwise.sandbox.build.cache import Cache
+from turnwise.sandbox.build.programs import ProgramSource, load_interpreter, prepare_programs
 from turnwise.sandbox.execute.engine import engine_key
 from turnwise.sandbox.execute.executor import CarrierName
-from turnwise.sandbox.programs import ProgramSource, load_interpreter, prepare_programs
 
 Language = Literal["python", "wasm", "wat"]
 

@@ -16,8 +16,8 @@ import pytest
 import turnwise
 from turnwise.confine import Measure, Needs
 from turnwise.confine.seccomp import ALLOW, ARCHITECTURES, CALLS, DENY, KILL, NO_SUCH_CALL, filter_program
-from turnwise.sandbox import messages
-from turnwise.sandbox.pool import measures_here
+from turnwise.sandbox.pool import messages
+from turnwise.sandbox.pool.pool import measures_here
 from turnwise.sharedmem import launch
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="measures of Linux")

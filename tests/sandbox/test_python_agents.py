@@ -14,7 +14,7 @@ from turnwise.core.turn import FailureClass
 from turnwise.errors import EnvironmentFailure, TurnwiseError
 from turnwise.sandbox.build.code import Code, CodeError, Source, prepare
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
-from turnwise.sandbox.pool import Pool
+from turnwise.sandbox.pool.pool import Pool
 
 MIB = 1024 * 1024
 WAIT_S_MAX = 200

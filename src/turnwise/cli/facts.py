@@ -149,7 +149,7 @@ def _no_results(_results: list[TurnResult]) -> None:
 
 
 async def _measures() -> tuple[Measure, ...]:
-    from turnwise.sandbox.pool import Pool
+    from turnwise.sandbox.pool.pool import Pool
 
     failures: list[TurnwiseError] = []
     async with Pool([], workers=1, on_results=_no_results, on_failure=failures.append) as pool:

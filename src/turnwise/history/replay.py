@@ -31,7 +31,7 @@ from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.settings import Settings
 from turnwise.sandbox.build.code import prepare
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
-from turnwise.sandbox.pool import Pool
+from turnwise.sandbox.pool.pool import Pool
 
 OnProgress = Callable[[int, int], None]
 """Told (rounds done, rounds in all)."""

@@ -33,7 +33,7 @@ from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
 from turnwise.orchestrator.tasks import specs_of_world, wrong_tasks
 from turnwise.sandbox.build.code import Code, Language, Source, prepare
-from turnwise.sandbox.pool import Pool
+from turnwise.sandbox.pool.pool import Pool
 from turnwise.world import Resolved, SourceFiles, World
 
 A = TypeVar("A")

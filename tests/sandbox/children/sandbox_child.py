@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from turnwise.sandbox import messages, worker
 from turnwise.sandbox.execute.executor import Executor
+from turnwise.sandbox.pool import messages, worker
 from turnwise.sharedmem import Endpoint
 
 libc = ctypes.CDLL(None, use_errno=True)

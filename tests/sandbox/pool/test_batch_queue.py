@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnwise.sandbox.execute.jobs import TurnJob
-from turnwise.sandbox.schedule import BATCH_BYTES_MAX, BATCH_JOBS_MAX, Schedule
+from turnwise.sandbox.pool.batch_queue import BATCH_BYTES_MAX, BATCH_JOBS_MAX, Schedule
 
 
 def job(number: int, size: int = 2) -> TurnJob:

@@ -15,12 +15,12 @@ import pytest
 import turnwise
 from turnwise.core.turn import FailureClass
 from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
-from turnwise.sandbox import seat
 from turnwise.sandbox.build.cache import Cache
 from turnwise.sandbox.build.code import Code, Source, prepare
 from turnwise.sandbox.execute.engine import engine_key
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
-from turnwise.sandbox.pool import Pool
+from turnwise.sandbox.pool import worker_slot
+from turnwise.sandbox.pool.pool import Pool
 from turnwise.sharedmem import Transport
 
 TRANSPORTS: tuple[Transport, ...] = ("memfd", "portable") if sys.platform == "linux" else ("portable",)
@@ -366,7 +366,7 @@ def play_with(agent: Code, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Cor
 
     async def play_one(role: str, **settings: str) -> TurnwiseError:
         for name, value in settings.items():
-            monkeypatch.setitem(seat.WORKER_ENVIRONMENT, name, value)
+            monkeypatch.setitem(worker_slot.WORKER_ENVIRONMENT, name, value)
         collector = Collector(1)
         async with pool_of([agent], collector, 1, kills_max=2) as pool:
             pool.submit([job(agent, 0)])

@@ -8,9 +8,9 @@ import pytest
 import wasmtime
 
 from turnwise.errors import InvariantError
-from turnwise.sandbox import messages, worker
 from turnwise.sandbox.execute.engine import make_engine
 from turnwise.sandbox.execute.executor import Executor, with_program
+from turnwise.sandbox.pool import messages, worker
 
 ECHO = """(module (memory (export "memory") 64)
   (func (export "turnwise_alloc") (param i32) (result i32) (i32.const 8))

@@ -18,8 +18,8 @@ from turnwise.confine import Measure
 from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
 from turnwise.sandbox.build.code import Code
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
-from turnwise.sandbox.schedule import Schedule
-from turnwise.sandbox.seat import BATCHES_MAX, Seat
+from turnwise.sandbox.pool.batch_queue import Schedule
+from turnwise.sandbox.pool.worker_slot import BATCHES_MAX, Seat
 from turnwise.sharedmem import Transport
 
 DEADLINE_MS_DEFAULT = 60_000

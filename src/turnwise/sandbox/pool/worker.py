@@ -15,10 +15,10 @@ import time
 import traceback
 
 from turnwise.confine import Measure, Needs, give_up_calls, give_up_files
-from turnwise.sandbox import messages
 from turnwise.sandbox.execute.engine import THREAD_STACK_BYTES
 from turnwise.sandbox.execute.executor import Executor
-from turnwise.sandbox.messages import ResultItem
+from turnwise.sandbox.pool import messages
+from turnwise.sandbox.pool.messages import ResultItem
 from turnwise.sharedmem import Endpoint, PeerGone, connect
 
 RESULTS_MAX = 128

@@ -15,14 +15,14 @@ import msgspec
 from turnwise.confine import Measure
 from turnwise.core.turn import FailureClass
 from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
-from turnwise.sandbox import messages
 from turnwise.sandbox.build.code import Code
 from turnwise.sandbox.execute.execution import MESSAGE_BYTES_MAX
 from turnwise.sandbox.execute.jobs import STDOUT_BYTES_MAX, TurnJob, TurnResult
-from turnwise.sandbox.schedule import Item
+from turnwise.sandbox.pool import messages
+from turnwise.sandbox.pool.batch_queue import Item
 from turnwise.sharedmem import Message, MessageTooLarge, Peer, PeerBroken, PeerGone, Transport, launch
 
-WORKER = "turnwise.sandbox.worker"
+WORKER = "turnwise.sandbox.pool.worker"
 WORKER_ENVIRONMENT: dict[str, str] = {}
 """What workers find in their environment beyond the little that every child inherits."""
 

@@ -10,17 +10,15 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from turnwise.errors import EnvironmentFailure, TurnwiseError
+from turnwise.errors import TurnwiseError
 
 if TYPE_CHECKING:
     from turnwise.confine import Measure
-    from turnwise.sandbox.execute.jobs import TurnResult
 
 PACKAGES = (
     "wasmtime",
@@ -35,8 +33,6 @@ PACKAGES = (
     "rich",
 )
 MIB = 1024 * 1024
-READY_S_MAX = 20.0
-POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,35 +126,20 @@ def transport() -> list[Fact]:
 
 def hardening() -> list[Fact]:
     """What a sandbox worker has given up, as one says that was started just for this."""
-    measures = asyncio.run(_measures())
-    if not measures:
-        raise EnvironmentFailure(f"no sandbox worker was ready within {READY_S_MAX:.0f} s")
-    return [Fact(one.name, "holds" if one.holds else "does not hold", one.detail, one.holds) for one in measures]
+    from turnwise.sandbox.pool.pool import measures_here
+
+    return _measured(asyncio.run(measures_here()))
 
 
 def inference_hardening() -> list[Fact]:
     """What an inference process has given up, as one says that was started just for this."""
     from turnwise.inference.server.confinement import measures_here
 
-    measures = asyncio.run(measures_here())
+    return _measured(asyncio.run(measures_here()))
+
+
+def _measured(measures: Sequence[Measure]) -> list[Fact]:
     return [Fact(one.name, "holds" if one.holds else "does not hold", one.detail, one.holds) for one in measures]
-
-
-def _no_results(_results: list[TurnResult]) -> None:
-    """Nothing is asked of the worker, so nothing comes."""
-
-
-async def _measures() -> tuple[Measure, ...]:
-    from turnwise.sandbox.pool.pool import Pool
-
-    failures: list[TurnwiseError] = []
-    async with Pool([], workers=1, on_results=_no_results, on_failure=failures.append) as pool:
-        end_s = time.monotonic() + READY_S_MAX
-        while not pool.measures and not failures and time.monotonic() < end_s:
-            await asyncio.sleep(POLL_S)
-        if failures:
-            raise failures[0]
-        return pool.measures
 
 
 def caches() -> list[Fact]:

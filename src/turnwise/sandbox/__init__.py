@@ -1,9 +1,13 @@
 """Sandboxes: WebAssembly executed turn by turn, in worker processes that cannot do anything else.
 
-Executing, from below: `engine` (one configuration), `execution` (what one execution asks of the host), `traps`, the
-carriers `module` and `component` with `wasi`, `executor` (all code of a world), `worker` (a process around an executor,
-confined), `seat` (the place of a worker), `schedule` (batches), `pool` (all of it behind one queue).
+Three rooms, each of which imports only those below it:
 
-Preparing: `code` (from sources to something that can be executed), `artefacts` and `programs` (what is compiled),
-`cache`, `build` and `builder` (the process that compiles), `contract` (imports and exports).
+- `pool/`: many workers behind one queue. `pool`, `worker_slot` (the place of one worker), `batch_queue`, `messages`,
+  and `worker`, the process at the other end.
+- `build/`: from sources to something that can be executed. `code`, `artefacts` and `programs` (what is compiled),
+  `cache`, `contract` (imports and exports), `builder` (the process that compiles) and `builder_process` (starting it).
+- `execute/`: one execution of one turn. `engine` (one configuration), `execution` (the host's side of it), `traps`, the
+  carriers `module` and `component` with `wasi`, and `executor` (all code of a world).
+
+`python/` holds the interpreter component of Python agents.
 """

@@ -133,7 +133,7 @@ def test_a_source_over_its_bound_is_refused(cache: Cache, monkeypatch: pytest.Mo
 
 
 def test_a_compiler_that_takes_too_long_is_ended(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "WALL_S_MAX", 0)
+    monkeypatch.setattr(builder_process, "WALL_S_MAX", 0)
     assert "takes more than 0 seconds" in refused(cache, source(WAT)).message
 
 
@@ -149,14 +149,14 @@ def test_a_compiler_that_takes_too_long_is_ended(cache: Cache, monkeypatch: pyte
 def test_what_becomes_of_the_compiler_is_the_sources_fault(
     cache: Cache, monkeypatch: pytest.MonkeyPatch, role: str, message: str
 ) -> None:
-    children = Path(__file__).parent / "children"
+    children = Path(__file__).parents[1] / "children"
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(children), *sys.path]))
-    monkeypatch.setattr(build, "BUILDER", f"builder_child_{role}")
+    monkeypatch.setattr(builder_process, "BUILDER", f"builder_child_{role}")
     assert message in refused(cache, source(WAT)).message
 
 
 def test_a_builder_that_cannot_work_is_the_machines_fault(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "BUILDER", "turnwise.sandbox.nothing_of_this_name")
+    monkeypatch.setattr(builder_process, "BUILDER", "turnwise.sandbox.nothing_of_this_name")
     with pytest.raises(EnvironmentFailure, match="nothing_of_this_name"):
         made(cache, source(WAT))
     monkeypatch.setattr("sys.executable", "/nonexistent/python")

@@ -6,19 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnwise.sandbox.execute.jobs import TurnJob
-from turnwise.sandbox.pool.batch_queue import BATCH_BYTES_MAX, BATCH_JOBS_MAX, Schedule
+from turnwise.sandbox.pool.batch_queue import BATCH_BYTES_MAX, BATCH_JOBS_MAX, BatchQueue
 
 
 def job(number: int, size: int = 2) -> TurnJob:
     return TurnJob(number, "code", b"x" * size, (), 1, 1, 1)
 
 
-def ids(schedule: Schedule, *, idle: bool = True) -> list[int]:
+def ids(schedule: BatchQueue, *, idle: bool = True) -> list[int]:
     return [item.id for item, _ in schedule.next_batch(idle=idle)]
 
 
 def test_code_that_never_ran_begins_with_one_job() -> None:
-    schedule = Schedule(1)
+    schedule = BatchQueue(1)
     for number in range(100):
         schedule.add(job(number), 0)
     assert ids(schedule) == [0]
@@ -27,7 +27,7 @@ def test_code_that_never_ran_begins_with_one_job() -> None:
 
 
 def test_dear_jobs_make_small_batches() -> None:
-    schedule = Schedule(1)
+    schedule = BatchQueue(1)
     schedule.learn(0, 2_000)
     for number in range(100):
         schedule.add(job(number), 0)
@@ -35,7 +35,7 @@ def test_dear_jobs_make_small_batches() -> None:
 
 
 def test_large_jobs_make_small_batches() -> None:
-    schedule = Schedule(1)
+    schedule = BatchQueue(1)
     schedule.learn(0, 1)
     for number in range(10):
         schedule.add(job(number, BATCH_BYTES_MAX // 2), 0)
@@ -45,7 +45,7 @@ def test_large_jobs_make_small_batches() -> None:
 
 
 def test_few_jobs_are_shared_among_many_workers() -> None:
-    schedule = Schedule(4)
+    schedule = BatchQueue(4)
     schedule.learn(0, 1)
     for number in range(8):
         schedule.add(job(number), 0)
@@ -53,7 +53,7 @@ def test_few_jobs_are_shared_among_many_workers() -> None:
 
 
 def test_a_job_that_runs_alone_comes_first_and_only_to_who_has_nothing() -> None:
-    schedule = Schedule(1)
+    schedule = BatchQueue(1)
     schedule.learn(0, 1)
     schedule.add(job(1), 0)
     schedule.add_alone(job(2), 0)
@@ -68,7 +68,7 @@ def test_a_job_that_runs_alone_comes_first_and_only_to_who_has_nothing() -> None
     st.integers(1, 8),
 )
 def test_every_job_is_given_out_once(jobs: list[tuple[int, bool]], costs: list[tuple[int, int]], workers: int) -> None:
-    schedule = Schedule(workers)
+    schedule = BatchQueue(workers)
     for index, took_us in costs:
         schedule.learn(index, took_us)
     for number, (index, alone) in enumerate(jobs):

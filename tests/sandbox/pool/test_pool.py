@@ -355,7 +355,7 @@ def test_misuse_is_said(agent: Code) -> None:
 
 # Workers that are not what they should be.
 
-CHILDREN = str(Path(__file__).parent / "children")
+CHILDREN = str(Path(__file__).parents[1] / "children")
 SOURCES = str(Path(turnwise.__path__[0]).parent)
 LIES = ("twice", "foreign", "fuel", "negative", "large", "stdout", "unclassified", "class", "status", "garbage")
 
@@ -375,7 +375,7 @@ def play_with(agent: Code, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Cor
         return collector.failures[0]
 
     def play(role: str, **settings: str) -> Coroutine[Any, Any, TurnwiseError]:
-        monkeypatch.setattr(seat, "WORKER", "sandbox_child")
+        monkeypatch.setattr(worker_slot, "WORKER", "sandbox_child")
         environment = {"SANDBOX_ROLE": role, "PYTHONPATH": os.pathsep.join([CHILDREN, SOURCES]), **settings}
         return play_one(role, **environment)
 

@@ -1,0 +1,1 @@
+"""One execution of one turn, in the process that runs it."""

@@ -23,7 +23,7 @@ Item = tuple[TurnJob, int]
 """A job and the index of its code."""
 
 
-class Schedule:
+class BatchQueue:
     """The queue of jobs that no worker has, and what jobs of each code cost so far."""
 
     def __init__(self, workers: int) -> None:

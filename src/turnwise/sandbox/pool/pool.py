@@ -18,8 +18,8 @@ from turnwise.confine import Measure
 from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
 from turnwise.sandbox.build.code import Code
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
-from turnwise.sandbox.pool.batch_queue import Schedule
-from turnwise.sandbox.pool.worker_slot import BATCHES_MAX, Seat
+from turnwise.sandbox.pool.batch_queue import BatchQueue
+from turnwise.sandbox.pool.worker_slot import BATCHES_MAX, WorkerSlot
 from turnwise.sharedmem import Transport
 
 DEADLINE_MS_DEFAULT = 60_000
@@ -67,20 +67,22 @@ class Pool:
         self._on_results = on_results
         self._on_failure = on_failure
         self._kills_max = kills_max
-        self._schedule = Schedule(workers)
+        self._queue = BatchQueue(workers)
         self._kills: dict[int, int] = {}
         self._failed = False
         self._all_ready = asyncio.Event()
         self._executed = 0
         self._busy_us = 0
-        self._seats = [
-            Seat(f"worker-{number + 1}", tuple(unique.values()), self, transport=transport, deadline_ms=deadline_ms)
+        self._slots = [
+            WorkerSlot(
+                f"worker-{number + 1}", tuple(unique.values()), self, transport=transport, deadline_ms=deadline_ms
+            )
             for number in range(workers)
         ]
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Pool:
-        self._tasks = [asyncio.create_task(seat.run(), name=seat.name) for seat in self._seats]
+        self._tasks = [asyncio.create_task(slot.run(), name=slot.name) for slot in self._slots]
         return self
 
     async def __aexit__(
@@ -94,7 +96,7 @@ class Pool:
             index = self._indices.get(job.code)
             if index is None:
                 raise InvariantError("a job names code that the pool was not made with", actual=job.code)
-            self._schedule.add(job, index)
+            self._queue.add(job, index)
         self._dispatch()
 
     async def close(self) -> None:
@@ -114,40 +116,40 @@ class Pool:
     @property
     def measures(self) -> tuple[Measure, ...]:
         """How the workers are confined, as the first of them that is ready said; empty before."""
-        return next((seat.measures for seat in self._seats if seat.measures), ())
+        return next((slot.measures for slot in self._slots if slot.measures), ())
 
     @property
     def pids(self) -> list[int]:
         """Process ids of the workers that run now."""
-        return [seat.pid for seat in self._seats if seat.pid is not None]
+        return [slot.pid for slot in self._slots if slot.pid is not None]
 
     def statistics(self) -> PoolStatistics:
         """What the pool does now and has done."""
         return PoolStatistics(
-            workers=len(self._seats),
-            ready=sum(seat.ready for seat in self._seats),
-            queued=self._schedule.queued,
-            running=sum(len(seat.running) for seat in self._seats),
+            workers=len(self._slots),
+            ready=sum(slot.ready for slot in self._slots),
+            queued=self._queue.queued,
+            running=sum(len(slot.running) for slot in self._slots),
             executed=self._executed,
-            deaths=sum(seat.deaths for seat in self._seats),
-            kills=sum(seat.kills for seat in self._seats),
+            deaths=sum(slot.deaths for slot in self._slots),
+            kills=sum(slot.kills for slot in self._slots),
             busy_us=self._busy_us,
         )
 
-    # What seats report.
+    # What slots report.
 
-    def seat_free(self) -> None:
-        """A seat can take a batch."""
-        if not self._all_ready.is_set() and all(seat.ready for seat in self._seats):
+    def slot_free(self) -> None:
+        """A slot can take a batch."""
+        if not self._all_ready.is_set() and all(slot.ready for slot in self._slots):
             self._all_ready.set()
         self._dispatch()
 
-    def seat_results(self, results: list[TurnResult], costs_us: list[tuple[int, int]]) -> None:
+    def slot_results(self, results: list[TurnResult], costs_us: list[tuple[int, int]]) -> None:
         """Results of a worker, checked; `costs_us` are pairs of code index and time."""
         self._executed += len(results)
         for index, took_us in costs_us:
             self._busy_us += took_us
-            self._schedule.learn(index, took_us)
+            self._queue.learn(index, took_us)
         if self._kills:
             for result in results:
                 self._kills.pop(result.id, None)
@@ -155,13 +157,13 @@ class Pool:
         if not self._failed:
             self._on_results(results)
 
-    def seat_died(self, unfinished: list[TurnJob], reason: str) -> None:
+    def slot_died(self, unfinished: list[TurnJob], reason: str) -> None:
         """A worker is gone. Its jobs run again, each alone; a job that was alone with it may be why it is gone."""
         if len(unfinished) == 1:
             job = unfinished[0]
             kills = self._kills[job.id] = self._kills.get(job.id, 0) + 1
             if kills >= self._kills_max:
-                self.seat_failed(
+                self.slot_failed(
                     EnvironmentFailure(
                         f"a job ended {kills} workers, one after the other: {reason}",
                         where="sandbox",
@@ -172,9 +174,9 @@ class Pool:
                 )
                 return
         for job in unfinished:
-            self._schedule.add_alone(job, self._indices[job.code])
+            self._queue.add_alone(job, self._indices[job.code])
 
-    def seat_failed(self, error: TurnwiseError) -> None:
+    def slot_failed(self, error: TurnwiseError) -> None:
         """Workers cannot work at all."""
         if not self._failed:
             self._failed = True
@@ -185,13 +187,13 @@ class Pool:
         if self._failed:
             return
         for batches in range(BATCHES_MAX):  # first to those that have nothing to do
-            for seat in self._seats:
-                if not self._schedule.queued:
+            for slot in self._slots:
+                if not self._queue.queued:
                     return
-                if seat.batches == batches and seat.takes_batches:
-                    batch = self._schedule.next_batch(idle=not seat.running)
+                if slot.batches == batches and slot.takes_batches:
+                    batch = self._queue.next_batch(idle=not slot.running)
                     if batch:
-                        seat.start_batch(batch)
+                        slot.start_batch(batch)
 
 
 async def measures_here(transport: Transport = "auto") -> tuple[Measure, ...]:

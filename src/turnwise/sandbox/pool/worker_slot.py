@@ -1,4 +1,4 @@
-"""A seat: the place of one worker in a pool. The worker may be replaced; the seat stays.
+"""A slot: the place of one worker in a pool. The worker may be replaced; the slot stays.
 
 It starts the worker, gives it batches, checks what it returns, watches the deadline, and reports to the pool.
 """
@@ -31,23 +31,23 @@ START_MS_MAX = 120_000
 """How long a worker may take until it is ready: on a machine that is busy, much longer than usual."""
 
 BARREN_DEATHS_MAX = 5
-"""Workers of one seat that may die in a row without one result and without a job to blame."""
+"""Workers of one slot that may die in a row without one result and without a job to blame."""
 
 
 class Owner(Protocol):
-    """The pool, as a seat sees it."""
+    """The pool, as a slot sees it."""
 
-    def seat_free(self) -> None: ...
-    def seat_results(self, results: list[TurnResult], costs_us: list[tuple[int, int]]) -> None: ...
-    def seat_died(self, unfinished: list[TurnJob], reason: str) -> None: ...
-    def seat_failed(self, error: TurnwiseError) -> None: ...
+    def slot_free(self) -> None: ...
+    def slot_results(self, results: list[TurnResult], costs_us: list[tuple[int, int]]) -> None: ...
+    def slot_died(self, unfinished: list[TurnJob], reason: str) -> None: ...
+    def slot_failed(self, error: TurnwiseError) -> None: ...
 
 
 class Misbehaviour(Exception):
     """A worker said what no honest worker says."""
 
 
-class Seat:
+class WorkerSlot:
     """One worker at a time. `running` are the jobs that it has, by number, in the order in which it was given them."""
 
     def __init__(
@@ -85,15 +85,15 @@ class Seat:
         return self.ready and self._sending is None and len(self._batches) < BATCHES_MAX
 
     async def run(self) -> None:
-        """Keeps a worker in the seat until it is cancelled, or workers turn out not to work."""
+        """Keeps a worker in the slot until it is cancelled, or workers turn out not to work."""
         while self._barren <= BARREN_DEATHS_MAX:
             try:
                 reason = await self._employ()
             except TurnwiseError as error:
-                self._owner.seat_failed(error)
+                self._owner.slot_failed(error)
                 return
             except Exception as error:
-                self._owner.seat_failed(InvariantError(f"{self.name} cannot go on: {error!r}"))
+                self._owner.slot_failed(InvariantError(f"{self.name} cannot go on: {error!r}"))
                 raise
             self.deaths += 1
             self._barren += 1
@@ -102,8 +102,8 @@ class Seat:
             self._batches.clear()
             if unfinished:
                 self._barren = 0
-                self._owner.seat_died(unfinished, reason)
-        self._owner.seat_failed(
+                self._owner.slot_died(unfinished, reason)
+        self._owner.slot_failed(
             EnvironmentFailure(
                 f"{self._barren} workers in a row died before they did anything: {reason}",
                 where=self.name,
@@ -148,7 +148,7 @@ class Seat:
             self.measures = tuple(Measure(*item) for item in messages.decode_ready(body))
             self._stop_timer()
             self.ready = True
-            self._owner.seat_free()
+            self._owner.slot_free()
         elif message.kind == messages.RESULTS and self.ready:
             self._take_results(messages.decode_results(body))
         else:
@@ -176,7 +176,7 @@ class Seat:
         self._progress_s = asyncio.get_running_loop().time()
         if not self.running:
             self._stop_timer()
-        self._owner.seat_results(list(results.values()), costs_us)
+        self._owner.slot_results(list(results.values()), costs_us)
 
     def start_batch(self, batch: list[Item]) -> None:
         """Gives the worker a batch. Only when `takes_batches`."""
@@ -197,13 +197,13 @@ class Seat:
         except (PeerGone, PeerBroken):
             return  # the end of file follows, and the jobs run again
         except MessageTooLarge as error:
-            self._owner.seat_failed(error)
+            self._owner.slot_failed(error)
 
     async def _send(self, peer: Peer, data: bytes) -> None:
         with contextlib.suppress(PeerGone, PeerBroken):
             await peer.send(messages.RUN, data)
         self._sending = None
-        self._owner.seat_free()
+        self._owner.slot_free()
 
     def _watch(self, limit_s: float) -> None:
         """Kills the worker when `limit_s` pass without progress."""

@@ -25,12 +25,12 @@ from pathlib import Path
 import wasmtime
 
 import turnwise
-from turnwise.orchestrator.settings import cores
 from turnwise.sandbox.build.code import Code, Source, prepare
 from turnwise.sandbox.execute.component import ComponentCarrier
 from turnwise.sandbox.execute.engine import make_engine
 from turnwise.sandbox.execute.execution import Execution
 from turnwise.sandbox.execute.wasi import Wasi
+from turnwise.system.cores import cores
 
 OUTPUT = b'{"state":"","wake_in":1}'
 NO_OP_WAT = """

@@ -12,7 +12,8 @@ from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
-from turnwise.inference.requests.tensors import Parcel, Tensor, unpack
+from turnwise.inference.requests.parcels import Parcel, unpack
+from turnwise.inference.requests.tensors import Tensor
 
 INFO = ModelInfo(
     name="m",

@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from turnwise.errors import TurnwiseError
+from turnwise.system.cores import cores
+from turnwise.system.memory import group_limit_bytes, machine_memory_bytes
+from turnwise.system.user_folders import cache_folder
 
 if TYPE_CHECKING:
     from turnwise.confine import Measure
@@ -133,7 +136,7 @@ def hardening() -> list[Fact]:
 
 def inference_hardening() -> list[Fact]:
     """What an inference process has given up, as one says that was started just for this."""
-    from turnwise.inference.server.confinement import measures_here
+    from turnwise.inference.host.measures import measures_here
 
     return _measured(asyncio.run(measures_here()))
 
@@ -143,22 +146,20 @@ def _measured(measures: Sequence[Measure]) -> list[Fact]:
 
 
 def caches() -> list[Fact]:
-    from turnwise.inference.folders.content_hash import cache_folder
-    from turnwise.sandbox.build.cache import CACHE_BYTES_MAX, cache_root
+    from turnwise.sandbox.build.cache import CACHE_BYTES_MAX
 
-    root = cache_root()
+    root = cache_folder()
     facts = [Fact("folder", str(root), "TURNWISE_CACHE names another; it may be deleted at any time")]
     code = [path.stat().st_size for path in root.rglob("*.bin")]
     note = f"{len(code)} artefacts, at most {size(CACHE_BYTES_MAX)} are kept"
     facts.append(Fact("compiled code", size(sum(code)), note))
-    hashes = cache_folder() / "model-hashes.json"
+    hashes = root / "model-hashes.json"
     facts.append(Fact("hashes of models", size(hashes.stat().st_size) if hashes.is_file() else "none", str(hashes)))
     return facts
 
 
 def limits() -> list[Fact]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    facts = [Fact("cores", cores, f"of {os.cpu_count()}: the number of sandbox workers, if --workers does not say")]
+    facts = [Fact("cores", cores(), f"of {os.cpu_count()}: the number of sandbox workers, if --workers does not say")]
     facts += _memory()
     facts += _open_files()
     for name, folder in (("disk here", Path.cwd()), ("disk for temporary files", Path(tempfile.gettempdir()))):
@@ -167,13 +168,10 @@ def limits() -> list[Fact]:
 
 
 def _memory() -> list[Fact]:
-    facts: list[Fact] = []
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        facts.append(Fact("memory", size(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))))
-    for limit in (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")):
-        text = limit.read_text().strip() if limit.is_file() else "max"
-        if text.isdecimal() and int(text) < 2**60:
-            facts.append(Fact("memory of this group", size(int(text)), "a limit set from outside (cgroup)"))
+    facts = [Fact("memory", size(machine_memory_bytes()))]
+    limit = group_limit_bytes()
+    if limit is not None:
+        facts.append(Fact("memory of this group", size(limit), "a limit set from outside (cgroup)"))
     return facts
 
 

@@ -18,7 +18,8 @@ from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
-from turnwise.inference.requests.tensors import Data, Parcel, pack
+from turnwise.inference.requests.parcels import Parcel, pack
+from turnwise.inference.requests.tensors import Data
 
 Part = TypeVar("Part", GenerateRequest, GenerateReply)
 

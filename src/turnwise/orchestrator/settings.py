@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from turnwise.errors import UsageError
 from turnwise.sharedmem import Transport
+from turnwise.system.cores import cores
 
 WORKERS_MAX = 256
 DEADLINE_MS_DEFAULT = 60_000
@@ -39,8 +39,3 @@ class Settings:
     @property
     def workers_count(self) -> int:
         return self.workers or min(WORKERS_MAX, cores())
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

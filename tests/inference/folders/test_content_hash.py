@@ -9,7 +9,7 @@ import pytest
 
 from turnwise.errors import ModelError
 from turnwise.inference.folders import content_hash as module
-from turnwise.inference.folders.content_hash import CACHED_BYTES_MIN, cache_folder, content_hash
+from turnwise.inference.folders.content_hash import CACHED_BYTES_MIN, content_hash
 
 LONG_AGO_NS = 1_000_000_000_000_000_000
 
@@ -99,8 +99,3 @@ def test_the_cache_is_bounded(big: Path, tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
         content_hash({"gone": tmp_path / "gone"}, cache=tmp_path)
-
-
-def test_the_place_of_the_cache_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TURNWISE_CACHE", str(tmp_path))
-    assert cache_folder() == tmp_path

@@ -12,11 +12,12 @@ import pytest
 from tests.inference import graphs, toy
 from tests.inference.fake_hub import COMMIT, FakeHub, folder_files
 from turnwise.errors import EnvironmentFailure, ModelError, UsageError
-from turnwise.inference.folders.hub import HubFile, choose, local_models, models_folder, pull, split_name
+from turnwise.inference.folders.hub import HubFile, choose, local_models, pull, split_name
 from turnwise.inference.folders.model_folder import read_model_folder
 from turnwise.inference.inspect.examine_graph import examine_encoder
 from turnwise.inference.inspect.generate import generate_text
 from turnwise.inference.plans.model import ModelSpec
+from turnwise.system.user_folders import models_folder
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def test_what_batches_of_equal_length_cost_is_measured(stories_models: Path) -> 
 def test_what_is_too_large_to_be_loaded_twice_is_not_measured(
     stories_models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("turnwise.inference.inspect.examine.machine_memory_bytes", lambda: 1_000_000)
+    monkeypatch.setattr("turnwise.inference.inspect.examine.memory_bytes", lambda: 1_000_000)
     advice = examine(stories_models / "stories260k-genai-int4-acc1", provider="cpu").advice
     assert advice is not None
     assert "not measured" in advice

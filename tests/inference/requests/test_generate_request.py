@@ -16,12 +16,11 @@ from turnwise.inference.requests.generate_request import (
     ChatMessage,
     Generation,
     GrammarSource,
-    Refusal,
     Sampling,
-    error_body,
     ok_body,
     parse,
 )
+from turnwise.inference.requests.refusal import Refusal, error_body
 
 
 def parsed(**request: Any) -> Generation:

@@ -8,18 +8,10 @@ from hypothesis import strategies as st
 
 from tests.inference.graphs import as_json
 from turnwise.core.canonical import canonical
-from turnwise.inference.requests.generate_request import Refusal
 from turnwise.inference.requests.infer_request import InferRequest, parcel_of, reply_body
-from turnwise.inference.requests.tensors import (
-    ALIGNMENT,
-    ELEMENT_BYTES,
-    Parcel,
-    Tensor,
-    from_json,
-    pack,
-    to_json,
-    unpack,
-)
+from turnwise.inference.requests.parcels import ALIGNMENT, Parcel, pack, unpack
+from turnwise.inference.requests.refusal import Refusal
+from turnwise.inference.requests.tensors import ELEMENT_BYTES, Tensor, from_json, to_json
 
 GOOD = {"dtype": "float32", "shape": [1, 2], "data": "AACAPwAAAEA="}
 

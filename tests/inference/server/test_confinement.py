@@ -15,11 +15,12 @@ import turnwise
 from tests.inference import graphs, toy
 from turnwise.confine import Measure
 from turnwise.inference.host.host import InferenceHost
+from turnwise.inference.host.measures import measures_here
 from turnwise.inference.plans.model import ModelSpec
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest
-from turnwise.inference.server.confinement import give_up, measures_here
+from turnwise.inference.server.confinement import give_up
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="measures of Linux")
 SOURCES = str(Path(turnwise.__path__[0]).parent)

@@ -12,7 +12,8 @@ import pytest
 from tests.inference import graphs
 from turnwise.inference.plans.model import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply
-from turnwise.inference.requests.tensors import Parcel, Tensor, pack
+from turnwise.inference.requests.parcels import Parcel, pack
+from turnwise.inference.requests.tensors import Tensor
 from turnwise.inference.server.tensor_server import HELD_COUNT_MAX, TensorServer
 from turnwise.inference.tensor_models.graph_model import load_graph
 from turnwise.sharedmem.arena import Arena

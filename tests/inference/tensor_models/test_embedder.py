@@ -13,7 +13,8 @@ from turnwise.errors import ModelError
 from turnwise.inference.folders.task import task_of
 from turnwise.inference.plans.model import ModelSpec
 from turnwise.inference.requests.embed_request import EmbedRequest
-from turnwise.inference.requests.generate_request import GenerateReply, Refusal
+from turnwise.inference.requests.generate_request import GenerateReply
+from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.tensor_models.embedder import Embedder, load_embedder
 from turnwise.inference.tensor_models.graph_engine import GraphEngine, array_over
 

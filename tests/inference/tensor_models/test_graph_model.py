@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from tests.inference import graphs, toy
 from turnwise.errors import ModelError
 from turnwise.inference.plans.model import ModelSpec
-from turnwise.inference.requests.generate_request import GenerateReply, Refusal
-from turnwise.inference.requests.tensors import Parcel, Tensor, pack, unpack
+from turnwise.inference.requests.generate_request import GenerateReply
+from turnwise.inference.requests.parcels import Parcel, pack, unpack
+from turnwise.inference.requests.refusal import Refusal
+from turnwise.inference.requests.tensors import Tensor
 from turnwise.inference.tensor_models.graph_engine import GraphEngine, InferJob, array_over
 from turnwise.inference.tensor_models.graph_model import BATCH_SIZES, ROWS_SEEN_MIN, GraphModel, load_graph
 from turnwise.inference.tensor_models.inputs_outputs import check

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from turnwise.errors import ModelError
-from turnwise.inference.requests.generate_request import ChatMessage, Refusal
+from turnwise.inference.requests.generate_request import ChatMessage
+from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.text.chat_template import WORK_MAX, ChatTemplate
 
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from turnwise.errors import EnvironmentFailure
-from turnwise.sandbox.build.cache import Cache, cache_root
+from turnwise.sandbox.build.cache import Cache
 
 ENGINE = "e" * 64
 FACTS = {"carrier": "module"}
@@ -135,14 +135,3 @@ print(cache._key.hex())
     assert [child.returncode for child in children] == [0] * 4
     assert len(keys) == 1
     assert not list(root.rglob("new-*"))
-
-
-def test_the_place_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TURNWISE_CACHE", str(tmp_path))
-    assert cache_root() == tmp_path
-    monkeypatch.delenv("TURNWISE_CACHE")
-    if sys.platform == "linux":
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        assert cache_root() == tmp_path / "turnwise"
-        monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-        assert cache_root() == Path.home() / ".cache" / "turnwise"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Final
 
 from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
+from turnwise.system.memory import memory_bytes
 
 ROUND_UP_TOKENS: Final = 64
 MEMORY_SHARE: Final = 4
-"""Where no budget is stated: one part in so many of the machine's memory."""
+"""Where no budget is stated: one part in so many of the memory that there is."""
 
-MEMORY_BYTES_ASSUMED: Final = 8 * 1024**3
 CACHE_SHARE: Final = 8
 """One part in so many of the budget is for prompts that were prefilled before."""
 
@@ -44,8 +43,8 @@ def budget(
     rows_spare: int = 0,
     cached: bool = True,
 ) -> Budget:
-    """Divide `kv_bytes_max` (None: a share of the machine's memory). One position costs `bytes_per_token`."""
-    whole = max(machine_memory_bytes() // MEMORY_SHARE if kv_bytes_max is None else kv_bytes_max, 1)
+    """Divide `kv_bytes_max` (None: a share of the memory that there is). One position costs `bytes_per_token`."""
+    whole = max(memory_bytes() // MEMORY_SHARE if kv_bytes_max is None else kv_bytes_max, 1)
     blocks = 0
     if cached:
         needed = (1 + rows_spare) * -(-context_length // ROUND_UP_TOKENS) * ROUND_UP_TOKENS
@@ -57,11 +56,3 @@ def budget(
     room = positions // (1 + rows_spare) // ROUND_UP_TOKENS * ROUND_UP_TOKENS
     rows_max = max(1, min(rows_max, positions // ROUND_UP_TOKENS - rows_spare))
     return Budget(rows_max, rows_spare, positions, min(context_length, room), blocks)
-
-
-def machine_memory_bytes() -> int:
-    """Memory of this machine; an assumption where it does not say."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return MEMORY_BYTES_ASSUMED

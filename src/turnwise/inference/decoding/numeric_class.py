@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.decoding.graph_form import Rule, form_of
-from turnwise.inference.decoding.memory_budget import machine_memory_bytes
 from turnwise.inference.decoding.self_test import BATCHES, SelfTest, cpu, remembered, self_test
 from turnwise.inference.folders.model_folder import ModelFolder
 from turnwise.inference.onnx.providers import CPU, Opened, open_session, versions
 from turnwise.inference.plans.batching import for_cache
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
+from turnwise.system.memory import memory_bytes
 
 
 def observe(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -> SelfTest:
@@ -30,7 +30,7 @@ def observe(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -
     def make(rule: Rule, other_threads: bool) -> _Rows | None:
         if not other_threads:
             return _Rows(Decoder(folder, opened, options, rule.batching, rule.chunked))
-        if opened.provider != CPU or 4 * folder.weights_bytes > machine_memory_bytes():
+        if opened.provider != CPU or 4 * folder.weights_bytes > memory_bytes():
             return None
         threads = 2 if opened.threads == 1 else 1
         logits = folder.names.logits

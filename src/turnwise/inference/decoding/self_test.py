@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from turnwise.core.canonical import canonical
 from turnwise.inference.decoding.graph_form import RULES, Rule, rules_from
-from turnwise.inference.folders.content_hash import cache_folder
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS
 from turnwise.inference.plans.batching import Batching, is_equal
+from turnwise.system.user_folders import cache_folder
 
 NumericClass = Literal["batch-invariant", "plan-bound", "none"]
 """Equal bits whatever the batch; equal bits for the same batches and threads; or not even that."""

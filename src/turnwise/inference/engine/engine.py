@@ -22,7 +22,8 @@ from turnwise.inference.engine.sequence import Sequence, prepare
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, is_kernel_refusal
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.batching import is_equal
-from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, Refusal, error_body
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.refusal import Refusal, error_body
 
 
 @dataclass(frozen=True, slots=True)

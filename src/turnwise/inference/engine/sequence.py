@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from turnwise.inference.requests.generate_request import Finish, GenerateRequest, Generation, Refusal, ok_body, parse
+from turnwise.inference.requests.generate_request import Finish, GenerateRequest, Generation, ok_body, parse
+from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.sampling import logprobs
 from turnwise.inference.sampling.choose import LogitsProcessor, UnusableLogits, choose
 from turnwise.inference.sampling.grammar import GrammarCompiler

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Final
 
 from turnwise.core.canonical import canonical
 from turnwise.errors import ModelError
+from turnwise.system.user_folders import cache_folder
 
 CACHED_BYTES_MIN: Final = 4 * 1024 * 1024
 CACHE_ENTRIES_MAX: Final = 512
@@ -44,17 +44,6 @@ def changed_hash(digest: str, changes: Mapping[str, int]) -> str:
     if not changes:
         return digest
     return hashlib.sha256(canonical({"model": digest, "changes": dict(changes)}).encode()).hexdigest()
-
-
-def cache_folder() -> Path:
-    """The user's private folder for what can be computed again."""
-    if os.environ.get("TURNWISE_CACHE"):
-        return Path(os.environ["TURNWISE_CACHE"])
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "turnwise" / "cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "turnwise"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "turnwise"
 
 
 def _file_hash(path: Path, cache: _Cache) -> str:

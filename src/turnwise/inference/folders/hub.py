@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,6 +20,7 @@ from typing import Any, Final
 from turnwise.core.canonical import canonical
 from turnwise.errors import EnvironmentFailure, ModelError, UsageError
 from turnwise.inference.folders.layouts import genai, optimum
+from turnwise.system.user_folders import models_folder
 
 RECORD: Final = "turnwise-model.json"
 """What was pulled, beside the model's files."""
@@ -58,17 +58,6 @@ class Pulled:
     variant: str | None
     files: int
     size: int
-
-
-def models_folder() -> Path:
-    """Where pulled models go unless another folder is named: `TURNWISE_MODELS`, or the user's data folder."""
-    if os.environ.get("TURNWISE_MODELS"):
-        return Path(os.environ["TURNWISE_MODELS"])
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "turnwise" / "models"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "turnwise" / "models"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "turnwise" / "models"
 
 
 def split_name(text: str) -> tuple[str, str | None]:

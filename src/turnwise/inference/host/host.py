@@ -24,9 +24,11 @@ from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.protocol import Kind
 from turnwise.inference.requests.embed_request import EmbedRequest
-from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, Refusal, error_body
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest, parcel_of, reply_body
-from turnwise.inference.requests.tensors import Data, unpack
+from turnwise.inference.requests.parcels import unpack
+from turnwise.inference.requests.refusal import Refusal, error_body
+from turnwise.inference.requests.tensors import Data
 from turnwise.sharedmem import Peer, PeerBroken, PeerGone, Transport, launch
 
 RESTARTS_MAX_DEFAULT: Final = 3
@@ -36,7 +38,7 @@ STDERR_LINES_MAX: Final = 5
 ENVIRONMENT_PASSED: Final = ("TURNWISE_CACHE", "CUDA_VISIBLE_DEVICES", "CUDA_PATH", "CUDA_HOME", "VK_ICD_FILENAMES")
 """What the process inherits beyond the usual: where providers find their devices."""
 
-_SERVER: Final = "turnwise.inference.server.server"
+SERVER: Final = "turnwise.inference.server.server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +241,7 @@ class InferenceHost:
     async def _serve_once(self) -> str:
         """Run one process to its end; how it died. TurnwiseErrors that a restart would not mend are raised."""
         environment = {name: os.environ[name] for name in ENVIRONMENT_PASSED if name in os.environ}
-        peer = await launch(_SERVER, name="inference", transport=self._transport, environment=environment)
+        peer = await launch(SERVER, name="inference", transport=self._transport, environment=environment)
         self._heard_s = asyncio.get_running_loop().time()
         self._peer = peer
         self._watch()

@@ -8,7 +8,6 @@ from typing import Final
 
 from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.decoding.graph_form import ACCURACY_FREE, BLOCK_FREE_MAX, Rule, costs, form_of
-from turnwise.inference.decoding.memory_budget import machine_memory_bytes
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.folders.model_folder import ModelFolder, read_model_folder, variants
@@ -18,6 +17,7 @@ from turnwise.inference.onnx.gather_logits import GRAPH_BYTES_MAX
 from turnwise.inference.onnx.providers import open_session
 from turnwise.inference.plans.batching import is_equal, is_even
 from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.system.memory import memory_bytes
 
 MEMORY_PARTS_MIN: Final = 4
 """A model is loaded a second time where the machine's memory is so many times its weights."""
@@ -117,10 +117,7 @@ def _advice(spec: ModelSpec, folder: ModelFolder, model: LanguageModel) -> str |
 def _rewritten(spec: ModelSpec, folder: ModelFolder, model: LanguageModel) -> str:
     """What rewriting the graph to another accuracy level brings, measured beside the graph as it is."""
     what = f"rewritten to accuracy level {ACCURACY_FREE} when it is loaded (accuracy_level = {ACCURACY_FREE})"
-    if (
-        MEMORY_PARTS_MIN * folder.weights_bytes > machine_memory_bytes()
-        or folder.graph_path.stat().st_size > GRAPH_BYTES_MAX
-    ):
+    if MEMORY_PARTS_MIN * folder.weights_bytes > memory_bytes() or folder.graph_path.stat().st_size > GRAPH_BYTES_MAX:
         return f"{what}, it may be: not measured, since it is too large to load it twice"
     other = load_model(replace(spec, accuracy_level=ACCURACY_FREE))
     ratio = compare(model.decoder, other.decoder)

@@ -13,7 +13,7 @@ from turnwise.inference.onnx.providers import CPU, open_session
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS
 from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.requests.embed_request import TEXT_CHARS_MAX, TEXTS_COUNT_MAX
-from turnwise.inference.requests.generate_request import Refusal
+from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.requests.tensors import INPUT_BYTES_MAX, OUTPUT_BYTES_MAX
 from turnwise.inference.tensor_models.embedder import LoadedEmbedder, load_embedder
 from turnwise.inference.tensor_models.graph_model import (

@@ -14,7 +14,8 @@ from turnwise.errors import ModelError
 from turnwise.inference.inspect.examine_graph import example_row
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS
 from turnwise.inference.requests.embed_request import EmbedRequest
-from turnwise.inference.requests.generate_request import GenerateReply, Refusal
+from turnwise.inference.requests.generate_request import GenerateReply
+from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.tensor_models.embedder import Embedder
 from turnwise.inference.tensor_models.graph_engine import GraphEngine
 from turnwise.inference.tensor_models.graph_model import BATCH_SIZES, GraphModel, fails

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import os
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from turnwise.inference.onnx.accuracy_level import with_accuracy
 from turnwise.inference.onnx.gather_logits import GRAPH_BYTES_MAX, with_positions
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, Session, first_line, ort
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
+from turnwise.system.cores import cores
 
 CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
@@ -84,20 +84,14 @@ class _Found:
     broken: dict[str, str] = field(default_factory=dict)
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def most() -> int:
-    """Threads of one operator unless stated: of three cores and more, one is left to everybody else.
+def operator_threads(threads_max: int | None = None) -> int:
+    """Threads of one operator: at most `threads_max`; None: all cores, or of three and more all but one.
 
     Threads that poll wait for the one that is kept from its core. On all cores, a step takes hardly less where nothing
     else runs, and more where something does.
     """
-    return cores() - 1 if cores() > 2 else cores()
+    usual = cores() - 1 if cores() > 2 else cores()
+    return min(threads_max or usual, cores())
 
 
 def versions() -> dict[str, str]:
@@ -130,7 +124,7 @@ def open_session(
     found = _find()
     wanted = _wanted(spec, found)
     if threads is None:
-        threads = 1 if weights_bytes <= SINGLE_THREAD_BYTES_MAX else min(options.threads_max or most(), cores())
+        threads = 1 if weights_bytes <= SINGLE_THREAD_BYTES_MAX else operator_threads(options.threads_max)
     reasons: list[str] = []
     if spec.provider.lower() == "auto" and (no_cuda := _why_not(CUDA, found)):
         reasons.append(no_cuda)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from turnwise.core.canonical import canonical
-from turnwise.inference.requests.generate_request import Refusal
+from turnwise.inference.requests.refusal import Refusal
 
 TEXTS_COUNT_MAX: Final = 1024
 TEXT_CHARS_MAX: Final = 4 * 1024 * 1024

@@ -13,22 +13,6 @@ from typing import Any, Final, Literal
 
 from turnwise.core.canonical import canonical
 from turnwise.inference.requests.fields import Fields, check_chars, check_unicode, kind, real, refuse, shown, whole
-from turnwise.inference.requests.refusal import ErrorKind, Refusal, error_body
-
-__all__ = [
-    "ChatMessage",
-    "ErrorKind",
-    "Finish",
-    "GenerateReply",
-    "GenerateRequest",
-    "Generation",
-    "GrammarSource",
-    "Refusal",
-    "Sampling",
-    "error_body",
-    "ok_body",
-    "parse",
-]
 
 Finish = Literal["stop", "length", "end"]
 OnFull = Literal["error", "drop_oldest"]

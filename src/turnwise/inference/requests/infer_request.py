@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from turnwise.core.canonical import canonical
-from turnwise.inference.requests.generate_request import Refusal
+from turnwise.inference.requests.parcels import Parcel
+from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.requests.tensors import (
     INPUT_BYTES_MAX,
     NAME_CHARS_MAX,
     TENSORS_COUNT_MAX,
-    Parcel,
     Tensor,
     from_json,
     to_json,

@@ -1,22 +1,19 @@
-"""Tensors between a turn and a graph: their JSON form, and their form in shared memory.
+"""Tensors of a request or a reply, and their JSON form.
 
 In JSON a tensor is `{"dtype", "shape", "data"}`, `data` being base64 of the elements' little-endian bytes in row-major
-order. In a message it is those bytes as they are, at a multiple of `ALIGNMENT`, so that an array can lie over them.
-Nothing here needs numpy, which the orchestrator does not import.
+order. Nothing here needs numpy, which the orchestrator does not import.
 """
 
 from __future__ import annotations
 
 import binascii
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Final
 
-import msgspec
-
-from turnwise.inference.requests.generate_request import Refusal
+from turnwise.inference.requests.refusal import Refusal
 
 ELEMENT_BYTES: Final[Mapping[str, int]] = {
     "bool": 1, "int8": 1, "int16": 2, "int32": 4, "int64": 8, "uint8": 1, "uint16": 2, "uint32": 4, "uint64": 8,
@@ -30,8 +27,6 @@ TENSORS_COUNT_MAX: Final = 64
 NAME_CHARS_MAX: Final = 256
 INPUT_BYTES_MAX: Final = 64 * 1024 * 1024
 OUTPUT_BYTES_MAX: Final = 16 * 1024 * 1024
-ALIGNMENT: Final = 64
-_HEAD_BYTES: Final = 8
 
 Data = bytes | memoryview
 
@@ -43,21 +38,6 @@ class Tensor:
     dtype: str
     shape: tuple[int, ...]
     data: Data
-
-
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """Named tensors that belong together: the inputs of request `id` (`label` names its model), or what it gets.
-
-    The label of a reply is `outputs` (the tensors by name) or `vectors` (the one tensor itself).
-    """
-
-    id: int
-    label: str
-    tensors: Mapping[str, Tensor]
-
-
-# -- JSON --------------------------------------------------------------------------------------------------------
 
 
 def from_json(value: object, where: str) -> Tensor:
@@ -100,55 +80,3 @@ def _shape(value: object, where: str) -> tuple[int, ...]:
 def to_json(tensor: Tensor) -> dict[str, Any]:
     """The JSON form: what `from_json` reads."""
     return {"dtype": tensor.dtype, "shape": tensor.shape, "data": b64encode(tensor.data).decode("ascii")}
-
-
-# -- shared memory -----------------------------------------------------------------------------------------------
-
-
-class _Place(msgspec.Struct):
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int
-    size: int
-
-
-class _Contents(msgspec.Struct):
-    id: int
-    label: str
-    tensors: list[_Place]
-
-
-def pack(parcels: Sequence[Parcel]) -> list[Data]:
-    """The parts of one message: a head that says where everything lies, then the tensors."""
-    parts: list[Data] = []
-    contents: list[_Contents] = []
-    at = 0
-    for parcel in parcels:
-        places = []
-        for name, tensor in parcel.tensors.items():
-            size = memoryview(tensor.data).nbytes
-            places.append(_Place(name, tensor.dtype, tensor.shape, at, size))
-            parts += [tensor.data, bytes(-size % ALIGNMENT)]
-            at += size + -size % ALIGNMENT
-        contents.append(_Contents(parcel.id, parcel.label, places))
-    head = msgspec.json.encode(contents)
-    length = len(head).to_bytes(_HEAD_BYTES, "little")
-    return [length, head, bytes(-(_HEAD_BYTES + len(head)) % ALIGNMENT), *parts]
-
-
-def unpack(message: Data) -> Iterator[Parcel]:
-    """What `pack` packed. The tensors are views of the message. Raises msgspec.DecodeError for anything else."""
-    view = memoryview(message)
-    start = _HEAD_BYTES + int.from_bytes(view[:_HEAD_BYTES], "little")
-    contents = msgspec.json.decode(view[_HEAD_BYTES:start], type=list[_Contents])
-    base = start + -start % ALIGNMENT
-    for item in contents:
-        tensors = {}
-        for place in item.tensors:
-            data = view[base + place.offset : base + place.offset + place.size]
-            size = ELEMENT_BYTES.get(place.dtype, 0) * prod(place.shape)
-            if place.offset < 0 or place.offset % ALIGNMENT or not len(data) == place.size == size:
-                raise msgspec.DecodeError(f"the tensor {place.name!r} is not where the head says")
-            tensors[place.name] = Tensor(place.dtype, place.shape, data)
-        yield Parcel(item.id, item.label, tensors)

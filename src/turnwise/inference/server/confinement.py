@@ -13,14 +13,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from turnwise.confine import Measure, Needs, give_up_calls, give_up_files
-from turnwise.errors import EnvironmentFailure
-from turnwise.inference import protocol
 from turnwise.inference.onnx.providers import CPU
-from turnwise.inference.plans.model import EngineOptions
-from turnwise.inference.protocol import Kind
-from turnwise.sharedmem import launch
 
-SERVER: Final = "turnwise.inference.server.server"
 NEEDS: Final = Needs(threads=True)
 """ONNX Runtime and numpy have threads, and memory of their own."""
 
@@ -40,14 +34,3 @@ def give_up(providers: Iterable[str]) -> tuple[Measure, ...]:
     for name in _WANTED_LATER:
         importlib.import_module(name)
     return (*give_up_files(), *give_up_calls(NEEDS))
-
-
-async def measures_here() -> tuple[Measure, ...]:
-    """What an inference process without models gives up on this machine."""
-    async with await launch(SERVER, name="inference") as peer:
-        await peer.send(Kind.LOAD, protocol.encode_load([], EngineOptions()))
-        while (message := await peer.receive()) is not None:
-            with message:
-                if message.kind == Kind.CONFINED:
-                    return protocol.decode_measures(bytes(message.body))
-        raise EnvironmentFailure(f"the inference process does not start: {peer.stderr_tail()}")

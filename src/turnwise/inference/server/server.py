@@ -14,21 +14,23 @@ from typing import Final
 
 from turnwise.errors import EnvironmentFailure, InvariantError, ModelError
 from turnwise.inference import protocol
-from turnwise.inference.decoding.memory_budget import MEMORY_SHARE, machine_memory_bytes
+from turnwise.inference.decoding.memory_budget import MEMORY_SHARE
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.folders.task import task_of
 from turnwise.inference.plans.model import EngineOptions, ModelSpec
 from turnwise.inference.plans.wave import WaveReply
 from turnwise.inference.protocol import Kind
-from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, error_body
-from turnwise.inference.requests.tensors import Parcel, pack
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.parcels import Parcel, pack
+from turnwise.inference.requests.refusal import error_body
 from turnwise.inference.server.confinement import give_up
 from turnwise.inference.server.model_server import ModelServer
 from turnwise.inference.server.tensor_server import TensorServer
 from turnwise.inference.tensor_models.embedder import LoadedEmbedder, load_embedder
 from turnwise.inference.tensor_models.graph_model import LoadedGraph, load_graph
 from turnwise.sharedmem import Endpoint, PeerGone, connect
+from turnwise.system.memory import memory_bytes
 
 PROGRESS_S: Final = 0.25
 
@@ -162,7 +164,7 @@ class Server:
 def _load_all(specs: Sequence[ModelSpec], options: EngineOptions) -> list[LanguageModel | LoadedGraph | LoadedEmbedder]:
     """Load all models. Language models share the memory for KV caches equally."""
     tasks = [task_of(spec) for spec in specs]
-    whole = machine_memory_bytes() // MEMORY_SHARE if options.kv_bytes_max is None else options.kv_bytes_max
+    whole = memory_bytes() // MEMORY_SHARE if options.kv_bytes_max is None else options.kv_bytes_max
     shared = replace(options, kv_bytes_max=whole // max(1, tasks.count("generate")))
     models: list[LanguageModel | LoadedGraph | LoadedEmbedder] = []
     for spec, task in zip(specs, tasks, strict=True):

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from turnwise.inference import protocol
-from turnwise.inference.requests.generate_request import GenerateReply, Refusal, error_body
-from turnwise.inference.requests.tensors import Parcel, unpack
+from turnwise.inference.requests.generate_request import GenerateReply
+from turnwise.inference.requests.parcels import Parcel, unpack
+from turnwise.inference.requests.refusal import Refusal, error_body
 from turnwise.inference.tensor_models.embedder import LoadedEmbedder
 from turnwise.inference.tensor_models.graph_engine import Answer, GraphEngine, GraphStatistics, InferJob
 from turnwise.inference.tensor_models.graph_model import LoadedGraph

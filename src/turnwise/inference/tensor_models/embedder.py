@@ -22,8 +22,9 @@ from turnwise.inference.folders.embedding_folder import EmbedFolder, read_embed_
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line
 from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
 from turnwise.inference.requests.embed_request import EmbedRequest, parse_embed
-from turnwise.inference.requests.generate_request import Refusal
-from turnwise.inference.requests.tensors import OUTPUT_BYTES_MAX, Parcel
+from turnwise.inference.requests.parcels import Parcel
+from turnwise.inference.requests.refusal import Refusal
+from turnwise.inference.requests.tensors import OUTPUT_BYTES_MAX
 from turnwise.inference.tensor_models.graph_engine import tensor_over
 from turnwise.inference.tensor_models.graph_model import Arrays, GraphModel, OpenGraph, graph_info, open_graph
 from turnwise.inference.tensor_models.inputs_outputs import Port

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
-from turnwise.inference.requests.generate_request import GenerateReply, Refusal, error_body
-from turnwise.inference.requests.tensors import OUTPUT_BYTES_MAX, Parcel, Tensor
+from turnwise.inference.requests.generate_request import GenerateReply
+from turnwise.inference.requests.parcels import Parcel
+from turnwise.inference.requests.refusal import Refusal, error_body
+from turnwise.inference.requests.tensors import OUTPUT_BYTES_MAX, Tensor
 from turnwise.inference.tensor_models.graph_model import Arrays, GraphModel
 from turnwise.inference.tensor_models.inputs_outputs import check
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from turnwise.errors import ModelError
-from turnwise.inference.requests.generate_request import Refusal
+from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.requests.tensors import ELEMENT_BYTES, TENSORS_COUNT_MAX, Tensor
 
 _TYPES: Final = {f"tensor({name})": name for name in ELEMENT_BYTES} | {

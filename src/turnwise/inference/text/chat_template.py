@@ -25,7 +25,8 @@ from jinja2.runtime import Context, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from turnwise.errors import ModelError
-from turnwise.inference.requests.generate_request import ChatMessage, Refusal
+from turnwise.inference.requests.generate_request import ChatMessage
+from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.text.special_tokens import without_marks
 
 TEMPLATE_CHARS_MAX: Final = 1024 * 1024

@@ -26,6 +26,7 @@ from pathlib import Path
 import msgspec
 
 from turnwise.errors import EnvironmentFailure
+from turnwise.system.user_folders import cache_folder
 
 KEY_BYTES = 32
 FOLDER_CHARS = 32
@@ -52,25 +53,11 @@ class Artefact:
     facts: Mapping[str, str]
 
 
-def cache_root() -> Path:
-    """Where the cache lies: `TURNWISE_CACHE`, else a folder for caches as the platform has it."""
-    chosen = os.environ.get("TURNWISE_CACHE")
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    home = Path.home()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "turnwise" / "cache"
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "turnwise"
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base.startswith("/") else home / ".cache") / "turnwise"
-
-
 class Cache:
     """The artefacts of one engine. Making it makes its folders; raises `EnvironmentFailure` if they are not private."""
 
     def __init__(self, engine: str, root: Path | None = None, *, bytes_max: int = CACHE_BYTES_MAX) -> None:
-        self.root = root or cache_root()
+        self.root = root or cache_folder()
         self.folder = self.root / engine[:FOLDER_CHARS]
         self._bytes_max = bytes_max
         try:

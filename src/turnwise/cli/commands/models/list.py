@@ -30,7 +30,8 @@ def list_(
     from turnwise.cli.facts import size
     from turnwise.demo import BUILTIN_DEMO
     from turnwise.errors import UsageError
-    from turnwise.inference.folders.hub import local_models, models_folder
+    from turnwise.inference.folders.hub import local_models
+    from turnwise.system.user_folders import models_folder
 
     root = folder or models_folder()
     if folder is not None and not folder.is_dir():

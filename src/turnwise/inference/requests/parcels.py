@@ -1,0 +1,83 @@
+"""Tensors that travel together, and their form in shared memory.
+
+In a message the elements of a tensor lie as they are, at a multiple of `ALIGNMENT`, so that an array can lie over them.
+A head says where each tensor is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Final
+
+import msgspec
+
+from turnwise.inference.requests.tensors import ELEMENT_BYTES, Data, Tensor
+
+ALIGNMENT: Final = 64
+_HEAD_BYTES: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """Named tensors that belong together.
+
+    id: of the request.
+    label: of a request, the name of its model; of a reply `outputs` (the tensors by name) or `vectors` (the one tensor
+    itself).
+    tensors: the inputs of a request, or what it gets.
+    """
+
+    id: int
+    label: str
+    tensors: Mapping[str, Tensor]
+
+
+class _Place(msgspec.Struct):
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    size: int
+
+
+class _Contents(msgspec.Struct):
+    id: int
+    label: str
+    tensors: list[_Place]
+
+
+def pack(parcels: Sequence[Parcel]) -> list[Data]:
+    """The parts of one message: a head that says where everything lies, then the tensors."""
+    parts: list[Data] = []
+    contents: list[_Contents] = []
+    at = 0
+    for parcel in parcels:
+        places = []
+        for name, tensor in parcel.tensors.items():
+            size = memoryview(tensor.data).nbytes
+            places.append(_Place(name, tensor.dtype, tensor.shape, at, size))
+            parts += [tensor.data, bytes(-size % ALIGNMENT)]
+            at += size + -size % ALIGNMENT
+        contents.append(_Contents(parcel.id, parcel.label, places))
+    head = msgspec.json.encode(contents)
+    length = len(head).to_bytes(_HEAD_BYTES, "little")
+    return [length, head, bytes(-(_HEAD_BYTES + len(head)) % ALIGNMENT), *parts]
+
+
+def unpack(message: Data) -> Iterator[Parcel]:
+    """What `pack` packed. The tensors are views of the message. Raises msgspec.DecodeError for anything else."""
+    view = memoryview(message)
+    start = _HEAD_BYTES + int.from_bytes(view[:_HEAD_BYTES], "little")
+    contents = msgspec.json.decode(view[_HEAD_BYTES:start], type=list[_Contents])
+    base = start + -start % ALIGNMENT
+    for item in contents:
+        tensors = {}
+        for place in item.tensors:
+            data = view[base + place.offset : base + place.offset + place.size]
+            size = ELEMENT_BYTES.get(place.dtype, 0) * prod(place.shape)
+            if place.offset < 0 or place.offset % ALIGNMENT or not len(data) == place.size == size:
+                raise msgspec.DecodeError(f"the tensor {place.name!r} is not where the head says")
+            tensors[place.name] = Tensor(place.dtype, place.shape, data)
+        yield Parcel(item.id, item.label, tensors)

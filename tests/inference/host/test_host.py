@@ -276,7 +276,7 @@ def test_restarts_are_bounded(model: Path, monkeypatch: pytest.MonkeyPatch) -> N
         collected = Collected()
         async with host(collected, model, restarts_max=2) as running:
             # From now on the program ends at once, as one does that finds no memory.
-            monkeypatch.setattr(module, "_SERVER", "turnwise.inference.no_such_module")
+            monkeypatch.setattr(module, "SERVER", "turnwise.inference.no_such_module")
             running.submit(requests("model", 1))
             assert running.pid is not None
             os.kill(running.pid, signal.SIGKILL)
@@ -291,7 +291,7 @@ def test_restarts_are_bounded(model: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_process_that_cannot_start_at_all(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SERVER", "turnwise.inference.no_such_module")
+    monkeypatch.setattr(module, "SERVER", "turnwise.inference.no_such_module")
 
     async def main() -> None:
         async with host(Collected(), model, restarts_max=1):

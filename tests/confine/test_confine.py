@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 import turnwise
-from turnwise.confine import Measure, Needs
+from turnwise.confine import Measure, ProcessNeeds
 from turnwise.confine.seccomp import ALLOW, ARCHITECTURES, CALLS, DENY, KILL, NO_SUCH_CALL, filter_program
 from turnwise.sandbox.pool import messages
 from turnwise.sandbox.pool.pool import measures_here
@@ -103,7 +103,7 @@ def test_seccomp_covers_threads_that_run_already() -> None:
         pytest.skip("this kernel has no seccomp")
     program = """
 import threading
-from turnwise.confine import Needs, seccomp
+from turnwise.confine import ProcessNeeds, seccomp
 go, told = threading.Event(), []
 def late():
     go.wait()
@@ -113,7 +113,7 @@ def late():
         told.append("denied")
 thread = threading.Thread(target=late)
 thread.start()
-seccomp.allow_only(Needs())
+seccomp.allow_only(ProcessNeeds())
 go.set()
 thread.join()
 print(told[0])
@@ -125,8 +125,8 @@ print(told[0])
 def test_limits_cannot_be_raised_again() -> None:
     program = """
 import resource
-from turnwise.confine import Needs, limits
-limits.lower(Needs(files_max=20))
+from turnwise.confine import ProcessNeeds, limits
+limits.lower(ProcessNeeds(files_max=20))
 print(resource.getrlimit(resource.RLIMIT_NOFILE), resource.getrlimit(resource.RLIMIT_CORE))
 kept = []
 try:
@@ -174,7 +174,7 @@ def number_of(name: str, machine: str) -> int | None:
 
 
 def test_what_is_not_on_the_list_is_denied(machine: str) -> None:
-    program = filter_program(machine, Needs(), 1234)
+    program = filter_program(machine, ProcessNeeds(), 1234)
     listed = {number_of(name, machine) for name in CALLS}
     for number in range(1_024):
         if number not in listed:
@@ -184,13 +184,13 @@ def test_what_is_not_on_the_list_is_denied(machine: str) -> None:
 
 def test_calls_of_another_architecture_kill(machine: str) -> None:
     other = MACHINES[1 - MACHINES.index(machine)]
-    assert verdict(filter_program(machine, Needs(), 1), other, 0) == KILL
-    assert verdict(filter_program(machine, Needs(), 1), machine, 0x4000_0000) == KILL
+    assert verdict(filter_program(machine, ProcessNeeds(), 1), other, 0) == KILL
+    assert verdict(filter_program(machine, ProcessNeeds(), 1), machine, 0x4000_0000) == KILL
 
 
 def test_conditions_hold_to_the_bit(machine: str) -> None:
-    strict = filter_program(machine, Needs(), 1234)
-    loose = filter_program(machine, Needs(threads=True, new_code=True), 1234)
+    strict = filter_program(machine, ProcessNeeds(), 1234)
+    loose = filter_program(machine, ProcessNeeds(threads=True, new_code=True), 1234)
 
     def check(program: bytes, name: str, *arguments: int) -> int:
         number = number_of(name, machine)

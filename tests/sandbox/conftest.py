@@ -11,7 +11,7 @@ from wasmtime import component as wc
 
 from turnwise.sandbox.execute.component import ComponentCarrier
 from turnwise.sandbox.execute.engine import make_engine
-from turnwise.sandbox.execute.execution import Execution, Outcome
+from turnwise.sandbox.execute.execution import Execution, ExecutionOutcome
 from turnwise.sandbox.execute.module import ModuleCarrier
 
 MIB = 1024 * 1024
@@ -23,7 +23,7 @@ DEFAULTS: dict[str, Any] = {
     "output_bytes_max": 4 * MIB,
 }
 
-Run = Callable[..., tuple[Outcome, int, Execution]]
+Run = Callable[..., tuple[ExecutionOutcome, int, Execution]]
 
 PARTS = """
   (import "turnwise" "effect" (func $effect (param i32 i32) (result i64)))
@@ -50,7 +50,9 @@ def engine() -> wasmtime.Engine:
 def run_module(engine: wasmtime.Engine) -> Run:
     """Runs one execution of a core module. `turn` is the body of `turnwise_turn(ptr $p, len $n) -> i64`."""
 
-    def run(turn: str, *, alloc: str = ALLOC, parts: str = "", **changes: Any) -> tuple[Outcome, int, Execution]:
+    def run(
+        turn: str, *, alloc: str = ALLOC, parts: str = "", **changes: Any
+    ) -> tuple[ExecutionOutcome, int, Execution]:
         wat = f"""(module {PARTS} {alloc} {parts}
           (func (export "turnwise_turn") (param $p i32) (param $n i32) (result i64) {turn}))"""
         execution = Execution(**(DEFAULTS | changes))
@@ -99,7 +101,7 @@ COMPONENT = """(component
 def run_component(engine: wasmtime.Engine) -> Run:
     """Runs one execution of a component. `turn` is the body of `turn(ptr $p, len $n) -> i32`; see `COMPONENT`."""
 
-    def run(turn: str, **changes: Any) -> tuple[Outcome, int, Execution]:
+    def run(turn: str, **changes: Any) -> tuple[ExecutionOutcome, int, Execution]:
         wat = {"imports": "", "pages": "1", "lowered": "", "host": "", "parts": "", "given": ""}
         wat |= {name: changes.pop(name) for name in tuple(changes) if name in wat}
         execution = Execution(**(DEFAULTS | changes))

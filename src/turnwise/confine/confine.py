@@ -1,4 +1,4 @@
-"""All measures in their order, and the report of which ones hold. None of them can be taken back."""
+"""All measures of confinement in their order, and a report of those that hold. None can be taken back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from turnwise.confine import landlock, limits, privileges, seccomp
-from turnwise.confine.measure import Measure, Needs, Unavailable
+from turnwise.confine.measure import Measure, ProcessNeeds, Unavailable
 
 
 def give_up_files() -> tuple[Measure, ...]:
@@ -17,7 +17,7 @@ def give_up_files() -> tuple[Measure, ...]:
     return (_take("no_new_privileges", privileges.give_up), _take("landlock", landlock.deny_all))
 
 
-def give_up_calls(needs: Needs) -> tuple[Measure, ...]:
+def give_up_calls(needs: ProcessNeeds) -> tuple[Measure, ...]:
     """Second half: resource limits and the list of system calls, for all threads. To be called when they all run."""
     return (_take("limits", lambda: limits.lower(needs)), _take("seccomp", lambda: seccomp.allow_only(needs)))
 

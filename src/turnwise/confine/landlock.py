@@ -30,7 +30,7 @@ class Ruleset(ctypes.Structure):
 
 
 def version() -> int:
-    """Version of the kernel's interface. Raises `Unavailable`."""
+    """Return the version of the kernel's interface. Raises `Unavailable`."""
     machine()
     try:
         return system_call(CREATE_RULESET, None, 0, CREATE_RULESET_VERSION)
@@ -41,7 +41,7 @@ def version() -> int:
 
 
 def deny_all() -> str:
-    """Denies all that the kernel's version can deny, for this thread and those that it starts."""
+    """Deny all that the kernel's version can deny, for this thread and those that it starts."""
     found = version()
     files = 0
     for since, rights in FILE_RIGHTS.items():

@@ -7,11 +7,11 @@ import sys
 if sys.platform != "win32":
     import resource
 
-from turnwise.confine.measure import Needs, Unavailable
+from turnwise.confine.measure import ProcessNeeds, Unavailable
 
 
-def lower(needs: Needs) -> str:
-    """Lowers the limits; says which. Raises `Unavailable` where there are none."""
+def lower(needs: ProcessNeeds) -> str:
+    """Lower the limits and return their names and values. Raises `Unavailable` where there are none."""
     if sys.platform == "win32":
         raise Unavailable("Windows has no resource limits of this kind")
     wanted: dict[str, int | None] = {

@@ -1,4 +1,4 @@
-"""What a confined process still needs, what is taken from it, and whether that holds."""
+"""Needs of a confined process, and measures of its confinement with whether they hold."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
-    """What a confined process still does. By default: compute, and use the files that it has open.
+class ProcessNeeds:
+    """Abilities that a confined process keeps. By default: compute, and use the files that it has open.
 
     `threads`: start threads. `new_code`: make memory executable. `address_bytes_max`, `cpu_s_max`: bounds of address
     space and processor time, None for those of the parent. `files_max`: how many files may be open.
@@ -30,4 +30,4 @@ class Measure:
 
 
 class Unavailable(Exception):
-    """This system cannot do it; the text says why."""
+    """A measure that this system does not have; the text says why."""

@@ -8,7 +8,7 @@ PR_SET_NO_NEW_PRIVS = 38
 
 
 def give_up() -> str:
-    """Sets the flag, for good. Raises `Unavailable` or `OSError`."""
+    """Set the flag, for good. Raises `Unavailable` or `OSError`."""
     machine()
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     return "set"

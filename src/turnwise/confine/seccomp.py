@@ -13,7 +13,7 @@ import os
 import struct
 from dataclasses import dataclass
 
-from turnwise.confine.measure import Needs
+from turnwise.confine.measure import ProcessNeeds
 from turnwise.confine.system import machine, system_call
 
 # Actions, and instructions of the filter: load a word, jump if equal or if a bit is set, return.
@@ -108,7 +108,7 @@ CALLS: dict[str, tuple[int | None, int | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What must hold of an argument of a call, a word of 32 bits: equal to `value`, or (`bits`) with or without it."""
+    """Condition on an argument of a call, as a word of 32 bits: equal to `value`, or (`bits`) with or without it."""
 
     argument: int
     value: int
@@ -117,8 +117,8 @@ class Condition:
     high: bool = False
 
 
-def allow_only(needs: Needs) -> str:
-    """Installs the filter for all threads of this process, for good. Raises `Unavailable` or `OSError`."""
+def allow_only(needs: ProcessNeeds) -> str:
+    """Install the filter for all threads of this process, for good. Raises `Unavailable` or `OSError`."""
     name = machine()
     program = filter_program(name, needs, os.getpid())
     count = len(program) // 8
@@ -129,8 +129,8 @@ def allow_only(needs: Needs) -> str:
     return f"{len(CALLS)} system calls allowed, {count} instructions"
 
 
-def filter_program(name: str, needs: Needs, pid: int) -> bytes:
-    """The filter for architecture `name`: `struct sock_filter[]`, 8 bytes an instruction."""
+def filter_program(name: str, needs: ProcessNeeds, pid: int) -> bytes:
+    """Return the filter for architecture `name`: `struct sock_filter[]`, 8 bytes an instruction."""
     column = ("x86_64", "aarch64").index(name)
     conditions = _conditions(needs, pid)
     program = [
@@ -154,7 +154,7 @@ def filter_program(name: str, needs: Needs, pid: int) -> bytes:
     return b"".join(program)
 
 
-def _conditions(needs: Needs, pid: int) -> dict[str, tuple[Condition, ...]]:
+def _conditions(needs: ProcessNeeds, pid: int) -> dict[str, tuple[Condition, ...]]:
     no_code = () if needs.new_code else (Condition(2, PROT_EXEC, bits=True, absent=True),)
     never = Condition(0, 0, bits=True)
     return {
@@ -171,7 +171,7 @@ def _conditions(needs: Needs, pid: int) -> dict[str, tuple[Condition, ...]]:
 
 
 def _check(condition: Condition) -> list[bytes]:
-    """Instructions that deny unless the condition holds."""
+    """Return instructions that deny unless the condition holds."""
     offset = ARGUMENTS_OFFSET + 8 * condition.argument + (4 if condition.high else 0)
     jump = JUMP_SET if condition.bits else JUMP_EQUAL
     on_true, on_false = (0, 1) if condition.absent else (1, 0)

@@ -13,7 +13,7 @@ from turnwise.confine.measure import Unavailable
 
 @cache
 def machine() -> str:
-    """`x86_64` or `aarch64`; raises `Unavailable` elsewhere."""
+    """Return `x86_64` or `aarch64`; raises `Unavailable` elsewhere."""
     if sys.platform != "linux":
         raise Unavailable(f"{sys.platform} does not have it")
     name = platform.machine()
@@ -23,7 +23,7 @@ def machine() -> str:
 
 
 def system_call(number: int, *arguments: int | ctypes.c_void_p | None) -> int:
-    """A raw system call; raises `OSError`. Integers are passed in full width."""
+    """Make a raw system call; raises `OSError`. Integers are passed in full width."""
     library = ctypes.CDLL(None, use_errno=True)
     library.syscall.restype = ctypes.c_long
     wide = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
@@ -35,7 +35,7 @@ def system_call(number: int, *arguments: int | ctypes.c_void_p | None) -> int:
 
 
 def prctl(option: int, value: int) -> None:
-    """`prctl(option, value, 0, 0, 0)`; raises `OSError`."""
+    """Call `prctl(option, value, 0, 0, 0)`; raises `OSError`."""
     library = ctypes.CDLL(None, use_errno=True)
     if library.prctl(option, ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)) != 0:
         code = ctypes.get_errno()

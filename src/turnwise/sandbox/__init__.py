@@ -1,4 +1,4 @@
-"""Sandboxes: WebAssembly executed turn by turn, in worker processes that cannot do anything else.
+"""Sandboxes: WebAssembly executed turn by turn, in worker processes that can do nothing but compute.
 
 Three rooms, each of which imports only those below it:
 

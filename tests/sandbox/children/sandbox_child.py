@@ -81,7 +81,7 @@ def probe(endpoint: Endpoint, _: Executor) -> None:
 
 
 def lie(endpoint: Endpoint, _: Executor) -> None:
-    """Answer the first batch with what no honest worker says."""
+    """HostFunction the first batch with what no honest worker says."""
     message = endpoint.receive()
     assert message is not None
     with message:

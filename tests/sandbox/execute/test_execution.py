@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from turnwise.core.turn import FailureClass
-from turnwise.sandbox.execute.execution import MESSAGE_BYTES_MAX, Ended, Execution, Outcome, failed
+from turnwise.sandbox.execute.execution import MESSAGE_BYTES_MAX, Ended, Execution, ExecutionOutcome, failed
 from turnwise.sandbox.execute.jobs import STDOUT_BYTES_MAX
 
 
@@ -18,20 +18,20 @@ def test_effects_are_answered_in_order_and_then_end_the_execution() -> None:
     assert [running.effect(b"a"), running.effect(b"b")] == [b"first", b"second"]
     with pytest.raises(Ended):
         running.effect(b"c")
-    assert running.outcome == Outcome("needs", b"c")
+    assert running.outcome == ExecutionOutcome("needs", b"c")
 
 
 def test_the_first_reason_stands() -> None:
     running = execution()
     running.fail(FailureClass.FORBIDDEN, "first")
     running.fail(FailureClass.TRAP, "second")
-    assert running.outcome == Outcome("failed", b"first", FailureClass.FORBIDDEN)
+    assert running.outcome == ExecutionOutcome("failed", b"first", FailureClass.FORBIDDEN)
 
 
 def test_host_calls_are_charged_within_the_same_fuel() -> None:
     running = execution(fuel=100)
     running.charge(60)
-    done = Outcome("completed", b"{}")
+    done = ExecutionOutcome("completed", b"{}")
     assert running.settle(done, 40) == (done, 100)
     outcome, used = running.settle(done, 41)
     assert (outcome.failure, used) == (FailureClass.FUEL, 100)

@@ -12,10 +12,10 @@ import importlib
 from collections.abc import Iterable
 from typing import Final
 
-from turnwise.confine import Measure, Needs, give_up_calls, give_up_files
+from turnwise.confine import Measure, ProcessNeeds, give_up_calls, give_up_files
 from turnwise.inference.onnx.providers import CPU
 
-NEEDS: Final = Needs(threads=True)
+NEEDS: Final = ProcessNeeds(threads=True)
 """ONNX Runtime and numpy have threads, and memory of their own."""
 
 _WANTED_LATER: Final = (

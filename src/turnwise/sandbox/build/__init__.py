@@ -1,1 +1,1 @@
-"""From sources to compiled code: checked against the contract, cached, and named by a hash."""
+"""Building of code: sources compiled, checked against the contract, cached, and named by a hash."""

@@ -1,4 +1,4 @@
-"""Compiled WebAssembly: from the cache, or from a builder and then in the cache."""
+"""Compiled WebAssembly, taken from the cache or made by a builder and put into the cache."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONG_BYTES_MIN = 1024 * 1024
 
 
 class Artefacts:
-    """Compiles, one call of `prepare` long: what is the same is compiled once."""
+    """Compiler of the sources of one call of `prepare`; equal sources are compiled once."""
 
     def __init__(self, cache: Cache, announce: Callable[[str], None]) -> None:
         self.cache = cache
@@ -31,14 +31,14 @@ class Artefacts:
         self._tasks: dict[str, asyncio.Task[Artefact]] = {}
 
     async def compile(self, title: str, language: WasmLanguage, content: bytes) -> Artefact:
-        """The artefact of `content`. Raises `BuildFailed` and `EnvironmentFailure`."""
+        """Return the compiled artefact of `content`. Raises `BuildFailed` and `EnvironmentFailure`."""
         name = f"{language}-{hashlib.sha256(content).hexdigest()}"
         if name not in self._tasks:
             self._tasks[name] = asyncio.create_task(self._find_or_build(name, title, language, content))
         return await asyncio.shield(self._tasks[name])
 
     async def close(self) -> None:
-        """Ends the compilers of callers that have gone, since a compilation that is shared outlives its callers."""
+        """End the compilers of callers that have gone, since a compilation that is shared outlives its callers."""
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -55,5 +55,5 @@ class Artefacts:
 
 
 def carrier_of(artefact: Artefact) -> CarrierName:
-    """What executes an artefact, as the builder found."""
+    """Return the carrier that executes an artefact, as the builder found it."""
     return "component" if artefact.facts["carrier"] == "component" else "module"

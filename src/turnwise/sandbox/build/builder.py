@@ -15,9 +15,16 @@ import msgspec
 import wasmtime
 from wasmtime import component as wc
 
-from turnwise.confine import Needs, give_up_calls, give_up_files
+from turnwise.confine import ProcessNeeds, give_up_calls, give_up_files
 from turnwise.sandbox.build.contract import ContractError, check_component, check_module
-from turnwise.sandbox.build.messages import CompileReply, CompileRequest, PrepareReply, PrepareRequest, Problem, Reply
+from turnwise.sandbox.build.messages import (
+    CompileReply,
+    CompileRequest,
+    PrepareReply,
+    PrepareRequest,
+    Reply,
+    SourceProblem,
+)
 from turnwise.sandbox.execute.engine import make_engine
 from turnwise.sandbox.execute.executor import Executor
 from turnwise.sharedmem.connect import die_with_parent
@@ -34,18 +41,18 @@ _WAT_PLACE = re.compile(r"-->[^\n]*?:(\d+):\d+")
 
 
 def main() -> None:
-    """Entry of the builder's process. Its argument is the process that it belongs to, and does not outlive."""
+    """Run a builder's process. Its argument is the process id of its owner, which it does not outlive."""
     die_with_parent(int(sys.argv[1]))
     request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=CompileRequest | PrepareRequest)
     executor = Executor()
     if isinstance(request, PrepareRequest):
         executor.load(request.path, "component", None)
     give_up_files()
-    give_up_calls(Needs(threads=True, new_code=True, address_bytes_max=ADDRESS_BYTES_MAX, cpu_s_max=CPU_S_MAX))
+    give_up_calls(ProcessNeeds(threads=True, new_code=True, address_bytes_max=ADDRESS_BYTES_MAX, cpu_s_max=CPU_S_MAX))
     try:
         reply = _answer(executor, request)
     except MemoryError:
-        reply = Problem(f"it takes more than {ADDRESS_BYTES_MAX} bytes of memory to compile")
+        reply = SourceProblem(f"it takes more than {ADDRESS_BYTES_MAX} bytes of memory to compile")
     sys.stdout.buffer.write(msgspec.msgpack.encode(reply))
     sys.stdout.buffer.flush()
     os._exit(0)
@@ -65,7 +72,7 @@ def _compile(request: CompileRequest) -> Reply:
         engine = make_engine()
         # The fifth byte on is the version, whose upper half tells a component from a module.
         if content[:4] != b"\0asm":
-            return Problem("it is no WebAssembly binary: it does not begin with \\0asm")
+            return SourceProblem("it is no WebAssembly binary: it does not begin with \\0asm")
         if content[6:8] == b"\x01\x00":
             component = wc.Component(engine, content)
             check_component(component, engine)
@@ -74,24 +81,24 @@ def _compile(request: CompileRequest) -> Reply:
         check_module(module)
         return CompileReply("module", bytes(module.serialize()))
     except ContractError as error:
-        return Problem(str(error))
+        return SourceProblem(str(error))
     except wasmtime.WasmtimeError as error:
         message = str(error).strip()
         place = _WAT_PLACE.search(message) if request.language == "wat" else None
-        return Problem(message, line=int(place[1]) if place else None)
+        return SourceProblem(message, line=int(place[1]) if place else None)
 
 
-def _prepare(executor: Executor, envelope: bytes) -> str | Problem:
+def _prepare(executor: Executor, envelope: bytes) -> str | SourceProblem:
     result = executor.execute(0, 0, envelope, (), PREPARE_FUEL, PREPARE_MEMORY_BYTES, PROGRAM_BYTES_MAX)
     if result.status != "completed":
-        return Problem(f"the interpreter failed ({result.failure}): {result.body.decode('utf-8', 'replace')}")
+        return SourceProblem(f"the interpreter failed ({result.failure}): {result.body.decode('utf-8', 'replace')}")
     answer = json.loads(result.body)
     if "program" in answer:
         return str(answer["program"])
     error = answer["error"]
     if isinstance(error, str):
-        return Problem(error)
-    return Problem(error["message"], error.get("file"), error.get("line"))
+        return SourceProblem(error)
+    return SourceProblem(error["message"], error.get("file"), error.get("line"))
 
 
 if __name__ == "__main__":

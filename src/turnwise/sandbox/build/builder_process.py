@@ -1,4 +1,4 @@
-"""Having a source compiled: a builder of its own for each, with a deadline.
+"""Starting of builders: one process for each source, with a deadline.
 
 Whatever a hostile source does to the compiler happens in the builder's process; its reply is checked by its type, and
 nothing else of it is believed.
@@ -16,7 +16,14 @@ from typing import TypeVar
 import msgspec
 
 from turnwise.errors import EnvironmentFailure
-from turnwise.sandbox.build.messages import CompileReply, CompileRequest, PrepareReply, PrepareRequest, Problem, Reply
+from turnwise.sandbox.build.messages import (
+    CompileReply,
+    CompileRequest,
+    PrepareReply,
+    PrepareRequest,
+    Reply,
+    SourceProblem,
+)
 from turnwise.sharedmem.process import child_environment
 
 BUILDER = "turnwise.sandbox.build.builder"
@@ -27,7 +34,7 @@ R = TypeVar("R", CompileReply, PrepareReply)
 
 
 class BuildFailed(Exception):
-    """The source cannot be built: the author's mistake. `line` counts from 1."""
+    """A source that cannot be built, by its author's mistake. `line` counts from 1."""
 
     def __init__(self, message: str, file: str | None = None, line: int | None = None) -> None:
         super().__init__(message)
@@ -37,7 +44,7 @@ class BuildFailed(Exception):
 
 
 async def build(request: CompileRequest | PrepareRequest, expected: type[R]) -> R:
-    """Has `request` carried out by a builder of its own. Raises `BuildFailed` or `EnvironmentFailure`."""
+    """Run a builder for `request` and return its reply. Raises `BuildFailed` or `EnvironmentFailure`."""
     process = _Process()
     try:
         output = await asyncio.to_thread(process.run, msgspec.msgpack.encode(request))
@@ -47,7 +54,7 @@ async def build(request: CompileRequest | PrepareRequest, expected: type[R]) -> 
         reply = msgspec.msgpack.decode(output, type=Reply)
     except msgspec.DecodeError as error:
         raise BuildFailed(f"the compiler's answer cannot be read: {error}") from None
-    if isinstance(reply, Problem):
+    if isinstance(reply, SourceProblem):
         raise BuildFailed(reply.message, reply.file, reply.line)
     if not isinstance(reply, expected):
         raise BuildFailed("the compiler answered something else than it was asked")
@@ -63,7 +70,7 @@ class _Process:
         self._unwanted = False
 
     def run(self, request: bytes) -> bytes:
-        """Gives it the request; what it writes before it ends in good order."""
+        """Start the builder with `request` on its standard input; return what it wrote, if it ended with status 0."""
         command = [sys.executable, "-P", "-m", BUILDER, str(os.getpid())]
         pipe = subprocess.PIPE
         with self._lock:
@@ -98,7 +105,7 @@ class _Process:
         return output
 
     def kill(self) -> None:
-        """Ends it, also before it has begun. Harmless when it has ended."""
+        """Kill the builder, or keep it from starting. Harmless when it has ended."""
         with self._lock:
             self._unwanted = True
             if self._popen is not None:

@@ -38,7 +38,11 @@ HINT = "Set TURNWISE_CACHE to a folder that belongs to you and that nobody else 
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """What is known of an artefact. `facts` are its maker's; `signature` covers all the rest and the entry's name."""
+    """Entry of an artefact in the cache.
+
+    `digest`: SHA-256 of the artefact, hex. `facts`: what its maker notes about it. `signature`: over the entry's name
+    and both others, with the cache's key.
+    """
 
     digest: str
     facts: dict[str, str]
@@ -47,14 +51,14 @@ class Entry(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """A file of the cache whose content has been verified."""
+    """A file of the cache whose content has been verified: its `path`, and its maker's `facts`."""
 
     path: Path
     facts: Mapping[str, str]
 
 
 class Cache:
-    """The artefacts of one engine. Making it makes its folders; raises `EnvironmentFailure` if they are not private."""
+    """Cache of the artefacts of one engine. Makes its folders; raises `EnvironmentFailure` if they are not private."""
 
     def __init__(self, engine: str, root: Path | None = None, *, bytes_max: int = CACHE_BYTES_MAX) -> None:
         self.root = root or cache_folder()
@@ -70,7 +74,7 @@ class Cache:
             raise _failure(self.root, error) from error
 
     def find(self, name: str) -> Artefact | None:
-        """The artefact called `name` (letters, digits, `-`), verified whole; None if there is none that verifies."""
+        """Return the artefact called `name` (letters, digits, `-`), or None if there is none that verifies whole."""
         try:
             entry_bytes = _read(self.folder / f"{name}.json", ENTRY_BYTES_MAX)
             entry = msgspec.json.decode(entry_bytes, type=Entry)
@@ -88,7 +92,7 @@ class Cache:
         return Artefact(path, entry.facts)
 
     def store(self, name: str, content: bytes, facts: Mapping[str, str]) -> Artefact:
-        """Writes an artefact and its entry, each whole or not at all. Raises `EnvironmentFailure`."""
+        """Write an artefact and its entry, each whole or not at all. Raises `EnvironmentFailure`."""
         digest = hashlib.sha256(content).hexdigest()
         entry = Entry(digest, dict(facts), self._sign(name, digest, facts))
         path = self._artefact_path(digest)
@@ -108,7 +112,7 @@ class Cache:
         return hmac.new(self._key, text, "sha256").hexdigest()
 
     def _make_room(self, needed_bytes: int, keep: Path) -> None:
-        """Removes artefacts, of any engine, that were not used for longest."""
+        """Remove the artefacts, of any engine, that were not used for longest, until `needed_bytes` fit."""
         artefacts = []
         for path in self.root.glob("?" * FOLDER_CHARS + "/*.bin"):
             with contextlib.suppress(OSError):
@@ -129,7 +133,7 @@ def _failure(path: Path, error: OSError) -> EnvironmentFailure:
 
 
 def _check_private(folder: Path) -> None:
-    """What others can write to, others could put machine code into."""
+    """Refuse a folder into which somebody else could put machine code."""
     if sys.platform == "win32":
         return
     found = folder.stat()

@@ -1,4 +1,4 @@
-"""From sources to code that workers can execute: compiled, checked against the contract, cached, and named by a hash.
+"""Preparation of sources: compiled, checked against the contract, cached, and named by a hash.
 
 Sources are not trusted, and a compiler is large: bytes are parsed and compiled in a process of its own that has given
 up everything else, with limits of memory and time (`build`). What it returns is machine code for workers, which are
@@ -33,7 +33,7 @@ class CodeError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What somebody wrote. `label` names it in errors (``agents.editor.source``).
+    """A source as its author wrote it. `label` names it in errors (``agents.editor.source``).
 
     `files` maps relative names (with `/`) to content; `entry` is one of them, and for `wasm` and `wat` the only one.
     """
@@ -46,7 +46,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Something that can be executed. `hash` (SHA-256, hex) names all that its results depend on.
+    """Compiled code that workers can execute. `hash` (SHA-256, hex) names all that its results depend on.
 
     `path` is the compiled artefact, in the cache; `program` the compiled program of a Python agent, which the
     interpreter that the artefact is reads from each input envelope.
@@ -61,7 +61,7 @@ class Code:
 async def prepare(
     sources: Sequence[Source], *, cache: Cache | None = None, announce: Callable[[str], None] | None = None
 ) -> list[Code]:
-    """Codes of `sources`, in their order; raises the first `CodeError`. See `prepare_each`."""
+    """Return the codes of `sources`, in their order; raise the first `CodeError`. See `prepare_each`."""
     codes = []
     for code in await prepare_each(sources, cache=cache, announce=announce):
         if isinstance(code, CodeError):
@@ -73,7 +73,7 @@ async def prepare(
 async def prepare_each(
     sources: Sequence[Source], *, cache: Cache | None = None, announce: Callable[[str], None] | None = None
 ) -> list[Code | CodeError]:
-    """Code or what is wrong with it, for each of `sources`, in their order.
+    """Return the code of each of `sources`, in their order, or the error that keeps it from being prepared.
 
     `announce` is told what takes long, for people. Raises `EnvironmentFailure` if the cache or the compiler's process
     cannot be used.
@@ -96,11 +96,11 @@ async def prepare_each(
 
 
 def _silent(_: str) -> None:
-    """Tells nobody."""
+    """Drop an announcement, for callers that want none."""
 
 
 async def _all(*parts: Coroutine[None, None, Sequence[Code | CodeError]]) -> list[Sequence[Code | CodeError]]:
-    """Runs all parts to their end, and then raises the first error that is not about a source."""
+    """Run all parts to their end, and then raise the first error that is not about a source."""
     results = []
     for result in await asyncio.gather(*parts, return_exceptions=True):
         if isinstance(result, BaseException):

@@ -9,7 +9,7 @@ import wasmtime
 from wasmtime import component as wc
 
 from turnwise.sandbox.execute.component import EFFECT, TURN, WASI_NAME
-from turnwise.sandbox.execute.wasi import ANSWERS
+from turnwise.sandbox.execute.wasi import HOST_FUNCTIONS
 from turnwise.sandbox.execute.wit_types import UnsupportedType, signature
 
 TEXT_TO_TEXT = "func(string) -> string"
@@ -24,11 +24,11 @@ COMPONENT_TOOLING = ("exports",)
 
 
 class ContractError(Exception):
-    """Code with imports or exports that the contract does not have. The text names all of them, one a line."""
+    """Imports or exports that the contract does not have; the text names all of them, one a line."""
 
 
 def check_module(module: wasmtime.Module) -> None:
-    """Checks a core module; raises `ContractError`."""
+    """Check the imports and exports of a core module; raises `ContractError`."""
     problems = [_import_problem(item) for item in module.imports]
     exports = {item.name: item.type for item in module.exports}
     for name, expected in MODULE_FUNCTIONS.items():
@@ -50,7 +50,7 @@ def check_module(module: wasmtime.Module) -> None:
 
 
 def check_component(component: wc.Component, engine: wasmtime.Engine) -> None:
-    """Checks a component; raises `ContractError`."""
+    """Check the imports and exports of a component; raises `ContractError`."""
     kind = component.type
     problems: list[str | None] = []
     for name, item in kind.imports(engine).items():
@@ -98,7 +98,7 @@ def _component_import_problems(name: str, kind: wc.ComponentItem, engine: wasmti
 def _wasi_problem(interface: str, path: str, member: str, kind: wc.ComponentItem) -> str | None:
     if isinstance(kind, wc.FuncType):
         actual = _signature(kind)
-        answer = ANSWERS.get(path)
+        answer = HOST_FUNCTIONS.get(path)
         if answer is not None and actual != answer.signature:
             return f"its import `{interface}` has `{member}` as {actual}; WASI 0.2 says {answer.signature}"
         if actual.startswith("unsupported"):

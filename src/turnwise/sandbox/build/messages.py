@@ -1,4 +1,4 @@
-"""What is asked of a builder, and what it answers."""
+"""Requests to a builder, and its replies."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import msgspec
 
 
 class CompileRequest(msgspec.Struct, frozen=True, tag="compile"):
-    """Compile a binary or a text of WebAssembly."""
+    """A request to compile a binary or a text of WebAssembly."""
 
     language: Literal["wasm", "wat"]
     content: bytes
 
 
 class PrepareRequest(msgspec.Struct, frozen=True, tag="prepare"):
-    """Let the interpreter, compiled at `path`, answer `envelopes`, each of which has a member `prepare`."""
+    """A request to have programs made by the interpreter that is compiled at `path`, one for each of `envelopes`."""
 
     path: str
     envelopes: list[bytes]
@@ -26,8 +26,8 @@ class CompileReply(msgspec.Struct, frozen=True, tag="compiled"):
     artefact: bytes
 
 
-class Problem(msgspec.Struct, frozen=True, tag="problem"):
-    """What is wrong with the source, for its author."""
+class SourceProblem(msgspec.Struct, frozen=True, tag="problem"):
+    """A mistake in a source, for its author. `line` counts from 1."""
 
     message: str
     file: str | None = None
@@ -35,9 +35,9 @@ class Problem(msgspec.Struct, frozen=True, tag="problem"):
 
 
 class PrepareReply(msgspec.Struct, frozen=True, tag="prepared"):
-    """A program, or what is wrong with its source, for each envelope."""
+    """For each envelope, its program or the mistake in its source."""
 
-    programs: list[str | Problem]
+    programs: list[str | SourceProblem]
 
 
-Reply = CompileReply | PrepareReply | Problem
+Reply = CompileReply | PrepareReply | SourceProblem

@@ -33,14 +33,14 @@ class Interpreter:
 
 @dataclass(frozen=True, slots=True)
 class ProgramSource:
-    """Texts by relative name, and the name of the one that has `turn`."""
+    """Files of a Python agent: texts by relative name, and the name of the one that defines `turn`."""
 
     entry: str
     texts: Mapping[str, str]
 
 
 async def load_interpreter(artefacts: Artefacts) -> Interpreter:
-    """Raises `EnvironmentFailure` where the interpreter has not been built."""
+    """Return the compiled interpreter. Raises `EnvironmentFailure` where it has not been built."""
     from turnwise.sandbox.python import component_path
 
     component = await asyncio.to_thread(component_path().read_bytes)
@@ -54,7 +54,7 @@ async def load_interpreter(artefacts: Artefacts) -> Interpreter:
 async def prepare_programs(
     cache: Cache, interpreter: Interpreter, sources: Mapping[str, ProgramSource]
 ) -> dict[str, str | BuildFailed]:
-    """The program of each of `sources`, by the same hashes, or what is wrong with it."""
+    """Return the program of each of `sources`, by the same hashes, or the error that keeps it from being built."""
     programs: dict[str, str | BuildFailed] = {}
     for code_hash in sources:
         found = await asyncio.to_thread(cache.find, _name(code_hash))
@@ -74,7 +74,7 @@ async def prepare_programs(
 async def _build(
     interpreter: Interpreter, sources: Mapping[str, ProgramSource], hashes: Sequence[str]
 ) -> dict[str, str | BuildFailed]:
-    """Has some programs made by one builder; if one of them is its end, each by its own, so that it is known which."""
+    """Build programs in one process; if it dies of one of them, build each alone, to find which."""
     request = PrepareRequest(os.fspath(interpreter.artefact.path), [_envelope(sources[name]) for name in hashes])
     try:
         reply = await build(request, PrepareReply)

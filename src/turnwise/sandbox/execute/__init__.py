@@ -1,1 +1,1 @@
-"""One execution of one turn, in the process that runs it."""
+"""Execution of turns, in the process that runs them."""

@@ -15,10 +15,10 @@ import wasmtime
 from wasmtime import component as wc
 
 from turnwise.core.turn import FailureClass
-from turnwise.sandbox.execute.execution import HOST_CALL_FUEL, Ended, Execution, Outcome, failed
+from turnwise.sandbox.execute.execution import HOST_CALL_FUEL, Ended, Execution, ExecutionOutcome, failed
 from turnwise.sandbox.execute.module import TABLE_ELEMENTS_MAX, too_large
 from turnwise.sandbox.execute.traps import outcome_of_error
-from turnwise.sandbox.execute.wasi import ANSWERS, RESOURCE_TYPES, Wasi
+from turnwise.sandbox.execute.wasi import HOST_FUNCTIONS, RESOURCE_TYPES, Wasi
 
 INSTANCES_MAX = 64
 """Core instances of one component. CPython needs 11."""
@@ -33,7 +33,7 @@ WASI_NAME = re.compile(r"(wasi:[a-z0-9-]+/[a-z0-9-]+)@0\.2\.\d+")
 
 
 class ComponentCarrier:
-    """Executes turns of one compiled component, each in a store and an instance of its own."""
+    """Carrier of one compiled component, whose turns are executed each in a store and an instance of its own."""
 
     def __init__(self, engine: wasmtime.Engine, component: wc.Component) -> None:
         self._engine = engine
@@ -45,8 +45,8 @@ class ComponentCarrier:
         assert index is not None
         self._turn_index = index
 
-    def execute(self, execution: Execution) -> tuple[Outcome, int]:
-        """Runs `execution` to its end. Returns how it ended and the fuel that it used, calls of the host included."""
+    def execute(self, execution: Execution) -> tuple[ExecutionOutcome, int]:
+        """Run `execution` to its end; return its outcome and the fuel that it used, host calls included."""
         store = wasmtime.Store(self._engine)
         try:
             store.set_limits(
@@ -64,7 +64,7 @@ class ComponentCarrier:
             self._wasi = None
             store.close()
 
-    def _run(self, store: wasmtime.Store, execution: Execution) -> Outcome:
+    def _run(self, store: wasmtime.Store, execution: Execution) -> ExecutionOutcome:
         try:
             instance = self._linker.instantiate(store, self._component)
             turn = instance.get_func(store, self._turn_index)
@@ -74,10 +74,10 @@ class ComponentCarrier:
             return execution.outcome or outcome_of_error(error, execution.fuel)
         if len(output) > execution.output_bytes_max:
             return failed(FailureClass.OUTPUT_SIZE, too_large("output", len(output), execution))
-        return Outcome("completed", output)
+        return ExecutionOutcome("completed", output)
 
     def _link(self) -> None:
-        """Defines all that the component imports, and nothing else."""
+        """Define all that the component imports, and nothing else."""
         types = _ResourceTypes()
         with self._linker.root() as root:
             for name, item in self._component.type.imports(self._engine).items():
@@ -100,11 +100,11 @@ class ComponentCarrier:
                 interface.add_resource(member, types.of(member), self._dropper(member))
             case wc.FuncType():
                 path = f"{prefix}.{member}"
-                answer = ANSWERS.get(path)
+                answer = HOST_FUNCTIONS.get(path)
                 interface.add_func(member, self._host(answer.answer if answer else _forbidden(path)))
 
     def _host(self, answer: Callable[..., Any]) -> Callable[..., Any]:
-        """A host function. It raises errors of the engine's own class only, since those become the trap as they are."""
+        """Wrap a host function so that all it raises is of the engine's class, which becomes the trap as it is."""
 
         def call(store: wasmtime.StoreContext, *arguments: Any) -> Any:
             wasi = self._wasi
@@ -126,7 +126,7 @@ class ComponentCarrier:
 
 
 class _ResourceTypes:
-    """The host's resource types by name: a type that several interfaces use is one type."""
+    """Resource types of the host, one for each name, since several interfaces use the same type."""
 
     def __init__(self) -> None:
         self._numbers = dict(RESOURCE_TYPES)
@@ -136,7 +136,7 @@ class _ResourceTypes:
 
 
 def _argument(store: wasmtime.StoreContext, value: Any) -> Any:
-    """Resources as the numbers that the host gave them; all else as it is."""
+    """Return an argument with resources replaced by the numbers that the host gave them."""
     if isinstance(value, wc.ResourceAny):
         return value.to_host(store).rep
     if isinstance(value, list):

@@ -52,7 +52,7 @@ SETTINGS: tuple[tuple[str, bool | int | str], ...] = (
 
 
 def make_engine() -> wasmtime.Engine:
-    """A new engine with `SETTINGS`. Engines of one version and machine are interchangeable."""
+    """Return a new engine with `SETTINGS`. Engines of one version and machine are interchangeable."""
     config = wasmtime.Config()
     for name, value in SETTINGS:
         setattr(config, name, value)
@@ -61,7 +61,7 @@ def make_engine() -> wasmtime.Engine:
 
 @cache
 def engine_key() -> str:
-    """SHA-256 (hex) of all that compiled code depends on besides its source: version, settings, system and CPU.
+    """Return SHA-256 (hex) of what compiled code depends on besides its source: version, settings, system, CPU.
 
     Compiled code that was made under another key must not be loaded.
     """
@@ -72,14 +72,14 @@ def engine_key() -> str:
 
 @cache
 def wasmtime_version() -> str:
-    """Version of the installed `wasmtime` distribution."""
+    """Return the version of the installed `wasmtime` distribution."""
     from importlib.metadata import version
 
     return version("wasmtime")
 
 
 def _cpu_features() -> str:
-    """Feature flags of the first CPU on Linux, else what the platform calls the processor."""
+    """Return the feature flags of the first CPU on Linux, elsewhere the platform's name of the processor."""
     try:
         text = Path("/proc/cpuinfo").read_text("utf-8", "replace")
     except OSError:

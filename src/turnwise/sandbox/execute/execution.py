@@ -1,4 +1,4 @@
-"""One execution of one turn, seen from the host: what the guest has asked so far, and why it ended.
+"""State of one execution of a turn on the host's side: calls so far, charges, printed text, and its outcome.
 
 Guests have a single way to reach the host that matters, `effect`. Its k-th call is answered by the k-th reply. When
 there is none, the execution is over: the request is kept, the host function raises `Ended`, and the engine turns that
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from turnwise.core.turn import FailureClass
-from turnwise.sandbox.execute.jobs import STDOUT_BYTES_MAX, Status
+from turnwise.sandbox.execute.jobs import STDOUT_BYTES_MAX, ExecutionStatus
 
 MESSAGE_BYTES_MAX = 16 * 1024
 """Longest message of a failure, which a guest may have had a hand in."""
@@ -24,21 +24,26 @@ HOST_BYTE_FUEL = 5_000
 
 
 class Ended(Exception):
-    """Ends an execution from inside a host function. Raised by `Execution`, caught by the carriers."""
+    """End of an execution, raised inside a host function by `Execution` and caught by the carriers."""
 
 
 @dataclass(slots=True)
-class Outcome:
-    """How an execution ended, before it gets the job's number: see `TurnResult`."""
+class ExecutionOutcome:
+    """Outcome of an execution, without the number of its job: see `TurnResult`."""
 
-    status: Status
+    status: ExecutionStatus
     body: bytes
     failure: FailureClass | None = None
 
 
 @dataclass(slots=True)
 class Execution:
-    """State of the execution that is going on. Limits are those of `TurnJob`."""
+    """State of the execution that is going on.
+
+    `input`, `replies` and the limits are those of `TurnJob`. `calls`: calls of `effect` so far. `host_fuel`: charges of
+    host calls so far. `outcome`: set when a host function ended the execution. `printed`: the text that is kept of
+    `printed_bytes`.
+    """
 
     input: bytes
     replies: tuple[bytes, ...]
@@ -47,50 +52,50 @@ class Execution:
     output_bytes_max: int
     calls: int = 0
     host_fuel: int = 0
-    outcome: Outcome | None = None
+    outcome: ExecutionOutcome | None = None
     printed: bytearray = field(default_factory=bytearray)
     printed_bytes: int = 0
 
     def effect(self, request: bytes) -> bytes:
-        """Reply to the next call of `effect`; ends the execution if it is not known yet."""
+        """Return the reply to the next call of `effect`, or end the execution if it is not known yet."""
         index = self.calls
         self.calls += 1
         if index < len(self.replies):
             return self.replies[index]
-        raise self.end(Outcome("needs", request))
+        raise self.end(ExecutionOutcome("needs", request))
 
     def fail(self, failure: FailureClass, message: str) -> Ended:
-        """Ends the execution as failed; `raise` what this returns."""
+        """Set a failed outcome; return the exception to raise."""
         return self.end(failed(failure, message))
 
-    def end(self, outcome: Outcome) -> Ended:
-        """Ends the execution; the first reason stands. `raise` what this returns."""
+    def end(self, outcome: ExecutionOutcome) -> Ended:
+        """Set the outcome, unless there is one already; return the exception to raise."""
         if self.outcome is None:
             self.outcome = outcome
         return Ended(self.outcome.status)
 
     def charge(self, fuel: int) -> None:
-        """Charges a host call. The charge comes on top of the engine's own count, within the same limit."""
+        """Charge a host call. The charge comes on top of the engine's own count, within the same limit."""
         self.host_fuel += fuel
         if self.host_fuel > self.fuel:
             raise self.fail(FailureClass.FUEL, out_of_fuel(self.fuel))
 
-    def settle(self, outcome: Outcome, engine_fuel: int) -> tuple[Outcome, int]:
-        """Adds what host calls cost to what the engine counted; a turn that both together used up has failed."""
+    def settle(self, outcome: ExecutionOutcome, engine_fuel: int) -> tuple[ExecutionOutcome, int]:
+        """Add the charges of host calls to the engine's count, and fail the turn if both together exceed its fuel."""
         used = engine_fuel + self.host_fuel
         if used <= self.fuel:
             return outcome, used
         return failed(FailureClass.FUEL, out_of_fuel(self.fuel)), self.fuel
 
     def print(self, text: bytes) -> None:
-        """Keeps what the guest prints, as far as there is room."""
+        """Keep what the guest prints, as far as there is room."""
         self.printed_bytes += len(text)
         room = STDOUT_BYTES_MAX - len(self.printed)
         if room > 0:
             self.printed += text[:room]
 
     def stdout(self) -> str:
-        """What was printed, with a last line that says how much is missing."""
+        """Return the printed text, with a last line that says how much of it is missing."""
         if not self.printed:
             return ""
         missing = self.printed_bytes - len(self.printed)
@@ -101,11 +106,11 @@ class Execution:
         return kept.decode("utf-8", "ignore") + note
 
 
-def failed(failure: FailureClass, message: str) -> Outcome:
-    """An outcome that failed, with a message for people."""
-    return Outcome("failed", message.encode("utf-8", "replace")[:MESSAGE_BYTES_MAX], failure)
+def failed(failure: FailureClass, message: str) -> ExecutionOutcome:
+    """Return a failed outcome with a message for people."""
+    return ExecutionOutcome("failed", message.encode("utf-8", "replace")[:MESSAGE_BYTES_MAX], failure)
 
 
 def out_of_fuel(fuel: int) -> str:
-    """Message of a turn that used up its fuel."""
+    """Return the message of a turn that used up its fuel."""
     return f"the turn used up its fuel ({fuel:,} units were left to it); raise `fuel` in the world file, or do less"

@@ -1,4 +1,4 @@
-"""Executes jobs in this process: loads compiled code, and gives each job to its carrier.
+"""The executor: loads compiled code in this process, and gives each job to its carrier.
 
 Runs in a worker, on one thread, with one engine. `load` maps compiled code that `code.prepare` has made and checked; a
 file that this engine did not make is refused by the engine itself.
@@ -17,7 +17,7 @@ from wasmtime import component as wc
 from turnwise.errors import InvariantError
 from turnwise.sandbox.execute.component import ComponentCarrier
 from turnwise.sandbox.execute.engine import make_engine
-from turnwise.sandbox.execute.execution import Execution, Outcome
+from turnwise.sandbox.execute.execution import Execution, ExecutionOutcome
 from turnwise.sandbox.execute.jobs import TurnResult
 from turnwise.sandbox.execute.module import ModuleCarrier
 
@@ -25,36 +25,36 @@ CarrierName = Literal["component", "module"]
 
 
 class Carrier(Protocol):
-    """What executes turns of one piece of compiled code."""
+    """Interface of a carrier: executes turns of one piece of compiled code."""
 
-    def execute(self, execution: Execution) -> tuple[Outcome, int]: ...
+    def execute(self, execution: Execution) -> tuple[ExecutionOutcome, int]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
-    """Code that is loaded: its carrier, and for Python agents the ending of their input envelopes."""
+class LoadedCode:
+    """Loaded code: its carrier, and for Python agents the ending of their input envelopes."""
 
     carrier: Carrier
     ending: bytes | None
 
 
 class Executor:
-    """All code of a world, ready to be executed, in the order in which it was loaded."""
+    """Executor of all code of a world, in the order in which it was loaded."""
 
     def __init__(self) -> None:
         self._engine = make_engine()
         self._carriers: dict[str, Carrier] = {}
-        self._programs: list[Program] = []
+        self._programs: list[LoadedCode] = []
 
     def load(self, path: str, carrier: CarrierName, program: str | None) -> int:
-        """Loads compiled code from `path`, and returns its index. Code of one path is loaded once.
+        """Load compiled code from `path`, and return its index. Code of one path is loaded once.
 
         `program` is the compiled program of a Python agent, which every input envelope of it carries.
         """
         if path not in self._carriers:
             self._carriers[path] = self._deserialize(path, carrier)
         ending = None if program is None else f',"program":{json.dumps(program)}}}'.encode()
-        self._programs.append(Program(self._carriers[path], ending))
+        self._programs.append(LoadedCode(self._carriers[path], ending))
         return len(self._programs) - 1
 
     def _deserialize(self, path: str, carrier: CarrierName) -> Carrier:
@@ -72,7 +72,7 @@ class Executor:
         memory_bytes: int,
         output_bytes_max: int,
     ) -> TurnResult:
-        """Executes one job; see `TurnJob` for the arguments. Never fails because of what a guest does."""
+        """Execute one job; see `TurnJob` for the arguments. Whatever a guest does is a result."""
         program = self._programs[program_index]
         if program.ending is not None:
             input_ = with_program(input_, program.ending)
@@ -82,7 +82,7 @@ class Executor:
 
 
 def with_program(envelope: bytes, ending: bytes) -> bytes:
-    """The input envelope with the member `program` at its end."""
+    """Return the input envelope with the member `program` at its end."""
     body = envelope.rstrip()
     if not body.endswith(b"}") or body == b"{}":
         raise InvariantError("an input envelope must be a JSON object with members", actual=envelope[-40:])

@@ -1,4 +1,4 @@
-"""What goes to a sandbox and what comes back: one job is one execution of one turn.
+"""Jobs for a sandbox and their results: one job is one execution of one turn.
 
 A turn that asks for effects is executed several times, each time with one reply more; each execution is a job of its
 own. Results say nothing about where and when a job ran.
@@ -11,7 +11,7 @@ from typing import Literal
 
 from turnwise.core.turn import FailureClass
 
-Status = Literal["completed", "needs", "failed"]
+ExecutionStatus = Literal["completed", "needs", "failed"]
 
 STDOUT_BYTES_MAX = 64 * 1024
 """What a turn prints beyond this many bytes is dropped, and a last line says so."""
@@ -37,7 +37,7 @@ class TurnJob:
 
 @dataclass(frozen=True, slots=True)
 class TurnResult:
-    """How an execution ended.
+    """Result of one execution.
 
     `body` is the output envelope (`completed`), the effect request (`needs`), or a message for people (`failed`), all
     UTF-8. `failure` is set exactly when `status` is `failed`. `fuel` is what this execution used. `stdout` is what it
@@ -45,7 +45,7 @@ class TurnResult:
     """
 
     id: int
-    status: Status
+    status: ExecutionStatus
     body: bytes
     failure: FailureClass | None
     fuel: int

@@ -16,7 +16,7 @@ from typing import cast
 import wasmtime
 
 from turnwise.core.turn import FailureClass
-from turnwise.sandbox.execute.execution import Ended, Execution, Outcome, failed
+from turnwise.sandbox.execute.execution import Ended, Execution, ExecutionOutcome, failed
 from turnwise.sandbox.execute.traps import outcome_of_error, outcome_of_trap
 
 TABLE_ELEMENTS_MAX = 65_536
@@ -26,7 +26,7 @@ U32_MASK = 0xFFFF_FFFF
 
 
 class ModuleCarrier:
-    """Executes turns of one compiled core module, each in a store and an instance of its own."""
+    """Carrier of one compiled core module, whose turns are executed each in a store and an instance of its own."""
 
     def __init__(self, engine: wasmtime.Engine, module: wasmtime.Module) -> None:
         self._engine = engine
@@ -36,8 +36,8 @@ class ModuleCarrier:
         self._pre = linker.instantiate_pre(module)
         self._turn: _Turn | None = None
 
-    def execute(self, execution: Execution) -> tuple[Outcome, int]:
-        """Runs `execution` to its end. Returns how it ended and the fuel that the engine counted."""
+    def execute(self, execution: Execution) -> tuple[ExecutionOutcome, int]:
+        """Run `execution` to its end; return its outcome and the fuel that it used."""
         store = wasmtime.Store(self._engine)
         try:
             store.set_limits(
@@ -74,7 +74,7 @@ class _Turn:
         self._execution = execution
         self._open = False
 
-    def run(self, pre: wasmtime.InstancePre) -> Outcome:
+    def run(self, pre: wasmtime.InstancePre) -> ExecutionOutcome:
         execution = self._execution
         memory: wasmtime.Memory | None = None
         try:
@@ -84,7 +84,7 @@ class _Turn:
             turn = cast("wasmtime.Func", exports["turnwise_turn"])
             pointer = self._place(execution.input)
             packed = turn(self._store, pointer, len(execution.input))
-            return Outcome("completed", self._take(packed >> 32 & U32_MASK, packed & U32_MASK, "output"))
+            return ExecutionOutcome("completed", self._take(packed >> 32 & U32_MASK, packed & U32_MASK, "output"))
         except Ended:
             assert execution.outcome is not None
             return execution.outcome
@@ -106,7 +106,7 @@ class _Turn:
         return packed - (1 << 64) if packed >> 63 else packed
 
     def _place(self, text: bytes) -> int:
-        """Asks the guest for room and copies `text` there. Returns its address."""
+        """Ask the guest for room, copy `text` there and return its address."""
         size = len(text)
         if size > U32_MASK >> 1:
             raise self._execution.fail(FailureClass.MEMORY, f"{size} bytes do not fit into the memory of a module")
@@ -124,7 +124,7 @@ class _Turn:
         return pointer
 
     def _take(self, pointer: int, length: int, what: str) -> bytes:
-        """Copies out what the guest gives away: bounded, inside its memory, and UTF-8."""
+        """Copy out the text that the guest gives away: bounded, inside its memory, and UTF-8."""
         if length > self._execution.output_bytes_max:
             raise self._execution.fail(FailureClass.OUTPUT_SIZE, too_large(what, length, self._execution))
         memory_bytes = self._memory.data_len(self._store)
@@ -145,12 +145,12 @@ class _Turn:
 
 
 def too_large(what: str, length: int, execution: Execution) -> str:
-    """Message of an output or request over its limit."""
+    """Return the message for an output or request over its limit."""
     return f"the {what} has {length} bytes; at most {execution.output_bytes_max} are allowed"
 
 
-def memory_full(trap: Outcome, memory_bytes: int, limit_bytes: int) -> Outcome:
-    """A trap of a guest whose memory is full is a lack of memory: what asked for more in vain gave up."""
+def memory_full(trap: ExecutionOutcome, memory_bytes: int, limit_bytes: int) -> ExecutionOutcome:
+    """Turn a trap into a lack of memory if the guest's memory is full: it asked for more in vain and gave up."""
     if memory_bytes + PAGE_BYTES <= limit_bytes:
         return trap
     message = trap.body.decode() + f"\nlinear memory is full ({memory_bytes} of at most {limit_bytes} bytes)"

@@ -1,4 +1,4 @@
-"""From a trap to the class of failure that the head holds: a closed table.
+"""Classes of failure, which the head holds, of traps and errors: a closed table.
 
 Core modules report a trap by its code. Components report an error text only; its last line is the engine's own (what a
 guest can put into the text, names of functions, comes before), so the few texts that matter are compared with that.
@@ -11,7 +11,7 @@ import wasmtime
 from wasmtime import TrapCode
 
 from turnwise.core.turn import FailureClass
-from turnwise.sandbox.execute.execution import Outcome, failed, out_of_fuel
+from turnwise.sandbox.execute.execution import ExecutionOutcome, failed, out_of_fuel
 
 MESSAGE_CHARS_MAX = 4_000
 """Longest message of a trap that is kept: a backtrace of a deep recursion is longer than anybody reads."""
@@ -33,15 +33,15 @@ _SIZE_TEXT = "too much data is being copied between the host and the guest"
 _LIMIT_TEXTS = ("exceeds memory limits", "exceeds table limits", "resource limit exceeded")
 
 
-def outcome_of_trap(trap: wasmtime.Trap, fuel: int) -> Outcome:
-    """How an execution of a core module ended that trapped. `fuel` is what it had."""
+def outcome_of_trap(trap: wasmtime.Trap, fuel: int) -> ExecutionOutcome:
+    """Return the outcome of a core module's trap. `fuel` is what the execution had."""
     code = trap.trap_code
     failure = FailureClass.TRAP if code is None else CLASS_OF_CODE[code]
     return _outcome(failure, trap.message, fuel)
 
 
-def outcome_of_error(error: wasmtime.WasmtimeError, fuel: int) -> Outcome:
-    """How an execution ended whose error is text: of a component, or when an instance could not be made."""
+def outcome_of_error(error: wasmtime.WasmtimeError, fuel: int) -> ExecutionOutcome:
+    """Return the outcome of an error that is text: of a component, or of an instance that could not be made."""
     text = str(error)
     cause = text.strip().rpartition("\n")[2].strip()
     failure = CLASS_OF_TEXT.get(cause, FailureClass.TRAP)
@@ -52,7 +52,7 @@ def outcome_of_error(error: wasmtime.WasmtimeError, fuel: int) -> Outcome:
     return _outcome(failure, text, fuel)
 
 
-def _outcome(failure: FailureClass, text: str, fuel: int) -> Outcome:
+def _outcome(failure: FailureClass, text: str, fuel: int) -> ExecutionOutcome:
     if failure is FailureClass.FUEL:
         return failed(failure, out_of_fuel(fuel))
     text = text.strip()

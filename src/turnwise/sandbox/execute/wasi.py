@@ -1,11 +1,11 @@
-"""WASI as a turn sees it: what language runtimes import, answered deterministically.
+"""WASI, as far as language runtimes need it, with deterministic answers.
 
 Time is virtual: it starts at the envelope's `now_us`, every read advances it by 1 µs, and waiting advances it to the
 moment that was waited for, at once. Randomness is a keyed stream of the turn's seed. There is no environment, no
 argument, no file and no input; what is written to stdout and stderr is kept for the agent's log. Nothing else is
 answered: calling it ends the turn with the name of the import.
 
-`ANSWERS` is the whole list. A component gets exactly the answers that it imports, with their types compared first.
+`HOST_FUNCTIONS` is the whole list. A component gets exactly those that it imports, with their types compared first.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ERR_STREAM = "variant<last-operation-failed(own), closed>"
 
 
 class Envelope(msgspec.Struct):
-    """The members of the input envelope that the host itself reads."""
+    """Members of the input envelope that the host itself reads."""
 
     now_us: int = 0
     seed: str = ""
@@ -71,13 +71,13 @@ class Wasi:
         return self._now_ns
 
     def read_clock(self) -> int:
-        """Virtual time, in nanoseconds since 1970. Reading it takes 1 µs."""
+        """Return virtual time, in nanoseconds since 1970, and advance it by 1 µs."""
         now = self._read_envelope() if self._now_ns is None else self._now_ns
         self._now_ns = min(now + READ_NS, U64_MAX)
         return now
 
     def random(self, length: int) -> bytes:
-        """The next `length` bytes of the turn's stream."""
+        """Return the next `length` bytes of the turn's random stream."""
         if length > RANDOM_BYTES_MAX:
             message = f"{length} random bytes asked for at once; at most {RANDOM_BYTES_MAX} are given"
             raise self.execution.fail(FailureClass.MEMORY, message)
@@ -95,7 +95,7 @@ class Wasi:
         return stream[:length]
 
     def pollable(self, due_ns: int) -> wc.ResourceHost:
-        """A new pollable that is ready at `due_ns`."""
+        """Return a new pollable that is ready at `due_ns`."""
         if len(self._due_ns) >= RESOURCES_MAX:
             raise self.execution.fail(FailureClass.MEMORY, f"the turn holds {RESOURCES_MAX} pollables at once")
         rep = self._next_rep
@@ -104,12 +104,12 @@ class Wasi:
         return wc.ResourceHost.own(rep, RESOURCE_TYPES["pollable"])
 
     def drop(self, name: str, rep: int) -> None:
-        """The guest gave a resource back."""
+        """Forget a resource that the guest gave back."""
         if name == "pollable":
             self._due_ns.pop(rep, None)
 
     def wait(self, reps: list[int]) -> list[int]:
-        """Waits until a pollable of `reps` is ready, which is now: time goes on to the first that is due."""
+        """Advance time to the first pollable of `reps` that is due; return the indices of those that are ready."""
         due = [self._due(rep) for rep in reps]
         now = self._read_envelope() if self._now_ns is None else self._now_ns
         if due and min(due) > now:
@@ -117,18 +117,18 @@ class Wasi:
         return [index for index, moment in enumerate(due) if moment <= now]
 
     def ready(self, rep: int) -> bool:
-        """Whether a pollable is ready. Asking is a read of the clock, or a loop that asks would never end."""
+        """Return whether a pollable is ready. Asking reads the clock, or a loop that asks would never end."""
         return self._due(rep) <= self.read_clock()
 
     def _due(self, rep: int) -> int:
-        """When a pollable is ready. Signatures do not name resources, so a guest may pass what is none."""
+        """Return when a pollable is ready. Signatures do not name resources, so a guest may pass what is none."""
         due = self._due_ns.get(rep)
         if due is None:
             raise self.execution.fail(FailureClass.TRAP, "the agent waits for what is no pollable")
         return due
 
     def write(self, rep: int, text: bytes) -> None:
-        """Something is printed. Both streams go to one log, in order."""
+        """Print text to a stream. Both streams go to one log, in order."""
         if rep not in (STREAM_STDOUT, STREAM_STDERR):
             raise self.execution.fail(FailureClass.FORBIDDEN, "a stream that is no output was written to")
         self.execution.charge(HOST_BYTE_FUEL * len(text))
@@ -143,8 +143,8 @@ class Datetime:
     nanoseconds: int
 
 
-class Answer(NamedTuple):
-    """What a host function is called as, and what answers it: `answer(wasi, *arguments)`, resources as numbers."""
+class HostFunction(NamedTuple):
+    """A host function: its signature, and its implementation `answer(wasi, *arguments)`, resources as numbers."""
 
     signature: str
     answer: Callable[..., Any]
@@ -193,40 +193,40 @@ def _stream(number: int, kind: str) -> Callable[[Wasi], wc.ResourceHost]:
 
 
 _DATETIME = "record<seconds: u64, nanoseconds: u32>"
-_READ = Answer(f"func(borrow, u64) -> result<list<u8>, {_ERR_STREAM}>", lambda *_: None)
-_SKIP = Answer(f"func(borrow, u64) -> result<u64, {_ERR_STREAM}>", lambda *_: None)
-_WRITE = Answer(f"func(borrow, list<u8>) -> result<_, {_ERR_STREAM}>", _write)
-_FLUSH = Answer(f"func(borrow) -> result<_, {_ERR_STREAM}>", _done)
-_READY = Answer("func(borrow) -> own", lambda wasi, _: wasi.pollable(READY_NS))
-_BYTES = Answer("func(u64) -> list<u8>", _random_bytes)
-_U64 = Answer("func() -> u64", _random_u64)
-_NO_TERMINAL = Answer("func() -> option<own>", lambda _: None)
+_READ = HostFunction(f"func(borrow, u64) -> result<list<u8>, {_ERR_STREAM}>", lambda *_: None)
+_SKIP = HostFunction(f"func(borrow, u64) -> result<u64, {_ERR_STREAM}>", lambda *_: None)
+_WRITE = HostFunction(f"func(borrow, list<u8>) -> result<_, {_ERR_STREAM}>", _write)
+_FLUSH = HostFunction(f"func(borrow) -> result<_, {_ERR_STREAM}>", _done)
+_READY = HostFunction("func(borrow) -> own", lambda wasi, _: wasi.pollable(READY_NS))
+_BYTES = HostFunction("func(u64) -> list<u8>", _random_bytes)
+_U64 = HostFunction("func() -> u64", _random_u64)
+_NO_TERMINAL = HostFunction("func() -> option<own>", lambda _: None)
 
 WRITE_BYTES_MAX = 4096
 """What `check-write` allows at once, as other hosts do."""
 
-ANSWERS: dict[str, Answer] = {
-    "wasi:cli/environment.get-arguments": Answer("func() -> list<string>", lambda _: []),
-    "wasi:cli/environment.get-environment": Answer("func() -> list<tuple<string, string>>", lambda _: []),
-    "wasi:cli/environment.initial-cwd": Answer("func() -> option<string>", lambda _: None),
-    "wasi:cli/exit.exit": Answer("func(result<_, _>)", lambda wasi, status: _exit(wasi, status.tag)),
-    "wasi:cli/exit.exit-with-code": Answer("func(u8)", _exit),
-    "wasi:cli/stderr.get-stderr": Answer("func() -> own", _stream(STREAM_STDERR, "output-stream")),
-    "wasi:cli/stdin.get-stdin": Answer("func() -> own", _stream(STREAM_STDIN, "input-stream")),
-    "wasi:cli/stdout.get-stdout": Answer("func() -> own", _stream(STREAM_STDOUT, "output-stream")),
+HOST_FUNCTIONS: dict[str, HostFunction] = {
+    "wasi:cli/environment.get-arguments": HostFunction("func() -> list<string>", lambda _: []),
+    "wasi:cli/environment.get-environment": HostFunction("func() -> list<tuple<string, string>>", lambda _: []),
+    "wasi:cli/environment.initial-cwd": HostFunction("func() -> option<string>", lambda _: None),
+    "wasi:cli/exit.exit": HostFunction("func(result<_, _>)", lambda wasi, status: _exit(wasi, status.tag)),
+    "wasi:cli/exit.exit-with-code": HostFunction("func(u8)", _exit),
+    "wasi:cli/stderr.get-stderr": HostFunction("func() -> own", _stream(STREAM_STDERR, "output-stream")),
+    "wasi:cli/stdin.get-stdin": HostFunction("func() -> own", _stream(STREAM_STDIN, "input-stream")),
+    "wasi:cli/stdout.get-stdout": HostFunction("func() -> own", _stream(STREAM_STDOUT, "output-stream")),
     "wasi:cli/terminal-stderr.get-terminal-stderr": _NO_TERMINAL,
     "wasi:cli/terminal-stdin.get-terminal-stdin": _NO_TERMINAL,
     "wasi:cli/terminal-stdout.get-terminal-stdout": _NO_TERMINAL,
-    "wasi:clocks/monotonic-clock.now": Answer("func() -> u64", Wasi.read_clock),
-    "wasi:clocks/monotonic-clock.resolution": Answer("func() -> u64", lambda _: READ_NS),
-    "wasi:clocks/monotonic-clock.subscribe-duration": Answer("func(u64) -> own", _subscribe_duration),
-    "wasi:clocks/monotonic-clock.subscribe-instant": Answer("func(u64) -> own", Wasi.pollable),
-    "wasi:clocks/wall-clock.now": Answer(f"func() -> {_DATETIME}", _wall),
-    "wasi:clocks/wall-clock.resolution": Answer(f"func() -> {_DATETIME}", _resolution),
-    "wasi:filesystem/preopens.get-directories": Answer("func() -> list<tuple<own, string>>", lambda _: []),
-    "wasi:io/poll.[method]pollable.block": Answer("func(borrow)", lambda wasi, rep: wasi.wait([rep]) and None),
-    "wasi:io/poll.[method]pollable.ready": Answer("func(borrow) -> bool", Wasi.ready),
-    "wasi:io/poll.poll": Answer("func(list<borrow>) -> list<u32>", Wasi.wait),
+    "wasi:clocks/monotonic-clock.now": HostFunction("func() -> u64", Wasi.read_clock),
+    "wasi:clocks/monotonic-clock.resolution": HostFunction("func() -> u64", lambda _: READ_NS),
+    "wasi:clocks/monotonic-clock.subscribe-duration": HostFunction("func(u64) -> own", _subscribe_duration),
+    "wasi:clocks/monotonic-clock.subscribe-instant": HostFunction("func(u64) -> own", Wasi.pollable),
+    "wasi:clocks/wall-clock.now": HostFunction(f"func() -> {_DATETIME}", _wall),
+    "wasi:clocks/wall-clock.resolution": HostFunction(f"func() -> {_DATETIME}", _resolution),
+    "wasi:filesystem/preopens.get-directories": HostFunction("func() -> list<tuple<own, string>>", lambda _: []),
+    "wasi:io/poll.[method]pollable.block": HostFunction("func(borrow)", lambda wasi, rep: wasi.wait([rep]) and None),
+    "wasi:io/poll.[method]pollable.ready": HostFunction("func(borrow) -> bool", Wasi.ready),
+    "wasi:io/poll.poll": HostFunction("func(list<borrow>) -> list<u32>", Wasi.wait),
     "wasi:io/streams.[method]input-stream.blocking-read": _READ,
     "wasi:io/streams.[method]input-stream.blocking-skip": _SKIP,
     "wasi:io/streams.[method]input-stream.read": _READ,
@@ -234,13 +234,13 @@ ANSWERS: dict[str, Answer] = {
     "wasi:io/streams.[method]input-stream.subscribe": _READY,
     "wasi:io/streams.[method]output-stream.blocking-flush": _FLUSH,
     "wasi:io/streams.[method]output-stream.blocking-write-and-flush": _WRITE,
-    "wasi:io/streams.[method]output-stream.check-write": Answer(
+    "wasi:io/streams.[method]output-stream.check-write": HostFunction(
         f"func(borrow) -> result<u64, {_ERR_STREAM}>", lambda *_: WRITE_BYTES_MAX
     ),
     "wasi:io/streams.[method]output-stream.flush": _FLUSH,
     "wasi:io/streams.[method]output-stream.subscribe": _READY,
     "wasi:io/streams.[method]output-stream.write": _WRITE,
-    "wasi:random/insecure-seed.insecure-seed": Answer("func() -> tuple<u64, u64>", _insecure_seed),
+    "wasi:random/insecure-seed.insecure-seed": HostFunction("func() -> tuple<u64, u64>", _insecure_seed),
     "wasi:random/insecure.get-insecure-random-bytes": _BYTES,
     "wasi:random/insecure.get-insecure-random-u64": _U64,
     "wasi:random/random.get-random-bytes": _BYTES,

@@ -30,7 +30,7 @@ class UnsupportedType(Exception):
 
 
 def signature(function: wc.FuncType) -> str:
-    """A function's type in WIT's notation, without names of parameters and resources: `func(own, u64) -> string`."""
+    """Return a function's type as WIT without names of parameters and resources: `func(own, u64) -> string`."""
     params = ", ".join(_text(kind) for _, kind in function.params)
     result = function.result
     return f"func({params})" if result is None else f"func({params}) -> {_text(result)}"

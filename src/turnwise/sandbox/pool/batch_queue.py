@@ -1,4 +1,4 @@
-"""How jobs are cut into batches: large enough to be cheap, small enough to share the work.
+"""The queue of jobs, cut into batches: large enough to be cheap, small enough to share the work.
 
 Sizes follow times that were measured, so they differ from run to run. Nothing that a run computes depends on them.
 """
@@ -24,7 +24,7 @@ Item = tuple[TurnJob, int]
 
 
 class BatchQueue:
-    """The queue of jobs that no worker has, and what jobs of each code cost so far."""
+    """Queue of the jobs that no worker has, and the mean cost of jobs of each code so far."""
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
@@ -37,20 +37,20 @@ class BatchQueue:
         return len(self._queue) + len(self._alone)
 
     def add(self, job: TurnJob, index: int) -> None:
-        """Queues a job."""
+        """Queue a job."""
         self._queue.append((job, index))
 
     def add_alone(self, job: TurnJob, index: int) -> None:
-        """Queues a job before all others, to be run in a batch of its own by a worker that has no other."""
+        """Queue a job before all others, to be run in a batch of its own by a worker that has no other."""
         self._alone.append((job, index))
 
     def learn(self, index: int, took_us: int) -> None:
-        """A job of code `index` took so long."""
+        """Take the time that a job of code `index` took into its mean cost."""
         cost = self._costs_us.get(index)
         self._costs_us[index] = took_us if cost is None else cost + (took_us - cost) * LEARNING_RATE
 
     def next_batch(self, *, idle: bool) -> list[Item]:
-        """The next batch for a worker, which is `idle` or has a batch already; empty if there is none for it."""
+        """Take the next batch for a worker, which is `idle` or has a batch already; empty if there is none for it."""
         if self._alone:
             return [self._alone.popleft()] if idle else []
         queue = self._queue

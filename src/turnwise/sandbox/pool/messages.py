@@ -1,11 +1,11 @@
-"""What orchestrator and worker say to each other: MessagePack, in tuples, since there are thousands a second."""
+"""Messages between orchestrator and worker: MessagePack, in tuples, since there are thousands a second."""
 
 from __future__ import annotations
 
 import msgspec
 
 from turnwise.sandbox.execute.executor import CarrierName
-from turnwise.sandbox.execute.jobs import Status
+from turnwise.sandbox.execute.jobs import ExecutionStatus
 
 # Kinds of messages: first those to a worker, then those from it.
 LOAD, RUN = 1, 2
@@ -17,7 +17,7 @@ LoadItem = tuple[str, CarrierName, str | None]
 JobItem = tuple[int, int, bytes, tuple[bytes, ...], int, int, int]
 """Number of the job, index of its code, input, replies, fuel, `memory_bytes`, `output_bytes_max`."""
 
-ResultItem = tuple[int, Status, bytes, str | None, int, str, int]
+ResultItem = tuple[int, ExecutionStatus, bytes, str | None, int, str, int]
 """Number of the job, status, body, class of failure, fuel used, stdout; last, microseconds that it took (telemetry)."""
 
 ReadyItem = tuple[str, bool, str]

@@ -1,4 +1,4 @@
-"""Many workers behind one queue. Which worker runs a job, in which batch and how often, changes no result.
+"""The pool: many workers behind one queue. Which worker runs a job, in which batch and how often, changes no result.
 
 Every worker has at most two batches: one that it works on, and one so that it never waits. How many jobs a batch has
 follows from what jobs of the same code took so far. A worker that dies, or shows no result for longer than the
@@ -29,7 +29,12 @@ WORKERS_MAX = 1024
 
 @dataclass(frozen=True, slots=True)
 class PoolStatistics:
-    """For telemetry. Counts are since the pool was made; `busy_us` is what workers spent on results that came."""
+    """Counts for telemetry.
+
+    `workers`: slots of the pool; `ready`: those whose worker takes jobs. `queued`, `running`: jobs now. `executed`,
+    `deaths`, `kills`: jobs, ends of workers, and ends by the deadline since the pool was made. `busy_us`: the time that
+    workers spent on results that came.
+    """
 
     workers: int
     ready: int
@@ -42,7 +47,7 @@ class PoolStatistics:
 
 
 class Pool:
-    """Workers that execute jobs of `codes`. An async context manager; `close` leaves no process.
+    """Pool of workers that execute jobs of `codes`. An async context manager; `close` leaves no process.
 
     `on_results` gets results in the event loop, in any order; `on_failure` is called at most once, when the pool has
     given up, and no result follows. `deadline_ms`: how long a worker may show no result. `kills_max`: how many workers
@@ -91,7 +96,7 @@ class Pool:
         await self.close()
 
     def submit(self, jobs: Sequence[TurnJob]) -> None:
-        """Queues jobs; never blocks. Their results come through `on_results`."""
+        """Queue jobs; never blocks. Their results come through `on_results`."""
         for job in jobs:
             index = self._indices.get(job.code)
             if index is None:
@@ -100,7 +105,7 @@ class Pool:
         self._dispatch()
 
     async def close(self) -> None:
-        """Ends all workers; what they have not finished is dropped. Twice is harmless."""
+        """End all workers and drop what they have not finished. Twice is harmless."""
         self._failed = True
         tasks, self._tasks = self._tasks, []
         for task in tasks:
@@ -110,12 +115,12 @@ class Pool:
                 await task
 
     async def wait_ready(self) -> None:
-        """Waits until all workers are ready for jobs, or the pool has given up. Jobs can be submitted before."""
+        """Wait until all workers are ready for jobs, or the pool has given up. Jobs can be submitted before."""
         await self._all_ready.wait()
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """How the workers are confined, as the first of them that is ready said; empty before."""
+        """Confinement of the workers, as the first of them that was ready reported; empty before."""
         return next((slot.measures for slot in self._slots if slot.measures), ())
 
     @property
@@ -124,7 +129,7 @@ class Pool:
         return [slot.pid for slot in self._slots if slot.pid is not None]
 
     def statistics(self) -> PoolStatistics:
-        """What the pool does now and has done."""
+        """Return counts of the pool's work, now and so far."""
         return PoolStatistics(
             workers=len(self._slots),
             ready=sum(slot.ready for slot in self._slots),
@@ -139,13 +144,13 @@ class Pool:
     # What slots report.
 
     def slot_free(self) -> None:
-        """A slot can take a batch."""
+        """Hand out batches, since a slot can take one."""
         if not self._all_ready.is_set() and all(slot.ready for slot in self._slots):
             self._all_ready.set()
         self._dispatch()
 
     def slot_results(self, results: list[TurnResult], costs_us: list[tuple[int, int]]) -> None:
-        """Results of a worker, checked; `costs_us` are pairs of code index and time."""
+        """Pass on the checked results of a worker; `costs_us` are pairs of code index and time."""
         self._executed += len(results)
         for index, took_us in costs_us:
             self._busy_us += took_us
@@ -158,7 +163,7 @@ class Pool:
             self._on_results(results)
 
     def slot_died(self, unfinished: list[TurnJob], reason: str) -> None:
-        """A worker is gone. Its jobs run again, each alone; a job that was alone with it may be why it is gone."""
+        """Queue the jobs of a worker that is gone again, each alone; a job that was alone with it may be the cause."""
         if len(unfinished) == 1:
             job = unfinished[0]
             kills = self._kills[job.id] = self._kills.get(job.id, 0) + 1
@@ -177,7 +182,7 @@ class Pool:
             self._queue.add_alone(job, self._indices[job.code])
 
     def slot_failed(self, error: TurnwiseError) -> None:
-        """Workers cannot work at all."""
+        """Give up, since workers cannot work at all."""
         if not self._failed:
             self._failed = True
             self._all_ready.set()
@@ -197,7 +202,7 @@ class Pool:
 
 
 async def measures_here(transport: Transport = "auto") -> tuple[Measure, ...]:
-    """How workers are confined on this machine, found out by starting one. Raises what keeps it from starting."""
+    """Start a worker and return how it is confined on this machine. Raises what keeps it from starting."""
     failures: list[TurnwiseError] = []
     async with Pool((), workers=1, on_results=lambda _: None, on_failure=failures.append, transport=transport) as pool:
         await pool.wait_ready()

@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 
-from turnwise.confine import Measure, Needs, give_up_calls, give_up_files
+from turnwise.confine import Measure, ProcessNeeds, give_up_calls, give_up_files
 from turnwise.sandbox.execute.engine import THREAD_STACK_BYTES
 from turnwise.sandbox.execute.executor import Executor
 from turnwise.sandbox.pool import messages
@@ -28,7 +28,7 @@ RESULTS_AGE_S_MAX = 0.01
 
 
 def main() -> None:
-    """Entry of a worker's process."""
+    """Run a worker's process."""
     with connect(sys.argv) as endpoint:
         executor = Executor()
         message = endpoint.receive()
@@ -47,10 +47,10 @@ def main() -> None:
 
 
 def _serve(endpoint: Endpoint, executor: Executor, measures: tuple[Measure, ...]) -> None:
-    """The thread that runs guests. Whatever goes wrong here ends the process: the pool starts another."""
+    """Run guests on this thread. Whatever goes wrong here ends the process: the pool starts another."""
     status = 1
     try:
-        measures += give_up_calls(Needs())
+        measures += give_up_calls(ProcessNeeds())
         endpoint.send(messages.READY, messages.encode([(m.name, m.holds, m.detail) for m in measures]))
         _work(endpoint, executor)
         status = 0
@@ -63,7 +63,7 @@ def _serve(endpoint: Endpoint, executor: Executor, measures: tuple[Measure, ...]
 
 
 def _work(endpoint: Endpoint, executor: Executor) -> None:
-    """Executes batches until the orchestrator closes the link."""
+    """Execute batches until the orchestrator closes the link."""
     while (message := endpoint.receive()) is not None:
         with message:
             jobs = messages.decode_jobs(message.body)

@@ -35,7 +35,7 @@ BARREN_DEATHS_MAX = 5
 
 
 class Owner(Protocol):
-    """The pool, as a slot sees it."""
+    """Interface of the pool, as a slot uses it."""
 
     def slot_free(self) -> None: ...
     def slot_results(self, results: list[TurnResult], costs_us: list[tuple[int, int]]) -> None: ...
@@ -44,11 +44,11 @@ class Owner(Protocol):
 
 
 class Misbehaviour(Exception):
-    """A worker said what no honest worker says."""
+    """A message that no honest worker sends."""
 
 
 class WorkerSlot:
-    """One worker at a time. `running` are the jobs that it has, by number, in the order in which it was given them."""
+    """Place of one worker at a time. `running`: the jobs that it has, by number, in the order of being given."""
 
     def __init__(
         self, name: str, codes: tuple[Code, ...], owner: Owner, *, transport: Transport, deadline_ms: int
@@ -77,7 +77,7 @@ class WorkerSlot:
 
     @property
     def batches(self) -> int:
-        """How many batches the worker has."""
+        """Number of batches that the worker has."""
         return len(self._batches)
 
     @property
@@ -85,7 +85,7 @@ class WorkerSlot:
         return self.ready and self._sending is None and len(self._batches) < BATCHES_MAX
 
     async def run(self) -> None:
-        """Keeps a worker in the slot until it is cancelled, or workers turn out not to work."""
+        """Keep a worker in the slot until cancelled, or until workers turn out not to work."""
         while self._barren <= BARREN_DEATHS_MAX:
             try:
                 reason = await self._employ()
@@ -112,7 +112,7 @@ class WorkerSlot:
         )
 
     async def _employ(self) -> str:
-        """Starts a worker and serves it until it is gone; returns why it is gone, for people."""
+        """Start a worker and serve it until it is gone; return the reason, for people."""
         peer = self._peer = await launch(
             WORKER, name=self.name, transport=self._transport, environment=WORKER_ENVIRONMENT
         )
@@ -179,7 +179,7 @@ class WorkerSlot:
         self._owner.slot_results(list(results.values()), costs_us)
 
     def start_batch(self, batch: list[Item]) -> None:
-        """Gives the worker a batch. Only when `takes_batches`."""
+        """Give the worker a batch. Only when `takes_batches`."""
         assert self._peer is not None
         if not self.running:
             self._watch(self._deadline_s)
@@ -206,7 +206,7 @@ class WorkerSlot:
         self._owner.slot_free()
 
     def _watch(self, limit_s: float) -> None:
-        """Kills the worker when `limit_s` pass without progress."""
+        """Kill the worker when `limit_s` pass without progress."""
         loop = asyncio.get_running_loop()
         self._progress_s = loop.time()
         self._stop_timer()
@@ -231,7 +231,7 @@ class WorkerSlot:
 
 
 def _checked(job: TurnJob, item: messages.ResultItem) -> TurnResult:
-    """A result, if it is one that `job` can have."""
+    """Return the result of `job`, or raise `Misbehaviour` if it is none that the job can have."""
     job_id, status, body, failure, fuel, stdout, _ = item
     body_bytes_max = MESSAGE_BYTES_MAX if status == "failed" else job.output_bytes_max
     if len(body) > body_bytes_max or not 0 <= fuel <= job.fuel or len(stdout) > STDOUT_BYTES_MAX:

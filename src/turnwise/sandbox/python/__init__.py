@@ -17,7 +17,7 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class ComponentInfo:
-    """What the interpreter component is.
+    """Facts about the interpreter component.
 
     `sha256` (hex) is over the component's bytes. `modules` are the standard modules that agents can import.
     """
@@ -37,7 +37,7 @@ def component_path() -> Path:
 
 @cache
 def component_info() -> ComponentInfo:
-    """Return what ``interpreter.json`` says. Raises `EnvironmentFailure` where it has not been built."""
+    """Return the facts in ``interpreter.json``. Raises `EnvironmentFailure` where it has not been built."""
     facts = json.loads(_file("interpreter.json").read_text(encoding="utf-8"))
     return ComponentInfo(
         sha256=facts["sha256"],

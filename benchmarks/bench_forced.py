@@ -22,7 +22,8 @@ from turnwise.inference.engine import sequence
 from turnwise.inference.engine.engine import Engine
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.engine.load import load_model
-from turnwise.inference.plans.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
 SCHEMA: dict[str, Any] = {

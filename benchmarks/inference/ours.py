@@ -12,7 +12,8 @@ from turnwise.core.canonical import canonical
 from turnwise.inference.engine.engine import Engine, TextPiece
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.engine.load import load_model
-from turnwise.inference.plans.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateRequest
 
 STREAM = bytes(32)

@@ -16,7 +16,7 @@ from inference.peers import Given, Made, Peers, applies
 from inference.unconstrained import Unconstrained, load_both
 from inference.work import Answer, Run, Work, odd_works, turns, works
 from turnwise.inference.engine.language_model import LanguageModel
-from turnwise.inference.plans.model import EngineOptions
+from turnwise.inference.plans.engine_options import EngineOptions
 
 QUICK_SCALE = 8
 """With `--quick`, lengths are divided by this."""

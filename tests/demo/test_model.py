@@ -15,7 +15,7 @@ from tests.examples.haggle import WORLD, agent_module
 from turnwise.demo import BUILTIN_DEMO, model_folder
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.engine.load import load_model
-from turnwise.inference.plans.model import ModelSpec
+from turnwise.inference.plans.model_spec import ModelSpec
 
 BYTES_MAX = 8_000_000
 PROMPT = (

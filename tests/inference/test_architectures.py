@@ -23,7 +23,7 @@ from turnwise.core.canonical import canonical
 from turnwise.inference.engine.engine import Engine
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.engine.load import load_model
-from turnwise.inference.plans.model import ModelSpec
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
 TOOL = Path(__file__).parent / "tools" / "build_models.py"

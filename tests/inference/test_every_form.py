@@ -22,7 +22,8 @@ from tests.inference.forms_toy import Form, write_form
 from tests.inference.test_invariance import Outcome, Traced, drain, request, together
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.host.host import InferenceHost
-from turnwise.inference.plans.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
 INT4: Final = [

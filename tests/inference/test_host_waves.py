@@ -17,7 +17,8 @@ from turnwise.core.canonical import canonical
 from turnwise.errors import EnvironmentFailure, InvariantError
 from turnwise.inference import protocol
 from turnwise.inference.host.host import InferenceHost
-from turnwise.inference.plans.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.generate_request import GenerateRequest
 from turnwise.sharedmem import Transport

@@ -24,7 +24,8 @@ from turnwise.inference.decoding.self_test import SelfTest
 from turnwise.inference.engine.engine import Engine
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.engine.load import load_model
-from turnwise.inference.plans.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
 COMMON = "Once upon a time, there was a little girl named Lily. She loved to play in the park with her friends. " * 4

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tests.inference import graphs, toy
 from tests.inference.host.test_host import Collected, requests, run
 from turnwise.inference.host.host import InferenceHost
-from turnwise.inference.plans.model import ModelSpec
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest

@@ -10,7 +10,7 @@ import pytest
 from tests.inference.forms_toy import Form, write_form
 from tests.inference.server.test_model_server import PROMPTS, answers, one, played, request, wave
 from turnwise.inference.engine.load import load_model
-from turnwise.inference.plans.model import ModelSpec
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.server.model_server import ModelServer
 
 BOUND: Final = [

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.inference.test_protocol import INFO
-from turnwise.inference.plans.model import ModelInfo, Numeric
+from turnwise.inference.plans.model_info import ModelInfo, Numeric
 from turnwise.orchestrator.promises import cautions, plan_bound
 
 

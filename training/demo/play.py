@@ -23,7 +23,7 @@ from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.core.turn import Failed, Failure, FailureClass, Outcome
 from turnwise.inference.engine.engine import Engine
 from turnwise.inference.engine.load import load_model
-from turnwise.inference.plans.model import ModelSpec
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise_guest.turn import Turn, output
 

@@ -21,7 +21,7 @@ from training.demo.dialogue import HELD_OUT_FIRST, Dialogue, Line, dialogue
 from training.demo.policy import Tone
 from turnwise.inference.engine.engine import Engine
 from turnwise.inference.engine.load import load_model
-from turnwise.inference.plans.model import ModelSpec
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
 CONVERSATIONS: Final = 400

@@ -21,7 +21,7 @@ from turnwise.core.streams import effect_stream
 from turnwise.errors import JournalError, TurnwiseError
 from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.batch_plan import BatchPlan
-from turnwise.inference.plans.model import EngineOptions
+from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.journal import Journal

@@ -14,7 +14,9 @@ import msgspec
 from turnwise.confine import Measure
 from turnwise.errors import EnvironmentFailure, ModelError
 from turnwise.inference.plans.batch_plan import BatchPlan
-from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_info import ModelInfo
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest

@@ -23,7 +23,8 @@ from turnwise.core.plan_json import plan_from_json, plan_to_json
 from turnwise.core.state import first_agents
 from turnwise.errors import JournalError, WorldError
 from turnwise.inference.host.host import InferenceHost
-from turnwise.inference.plans.model import ModelInfo, ModelSpec
+from turnwise.inference.plans.model_info import ModelInfo
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.journal import CodeSource, Journal, JournalWriter
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.effects import ModelEffects

@@ -8,7 +8,7 @@ from turnwise.core.promise import caution, promise_of
 from turnwise.core.records import WaveRecord
 from turnwise.errors import JournalError
 from turnwise.inference.plans.batch_plan import BatchPlan, read_plan
-from turnwise.inference.plans.model import ModelInfo
+from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.journal import Journal
 from turnwise.journal.numeric import recorded_numeric
 

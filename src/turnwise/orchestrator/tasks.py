@@ -8,7 +8,7 @@ from typing import Final
 from turnwise.core.grants import is_pattern
 from turnwise.errors import Problem
 from turnwise.inference.folders.task import task_of
-from turnwise.inference.plans.model import ModelSpec, Task
+from turnwise.inference.plans.model_spec import ModelSpec, Task
 from turnwise.world import Resolved, World
 
 _TASKS: Final[tuple[Task, ...]] = ("generate", "infer", "embed")

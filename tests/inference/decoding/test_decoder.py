@@ -11,7 +11,8 @@ from tests.inference import toy
 from turnwise.errors import InvariantError, ModelError
 from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.engine.load import load_model
-from turnwise.inference.plans.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_spec import ModelSpec
 
 
 def decoder(path: Path, threads: int | None = None) -> Decoder:

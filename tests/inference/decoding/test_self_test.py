@@ -16,7 +16,8 @@ from turnwise.inference.decoding.self_test import SelfTest, cpu, remembered, sel
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.folders.model_folder import read_model_folder
 from turnwise.inference.onnx.providers import open_session
-from turnwise.inference.plans.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_spec import ModelSpec
 
 FREE, EVEN, SINGLE, WHOLE = Rule("free", True), Rule("even", True), Rule("single", True), Rule("single", False)
 

@@ -13,7 +13,7 @@ from turnwise.core.canonical import canonical
 from turnwise.errors import InvariantError
 from turnwise.inference.engine.engine import Engine, TextPiece
 from turnwise.inference.engine.load import load_model
-from turnwise.inference.plans.model import ModelSpec
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateRequest
 
 ALPHABET = b"abcdefghijklmnopqrstuvwxyz"

@@ -10,7 +10,9 @@ import pytest
 from tests.inference import toy
 from turnwise.errors import ModelError
 from turnwise.inference.engine.load import load_model
-from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_info import ModelInfo
+from turnwise.inference.plans.model_spec import ModelSpec
 
 
 def load(path: Path, provider: str = "auto") -> ModelInfo:

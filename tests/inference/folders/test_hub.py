@@ -16,7 +16,7 @@ from turnwise.inference.folders.hub import HubFile, choose, local_models, pull, 
 from turnwise.inference.folders.model_folder import read_model_folder
 from turnwise.inference.inspect.examine_graph import examine_encoder
 from turnwise.inference.inspect.generate import generate_text
-from turnwise.inference.plans.model import ModelSpec
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.system.user_folders import models_folder
 
 

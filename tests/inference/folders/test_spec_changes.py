@@ -10,7 +10,8 @@ from turnwise.errors import ModelError
 from turnwise.inference.engine.engine import Engine
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.folders.content_hash import changed_hash
-from turnwise.inference.plans.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_spec import ModelSpec
 
 
 def test_a_shorter_context_is_another_model(tmp_path: Path) -> None:

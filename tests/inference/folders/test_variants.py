@@ -8,7 +8,7 @@ from tests.inference import graphs
 from turnwise.errors import ModelError
 from turnwise.inference.folders.task import task_of
 from turnwise.inference.folders.variants import choose_graph
-from turnwise.inference.plans.model import ModelSpec, Task
+from turnwise.inference.plans.model_spec import ModelSpec, Task
 from turnwise.inference.tensor_models.embedder import load_embedder
 from turnwise.inference.tensor_models.graph_model import load_graph
 

@@ -15,7 +15,8 @@ from turnwise.core.canonical import canonical
 from turnwise.errors import EnvironmentFailure, InvariantError, ModelError, TurnwiseError
 from turnwise.inference.host import host as module
 from turnwise.inference.host.host import HostStatistics, InferenceHost
-from turnwise.inference.plans.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.sharedmem import Transport
 

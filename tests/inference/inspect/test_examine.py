@@ -11,7 +11,7 @@ from turnwise.inference.inspect.examine import examine
 from turnwise.inference.inspect.examine_graph import OPEN_SIZE, examine_encoder, examine_graph
 from turnwise.inference.inspect.measure import compare
 from turnwise.inference.inspect.measure_graph import measure_encoder, measure_graph
-from turnwise.inference.plans.model import ModelSpec
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.tensor_models.embedder import load_embedder
 from turnwise.inference.tensor_models.graph_model import BATCH_SIZES, load_graph
 

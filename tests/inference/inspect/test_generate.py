@@ -11,7 +11,7 @@ import pytest
 from tests.inference import graphs, toy
 from turnwise.errors import ModelError, UsageError
 from turnwise.inference.inspect.generate import generate_text
-from turnwise.inference.plans.model import ModelInfo
+from turnwise.inference.plans.model_info import ModelInfo
 
 
 def test_text_comes_in_pieces(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from turnwise.errors import ModelError, UsageError
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.folders.model_folder import read_model_folder, variants
 from turnwise.inference.inspect.generate import generate_text
-from turnwise.inference.plans.model import ModelSpec
+from turnwise.inference.plans.model_spec import ModelSpec
 
 TABLE = toy.chain_table(b"abcdefghijklmnopqrstuvwxyz")
 

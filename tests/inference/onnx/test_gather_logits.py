@@ -12,7 +12,7 @@ from tests.inference import toy
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.onnx import providers
 from turnwise.inference.onnx.gather_logits import POSITIONS_INPUT, with_positions
-from turnwise.inference.plans.model import ModelSpec
+from turnwise.inference.plans.model_spec import ModelSpec
 
 STORIES = ["genai-fp32", "genai-int4", "genai-int4-acc1", "genai-mha-fp32"]
 PROMPT = [1, *range(3, 99)]

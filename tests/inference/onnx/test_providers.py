@@ -13,7 +13,8 @@ from turnwise.inference.engine.load import load_model
 from turnwise.inference.onnx import providers
 from turnwise.inference.onnx.providers import CPU, CUDA, provider_report
 from turnwise.inference.onnx.runtime import ort
-from turnwise.inference.plans.model import ModelInfo, ModelSpec
+from turnwise.inference.plans.model_info import ModelInfo
+from turnwise.inference.plans.model_spec import ModelSpec
 
 HAS_CUDA = CUDA in ort.get_available_providers()
 

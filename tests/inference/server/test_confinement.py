@@ -16,7 +16,7 @@ from tests.inference import graphs, toy
 from turnwise.confine import Measure
 from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.host.measures import measures_here
-from turnwise.inference.plans.model import ModelSpec
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest
@@ -30,7 +30,7 @@ import ctypes, json, os, pathlib, signal, socket, subprocess, sys, threading
 import numpy as np
 from turnwise.inference.server.confinement import give_up
 from turnwise.inference.engine.load import load_model
-from turnwise.inference.plans.model import ModelSpec
+from turnwise.inference.plans.model_spec import ModelSpec
 model = load_model(ModelSpec("m", pathlib.Path(sys.argv[1]), "cpu"))
 model.decoder.begin(64)
 before = model.decoder.prefill(0, [5, 6, 7]).tobytes()

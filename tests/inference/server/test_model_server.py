@@ -15,7 +15,8 @@ from turnwise.core.canonical import canonical
 from turnwise.errors import InvariantError
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.engine.load import load_model
-from turnwise.inference.plans.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.server.model_server import ModelServer

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.inference import graphs
-from turnwise.inference.plans.model import ModelSpec
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.inference.requests.parcels import Parcel, pack
 from turnwise.inference.requests.tensors import Tensor

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tests.inference import graphs, toy
 from turnwise.errors import ModelError
 from turnwise.inference.folders.task import task_of
-from turnwise.inference.plans.model import ModelSpec
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.inference.requests.refusal import Refusal

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tests.inference import graphs, toy
 from turnwise.errors import ModelError
-from turnwise.inference.plans.model import ModelSpec
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.inference.requests.parcels import Parcel, pack, unpack
 from turnwise.inference.requests.refusal import Refusal

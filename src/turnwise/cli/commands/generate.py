@@ -17,7 +17,7 @@ from turnwise.cli.text import visible
 from turnwise.errors import UsageError
 
 if TYPE_CHECKING:
-    from turnwise.inference.plans.model import ModelInfo
+    from turnwise.inference.plans.model_info import ModelInfo
 
 TOKENS_MAX_DEFAULT = 128
 SCHEMA_BYTES_MAX = 1024 * 1024

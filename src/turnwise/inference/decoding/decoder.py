@@ -26,7 +26,7 @@ from turnwise.inference.onnx.gather_logits import POSITIONS_INPUT
 from turnwise.inference.onnx.providers import CPU, CUDA, Opened
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.batching import Batching, for_cache, is_equal, is_even, prefill_tokens_max
-from turnwise.inference.plans.model import EngineOptions
+from turnwise.inference.plans.engine_options import EngineOptions
 
 CHUNK_TOKENS: Final = 128
 UNBOUNDED_BYTES: Final = 1 << 62

@@ -13,7 +13,8 @@ from turnwise.inference.decoding.self_test import BATCHES, SelfTest, cpu, rememb
 from turnwise.inference.folders.model_folder import ModelFolder
 from turnwise.inference.onnx.providers import CPU, Opened, open_session, versions
 from turnwise.inference.plans.batching import for_cache
-from turnwise.inference.plans.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.system.memory import memory_bytes
 
 

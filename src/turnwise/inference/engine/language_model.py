@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.plans.batch_plan import BatchPlan
-from turnwise.inference.plans.model import ModelInfo
+from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.sampling.grammar import GrammarCompiler
 from turnwise.inference.text.chat_template import ChatTemplate
 from turnwise.inference.text.tokenizer import Tokenizer

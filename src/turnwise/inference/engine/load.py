@@ -18,7 +18,9 @@ from turnwise.inference.folders.model_folder import ModelFolder, read_model_fold
 from turnwise.inference.folders.spec_changes import AsAsked, as_asked
 from turnwise.inference.onnx.providers import Opened, open_session, versions
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line
-from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec, Numeric
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_info import ModelInfo, Numeric
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.sampling.grammar import GrammarCompiler
 from turnwise.inference.text.chat_template import ChatTemplate
 from turnwise.inference.text.tokenizer import Tokenizer, read_tokenizer

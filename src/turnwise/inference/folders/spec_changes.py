@@ -9,7 +9,7 @@ from turnwise.errors import ModelError
 from turnwise.inference.folders.layouts.layout import CONTEXT_LENGTH_MIN
 from turnwise.inference.folders.model_folder import ModelFolder
 from turnwise.inference.onnx.accuracy_level import rewritten_graph
-from turnwise.inference.plans.model import ModelSpec
+from turnwise.inference.plans.model_spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from turnwise.inference.folders.files import CONFIG_BYTES_MAX
-from turnwise.inference.plans.model import ModelSpec, Task
+from turnwise.inference.plans.model_spec import ModelSpec, Task
 
 MODULES: Final = "modules.json"
 

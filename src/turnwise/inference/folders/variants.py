@@ -12,7 +12,7 @@ from typing import Final
 
 from turnwise.errors import ModelError
 from turnwise.inference.folders.layouts import optimum
-from turnwise.inference.plans.model import Task
+from turnwise.inference.plans.model_spec import Task
 
 _PLACES: Final[dict[Task, tuple[str, str]]] = {
     "infer": ("", f"{optimum.GRAPHS}/"),

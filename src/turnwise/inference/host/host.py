@@ -20,7 +20,9 @@ import msgspec
 from turnwise.confine import Measure
 from turnwise.errors import EnvironmentFailure, InvariantError, ModelError, TurnwiseError
 from turnwise.inference import protocol
-from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_info import ModelInfo
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.protocol import Kind
 from turnwise.inference.requests.embed_request import EmbedRequest

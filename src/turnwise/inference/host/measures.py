@@ -6,7 +6,7 @@ from turnwise.confine import Measure
 from turnwise.errors import EnvironmentFailure
 from turnwise.inference import protocol
 from turnwise.inference.host.host import SERVER
-from turnwise.inference.plans.model import EngineOptions
+from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.protocol import Kind
 from turnwise.sharedmem import launch
 

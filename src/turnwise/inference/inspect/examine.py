@@ -16,7 +16,9 @@ from turnwise.inference.inspect.measure import compare, step_ms
 from turnwise.inference.onnx.gather_logits import GRAPH_BYTES_MAX
 from turnwise.inference.onnx.providers import open_session
 from turnwise.inference.plans.batching import is_equal, is_even
-from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_info import ModelInfo
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.system.memory import memory_bytes
 
 MEMORY_PARTS_MIN: Final = 4

@@ -11,7 +11,9 @@ from turnwise.inference.decoding.self_test import NumericClass
 from turnwise.inference.folders.embedding_folder import read_embed_folder
 from turnwise.inference.onnx.providers import CPU, open_session
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS
-from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_info import ModelInfo
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.embed_request import TEXT_CHARS_MAX, TEXTS_COUNT_MAX
 from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.requests.tensors import INPUT_BYTES_MAX, OUTPUT_BYTES_MAX

@@ -13,7 +13,8 @@ from turnwise.errors import ModelError, UsageError
 from turnwise.inference.engine.engine import Engine, TextPiece
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.folders.task import task_of
-from turnwise.inference.plans.model import ModelInfo, ModelSpec
+from turnwise.inference.plans.model_info import ModelInfo
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateRequest, parse
 from turnwise.inference.requests.refusal import Refusal
 

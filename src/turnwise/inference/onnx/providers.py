@@ -18,7 +18,8 @@ from turnwise.errors import ModelError
 from turnwise.inference.onnx.accuracy_level import with_accuracy
 from turnwise.inference.onnx.gather_logits import GRAPH_BYTES_MAX, with_positions
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, Session, first_line, ort
-from turnwise.inference.plans.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.system.cores import cores
 
 CPU: Final = "CPUExecutionProvider"

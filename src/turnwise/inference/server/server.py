@@ -18,7 +18,8 @@ from turnwise.inference.decoding.memory_budget import MEMORY_SHARE
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.folders.task import task_of
-from turnwise.inference.plans.model import EngineOptions, ModelSpec
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.plans.wave import WaveReply
 from turnwise.inference.protocol import Kind
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from turnwise.errors import ModelError
 from turnwise.inference.folders.embedding_folder import EmbedFolder, read_embed_folder
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line
-from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_info import ModelInfo
+from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.embed_request import EmbedRequest, parse_embed
 from turnwise.inference.requests.parcels import Parcel
 from turnwise.inference.requests.refusal import Refusal

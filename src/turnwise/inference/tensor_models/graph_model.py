@@ -24,7 +24,9 @@ from turnwise.inference.onnx.accuracy_level import rewritten_graph
 from turnwise.inference.onnx.graph_facts import Graph, read_graph
 from turnwise.inference.onnx.providers import Opened, open_session, versions
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, Session, first_line, is_kernel_refusal, ort
-from turnwise.inference.plans.model import EngineOptions, ModelInfo, ModelSpec, Task
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_info import ModelInfo
+from turnwise.inference.plans.model_spec import ModelSpec, Task
 from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.requests.tensors import INPUT_BYTES_MAX
 from turnwise.inference.tensor_models.inputs_outputs import Port, batch_symbol, ports_of

@@ -12,7 +12,8 @@ from turnwise.cli.progress import doing
 from turnwise.cli.text import count, json_text
 
 if TYPE_CHECKING:
-    from turnwise.inference.plans.model import ModelInfo, ModelSpec
+    from turnwise.inference.plans.model_info import ModelInfo
+    from turnwise.inference.plans.model_spec import ModelSpec
 
 LABEL_COLUMNS = 15
 
@@ -34,7 +35,7 @@ def bench(
     its runs a second, and of an encoder the texts. What else runs on the machine shows in the figures.
     """
     from turnwise.inference.folders.task import task_of
-    from turnwise.inference.plans.model import ModelSpec
+    from turnwise.inference.plans.model_spec import ModelSpec
 
     spec = ModelSpec(path.name, path, provider, variant=variant, task=task, accuracy_level=accuracy_level)
     measures = {"generate": _generating, "infer": _inferring, "embed": _embedding}

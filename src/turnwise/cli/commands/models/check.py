@@ -15,7 +15,7 @@ from turnwise.cli.text import json_text
 if TYPE_CHECKING:
     from turnwise.inference.inspect.examine import Examined
     from turnwise.inference.inspect.examine_graph import ExaminedGraph
-    from turnwise.inference.plans.model import ModelSpec
+    from turnwise.inference.plans.model_spec import ModelSpec
 
 
 def check(
@@ -35,7 +35,7 @@ def check(
     """
     from turnwise.cli.commands.models.facts import describe, describe_graph
     from turnwise.inference.inspect.examine import Examined
-    from turnwise.inference.plans.model import ModelSpec
+    from turnwise.inference.plans.model_spec import ModelSpec
 
     spec = ModelSpec(path.name, path, provider, variant=variant, task=task, accuracy_level=accuracy_level)
     with doing(Output.err(), "loading the model and trying it"):

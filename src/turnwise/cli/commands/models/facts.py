@@ -12,7 +12,7 @@ from turnwise.cli.text import count
 if TYPE_CHECKING:
     from turnwise.inference.inspect.examine import Examined
     from turnwise.inference.inspect.examine_graph import ExaminedGraph
-    from turnwise.inference.plans.model import ModelInfo
+    from turnwise.inference.plans.model_info import ModelInfo
 
 LABEL_COLUMNS = 15
 

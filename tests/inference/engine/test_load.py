@@ -88,7 +88,7 @@ def test_weights_that_are_not_numbers(tmp_path: Path) -> None:
 def test_a_tokenizer_of_another_model(tmp_path: Path, size: int) -> None:
     graph = toy.bigram_graph(np.zeros((size, size), np.float32))
     message = error(toy.write_folder(tmp_path, graph, configuration=toy.config(vocab_size=size)))
-    assert f"the tokenizer has 258 tokens, genai_config.json says vocab_size {size}" in message
+    assert f"the tokenizer has 258 tokens, and the model's configuration says vocab_size {size}" in message
     assert "different models" in message
 
 

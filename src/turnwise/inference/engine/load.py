@@ -23,7 +23,7 @@ from turnwise.inference.plans.model_info import ModelInfo, Numeric
 from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.sampling.grammar import GrammarCompiler
 from turnwise.inference.text.chat_template import ChatTemplate
-from turnwise.inference.text.tokenizer import Tokenizer, read_tokenizer
+from turnwise.inference.text.tokenizer import read_tokenizer
 
 KV_BYTES_PER_TOKEN_MAX: Final = 16 * 1024 * 1024
 
@@ -33,8 +33,13 @@ def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> Languag
     started = time.monotonic()
     asked = as_asked(spec, read_model_folder(spec.path, spec.variant))
     folder = asked.folder
-    tokenizer = read_tokenizer(folder.tokenizer_path, bos=folder.bos, add_bos=folder.add_bos)
-    _check_vocabulary(folder, tokenizer)
+    tokenizer = read_tokenizer(
+        folder.tokenizer_path,
+        bos=folder.bos,
+        add_bos=folder.add_bos,
+        template=folder.template,
+        vocabulary_size=folder.vocabulary_size,
+    )
     template = None
     if folder.template is not None:
         template = ChatTemplate(folder.template, folder.special_tokens, where=folder.template_from or "")
@@ -91,19 +96,6 @@ def _info(
         accuracy_level=asked.changes.get("accuracy_level"),
         room_for_waves=decoder.plan(1).for_waves() == decoder.plan(1, any_machine=True).for_waves(),
     )
-
-
-def _check_vocabulary(folder: ModelFolder, tokenizer: Tokenizer) -> None:
-    """Models pad their vocabulary, so a tokenizer may be somewhat smaller, but never larger."""
-    size = folder.vocabulary_size
-    if not size - size // 8 <= tokenizer.ids_end <= size:
-        raise ModelError(
-            f"the tokenizer has {tokenizer.ids_end} tokens, {folder.config_path.name} says vocab_size {size}",
-            where=str(folder.tokenizer_path),
-            expected=size,
-            actual=tokenizer.ids_end,
-            hint="Tokenizer and graph belong to different models: copy both again from the same place.",
-        )
 
 
 def _try_out(folder: ModelFolder, decoder: Decoder) -> None:

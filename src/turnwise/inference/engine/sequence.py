@@ -64,6 +64,7 @@ class Sequence:
         self._vocabulary = tokenizer.vocabulary(ends)
         self._logprobs_count = generation.logprobs
         self._logprobs: list[dict[str, Any]] = []
+        self._tokenizer = tokenizer
         self._detokenizer = tokenizer.detokenizer(prompt.ids)
         self._scanner = StopScanner(generation.stop)
         self._pieces: list[str] = []
@@ -125,6 +126,8 @@ class Sequence:
         if token in self._ends:
             return self._end("end", "")
         piece = self._scanner.push(self._detokenizer.push(token))
+        if not self._scanner.stopped:
+            piece += self._scanner.push_name(self._tokenizer.special_text(token))
         if self._scanner.stopped:
             return self._end("stop", piece)
         if self._grammar is not None and self._grammar.complete:

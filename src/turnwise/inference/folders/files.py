@@ -6,6 +6,7 @@ links into `blobs/` of the same repository, and those are followed.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -20,6 +21,9 @@ WHAT_A_MODEL_IS: Final = (
     "or in Optimum's (config.json, onnx/model.onnx, tokenizer.json)"
 )
 COPY: Final = "Copy the folder again from where the model comes from."
+
+NOT_JSON: Final = (b"Infinity", b"NaN")
+"""Values that Python's json writes and reads, and JSON does not have."""
 
 _T = TypeVar("_T")
 
@@ -75,11 +79,18 @@ class FolderFiles:
         return path
 
     def json(self, path: Path, form: type[_T]) -> _T:
+        """Read a configuration. `Infinity` and `NaN` are read as Python's json writes them. Raises ModelError."""
         try:
-            return msgspec.json.decode(path.read_bytes(), type=form)
+            content = path.read_bytes()
+            try:
+                return msgspec.json.decode(content, type=form)
+            except msgspec.DecodeError as error:
+                if isinstance(error, msgspec.ValidationError) or not any(word in content for word in NOT_JSON):
+                    raise
+            return msgspec.convert(json.loads(content), type=form)
         except OSError as error:
             raise ModelError(f"cannot be read: {error.strerror}", where=str(path)) from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise ModelError(
                 str(error) or "is nested too deeply",
                 where=str(path),

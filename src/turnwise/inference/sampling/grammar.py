@@ -10,7 +10,9 @@ Where a grammar leaves no choice of bytes, it says so ahead, and the answer goes
 from __future__ import annotations
 
 import json
+import re
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -151,11 +153,25 @@ class GrammarCompiler:
         elif source.kind == "regex":
             text = str(json.loads(LLMatcher.grammar_from_regex(source.text))["grammars"][0]["lark_grammar"])
         else:
-            text = _lark(source.text)
+            text = named_tokens(_lark(source.text), self._vocabulary.added_tokens)
         matcher = LLMatcher(self._vocabulary.trie, NO_FORCING + text, log_level=0, limits=self._limits)
         if matcher.is_error():
             raise Refusal("refused", f"{source.kind} is not a grammar that can be followed: {_reason(matcher)}")
         return matcher
+
+
+_LARK_PARTS: Final = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/(?:\\.|[^/\\\n])+/|<(?P<name>[^<>\s"]+)>')
+"""Strings, comments and expressions of a Lark grammar, in which `<…>` names no token; and what names one."""
+
+
+def named_tokens(text: str, added: Mapping[str, int]) -> str:
+    """A Lark grammar in which added tokens that are not special are named by id: llguidance knows only special ones."""
+
+    def named(match: re.Match[str]) -> str:
+        number = added.get(match.group()) if match["name"] else None
+        return match.group() if number is None else f"<[{number}]>"
+
+    return _LARK_PARTS.sub(named, text) if added and "<" in text else text
 
 
 def _reason(matcher: LLMatcher) -> str:

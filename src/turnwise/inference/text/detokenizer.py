@@ -62,31 +62,60 @@ def _context_of(decode: Decode, prompt: Sequence[int]) -> tuple[list[int], str]:
 
 
 class StopScanner:
-    """Find stop strings across the borders of tokens, and holds back text that may be the beginning of one."""
+    """Find stop strings across the borders of tokens, and hold back text that may be the beginning of one.
+
+    A stop string may be, or hold, the name of a special token: such names are scanned where their tokens come, and are
+    left out of what is given out.
+    """
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
         self._held = ""
+        self._names: list[tuple[int, int]] = []
         self.stopped = False
+
+    def push_name(self, name: str) -> str:
+        """Take the name of a special token; return the text that can be given out now."""
+        if not name or not any(_meets(name, stop) for stop in self._stops):
+            return ""
+        self._names.append((len(self._held), len(self._held) + len(name)))
+        return self.push(name)
 
     def push(self, text: str) -> str:
         """Take text; return what can be given out now: up to the earliest stop string, once one is found."""
-        text = self._held + text
         if not self._stops:
             return text
+        text = self._held + text
         found = [place for place in (text.find(stop) for stop in self._stops) if place >= 0]
         if found:
             self.stopped = True
             self._held = ""
-            return text[: min(found)]
+            return self._without_names(text, min(found))
         keep = max(_overlap(text, stop) for stop in self._stops)
         self._held = text[len(text) - keep :]
-        return text[: len(text) - keep]
+        return self._without_names(text, len(text) - keep)
 
     def rest(self) -> str:
         """The text that was held back, for the end of a generation that no stop string ended."""
         text, self._held = self._held, ""
-        return text
+        return self._without_names(text, len(text))
+
+    def _without_names(self, text: str, end: int) -> str:
+        """The text before `end` without the names in it. What of a name lies beyond is remembered for later."""
+        if not self._names:
+            return text[:end]
+        given, at = [], 0
+        for start, stop in self._names:
+            given.append(text[at : min(start, end)])
+            at = max(at, min(stop, end))
+        given.append(text[at:end])
+        self._names = [(max(start - end, 0), stop - end) for start, stop in self._names if stop > end]
+        return "".join(given)
+
+
+def _meets(name: str, stop: str) -> bool:
+    """True if text with `name` in it could match `stop` by a part of that name."""
+    return name in stop or stop in name or _overlap(name, stop) > 0 or _overlap(stop, name) > 0
 
 
 def _overlap(text: str, stop: str) -> int:

@@ -10,30 +10,47 @@ import tokenizers
 
 from turnwise.errors import ModelError
 from turnwise.inference.requests.refusal import Refusal
+from turnwise.inference.text.control_tokens import control_tokens, flagged_special
 from turnwise.inference.text.detokenizer import Detokenizer
 from turnwise.inference.text.special_tokens import RenderedPrompt, SpecialTokenMarker, read_rendered
 from turnwise.inference.text.vocabulary import Vocabulary
 
 
 class Tokenizer:
-    """A model's tokenizer. `bos` is the token that begins every prompt, once, or None for models without one."""
+    """A model's tokenizer.
 
-    def __init__(self, inner: tokenizers.Tokenizer, bos: int | None) -> None:
+    `bos` is the token that begins every prompt, once, or None for models without one. Control tokens are those that
+    the file flags as special, and those that the chat `template` writes. `vocabulary_size` is the graph's: added
+    tokens beyond it, which stand for images and the like, can be in no prompt and no answer.
+    """
+
+    def __init__(
+        self,
+        inner: tokenizers.Tokenizer,
+        bos: int | None,
+        *,
+        template: str | None = None,
+        vocabulary_size: int | None = None,
+    ) -> None:
         self._inner = inner
         self.bos = bos
-        self.ids_end = max(inner.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+        ids_end = max(inner.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+        self.ids_end = ids_end if vocabulary_size is None else min(ids_end, vocabulary_size)
+        self._added = {number: str(token.content) for number, token in inner.get_added_tokens_decoder().items()}
         self._token_texts: dict[int, str] = {}
         self._vocabularies: dict[frozenset[int], Vocabulary] = {}
-        special = {number: token for number, token in inner.get_added_tokens_decoder().items() if token.special}
-        self._special = frozenset(special)
-        self.marker = SpecialTokenMarker(token.content for token in special.values())
+        self._special = frozenset(number for number, token in inner.get_added_tokens_decoder().items() if token.special)
+        written = control_tokens(inner, template)
+        self._control = self._special | written
+        self._encoder = flagged_special(inner, written) if written else inner
+        self.marker = SpecialTokenMarker(self._added[number] for number in sorted(self._control))
 
     def encode(self, text: str) -> list[int]:
         """Encode a prompt as it was given. Special tokens that stand in the text are recognised.
 
         If the model wants BOS, the prompt begins with exactly one, whether or not the text begins with it.
         """
-        return self._with_bos(self._inner.encode(text, add_special_tokens=False).ids)
+        return self._with_bos(self._encoder.encode(text, add_special_tokens=False).ids)
 
     def encode_rendered(self, text: str) -> list[int]:
         """Encode a prompt that a chat template made of marked messages. Begins as with `encode`.
@@ -49,8 +66,8 @@ class Tokenizer:
     def _encode_forged(self, prompt: RenderedPrompt) -> list[int]:
         """Encode a marked prompt. A piece between two special tokens that holds a forged one is plain text."""
         text = prompt.text
-        found = self._inner.encode(text, add_special_tokens=False)
-        specials = [place for token, place in zip(found.ids, found.offsets, strict=True) if token in self._special]
+        found = self._encoder.encode(text, add_special_tokens=False)
+        specials = [place for token, place in zip(found.ids, found.offsets, strict=True) if token in self._control]
         if not any(prompt.is_forged(*place) for place in specials):
             return list(found.ids)
         ids: list[int] = []
@@ -68,13 +85,17 @@ class Tokenizer:
 
     def _ids(self, text: str, *, plain: bool = False) -> list[int]:
         """Encode a piece of text; `plain`: as if there were no special tokens."""
-        self._inner.encode_special_tokens = plain
+        self._encoder.encode_special_tokens = plain
         try:
-            return list(self._inner.encode(text, add_special_tokens=False).ids) if text else []
+            return list(self._encoder.encode(text, add_special_tokens=False).ids) if text else []
         finally:
-            self._inner.encode_special_tokens = False
+            self._encoder.encode_special_tokens = False
 
     def _with_bos(self, ids: list[int]) -> list[int]:
+        beyond = next((number for number in ids if number >= self.ids_end), None)
+        if beyond is not None:
+            text = self._added.get(beyond, "")
+            raise Refusal("refused", f"the prompt holds {text!r}, for which the model's graph has no token")
         if self.bos is None:
             return ids
         start = 0
@@ -85,12 +106,16 @@ class Tokenizer:
     def vocabulary(self, ends: frozenset[int]) -> Vocabulary:
         """The vocabulary as bytes, for grammars and single tokens. `ends` are the model's end tokens."""
         if ends not in self._vocabularies:
-            self._vocabularies[ends] = Vocabulary(self._inner, ends)
+            self._vocabularies[ends] = Vocabulary(self._inner, ends, self.ids_end)
         return self._vocabularies[ends]
 
     def is_special(self, token: int) -> bool:
-        """True if the token is a control token, without text of its own."""
+        """True if the token is flagged as special: what it is called is no text of the answer."""
         return token in self._special
+
+    def special_text(self, token: int) -> str:
+        """The name of a special token, such as `<|im_end|>`; empty for all others."""
+        return self._added[token] if token in self._special else ""
 
     def detokenizer(self, prompt: Sequence[int]) -> Detokenizer:
         """A detokenizer for the continuation of `prompt`."""
@@ -105,13 +130,40 @@ class Tokenizer:
         return text
 
 
-def read_tokenizer(path: Path, *, bos: int | None, add_bos: bool) -> Tokenizer:
-    """Read `tokenizer.json`. `bos` is the model's BOS token, used if the file or `add_bos` says that prompts have it.
+def read_tokenizer(
+    path: Path,
+    *,
+    bos: int | None,
+    add_bos: bool,
+    template: str | None = None,
+    vocabulary_size: int | None = None,
+) -> Tokenizer:
+    """Read `tokenizer.json`. `template` and `vocabulary_size` as for `Tokenizer`; `bos` is the model's BOS
+    token, used if the file or `add_bos` says that prompts have it.
 
-    Raises ModelError if the file is damaged.
+    Raises ModelError if the file is damaged, or belongs to a model with another vocabulary.
     """
     inner = read_library_tokenizer(path)
-    return Tokenizer(inner, bos if add_bos or _begins_with(inner, bos) else None)
+    begins = bos if add_bos or _begins_with(inner, bos) else None
+    tokenizer = Tokenizer(inner, begins, template=template, vocabulary_size=vocabulary_size)
+    _check_size(path, inner, tokenizer.ids_end, vocabulary_size)
+    return tokenizer
+
+
+def _check_size(path: Path, inner: Any, ids_end: int, size: int | None) -> None:
+    """Models pad their vocabulary, so a tokenizer may be somewhat smaller; beyond it there can be added tokens only."""
+    if size is None:
+        return
+    beyond = [number for number in inner.get_vocab(with_added_tokens=False).values() if number >= size]
+    if beyond or ids_end < size - size // 8:
+        actual = max(ids_end, max(beyond, default=-1) + 1)
+        raise ModelError(
+            f"the tokenizer has {actual} tokens, and the model's configuration says vocab_size {size}",
+            where=str(path),
+            expected=size,
+            actual=actual,
+            hint="Tokenizer and graph belong to different models: copy both again from the same place.",
+        )
 
 
 def read_library_tokenizer(path: Path) -> tokenizers.Tokenizer:

@@ -6,6 +6,7 @@ Tokenizers that map bytes to letters (byte-level) and those with a token for eac
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Final
 
@@ -26,9 +27,11 @@ class Vocabulary:
     Reading a vocabulary takes up to a second for 150,000 tokens, so it is read when it is first needed.
     """
 
-    def __init__(self, inner: tokenizers.Tokenizer, ends: frozenset[int]) -> None:
+    def __init__(self, inner: tokenizers.Tokenizer, ends: frozenset[int], ids_end: int | None = None) -> None:
+        """`ids_end`: the tokens from this id on are left out, since the graph has none of them."""
         self._inner = inner
-        self._count = max(inner.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+        found = max(inner.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+        self._count = found if ids_end is None else min(found, ids_end)
         self.ends = tuple(token for token in sorted(ends) if token < self._count)
 
     @cached_property
@@ -37,9 +40,25 @@ class Vocabulary:
         if not self.ends:
             raise Refusal("refused", "the model has no end token that its tokenizer knows, which a grammar needs")
         try:
-            return llguidance.LLTokenizer(self._inner.to_str(), eos_token=list(self.ends))
+            trie = llguidance.LLTokenizer(self._inner.to_str(), eos_token=list(self.ends))
+            added = self._written_tokens(trie)
+            return _with_bytes(trie, added, self.ends) if added else trie
         except Exception as error:  # the library raises bare Exception for everything
             raise Refusal("refused", "the model's tokenizer is of a kind that grammars do not know") from error
+
+    def _written_tokens(self, trie: llguidance.LLTokenizer) -> dict[int, bytes]:
+        """Added tokens that write their text, and that llguidance takes for special all the same: those like <…>."""
+        return {
+            number: str(token.content).encode()
+            for number, token in self._inner.get_added_tokens_decoder().items()
+            if not token.special and number not in self.ends and trie.is_special_token(number)
+        }
+
+    @cached_property
+    def added_tokens(self) -> dict[str, int]:
+        """The added tokens that write their text, by it."""
+        added = self._inner.get_added_tokens_decoder()
+        return {str(token.content): number for number, token in added.items() if not token.special}
 
     @cached_property
     def byte_tokens(self) -> NDArray[np.intp] | None:
@@ -57,11 +76,13 @@ class Vocabulary:
         """Tokenize `text` as the tokenizer would write it after the token `before`.
 
         Unless `text` is `whole`, its end is left out where what follows could change the tokens. Empty if the
-        tokenizer would write something else, as those that normalise do.
+        tokenizer would write something else, as those that normalise do, or a special token.
         """
         tokens, rest = self.trie.tokenize_partial(text, recent_tokens=[] if before is None else [before])
         if whole:
             tokens, rest = tokens + (self.trie.tokenize_bytes(rest) if rest else []), b""
+        if any(self.trie.is_special_token(token) or token >= self._count for token in tokens):
+            return []
         return tokens if self.trie.decode_bytes(tokens) + rest == text else []
 
     def token_text(self, token: int) -> str:
@@ -89,3 +110,27 @@ class Vocabulary:
         for number, text in enumerate(self._texts):
             found[text] = (*found.get(text, ()), number)
         return found
+
+
+class _Tokens:
+    """The tokens of a trie, some with other bytes, as llguidance takes them from its callers."""
+
+    def __init__(self, trie: llguidance.LLTokenizer, written: Mapping[int, bytes], ends: tuple[int, ...]) -> None:
+        self._trie = trie
+        self.eos_token_id = ends[0]
+        self.bos_token_id = None
+        self.tokens = [written.get(number) or trie.decode_bytes([number]) for number in range(trie.vocab_size)]
+        self.special_token_ids = [
+            number for number in range(trie.vocab_size) if number not in written and trie.is_special_token(number)
+        ]
+
+    def __call__(self, text: bytes) -> list[int]:
+        return self._trie.tokenize_bytes(text)
+
+
+def _with_bytes(
+    trie: llguidance.LLTokenizer, written: Mapping[int, bytes], ends: tuple[int, ...]
+) -> llguidance.LLTokenizer:
+    """The trie in which these tokens write these bytes and are not special."""
+    tokens = llguidance.TokenizerWrapper(_Tokens(trie, written, ends))
+    return llguidance.LLTokenizer(tokens, eos_token=list(ends))

@@ -21,7 +21,7 @@ from turnwise.core.records import (
 )
 from turnwise.core.turn import Failure, FailureClass, Log, Record, Send, Spawn, TurnOutput
 from turnwise.journal import CodeSource, Journal
-from turnwise.journal.format import FORMAT
+from turnwise.journal.file.format import FORMAT
 
 LONG = "once upon a time there was a dog with a red ball; " * 40
 

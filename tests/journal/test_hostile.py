@@ -14,7 +14,7 @@ from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageR
 from turnwise.core.turn import Failure, FailureClass, Log, Record, Spawn, TurnOutput
 from turnwise.errors import JournalError
 from turnwise.journal import CodeSource, Journal
-from turnwise.journal.format import TABLES
+from turnwise.journal.file.format import TABLES
 
 COUNT = 12
 CODES = {

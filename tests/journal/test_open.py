@@ -17,7 +17,7 @@ import pytest
 from tests.journal.records import create, simple
 from turnwise.errors import EnvironmentFailure, JournalError, UsageError
 from turnwise.journal import Journal
-from turnwise.journal.format import APPLICATION_ID, FORMAT
+from turnwise.journal.file.format import APPLICATION_ID, FORMAT
 
 
 def make(path: Path, rounds: int = 3) -> None:
@@ -273,7 +273,7 @@ def test_a_beginning_that_was_under_way_is_no_journal(tmp_path: Path) -> None:
 
 
 def test_a_journal_that_another_program_writes_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turnwise.journal.connection.BUSY_MS", 1)
+    monkeypatch.setattr("turnwise.journal.file.connection.BUSY_MS", 1)
     path = tmp_path / "run.journal"
     make(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as database:

@@ -12,14 +12,14 @@ from typing import Final, Self
 
 from turnwise.core.records import AgentRecord, EndRecord, RoundRecord
 from turnwise.errors import InvariantError
-from turnwise.journal import connection as connections
-from turnwise.journal.blobs import BlobWriter
-from turnwise.journal.encode import COLUMNS, Batch, Encoder
-from turnwise.journal.faults import translated
-from turnwise.journal.format import APPLICATION_ID, FORMAT, SCHEMA
-from turnwise.journal.lock import WriterLock
-from turnwise.journal.source import CodeSource
-from turnwise.journal.world import WorldReader
+from turnwise.journal.file import connection as connections
+from turnwise.journal.file.blobs import BlobWriter
+from turnwise.journal.file.code_source import CodeSource
+from turnwise.journal.file.errors import translated
+from turnwise.journal.file.format import APPLICATION_ID, FORMAT, SCHEMA
+from turnwise.journal.file.lock import WriterLock
+from turnwise.journal.read.world import WorldReader
+from turnwise.journal.write.encode import COLUMNS, Batch, Encoder
 
 ROWS_MAX: Final = 1_000
 """Rows that SQLite is handed in one statement; fewer if its limit of variables is small."""

@@ -18,7 +18,7 @@ from turnwise.core.promise import Promise, weakest
 from turnwise.core.records import EffectRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import Failure, TurnOutput
 from turnwise.journal.journal import Journal
-from turnwise.journal.numeric import recorded_numeric
+from turnwise.journal.read.recorded_numeric import recorded_numeric
 
 Status = Literal["finished", "quiet", "rounds_max", "failed", "open"]
 """How a run ended; `open` if no end is recorded: it was interrupted, has crashed, or is still under way."""

@@ -10,7 +10,7 @@ from turnwise.errors import JournalError
 from turnwise.inference.plans.batch_plan import BatchPlan, read_plan
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.journal import Journal
-from turnwise.journal.numeric import recorded_numeric
+from turnwise.journal.read.recorded_numeric import recorded_numeric
 
 Models = Mapping[str, ModelInfo]
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from turnwise.errors import JournalError
-from turnwise.journal.faults import unwritable
+from turnwise.journal.file.errors import unwritable
 
 if sys.platform == "win32":  # pragma: no cover
     import msvcrt

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnwise.journal.values import numbers, recalled, recorded, request_runs, requests_of, runs
+from turnwise.journal.file.number_runs import numbers, recalled, recorded, request_runs, requests_of, runs
 
 
 @given(st.lists(st.integers(0, 2**63 - 1) | st.integers(0, 20), min_size=1, max_size=60).map(tuple))

@@ -18,11 +18,11 @@ from tests.journal.records import columns_of_tables
 from turnwise.core.records import EffectRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import TurnOutput
 from turnwise.journal import CodeSource, Journal
-from turnwise.journal.format import APPLICATION_ID, FORMAT, FORMAT_OLDEST, SCHEMA, VIEWS
+from turnwise.journal.file.format import APPLICATION_ID, FORMAT, FORMAT_OLDEST, SCHEMA, VIEWS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DOCUMENT = (ROOT / "docs" / "journal.md").read_text(encoding="utf-8")
-RECORDED = sorted((Path(__file__).parent / "formats").glob("*.journal"))
+RECORDED = sorted((Path(__file__).parents[1] / "formats").glob("*.journal"))
 
 
 def test_there_is_a_recorded_journal_of_every_format() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from turnwise.errors import JournalError
-from turnwise.journal.decode import Row
-from turnwise.journal.faults import damaged
-from turnwise.journal.reader import JournalReader
-from turnwise.journal.rows import PendingMessage, RoundSummary, Standing
+from turnwise.journal.file.errors import damaged
+from turnwise.journal.read.decode import Row
+from turnwise.journal.read.reader import JournalReader
+from turnwise.journal.read.rows import PendingMessage, RoundSummary, Standing
 
 
 class WorldReader(JournalReader):

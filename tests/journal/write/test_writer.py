@@ -13,7 +13,7 @@ from tests.journal.records import create, simple
 from turnwise.core.records import EndRecord
 from turnwise.errors import EnvironmentFailure, InvariantError
 from turnwise.journal import Journal, JournalWriter
-from turnwise.journal.encode import Batch
+from turnwise.journal.write.encode import Batch
 
 
 class Held(Journal):

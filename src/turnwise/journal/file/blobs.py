@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from turnwise.errors import JournalError
-from turnwise.journal.faults import damaged, translated
-from turnwise.journal.format import BLOB_BYTES_MAX, COMPRESS_BYTES_MIN, COMPRESS_LEVEL
+from turnwise.journal.file.errors import damaged, translated
+from turnwise.journal.file.format import BLOB_BYTES_MAX, COMPRESS_BYTES_MIN, COMPRESS_LEVEL
 
 KNOWN_MAX: Final = 131_072
 """Hashes that the writer remembers; about 200 bytes each."""

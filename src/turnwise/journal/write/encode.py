@@ -16,9 +16,9 @@ from turnwise.core.canonical import canonical
 from turnwise.core.records import AgentRecord, EndRecord, RoundRecord, TurnRecord
 from turnwise.core.turn import TurnOutput
 from turnwise.errors import InvariantError
-from turnwise.journal.blobs import BlobWriter
-from turnwise.journal.format import BODY_INLINE_CHARS_MAX, STATE_INLINE_CHARS_MAX, TEXT_INLINE_CHARS_MAX
-from turnwise.journal.values import recorded, request_runs, runs
+from turnwise.journal.file.blobs import BlobWriter
+from turnwise.journal.file.format import BODY_INLINE_CHARS_MAX, STATE_INLINE_CHARS_MAX, TEXT_INLINE_CHARS_MAX
+from turnwise.journal.file.number_runs import recorded, request_runs, runs
 
 COLUMNS: Final = {
     "blobs": 4,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from turnwise.core.promise import Promise, promise_of
-from turnwise.journal.faults import damaged
+from turnwise.journal.file.errors import damaged
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from typing import Final
 
 from turnwise.core.records import AgentRecord, EndRecord, MessageRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.errors import JournalError
-from turnwise.journal.decode import Decoder, Row, by_turn, pages
-from turnwise.journal.faults import damaged, reading
-from turnwise.journal.rows import LogRow, RecordRow, RoundSummary, WriterRow
-from turnwise.journal.source import CodeSource
+from turnwise.journal.file.code_source import CodeSource
+from turnwise.journal.file.errors import damaged, reading
+from turnwise.journal.read.decode import Decoder, Row, by_turn, pages
+from turnwise.journal.read.rows import LogRow, RecordRow, RoundSummary, WriterRow
 
 PAGE_ROWS: Final = 1_000
 """Rows that are fetched at once where a whole table is read."""

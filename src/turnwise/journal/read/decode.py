@@ -14,9 +14,9 @@ from typing import Any, Final
 from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import LOG_LEVELS, Failure, FailureClass, Log, Record, Send, Spawn, TurnOutput
 from turnwise.errors import JournalError
-from turnwise.journal.blobs import BlobReader
-from turnwise.journal.faults import damaged, reading
-from turnwise.journal.values import numbers, recalled, requests_of
+from turnwise.journal.file.blobs import BlobReader
+from turnwise.journal.file.errors import damaged, reading
+from turnwise.journal.file.number_runs import numbers, recalled, requests_of
 
 Row = tuple[Any, ...]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from turnwise.errors import JournalError
-from turnwise.journal.blobs import PREFETCH_ROWS_MAX, BlobReader, BlobWriter
-from turnwise.journal.format import BLOB_BYTES_MAX, TABLES
+from turnwise.journal.file.blobs import PREFETCH_ROWS_MAX, BlobReader, BlobWriter
+from turnwise.journal.file.format import BLOB_BYTES_MAX, TABLES
 
 PATH = Path("run.journal")
 
@@ -82,7 +82,7 @@ def test_a_new_writer_knows_what_was_stored_last(database: sqlite3.Connection) -
 
 
 def test_a_content_beyond_the_bound_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turnwise.journal.blobs.BLOB_BYTES_MAX", 1_000)
+    monkeypatch.setattr("turnwise.journal.file.blobs.BLOB_BYTES_MAX", 1_000)
     with pytest.raises(JournalError, match="1001 bytes is larger") as caught:
         BlobWriter(PATH).number(b"x" * 1_001)
     assert (caught.value.expected, caught.value.actual) == (1_000, 1_001)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from turnwise.errors import JournalError
-from turnwise.journal.lock import WriterLock
+from turnwise.journal.file.lock import WriterLock
 
 
 def test_one_holder(tmp_path: Path) -> None:

@@ -81,9 +81,9 @@ def commits(folder: Path, name: str, turns: int, rounds: int, make: Callable[[in
         for record in records:
             cpu = time.process_time()
             start = time.perf_counter()
-            batch = journal.encode(record)
+            batch = journal.writer.encode(record)
             middle = time.perf_counter()
-            journal.write(batch)
+            journal.writer.write(batch)
             end = time.perf_counter()
             cpu_us.append((time.process_time() - cpu) / turns * 1e6)
             encode_us.append((middle - start) / turns * 1e6)
@@ -91,7 +91,7 @@ def commits(folder: Path, name: str, turns: int, rounds: int, make: Callable[[in
             whole_us.append((end - start) / turns * 1e6)
     with Journal.open(path) as journal:
         start = time.perf_counter()
-        again = list(journal.rounds())
+        again = list(journal.rounds.between())
         read_us = (time.perf_counter() - start) / turns / rounds * 1e6
         assert again == records
     line = {
@@ -124,7 +124,7 @@ def contended(folder: Path, turns: int, rounds: int) -> None:
 
     async def play(journal: Journal) -> tuple[float, float]:
         computing = asyncio.ensure_future(compute())
-        async with JournalWriter(journal) as writer:
+        async with JournalWriter(journal.writer) as writer:
             start = time.perf_counter()
             for record in records:
                 await writer.submit(record)
@@ -136,7 +136,7 @@ def contended(folder: Path, turns: int, rounds: int) -> None:
 
     with create(path, turns) as journal:
         accepted, whole = asyncio.run(play(journal))
-        assert journal.head == records[-1].head
+        assert journal.rounds.head == records[-1].head
     line = {
         "bench": "contended",
         "turns_per_round": turns,

@@ -110,7 +110,7 @@ def resume(
     """
     path = Path(journal)
     with Journal.open(path) as file:
-        end = file.end_record
+        end = file.rounds.end_record
     if end is not None:
         raise UsageError(
             f"the run has ended already: {end.reason}",

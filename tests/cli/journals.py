@@ -68,7 +68,7 @@ def write(path: Path, plan: Plan, run: Simulation, *, versions: str = "{}") -> P
         path, plan=plan_to_json(plan), info="{}", versions=versions, codes=codes, agents=first_agents(plan)
     ) as journal:
         for record in run.rounds:
-            journal.commit(record)
+            journal.writer.commit(record)
         if run.end is not None:
-            journal.end(run.end)
+            journal.writer.end(run.end)
     return path

@@ -25,16 +25,21 @@ def with_another_state(journal: Path, round_: int, state: str) -> Path:
     """The same journal, but in one round the first agent is said to have left another state."""
     other = journal.with_name("other.journal")
     with Journal.open(journal) as old:
-        records = list(old.rounds())
+        records = list(old.rounds.between())
         turn = records[round_ - 1].turns[0]
         assert turn.output is not None
         turn = replace(turn, output=replace(turn.output, state=state))
         records[round_ - 1] = replace(records[round_ - 1], turns=(turn, *records[round_ - 1].turns[1:]))
         with Journal.create(
-            other, plan=old.plan, info=old.info, versions=old.versions, codes=old.codes, agents=list(old.agents(0))
+            other,
+            plan=old.header.plan,
+            info=old.header.info,
+            versions=old.header.versions,
+            codes=old.header.codes,
+            agents=list(old.queries.agents(0)),
         ) as new:
             for record in records:
-                new.commit(record)
+                new.writer.commit(record)
     return other
 
 
@@ -43,8 +48,8 @@ def test_an_equal_run(tmp_path: Path) -> None:
     ended = turnwise("replay", journal, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     with Journal.open(journal) as opened:
-        assert opened.head is not None
-        assert ended.stdout == f"equal: 5 rounds, 10 turns, head {opened.head.hex()}\n"
+        assert opened.rounds.head is not None
+        assert ended.stdout == f"equal: 5 rounds, 10 turns, head {opened.rounds.head.hex()}\n"
 
 
 def test_an_equal_run_as_json(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_every_deal_was_struck_in_words(journal: Path) -> None:
 
 def test_played_in_this_process_it_has_the_same_head(journal: Path, evaluation: Evaluation) -> None:
     with Journal.open(journal) as file:
-        plan = plan_from_json(file.plan)
+        plan = plan_from_json(file.header.plan)
     play = evaluation.play(SEED, "honest", plan)
     with turnwise.open(journal) as run:
         assert play.machine.head.hex() == run.head

@@ -111,8 +111,8 @@ def record(path: Path) -> None:
     plan = '{"name":"recorded"}'
     with Journal.create(path, plan=plan, info="{}", versions="{}", codes=codes, agents=beginning) as journal:
         for round_ in rounds:
-            journal.commit(round_)
-        journal.end(end)
+            journal.writer.commit(round_)
+        journal.writer.end(end)
 
 
 if __name__ == "__main__":

@@ -57,14 +57,14 @@ def test_killed_between_and_within_commits(tmp_path: Path, agents: int, size: in
             for line in output:
                 promised = int(line)
         with Journal.open(path) as journal:
-            last = journal.last_round
+            last = journal.rounds.last_round
             assert last in (promised, promised + 1)  # committed, and killed before it could say so
             promised = last
             assert journal.check() == last
-            assert journal.round(last) == simple(last, agents, size)
+            assert journal.rounds.round(last) == simple(last, agents, size)
     with Journal.open(path, write=True) as journal:
-        journal.commit(simple(last + 1, agents, size))
-        for record in journal.rounds():
+        journal.writer.commit(simple(last + 1, agents, size))
+        for record in journal.rounds.between():
             assert record == simple(record.round, agents, size)
     assert list(tmp_path.iterdir()) == [path]
 
@@ -76,17 +76,17 @@ def test_another_process_is_named_while_it_lives_and_forgotten_when_killed(tmp_p
         with pytest.raises(JournalError, match=f"in use by another run \\(process {process.pid}\\)"):
             Journal.open(path, write=True)
         with Journal.open(path) as journal:
-            assert journal.round(1) == simple(1, 3, 20)
+            assert journal.rounds.round(1) == simple(1, 3, 20)
         process.send_signal(signal.SIGKILL)
         process.wait()
         with Journal.open(path, write=True) as journal:
-            assert journal.check() == journal.last_round
+            assert journal.check() == journal.rounds.last_round
 
 
 def test_killed_while_it_is_opened_and_closed(tmp_path: Path) -> None:
     path = tmp_path / "run.journal"
     with create(path) as journal:
-        journal.commit(simple(1))
+        journal.writer.commit(simple(1))
     program = f"""
 import sys
 from turnwise.journal import Journal
@@ -104,7 +104,7 @@ while True:
             sum(range(chance.randrange(2_000_000)))  # let it get somewhere
             process.kill()
         with Journal.open(path) as journal:
-            assert list(journal.rounds()) == [simple(1)]
+            assert list(journal.rounds.between()) == [simple(1)]
     with Journal.open(path, write=True) as journal:
         assert journal.check() == 1
     assert list(tmp_path.iterdir()) == [path]
@@ -136,7 +136,7 @@ while True:
         for path in folder.glob("*.journal"):
             try:
                 with Journal.open(path) as journal:
-                    assert len(list(journal.agents())) == 200
+                    assert len(list(journal.queries.agents())) == 200
                     whole += 1
             except JournalError as error:
                 assert "not a journal" in error.message

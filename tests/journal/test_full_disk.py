@@ -55,18 +55,18 @@ def test_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
     with create(path) as journal:
         for number in range(1, 10_000):
             try:
-                journal.commit(simple(number, size=400))
+                journal.writer.commit(simple(number, size=400))
             except EnvironmentFailure as failure:
                 full = failure
                 break
-        kept = journal.last_round
+        kept = journal.rounds.last_round
         assert kept > 10
         assert full.where == str(path)
         assert f"the disk is full. Everything up to round {kept} is committed" in str(full)
         assert f"turnwise resume {path}" in str(full)
         with pytest.raises(EnvironmentFailure, match="the disk is full"):
-            journal.commit(simple(kept + 1, size=400))
-        assert journal.round(kept) == simple(kept, size=400)
+            journal.writer.commit(simple(kept + 1, size=400))
+        assert journal.rounds.round(kept) == simple(kept, size=400)
     copy = tmp_path / "copy"
     shutil.copytree(small_disk, copy)
     with Journal.open(path) as journal:
@@ -74,7 +74,7 @@ def test_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
     for folder in (small_disk, copy):
         with Journal.open(folder / path.name, write=True) as journal:
-            journal.commit(simple(kept + 1, size=400))
+            journal.writer.commit(simple(kept + 1, size=400))
             assert journal.check() == kept + 1
         assert [file.name for file in folder.iterdir()] == [path.name]
 
@@ -82,18 +82,18 @@ def test_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
 @linux_root
 def test_the_same_journal_goes_on_when_there_is_room(small_disk: Path) -> None:
     with create(small_disk / "run.journal") as journal:
-        journal.commit(simple(1, size=400))
+        journal.writer.commit(simple(1, size=400))
         ballast = small_disk / "ballast"
         fill(ballast)
         for number in range(2, 10_000):
             try:
-                journal.commit(simple(number, size=400))
+                journal.writer.commit(simple(number, size=400))
             except EnvironmentFailure:
                 break
         ballast.unlink()
         for following in range(number, number + 5):
-            journal.commit(simple(following, size=400))
-        assert list(journal.rounds()) == [simple(each, size=400) for each in range(1, number + 5)]
+            journal.writer.commit(simple(following, size=400))
+        assert list(journal.rounds.between()) == [simple(each, size=400) for each in range(1, number + 5)]
         assert journal.check() == number + 4
 
 
@@ -118,6 +118,6 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
     assert second == first
     with Journal.open(path, write=True) as journal:
         assert journal.check() == kept
-        journal.commit(simple(kept + 1, size=400))
+        journal.writer.commit(simple(kept + 1, size=400))
         assert journal.check() == kept + 1
     assert list(tmp_path.iterdir()) == [path]

@@ -64,28 +64,29 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     with Journal.create(path, plan="{}", info="{}", versions="{}", codes=CODES, agents=agents(COUNT)) as journal:
         first = simple(1, COUNT)
         idle = replace(first.turns[0], output=long)
-        journal.commit(replace(first, turns=(idle, *first.turns[1:]), messages=first.messages[1:]))
-        journal.commit(rich_round())
-        journal.end(EndRecord("finished", 2, '"done"', "message"))
+        journal.writer.commit(replace(first, turns=(idle, *first.turns[1:]), messages=first.messages[1:]))
+        journal.writer.commit(rich_round())
+        journal.writer.end(EndRecord("finished", 2, '"done"', "message"))
     with Journal.open(path) as journal:
         assert journal.check() == 2
-        assert journal.round(2) == rich_round()
+        assert journal.rounds.round(2) == rich_round()
     return path.read_bytes()
 
 
 def read_everything(path: Path) -> None:
     with Journal.open(path) as journal:
-        journal.plan, journal.info, journal.versions, journal.codes, journal.end_record, journal.head  # noqa: B018
-        list(journal.summaries())
-        for record in journal.rounds():
-            list(journal.turns(0, record.round))
-            journal.state_at(0, record.round)
-        list(journal.turns(0))
-        list(journal.messages())
-        list(journal.records())
-        list(journal.logs())
-        list(journal.standings())
-        journal.pending()
+        header, rounds = journal.header, journal.rounds
+        _ = header.plan, header.info, header.versions, header.codes, rounds.end_record, rounds.head
+        list(journal.rounds.summaries())
+        for record in journal.rounds.between():
+            list(journal.queries.turns(0, record.round))
+            journal.world.state_at(0, record.round)
+        list(journal.queries.turns(0))
+        list(journal.queries.messages())
+        list(journal.queries.records())
+        list(journal.queries.logs())
+        list(journal.world.standings())
+        journal.world.pending()
         journal.check()
 
 
@@ -208,4 +209,4 @@ def test_damage_stops_a_writer_too(tmp_path: Path, whole: bytes) -> None:
     path.write_bytes(whole)
     assert changed(path, "UPDATE rounds SET head = 'text' WHERE round = 2")
     with Journal.open(path, write=True) as journal, pytest.raises(JournalError, match="damaged"):
-        list(journal.rounds())
+        list(journal.rounds.between())

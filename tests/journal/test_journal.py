@@ -34,17 +34,20 @@ def test_what_was_committed_is_read_again_exactly(run: tuple[tuple[AgentRecord, 
         path = Path(folder) / "run.journal"
         with Journal.create(path, plan="p", info="i", versions="v", codes=CODES, agents=beginning) as journal:
             for record in rounds:
-                journal.commit(record)
-            assert exactly(list(journal.rounds())) == exactly(rounds)
+                journal.writer.commit(record)
+            assert exactly(list(journal.rounds.between())) == exactly(rounds)
         assert list(Path(folder).iterdir()) == [path]
         with Journal.open(path) as journal:
-            assert exactly(list(journal.rounds())) == exactly(rounds)
-            assert list(journal.agents(0)) == list(beginning)
-            assert list(journal.agents()) == [*beginning, *(agent for record in rounds for agent in record.spawned)]
-            assert list(journal.turns()) == [(record.round, turn) for record in rounds for turn in record.turns]
-            assert list(journal.messages()) == [m for r in rounds for m in (*r.inputs, *r.messages)]
-            assert journal.head == (rounds[-1].head if rounds else None)
-            assert journal.last_round == (rounds[-1].round if rounds else 0)
+            assert exactly(list(journal.rounds.between())) == exactly(rounds)
+            assert list(journal.queries.agents(0)) == list(beginning)
+            assert list(journal.queries.agents()) == [
+                *beginning,
+                *(agent for record in rounds for agent in record.spawned),
+            ]
+            assert list(journal.queries.turns()) == [(record.round, turn) for record in rounds for turn in record.turns]
+            assert list(journal.queries.messages()) == [m for r in rounds for m in (*r.inputs, *r.messages)]
+            assert journal.rounds.head == (rounds[-1].head if rounds else None)
+            assert journal.rounds.last_round == (rounds[-1].round if rounds else 0)
 
 
 def test_what_it_began_with(tmp_path: Path) -> None:
@@ -56,22 +59,22 @@ def test_what_it_began_with(tmp_path: Path) -> None:
     path = tmp_path / "run.journal"
     made = Journal.create(path, plan=plan, info='{"path":"w"}', versions='{"a":1}', codes=codes, agents=agents(2, "s"))
     with made as journal:
-        assert journal.head is None
-        assert journal.last_round == 0
-        assert journal.end_record is None
+        assert journal.rounds.head is None
+        assert journal.rounds.last_round == 0
+        assert journal.rounds.end_record is None
     with Journal.open(path) as journal:
-        assert (journal.plan, journal.info, journal.versions) == (plan, '{"path":"w"}', '{"a":1}')
-        assert journal.codes == codes
-        assert list(journal.agents()) == list(agents(2, "s"))
-        assert journal.agent("a-1").place == 1
+        assert (journal.header.plan, journal.header.info, journal.header.versions) == (plan, '{"path":"w"}', '{"a":1}')
+        assert journal.header.codes == codes
+        assert list(journal.queries.agents()) == list(agents(2, "s"))
+        assert journal.queries.agent("a-1").place == 1
         with pytest.raises(JournalError, match="no agent 'b'"):
-            journal.agent("b")
+            journal.queries.agent("b")
 
 
 def test_ten_thousand_agents_with_long_states(tmp_path: Path) -> None:
     path = tmp_path / "run.journal"
     with Journal.create(path, plan="", info="", versions="", codes={}, agents=agents(10_000, "s" * 900)) as journal:
-        assert [agent.place for agent in journal.agents()] == list(range(10_000))
+        assert [agent.place for agent in journal.queries.agents()] == list(range(10_000))
     assert path.stat().st_size < 1_000_000
 
 
@@ -91,7 +94,7 @@ def test_only_its_owner_may_read_it_from_the_first_moment(tmp_path: Path, umask:
     before = os.umask(umask)
     try:
         with create(path) as journal:
-            journal.commit(simple(1))
+            journal.writer.commit(simple(1))
             modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
     finally:
         os.umask(before)
@@ -138,13 +141,13 @@ def test_a_creation_that_fails_leaves_nothing(tmp_path: Path) -> None:
 def test_closed_it_is_one_file_and_closes_twice(tmp_path: Path) -> None:
     path = tmp_path / "run.journal"
     journal = create(path)
-    journal.commit(simple(1))
+    journal.writer.commit(simple(1))
     assert len(list(tmp_path.iterdir())) > 1
     journal.close()
     journal.close()
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(InvariantError, match="closed"):
-        journal.commit(simple(2))
+        journal.writer.commit(simple(2))
 
 
 def test_reading_leaves_no_trace_and_cannot_write(tmp_path: Path) -> None:
@@ -152,34 +155,34 @@ def test_reading_leaves_no_trace_and_cannot_write(tmp_path: Path) -> None:
     create(path).close()
     before = path.read_bytes(), path.stat().st_mtime_ns
     with Journal.open(path) as journal:
-        assert list(journal.rounds()) == []
+        assert list(journal.rounds.between()) == []
         assert list(tmp_path.iterdir()) == [path]
         with pytest.raises(InvariantError, match="reading only"):
-            journal.commit(simple(1))
+            journal.writer.commit(simple(1))
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
 
 
 def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
     path = tmp_path / "run.journal"
     with create(path) as journal:
-        journal.commit(simple(1))
-        journal.end(EndRecord("rounds_max", 1, None))
-        assert journal.end_record == EndRecord("rounds_max", 1, None)
+        journal.writer.commit(simple(1))
+        journal.writer.end(EndRecord("rounds_max", 1, None))
+        assert journal.rounds.end_record == EndRecord("rounds_max", 1, None)
     with Journal.open(path, write=True) as journal:
-        journal.resumed(versions='{"v":2}', info='{"moved":true}')
-        assert journal.end_record == EndRecord("rounds_max", 1, None)
-        journal.commit(simple(2))
-        assert journal.end_record is None
-        journal.end(EndRecord("finished", 2, '"done"', "m"))
+        journal.writer.resumed(versions='{"v":2}', info='{"moved":true}')
+        assert journal.rounds.end_record == EndRecord("rounds_max", 1, None)
+        journal.writer.commit(simple(2))
+        assert journal.rounds.end_record is None
+        journal.writer.end(EndRecord("finished", 2, '"done"', "m"))
     with Journal.open(path) as journal:
-        assert list(journal.rounds()) == [simple(1), simple(2)]
-        assert journal.end_record == EndRecord("finished", 2, '"done"', "m")
-        assert [(row.round, row.versions, row.info) for row in journal.writers()] == [
+        assert list(journal.rounds.between()) == [simple(1), simple(2)]
+        assert journal.rounds.end_record == EndRecord("finished", 2, '"done"', "m")
+        assert [(row.round, row.versions, row.info) for row in journal.header.writers()] == [
             (0, "{}", "{}"),
             (1, '{"v":2}', '{"moved":true}'),
         ]
-        assert journal.info == '{"moved":true}'
-        assert journal.versions == "{}"
+        assert journal.header.info == '{"moved":true}'
+        assert journal.header.versions == "{}"
         assert journal.check() == 2
 
 
@@ -194,11 +197,11 @@ def test_what_stays_the_same_is_stored_once(tmp_path: Path) -> None:
                 turns.append(TurnRecord(place, number, (), TurnOutput(state, (Send("all", body),)), None, (), "", 1, 1))
                 messages.append(MessageRecord(number * 3 + place, number, place, "all", body, (0, 1, 2)))
             record = RoundRecord(number, tuple(turns), (), tuple(messages), (), (), chain(1), chain(2))
-            journal.commit(record)
+            journal.writer.commit(record)
             if number == 2:  # also by the next process
                 journal.close()
                 journal = Journal.open(path, write=True)
-        assert list(journal.rounds(3)) == [record]
+        assert list(journal.rounds.between(3)) == [record]
         journal.close()
     with closing(sqlite3.connect(path)) as database:
         stored = database.execute("SELECT size, length(data) < 100 FROM blobs WHERE size > 100").fetchall()
@@ -225,25 +228,25 @@ def test_what_stays_the_same_is_stored_once(tmp_path: Path) -> None:
 )
 def test_a_round_that_cannot_be_is_refused_and_the_right_one_still_fits(tmp_path: Path, wrong: RoundRecord) -> None:
     with create(tmp_path / "run.journal") as journal:
-        journal.commit(simple(1))
+        journal.writer.commit(simple(1))
         with pytest.raises(InvariantError):
-            journal.commit(wrong)
-        assert list(journal.rounds()) == [simple(1)]
-        journal.commit(simple(2))
-        assert list(journal.rounds()) == [simple(1), simple(2)]
+            journal.writer.commit(wrong)
+        assert list(journal.rounds.between()) == [simple(1)]
+        journal.writer.commit(simple(2))
+        assert list(journal.rounds.between()) == [simple(1), simple(2)]
         assert journal.check() == 2
 
 
 def test_a_batch_is_written_once_and_in_order(tmp_path: Path) -> None:
     with create(tmp_path / "run.journal") as journal:
-        first, second = journal.encode(simple(1)), journal.encode(simple(2))
+        first, second = journal.writer.encode(simple(1)), journal.writer.encode(simple(2))
         with pytest.raises(InvariantError, match="out of order"):
-            journal.write(second)
-        journal.write(first)
+            journal.writer.write(second)
+        journal.writer.write(first)
         with pytest.raises(InvariantError, match="out of order"):
-            journal.write(first)
-        journal.write(second)
-        assert list(journal.rounds()) == [simple(1), simple(2)]
+            journal.writer.write(first)
+        journal.writer.write(second)
+        assert list(journal.rounds.between()) == [simple(1), simple(2)]
 
 
 def test_a_reader_sees_whole_rounds_while_the_writer_writes(tmp_path: Path) -> None:
@@ -251,8 +254,8 @@ def test_a_reader_sees_whole_rounds_while_the_writer_writes(tmp_path: Path) -> N
     with create(path) as journal, Journal.open(path) as reader:
         seen = []
         for number in range(1, 30):
-            journal.commit(simple(number))
-            rounds = list(reader.rounds())
+            journal.writer.commit(simple(number))
+            rounds = list(reader.rounds.between())
             seen.append(len(rounds))
             assert rounds[-1] == simple(number)
         assert seen == list(range(1, 30))
@@ -263,14 +266,14 @@ def test_a_reader_does_not_stop_the_writer_from_closing(tmp_path: Path) -> None:
     path = tmp_path / "run.journal"
     with create(path) as journal:
         reader = Journal.open(path)
-        journal.commit(simple(1))
-        assert list(reader.rounds()) == [simple(1)]
-    assert list(reader.rounds()) == [simple(1)]
+        journal.writer.commit(simple(1))
+        assert list(reader.rounds.between()) == [simple(1)]
+    assert list(reader.rounds.between()) == [simple(1)]
     reader.close()
     Journal.open(path, write=True).close()
     assert list(tmp_path.iterdir()) == [path]
     with Journal.open(path) as reader:
-        assert list(reader.rounds()) == [simple(1)]
+        assert list(reader.rounds.between()) == [simple(1)]
 
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
@@ -283,10 +286,10 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
                 Journal.open(name, write=True)
         with pytest.raises(JournalError, match="in use"):
             create(path)
-        journal.commit(simple(1))
+        journal.writer.commit(simple(1))
     with Journal.open(link, write=True) as journal:
-        journal.commit(simple(2))
-        assert list(journal.rounds()) == [simple(1), simple(2)]
+        journal.writer.commit(simple(2))
+        assert list(journal.rounds.between()) == [simple(1), simple(2)]
 
 
 def failed_round(number: int) -> RoundRecord:
@@ -304,52 +307,54 @@ def failed_round(number: int) -> RoundRecord:
 def test_questions_across_rounds(tmp_path: Path) -> None:
     path = tmp_path / "run.journal"
     with create(path) as journal:
-        journal.commit(failed_round(1))
-        journal.commit(failed_round(5))
-        assert [summary.round for summary in journal.summaries()] == [1, 5]
-        summary = journal.summary(5)
+        journal.writer.commit(failed_round(1))
+        journal.writer.commit(failed_round(5))
+        assert [summary.round for summary in journal.rounds.summaries()] == [1, 5]
+        summary = journal.rounds.summary(5)
         assert (summary.turns, summary.failed, summary.logs, summary.records, summary.fuel) == (2, 1, 2, 2, 11)
-        assert list(journal.records()) == [RecordRow(n, 1, *pair) for n in (1, 5) for pair in (("p", 1.5), ("q", "t"))]
-        assert list(journal.records("q", 1)) == [RecordRow(1, 1, "q", "t"), RecordRow(5, 1, "q", "t")]
-        assert list(journal.records(place=0)) == []
-        assert [(row.round, row.log.level, len(row.log.text)) for row in journal.logs(1)] == [
+        assert list(journal.queries.records()) == [
+            RecordRow(n, 1, *pair) for n in (1, 5) for pair in (("p", 1.5), ("q", "t"))
+        ]
+        assert list(journal.queries.records("q", 1)) == [RecordRow(1, 1, "q", "t"), RecordRow(5, 1, "q", "t")]
+        assert list(journal.queries.records(place=0)) == []
+        assert [(row.round, row.log.level, len(row.log.text)) for row in journal.queries.logs(1)] == [
             (1, "info", 1),
             (1, "error", 999),
             (5, "info", 1),
             (5, "error", 999),
         ]
-        assert list(journal.turns(0)) == [(n, failed_round(n).turns[0]) for n in (1, 5)]
-        assert list(journal.turns(1, 5)) == [(5, failed_round(5).turns[1])]
-        assert list(journal.turns(2)) == list(journal.turns(2, 5)) == []
-        assert list(journal.turns(at_round=1)) == [(1, turn) for turn in failed_round(1).turns]
+        assert list(journal.queries.turns(0)) == [(n, failed_round(n).turns[0]) for n in (1, 5)]
+        assert list(journal.queries.turns(1, 5)) == [(5, failed_round(5).turns[1])]
+        assert list(journal.queries.turns(2)) == list(journal.queries.turns(2, 5)) == []
+        assert list(journal.queries.turns(at_round=1)) == [(1, turn) for turn in failed_round(1).turns]
         for missing in (0, 2, 6, -1):
             with pytest.raises(JournalError, match=f"no round {missing}"):
-                journal.round(missing)
-        assert [round_.round for round_ in journal.rounds(2)] == [5]
-        assert [round_.round for round_ in journal.rounds(1, 4)] == [1]
+                journal.rounds.round(missing)
+        assert [round_.round for round_ in journal.rounds.between(2)] == [5]
+        assert [round_.round for round_ in journal.rounds.between(1, 4)] == [1]
 
 
 def test_states_and_standings_at_any_round(tmp_path: Path) -> None:
     with create(tmp_path / "run.journal") as journal:
-        journal.commit(simple(1))
-        journal.commit(failed_round(2))
+        journal.writer.commit(simple(1))
+        journal.writer.commit(failed_round(2))
         child = AgentRecord(3, "c", "k", "{}", "born", 3, 0, ("k", "a"))
-        journal.commit(replace(simple(3), spawned=(child,), stopped=(2,)))
-        assert [journal.state_at(0, number)[:4] for number in (0, 1, 2, 3)] == ["", "1:0:", "1:0:", "3:0:"]
-        assert [journal.state_at(1, number)[:4] for number in (0, 1, 2, 3)] == ["", "1:1:", "one", "3:1:"]
-        assert journal.state_at(3, 3) == "born"
+        journal.writer.commit(replace(simple(3), spawned=(child,), stopped=(2,)))
+        assert [journal.world.state_at(0, number)[:4] for number in (0, 1, 2, 3)] == ["", "1:0:", "1:0:", "3:0:"]
+        assert [journal.world.state_at(1, number)[:4] for number in (0, 1, 2, 3)] == ["", "1:1:", "one", "3:1:"]
+        assert journal.world.state_at(3, 3) == "born"
         with pytest.raises(JournalError, match="no agent with place 3 in round 2"):
-            journal.state_at(3, 2)
+            journal.world.state_at(3, 2)
         states = simple(1).turns
-        assert list(journal.standings(2)) == [
+        assert list(journal.world.standings(2)) == [
             Standing(0, 2, states[0].output.state if states[0].output else "", 2, None),
             Standing(1, 2, "one", 2, 4),
             Standing(2, 1, states[2].output.state if states[2].output else "", 1, None),
         ]
-        assert [standing.place for standing in journal.standings()] == [0, 1, 2, 3]
-        assert list(journal.standings())[3] == Standing(3, 0, "born", None, None)
-        assert journal.stopped() == {2}
-        assert journal.stopped(2) == frozenset()
+        assert [standing.place for standing in journal.world.standings()] == [0, 1, 2, 3]
+        assert list(journal.world.standings())[3] == Standing(3, 0, "born", None, None)
+        assert journal.queries.stopped() == {2}
+        assert journal.queries.stopped(2) == frozenset()
 
 
 def test_what_is_pending_is_what_was_sent_and_not_read(tmp_path: Path) -> None:
@@ -362,17 +367,19 @@ def test_what_is_pending_is_what_was_sent_and_not_read(tmp_path: Path) -> None:
         return RoundRecord(number, turns, inputs, messages, (), (), chain(number), chain(number))
 
     def waiting(at_round: int | None = None) -> list[tuple[MessageRecord, tuple[int, ...]]]:
-        return [(pending.message, pending.places) for pending in journal.pending(at_round)]
+        return [(pending.message, pending.places) for pending in journal.world.pending(at_round)]
 
     outside = MessageRecord(0, 0, None, "all", "hello", (0, 1, 2))
     nobody = MessageRecord(1, 1, 0, "x", "dead letter", ())
     all_ = MessageRecord(2, 1, 0, "all", "hi", (1, 2))
     one = MessageRecord(3, 2, 1, "a-2", "hi", (2,))
     with create(tmp_path / "run.journal") as journal:
-        journal.commit(record(1, (turn(0, (0,), Send("x", "dead letter"), Send("all", "hi")),), outside, nobody, all_))
-        journal.commit(record(2, (turn(1, (0, 2), Send("a-2", "hi")),), one))
+        journal.writer.commit(
+            record(1, (turn(0, (0,), Send("x", "dead letter"), Send("all", "hi")),), outside, nobody, all_)
+        )
+        journal.writer.commit(record(2, (turn(1, (0, 2), Send("a-2", "hi")),), one))
         assert waiting(1) == [(outside, (1, 2)), (all_, (1, 2))]
         assert waiting() == [(outside, (2,)), (all_, (2,)), (one, (2,))]
-        journal.commit(replace(record(3, ()), stopped=(2,)))
+        journal.writer.commit(replace(record(3, ()), stopped=(2,)))
         assert waiting() == []
         assert waiting(0) == []

@@ -23,7 +23,7 @@ from turnwise.journal.file.format import APPLICATION_ID, FORMAT
 def make(path: Path, rounds: int = 3) -> None:
     with create(path) as journal:
         for number in range(1, rounds + 1):
-            journal.commit(simple(number))
+            journal.writer.commit(simple(number))
 
 
 def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -197,7 +197,7 @@ def test_a_log_that_a_killed_writer_left_is_read_without_changing_it(tmp_path: P
     copy.mkdir()
     with create(path) as journal:
         for number in (1, 2, 3):
-            journal.commit(simple(number))
+            journal.writer.commit(simple(number))
         for ending in ("", "-wal"):
             shutil.copy(f"{path}{ending}", copy)
     before = snapshot(copy)
@@ -206,9 +206,9 @@ def test_a_log_that_a_killed_writer_left_is_read_without_changing_it(tmp_path: P
     after = snapshot(copy)
     assert {name: after[name] for name in before} == before
     with Journal.open(copy / path.name, write=True) as journal:
-        journal.commit(simple(4))
+        journal.writer.commit(simple(4))
     with Journal.open(copy / path.name) as journal:
-        assert list(journal.rounds()) == [simple(number) for number in (1, 2, 3, 4)]
+        assert list(journal.rounds.between()) == [simple(number) for number in (1, 2, 3, 4)]
     assert snapshot(copy).keys() == {path.name}
 
 
@@ -219,15 +219,15 @@ def test_a_log_that_was_torn_keeps_the_rounds_before(tmp_path: Path) -> None:
     sizes = []
     with create(path) as journal:
         for number in range(1, 6):
-            journal.commit(simple(number))
+            journal.writer.commit(simple(number))
             sizes.append(Path(f"{path}-wal").stat().st_size)
         for ending in ("", "-wal"):
             shutil.copy(f"{path}{ending}", copy)
     log = copy / f"{path.name}-wal"
     log.write_bytes(log.read_bytes()[: sizes[3] + (sizes[4] - sizes[3]) // 2])
     with Journal.open(copy / path.name, write=True) as journal:
-        assert list(journal.rounds()) == [simple(number) for number in (1, 2, 3, 4)]
-        journal.commit(simple(5))
+        assert list(journal.rounds.between()) == [simple(number) for number in (1, 2, 3, 4)]
+        journal.writer.commit(simple(5))
         assert journal.check() == 5
 
 
@@ -246,7 +246,7 @@ def test_a_change_that_was_under_way_is_taken_back(tmp_path: Path) -> None:
         database.execute("ROLLBACK")
     assert (copy / path.name).read_bytes() != path.read_bytes()
     with Journal.open(copy / path.name) as journal:
-        assert list(journal.rounds()) == [simple(number) for number in (1, 2, 3)]
+        assert list(journal.rounds.between()) == [simple(number) for number in (1, 2, 3)]
     assert snapshot(copy).keys() == {path.name}
 
 
@@ -319,9 +319,9 @@ def test_harm_anywhere_raises_nothing_but_our_errors(tmp_path: Path, harm: Calla
         try:
             with Journal.open(path) as journal:
                 journal.check()
-                list(journal.standings())
-                assert journal.codes
-                assert journal.info
+                list(journal.world.standings())
+                assert journal.header.codes
+                assert journal.header.info
         except (JournalError, EnvironmentFailure):
             noticed += 1
     # The rest hit bytes that nothing uses, or letters of a text in place, where only the head can tell.

@@ -85,7 +85,7 @@ class Evaluation:
                 path = Path(folder) / f"{seed}.journal"
                 run = turnwise.run(WORLD, seed=seed, journal=path, models={"haggler": self.model_folder})
                 with Journal.open(path) as journal:
-                    plan = plan_from_json(journal.plan)
+                    plan = plan_from_json(journal.header.plan)
                 play = self.play(seed, "honest", plan)
                 mine = play.machine.head.hex()
                 yield {"seed": seed, "head": run.head, "equal": mine == run.head and play.result == run.result}

@@ -59,7 +59,7 @@ class Story:
         self._places: dict[str, int] = {}
         self._states: _Kept[int, tuple[int, str]] = _Kept(STATES_KEPT_MAX)
         self._messages: _Kept[int, MessageRecord] = _Kept(MESSAGES_KEPT_MAX)
-        for agent in journal.agents():
+        for agent in journal.queries.agents():
             self._places[agent.name] = len(self._agents)
             self._agents.append(agent)
 
@@ -83,11 +83,11 @@ class Story:
         journal = self._journal
         if agent is not None:
             place = self.agent(agent).place
-            for number, turn in journal.turns(place, round_):
+            for number, turn in journal.queries.turns(place, round_):
                 yield ToldRound(number, (), iter([self._told(number, turn, self._sent(number, turn))]), ())
             return
-        first, last = (1, journal.last_round) if round_ is None else (round_, round_)
-        for record in journal.rounds(first, last):
+        first, last = (1, journal.rounds.last_round) if round_ is None else (round_, round_)
+        for record in journal.rounds.between(first, last):
             sent: dict[int | None, list[MessageRecord]] = {}
             for message in record.messages:
                 self._messages.keep(message.seq, message)
@@ -102,9 +102,9 @@ class Story:
         """The messages of one turn, from among those of its round."""
         if turn.output is None or not turn.output.send:
             return []
-        summary = self._journal.summary(round_)
+        summary = self._journal.rounds.summary(round_)
         first = summary.message_first or 0
-        messages = islice(self._journal.messages(first), summary.inputs + summary.messages)
+        messages = islice(self._journal.queries.messages(first), summary.inputs + summary.messages)
         return [message for message in messages if message.sender == turn.place]
 
     def _told(self, round_: int, turn: TurnRecord, sent: list[MessageRecord]) -> Told:
@@ -115,7 +115,7 @@ class Story:
             agent=agent.name,
             kind=agent.kind,
             turn=turn,
-            inbox=tuple([self._messages.get(seq, self._journal.message) for seq in turn.inbox]),
+            inbox=tuple([self._messages.get(seq, self._journal.queries.message) for seq in turn.inbox]),
             sent=tuple(sent),
             state_before=before,
             spawned=tuple([self.agent(child.name) for child in children]),
@@ -129,7 +129,7 @@ class Story:
         elif turn.turn == 1:
             state = self._agents[turn.place].state
         else:
-            state = self._journal.state_at(turn.place, round_ - 1)
+            state = self._journal.world.state_at(turn.place, round_ - 1)
         self._states.keep(turn.place, (turn.turn, state if turn.output is None else turn.output.state))
         return state
 

@@ -55,8 +55,8 @@ class Reissuing:
         self, journal: Journal, models: Collection[str], settings: Settings, options: EngineOptions | None = None
     ) -> None:
         self._journal = journal
-        self._plan = plan_from_json(journal.plan)
-        self._names = [agent.name for agent in journal.agents()]
+        self._plan = plan_from_json(journal.header.plan)
+        self._names = [agent.name for agent in journal.queries.agents()]
         self._answer: asyncio.Future[WaveReply] | None = None
         self._id = 0
         self._host = InferenceHost(
@@ -125,7 +125,7 @@ def reissue(
 
 async def _reissue(path: Path, round_: int, number: int, settings: Settings) -> tuple[Reissue, ...]:
     with Journal.open(path) as journal:
-        record = journal.round(round_)
+        record = journal.rounds.round(round_)
         waves = [wave for wave in record.waves if wave.wave == number]
         if not waves:
             raise JournalError(

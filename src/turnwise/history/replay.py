@@ -65,12 +65,12 @@ def _silent(_done: int, _total: int) -> None:
 async def _replay(path: Path, settings: Settings, progress: OnProgress) -> Replay:
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal.open(path))
-        plan = plan_from_json(journal.plan)
+        plan = plan_from_json(journal.header.plan)
         sources = stored_sources(journal, plan)
         codes = dict(zip(sources, await prepare(list(sources.values())), strict=True))
         check_codes(path, plan, codes)
         foreign = _foreign(journal)
-        machine = Machine(plan, journal.versions)
+        machine = Machine(plan, journal.header.versions)
         driver = _ReplayDriver(machine, {kind: code.hash for kind, code in codes.items()}, _Nothing(), foreign)
         effects = RecordedEffects(driver.on_replies, driver.on_failure, lambda place: machine.world.agents[place].name)
         driver.effects = effects
@@ -90,12 +90,12 @@ async def _replay(path: Path, settings: Settings, progress: OnProgress) -> Repla
 async def _compare(
     journal: Journal, machine: Machine, driver: _ReplayDriver, effects: RecordedEffects, progress: OnProgress
 ) -> Replay:
-    total = sum(1 for _ in journal.summaries())
+    total = sum(1 for _ in journal.rounds.summaries())
     head = genesis(machine.plan)
     done = turns = 0
     difference: Difference | None = None
     given = len(machine.plan.messages)  # inputs of the first round that the machine knows of by itself
-    for record in journal.rounds():
+    for record in journal.rounds.between():
         driver.expect(record)
         effects.expect(record)
         for message in record.inputs[given:]:
@@ -128,7 +128,7 @@ async def _round(driver: _ReplayDriver, record: RoundRecord) -> Difference | Non
 
 def _foreign(journal: Journal) -> str | None:
     """The version of wasmtime that made the journal, if it is another one than ours."""
-    recorded = {json.loads(writer.versions).get("wasmtime") for writer in journal.writers()}
+    recorded = {json.loads(writer.versions).get("wasmtime") for writer in journal.header.writers()}
     recorded.discard(version("wasmtime"))
     return ", ".join(sorted(str(other) for other in recorded)) or None
 

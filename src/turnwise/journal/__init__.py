@@ -1,7 +1,7 @@
 """The journal: everything a run has committed, in one SQLite file.
 
-`Journal` owns the file; `JournalWriter` commits from an asyncio loop on a thread of its own; `Run` is a journal as
-people read it. Rooms, each knows those below: run > journal > read | write > file.
+`Journal` owns the file and has what reads and what writes it; `JournalWriter` commits from an asyncio loop on a thread
+of its own; `Run` is a journal as people read it. Rooms, each knows those below: run > journal > read | write > file.
 """
 
 from __future__ import annotations

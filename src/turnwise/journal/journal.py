@@ -5,30 +5,31 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
-from turnwise.core.records import AgentRecord, EndRecord, RoundRecord
+from turnwise.core.records import AgentRecord
 from turnwise.errors import InvariantError
 from turnwise.journal.file import connection as connections
-from turnwise.journal.file.blobs import BlobWriter
 from turnwise.journal.file.code_source import CodeSource
-from turnwise.journal.file.errors import translated
-from turnwise.journal.file.format import APPLICATION_ID, FORMAT, SCHEMA
 from turnwise.journal.file.lock import WriterLock
+from turnwise.journal.read.check import check
+from turnwise.journal.read.header import HeaderReader
+from turnwise.journal.read.queries import QueryReader
+from turnwise.journal.read.query import Query
+from turnwise.journal.read.rounds import RoundReader
 from turnwise.journal.read.world import WorldReader
-from turnwise.journal.write.encode import COLUMNS, Batch, Encoder
-
-ROWS_MAX: Final = 1_000
-"""Rows that SQLite is handed in one statement; fewer if its limit of variables is small."""
+from turnwise.journal.write.beginning import write_beginning
+from turnwise.journal.write.rounds import RoundWriter
 
 
-class Journal(WorldReader):
+class Journal:
     """The file of one run, open for reading or for reading and writing. A context manager; closes twice without harm.
 
-    One thread may read while another commits: each has its own connection.
+    `header` reads the plan, the writers and the codes; `rounds` the rounds and how the run ended; `queries` answers
+    questions across rounds; `world` tells where agents stood after a round. `writer` commits, where the journal is
+    open for writing. One thread may read while another commits: each has its own connection.
     """
 
     def __init__(
@@ -40,19 +41,17 @@ class Journal(WorldReader):
         lock: WriterLock | None = None,
     ) -> None:
         """Use `create` or `open`."""
-        super().__init__(reading, path)
+        self.path = path
+        self._query = Query(reading, path)
+        self.header = HeaderReader(self._query)
+        self.rounds = RoundReader(self._query)
+        self.queries = QueryReader(self._query, self.rounds)
+        self.world = WorldReader(self._query, self.rounds, self.queries)
+        self._reading = reading
         self._writing = writing
+        self._writer = None if writing is None else RoundWriter(writing, path)
         self._lock = lock
         self._closed = False
-        self._blobs = BlobWriter(path)
-        self._encoder = Encoder(path, self._blobs)
-        self._committed = 0
-        self._stale = False
-        self._statements: dict[tuple[str, int], str] = {}
-        self._variables_max = 0
-        if writing is not None:
-            self._variables_max = writing.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
-            self._restart()
 
     @classmethod
     def create(
@@ -75,7 +74,7 @@ class Journal(WorldReader):
         try:
             connections.create_file(file)
             try:
-                _write_beginning(file, plan, info, versions, codes, agents)
+                write_beginning(file, plan, info, versions, codes, agents)
                 return cls._open(file, lock)
             except BaseException:
                 for ending in ("", *connections.LEFT_BESIDE):
@@ -128,160 +127,21 @@ class Journal(WorldReader):
         if self._closed:
             return
         self._closed = True
-        self._connection.close()
+        self._reading.close()
         if self._writing is not None:
             connections.tidy(self._writing)
             self._writing.close()
         if self._lock is not None:
             self._lock.close()
 
-    # Writing.
-
-    def _restart(self) -> None:
-        """Set what the writer knows to what is committed."""
-        connection = self._writer()
-        try:
-            self._blobs.restart(connection)
-            round_last = connection.execute("SELECT coalesce(max(round), 0) FROM rounds").fetchone()[0]
-            agents = connection.execute("SELECT coalesce(max(place) + 1, 0) FROM agents").fetchone()[0]
-            seq_last = connection.execute("SELECT coalesce(max(seq), -1) FROM messages").fetchone()[0]
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise translated(error, self.path, writing=False) from error
-        self._committed = round_last
-        self._encoder.restart(round_last=round_last, agents=agents, seq_last=seq_last)
-        self._stale = False
-
-    def _writer(self) -> sqlite3.Connection:
-        if self._writing is None or self._closed:
+    @property
+    def writer(self) -> RoundWriter:
+        """What commits to this journal. Raises InvariantError if it is not open for writing."""
+        if self._writer is None or self._closed:
             state = "closed" if self._closed else "open for reading only"
             raise InvariantError(f"the journal is {state}", where=str(self.path))
-        return self._writing
+        return self._writer
 
-    def commit(self, record: RoundRecord) -> None:
-        """Write one round in one transaction; it is on disk when this returns.
-
-        Raises EnvironmentFailure if the disk is full or fails: nothing of the round is kept then, everything before it
-        is, and the same round can be committed again.
-        """
-        self.write(self.encode(record))
-
-    def encode(self, record: RoundRecord) -> Batch:
-        """The first half of `commit`: rows of a round that follows the last one encoded. Needs no disk."""
-        self._writer()
-        if self._stale:
-            self._restart()
-        return self._encoder.batch(record)
-
-    def write(self, batch: Batch) -> None:
-        """The second half of `commit`. May run in another thread than `encode`, one call at a time, in order."""
-        connection = self._writer()
-        if batch.generation != self._encoder.generation or batch.after != self._committed:
-            where, expected = str(self.path), self._committed
-            raise InvariantError("a round is written out of order", where=where, expected=expected, actual=batch.after)
-        self._transaction(connection, batch.rows)
-        self._committed = batch.round
-
-    def end(self, record: EndRecord) -> None:
-        """Note how the run ended. A run that is continued and ends again is noted again; the latest counts."""
-        if self._stale:
-            self._restart()
-        self._append("ends", "round, reason, result, message", self._encoder.end_row(record))
-
-    def resumed(self, *, versions: str, info: str) -> None:
-        """Note that another process goes on writing, with its versions and where it finds things (JSON texts)."""
-        if self._stale:
-            self._restart()
-        value = self._encoder.value
-        self._append("writers", "round, versions, info", [self._committed, value(versions), value(info)])
-
-    def _append(self, table: str, columns: str, values: list[object]) -> None:
-        marks = ", ".join("?" * len(values))
-        insert = f"INSERT INTO {table} ({columns}) VALUES ({marks})"
-        self._transaction(self._writer(), {"blobs": self._blobs.take()}, (insert, values))
-
-    def _transaction(
-        self,
-        connection: sqlite3.Connection,
-        rows: dict[str, list[object]],
-        last: tuple[str, list[object]] | None = None,
-    ) -> None:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            for table, flat in rows.items():
-                if flat:
-                    self._insert(connection, table, flat)
-            if last is not None:
-                connection.execute(*last)
-            connection.execute("COMMIT")
-        except BaseException as error:
-            self._stale = True
-            self._encoder.generation += 1  # what has been encoded after this batch cannot follow it any more
-            if connection.in_transaction:
-                with suppress(sqlite3.Error):  # then SQLite takes it back when the file is opened next
-                    connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise translated(error, self.path, writing=True, kept=self._committed) from error
-            if isinstance(error, (UnicodeEncodeError, OverflowError)):
-                raise InvariantError(f"a value cannot be stored: {error}", where=str(self.path)) from error
-            raise
-
-    def _insert(self, connection: sqlite3.Connection, table: str, flat: list[object]) -> None:
-        """Insert rows given as one flat list, many in each statement: see `encode` for why."""
-        columns = COLUMNS[table]
-        step = columns * min(ROWS_MAX, self._variables_max // columns)
-        for start in range(0, len(flat), step):
-            part = flat[start : start + step] if len(flat) > step else flat
-            connection.execute(self._statement(table, len(part) // columns), part)
-
-    def _statement(self, table: str, rows: int) -> str:
-        known = self._statements.get((table, rows))
-        if known is not None:
-            return known
-        row = "(" + ",".join("?" * COLUMNS[table]) + ")"
-        statement = f"INSERT INTO {table} VALUES {','.join([row] * rows)}"
-        if len(self._statements) >= 64:
-            self._statements.clear()
-        self._statements[table, rows] = statement
-        return statement
-
-
-def _write_beginning(
-    file: Path,
-    plan: str,
-    info: str,
-    versions: str,
-    codes: Mapping[str, CodeSource],
-    agents: Sequence[AgentRecord],
-) -> None:
-    """Everything that a new journal holds, in one transaction with SQLite's rollback journal."""
-    blobs = BlobWriter(file)
-    encoder = Encoder(file, blobs)
-    try:
-        connection = connections.connect(file, "mode=rw")
-        try:
-            connection.execute("BEGIN EXCLUSIVE")
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {FORMAT}")
-            for sql in SCHEMA[FORMAT].values():
-                connection.execute(sql)
-            connection.execute("INSERT INTO meta VALUES ('plan', ?)", (encoder.value(plan),))
-            writer = (1, 0, encoder.value(versions), encoder.value(info))
-            connection.execute("INSERT INTO writers VALUES (?, ?, ?, ?)", writer)
-            for code, source in codes.items():
-                row = (code, source.carrier, source.entry, source.interpreter)
-                connection.execute("INSERT INTO codes VALUES (?, ?, ?, ?)", row)
-                for nr, (name, content) in enumerate(source.files):
-                    numbered = (code, nr, name, blobs.number(content))
-                    connection.execute("INSERT INTO code_files VALUES (?, ?, ?, ?)", numbered)
-            rows = encoder.agent_rows(agents, 0)
-            for table, flat in (("agents", rows), ("blobs", blobs.take())):
-                columns = COLUMNS[table]
-                connection.executemany(
-                    f"INSERT INTO {table} VALUES ({','.join('?' * columns)})",
-                    (flat[start : start + columns] for start in range(0, len(flat), columns)),
-                )
-            connection.execute("COMMIT")
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        raise translated(error, file, writing=True) from error
+    def check(self) -> int:
+        """Read everything, and raise JournalError at the first thing that cannot be; else the number of rounds."""
+        return check(self._query, self.rounds, self.queries, self.world)

@@ -97,7 +97,7 @@ class Run:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self.path: Path = journal.path
-        self.rounds: Rows[RoundRecord] = Rows(journal.rounds, lambda: self._count("rounds"))
+        self.rounds: Rows[RoundRecord] = Rows(journal.rounds.between, lambda: self._count("rounds"))
         self.turns: Rows[Turn] = Rows(self._turns, lambda: self._sum("turns"))
         self.messages: Rows[Message] = Rows(self._messages, lambda: self._count("messages"))
         self.records: Rows[Record] = Rows(self._records, lambda: self._sum("records"))
@@ -111,7 +111,7 @@ class Run:
 
     @cached_property
     def plan(self) -> Plan:
-        return plan_from_json(self._journal.plan)
+        return plan_from_json(self._journal.header.plan)
 
     @property
     def world_name(self) -> str:
@@ -124,41 +124,41 @@ class Run:
     @property
     def head(self) -> str:
         """The hash (64 hex digits) that says which run this is; before the first round, that of its plan."""
-        return (self._journal.head or genesis(self.plan)).hex()
+        return (self._journal.rounds.head or genesis(self.plan)).hex()
 
     @property
     def execution(self) -> str | None:
         """The execution digest (64 hex digits): how it was carried out. None before the first round."""
-        last = self._journal.last_round
-        return self._journal.summary(last).execution.hex() if last else None
+        last = self._journal.rounds.last_round
+        return self._journal.rounds.summary(last).execution.hex() if last else None
 
     @property
     def status(self) -> Status:
-        end = self._journal.end_record
+        end = self._journal.rounds.end_record
         return end.reason if end is not None else "open"
 
     @property
     def result(self) -> Any:
         """What `finish` was given, a JSON value; else None."""
-        end = self._journal.end_record
+        end = self._journal.rounds.end_record
         return None if end is None or end.result is None else json.loads(end.result)
 
     @property
     def message(self) -> str | None:
         """Why the run failed, if it did."""
-        end = self._journal.end_record
+        end = self._journal.rounds.end_record
         return end.message if end is not None else None
 
     @property
     def versions(self) -> str:
         """JSON of all that executed the run when it was started."""
-        return self._journal.versions
+        return self._journal.header.versions
 
     @property
     def numeric_classes(self) -> dict[str, Promise]:
         """Of each language model, what was observed where the run was carried out; the weakest if it was continued."""
         found: dict[str, Promise] = {}
-        for writer in self._journal.writers():
+        for writer in self._journal.header.writers():
             for model, numeric in recorded_numeric(writer.versions, self.path).items():
                 found[model] = weakest((numeric.promise, found.get(model, numeric.promise)))
         return found
@@ -171,19 +171,19 @@ class Run:
     @property
     def last_round(self) -> int:
         """The number of the last round that was committed; 0 before the first."""
-        return self._journal.last_round
+        return self._journal.rounds.last_round
 
     def turn(self, round_: int, agent: str) -> Turn | None:
         """One agent's turn in one round."""
-        place = self._journal.agent(agent).place
-        for number, record in self._journal.turns(place, round_):
+        place = self._journal.queries.agent(agent).place
+        for number, record in self._journal.queries.turns(place, round_):
             return self._turn(number, record)
         return None
 
     def state(self, agent: str, at_round: int | None = None) -> str:
         """An agent's state after a round (default: the last), as the text that it returned."""
-        last = self._journal.last_round if at_round is None else at_round
-        return self._journal.state_at(self._journal.agent(agent).place, last)
+        last = self._journal.rounds.last_round if at_round is None else at_round
+        return self._journal.world.state_at(self._journal.queries.agent(agent).place, last)
 
     def close(self) -> None:
         self._journal.close()
@@ -201,17 +201,17 @@ class Run:
 
     def waves(self, round_: int) -> tuple[WaveRecord, ...]:
         """What models of class `plan-bound` answered together in a round, in order."""
-        return self._journal.waves(round_)
+        return self._journal.rounds.waves(round_)
 
     # -- rows --------------------------------------------------------------------------------------------------
 
     @property
     def _names(self) -> list[str]:
-        return [agent.name for agent in self._journal.agents()]
+        return [agent.name for agent in self._journal.queries.agents()]
 
     def _agents(self) -> Iterator[Agent]:
         names: list[str] = []
-        for agent in self._journal.agents():
+        for agent in self._journal.queries.agents():
             names.append(agent.name)
             parent = None if agent.parent is None else names[agent.parent]
             yield Agent(agent.name, agent.kind, agent.place, json.loads(agent.args), agent.born, parent)
@@ -231,20 +231,20 @@ class Run:
 
     def _turns(self) -> Iterator[Turn]:
         names = self._names
-        for number, record in self._journal.turns():
+        for number, record in self._journal.queries.turns():
             yield self._turn(number, record, names)
 
     def _failures(self) -> Iterator[Turn]:
         names = self._names
-        for summary in self._journal.summaries():
+        for summary in self._journal.rounds.summaries():
             if summary.failed:
-                for turn in self._journal.round(summary.round).turns:
+                for turn in self._journal.rounds.round(summary.round).turns:
                     if turn.failure is not None:
                         yield self._turn(summary.round, turn, names)
 
     def _messages(self) -> Iterator[Message]:
         names = self._names
-        for message in self._journal.messages():
+        for message in self._journal.queries.messages():
             yield Message(
                 seq=message.seq,
                 round=message.round,
@@ -256,13 +256,13 @@ class Run:
 
     def _records(self) -> Iterator[Record]:
         names = self._names
-        for row in self._journal.records():
+        for row in self._journal.queries.records():
             yield Record(row.round, names[row.place], row.name, row.value)
 
     def _sum(self, count: Literal["turns", "records", "failed"]) -> int:
-        return sum(getattr(summary, count) for summary in self._journal.summaries())
+        return sum(getattr(summary, count) for summary in self._journal.rounds.summaries())
 
     def _count(self, what: Literal["rounds", "messages"]) -> int:
         if what == "rounds":
-            return sum(1 for _ in self._journal.summaries())
-        return sum(summary.messages + summary.inputs for summary in self._journal.summaries())
+            return sum(1 for _ in self._journal.rounds.summaries())
+        return sum(summary.messages + summary.inputs for summary in self._journal.rounds.summaries())

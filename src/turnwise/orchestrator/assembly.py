@@ -67,7 +67,7 @@ async def begin(world: World, journal: Path, settings: Settings, status: Status)
                 agents=first_agents(plan),
             )
         )
-        machine = Machine(plan, file.versions)
+        machine = Machine(plan, file.header.versions)
         return await parts.assemble(machine, file, codes)
 
 
@@ -148,25 +148,25 @@ async def resume(journal: Path, settings: Settings, status: Status) -> Session:
     async with AsyncExitStack() as stack:
         status.doing = "reading the journal"
         file = stack.enter_context(Journal.open(journal, write=True))
-        plan = plan_from_json(file.plan)
+        plan = plan_from_json(file.header.plan)
         parts = _Parts(stack, settings, status)
         specs = specs_of(file, settings.models)
         codes, host = await parts.compile_and_load(stored_sources(file, plan), specs)
         check_codes(journal, plan, codes)
         check_models(journal, plan, host.models)
         versions = versions_of(host.models)
-        machine = Machine(plan, file.versions)
-        machine.restore(file.rounds())
-        if versions != file.writers()[-1].versions:
+        machine = Machine(plan, file.header.versions)
+        machine.restore(file.rounds.between())
+        if versions != file.header.writers()[-1].versions:
             machine.continued_by(versions)
         status.notices += changed(file, host.models)
-        file.resumed(versions=versions, info=_info(specs))
+        file.writer.resumed(versions=versions, info=_info(specs))
         return await parts.assemble(machine, file, codes)
 
 
 def stored_sources(file: Journal, plan: Plan) -> dict[str, Source]:
     """What each kind executes, from the journal. Raises `JournalError` if this installation cannot execute it."""
-    stored = file.codes
+    stored = file.header.codes
     mine = interpreter_hash()
     sources = {}
     for kind in plan.kinds:
@@ -197,7 +197,7 @@ def _language(entry: str) -> Language:
 
 def specs_of(file: Journal, paths: Mapping[str, Path]) -> list[ModelSpec]:
     """The journal's models, where they were, or where `paths` says."""
-    models = json.loads(file.info)["models"]
+    models = json.loads(file.header.info)["models"]
     return [
         ModelSpec(
             name,
@@ -276,7 +276,7 @@ class _Parts:
     async def assemble(self, machine: Machine, file: Journal, codes: Mapping[str, Code]) -> Session:
         """Start the sandboxes and connect everything."""
         self._status.doing = "starting sandboxes"
-        writer = await self._stack.enter_async_context(JournalWriter(file))
+        writer = await self._stack.enter_async_context(JournalWriter(file.writer))
         driver = Driver(machine, {kind: code.hash for kind, code in codes.items()}, writer)
         self._driver = driver
         by_hash = {code.hash: code for code in codes.values()}

@@ -49,12 +49,12 @@ def changed(journal: Journal, models: Models) -> list[str]:
     To be asked before this process is noted as a writer.
     """
     found = []
-    before = recorded_numeric(journal.writers()[-1].versions, journal.path)
+    before = recorded_numeric(journal.header.writers()[-1].versions, journal.path)
     for name, info in models.items():
         now, was = info.numeric, before.get(name)
         if now is None or was is None:
             continue
-        wave = journal.last_wave(name)
+        wave = journal.rounds.last_wave(name)
         threads = info.threads if wave is None else recorded_plan(journal, wave).threads
         if (was.promise, was.batching, threads) != (promise_of(now.numeric_class), now.batching, info.threads):
             found.append(

@@ -41,11 +41,11 @@ def test_a_recorded_journal_is_read_and_goes_on(tmp_path: Path, recorded: Path) 
     before = path.read_bytes()
     with Journal.open(path) as journal:
         assert journal.check() == len(rounds)
-        assert list(journal.agents(0)) == list(beginning)
-        assert list(journal.rounds()) == rounds
-        assert journal.end_record == end
-        assert journal.plan == '{"name":"recorded"}'
-        assert journal.codes == {
+        assert list(journal.queries.agents(0)) == list(beginning)
+        assert list(journal.rounds.between()) == rounds
+        assert journal.rounds.end_record == end
+        assert journal.header.plan == '{"name":"recorded"}'
+        assert journal.header.codes == {
             "aa" * 32: CodeSource("module", "a.wat", (("a.wat", b"(module)"),)),
             "bb" * 32: CodeSource("component", "b.py", (("b.py", b"pass\n"), ("lib/c.py", b"x = 1\n")), "cc" * 32),
         }
@@ -55,9 +55,9 @@ def test_a_recorded_journal_is_read_and_goes_on(tmp_path: Path, recorded: Path) 
         turns = (TurnRecord(2, 3, (), TurnOutput(""), None, (effect,), "", 1, 2),)
         waves = (WaveRecord(1, "storyteller", ((2, 0),), "{}"),)
         following = type(rounds[-1])(rounds[-1].round + 1, turns, (), (), (), (), b"h" * 32, b"e" * 32, waves)
-        journal.commit(following)
-        assert list(journal.rounds()) == [*rounds, following]
-        assert journal.end_record is None
+        journal.writer.commit(following)
+        assert list(journal.rounds.between()) == [*rounds, following]
+        assert journal.rounds.end_record is None
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (FORMAT,)
 
@@ -66,13 +66,13 @@ def test_who_reads_an_older_journal_sees_what_is_added_while_it_is_open(tmp_path
     path = tmp_path / "run.journal"
     shutil.copyfile(RECORDED[0], path)
     with Journal.open(path) as reader:
-        assert [round_.waves for round_ in reader.rounds()] == [()] * 3
+        assert [round_.waves for round_ in reader.rounds.between()] == [()] * 3
         effect = EffectRecord(0, "generate", "storyteller", "{}", "{}")
         turns = (TurnRecord(2, 3, (), TurnOutput(""), None, (effect,), "", 1, 2),)
         waves = (WaveRecord(1, "storyteller", ((2, 0),), "{}"),)
         with Journal.open(path, write=True) as writer:
-            writer.commit(type(reader.round(5))(6, turns, (), (), (), (), b"h" * 32, b"e" * 32, waves))
-        assert [round_.waves for round_ in reader.rounds()] == [(), (), (), waves]
+            writer.writer.commit(type(reader.rounds.round(5))(6, turns, (), (), (), (), b"h" * 32, b"e" * 32, waves))
+        assert [round_.waves for round_ in reader.rounds.between()] == [(), (), (), waves]
 
 
 def documented() -> Iterator[tuple[str, str]]:

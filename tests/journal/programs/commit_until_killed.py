@@ -10,8 +10,8 @@ path = Path(sys.argv[1])
 agents, size = int(sys.argv[2]), int(sys.argv[3])
 with Journal.open(path, write=True) if path.exists() else create(path, agents) as journal:
     print("open", flush=True)
-    number = journal.last_round
+    number = journal.rounds.last_round
     while True:
         number += 1
-        journal.commit(simple(number, agents, size))
+        journal.writer.commit(simple(number, agents, size))
         print(number, flush=True)

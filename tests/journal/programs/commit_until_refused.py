@@ -18,13 +18,13 @@ if len(sys.argv) > 2:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
 with Journal.open(path, write=True) if path.exists() else create(path) as journal:
     try:
-        for number in range(journal.last_round + 1, 10_000):
-            journal.commit(simple(number, size=400))
+        for number in range(journal.rounds.last_round + 1, 10_000):
+            journal.writer.commit(simple(number, size=400))
     except TurnwiseError as error:
-        print(type(error).__name__, journal.last_round)
+        print(type(error).__name__, journal.rounds.last_round)
         print(error)
-        again = journal.last_round + 1
+        again = journal.rounds.last_round + 1
         try:
-            journal.commit(simple(again, size=400))
+            journal.writer.commit(simple(again, size=400))
         except TurnwiseError as second:
-            print(type(second).__name__, journal.last_round)
+            print(type(second).__name__, journal.rounds.last_round)

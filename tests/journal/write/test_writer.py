@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +15,13 @@ from tests.journal.records import create, simple
 from turnwise.core.records import EndRecord
 from turnwise.errors import EnvironmentFailure, InvariantError
 from turnwise.journal import Journal, JournalWriter
+from turnwise.journal.file.connection import open_writing
 from turnwise.journal.write.encode import Batch
+from turnwise.journal.write.rounds import RoundWriter
 
 
-class Held(Journal):
-    """A journal whose writes wait for permission, and fail from a round on if told to."""
+class Held(RoundWriter):
+    """Writes that wait for permission, and fail from a round on if told to."""
 
     gate: threading.Semaphore
     fails_from: int | None = None
@@ -29,44 +33,47 @@ class Held(Journal):
         super().write(batch)
 
 
-def held(path: Path, permits: int, fails_from: int | None = None) -> Held:
+@contextmanager
+def held(path: Path, permits: int, fails_from: int | None = None) -> Iterator[tuple[Journal, Held]]:
+    """A journal as its readers see it, and what writes it."""
     create(path).close()
-    journal = Held.open(path, write=True)
-    journal.gate = threading.Semaphore(permits)
-    journal.fails_from = fails_from
-    return journal
+    with Journal.open(path) as journal, closing(open_writing(path)) as connection:
+        writer = Held(connection, path)
+        writer.gate = threading.Semaphore(permits)
+        writer.fails_from = fails_from
+        yield journal, writer
 
 
 def test_commits_are_on_disk_when_awaited(tmp_path: Path) -> None:
     path = tmp_path / "run.journal"
 
     async def play(journal: Journal) -> None:
-        async with JournalWriter(journal) as writer:
+        async with JournalWriter(journal.writer) as writer:
             with Journal.open(path) as reader:
                 for number in range(1, 6):
                     await writer.commit(simple(number))
-                    assert reader.last_round == number
+                    assert reader.rounds.last_round == number
             await writer.end(EndRecord("quiet", 5, None))
             assert writer.statistics() == {"in_flight": 0, "in_flight_max": 4, "written": 5}
 
     with create(path) as journal:
         asyncio.run(play(journal))
-        assert journal.end_record == EndRecord("quiet", 5, None)
+        assert journal.rounds.end_record == EndRecord("quiet", 5, None)
 
 
 def test_several_tasks_commit_in_the_order_in_which_they_ask(tmp_path: Path) -> None:
     async def play(journal: Journal) -> None:
-        async with JournalWriter(journal, in_flight_max=2) as writer:
+        async with JournalWriter(journal.writer, in_flight_max=2) as writer:
             await asyncio.gather(*[writer.commit(simple(number)) for number in range(1, 30)])
 
     with create(tmp_path / "run.journal") as journal:
         asyncio.run(play(journal))
-        assert list(journal.rounds()) == [simple(number) for number in range(1, 30)]
+        assert list(journal.rounds.between()) == [simple(number) for number in range(1, 30)]
 
 
 def test_a_bounded_number_is_in_flight(tmp_path: Path) -> None:
-    async def play(journal: Held) -> None:
-        async with JournalWriter(journal, in_flight_max=2) as writer:
+    async def play(rounds: Held) -> None:
+        async with JournalWriter(rounds, in_flight_max=2) as writer:
             await writer.submit(simple(1))
             await writer.submit(simple(2))
             third = asyncio.ensure_future(writer.submit(simple(3)))
@@ -74,64 +81,68 @@ def test_a_bounded_number_is_in_flight(tmp_path: Path) -> None:
                 await asyncio.sleep(0)
             assert not third.done()
             assert writer.statistics()["in_flight"] == 2
-            journal.gate.release()
+            rounds.gate.release()
             await third
-            journal.gate.release(2)
+            rounds.gate.release(2)
             await writer.wait_durable()
             assert writer.statistics()["written"] == 3
 
-    with held(tmp_path / "run.journal", 0) as journal:
-        asyncio.run(play(journal))
-        assert journal.last_round == 3
+    with held(tmp_path / "run.journal", 0) as (journal, rounds):
+        asyncio.run(play(rounds))
+        assert journal.rounds.last_round == 3
 
 
 def test_a_failure_is_everybodys_and_nothing_is_written_after_it(tmp_path: Path) -> None:
-    async def play(journal: Held) -> None:
-        writer = JournalWriter(journal)
+    async def play(rounds: Held) -> None:
+        writer = JournalWriter(rounds)
         results = await asyncio.gather(*[writer.commit(simple(number)) for number in (1, 2, 3)], return_exceptions=True)
         assert results[0] is None
         assert [str(result) for result in results[1:]] == ["the disk is full at round 2"] * 2
-        for call in (writer.commit(simple(4)), writer.wait_durable(), writer.end(EndRecord("quiet", 4, None))):
+        for call in (
+            writer.commit(simple(4)),
+            writer.wait_durable(),
+            writer.end(EndRecord("quiet", 4, None)),
+        ):
             with pytest.raises(EnvironmentFailure, match="at round 2"):
                 await call
         await writer.close()
         await writer.close()
 
-    with held(tmp_path / "run.journal", 100, fails_from=2) as journal:
-        asyncio.run(play(journal))
-        assert list(journal.rounds()) == [simple(1)]
-        assert journal.end_record is None
+    with held(tmp_path / "run.journal", 100, fails_from=2) as (journal, rounds):
+        asyncio.run(play(rounds))
+        assert list(journal.rounds.between()) == [simple(1)]
+        assert journal.rounds.end_record is None
 
 
 def test_a_failure_that_nobody_asked_for_is_told_when_closing(tmp_path: Path) -> None:
-    async def play(journal: Held) -> None:
-        async with JournalWriter(journal) as writer:
+    async def play(rounds: Held) -> None:
+        async with JournalWriter(rounds) as writer:
             await writer.submit(simple(1))
 
-    with held(tmp_path / "run.journal", 100, fails_from=1) as journal, pytest.raises(EnvironmentFailure):
-        asyncio.run(play(journal))
+    with held(tmp_path / "run.journal", 100, fails_from=1) as (_, rounds), pytest.raises(EnvironmentFailure):
+        asyncio.run(play(rounds))
 
 
 def test_a_cancelled_caller_does_not_lose_the_round(tmp_path: Path) -> None:
-    async def play(journal: Held) -> None:
-        async with JournalWriter(journal) as writer:
+    async def play(rounds: Held) -> None:
+        async with JournalWriter(rounds) as writer:
             task = asyncio.ensure_future(writer.commit(simple(1)))
             for _ in range(5):
                 await asyncio.sleep(0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            journal.gate.release(2)
+            rounds.gate.release(2)
             await writer.commit(simple(2))
 
-    with held(tmp_path / "run.journal", 0) as journal:
-        asyncio.run(play(journal))
-        assert list(journal.rounds()) == [simple(1), simple(2)]
+    with held(tmp_path / "run.journal", 0) as (journal, rounds):
+        asyncio.run(play(rounds))
+        assert list(journal.rounds.between()) == [simple(1), simple(2)]
 
 
 def test_a_record_that_cannot_be_is_refused_at_once_and_the_next_fits(tmp_path: Path) -> None:
     async def play(journal: Journal) -> None:
-        async with JournalWriter(journal) as writer:
+        async with JournalWriter(journal.writer) as writer:
             await writer.submit(simple(1))
             with pytest.raises(InvariantError):
                 await writer.submit(replace(simple(2), messages=()))

@@ -47,8 +47,8 @@ def log(
         rounds = story.rounds(agent=agent, round_=round_)
         if agent is not None:
             story.agent(agent)
-        if round_ is not None and round_ > opened.last_round:
-            opened.summary(round_)  # raises, with the rounds that there are
+        if round_ is not None and round_ > opened.rounds.last_round:
+            opened.rounds.summary(round_)  # raises, with the rounds that there are
         if json:
             return _write_json(found, story, rounds, out)
         summary.show_title(found, out)

@@ -7,46 +7,53 @@ from collections.abc import Iterator
 from turnwise.errors import JournalError
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.read.decode import Row
-from turnwise.journal.read.reader import JournalReader
+from turnwise.journal.read.queries import QueryReader
+from turnwise.journal.read.query import Query
+from turnwise.journal.read.rounds import RoundReader
 from turnwise.journal.read.rows import PendingMessage, RoundSummary, Standing
 
 
-class WorldReader(JournalReader):
+class WorldReader:
     """Answers for any committed round; without `at_round`, for the last."""
+
+    def __init__(self, query: Query, rounds: RoundReader, queries: QueryReader) -> None:
+        self._query = query
+        self._rounds = rounds
+        self._queries = queries
 
     def state_at(self, place: int, at_round: int) -> str:
         """An agent's state after a round: what its latest completed turn left, or what it began with."""
-        row = self._row(
+        row = self._query.row(
             "SELECT turns.state FROM rounds CROSS JOIN turns USING (round) WHERE turns.place = ? "
             "AND rounds.round <= ? AND turns.failure IS NULL ORDER BY rounds.round DESC LIMIT 1",
             place,
             at_round,
-        ) or self._row("SELECT state FROM agents WHERE place = ? AND born <= ?", place, at_round)
+        ) or self._query.row("SELECT state FROM agents WHERE place = ? AND born <= ?", place, at_round)
         if row is None:
             raise JournalError(
                 f"there is no agent with place {place} in round {at_round}.",
-                where=str(self.path),
+                where=str(self._query.path),
                 actual=place,
                 hint="Check the place and the round.",
             )
-        return self._decoder.value(row[0], f"state of place {place} in round {at_round}")
+        return self._query.decoder.value(row[0], f"state of place {place} in round {at_round}")
 
     def standings(self, at_round: int | None = None) -> Iterator[Standing]:
         """Where every agent stands after a round, in order of place, stopped ones too."""
-        last = self.last_round if at_round is None else at_round
-        integer = self._decoder.integer
+        last = self._rounds.last_round if at_round is None else at_round
+        integer = self._query.decoder.integer
         # `max` makes SQLite take the other columns from the row that has it.
         select = "SELECT place, max(round), turn, wake_in, state FROM turns WHERE round <= ?"
-        latest: dict[object, Row] = {row[0]: row for row in self._rows(f"{select} GROUP BY place", last)}
-        completed = self._rows(f"{select} AND failure IS NULL GROUP BY place", last)
+        latest: dict[object, Row] = {row[0]: row for row in self._query.rows(f"{select} GROUP BY place", last)}
+        completed = self._query.rows(f"{select} AND failure IS NULL GROUP BY place", last)
         states: dict[object, object] = {row[0]: row[4] for row in completed}
-        for agent in self.agents(last):
+        for agent in self._queries.agents(last):
             _, number, turn, wake_in, _ = latest.get(agent.place, (agent.place, None, 0, None, None))
             what = f"of the latest turn of place {agent.place}"
             yield Standing(
                 agent.place,
                 integer(turn, f"turn {what}"),
-                self._decoder.value(states.get(agent.place, agent.state), f"state {what}"),
+                self._query.decoder.value(states.get(agent.place, agent.state), f"state {what}"),
                 None if number is None else integer(number, f"round {what}"),
                 None if wake_in is None else integer(wake_in, f"wake_in {what}"),
             )
@@ -57,66 +64,31 @@ class WorldReader(JournalReader):
         It is what the messages' recipients say, without what the turns' inboxes say. An input counts from the commit
         of the round at whose beginning it came.
         """
-        last = self.last_round if at_round is None else at_round
+        last = self._rounds.last_round if at_round is None else at_round
         waiting: dict[int, set[int]] = {}
-        for summary in self.summaries():
+        for summary in self._rounds.summaries():
             if summary.round > last:
                 break
             self._deliver(summary, waiting)
-        gone = self.stopped(last)
+        gone = self._queries.stopped(last)
         left = [(seq, tuple(sorted(places - gone))) for seq, places in sorted(waiting.items())]
-        return [PendingMessage(self.message(seq), places) for seq, places in left if places]
+        return [PendingMessage(self._queries.message(seq), places) for seq, places in left if places]
 
     def _deliver(self, summary: RoundSummary, waiting: dict[int, set[int]]) -> None:
         """Add the messages of one round to what waits, and take away what its turns read."""
-        numbers = self._decoder.numbers
+        numbers = self._query.decoder.numbers
         select = "SELECT seq, recipients FROM messages WHERE seq >= ? ORDER BY seq LIMIT ?"
-        for seq, packed in self._rows(select, summary.message_first or 0, summary.inputs + summary.messages):
+        for seq, packed in self._query.rows(select, summary.message_first or 0, summary.inputs + summary.messages):
             places = numbers(packed, "agents", f"recipients of message {seq}")
             if places:
                 waiting[seq] = set(places)
         select = "SELECT place, inbox FROM turns WHERE round = ? AND inbox IS NOT NULL"
-        for place, packed in self._rows(select, summary.round):
+        for place, packed in self._query.rows(select, summary.round):
             for seq in numbers(packed, "messages", f"inbox of place {place} in round {summary.round}"):
                 left = waiting.get(seq)
                 if left is None or place not in left:
                     what = f"in round {summary.round}, place {place} read message {seq}, which was not waiting for it"
-                    raise damaged(self.path, what)
+                    raise damaged(self._query.path, what)
                 left.discard(place)
                 if not left:
                     del waiting[seq]
-
-    def check(self) -> int:
-        """Read everything, and raise JournalError at the first thing that cannot be; else the number of rounds.
-
-        SQLite's own structure is checked, every row is decoded, and rounds, places, turns and messages must count on.
-        That the values of the chains are right only the core can say, from `rounds()`.
-        """
-        for (problem,) in self._rows("PRAGMA quick_check(1)"):
-            if problem != "ok":
-                raise damaged(self.path, str(problem))
-        turns: dict[int, int] = {}
-        agents = len([agent.place for agent in self.agents(0)])
-        seq_last = -1
-        count = 0
-        for summary in self.summaries():
-            count += 1
-            number = summary.round
-            agents += summary.spawned
-            if summary.agents != agents:
-                what = f"the agents of round {number} do not count on"
-                raise damaged(self.path, what, expected=agents, actual=summary.agents)
-            record = self.round(number)
-            for turn in record.turns:
-                turns[turn.place] = turns.get(turn.place, 0) + 1
-                if not 0 <= turn.place < agents or turn.turn != turns[turn.place]:
-                    raise damaged(self.path, f"the turns of place {turn.place} do not count on in round {number}")
-            for message in (*record.inputs, *record.messages):
-                if message.seq <= seq_last or any(place >= agents for place in message.recipients):
-                    raise damaged(self.path, f"message {message.seq} of round {number} does not count on")
-                seq_last = message.seq
-        for place, agent in enumerate(self.agents()):
-            if agent.place != place:
-                raise damaged(self.path, "a place is missing", expected=place, actual=agent.place)
-        self.pending()
-        return count

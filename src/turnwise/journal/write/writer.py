@@ -13,21 +13,21 @@ from types import TracebackType
 from typing import Final, Self
 
 from turnwise.core.records import EndRecord, RoundRecord
-from turnwise.journal.journal import Journal
+from turnwise.journal.write.rounds import RoundWriter
 
 IN_FLIGHT_MAX: Final = 4
 """Rounds that may be handed over and not yet on disk."""
 
 
 class JournalWriter:
-    """Commits to a journal that is open for writing, which stays the caller's to close. An async context manager.
+    """Commits by the writer of an open journal, which stays the caller's to close. An async context manager.
 
     Belongs to one event loop; several tasks may commit at once. After a failure every later call raises it again, since
     a round that follows a lost one must not be written.
     """
 
-    def __init__(self, journal: Journal, *, in_flight_max: int = IN_FLIGHT_MAX) -> None:
-        self._journal = journal
+    def __init__(self, rounds: RoundWriter, *, in_flight_max: int = IN_FLIGHT_MAX) -> None:
+        self._rounds = rounds
         self._in_flight_max = in_flight_max
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="turnwise-journal")
         self._in_flight: deque[asyncio.Future[None]] = deque()
@@ -54,8 +54,8 @@ class JournalWriter:
                 self._collect()
             self._collect()
             self._raise_failure()
-            batch = self._journal.encode(record)
-            future = asyncio.get_running_loop().run_in_executor(self._thread, self._journal.write, batch)
+            batch = self._rounds.encode(record)
+            future = asyncio.get_running_loop().run_in_executor(self._thread, self._rounds.write, batch)
             self._in_flight.append(future)
             return future
 
@@ -73,7 +73,7 @@ class JournalWriter:
     async def end(self, record: EndRecord) -> None:
         """Note how the run ended, after all rounds in flight."""
         await self.wait_durable()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._journal.end, record)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._rounds.end, record)
 
     async def wait_durable(self) -> None:
         """Wait until every round that was handed over is on disk."""

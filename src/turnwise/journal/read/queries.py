@@ -1,0 +1,120 @@
+"""Questions across rounds: agents, the turns of one of them, messages, records, logs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from turnwise.core.records import AgentRecord, MessageRecord, TurnRecord
+from turnwise.errors import JournalError
+from turnwise.journal.file.errors import damaged
+from turnwise.journal.read.columns import AGENT, LOG, MESSAGE, RECORD
+from turnwise.journal.read.decode import Row, pages
+from turnwise.journal.read.query import PAGE_ROWS, Query
+from turnwise.journal.read.rounds import RoundReader
+from turnwise.journal.read.rows import LogRow, RecordRow
+
+ROUNDS_OF: Final = "SELECT rounds.round FROM rounds CROSS JOIN turns USING (round) WHERE turns.place = ?"
+"""Rounds in which a place had a turn: one look into each round's turns, since an index by place would make a commit
+cost more the longer a journal is."""
+
+
+class QueryReader:
+    """Answers questions about many rounds, a page at a time."""
+
+    def __init__(self, query: Query, rounds: RoundReader) -> None:
+        self._query = query
+        self._rounds = rounds
+
+    def agents(self, at_round: int | None = None) -> Iterator[AgentRecord]:
+        """All agents that had come to be after a round (default: the last), stopped ones too, in order of place."""
+
+        def fetch(after: int) -> list[Row]:
+            return self._query.rows(f"{AGENT} WHERE place > ? ORDER BY place LIMIT ?", after, PAGE_ROWS)
+
+        for row in pages(fetch, -1, PAGE_ROWS):
+            agent = self._query.decoder.agent(row)
+            if at_round is not None and agent.born > at_round:
+                return
+            yield agent
+
+    def agent(self, name: str) -> AgentRecord:
+        """The agent of this name."""
+        row = self._query.row(f"{AGENT} WHERE name = ?", name)
+        if row is None:
+            what = f"there is no agent {name!r}."
+            raise JournalError(what, where=str(self._query.path), actual=name, hint="Check the name.")
+        return self._query.decoder.agent(row)
+
+    def stopped(self, at_round: int | None = None) -> frozenset[int]:
+        """Places of the agents that were stopped in a round up to this one."""
+        rows = self._query.rows("SELECT place FROM stops WHERE ? IS NULL OR round <= ?", at_round, at_round)
+        return frozenset(self._query.decoder.integer(place, "a stop") for (place,) in rows)
+
+    def turns(self, place: int | None = None, at_round: int | None = None) -> Iterator[tuple[int, TurnRecord]]:
+        """Turns with their rounds, of one agent, of one round, or of both, in order."""
+        if at_round is not None:
+            yield from ((at_round, turn) for turn in self._turns_of(at_round, place))
+        elif place is None:
+            for record in self._rounds.between():
+                yield from ((record.round, turn) for turn in record.turns)
+        else:
+
+            def fetch(after: int) -> list[Row]:
+                return self._query.rows(f"{ROUNDS_OF} AND rounds.round > ? ORDER BY 1 LIMIT ?", place, after, PAGE_ROWS)
+
+            for (number,) in pages(fetch, 0, PAGE_ROWS):
+                yield from ((number, turn) for turn in self._turns_of(number, place))
+
+    def _turns_of(self, number: int, place: int | None) -> Iterable[TurnRecord]:
+        if place is None:
+            return self._rounds.round(number).turns
+        summary = self._rounds.summary(number)
+        rows = self._query.rows(
+            f"SELECT * FROM ({MESSAGE} WHERE seq >= ? ORDER BY seq LIMIT ?) WHERE sender = ? ORDER BY seq",
+            summary.message_first or 0,
+            summary.inputs + summary.messages,
+            place,
+        )
+        return self._rounds.turns(number, number, map(self._query.decoder.message, rows), place).get(number, [])
+
+    def messages(self, seq_first: int = 0) -> Iterator[MessageRecord]:
+        """All messages from a sequence number on, those from outside too."""
+
+        def fetch(after: int) -> list[Row]:
+            return self._query.rows(f"{MESSAGE} WHERE seq > ? ORDER BY seq LIMIT ?", after, PAGE_ROWS)
+
+        for row in pages(fetch, seq_first - 1, PAGE_ROWS):
+            yield self._query.decoder.message(row)
+
+    def message(self, seq: int) -> MessageRecord:
+        """The message with this sequence number."""
+        row = self._query.row(f"{MESSAGE} WHERE seq = ?", seq)
+        if row is None:
+            raise damaged(self._query.path, f"message {seq} is missing")
+        return self._query.decoder.message(row)
+
+    def records(self, name: str | None = None, place: int | None = None) -> Iterator[RecordRow]:
+        """What agents recorded, in order of round and place; of one name or one agent if asked."""
+        for number, rows in self._by_round(RECORD, "records"):
+            for row in rows:
+                if (place is None or row[1] == place) and (name is None or row[3] == name):
+                    record = self._query.decoder.record(row)
+                    yield RecordRow(number, self._query.decoder.integer(row[1], "a place"), record.name, record.value)
+
+    def logs(self, place: int | None = None) -> Iterator[LogRow]:
+        """What agents logged, in order of round and place; of one agent if asked."""
+        for number, rows in self._by_round(LOG, "logs"):
+            for row in rows:
+                if place is None or row[1] == place:
+                    log = self._query.decoder.log(row)
+                    yield LogRow(number, self._query.decoder.integer(row[1], "a place"), log)
+
+    def _by_round(self, select: str, count: str) -> Iterator[tuple[int, list[Row]]]:
+        def fetch(after: int) -> list[Row]:
+            return self._query.rows(
+                f"SELECT round FROM rounds WHERE round > ? AND {count} > 0 ORDER BY round LIMIT ?", after, PAGE_ROWS
+            )
+
+        for (number,) in pages(fetch, 0, PAGE_ROWS):
+            yield number, self._query.rows(f"{select} WHERE round = ? ORDER BY place, nr", number)

@@ -1,0 +1,43 @@
+"""Statements that read a journal, each to its end.
+
+Every statement is read to its end before anything is returned, so that no read transaction stays open: a writer's log
+could not be copied into the journal meanwhile. Since a round appears in `rounds` in the same moment as its other rows,
+and rows never change, reading statement by statement is consistent.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from turnwise.journal.file.errors import damaged, reading
+from turnwise.journal.read.decode import Decoder, Row
+
+PAGE_ROWS: Final = 1_000
+"""Rows that are fetched at once where a whole table is read."""
+
+
+class Query:
+    """One connection for reading, and what decodes its rows. Not for several threads at once.
+
+    `decoder` decodes the rows of this journal; its cache of long texts is shared by all readers of the connection.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self.path = path
+        self.decoder = Decoder(connection, path)
+        self._connection = connection
+
+    def rows(self, sql: str, *parameters: object) -> list[Row]:
+        """All rows that a statement returns."""
+        with reading(self.path):
+            try:
+                return self._connection.execute(sql, parameters).fetchall()
+            except OverflowError as error:
+                raise damaged(self.path, f"a number in it is too large: {error}") from error
+
+    def row(self, sql: str, *parameters: object) -> Row | None:
+        """The first row, None if there is none."""
+        rows = self.rows(sql, *parameters)
+        return rows[0] if rows else None

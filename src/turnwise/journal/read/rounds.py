@@ -1,0 +1,260 @@
+"""Rounds: their chains and counts, and their whole records.
+
+At most one large round is in memory at a time; small ones are read together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final
+
+from turnwise.core.records import EndRecord, MessageRecord, RoundRecord, TurnRecord, WaveRecord
+from turnwise.errors import JournalError
+from turnwise.journal.file.errors import damaged
+from turnwise.journal.read.columns import AGENT, EFFECT, LOG, MESSAGE, RECORD, ROUND, TURN, WAVE
+from turnwise.journal.read.decode import Row, by_turn, pages
+from turnwise.journal.read.query import PAGE_ROWS, Query
+from turnwise.journal.read.rows import RoundSummary
+
+FORMAT_OF_WAVES: Final = 2
+"""The first format whose journals hold waves."""
+
+
+class RoundReader:
+    """Reads rounds. Raises JournalError where the journal is damaged, and EnvironmentFailure where the disk fails."""
+
+    def __init__(self, query: Query) -> None:
+        self._query = query
+        self._format = 0
+
+    @property
+    def last_round(self) -> int:
+        """The last round that is committed, 0 if none is."""
+        row = self._query.row("SELECT max(round) FROM rounds")
+        return 0 if row is None or row[0] is None else self._query.decoder.integer(row[0], "a round")
+
+    @property
+    def head(self) -> bytes | None:
+        """Head of the last round, None before the first."""
+        last = self.last_round
+        return self.summary(last).head if last else None
+
+    @property
+    def end_record(self) -> EndRecord | None:
+        """How the run ended; None while it has not, or has been continued after it had."""
+        row = self._query.row("SELECT round, reason, result, message FROM ends ORDER BY id DESC LIMIT 1")
+        if row is None:
+            return None
+        end = self._query.decoder.end(row)
+        return end if end.round >= self.last_round else None
+
+    def summary(self, number: int) -> RoundSummary:
+        """The chains and counts of one round."""
+        row = self._query.row(f"{self._round_sql} WHERE round = ?", number)
+        if row is None:
+            raise JournalError(
+                f"there is no round {number}.",
+                where=str(self._query.path),
+                expected=f"a round up to {self.last_round}",
+                actual=number,
+                hint=f"The last round is {self.last_round}; rounds in which nobody moved are not stored.",
+            )
+        return self._summary(row)
+
+    def summaries(self, first: int = 1) -> Iterator[RoundSummary]:
+        """The chains and counts of all rounds from `first` on."""
+
+        def fetch(after: int) -> list[Row]:
+            return self._query.rows(f"{self._round_sql} WHERE round > ? ORDER BY round LIMIT ?", after, PAGE_ROWS)
+
+        return map(self._summary, pages(fetch, first - 1, PAGE_ROWS))
+
+    def round(self, number: int) -> RoundRecord:
+        """One round, complete, equal to what was committed."""
+        return self._load([self.summary(number)])[0]
+
+    def between(self, first: int = 1, last: int | None = None) -> Iterator[RoundRecord]:
+        """Rounds `first` to `last` (default: all that are committed), one at a time.
+
+        Rounds in which nobody moved do not exist, so the numbers may have gaps.
+        """
+        together: list[RoundSummary] = []
+        rows = 0
+        for summary in self.summaries(first):
+            if last is not None and summary.round > last:
+                break
+            together.append(summary)
+            rows += 1 + summary.turns + summary.effects + summary.logs + summary.inputs + summary.messages
+            if rows >= PAGE_ROWS:
+                yield from self._load(together)
+                together, rows = [], 0
+        if together:
+            yield from self._load(together)
+
+    def waves(self, number: int) -> tuple[WaveRecord, ...]:
+        """What models answered together in one round, in order."""
+        return self._waves([self.summary(number)]).get(number, ())
+
+    def last_wave(self, model: str) -> WaveRecord | None:
+        """The latest wave of a model."""
+        if not self._has_waves:
+            return None
+        row = self._query.row(f"{WAVE} WHERE model = ? ORDER BY round DESC, nr DESC LIMIT 1", model)
+        return None if row is None else self._query.decoder.wave(row, self.summary(row[0]).effects)
+
+    def turns(
+        self, first: int, last: int, messages: Iterable[MessageRecord], place: int | None = None
+    ) -> dict[int, list[TurnRecord]]:
+        """Turns of some rounds, by round, of one place if asked; `messages` are those that they sent."""
+        where = "WHERE round BETWEEN ? AND ?" if place is None else "WHERE round BETWEEN ? AND ? AND place = ?"
+        at = (first, last) if place is None else (first, last, place)
+        turns = self._query.rows(f"{TURN} {where} ORDER BY round, place", *at)
+        effect_rows = self._query.rows(f"{EFFECT} {where} ORDER BY round, place, nr", *at)
+        log_rows = self._query.rows(f"{LOG} {where} ORDER BY round, place, nr", *at)
+        decoder = self._query.decoder
+        decoder.prefetch(turns, 3, 5, 6, 8, 9)
+        decoder.prefetch(effect_rows, 5, 6)
+        decoder.prefetch(log_rows, 4)
+        effects = by_turn(effect_rows)
+        logs = by_turn(log_rows)
+        records = by_turn(self._query.rows(f"{RECORD} {where} ORDER BY round, place, nr", *at))
+        sends: dict[tuple[int, int | None], list[MessageRecord]] = {}
+        for message in messages:
+            sends.setdefault((message.round, message.sender), []).append(message)
+        none: list[Row] = []
+        by_round: dict[int, list[TurnRecord]] = {}
+        for row in turns:
+            key = row[0], row[1]
+            turn = decoder.turn(
+                row,
+                sends.pop(key, []) if sends else [],
+                effects.pop(key, none) if effects else none,
+                logs.pop(key, none) if logs else none,
+                records.pop(key, none) if records else none,
+            )
+            by_round.setdefault(row[0], []).append(turn)
+        if sends or effects or logs or records:
+            what = "messages, effects, logs or records without their turn"
+            raise damaged(self._query.path, f"rounds {first} to {last} hold {what}")
+        return by_round
+
+    def _load(self, summaries: list[RoundSummary]) -> list[RoundRecord]:
+        """Rounds that follow one another, read together, since many are small."""
+        decoder = self._query.decoder
+        first, last = summaries[0], summaries[-1]
+        start = next((summary.message_first for summary in summaries if summary.message_first is not None), 0)
+        count = sum(summary.inputs + summary.messages for summary in summaries)
+        rows = self._query.rows(f"{MESSAGE} WHERE seq >= ? ORDER BY seq LIMIT ?", start, count)
+        decoder.prefetch(rows, 4, 5)
+        messages = iter([decoder.message(row) for row in rows])
+        sent = {
+            summary.round: (tuple(islice(messages, summary.inputs)), tuple(islice(messages, summary.messages)))
+            for summary in summaries
+        }
+        between = f"{AGENT} WHERE place >= ? AND place < ? ORDER BY place"
+        born = self._query.rows(between, first.agents - first.spawned, last.agents)
+        agents = iter([decoder.agent(row) for row in born])
+        stops = "SELECT round, 0, nr, place FROM stops WHERE round BETWEEN ? AND ? ORDER BY round, nr"
+        stopped = by_turn(self._query.rows(stops, first.round, last.round))
+        own = [message for _, messages in sent.values() for message in messages]
+        turns = self.turns(first.round, last.round, own)
+        waves = self._waves(summaries)
+        records = [
+            RoundRecord(
+                summary.round,
+                tuple(turns.pop(summary.round, ())),
+                *sent[summary.round],
+                tuple(islice(agents, summary.spawned)),
+                decoder.stopped(stopped.pop((summary.round, 0), [])),
+                summary.head,
+                summary.execution,
+                waves.pop(summary.round, ()),
+            )
+            for summary in summaries
+        ]
+        if turns or stopped or waves:
+            raise damaged(self._query.path, f"rounds {first.round} to {last.round} hold more than they say")
+        for summary, record in zip(summaries, records, strict=True):
+            self._check_counts(summary, record)
+            if record.waves:
+                self._check_waves(record)
+        return records
+
+    def _waves(self, summaries: list[RoundSummary]) -> dict[int, tuple[WaveRecord, ...]]:
+        """Waves by round, of those that have any."""
+        decoder = self._query.decoder
+        effects = {summary.round: summary.effects for summary in summaries if summary.waves}
+        if not effects:
+            return {}
+        rows = self._query.rows(f"{WAVE} WHERE round BETWEEN ? AND ? ORDER BY round, nr", min(effects), max(effects))
+        decoder.prefetch(rows, 5, 6)
+        return {
+            round_: tuple([decoder.wave(row, effects.get(round_, 0)) for row in decoder.counted(of, 2)])
+            for (round_, _), of in by_turn(rows).items()
+        }
+
+    def _check_waves(self, record: RoundRecord) -> None:
+        """Waves count from 1; each request is an effect that was asked of the wave's model, and in no other wave."""
+        asked = {(turn.place, effect.index): effect.model for turn in record.turns for effect in turn.effects}
+        before = 0, ""
+        for wave in record.waves:
+            if wave.wave < 1 or wave.wave > before[0] + 1 or (wave.wave, wave.model) <= before:
+                raise damaged(self._query.path, f"the waves of round {record.round} do not count on", actual=wave.wave)
+            before = wave.wave, wave.model
+            for request in wave.requests:
+                if asked.pop(request, None) != wave.model:
+                    what = f"wave {wave.wave} of round {record.round} holds what {wave.model} was not asked"
+                    raise damaged(self._query.path, what, actual=request)
+
+    def _check_counts(self, summary: RoundSummary, record: RoundRecord) -> None:
+        outputs = [turn.output for turn in record.turns if turn.output is not None]
+        found = (
+            len(record.turns),
+            len(record.turns) - len(outputs),
+            sum(len(turn.effects) for turn in record.turns),
+            sum(len(output.log) for output in outputs),
+            sum(len(output.record) for output in outputs),
+            len(record.inputs),
+            len(record.messages),
+            len(record.spawned),
+            len(record.stopped),
+            len(record.waves),
+        )
+        wanted = (
+            summary.turns,
+            summary.failed,
+            summary.effects,
+            summary.logs,
+            summary.records,
+            summary.inputs,
+            summary.messages,
+            summary.spawned,
+            summary.stopped,
+            summary.waves,
+        )
+        if found != wanted:
+            raise damaged(
+                self._query.path, f"round {summary.round} does not hold what it says", expected=wanted, actual=found
+            )
+
+    def _summary(self, row: Row) -> RoundSummary:
+        decoder = self._query.decoder
+        number = decoder.integer(row[0], "a round")
+        head = decoder.chain(row[1], f"head of round {number}")
+        execution = decoder.chain(row[2], f"execution digest of round {number}")
+        first = None if row[3] is None else decoder.integer(row[3], f"first message of round {number}")
+        counts = (decoder.integer(count, f"a count of round {number}") for count in row[4:])
+        return RoundSummary(number, head, execution, first, *counts)
+
+    @property
+    def _has_waves(self) -> bool:
+        """A file of format 1 has none, until somebody goes on with it."""
+        if self._format < FORMAT_OF_WAVES:
+            row = self._query.row("PRAGMA user_version")
+            self._format = row[0] if row is not None else 0
+        return self._format >= FORMAT_OF_WAVES
+
+    @property
+    def _round_sql(self) -> str:
+        return ROUND.format(waves="waves" if self._has_waves else "0")

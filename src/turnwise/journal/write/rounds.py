@@ -1,0 +1,135 @@
+"""The second half of writing: rows of whole rounds into the file, each round in one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from turnwise.core.records import EndRecord, RoundRecord
+from turnwise.errors import InvariantError
+from turnwise.journal.file.blobs import BlobWriter
+from turnwise.journal.file.errors import translated
+from turnwise.journal.write.encode import COLUMNS, Batch, Encoder
+
+ROWS_MAX: Final = 1_000
+"""Rows that SQLite is handed in one statement; fewer if its limit of variables is small."""
+
+
+class RoundWriter:
+    """Writes rounds, ends and later writers through one connection, which stays the caller's to close.
+
+    One thread may encode while another writes.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self.path = path
+        self._connection = connection
+        self._blobs = BlobWriter(path)
+        self._encoder = Encoder(path, self._blobs)
+        self._committed = 0
+        self._stale = False
+        self._statements: dict[tuple[str, int], str] = {}
+        self._variables_max = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+        self._restart()
+
+    def _restart(self) -> None:
+        """Set what the writer knows to what is committed."""
+        connection = self._connection
+        try:
+            self._blobs.restart(connection)
+            round_last = connection.execute("SELECT coalesce(max(round), 0) FROM rounds").fetchone()[0]
+            agents = connection.execute("SELECT coalesce(max(place) + 1, 0) FROM agents").fetchone()[0]
+            seq_last = connection.execute("SELECT coalesce(max(seq), -1) FROM messages").fetchone()[0]
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise translated(error, self.path, writing=False) from error
+        self._committed = round_last
+        self._encoder.restart(round_last=round_last, agents=agents, seq_last=seq_last)
+        self._stale = False
+
+    def commit(self, record: RoundRecord) -> None:
+        """Write one round in one transaction; it is on disk when this returns.
+
+        Raises EnvironmentFailure if the disk is full or fails: nothing of the round is kept then, everything before it
+        is, and the same round can be committed again.
+        """
+        self.write(self.encode(record))
+
+    def encode(self, record: RoundRecord) -> Batch:
+        """The first half of `commit`: rows of a round that follows the last one encoded. Needs no disk."""
+        if self._stale:
+            self._restart()
+        return self._encoder.batch(record)
+
+    def write(self, batch: Batch) -> None:
+        """The second half of `commit`. May run in another thread than `encode`, one call at a time, in order."""
+        connection = self._connection
+        if batch.generation != self._encoder.generation or batch.after != self._committed:
+            where, expected = str(self.path), self._committed
+            raise InvariantError("a round is written out of order", where=where, expected=expected, actual=batch.after)
+        self._transaction(connection, batch.rows)
+        self._committed = batch.round
+
+    def end(self, record: EndRecord) -> None:
+        """Note how the run ended. A run that is continued and ends again is noted again; the latest counts."""
+        if self._stale:
+            self._restart()
+        self._append("ends", "round, reason, result, message", self._encoder.end_row(record))
+
+    def resumed(self, *, versions: str, info: str) -> None:
+        """Note that another process goes on writing, with its versions and where it finds things (JSON texts)."""
+        if self._stale:
+            self._restart()
+        value = self._encoder.value
+        self._append("writers", "round, versions, info", [self._committed, value(versions), value(info)])
+
+    def _append(self, table: str, columns: str, values: list[object]) -> None:
+        marks = ", ".join("?" * len(values))
+        insert = f"INSERT INTO {table} ({columns}) VALUES ({marks})"
+        self._transaction(self._connection, {"blobs": self._blobs.take()}, (insert, values))
+
+    def _transaction(
+        self,
+        connection: sqlite3.Connection,
+        rows: dict[str, list[object]],
+        last: tuple[str, list[object]] | None = None,
+    ) -> None:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for table, flat in rows.items():
+                if flat:
+                    self._insert(connection, table, flat)
+            if last is not None:
+                connection.execute(*last)
+            connection.execute("COMMIT")
+        except BaseException as error:
+            self._stale = True
+            self._encoder.generation += 1  # what has been encoded after this batch cannot follow it any more
+            if connection.in_transaction:
+                with suppress(sqlite3.Error):  # then SQLite takes it back when the file is opened next
+                    connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise translated(error, self.path, writing=True, kept=self._committed) from error
+            if isinstance(error, (UnicodeEncodeError, OverflowError)):
+                raise InvariantError(f"a value cannot be stored: {error}", where=str(self.path)) from error
+            raise
+
+    def _insert(self, connection: sqlite3.Connection, table: str, flat: list[object]) -> None:
+        """Insert rows given as one flat list, many in each statement: see `encode` for why."""
+        columns = COLUMNS[table]
+        step = columns * min(ROWS_MAX, self._variables_max // columns)
+        for start in range(0, len(flat), step):
+            part = flat[start : start + step] if len(flat) > step else flat
+            connection.execute(self._statement(table, len(part) // columns), part)
+
+    def _statement(self, table: str, rows: int) -> str:
+        known = self._statements.get((table, rows))
+        if known is not None:
+            return known
+        row = "(" + ",".join("?" * COLUMNS[table]) + ")"
+        statement = f"INSERT INTO {table} VALUES {','.join([row] * rows)}"
+        if len(self._statements) >= 64:
+            self._statements.clear()
+        self._statements[table, rows] = statement
+        return statement

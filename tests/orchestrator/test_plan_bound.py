@@ -134,7 +134,7 @@ def test_a_host_killed_in_a_wave_does_not_show(mixing: Path, steady: Path, tmp_p
             seen = -1
             while not done.wait(0.002) and killed < 3:
                 tokens = host.statistics().tokens
-                if host.pid is not None and host._waves and tokens != seen:
+                if host.pid is not None and host._open.waves and tokens != seen:
                     seen = tokens
                     os.kill(host.pid, signal.SIGKILL)
                     killed += 1

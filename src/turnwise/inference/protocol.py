@@ -1,6 +1,7 @@
-"""What the orchestrator and the inference process say to each other: a kind and JSON text.
+"""Messages between the orchestrator and the inference process.
 
-Typed on both ends: what cannot be decoded is refused as a whole.
+A message is one of the classes below as JSON text, or tensors (`parcels`), which are used where they lie in shared
+memory. `Kind` tells the two apart. What cannot be decoded is refused as a whole.
 """
 
 from __future__ import annotations
@@ -23,43 +24,128 @@ from turnwise.inference.requests.generate_request import GenerateReply, Generate
 from turnwise.inference.requests.parcels import Parcel, pack
 from turnwise.inference.requests.tensors import Data
 
-Part = TypeVar("Part", GenerateRequest, GenerateReply)
+Item = TypeVar("Item", GenerateRequest, GenerateReply, EmbedRequest, Parcel)
 
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 """Requests are cut into messages of about this size; one request alone may be larger."""
 
 
 class Kind(IntEnum):
-    """Kinds of messages. Below 10 to the inference process, above from it."""
+    """How the body of a message is to be read."""
 
-    LOAD = 1
-    """Models and options: the first message, answered by LOADED or LOAD_FAILED."""
-    SUBMIT = 2
-    CANCEL = 3
-    INFER = 4
-    """Requests with tensors, as `tensors.pack` packs them: to be used where they lie."""
-    EMBED = 5
-    WAVE = 6
-    """Part of a wave: requests that run together when the last part is there."""
-    LOADED = 11
-    LOAD_FAILED = 12
+    MESSAGE = 1
+    """JSON text of a class below."""
+
+    TENSORS = 2
+    """Parcels, as `parcels.pack` packs them: requests to `infer` one way, results of `infer` and `embed` the other."""
+
+
+class _Message(msgspec.Struct, frozen=True, tag=True):
+    """A message; in JSON, `type` names its class."""
+
+
+# -- to the inference process ------------------------------------------------------------------------------------
+
+
+class Load(_Message, frozen=True):
+    """The first message: the models to load. Answered by `Loaded` or `LoadFailed`."""
+
+    models: list[ModelSpec]
+    options: EngineOptions
+
+
+class Submit(_Message, frozen=True):
+    """Requests to generate text."""
+
+    requests: list[GenerateRequest]
+
+
+class Embed(_Message, frozen=True):
+    """Requests to embed texts."""
+
+    requests: list[EmbedRequest]
+
+
+class Cancel(_Message, frozen=True):
+    """Numbers of requests whose replies are not wanted any more."""
+
+    ids: list[int]
+
+
+class WavePart(_Message, frozen=True):
+    """Part of a wave, which runs when its last part is there. The parts of one come one after the other."""
+
+    id: int
+    model: str
+    requests: list[GenerateRequest]
+    plan: BatchPlan | None
+    last: bool
+
+
+ToProcess = Load | Submit | Embed | Cancel | WavePart
+
+
+# -- from the inference process ----------------------------------------------------------------------------------
+
+
+class Loaded(_Message, frozen=True):
+    """The models are loaded, in the order in which they were asked for."""
+
+    models: list[ModelInfo]
+
+
+class LoadFailed(_Message, frozen=True):
     """The fault of a model, or of a machine that is too small for it: the process ends, and would fail again."""
-    REPLIES = 13
-    PROGRESS = 14
-    """A sign of life while there is work."""
-    WAVE_REPLIES = 16
-    """Part of what came of a wave."""
-    TENSORS = 15
-    """Replies with tensors, as `tensors.pack` packs them."""
-    CONFINED = 17
-    """What the process has given up, once after LOADED."""
+
+    message: str
+    where: str | None
+    expected: Any
+    actual: Any
+    hint: str | None
+    environment: bool = False
+
+    @classmethod
+    def of(cls, error: ModelError | EnvironmentFailure) -> LoadFailed:
+        environment = isinstance(error, EnvironmentFailure)
+        return cls(error.message, error.where, error.expected, error.actual, error.hint, environment)
+
+    def error(self) -> ModelError | EnvironmentFailure:
+        """The error again, its fields as far as they are data."""
+        kind = EnvironmentFailure if self.environment else ModelError
+        return kind(self.message, where=self.where, expected=self.expected, actual=self.actual, hint=self.hint)
 
 
-class Progress(msgspec.Struct, frozen=True):
-    """Telemetry: what runs and waits now, and counts since the process started.
+class Confined(_Message, frozen=True):
+    """The rights that the process has given up, once after `Loaded`."""
 
-    `reused_tokens` of prompts were not prefilled, since they had been before. The `steps` of decoding had `step_rows`
-    sequences in all.
+    measures: tuple[Measure, ...]
+
+
+class Replies(_Message, frozen=True):
+    """Answers to requests."""
+
+    replies: list[GenerateReply]
+
+
+class WaveReplyPart(_Message, frozen=True):
+    """Part of the answer to a wave. The parts of one come one after the other."""
+
+    id: int
+    replies: list[GenerateReply]
+    plan: BatchPlan
+    problem: str | None
+    last: bool
+
+
+class Progress(_Message, frozen=True):
+    """A sign of life while there is work, and telemetry: counts since the process started.
+
+    tokens: generated.
+    prompt_tokens: of prompts that were prefilled.
+    running, waiting: requests, now.
+    reused_tokens: of prompts that were taken from the cache.
+    steps: of decoding, and runs of other graphs.
+    step_rows: sequences, or rows, that took part in them.
     """
 
     tokens: int = 0
@@ -71,126 +157,79 @@ class Progress(msgspec.Struct, frozen=True):
     step_rows: int = 0
 
 
-class _Load(msgspec.Struct):
-    models: list[ModelSpec]
-    options: EngineOptions
+FromProcess = Loaded | LoadFailed | Confined | Replies | WaveReplyPart | Progress
 
 
-class _WavePart(msgspec.Struct):
-    id: int
-    model: str
-    requests: list[GenerateRequest]
-    plan: BatchPlan | None
-    last: bool
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
+_TO_PROCESS: Final[msgspec.json.Decoder[ToProcess]] = msgspec.json.Decoder(
+    ToProcess, dec_hook=lambda kind, value: kind(value)
+)
+_FROM_PROCESS: Final[msgspec.json.Decoder[FromProcess]] = msgspec.json.Decoder(FromProcess)
 
 
-class _WaveReplyPart(msgspec.Struct):
-    id: int
-    replies: list[GenerateReply]
-    plan: BatchPlan
-    problem: str | None
-    last: bool
+def encode(message: ToProcess | FromProcess) -> bytes:
+    """A message as JSON text; values of errors that JSON does not have become text."""
+    return _ENCODER.encode(message)
 
 
-class _Error(msgspec.Struct):
-    message: str
-    where: str | None
-    expected: Any
-    actual: Any
-    hint: str | None
-    environment: bool = False
+def decode_to_process(data: bytes) -> ToProcess:
+    """A message to the inference process. Raises msgspec.MsgspecError or UnicodeDecodeError for anything else."""
+    return _TO_PROCESS.decode(data)
 
 
-def encode_load(models: Sequence[ModelSpec], options: EngineOptions) -> bytes:
-    return msgspec.json.encode(_Load(list(models), options), enc_hook=str)
+def decode_from_process(data: bytes) -> FromProcess:
+    """A message of the inference process. Raises msgspec.MsgspecError or UnicodeDecodeError for anything else."""
+    return _FROM_PROCESS.decode(data)
 
 
-def decode_load(data: bytes) -> tuple[list[ModelSpec], EngineOptions]:
-    load = msgspec.json.decode(data, type=_Load, dec_hook=lambda kind, value: kind(value))
-    return load.models, load.options
+# -- what does not fit into one message --------------------------------------------------------------------------
 
 
-Open = GenerateRequest | EmbedRequest | Parcel
+OpenRequest = GenerateRequest | EmbedRequest | Parcel
 """A request on its way to the inference process."""
 
 
-def encode_requests(requests: Sequence[Open]) -> Iterator[tuple[Kind, Sequence[Data]]]:
-    """The messages that hand requests over, each a kind and the parts of its body, in the requests' order by kind."""
-    kinds: dict[Kind, list[Open]] = {}
-    for request in requests:
-        kinds.setdefault(_KINDS[type(request)], []).append(request)
-    for kind, alike in kinds.items():
-        batch: list[Any] = []
-        size = 0
-        for request in alike:
-            bytes_ = _size(request)
-            if batch and size + bytes_ > BATCH_BYTES_MAX:
-                yield kind, _parts(batch)
-                batch, size = [], 0
-            batch.append(request)
-            size += bytes_
-        yield kind, _parts(batch)
+def request_messages(requests: Sequence[OpenRequest]) -> Iterator[tuple[Kind, Sequence[Data]]]:
+    """The messages that hand requests over, each a kind and the parts of its body; in the requests' order by kind."""
+    for generate in _cut([request for request in requests if isinstance(request, GenerateRequest)]):
+        yield Kind.MESSAGE, [encode(Submit(generate))]
+    for embed in _cut([request for request in requests if isinstance(request, EmbedRequest)]):
+        yield Kind.MESSAGE, [encode(Embed(embed))]
+    for parcels in _cut([request for request in requests if isinstance(request, Parcel)]):
+        yield Kind.TENSORS, pack(parcels)
 
 
-_KINDS: Final[dict[type[Open], Kind]] = {
-    GenerateRequest: Kind.SUBMIT,
-    EmbedRequest: Kind.EMBED,
-    Parcel: Kind.INFER,
-}
-
-
-def _size(request: Open) -> int:
-    if isinstance(request, Parcel):
-        return sum(len(tensor.data) for tensor in request.tensors.values())
-    return len(request.body)
-
-
-def _parts(batch: list[Any]) -> Sequence[Data]:
-    return pack(batch) if isinstance(batch[0], Parcel) else [msgspec.json.encode(batch)]
-
-
-def decode_requests(data: bytes) -> list[GenerateRequest]:
-    return msgspec.json.decode(data, type=list[GenerateRequest])
-
-
-def decode_embeds(data: bytes) -> list[EmbedRequest]:
-    return msgspec.json.decode(data, type=list[EmbedRequest])
-
-
-def encode_wave(wave: Wave) -> Iterator[bytes]:
-    """The bodies of the messages that hand a wave over."""
+def wave_messages(wave: Wave) -> Iterator[WavePart]:
+    """The messages that hand a wave over."""
     parts = list(_cut(wave.requests))
     for number, part in enumerate(parts, 1):
-        yield msgspec.json.encode(_WavePart(wave.id, wave.model, part, wave.plan, number == len(parts)))
+        yield WavePart(wave.id, wave.model, part, wave.plan, number == len(parts))
 
 
-def encode_wave_reply(reply: WaveReply) -> Iterator[bytes]:
-    """The bodies of the messages that answer a wave."""
+def wave_reply_messages(reply: WaveReply) -> Iterator[WaveReplyPart]:
+    """The messages that answer a wave."""
     parts = list(_cut(reply.replies)) or [[]]
     for number, part in enumerate(parts, 1):
-        whole = number == len(parts)
-        yield msgspec.json.encode(_WaveReplyPart(reply.id, part, reply.plan, reply.problem, whole))
+        yield WaveReplyPart(reply.id, part, reply.plan, reply.problem, number == len(parts))
 
 
 class WaveParts:
-    """Puts waves and their answers together again. The parts of one come one after the other."""
+    """Puts waves and their answers together again."""
 
     def __init__(self) -> None:
         self._requests: list[GenerateRequest] = []
         self._replies: list[GenerateReply] = []
 
-    def wave(self, data: bytes) -> Wave | None:
+    def wave(self, part: WavePart) -> Wave | None:
         """The wave, if this was its last part."""
-        part = msgspec.json.decode(data, type=_WavePart)
         self._requests += part.requests
         if not part.last:
             return None
         requests, self._requests = self._requests, []
         return Wave(part.id, part.model, tuple(requests), part.plan)
 
-    def reply(self, data: bytes) -> WaveReply | None:
+    def reply(self, part: WaveReplyPart) -> WaveReply | None:
         """The answer, if this was its last part."""
-        part = msgspec.json.decode(data, type=_WaveReplyPart)
         self._replies += part.replies
         if not part.last:
             return None
@@ -198,67 +237,16 @@ class WaveParts:
         return WaveReply(part.id, part.plan, tuple(replies), part.problem)
 
 
-def _cut(items: Sequence[Part]) -> Iterator[list[Part]]:
+def _cut(items: Sequence[Item]) -> Iterator[list[Item]]:
     """The items in groups of about BATCH_BYTES_MAX."""
-    group: list[Part] = []
+    group: list[Item] = []
     size = 0
     for item in items:
-        if group and size + len(item.body) > BATCH_BYTES_MAX:
+        bytes_ = item.data_bytes if isinstance(item, Parcel) else len(item.body)
+        if group and size + bytes_ > BATCH_BYTES_MAX:
             yield group
             group, size = [], 0
         group.append(item)
-        size += len(item.body)
+        size += bytes_
     if group:
         yield group
-
-
-def encode_numbers(numbers: Sequence[int]) -> bytes:
-    return msgspec.json.encode(list(numbers))
-
-
-def decode_numbers(data: bytes) -> list[int]:
-    return msgspec.json.decode(data, type=list[int])
-
-
-def encode_infos(infos: Sequence[ModelInfo]) -> bytes:
-    return msgspec.json.encode(list(infos))
-
-
-def decode_infos(data: bytes) -> list[ModelInfo]:
-    return msgspec.json.decode(data, type=list[ModelInfo])
-
-
-def encode_measures(measures: Sequence[Measure]) -> bytes:
-    return msgspec.json.encode(list(measures))
-
-
-def decode_measures(data: bytes) -> tuple[Measure, ...]:
-    return msgspec.json.decode(data, type=tuple[Measure, ...])
-
-
-def encode_error(error: ModelError | EnvironmentFailure) -> bytes:
-    environment = isinstance(error, EnvironmentFailure)
-    parts = _Error(error.message, error.where, error.expected, error.actual, error.hint, environment)
-    return msgspec.json.encode(parts, enc_hook=str)
-
-
-def decode_error(data: bytes) -> ModelError | EnvironmentFailure:
-    parts = msgspec.json.decode(data, type=_Error)
-    kind = EnvironmentFailure if parts.environment else ModelError
-    return kind(parts.message, where=parts.where, expected=parts.expected, actual=parts.actual, hint=parts.hint)
-
-
-def encode_replies(replies: Sequence[GenerateReply]) -> bytes:
-    return msgspec.json.encode(list(replies))
-
-
-def decode_replies(data: bytes) -> list[GenerateReply]:
-    return msgspec.json.decode(data, type=list[GenerateReply])
-
-
-def encode_progress(progress: Progress) -> bytes:
-    return msgspec.json.encode(progress)
-
-
-def decode_progress(data: bytes) -> Progress:
-    return msgspec.json.decode(data, type=Progress)

@@ -13,10 +13,11 @@ import pytest
 from tests.inference import toy
 from turnwise.core.canonical import canonical
 from turnwise.errors import EnvironmentFailure, InvariantError, ModelError, TurnwiseError
-from turnwise.inference.host import host as module
+from turnwise.inference.host import supervisor as module
 from turnwise.inference.host.host import HostStatistics, InferenceHost
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_spec import ModelSpec
+from turnwise.inference.protocol import Kind, Load
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.sharedmem import Transport
 
@@ -385,7 +386,8 @@ def test_a_process_that_would_compute_otherwise_is_not_used(model: Path) -> None
         collected = Collected()
         async with host(collected, model) as running:
             running.submit(requests("model", 1))
-            running._specs = (ModelSpec("model", model, "cuda"),)
+            assert running._supervisor is not None
+            running._supervisor._load = Load([ModelSpec("model", model, "cuda")], EngineOptions())
             assert running.pid is not None
             os.kill(running.pid, signal.SIGKILL)
             await collected.until(lambda: bool(collected.failures))
@@ -395,3 +397,18 @@ def test_a_process_that_would_compute_otherwise_is_not_used(model: Path) -> None
     assert isinstance(error, EnvironmentFailure)
     assert "its bits could differ" in str(error)
     assert error.where == "models.model"
+
+
+def test_what_cannot_be_sent_ends_the_host_and_not_only_the_sending(model: Path) -> None:
+    async def main() -> TurnwiseError:
+        collected = Collected()
+        async with host(collected, model) as running:
+            running.submit(requests("model", 1))
+            assert running._supervisor is not None
+            running._supervisor.send(Kind.MESSAGE, ["not bytes"])  # type: ignore[list-item]
+            await collected.until(lambda: bool(collected.failures))
+            return collected.failures[0]
+
+    error = run(main)
+    assert isinstance(error, InvariantError)
+    assert "the supervisor of inference failed: TypeError" in str(error)

@@ -1,22 +1,23 @@
-"""Which rights an inference process gives up on this machine, for people."""
+"""Rights that an inference process gives up on this machine, for people."""
 
 from __future__ import annotations
 
 from turnwise.confine import Measure
 from turnwise.errors import EnvironmentFailure
 from turnwise.inference import protocol
-from turnwise.inference.host.host import SERVER
+from turnwise.inference.host.supervisor import SERVER
 from turnwise.inference.plans.engine_options import EngineOptions
-from turnwise.inference.protocol import Kind
+from turnwise.inference.protocol import Confined, Kind, Load
 from turnwise.sharedmem import launch
 
 
 async def measures_here() -> tuple[Measure, ...]:
     """Start an inference process without models and ask it. Raises EnvironmentFailure if it does not start."""
     async with await launch(SERVER, name="inference") as peer:
-        await peer.send(Kind.LOAD, protocol.encode_load([], EngineOptions()))
+        await peer.send(Kind.MESSAGE, protocol.encode(Load([], EngineOptions())))
         while (message := await peer.receive()) is not None:
             with message:
-                if message.kind == Kind.CONFINED:
-                    return protocol.decode_measures(bytes(message.body))
+                found = protocol.decode_from_process(bytes(message.body))
+            if isinstance(found, Confined):
+                return found.measures
         raise EnvironmentFailure(f"the inference process does not start: {peer.stderr_tail()}")

@@ -33,6 +33,11 @@ class Parcel:
     label: str
     tensors: Mapping[str, Tensor]
 
+    @property
+    def data_bytes(self) -> int:
+        """Size of all tensors together."""
+        return sum(memoryview(tensor.data).nbytes for tensor in self.tensors.values())
+
 
 class _Place(msgspec.Struct):
     name: str

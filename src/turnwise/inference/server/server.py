@@ -21,7 +21,22 @@ from turnwise.inference.folders.task import task_of
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.plans.wave import WaveReply
-from turnwise.inference.protocol import Kind
+from turnwise.inference.protocol import (
+    Cancel,
+    Confined,
+    Embed,
+    FromProcess,
+    Kind,
+    Load,
+    Loaded,
+    LoadFailed,
+    Progress,
+    Replies,
+    Submit,
+    ToProcess,
+    WavePart,
+    WaveParts,
+)
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.parcels import Parcel, pack
 from turnwise.inference.requests.refusal import error_body
@@ -42,7 +57,7 @@ class Server:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._engines: dict[str, ModelServer] = {}
-        self._parts = protocol.WaveParts()
+        self._parts = WaveParts()
         self._tensors = TensorServer({})
         self._replies: list[GenerateReply] = []
         self._told = 0.0
@@ -56,12 +71,12 @@ class Server:
                 message = self._endpoint.receive()
                 if message is None:
                     return
-                if message.kind == Kind.INFER:
+                if message.kind == Kind.TENSORS:
                     self._tensors.infer(message)
                     continue
                 with message:
-                    kind, data = message.kind, bytes(message.body)
-                self._take(kind, data)
+                    body = bytes(message.body)
+                self._take(protocol.decode_to_process(body))
             self._step()
 
     @property
@@ -73,40 +88,43 @@ class Server:
         if message is None:
             return False
         with message:
-            if message.kind != Kind.LOAD:
-                raise InvariantError(f"the first message is of kind {message.kind}", expected=Kind.LOAD)
-            specs, options = protocol.decode_load(bytes(message.body))
+            load = protocol.decode_to_process(bytes(message.body))
+        if not isinstance(load, Load):
+            raise InvariantError(f"the first message is {type(load).__name__}", expected=Load.__name__)
         try:
-            models = _load_all(specs, options)
+            models = _load_all(load.models, load.options)
         except (ModelError, EnvironmentFailure) as error:
-            self._endpoint.send(Kind.LOAD_FAILED, protocol.encode_error(error))
+            self._send(LoadFailed.of(error))
             return False
         self._engines = {model.info.name: ModelServer(model) for model in models if isinstance(model, LanguageModel)}
         self._tensors = TensorServer({m.info.name: m for m in models if not isinstance(m, LanguageModel)})
         infos = [model.info for model in models]
         del models
         measures = give_up(info.provider for info in infos)
-        self._endpoint.send(Kind.LOADED, protocol.encode_infos(infos))
-        self._endpoint.send(Kind.CONFINED, protocol.encode_measures(measures))
+        self._send(Loaded(infos))
+        self._send(Confined(measures))
         return True
 
-    def _take(self, kind: int, data: bytes) -> None:
-        if kind == Kind.SUBMIT:
-            for request in protocol.decode_requests(data):
+    def _send(self, message: FromProcess) -> None:
+        self._endpoint.send(Kind.MESSAGE, protocol.encode(message))
+
+    def _take(self, message: ToProcess) -> None:
+        if isinstance(message, Submit):
+            for request in message.requests:
                 self._submit(request)
-        elif kind == Kind.WAVE:
-            wave = self._parts.wave(data)
+        elif isinstance(message, WavePart):
+            wave = self._parts.wave(message)
             if wave is not None:
                 self._engines[wave.model].submit_wave(wave)
-        elif kind == Kind.EMBED:
-            self._tensors.embed(data)
-        elif kind == Kind.CANCEL:
-            for number in protocol.decode_numbers(data):
+        elif isinstance(message, Embed):
+            self._tensors.embed(message.requests)
+        elif isinstance(message, Cancel):
+            for number in message.ids:
                 self._tensors.cancel(number)
                 for engine in self._engines.values():
                     engine.cancel(number)
         else:
-            raise InvariantError(f"a message of kind {kind}", expected=[Kind.SUBMIT, Kind.CANCEL])
+            raise InvariantError("the models are loaded already", actual=type(message).__name__)
 
     def _submit(self, request: GenerateRequest) -> None:
         engine = self._engines.get(request.model)
@@ -138,20 +156,20 @@ class Server:
         now = time.monotonic()
         if replies or tensors or waves or now - self._told >= PROGRESS_S:
             self._told = now
-            self._endpoint.send(Kind.PROGRESS, protocol.encode_progress(self._progress()))
+            self._send(self._progress())
         if replies:
-            self._endpoint.send(Kind.REPLIES, protocol.encode_replies(replies))
+            self._send(Replies(replies))
         for parcel in tensors:
             self._endpoint.send(Kind.TENSORS, *pack([parcel]))
         for wave in waves:
-            for part in protocol.encode_wave_reply(wave):
-                self._endpoint.send(Kind.WAVE_REPLIES, part)
+            for part in protocol.wave_reply_messages(wave):
+                self._send(part)
 
-    def _progress(self) -> protocol.Progress:
+    def _progress(self) -> Progress:
         """Counts of all engines together; a run of a graph is a step."""
         counts = [engine.statistics() for engine in self._engines.values()]
         graphs = self._tensors.statistics()
-        return protocol.Progress(
+        return Progress(
             tokens=sum(count.tokens for count in counts),
             prompt_tokens=sum(count.prompt_tokens for count in counts),
             running=sum(count.running for count in counts),

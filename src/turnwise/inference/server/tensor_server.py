@@ -6,10 +6,10 @@ are few slots for messages, so small ones, and those that come while `HELD_COUNT
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from turnwise.inference import protocol
+from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.inference.requests.parcels import Parcel, unpack
 from turnwise.inference.requests.refusal import Refusal, error_body
@@ -56,9 +56,9 @@ class TensorServer:
         self._infer_in_place(message, hold)
         hold.release()
 
-    def embed(self, data: bytes) -> None:
+    def embed(self, requests: Sequence[EmbedRequest]) -> None:
         """Take requests to embed texts."""
-        for request in protocol.decode_embeds(data):
+        for request in requests:
             model = self._models.get(request.model)
             try:
                 if not isinstance(model, LoadedEmbedder):
@@ -130,4 +130,4 @@ class _Hold:
 
 
 def _nothing() -> None:
-    """Nothing is held."""
+    """Release callback of a request whose tensors were copied."""

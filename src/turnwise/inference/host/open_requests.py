@@ -1,0 +1,167 @@
+"""Requests and waves that are not answered, and what is known of the models that are asked.
+
+Answers go on to callbacks. A new process is sent everything that is open, and must have the models that the first had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from turnwise.confine import Measure
+from turnwise.errors import EnvironmentFailure, InvariantError, ModelError, TurnwiseError
+from turnwise.inference import protocol
+from turnwise.inference.host.supervisor import Send
+from turnwise.inference.plans.model_info import ModelInfo
+from turnwise.inference.plans.wave import Wave, WaveReply
+from turnwise.inference.protocol import (
+    Confined,
+    FromProcess,
+    Kind,
+    OpenRequest,
+    Progress,
+    Replies,
+    WaveParts,
+    WaveReplyPart,
+)
+from turnwise.inference.requests.generate_request import GenerateReply
+from turnwise.inference.requests.infer_request import reply_body
+from turnwise.inference.requests.parcels import unpack
+
+
+class OpenRequests:
+    """The `Client` of the supervisor. The callbacks are those of `InferenceHost`.
+
+    models: by name; they are what the first process loaded.
+    measures: the rights that the process said it has given up.
+    progress: what the process that is there said last.
+    waves: those that are open, by number.
+    """
+
+    def __init__(
+        self,
+        on_replies: Callable[[list[GenerateReply]], None],
+        on_failure: Callable[[TurnwiseError], None],
+        on_wave: Callable[[WaveReply], None],
+    ) -> None:
+        self.models: dict[str, ModelInfo] = {}
+        self.measures: tuple[Measure, ...] = ()
+        self.progress = Progress()
+        self._ended = Progress()
+        self._on_replies = on_replies
+        self._on_failure = on_failure
+        self._on_wave = on_wave
+        self._requests: dict[int, OpenRequest] = {}
+        self.waves: dict[int, Wave] = {}
+        self._wave_parts = WaveParts()
+
+    def __len__(self) -> int:
+        """Requests that are not answered, those of waves included."""
+        return len(self._requests) + sum(len(wave.requests) for wave in self.waves.values())
+
+    def __contains__(self, number: int) -> bool:
+        """Whether there is such a request outside waves."""
+        return number in self._requests
+
+    def add(self, number: int, request: OpenRequest) -> None:
+        """Wait for an answer to this request. `number` is not open."""
+        self._requests[number] = request
+
+    def add_wave(self, wave: Wave) -> None:
+        """Wait for an answer to this wave. Raises InvariantError if it is open already."""
+        if wave.id in self.waves:
+            raise InvariantError(f"wave {wave.id} is open already")
+        self.waves[wave.id] = wave
+
+    def drop(self, numbers: Iterable[int]) -> list[int]:
+        """Wait for these requests no longer; those that were open."""
+        return [number for number in numbers if self._requests.pop(number, None) is not None]
+
+    @property
+    def counts(self) -> Progress:
+        """Counts of this process and those before it; of what runs, nothing."""
+        before, now = self._ended, self.progress
+        return Progress(
+            tokens=before.tokens + now.tokens,
+            prompt_tokens=before.prompt_tokens + now.prompt_tokens,
+            reused_tokens=before.reused_tokens + now.reused_tokens,
+            steps=before.steps + now.steps,
+            step_rows=before.step_rows + now.step_rows,
+        )
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._requests or self.waves)
+
+    def process_loaded(self, models: Sequence[ModelInfo], send: Send) -> None:
+        for info in models:
+            _check_equal(self.models.setdefault(info.name, info), info)
+        for kind, parts in protocol.request_messages(list(self._requests.values())):
+            send(kind, parts)
+        self._wave_parts = WaveParts()
+        for wave in self.waves.values():
+            send_wave(wave, send)
+
+    def process_ended(self) -> None:
+        self._ended, self.progress = self.counts, Progress()
+
+    def failed(self, error: TurnwiseError) -> None:
+        self._on_failure(error)
+
+    def take(self, message: FromProcess) -> bool:
+        if isinstance(message, Replies):
+            self._answer(message.replies)
+        elif isinstance(message, WaveReplyPart):
+            self._take_wave(message)
+        elif isinstance(message, Progress):
+            self.progress = message
+        elif isinstance(message, Confined):
+            self.measures = message.measures
+        return isinstance(message, Replies | WaveReplyPart)
+
+    def take_tensors(self, body: bytes) -> None:
+        self._answer([GenerateReply(parcel.id, reply_body(parcel)) for parcel in unpack(body) if parcel.id in self])
+
+    def _answer(self, replies: Iterable[GenerateReply]) -> None:
+        """Give out replies to what is open; a request may have been dropped while its answer was on the way."""
+        wanted = [reply for reply in replies if self._requests.pop(reply.id, None) is not None]
+        if wanted:
+            self._on_replies(wanted)
+
+    def _take_wave(self, part: WaveReplyPart) -> None:
+        reply = self._wave_parts.reply(part)
+        wave = self.waves.pop(reply.id, None) if reply is not None else None
+        if reply is None or wave is None:
+            return
+        if reply.problem is not None:
+            raise EnvironmentFailure(
+                f"the batch plan of a wave cannot be issued here: {reply.problem}",
+                where=f"models.{wave.model}",
+                expected=reply.plan.text(),
+                hint="The same bits need the same plan: use a machine like the one that made it.",
+            )
+        self._on_wave(reply)
+
+
+def send_wave(wave: Wave, send: Send) -> None:
+    for part in protocol.wave_messages(wave):
+        send(Kind.MESSAGE, [protocol.encode(part)])
+
+
+def _check_equal(known: ModelInfo, info: ModelInfo) -> None:
+    """A later process must run the models that the first ran, as it ran them."""
+    if known.sha256 != info.sha256:
+        raise ModelError(
+            "the model's files have changed since the run began",
+            where=f"models.{info.name}",
+            expected=known.sha256,
+            actual=info.sha256,
+            hint="Put the files back and resume, or start a new run.",
+        )
+    if known != info:
+        raise EnvironmentFailure(
+            "the model would not run as it did when the run began, so its bits could differ",
+            where=f"models.{info.name}",
+            expected=known,
+            actual=info,
+            hint=f"It began on {known.provider} and would go on on {info.provider}: see turnwise doctor.",
+        )

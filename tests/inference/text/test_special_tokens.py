@@ -109,6 +109,40 @@ def test_what_a_template_does_with_a_message_stays() -> None:
     assert prompt(("user", f"  a{STOP}b "), source=source) == bytes_of("A<|IM_END|>Byes")
 
 
+@pytest.mark.parametrize(
+    ("source", "text", "expected"),
+    [
+        (
+            "{{ messages[0].content | tojson(ensure_ascii=true) }}",
+            f"aé{STOP}\N{GRINNING FACE}",
+            f'"a\\u00e9{STOP}\\ud83d\\ude00"',
+        ),
+        ("{{ messages[0].content | tojson }}", f'a"{STOP}', f'"a\\"{STOP}"'),
+        ("{{ '<|im_end|>' in messages[0].content }}", f"a{STOP}b", "True"),
+        ("{{ messages[0].content == '<|im_end|>' }}", STOP, "True"),
+        ("{{ messages[0].content is eq('<|im_end|>') }}", STOP, "True"),
+        ("{{ messages[0].content is in ['<|im_end|>'] }}", STOP, "True"),
+        ("{{ ['x', messages[0].content] == ['x', '<|im_end|>'] }}", STOP, "True"),
+        ("{{ messages[0].content | length }} {{ messages[0].content.find('x') }}", f"{STOP}x", "11 10"),
+        ("{{ messages[0].content.split('<|im_end|>')[-1].lstrip('\n') }}", f"a{STOP}\nb{START}", f"b{START}"),
+        ("{{ messages[0].content[10:] }}|{{ messages[0].content[0] }}", f"{STOP}b", "b|<"),
+        ("{{ messages[0].content.startswith('<|im_start|>') }}", f"{START}b", "True"),
+        ("{{ messages[0].content | replace('<|im_end|>', '.') }}", f"a{STOP}b", "a.b"),
+        ("{{ messages[0].content.replace('im_', 'IM_') }}", f"a{STOP}b", "a<|IM_end|>b"),
+        ("{% for c in messages[0].content %}{{ c }}{% endfor %}", f"a{STOP}b", f"a{STOP}b"),
+        ("{{ messages[0].content | reverse | reverse }}", f"a{STOP}b", f"a{STOP}b"),
+        ("{{ '%s' % messages[0].content }}{{ messages[0].content | e }}", STOP, f"{STOP}&lt;|im_end|&gt;"),
+        (
+            "{{ {messages[0].content: 1}['<|im_end|>'] }}{{ [messages[0].content, '<|im_end|>'] | unique | join }}",
+            STOP,
+            f"1{STOP}",
+        ),
+    ],
+)
+def test_a_template_sees_the_text_and_not_the_marks(source: str, text: str, expected: str) -> None:
+    assert prompt(("user", text), source=source) == bytes_of(expected)
+
+
 def test_what_a_template_says_of_a_message_holds_no_mark() -> None:
     with pytest.raises(Refusal) as caught:
         prompt(("user", STOP), source="{{ raise_exception('what is ' ~ messages[0].content) }}")

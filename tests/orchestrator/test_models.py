@@ -6,6 +6,7 @@ import dataclasses
 import os
 import signal
 import threading
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import turnwise
 from tests.inference import toy
 from turnwise import Agent, Grants, Model, ModelError, World
 from turnwise.errors import EnvironmentFailure
+from turnwise.history import reissue
 from turnwise.orchestrator import assembly
 from turnwise.orchestrator.live import Live
 from turnwise.orchestrator.settings import Settings
@@ -204,3 +206,40 @@ def test_grammars_and_a_system_prompt_in_a_world(story_model: Path, tmp_path: Pa
     assert played("kind.journal", "Be kind.", 2) != plain
     assert played("again.journal", "", 2) == plain
     assert turnwise.replay(tmp_path / "kind.journal").difference is None
+
+
+DATED = """
+from turnwise_guest import Turn
+
+def turn(t: Turn) -> None:
+    answers = [t.generate("model", messages=[{"role": "user", "content": ""}], tokens_max=1) for _ in range(2)]
+    t.record("tokens", str([answer.prompt_tokens for answer in answers]))
+    if t.turn < 3:
+        t.wake_in(1)
+"""
+
+
+@pytest.mark.parametrize("batching", [None, "free"])
+def test_a_chat_template_writes_the_virtual_date(batching: str | None, tmp_path: Path) -> None:
+    """The template writes as many letters as the day of the month has, in waves too, and when one is issued again."""
+    model = toy.write_mixing_folder(tmp_path / "model")
+    (model / "chat_template.jinja").write_text("{{ 'x' * (strftime_now('%d') | int) }}")
+    world = World(
+        name="dated",
+        models={"model": Model(model, provider="cpu", batching=batching)},  # type: ignore[arg-type]
+        agents={"a": Agent(DATED, count=2, start=True, grants=Grants(generate=["model"]))},
+        time_start=datetime(2031, 4, 6, 23, 59, tzinfo=UTC),
+        round_seconds=120,
+    )
+    heads = set()
+    for workers in (1, 4):
+        path = tmp_path / f"{workers}.journal"
+        with turnwise.run(world, journal=path, workers=workers) as run:
+            heads.add(run.head)
+            assert [turn.failure for turn in run.turns] == [None] * 6
+            recorded = [record.value for turn in run.turns if turn.output for record in turn.output.record]
+            assert recorded == ["[7, 7]"] * 2 + ["[8, 8]"] * 4
+        assert turnwise.replay(path).difference is None
+    assert len(heads) == 1
+    if batching:
+        assert [found.difference for found in reissue(path, 3, 1)] == [None]

@@ -72,12 +72,13 @@ class Execute:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Answer an effect with `EffectAnswered`. `stream` keys its random stream."""
+    """Answer an effect with `EffectAnswered`. `stream` keys its random stream, `now_us` is the turn's virtual time."""
 
     place: int
     index: int
     request: EffectRequest
     stream: bytes
+    now_us: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ class OpenTurn:
         "_fuel_left",
         "_input",
         "_many",
+        "_now_us",
         "_replies",
         "_requests",
         "_seed",
@@ -45,6 +46,7 @@ class OpenTurn:
         self.fuel = 0
         self.executions = 0
         self._seed = plan.seed
+        self._now_us = plan.now_us(round_)
         self._fuel_left = agent.kind.limits.fuel
         self._call_start = 0
         self._calls: list[str] = []
@@ -56,7 +58,7 @@ class OpenTurn:
             agent.constant,
             round_,
             self.turn,
-            plan.time_start_us + (round_ - 1) * plan.round_us,
+            self._now_us,
             streams.turn_seed(plan.seed, agent.name, self.turn),
             agent.state,
             [(world.sender_name(message), message.round, message.body) for message in agent.inbox],
@@ -114,7 +116,7 @@ class OpenTurn:
             if refusal is None:
                 self._unanswered += 1
                 stream = streams.effect_stream(self._seed, self.agent.name, self.turn, index)
-                actions.append(Request(self.agent.place, index, request, stream))
+                actions.append(Request(self.agent.place, index, request, stream, self._now_us))
         return actions or [self._resume()]
 
     def answer(self, index: int, reply: str) -> list[Action]:

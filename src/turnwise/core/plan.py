@@ -116,3 +116,7 @@ class Plan:
     models: tuple[tuple[str, str], ...] = ()
     time_start_us: int = TIME_START_US_DEFAULT
     round_us: int = ROUND_US_DEFAULT
+
+    def now_us(self, round_: int) -> int:
+        """The virtual time of a round: microseconds since 1970-01-01 UTC."""
+        return self.time_start_us + (round_ - 1) * self.round_us

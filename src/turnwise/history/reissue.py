@@ -72,11 +72,11 @@ class Reissuing:
         """Run one wave of a round again, and compare."""
         turns = {turn.place: turn for turn in record.turns}
         asked = [(turns[place], turns[place].effects[index]) for place, index in wave.requests]
-        seed = self._plan.seed
+        seed, now_us = self._plan.seed, self._plan.now_us(record.round)
         requests = []
         for number, (turn, effect) in enumerate(asked):
             stream = effect_stream(seed, self._names[turn.place], turn.turn, effect.index)
-            requests.append(GenerateRequest(number, wave.model, effect.request, stream))
+            requests.append(GenerateRequest(number, wave.model, effect.request, stream, now_us))
         plan = recorded_plan(self._journal, wave)
         self._id += 1
         self._answer = asyncio.get_running_loop().create_future()

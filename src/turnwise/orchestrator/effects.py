@@ -32,7 +32,7 @@ def as_model_request(id_: int, action: Request) -> GenerateRequest | InferReques
         return InferRequest(id_, request.model, request.body)
     if request.kind == "embed":
         return EmbedRequest(id_, request.model, request.body)
-    return GenerateRequest(id_, request.model, request.body, action.stream)
+    return GenerateRequest(id_, request.model, request.body, action.stream, action.now_us)
 
 
 class ModelEffects:

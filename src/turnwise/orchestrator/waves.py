@@ -64,7 +64,9 @@ class Waves:
             models.setdefault(action.request.model, []).append((number, action))
         for model, asked in models.items():
             self._id += 1
-            requests = tuple([GenerateRequest(number, model, of.request.body, of.stream) for number, of in asked])
+            requests = tuple(
+                [GenerateRequest(number, model, of.request.body, of.stream, of.now_us) for number, of in asked]
+            )
             places = tuple([(action.place, action.index) for _, action in asked])
             self._running[self._id] = Wave(self._id, model, requests), places
         for wave, _ in list(self._running.values()):

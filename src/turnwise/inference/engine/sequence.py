@@ -169,7 +169,7 @@ def prepare(
 ) -> Sequence:
     """Check a request against a model. Raises Refusal naming what is wrong."""
     generation = parse(request.body)
-    prompt = read_prompt(generation, tokenizer, template, context_length)
+    prompt = read_prompt(generation, tokenizer, template, context_length, now_us=request.now_us)
     if all(tokenizer.is_special(token) for token in prompt.ids):
         raise Refusal("refused", "the prompt has no text: it is empty, or holds special tokens only")
     if generation.logprobs is not None:

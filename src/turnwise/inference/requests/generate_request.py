@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from turnwise.core.canonical import canonical
+from turnwise.core.plan import TIME_START_US_DEFAULT
 from turnwise.inference.requests.fields import Fields, check_chars, check_unicode, kind, real, refuse, shown, whole
 
 Finish = Literal["stop", "length", "end"]
@@ -48,15 +49,20 @@ _KEYS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
-    """A request of one turn. `body` is the effect request's canonical JSON text, `stream` (32 bytes) keys its chance.
+    """A request of one turn.
 
-    `id` is chosen by the orchestrator, unique among open requests; lower numbers are served first.
+    - `id`: chosen by the orchestrator, unique among open requests; lower numbers are served first
+    - `model`: the name of a model
+    - `body`: the effect request's canonical JSON text
+    - `stream`: 32 bytes that key its chance
+    - `now_us`: the turn's virtual time (microseconds since 1970, UTC), which chat templates may write
     """
 
     id: int
     model: str
     body: str
     stream: bytes
+    now_us: int = TIME_START_US_DEFAULT
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,17 @@ class Prompt:
 
 
 def read_prompt(
-    generation: Generation, tokenizer: Tokenizer, template: ChatTemplate | None, context_length: int
+    generation: Generation,
+    tokenizer: Tokenizer,
+    template: ChatTemplate | None,
+    context_length: int,
+    *,
+    now_us: int = 0,
 ) -> Prompt:
-    """Make the prompt of a request. Raises Refusal if the template refuses it, or the context has no room."""
+    """Make the prompt of a request. Raises Refusal if the template refuses it, or the context has no room.
+
+    `now_us` is the virtual time that a template may write.
+    """
     wanted = context_length - min(generation.tokens_max or TOKENS_MAX_DEFAULT, context_length - 1)
     if generation.prompt is not None:
         ids = tokenizer.encode(generation.prompt)
@@ -48,7 +56,7 @@ def read_prompt(
     asked = tuple(ChatMessage(marker.value(item.role), marker.content(item.content)) for item in generation.messages)
 
     def encoded(messages: tuple[ChatMessage, ...]) -> list[int]:
-        return tokenizer.encode_rendered(template.render(messages, arguments))
+        return tokenizer.encode_rendered(template.render(messages, arguments, now_us=now_us))
 
     ids = encoded(asked)
     dropped = 0

@@ -1,13 +1,11 @@
-"""The `embed` effect: texts that become vectors, checked."""
+"""The `embed` effect: a request that texts become vectors, and its check."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Final
 
-from turnwise.core.canonical import canonical
-from turnwise.inference.requests.refusal import Refusal
+from turnwise.inference.requests.fields import Fields, check_count, check_unicode, refuse
 
 TEXTS_COUNT_MAX: Final = 1024
 TEXT_CHARS_MAX: Final = 4 * 1024 * 1024
@@ -17,7 +15,7 @@ _KEYS: Final = frozenset({"effect", "model", "texts", "truncate"})
 
 @dataclass(frozen=True, slots=True)
 class EmbedRequest:
-    """A request of one turn. `body` is the effect request's canonical JSON text; `id` as in `GenerateRequest`."""
+    """A request of one turn, as it came: see `GenerateRequest` for `id` and `body`."""
 
     id: int
     model: str
@@ -26,7 +24,11 @@ class EmbedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """A checked request. `truncate`: a text that is too long is cut off instead of being refused."""
+    """A checked request.
+
+    texts: at least one, none of them empty.
+    truncate: whether a text that is too long is cut off; else the request is refused.
+    """
 
     texts: tuple[str, ...]
     truncate: bool
@@ -34,34 +36,21 @@ class Embedding:
 
 def parse_embed(body: str) -> Embedding:
     """Check a request. Raises Refusal naming what is wrong with it."""
-    try:
-        value = json.loads(body)
-        body.encode()
-    except (ValueError, RecursionError) as error:
-        raise Refusal("refused", "the request is not JSON text") from error
-    if not isinstance(value, dict):
-        raise Refusal("refused", "the request must be a JSON object")
-    unknown = sorted(value.keys() - _KEYS)
-    if unknown:
-        shown = canonical(unknown[0][:60])
-        raise Refusal("refused", f"unknown key {shown}: an embed request has model, texts, truncate")
-    texts, truncate = value.get("texts"), value.get("truncate", False)
+    fields = Fields(body)
+    fields.check_known(_KEYS, "an embed request has model, texts, truncate")
+    texts = fields.value("texts")
     if not isinstance(texts, list) or not texts:
-        raise Refusal("refused", "texts must be a list of at least one text")
-    if len(texts) > TEXTS_COUNT_MAX:
-        raise Refusal("refused", f"texts has {len(texts)} entries, at most {TEXTS_COUNT_MAX} are allowed")
+        refuse("texts must be a list of at least one text")
+    check_count("texts", len(texts), TEXTS_COUNT_MAX)
     for index, text in enumerate(texts):
         if not isinstance(text, str):
-            raise Refusal("refused", f"texts[{index}] must be text")
+            refuse(f"texts[{index}] must be text")
         if not text:
-            raise Refusal("refused", f"texts[{index}] is empty")
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            message = f"texts[{index}] holds a surrogate that stands alone, which is not Unicode text"
-            raise Refusal("refused", message) from None
+            refuse(f"texts[{index}] is empty")
+        check_unicode(f"texts[{index}]", text)
     if sum(map(len, texts)) > TEXT_CHARS_MAX:
-        raise Refusal("refused", f"texts has more than {TEXT_CHARS_MAX:,} characters in all")
+        refuse(f"texts has more than {TEXT_CHARS_MAX:,} characters in all")
+    truncate = fields.value("truncate") if fields.given("truncate") else False
     if not isinstance(truncate, bool):
-        raise Refusal("refused", "truncate must be true or false")
+        refuse("truncate must be true or false")
     return Embedding(tuple(texts), truncate)

@@ -25,9 +25,11 @@ class Fields:
             refuse("the request must be a JSON object")
         self._values: dict[str, Any] = request
 
-    def unknown(self, known: frozenset[str]) -> str | None:
-        """The first member that is not known, in order of name."""
-        return min(self._values.keys() - known, default=None)
+    def check_known(self, known: frozenset[str], expected: str) -> None:
+        """Raises Refusal if there is another member; `expected` says in a sentence which there may be."""
+        unknown = min(self._values.keys() - known, default=None)
+        if unknown is not None:
+            refuse(f"unknown key {shown(unknown)}: {expected}")
 
     def given(self, name: str) -> bool:
         return name in self._values
@@ -65,8 +67,7 @@ class Fields:
             return []
         if not isinstance(value, list):
             refuse(f"{name} must be a list of {what}, not {kind(value)}")
-        if len(value) > count_max:
-            refuse(f"{name} has {len(value)} entries, at most {count_max} are allowed")
+        check_count(name, len(value), count_max)
         return value
 
     def table(self, name: str, chars_max: int) -> Mapping[str, Any] | None:
@@ -101,6 +102,11 @@ def real(name: str, value: object, low: float, high: float, expected: str, *, ab
     if not (low <= number <= high and not (above and number == low)):
         refuse(f"{name} must be {expected}, not {shown(value)}")
     return number
+
+
+def check_count(name: str, count: int, count_max: int) -> None:
+    if count > count_max:
+        refuse(f"{name} has {count} entries, at most {count_max} are allowed")
 
 
 def check_chars(name: str, count: int, chars_max: int) -> None:

@@ -13,7 +13,17 @@ from typing import Any, Final, Literal
 
 from turnwise.core.canonical import canonical
 from turnwise.core.plan import TIME_START_US_DEFAULT
-from turnwise.inference.requests.fields import Fields, check_chars, check_unicode, kind, real, refuse, shown, whole
+from turnwise.inference.requests.fields import (
+    Fields,
+    check_chars,
+    check_count,
+    check_unicode,
+    kind,
+    real,
+    refuse,
+    shown,
+    whole,
+)
 
 Finish = Literal["stop", "length", "end"]
 OnFull = Literal["error", "drop_oldest"]
@@ -149,10 +159,7 @@ def ok_body(
 def parse(body: str) -> Generation:
     """Check a request. Raises Refusal naming the field, what is expected of it and what was given."""
     fields = Fields(body)
-    unknown = fields.unknown(_KEYS)
-    if unknown is not None:
-        known = ", ".join(sorted(_KEYS - {"effect", "model"}))
-        refuse(f"unknown key {shown(unknown)}: a generate request has model, {known}")
+    fields.check_known(_KEYS, f"a generate request has model, {', '.join(sorted(_KEYS - {'effect', 'model'}))}")
     prompt, messages = _prompt(fields)
     return Generation(
         prompt,
@@ -239,8 +246,7 @@ def _logit_bias(fields: Fields) -> tuple[tuple[str, float], ...]:
         return ()
     if not isinstance(value, dict):
         refuse(f"logit_bias must be an object of numbers by token, not {kind(value)}")
-    if len(value) > LOGIT_BIAS_COUNT_MAX:
-        refuse(f"logit_bias has {len(value)} entries, at most {LOGIT_BIAS_COUNT_MAX} are allowed")
+    check_count("logit_bias", len(value), LOGIT_BIAS_COUNT_MAX)
     expected = f"a number from {-LOGIT_BIAS_MAX:g} to {LOGIT_BIAS_MAX:g}"
     bias = []
     for token, number in sorted(value.items()):

@@ -1,15 +1,13 @@
-"""The `infer` effect: a graph run on named tensors. What the orchestrator checks, before a graph sees anything."""
+"""The `infer` effect: a request that a graph runs on named tensors, its check, and its reply."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from turnwise.core.canonical import canonical
+from turnwise.inference.requests.fields import Fields, refuse, shown
 from turnwise.inference.requests.parcels import Parcel
-from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.requests.tensors import (
     INPUT_BYTES_MAX,
     NAME_CHARS_MAX,
@@ -24,7 +22,7 @@ _KEYS: Final = frozenset({"effect", "model", "inputs"})
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """A request of one turn. `body` is the effect request's canonical JSON text; `id` as in `GenerateRequest`."""
+    """A request of one turn, as it came: see `GenerateRequest` for `id` and `body`."""
 
     id: int
     model: str
@@ -33,39 +31,25 @@ class InferRequest:
 
 def parcel_of(request: InferRequest) -> Parcel:
     """The request with its tensors as bytes. Raises Refusal naming what is wrong with it."""
-    try:
-        value = json.loads(request.body)
-    except (ValueError, RecursionError) as error:
-        raise Refusal("refused", "the request is not JSON text") from error
-    if not isinstance(value, dict):
-        raise Refusal("refused", "the request must be a JSON object")
-    unknown = sorted(value.keys() - _KEYS)
-    if unknown:
-        raise Refusal("refused", f"unknown key {_shown(unknown[0])}: an infer request has model and inputs")
-    inputs = value.get("inputs")
+    fields = Fields(request.body)
+    fields.check_known(_KEYS, "an infer request has model and inputs")
+    inputs = fields.value("inputs")
     if not isinstance(inputs, dict):
-        raise Refusal("refused", "inputs must be an object of tensors by name")
+        refuse("inputs must be an object of tensors by name")
     if len(inputs) > TENSORS_COUNT_MAX:
-        raise Refusal("refused", f"inputs has {len(inputs)} tensors, at most {TENSORS_COUNT_MAX} are allowed")
+        refuse(f"inputs has {len(inputs)} tensors, at most {TENSORS_COUNT_MAX} are allowed")
     tensors: dict[str, Tensor] = {}
-    size = 0
     for name, item in sorted(inputs.items()):
         if len(name) > NAME_CHARS_MAX:
-            raise Refusal("refused", f"an input's name is longer than {NAME_CHARS_MAX} characters")
-        tensors[name] = from_json(item, f"inputs[{_shown(name)}]")
-        size += len(tensors[name].data)
-    if size > INPUT_BYTES_MAX:
-        raise Refusal("refused", f"inputs has {size:,} bytes in all, at most {INPUT_BYTES_MAX:,} are allowed")
-    return Parcel(request.id, request.model, tensors)
+            refuse(f"an input's name is longer than {NAME_CHARS_MAX} characters")
+        tensors[name] = from_json(item, f"inputs[{shown(name)}]")
+    parcel = Parcel(request.id, request.model, tensors)
+    if parcel.data_bytes > INPUT_BYTES_MAX:
+        refuse(f"inputs has {parcel.data_bytes:,} bytes in all, at most {INPUT_BYTES_MAX:,} are allowed")
+    return parcel
 
 
 def reply_body(parcel: Parcel) -> str:
     """The reply that a parcel of results makes, as canonical JSON text."""
-    tensors: Mapping[str, object] = {name: to_json(tensor) for name, tensor in parcel.tensors.items()}
-    if parcel.label == "vectors":
-        return canonical({"ok": tensors})
-    return canonical({"ok": {"outputs": tensors}})
-
-
-def _shown(text: str) -> str:
-    return canonical(text if len(text) <= 60 else text[:59] + "…")
+    tensors = {name: to_json(tensor) for name, tensor in parcel.tensors.items()}
+    return canonical({"ok": tensors if parcel.label == "vectors" else {"outputs": tensors}})

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Final
 
-from turnwise.inference.requests.refusal import Refusal
+from turnwise.inference.requests.fields import refuse
 
 ELEMENT_BYTES: Final[Mapping[str, int]] = {
     "bool": 1, "int8": 1, "int16": 2, "int32": 4, "int64": 8, "uint8": 1, "uint16": 2, "uint32": 4, "uint64": 8,
@@ -43,37 +43,34 @@ class Tensor:
 def from_json(value: object, where: str) -> Tensor:
     """A tensor of a request. Raises Refusal that names the member."""
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data"}:
-        raise Refusal("refused", f"{where} must be an object with dtype, shape and data")
+        refuse(f"{where} must be an object with dtype, shape and data")
     dtype, data = value["dtype"], value["data"]
     size = ELEMENT_BYTES.get(dtype) if isinstance(dtype, str) else None
     if size is None:
-        raise Refusal("refused", f"{where}.dtype must be one of {', '.join(ELEMENT_BYTES)}")
+        refuse(f"{where}.dtype must be one of {', '.join(ELEMENT_BYTES)}")
     shape = _shape(value["shape"], where)
     if not isinstance(data, str):
-        raise Refusal("refused", f"{where}.data must be text in base64")
+        refuse(f"{where}.data must be text in base64")
     expected = prod(shape) * size
     if expected > INPUT_BYTES_MAX:
-        raise Refusal("refused", f"{where} has {expected:,} bytes, at most {INPUT_BYTES_MAX:,} are allowed")
+        refuse(f"{where} has {expected:,} bytes, at most {INPUT_BYTES_MAX:,} are allowed")
     try:
         content = binascii.a2b_base64(data.encode("ascii"), strict_mode=True)
     except ValueError:  # binascii.Error and UnicodeEncodeError are such
-        raise Refusal("refused", f"{where}.data is not base64") from None
+        refuse(f"{where}.data is not base64")
     if len(content) != expected:
-        raise Refusal(
-            "refused",
-            f"{where}.data has {len(content):,} bytes, and {dtype} of shape {list(shape)} takes {expected:,}",
-        )
+        refuse(f"{where}.data has {len(content):,} bytes, and {dtype} of shape {list(shape)} takes {expected:,}")
     if dtype == "bool" and content.strip(b"\0\1"):
-        raise Refusal("refused", f"{where}.data has bytes other than 0 and 1, which bool takes")
+        refuse(f"{where}.data has bytes other than 0 and 1, which bool takes")
     return Tensor(dtype, shape, content)
 
 
 def _shape(value: object, where: str) -> tuple[int, ...]:
     if not isinstance(value, list) or len(value) > RANK_MAX:
-        raise Refusal("refused", f"{where}.shape must be a list of at most {RANK_MAX} whole numbers")
+        refuse(f"{where}.shape must be a list of at most {RANK_MAX} whole numbers")
     for size in value:
         if type(size) is not int or not 0 <= size <= DIMENSION_MAX:
-            raise Refusal("refused", f"{where}.shape must hold whole numbers from 0 to {DIMENSION_MAX}")
+            refuse(f"{where}.shape must hold whole numbers from 0 to {DIMENSION_MAX}")
     return tuple(value)
 
 

@@ -10,7 +10,7 @@ from turnwise.inference.folders.task import task_of
 from turnwise.inference.folders.variants import choose_graph
 from turnwise.inference.plans.model_spec import ModelSpec, Task
 from turnwise.inference.tensor_models.embedder import load_embedder
-from turnwise.inference.tensor_models.graph_model import load_graph
+from turnwise.inference.tensor_models.load import load_graph
 
 
 def folder(path: Path, *names: str) -> Path:

@@ -13,7 +13,8 @@ from turnwise.inference.inspect.measure import compare
 from turnwise.inference.inspect.measure_graph import measure_encoder, measure_graph
 from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.tensor_models.embedder import load_embedder
-from turnwise.inference.tensor_models.graph_model import BATCH_SIZES, load_graph
+from turnwise.inference.tensor_models.load import load_graph
+from turnwise.inference.tensor_models.row_batching import BATCH_SIZES
 
 
 def spec(path: Path, **more: object) -> ModelSpec:

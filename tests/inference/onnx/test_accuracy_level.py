@@ -16,7 +16,7 @@ from turnwise.inference.onnx import providers
 from turnwise.inference.onnx.accuracy_level import with_accuracy
 from turnwise.inference.onnx.graph_facts import read_graph
 from turnwise.inference.plans.model_spec import ModelSpec
-from turnwise.inference.tensor_models.graph_model import load_graph
+from turnwise.inference.tensor_models.load import load_graph
 
 PROMPT = [1, *range(3, 60)]
 

@@ -15,7 +15,7 @@ from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.inference.requests.parcels import Parcel, pack
 from turnwise.inference.requests.tensors import Tensor
 from turnwise.inference.server.tensor_server import HELD_COUNT_MAX, TensorServer
-from turnwise.inference.tensor_models.graph_model import load_graph
+from turnwise.inference.tensor_models.load import load_graph
 from turnwise.sharedmem.arena import Arena
 from turnwise.sharedmem.incoming import Incoming
 from turnwise.sharedmem.message import Message

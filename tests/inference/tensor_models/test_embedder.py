@@ -16,7 +16,8 @@ from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.tensor_models.embedder import Embedder, load_embedder
-from turnwise.inference.tensor_models.graph_engine import GraphEngine, array_over
+from turnwise.inference.tensor_models.graph_engine import GraphEngine
+from turnwise.inference.tensor_models.tensor_arrays import array_over
 
 
 def load(path: Path) -> Embedder:

@@ -15,9 +15,13 @@ from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.inference.requests.parcels import Parcel, pack, unpack
 from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.requests.tensors import Tensor
-from turnwise.inference.tensor_models.graph_engine import GraphEngine, InferJob, array_over
-from turnwise.inference.tensor_models.graph_model import BATCH_SIZES, ROWS_SEEN_MIN, GraphModel, load_graph
+from turnwise.inference.tensor_models.graph_engine import GraphEngine
+from turnwise.inference.tensor_models.graph_model import GraphModel
+from turnwise.inference.tensor_models.infer_job import InferJob
 from turnwise.inference.tensor_models.inputs_outputs import check
+from turnwise.inference.tensor_models.load import load_graph
+from turnwise.inference.tensor_models.row_batching import BATCH_SIZES, ROWS_SEEN_MIN
+from turnwise.inference.tensor_models.tensor_arrays import array_over
 
 
 def load(path: Path, graph: toy.Graph) -> GraphModel:
@@ -122,7 +126,7 @@ class Counting:
 
 def test_rows_run_together_with_the_bits_that_each_gets_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(tmp_path, graphs.dense_graph())
-    assert model.batches == "rows batched"
+    assert model.batching.found == "rows batched"
     random = np.random.default_rng(3)
     rows = [parcel(number, x=random.standard_normal((1, 8)).astype(np.float32)) for number in range(29)]
     alone = {row.id: ask(model, row)[row.id] for row in rows}
@@ -143,7 +147,7 @@ def test_requests_of_several_rows_run_by_themselves(tmp_path: Path, monkeypatch:
 
 def test_a_graph_that_mixes_rows_runs_them_singly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(tmp_path, graphs.mixing_graph())
-    assert model.batches == "rows singly"
+    assert model.batching.found == "rows singly"
     counting = Counting(model, monkeypatch)
     found = ask(model, *[parcel(number, x=np.full((1, 4), number, np.float32)) for number in range(4)])
     assert counting.rows == [1, 1, 1, 1]
@@ -151,13 +155,13 @@ def test_a_graph_that_mixes_rows_runs_them_singly(tmp_path: Path, monkeypatch: p
 
 
 def test_a_graph_without_a_batch_axis_runs_singly(tmp_path: Path) -> None:
-    assert load(tmp_path, graphs.dense_graph(rows=1)).batches == "rows singly"
-    assert load(tmp_path, graphs.pair_graph()).batches == "rows singly"
+    assert load(tmp_path, graphs.dense_graph(rows=1)).batching.found == "rows singly"
+    assert load(tmp_path, graphs.pair_graph()).batching.found == "rows singly"
 
 
 def test_open_shapes_are_tried_when_enough_of_them_were_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(tmp_path, graphs.encoder_graph())
-    assert model.batches == "rows tried"
+    assert model.batching.found == "rows tried"
     ids = np.array([[5, 6, 7]])
     rows = [parcel(n, input_ids=ids + n, attention_mask=np.ones_like(ids)) for n in range(ROWS_SEEN_MIN + 20)]
     counting = Counting(model, monkeypatch)

@@ -15,7 +15,7 @@ from turnwise.inference.decoding.self_test import SelfTest
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.folders.content_hash import changed_hash, content_hash
 from turnwise.inference.folders.model_folder import ModelFolder, read_model_folder
-from turnwise.inference.folders.spec_changes import AsAsked, as_asked
+from turnwise.inference.folders.spec_changes import ChangedFolder, changed_folder
 from turnwise.inference.onnx.providers import Opened, open_session, versions
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line
 from turnwise.inference.plans.engine_options import EngineOptions
@@ -31,8 +31,8 @@ KV_BYTES_PER_TOKEN_MAX: Final = 16 * 1024 * 1024
 def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> LanguageModel:
     """Load a model. Raises ModelError for whatever is wrong with it."""
     started = time.monotonic()
-    asked = as_asked(spec, read_model_folder(spec.path, spec.variant))
-    folder = asked.folder
+    changed = changed_folder(spec, read_model_folder(spec.path, spec.variant))
+    folder = changed.folder
     tokenizer = read_tokenizer(
         folder.tokenizer_path,
         bos=folder.bos,
@@ -43,28 +43,28 @@ def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> Languag
     template = None
     if folder.template is not None:
         template = ChatTemplate(folder.template, folder.special_tokens, where=folder.template_from or "")
-    digest = changed_hash(content_hash(folder.files), asked.changes)
+    digest = changed_hash(content_hash(folder.files), changed.changes)
     options = options or EngineOptions()
     opened = open_session(spec, folder.graph_path, folder.weights_bytes, options, logits=folder.names.logits)
     decoder = Decoder(folder, opened, options)
     _try_out(folder, decoder)
     observed = observe(spec, folder, opened, digest)
     decoder = Decoder(folder, opened, options, observed.rule.batching, observed.rule.chunked)
-    info = _info(spec, asked, opened, decoder, observed, digest, (time.monotonic() - started) * 1000)
+    info = _info(spec, changed, opened, decoder, observed, digest, (time.monotonic() - started) * 1000)
     grammars = GrammarCompiler(tokenizer.vocabulary(folder.ends))
     return LanguageModel(info, tokenizer, template, grammars, decoder, folder.ends)
 
 
 def _info(
     spec: ModelSpec,
-    asked: AsAsked,
+    changed: ChangedFolder,
     opened: Opened,
     decoder: Decoder,
     observed: SelfTest,
     digest: str,
     load_ms: float,
 ) -> ModelInfo:
-    folder = asked.folder
+    folder = changed.folder
     form = form_of(folder.graph)
     return ModelInfo(
         name=spec.name,
@@ -93,7 +93,7 @@ def _info(
             weights=form.weights,
         ),
         load_ms=load_ms,
-        accuracy_level=asked.changes.get("accuracy_level"),
+        accuracy_level=changed.changes.get("accuracy_level"),
         room_for_waves=decoder.plan(1).for_waves() == decoder.plan(1, any_machine=True).for_waves(),
     )
 

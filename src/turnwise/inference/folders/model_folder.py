@@ -18,6 +18,7 @@ from turnwise.inference.folders.files import CONFIG_BYTES_MAX, COPY, WHAT_A_MODE
 from turnwise.inference.folders.layouts import genai, optimum
 from turnwise.inference.folders.layouts.layout import GraphNames, Layout
 from turnwise.inference.onnx.graph_facts import Graph
+from turnwise.inference.onnx.operators import check_operators
 
 TOKENIZER: Final = "tokenizer.json"
 TOKENIZER_CONFIG: Final = "tokenizer_config.json"
@@ -81,7 +82,7 @@ def read_model_folder(path: Path, variant: str | None = None) -> ModelFolder:
         found = "is a file, not a folder" if path.exists() else "does not exist"
         raise ModelError(found, where=str(path), expected=WHAT_A_MODEL_IS, hint=f"Expected {WHAT_A_MODEL_IS}.")
     files, layout = _read_layout(path, variant)
-    _check_operators(layout.graph_path, layout.graph)
+    check_operators(layout.graph_path, layout.graph)
     data = files.external(layout.graph_path, layout.graph)
     tokenizer_path = files.file(TOKENIZER, TOKENIZER_BYTES_MAX)
     settings = _TokenizerConfig()
@@ -157,17 +158,6 @@ def _template(files: FolderFiles, settings: _TokenizerConfig) -> tuple[str | Non
     if not isinstance(value, str):
         raise ModelError("must be text, or a list with a template named default", where=where, hint=COPY)
     return value, where
-
-
-def _check_operators(path: Path, graph: Graph) -> None:
-    for name in graph.operators:
-        if name.rpartition(":")[2] == "EPContext":
-            raise ModelError(
-                "holds code compiled for one device (EPContext)",
-                where=str(path),
-                expected="a graph of ordinary operators",
-                hint="Take the model's portable graph; no compiled code from a model folder is run.",
-            )
 
 
 def _special_tokens(settings: _TokenizerConfig) -> dict[str, str]:

@@ -1,33 +1,36 @@
-"""A model as a world asks for it: what its folder says, and what the world changes of that."""
+"""Changes that a world makes of a model when it is loaded: another accuracy level, a shorter context."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from turnwise.errors import ModelError
 from turnwise.inference.folders.layouts.layout import CONTEXT_LENGTH_MIN
 from turnwise.inference.folders.model_folder import ModelFolder
 from turnwise.inference.onnx.accuracy_level import rewritten_graph
+from turnwise.inference.onnx.graph_facts import Graph
 from turnwise.inference.plans.model_spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
-class AsAsked:
-    """The folder as it is loaded. `changes` are those that have an effect: they make another model of it."""
+class ChangedFolder:
+    """A language model's folder as it is loaded.
+
+    folder: with the changes.
+    changes: those that have an effect, by the key of the world file; they make another model of it.
+    """
 
     folder: ModelFolder
     changes: Mapping[str, int]
 
 
-def as_asked(spec: ModelSpec, folder: ModelFolder) -> AsAsked:
+def changed_folder(spec: ModelSpec, folder: ModelFolder) -> ChangedFolder:
     """Apply what the spec changes. Raises ModelError for what the model does not allow."""
-    changes = {}
-    if spec.accuracy_level is not None:
-        graph = rewritten_graph(folder.graph, spec.accuracy_level, folder.graph_path)
-        if graph.quantised != folder.graph.quantised:
-            changes["accuracy_level"] = spec.accuracy_level
-            folder = replace(folder, graph=graph)
+    graph, changes = _with_accuracy_level(spec, folder.graph, folder.graph_path)
+    if changes:
+        folder = replace(folder, graph=graph)
     wanted = spec.context_tokens_max
     if wanted is not None:
         if not CONTEXT_LENGTH_MIN <= wanted <= folder.context_length:
@@ -41,4 +44,23 @@ def as_asked(spec: ModelSpec, folder: ModelFolder) -> AsAsked:
         if wanted < folder.context_length:
             changes["context_tokens_max"] = wanted
             folder = replace(folder, context_length=wanted)
-    return AsAsked(folder, changes)
+    return ChangedFolder(folder, changes)
+
+
+def changed_graph(spec: ModelSpec, graph: Graph, path: Path) -> tuple[Graph, Mapping[str, int]]:
+    """The same for a graph that generates nothing, and so has no context."""
+    if spec.context_tokens_max is not None:
+        raise ModelError(
+            "context_tokens_max is stated, and only models that generate have a context",
+            where=f"models.{spec.name}.context_tokens_max",
+            actual=spec.context_tokens_max,
+            hint="Leave it out.",
+        )
+    return _with_accuracy_level(spec, graph, path)
+
+
+def _with_accuracy_level(spec: ModelSpec, graph: Graph, path: Path) -> tuple[Graph, dict[str, int]]:
+    if spec.accuracy_level is None:
+        return graph, {}
+    found = rewritten_graph(graph, spec.accuracy_level, path)
+    return found, {"accuracy_level": spec.accuracy_level} if found.quantised != graph.quantised else {}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from turnwise.errors import ModelError
+from turnwise.inference.folders.files import FolderFiles
 from turnwise.inference.folders.layouts import optimum
 from turnwise.inference.plans.model_spec import Task
 
@@ -58,6 +59,27 @@ def choose_graph(path: Path, variant: str | None, task: Task) -> GraphChoice:
         actual=[f"{stem}.onnx" for stem in stems],
         hint=_HINTS[task] if stems else "Export the model to ONNX, or correct the path.",
     )
+
+
+def infer_graph(path: Path, variant: str | None) -> tuple[FolderFiles, GraphChoice]:
+    """The graph at `path`: a .onnx file, or one of a folder. Raises ModelError."""
+    if path.is_dir():
+        return FolderFiles(path), choose_graph(path, variant, "infer")
+    if not path.is_file():
+        raise ModelError(
+            "does not exist",
+            where=str(path),
+            expected="a .onnx file, or a folder with one",
+            hint="Correct the path: it names a .onnx file, or a folder with one.",
+        )
+    if variant is not None:
+        raise ModelError(
+            f"is one graph, and has no variant {variant!r}",
+            where=str(path),
+            actual=variant,
+            hint="Name its folder as the path, or no variant.",
+        )
+    return FolderFiles(path.parent), GraphChoice(path.name, None, ())
 
 
 def _stems(folder: Path) -> list[str]:

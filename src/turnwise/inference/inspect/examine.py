@@ -11,7 +11,7 @@ from turnwise.inference.decoding.graph_form import ACCURACY_FREE, BLOCK_FREE_MAX
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.folders.model_folder import ModelFolder, read_model_folder, variants
-from turnwise.inference.folders.spec_changes import as_asked
+from turnwise.inference.folders.spec_changes import changed_folder
 from turnwise.inference.inspect.measure import compare, step_ms
 from turnwise.inference.onnx.gather_logits import GRAPH_BYTES_MAX
 from turnwise.inference.onnx.providers import open_session
@@ -59,7 +59,7 @@ def examine(
     """Load a language model and look at it. Raises ModelError for whatever is wrong with it."""
     spec = ModelSpec(path.name, path, provider, variant=variant, accuracy_level=accuracy_level)
     model = load_model(spec)
-    folder = as_asked(spec, read_model_folder(path, spec.variant)).folder
+    folder = changed_folder(spec, read_model_folder(path, spec.variant)).folder
     form = form_of(folder.graph)
     numeric = model.info.numeric
     assert numeric is not None, "every language model that was loaded has been tried"

@@ -9,6 +9,7 @@ from typing import Final
 from turnwise.inference.decoding.graph_form import form_of
 from turnwise.inference.decoding.self_test import NumericClass
 from turnwise.inference.folders.embedding_folder import read_embed_folder
+from turnwise.inference.folders.variants import infer_graph
 from turnwise.inference.onnx.providers import CPU, open_session
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS
 from turnwise.inference.plans.engine_options import EngineOptions
@@ -18,19 +19,10 @@ from turnwise.inference.requests.embed_request import TEXT_CHARS_MAX, TEXTS_COUN
 from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.requests.tensors import INPUT_BYTES_MAX, OUTPUT_BYTES_MAX
 from turnwise.inference.tensor_models.embedder import LoadedEmbedder, load_embedder
-from turnwise.inference.tensor_models.graph_model import (
-    BATCH_SIZES,
-    ROWS_SEEN_MIN,
-    Arrays,
-    GraphModel,
-    LoadedGraph,
-    Shapes,
-    fails,
-    infer_graph,
-    load_graph,
-    random_arrays,
-)
+from turnwise.inference.tensor_models.graph_model import GraphModel
 from turnwise.inference.tensor_models.inputs_outputs import Dim, Port, batch_symbol
+from turnwise.inference.tensor_models.load import LoadedGraph, fails, load_graph
+from turnwise.inference.tensor_models.row_batching import BATCH_SIZES, ROWS_SEEN_MIN, Arrays, Shapes, random_arrays
 
 OPEN_SIZE: Final = 8
 """What a dimension without a number is tried with; the first, where rows may be batched, with 1."""
@@ -154,7 +146,7 @@ def _checks(spec: ModelSpec, loaded: LoadedGraph | LoadedEmbedder, row: Arrays, 
     found = loaded.found
     alone = _bits(found.model, row)
     checks = {"run = run": _bits(found.model, row) == alone}
-    if (equal := found.model.rows_equal(shapes)) is not None:
+    if (equal := found.model.batching.equal(shapes)) is not None:
         checks["alone = in a batch"] = equal
     if found.opened.provider == CPU:
         threads = 2 if found.opened.threads == 1 else 1
@@ -188,7 +180,7 @@ def _batches(model: GraphModel, checks: Mapping[str, bool]) -> str:
     if not equal:
         return "each request runs by itself: random rows got other bits together than alone"
     same = "random rows got the bits together that they got alone"
-    if model.batches == "rows tried":
+    if model.batching.found == "rows tried":
         return (
             f"{sizes} requests of one shape share a run: {same}; each shape is tried when {ROWS_SEEN_MIN} rows had it"
         )

@@ -18,7 +18,9 @@ from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.tensor_models.embedder import Embedder
 from turnwise.inference.tensor_models.graph_engine import GraphEngine
-from turnwise.inference.tensor_models.graph_model import BATCH_SIZES, GraphModel, fails
+from turnwise.inference.tensor_models.graph_model import GraphModel
+from turnwise.inference.tensor_models.load import fails
+from turnwise.inference.tensor_models.row_batching import BATCH_SIZES
 
 PART_S_MAX: Final = 1.0
 RUNS_MIN: Final = 3
@@ -58,7 +60,7 @@ def measure_graph(model: GraphModel, path: Path) -> GraphSpeed:
     except RUNTIME_ERRORS as error:
         raise fails(path, error) from error
     shapes = model.shapes_of(row)
-    sizes = [1, *sorted(BATCH_SIZES)] if model.rows_equal(shapes) else [1]
+    sizes = [1, *sorted(BATCH_SIZES)] if model.batching.equal(shapes) else [1]
     speeds = {size: 1 / _median_s(lambda size=size: model.run_rows([row] * size)) for size in sizes}  # type: ignore[misc]
     return GraphSpeed({name: array.shape for name, array in row.items()}, speeds)
 

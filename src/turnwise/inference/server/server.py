@@ -44,7 +44,7 @@ from turnwise.inference.server.confinement import give_up
 from turnwise.inference.server.model_server import ModelServer
 from turnwise.inference.server.tensor_server import TensorServer
 from turnwise.inference.tensor_models.embedder import LoadedEmbedder, load_embedder
-from turnwise.inference.tensor_models.graph_model import LoadedGraph, load_graph
+from turnwise.inference.tensor_models.load import LoadedGraph, load_graph
 from turnwise.sharedmem import Endpoint, PeerGone, connect
 from turnwise.system.memory import memory_bytes
 

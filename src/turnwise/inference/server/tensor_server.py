@@ -14,8 +14,9 @@ from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.inference.requests.parcels import Parcel, unpack
 from turnwise.inference.requests.refusal import Refusal, error_body
 from turnwise.inference.tensor_models.embedder import LoadedEmbedder
-from turnwise.inference.tensor_models.graph_engine import Answer, GraphEngine, GraphStatistics, InferJob
-from turnwise.inference.tensor_models.graph_model import LoadedGraph
+from turnwise.inference.tensor_models.graph_engine import Answer, GraphEngine, GraphStatistics
+from turnwise.inference.tensor_models.infer_job import InferJob
+from turnwise.inference.tensor_models.load import LoadedGraph
 from turnwise.sharedmem import Message
 
 HELD_COUNT_MAX: Final = 2

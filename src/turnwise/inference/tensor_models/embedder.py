@@ -27,9 +27,11 @@ from turnwise.inference.requests.embed_request import EmbedRequest, parse_embed
 from turnwise.inference.requests.parcels import Parcel
 from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.requests.tensors import OUTPUT_BYTES_MAX
-from turnwise.inference.tensor_models.graph_engine import tensor_over
-from turnwise.inference.tensor_models.graph_model import Arrays, GraphModel, OpenGraph, graph_info, open_graph
+from turnwise.inference.tensor_models.graph_model import GraphModel
 from turnwise.inference.tensor_models.inputs_outputs import Port
+from turnwise.inference.tensor_models.load import OpenGraph, graph_info, open_graph
+from turnwise.inference.tensor_models.row_batching import Arrays
+from turnwise.inference.tensor_models.tensor_arrays import tensor_over
 from turnwise.inference.text.tokenizer import read_library_tokenizer
 
 _TRY_ERRORS: Final[tuple[type[Exception], ...]] = (Refusal, *RUNTIME_ERRORS)
@@ -204,7 +206,7 @@ def load_embedder(spec: ModelSpec, options: EngineOptions | None = None) -> Load
     found = open_graph(folder.files, folder.graph.name, spec, options or EngineOptions())
     embedder = Embedder(folder, found.model, found.path)
     embedder.try_out()
-    form = f"embed, {folder.pooling}{', normalised' if folder.normalise else ''}, {found.model.batches}"
+    form = f"embed, {folder.pooling}{', normalised' if folder.normalise else ''}, {found.model.batching.found}"
     load_ms = (time.monotonic() - started) * 1000
     info = graph_info(spec, "embed", found, form, folder.graph.variant, load_ms)
     return LoadedEmbedder(info, embedder, found)

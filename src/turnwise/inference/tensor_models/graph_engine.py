@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
 from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.inference.requests.parcels import Parcel
 from turnwise.inference.requests.refusal import Refusal, error_body
-from turnwise.inference.requests.tensors import OUTPUT_BYTES_MAX, Tensor
-from turnwise.inference.tensor_models.graph_model import Arrays, GraphModel
-from turnwise.inference.tensor_models.inputs_outputs import check
+from turnwise.inference.tensor_models.graph_model import GraphModel
+from turnwise.inference.tensor_models.row_batching import Arrays
 
 Answer = GenerateReply | Parcel
 """An error as text, or tensors."""
@@ -110,7 +108,7 @@ class GraphEngine:
         first = next(waiting)
         shapes = self._shapes(first)
         alike = [first, *[row for row in waiting if self._shapes(row) == shapes]]
-        rows = alike[: self._model.batch_size(shapes, len(alike))]
+        rows = alike[: self._model.batching.batch_size(shapes, len(alike))]
         for number, index in rows:
             self._waiting[number].remove(index)
         return rows
@@ -144,45 +142,3 @@ class GraphEngine:
 def _bare(refusal: Refusal) -> Refusal:
     """Without the traceback, whose frames refer to the inputs' memory."""
     return Refusal(refusal.kind, refusal.message)
-
-
-_DTYPES: Final = {"bool": np.dtype(np.bool_)}
-
-
-def array_over(tensor: Tensor) -> NDArray[Any]:
-    """An array over a tensor's bytes, wherever they lie: no copy. Arrays of shared memory keep the mapping."""
-    flat: NDArray[Any] = np.asarray(memoryview(tensor.data))
-    return flat.view(_DTYPES.get(tensor.dtype, np.dtype(tensor.dtype))).reshape(tensor.shape)
-
-
-def tensor_over(array: NDArray[Any]) -> Tensor:
-    """A tensor of an array's bytes: no copy where they lie in order."""
-    flat: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return Tensor(array.dtype.name, array.shape, memoryview(flat))
-
-
-class InferJob:
-    """One request to run the graph. `release` gives the memory of its inputs back."""
-
-    def __init__(self, parcel: Parcel, model: GraphModel, release: Callable[[], None]) -> None:
-        """Raises Refusal for tensors that do not fit the graph; `release` is then the caller's."""
-        check(model.inputs, parcel.tensors)
-        self.number = parcel.id
-        self.inputs: Sequence[Arrays] = [{name: array_over(tensor) for name, tensor in parcel.tensors.items()}]
-        self._release = release
-        self._outputs: dict[str, Tensor] = {}
-
-    def take(self, index: int, outputs: dict[str, NDArray[Any]]) -> None:
-        size = sum(array.nbytes for array in outputs.values())
-        if size > OUTPUT_BYTES_MAX:
-            raise Refusal(
-                "refused", f"the outputs have {size:,} bytes in all, at most {OUTPUT_BYTES_MAX:,} are allowed"
-            )
-        self._outputs = {name: tensor_over(array) for name, array in outputs.items()}
-
-    def answer(self) -> Parcel:
-        return Parcel(self.number, "outputs", self._outputs)
-
-    def close(self) -> None:
-        self.inputs = ()
-        self._release()

@@ -67,7 +67,7 @@ def _generating(spec: ModelSpec) -> Figures:
 
 def _inferring(spec: ModelSpec) -> Figures:
     from turnwise.inference.inspect.measure_graph import measure_graph
-    from turnwise.inference.tensor_models.graph_model import load_graph
+    from turnwise.inference.tensor_models.load import load_graph
 
     graph = load_graph(spec)
     speed = measure_graph(graph.model, graph.found.path)

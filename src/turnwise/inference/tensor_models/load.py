@@ -1,0 +1,133 @@
+"""Opens and checks a graph that generates nothing, and loads the model of an `infer` task."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from turnwise.errors import ModelError
+from turnwise.inference.folders.content_hash import changed_hash, content_hash
+from turnwise.inference.folders.files import FolderFiles
+from turnwise.inference.folders.spec_changes import changed_graph
+from turnwise.inference.folders.variants import infer_graph
+from turnwise.inference.onnx.graph_facts import Graph, read_graph
+from turnwise.inference.onnx.operators import check_operators
+from turnwise.inference.onnx.providers import Opened, open_session, versions
+from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_info import ModelInfo
+from turnwise.inference.plans.model_spec import ModelSpec, Task
+from turnwise.inference.tensor_models.graph_model import GraphModel
+
+_RANDOM: Final = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedGraph:
+    """A graph that answers `infer`."""
+
+    info: ModelInfo
+    model: GraphModel
+    found: OpenGraph
+
+
+def load_graph(spec: ModelSpec, options: EngineOptions | None = None) -> LoadedGraph:
+    """Load the model of an `infer` task: a .onnx file, or a folder with one. Raises ModelError."""
+    started = time.monotonic()
+    files, choice = infer_graph(spec.path, spec.variant)
+    found = open_graph(files, choice.name, spec, options or EngineOptions())
+    load_ms = (time.monotonic() - started) * 1000
+    form = f"infer, {found.model.batching.found}"
+    return LoadedGraph(graph_info(spec, "infer", found, form, choice.variant, load_ms), found.model, found)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGraph:
+    """A graph that is open.
+
+    path: its file.
+    opened: its session, and what runs it.
+    model: what runs rows of it.
+    graph: what it says of itself.
+    weights_bytes: the size of its files.
+    digest: the hash (hex) of its content, and of what the spec changes of that.
+    changes: what the spec changes, where that has an effect.
+    """
+
+    path: Path
+    opened: Opened
+    model: GraphModel
+    graph: Graph
+    weights_bytes: int
+    digest: str
+    changes: Mapping[str, int]
+
+
+def open_graph(files: FolderFiles, name: str, spec: ModelSpec, options: EngineOptions) -> OpenGraph:
+    """Check and open a graph of a folder; its files are then among `files.files`. Raises ModelError."""
+    path = files.file(name)
+    graph, changes = changed_graph(spec, read_graph(path), path)
+    check_operators(path, graph)
+    _check_no_chance(path, graph)
+    data = files.external(path, graph)
+    size = path.stat().st_size + sum(file.stat().st_size for file in data)
+    opened = open_session(spec, path, size, options)
+    try:
+        model = GraphModel(opened.session, path)
+    except RUNTIME_ERRORS as error:
+        raise fails(path, error) from error
+    digest = changed_hash(content_hash(dict(sorted(files.files.items()))), changes)
+    return OpenGraph(path, opened, model, graph, size, digest, changes)
+
+
+def _check_no_chance(path: Path, graph: Graph) -> None:
+    for operator in graph.operators:
+        short = operator.rpartition(":")[2]
+        if short in _RANDOM:
+            raise ModelError(
+                f"draws random numbers ({short}), which nobody could draw again",
+                where=str(path),
+                expected="a graph whose outputs depend on its inputs alone",
+                hint="Export the model for inference, or give it its random numbers as an input.",
+            )
+
+
+def fails(path: Path, error: Exception) -> ModelError:
+    """A graph that cannot be run here at all. What memory it takes is the graph's to say, and not trusted."""
+    return ModelError(
+        f"the graph fails when it is tried: {first_line(error)}",
+        where=str(path),
+        expected="outputs for random inputs",
+        hint="It is damaged, or wants more memory than there is.",
+    )
+
+
+def graph_info(
+    spec: ModelSpec, task: Task, found: OpenGraph, form: str, variant: str | None, load_ms: float
+) -> ModelInfo:
+    """What is reported of a model that generates nothing."""
+    opened = found.opened
+    return ModelInfo(
+        name=spec.name,
+        sha256=found.digest,
+        provider_asked=spec.provider,
+        provider=opened.provider,
+        providers=tuple(opened.session.get_providers()),
+        nodes=opened.nodes,
+        fallback=opened.fallback,
+        form=form,
+        context_length=0,
+        vocabulary_size=0,
+        kv_bytes_per_token=0,
+        threads=opened.threads,
+        versions=versions(),
+        load_ms=load_ms,
+        variant=variant,
+        task=task,
+        accuracy_level=found.changes.get("accuracy_level"),
+    )

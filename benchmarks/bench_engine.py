@@ -29,7 +29,8 @@ from turnwise.inference.engine.engine import Engine
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.folders.model_folder import ModelFolder, read_model_folder
-from turnwise.inference.onnx.providers import open_session, versions
+from turnwise.inference.onnx.providers import versions
+from turnwise.inference.onnx.sessions import open_session
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest

@@ -88,7 +88,7 @@ def test_a_growing_cache_holds_what_was_run(tmp_path: Path) -> None:
     model.run([7, 8, 9])
     for token in range(10, 60):
         model.run([token])
-    outputs = dict(zip(["logits", "key", "value"], model._steps._binding.get_outputs(), strict=True))
+    outputs = dict(zip(["logits", "key", "value"], model._steps._binding.raw.get_outputs(), strict=True))
     assert outputs["key"].numpy().ravel().tolist() == list(range(7, 60))
     assert outputs["value"].shape() == [1, 1, 53, 1]
 

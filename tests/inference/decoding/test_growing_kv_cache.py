@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from numpy.typing import NDArray
 
+from tests.inference.fake_device import FakeDevice
 from turnwise.errors import InvariantError
 from turnwise.inference.decoding.growing_kv_cache import GrowingKv, Memory, memory_size
-from turnwise.inference.decoding.kv_cache import KvShape
+from turnwise.inference.decoding.slab import KvShape
 
 SHAPE = KvShape(("k", "v"), ("nk", "nv"), 2, 3, np.dtype(np.float32))
 
@@ -58,14 +59,14 @@ def held(kv: GrowingKv, row: int, length: int) -> list[int]:
 
 
 def test_present_is_the_next_past() -> None:
-    kv = GrowingKv(SHAPE, "cpu")
+    kv = GrowingKv(SHAPE, None)
     append(kv, [0], 0, {0: [1, 2, 3]})
     append(kv, [0], 3, {0: [4]})
     assert held(kv, 0, 4) == [1, 2, 3, 4]
 
 
 def test_a_group_takes_turns_between_two_memories() -> None:
-    kv = GrowingKv(SHAPE, "cpu")
+    kv = GrowingKv(SHAPE, None)
     append(kv, [0], 0, {0: [1, 2]})
     addresses = set()
     for past in range(2, 40):
@@ -75,7 +76,7 @@ def test_a_group_takes_turns_between_two_memories() -> None:
 
 
 def test_rows_that_go_on_together_are_not_copied() -> None:
-    kv = GrowingKv(SHAPE, "cpu")
+    kv = GrowingKv(SHAPE, None)
     for row in range(3):
         append(kv, [row], 0, {row: [row, 10 + row]})
     append(kv, [2, 0, 1], 2, {0: [20], 1: [21], 2: [22]})
@@ -87,7 +88,7 @@ def test_rows_that_go_on_together_are_not_copied() -> None:
 
 
 def test_rows_of_different_length_do_not_go_together() -> None:
-    kv = GrowingKv(SHAPE, "cpu")
+    kv = GrowingKv(SHAPE, None)
     append(kv, [0], 0, {0: [1]})
     append(kv, [1], 0, {1: [1, 2]})
     with pytest.raises(InvariantError, match="not equally long"):
@@ -99,7 +100,7 @@ def test_rows_of_different_length_do_not_go_together() -> None:
 
 
 def test_what_fails_leaves_everything_as_it_was() -> None:
-    kv = GrowingKv(SHAPE, "cpu", spare=1)
+    kv = GrowingKv(SHAPE, None, spare=1)
     append(kv, [0], 0, {0: [1, 2]})
     append(kv, [1], 0, {1: [3, 4]})
     lying = list(kv.gather([0, 1]))
@@ -112,7 +113,7 @@ def test_what_fails_leaves_everything_as_it_was() -> None:
 
 
 def test_what_is_too_much_is_trimmed() -> None:
-    kv = GrowingKv(SHAPE, "cpu", spare=1)
+    kv = GrowingKv(SHAPE, None, spare=1)
     append(kv, [0], 0, {0: [1, 2, 3, 9]})
     kv.trim(0, 3)
     append(kv, [0], 3, {0: [4]}, count=2)
@@ -126,8 +127,7 @@ def test_memory_is_of_few_sizes_and_none_is_much_too_large() -> None:
 
 
 def test_rows_on_a_device_are_not_copied() -> None:
-    memory = Memory(SHAPE, 64, "cpu")
-    memory._device = "cuda"
+    memory = Memory(SHAPE, 64, FakeDevice())
     with pytest.raises(InvariantError, match="cannot be copied"):
         memory.view(1, 1)
 
@@ -139,7 +139,7 @@ class GrowingMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.kv = GrowingKv(SHAPE, "cpu", spare=1)
+        self.kv = GrowingKv(SHAPE, None, spare=1)
         self.rows: dict[int, list[int]] = {}
         self.next = 0
 

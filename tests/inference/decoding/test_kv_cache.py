@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
 from turnwise.inference.decoding.block_span import BlockSpan
-from turnwise.inference.decoding.kv_cache import InPlaceKv, KvBlocks, KvShape
+from turnwise.inference.decoding.kv_cache import InPlaceKv, KvBlocks
+from turnwise.inference.decoding.slab import HostSlab, KvShape, Span
 from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
 
 SHAPE = KvShape(("k", "v"), ("nk", "nv"), 2, 4, np.dtype(np.float32))
@@ -25,18 +29,23 @@ class Recorded:
         self.outputs[name] = shape, at
 
 
+def view(kv: InPlaceKv, row: int, start: int, count: int) -> NDArray[Any]:
+    assert isinstance(kv.slab, HostSlab)
+    return kv.slab.view(Span(row, start, count))
+
+
 def filled(kv: InPlaceKv, lengths: list[int]) -> None:
     for row, length in enumerate(lengths):
         for place in range(length):
-            kv.positions(row, place, 1)[:] = 100 * row + place
+            view(kv, row, place, 1)[:] = 100 * row + place
 
 
 def holds(kv: InPlaceKv, row: int, values: list[int]) -> bool:
-    return bool((kv.positions(row, 0, len(values)) == np.array(values, np.float32)[:, None]).all())
+    return bool((view(kv, row, 0, len(values)) == np.array(values, np.float32)[:, None]).all())
 
 
 def test_rows_keep_what_they_hold_when_they_grow() -> None:
-    kv = InPlaceKv(SHAPE, "cpu", 4, 1024)
+    kv = InPlaceKv(SHAPE, None, 4, 1024)
     kv.reserve(2, 64, [0] * 4)
     filled(kv, [3, 5])
     before = kv.version
@@ -53,7 +62,7 @@ def test_rows_keep_what_they_hold_when_they_grow() -> None:
 
 
 def test_rows_become_shorter_where_more_are_needed() -> None:
-    kv = InPlaceKv(SHAPE, "cpu", 4, 512)
+    kv = InPlaceKv(SHAPE, None, 4, 512)
     kv.reserve(1, 512, [0] * 4)
     filled(kv, [7])
     kv.reserve(4, 128, [7, 0, 0, 0])
@@ -64,7 +73,7 @@ def test_rows_become_shorter_where_more_are_needed() -> None:
 
 
 def test_rows_of_a_batch_follow_each_other_in_memory() -> None:
-    kv = InPlaceKv(SHAPE, "cpu", 4, 256)
+    kv = InPlaceKv(SHAPE, None, 4, 256)
     kv.reserve(4, 64, [0] * 4)
     filled(kv, [1, 1, 1])
     binding = Recorded()
@@ -72,12 +81,12 @@ def test_rows_of_a_batch_follow_each_other_in_memory() -> None:
     assert binding.inputs["k"] == binding.outputs["nk"]
     (shape, address), (_, values) = binding.inputs["k"], binding.inputs["v"]
     assert shape == (2, 2, 64, 4)
-    assert address == kv.positions(1, 0, 1)[0].ctypes.data
+    assert address == view(kv, 1, 0, 1)[0].ctypes.data
     assert values - address == 4 * 2 * 64 * 4 * 4
 
 
 def test_a_row_moves() -> None:
-    kv = InPlaceKv(SHAPE, "cpu", 3, 192)
+    kv = InPlaceKv(SHAPE, None, 3, 192)
     kv.reserve(3, 64, [0] * 3)
     filled(kv, [2, 2, 4])
     kv.move(2, 0, 4)
@@ -86,7 +95,7 @@ def test_a_row_moves() -> None:
 
 
 def test_blocks_give_back_what_they_kept() -> None:
-    kv = InPlaceKv(SHAPE, "cpu", 2, 256)
+    kv = InPlaceKv(SHAPE, None, 2, 256)
     kv.reserve(2, 128, [0] * 2)
     filled(kv, [70, 0])
     blocks = KvBlocks(SHAPE, 3)
@@ -94,4 +103,4 @@ def test_blocks_give_back_what_they_kept() -> None:
     blocks.keep(kv, 0, whole)
     blocks.restore(kv, 1, [whole[0], BlockSpan(0, BLOCK_TOKENS, 5)])
     assert holds(kv, 1, list(range(BLOCK_TOKENS + 5)))
-    assert not kv.positions(1, BLOCK_TOKENS + 5, 1).any()
+    assert not view(kv, 1, BLOCK_TOKENS + 5, 1).any()

@@ -12,10 +12,19 @@ from numpy.typing import NDArray
 from tests.inference import toy
 from turnwise.inference.decoding.graph_form import Rule
 from turnwise.inference.decoding.numeric_class import observe
-from turnwise.inference.decoding.self_test import SelfTest, cpu, remembered, self_test
+from turnwise.inference.decoding.self_test import (
+    TRIAL,
+    TRIAL_OF_LARGE,
+    TRIAL_ON_DEVICE,
+    SelfTest,
+    Trial,
+    cpu,
+    known,
+    self_test,
+)
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.folders.model_folder import read_model_folder
-from turnwise.inference.onnx.providers import open_session
+from turnwise.inference.onnx.sessions import open_session
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_spec import ModelSpec
 
@@ -31,12 +40,19 @@ class Fake:
     other_threads: bool = False
     runs: list[int] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
+    prompt: list[int] = field(default_factory=list)
 
     def begin_rows(self, rows: int, room: int) -> int:
         self.rows = [0] * (1 if self.rule.batching == "single" else rows)
         return len(self.rows)
 
-    def prefill(self, row: int, ids: Sequence[int]) -> NDArray[Any]:
+    def begin_again(self, tokens: int, room: int) -> int:
+        self.begin_rows(1, room)
+        self.rows[0] = sum(self.prompt[:tokens]) + ("warm" in self.flaws)
+        return tokens
+
+    def prefill(self, row: int, ids: Sequence[int], whole: int) -> NDArray[Any]:
+        self.prompt = list(ids)
         if "refuses tokens" in self.flaws and max(ids) > 100:
             raise RuntimeError("out of bounds")
         past = self.rows[row]
@@ -67,18 +83,18 @@ class Fake:
         return np.array([value, value + 1e-9 * wrong])
 
 
-def try_with(*flaws: str, first: Rule = FREE, context_length: int = 512, weights_bytes: int = 1000) -> SelfTest:
+def try_with(*flaws: str, first: Rule = FREE, context_length: int = 512, trial: Trial = TRIAL) -> SelfTest:
     def make(rule: Rule, other_threads: bool) -> Fake:
         return Fake(rule, frozenset(flaws), other_threads)
 
-    return self_test(make, 1000, context_length, weights_bytes, first)
+    return self_test(make, 1000, context_length, trial, first)
 
 
 def test_a_rule_that_is_asked_for_is_kept(tmp_path: Path) -> None:
     def make(rule: Rule, other_threads: bool) -> Fake:
         return Fake(rule, frozenset(["odd"]), other_threads)
 
-    kept = self_test(make, 1000, 512, 1000, FREE, stricter=False)
+    kept = self_test(make, 1000, 512, TRIAL, FREE, stricter=False)
     assert (kept.numeric_class, kept.rule) == ("plan-bound", FREE)
     path = toy.write_mixing_folder(tmp_path / "model")
     found = []
@@ -104,10 +120,17 @@ def test_a_rule_that_is_asked_for_is_kept(tmp_path: Path) -> None:
         (["refuses tokens"], "none", WHOLE),
     ],
 )
-@pytest.mark.parametrize("weights_bytes", [1000, 1 << 31])
-def test_the_first_rule_that_holds_is_taken(flaws: list[str], found: str, rule: Rule, weights_bytes: int) -> None:
-    observed = try_with(*flaws, weights_bytes=weights_bytes)
+@pytest.mark.parametrize("trial", [TRIAL, TRIAL_OF_LARGE, TRIAL_ON_DEVICE])
+def test_the_first_rule_that_holds_is_taken(flaws: list[str], found: str, rule: Rule, trial: Trial) -> None:
+    observed = try_with(*flaws, trial=trial)
     assert (observed.numeric_class, observed.rule) == (found, rule)
+
+
+def test_on_a_device_the_prefix_cache_is_tried_too() -> None:
+    assert try_with(trial=TRIAL_ON_DEVICE).checks["cold = warm"]
+    assert try_with("warm").numeric_class == "batch-invariant", "on the host it is known to hold"
+    observed = try_with("warm", trial=TRIAL_ON_DEVICE)
+    assert (observed.numeric_class, observed.rule) == ("batch-invariant", WHOLE), "in one piece, none is reused"
 
 
 def test_rules_that_are_known_not_to_hold_are_not_tried() -> None:
@@ -126,19 +149,19 @@ def test_what_was_observed_is_remembered(tmp_path: Path) -> None:
         calls.append(1)
         return try_with("odd")
 
-    first = remembered({"model": "a", "threads": 1}, test, cache=tmp_path)
-    assert remembered({"threads": 1, "model": "a"}, test, cache=tmp_path) == first
+    first = known({"model": "a", "threads": 1}, test, cache=tmp_path)
+    assert known({"threads": 1, "model": "a"}, test, cache=tmp_path) == first
     assert len(calls) == 1
-    remembered({"model": "a", "threads": 2}, test, cache=tmp_path)
+    known({"model": "a", "threads": 2}, test, cache=tmp_path)
     assert len(calls) == 2
     (tmp_path / "self-tests.json").write_text('{"x": {"numeric_class": "perfect"}}')
-    assert remembered({"model": "a", "threads": 1}, test, cache=tmp_path) == first
+    assert known({"model": "a", "threads": 1}, test, cache=tmp_path) == first
     assert len(calls) == 3
 
 
 def test_without_a_place_to_remember_all_is_tried_again(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    found = remembered({}, lambda: try_with(), cache=tmp_path / "file")
+    found = known({}, lambda: try_with(), cache=tmp_path / "file")
     assert found.numeric_class == "batch-invariant"
 
 

@@ -12,7 +12,7 @@ from tests.inference import toy
 from turnwise.errors import ModelError
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.engine.load import load_model
-from turnwise.inference.onnx import providers
+from turnwise.inference.onnx import sessions
 from turnwise.inference.onnx.accuracy_level import with_accuracy
 from turnwise.inference.onnx.graph_facts import read_graph
 from turnwise.inference.plans.model_spec import ModelSpec
@@ -152,6 +152,6 @@ def test_only_models_that_generate_have_a_context(tmp_path: Path) -> None:
 
 
 def test_the_file_is_what_runs_where_nothing_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(providers, "with_accuracy", None)
+    monkeypatch.setattr(sessions, "with_accuracy", None)
     (tmp_path / "g.onnx").write_bytes(product_graph(1).model())
     assert load_graph(ModelSpec("g", tmp_path / "g.onnx", "cpu")).info.accuracy_level is None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.inference import toy
 from turnwise.inference.engine.load import load_model
-from turnwise.inference.onnx import providers
+from turnwise.inference.onnx import sessions
 from turnwise.inference.onnx.gather_logits import POSITIONS_INPUT, with_positions
 from turnwise.inference.plans.model_spec import ModelSpec
 
@@ -33,9 +33,9 @@ def test_the_bits_stay(stories_models: Path, layout: str, monkeypatch: pytest.Mo
     found = []
     for rewrites in (True, False):
         if not rewrites:
-            monkeypatch.setattr(providers, "with_positions", lambda model, logits: None)
+            monkeypatch.setattr(sessions, "with_positions", lambda model, logits: None)
         decoder = load_model(spec).decoder
-        inputs = [item.name for item in decoder._steps._session.get_inputs()]
+        inputs = [item.name for item in decoder._steps._binding._session.get_inputs()]
         assert (POSITIONS_INPUT in inputs) == rewrites
         decoder.begin(200)
         rows = [decoder.run(PROMPT).copy()]

@@ -10,8 +10,9 @@ import pytest
 from tests.inference import toy
 from turnwise.errors import ModelError
 from turnwise.inference.engine.load import load_model
-from turnwise.inference.onnx import providers
-from turnwise.inference.onnx.providers import CPU, CUDA, provider_report
+from turnwise.inference.onnx import providers, sessions
+from turnwise.inference.onnx.provider_names import CPU, CUDA
+from turnwise.inference.onnx.providers import provider_report
 from turnwise.inference.onnx.runtime import ort
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.plans.model_spec import ModelSpec
@@ -30,7 +31,18 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.skipif(HAS_CUDA, reason="this onnxruntime has CUDA")
 class TestWithoutCuda:
-    def test_auto_says_in_one_line_why_the_cpu(self, folder: Path) -> None:
+    def test_without_a_device_nothing_is_said_of_cuda(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sessions, "device_is_there", lambda: False)
+        monkeypatch.setattr(providers, "device_is_there", lambda: False)
+        info = load(folder, "auto")
+        assert (info.provider, info.fallback) == (CPU, None)
+        assert CUDA not in {state.name for state in provider_report().providers}
+
+    def test_auto_says_in_one_line_why_the_cpu(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sessions, "device_is_there", lambda: True)
+        monkeypatch.setattr(providers, "device_is_there", lambda: True)
+        states = {state.name: state for state in provider_report().providers}
+        assert not states[CUDA].usable
         info = load(folder, "auto")
         assert info.fallback == (
             "model m: cuda asked by auto, runs on cpu "
@@ -75,18 +87,23 @@ def test_a_provider_that_is_there_but_does_not_start_is_seen(folder: Path, monke
         return [CUDA, CPU]
 
     monkeypatch.setattr(ort, "get_available_providers", available)
+    monkeypatch.setattr(sessions, "device_is_there", lambda: True)
+    monkeypatch.setattr(providers, "device_is_there", lambda: True)
     info = load(folder, "auto")
     if not HAS_CUDA:
         assert info.provider == CPU
         assert info.fallback is not None
-        assert "could not start cuda" in info.fallback or "cuda failed" in info.fallback
+        assert "cuda does not start: there is no NVIDIA driver" in info.fallback or "cuda failed" in info.fallback
+        states = {state.name: state for state in provider_report().providers}
+        assert not states[CUDA].usable, "it was built in, and still runs nothing"
+        assert states[CUDA].reason
 
 
 def test_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
     report = provider_report()
     states = {state.name: state for state in report.providers}
     assert states[CPU].usable
-    assert states[CUDA].usable or states[CUDA].reason
+    assert all(state.usable or state.reason for state in states.values())
     assert "AzureExecutionProvider" not in states
     assert report.versions["onnxruntime"] == ort.__version__
     assert report.auto in states

@@ -8,9 +8,11 @@ the next stricter rule where it does not hold.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
 from turnwise.inference.onnx.graph_facts import Graph, Quantised
+from turnwise.inference.onnx.provider_names import CPU, CUDA
 from turnwise.inference.plans.batching import Batching, for_cache, is_even
 
 GROUP_QUERY_ATTENTION: Final = "com.microsoft:GroupQueryAttention"
@@ -19,6 +21,12 @@ ATTENTIONS: Final = frozenset({GROUP_QUERY_ATTENTION, MULTI_HEAD_ATTENTION, "com
 ACCURACY_FREE: Final = 4
 BLOCK_FREE_MAX: Final = 32
 """4-bit products at this accuracy level, in blocks of at most so many, give a row the same bits in every batch."""
+CUDA_ROWS_SHARE: Final = 0.8
+"""CUDA's flash attention divides the past of a row among multiprocessors, unless rows times heads of the KV cache are
+such a part of them. Then no row's past is divided, and none depends on how many rows there are."""
+
+CUDA_QUANTISED_ROWS_MIN: Final = 17
+"""CUDA multiplies one row with 4-bit weights by one kernel, up to 16 by another, and unpacks the weights for more."""
 
 DYNAMIC: Final = frozenset(
     {"DynamicQuantizeLinear", "com.microsoft:DynamicQuantizeMatMul", "com.microsoft:DynamicQuantizeLSTM"}
@@ -107,6 +115,32 @@ def form_of(graph: Graph) -> Form:
         why = f"{why}; its mask is made for one piece"
     chunked = not graph.half and MULTI_HEAD_ATTENTION not in kinds
     return Form(attention, weights, Rule(batching, chunked), why, growing)
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """What a provider's kernels need, so that a row has the same bits in every batch.
+
+    `rule` is the cheapest rule known to hold there. Steps have at least `rows_min` rows, some of which may be nobody's.
+    `on_grid`: where a prompt's pieces begin, and how wide its mask is, shows in its bits. So all pieces but the last
+    are of one size, only whole ones are reused, and the width is a function of the prompt's length.
+    """
+
+    rule: Rule
+    rows_min: int = 1
+    on_grid: bool = False
+
+
+def on_provider(form: Form, graph: Graph, provider: str, kv_heads: int, multiprocessors: int | None) -> Kernels:
+    """What is known of a form of graph on an execution provider, whose device has so many multiprocessors."""
+    if provider == CPU:
+        return Kernels(form.rule)
+    if provider != CUDA or form.growing or multiprocessors is None:  # not known: sequences alone
+        return Kernels(Rule("single", form.rule.chunked))
+    rows_min = ceil(CUDA_ROWS_SHARE * multiprocessors / kv_heads)
+    if graph.quantised:
+        rows_min = max(rows_min, CUDA_QUANTISED_ROWS_MIN)
+    return Kernels(Rule("free", True), rows_min, on_grid=True)
 
 
 def _named(kind: Quantised) -> str:

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Final
 
+import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
-from turnwise.inference.decoding.kv_cache import KvShape, allocate
+from turnwise.inference.decoding.slab import HostSlab, KvShape, Slab, Span
+from turnwise.inference.onnx.device import Device, DeviceMemory, kind_of
 
 POSITIONS_MIN: Final = 64
 SIZES_A_DOUBLING: Final = 8
@@ -26,22 +28,28 @@ SIZES_A_DOUBLING: Final = 8
 class Memory:
     """Memory of `positions` positions of all tensors, one tensor after the other. Not written to, it is not taken."""
 
-    def __init__(self, shape: KvShape, positions: int, device: str) -> None:
+    def __init__(self, shape: KvShape, positions: int, device: Device | None) -> None:
         self.positions = positions
         self._shape = shape
-        self._device = device
-        self._owner, self._address = allocate(shape, positions, device)
         self._each = shape.heads * positions * shape.head_size
+        self._host: NDArray[Any] | None = None
+        self._device: DeviceMemory | None = None
+        if device is None:
+            self._host = np.zeros(len(shape.past) * self._each, shape.dtype)
+            self._address = int(self._host.ctypes.data)
+        else:
+            self._device = device.allocate(shape.bytes_per_token * positions)
+            self._address = self._device.address
 
     def address(self, tensor: int) -> int:
         return self._address + tensor * self._each * self._shape.dtype.itemsize
 
     def view(self, rows: int, length: int) -> NDArray[Any]:
         """[tensors, rows, heads, length, head_size]: the beginning of each tensor's part."""
-        if self._device != "cpu":
+        if self._host is None:
             raise InvariantError("rows on a device cannot be copied")
         tensors, shape = len(self._shape.past), self._shape.shape(rows, length)
-        parts: NDArray[Any] = self._owner.reshape(tensors, self._each)[:, : prod(shape)]
+        parts: NDArray[Any] = self._host.reshape(tensors, self._each)[:, : prod(shape)]
         return parts.reshape(tensors, *shape)
 
 
@@ -62,10 +70,10 @@ class _Group:
 class GrowingKv:
     """Groups of sequences of equal length. `spare` is 1 where runs have an even number of rows: one may be nobody's.
 
-    `device` is where the provider works: `cpu` or `cuda`. On a device nothing can be copied, so sequences stay alone.
+    `device` is where the provider works (None: on the host). On a device, each sequence stays alone.
     """
 
-    def __init__(self, shape: KvShape, device: str, spare: int = 0) -> None:
+    def __init__(self, shape: KvShape, device: Device | None, spare: int = 0) -> None:
         self.version = 0
         self._shape = shape
         self._device = device
@@ -78,7 +86,7 @@ class GrowingKv:
         """Nothing is laid out before it is needed; but what is larger than it needs to be makes room."""
         for group in {id(group): group for group in self._groups.values()}.values():
             needed = memory_size((len(group.rows) + self._spare_rows) * group.length)
-            if group.memory.positions > needed and self._device == "cpu":
+            if group.memory.positions > needed and self._device is None:
                 self._relocate(group)
 
     def forget(self, positions_max: int) -> None:
@@ -115,6 +123,16 @@ class GrowingKv:
         """A view [tensors, heads, count, head_size] of what a row holds."""
         group = self._groups[row]
         return group.view[:, group.rows.index(row), :, start : start + count]
+
+    def keep(self, blocks: Slab, spans: list[tuple[Span, Span]]) -> None:
+        """Copy from spans of rows into spans of blocks."""
+        for origin, target in spans:
+            _host(blocks).view(target)[:] = self.positions(origin.row, origin.start, origin.count)
+
+    def restore(self, blocks: Slab, spans: list[tuple[Span, Span]]) -> None:
+        """Copy from spans of blocks into spans of rows."""
+        for origin, target in spans:
+            self.positions(target.row, target.start, target.count)[:] = _host(blocks).view(origin)
 
     def gather(self, rows: Sequence[int]) -> Sequence[int]:
         """Bring rows of equal length into a group of their own; the order in which they then lie there."""
@@ -155,7 +173,7 @@ class GrowingKv:
         if before.positions < count * past:
             raise InvariantError(f"{count} rows of {past} positions do not fit {before.positions}")
         past_shape, present_shape = self._shape.shape(count, past), self._shape.shape(count, past + new)
-        dtype, device = self._shape.dtype, self._device
+        dtype, device = self._shape.dtype, kind_of(self._device)
         for index, (past_name, present_name) in enumerate(zip(self._shape.past, self._shape.present, strict=True)):
             binding.bind_input(past_name, device, 0, dtype, past_shape, before.address(index))
             binding.bind_output(present_name, device, 0, dtype, present_shape, after.address(index))
@@ -165,7 +183,8 @@ class GrowingKv:
     def done(self) -> None:
         """What was bound has run: its present is the rows' past from now on."""
         ran = self._running
-        assert ran is not None, "bound before it is run"
+        if ran is None:
+            raise InvariantError("rows are bound before they are run")
         old = self._groups.get(ran.rows[0])
         self._unused = None if old is None else old.memory
         self._groups |= dict.fromkeys(ran.rows, ran)
@@ -193,6 +212,12 @@ class GrowingKv:
             taken = None
             taken = Memory(self._shape, size, self._device)
         return taken
+
+
+def _host(blocks: Slab) -> HostSlab:
+    if not isinstance(blocks, HostSlab):
+        raise InvariantError("rows on a device cannot be copied")
+    return blocks
 
 
 def memory_size(positions: int) -> int:

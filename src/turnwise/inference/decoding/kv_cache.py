@@ -2,7 +2,7 @@
 
 GroupQueryAttention appends in place: past and present are one buffer, and what lies beyond a sequence's length is
 ignored. So many sequences share one slab, each in a row of its own, and a batch is a range of rows. For other attention
-see `growing`.
+see `growing_kv_cache`.
 
 The addresses, the length of the rows, and what lay in them before do not show in the bits.
 """
@@ -10,35 +10,14 @@ The addresses, the length of the rows, and what lay in them before do not show i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
 from turnwise.inference.decoding.block_span import BlockSpan
 from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS
-from turnwise.inference.onnx.runtime import ort
+from turnwise.inference.decoding.slab import HostSlab, KvShape, Slab, Span, new_slab
+from turnwise.inference.onnx.device import Device, kind_of
 from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
-
-
-@dataclass(frozen=True, slots=True)
-class KvShape:
-    """Of all layers: names of `past` and `present`, in the same order, and what one of them holds."""
-
-    past: tuple[str, ...]
-    present: tuple[str, ...]
-    heads: int
-    head_size: int
-    dtype: np.dtype[Any]
-
-    @property
-    def bytes_per_token(self) -> int:
-        return len(self.past) * self.heads * self.head_size * self.dtype.itemsize
-
-    def shape(self, rows: int, positions: int) -> tuple[int, int, int, int]:
-        return (rows, self.heads, positions, self.head_size)
 
 
 class Kv(Protocol):
@@ -55,8 +34,11 @@ class Kv(Protocol):
     def clear(self, row: int) -> None:
         """The row is nobody's any more."""
 
-    def positions(self, row: int, start: int, count: int) -> NDArray[Any]:
-        """A view [tensors, heads, count, head_size] of what a row holds."""
+    def keep(self, blocks: Slab, spans: list[tuple[Span, Span]]) -> None:
+        """Copy from spans of rows into spans of blocks."""
+
+    def restore(self, blocks: Slab, spans: list[tuple[Span, Span]]) -> None:
+        """Copy from spans of blocks into spans of rows."""
 
     def bind(self, binding: Any, rows: Sequence[int], count: int, past: int, new: int) -> None:
         """Bind `count` rows, `rows` first, for a run that adds `new` positions to at most `past` ones."""
@@ -71,22 +53,27 @@ class Kv(Protocol):
 class InPlaceKv:
     """Past and present at the same address: a slab [tensors, rows, heads, room, head_size].
 
-    There are as many of `rows_max` rows at once as fit into `positions_max` positions, since memory that is not written
-    to is not taken: rows are laid out anew only where a sequence needs longer ones. `device` is where the provider
-    works: `cpu` or `cuda`. On a device rows cannot be copied, so there is one of them.
+    On the host there are as many of `rows_max` rows at once as fit into `positions_max` positions, since memory that is
+    not written to is not taken: rows are laid out anew only where a sequence needs longer ones. A device's memory is
+    taken at once, so there the rows are twice as many whenever there are too few.
     """
 
-    def __init__(self, shape: KvShape, device: str, rows_max: int, positions_max: int) -> None:
+    def __init__(self, shape: KvShape, device: Device | None, rows_max: int, positions_max: int) -> None:
         self.version = 0
         self._shape = shape
         self._device = device
         self._rows_max = rows_max
         self._positions_max = positions_max
-        self._owner: Any = None
-        self._address = 0
-        self._positions = 0
+        self._slab: Slab | None = None
         self._rows = 0
         self._room = 0
+
+    @property
+    def slab(self) -> Slab:
+        """Where the rows lie. They must have been reserved."""
+        if self._slab is None:
+            raise InvariantError("the engine reserves rows before it runs")
+        return self._slab
 
     def reserve(self, rows: int, room: int, lengths: Sequence[int]) -> None:
         if rows <= self._rows and room <= self._room:
@@ -96,14 +83,21 @@ class InPlaceKv:
             room = max(room, self._room)
         if rows > self._rows_max or rows * room > self._positions_max:
             raise InvariantError(f"{rows} of {self._rows_max} rows, {room} of {self._positions_max} positions each")
-        live = [(row, self._view[:, row, :, :length].copy()) for row, length in enumerate(lengths) if length]
-        rows = min(self._rows_max, self._positions_max // room)
-        if rows * room > self._positions:
-            self._owner = None
-            self._allocate(rows * room)
+        most = min(self._rows_max, self._positions_max // room)
+        live = [Span(row, 0, length) for row, length in enumerate(lengths) if length and row < self._rows]
+        old, self._slab = self._slab, None
+        if self._device is not None:
+            rows = min(most, 1 << (rows - 1).bit_length())
+            if not live:
+                old = None  # its memory is given back before more is taken
+            new = new_slab(self._shape, rows, room, self._device)
+        else:
+            rows = most
+            new = self._host_slab(old if not live else None, rows, room)
+        if live and old is not None:
+            new.copy(old, [(span, span) for span in live])
+        self._slab = new
         self._rows, self._room = rows, room
-        for row, kept in live:
-            self._view[:, row, :, : kept.shape[2]] = kept
         self.version += 1
 
     def forget(self, positions_max: int) -> None:
@@ -112,15 +106,18 @@ class InPlaceKv:
         self.version += 1
 
     def bind(self, binding: Any, rows: Sequence[int], count: int, past: int, new: int) -> None:
-        row = rows[0]
-        assert row + count <= self._rows, "the engine reserves rows before it runs"
-        assert past + new <= self._room, "the engine reserves room before it runs"
-        one = self._shape.heads * self._room * self._shape.head_size * self._shape.dtype.itemsize
+        row, slab = rows[0], self.slab
+        if row + count > self._rows or past + new > self._room:
+            raise InvariantError(
+                f"{count} rows from {row} on with {past + new} positions were not reserved",
+                expected=f"at most {self._rows} rows of {self._room} positions",
+            )
+        kind, dtype = kind_of(self._device), self._shape.dtype
         shape = self._shape.shape(count, self._room)
         for index, (past_name, present_name) in enumerate(zip(self._shape.past, self._shape.present, strict=True)):
-            address = self._address + (index * self._rows + row) * one
-            binding.bind_input(past_name, self._device, 0, self._shape.dtype, shape, address)
-            binding.bind_output(present_name, self._device, 0, self._shape.dtype, shape, address)
+            address = slab.address(index, row)
+            binding.bind_input(past_name, kind, 0, dtype, shape, address)
+            binding.bind_output(present_name, kind, 0, dtype, shape, address)
 
     def clear(self, row: int) -> None:
         """What lies there does not matter."""
@@ -129,48 +126,38 @@ class InPlaceKv:
         """Past and present are the same."""
 
     def move(self, source: int, target: int, length: int) -> None:
-        view = self._view
-        view[:, target, :, :length] = view[:, source, :, :length]
+        if length:
+            self.slab.copy(self.slab, [(Span(source, 0, length), Span(target, 0, length))])
 
-    def positions(self, row: int, start: int, count: int) -> NDArray[Any]:
-        """A view [tensors, heads, count, head_size] of what a row holds."""
-        return self._view[:, row, :, start : start + count]
+    def keep(self, blocks: Slab, spans: list[tuple[Span, Span]]) -> None:
+        blocks.copy(self.slab, spans)
 
-    @property
-    def _view(self) -> NDArray[Any]:
-        if self._device != "cpu":
-            raise InvariantError("rows on a device cannot be copied")
-        tensors, used = len(self._shape.past), self._rows * self._room
-        flat: NDArray[Any] = self._owner[: tensors * used * self._shape.heads * self._shape.head_size]
-        return flat.reshape(tensors, *self._shape.shape(self._rows, self._room))
+    def restore(self, blocks: Slab, spans: list[tuple[Span, Span]]) -> None:
+        self.slab.copy(blocks, spans)
 
-    def _allocate(self, positions: int) -> None:
-        self._positions = positions
-        self._owner, self._address = allocate(self._shape, positions, self._device)
+    def _host_slab(self, old: Slab | None, rows: int, room: int) -> HostSlab:
+        """A slab in the memory of the old one if that is large enough; what lies there does not show in the bits."""
+        needed = self._shape.bytes_per_token * rows * room
+        if isinstance(old, HostSlab) and old.memory.nbytes >= needed:
+            return HostSlab(self._shape, rows, room, old.memory)
+        return HostSlab(self._shape, rows, room)
 
 
 class KvBlocks:
-    """KV of prompts that were prefilled, in blocks [block, tensors, heads, BLOCK_TOKENS, head_size]."""
+    """KV of prompts that were prefilled, in blocks of BLOCK_TOKENS positions, where the rows lie."""
 
-    def __init__(self, shape: KvShape, blocks: int) -> None:
-        self._memory = np.empty((blocks, len(shape.past), shape.heads, BLOCK_TOKENS, shape.head_size), shape.dtype)
+    def __init__(self, shape: KvShape, blocks: int, device: Device | None = None) -> None:
+        self._slab = new_slab(shape, blocks, BLOCK_TOKENS, device)
 
     def keep(self, kv: Kv, row: int, spans: Sequence[BlockSpan]) -> None:
         """Copy from a row into blocks."""
-        for span in spans:
-            self._memory[span.block, :, :, : span.count] = kv.positions(row, span.start, span.count)
+        kv.keep(self._slab, [(there, here) for here, there in _pairs(row, spans)])
 
     def restore(self, kv: Kv, row: int, spans: Sequence[BlockSpan]) -> None:
         """Copy from blocks into a row."""
-        for span in spans:
-            kv.positions(row, span.start, span.count)[:] = self._memory[span.block, :, :, : span.count]
+        kv.restore(self._slab, _pairs(row, spans))
 
 
-def allocate(shape: KvShape, positions: int, device: str) -> tuple[Any, int]:
-    """Memory for all tensors of so many positions: what keeps it alive, and its address."""
-    count = len(shape.past) * shape.heads * positions * shape.head_size
-    if device == "cpu":
-        memory = np.zeros(count, shape.dtype)
-        return memory, int(memory.ctypes.data)
-    value = ort.OrtValue.ortvalue_from_shape_and_type((count,), shape.dtype, device, 0)
-    return value, value.data_ptr()
+def _pairs(row: int, spans: Sequence[BlockSpan]) -> list[tuple[Span, Span]]:
+    """Of each span: where it lies in its block, and where in the row."""
+    return [(Span(span.block, 0, span.count), Span(row, span.start, span.count)) for span in spans]

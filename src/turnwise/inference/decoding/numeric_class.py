@@ -1,30 +1,52 @@
-"""The self-test of a loaded graph: what it is tried with, and under which name the result is remembered."""
+"""What is tried of a loaded graph on this machine, and under which name the results are remembered.
+
+On another provider than the CPU it must first agree with the CPU; then its numeric class is observed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 from numpy.typing import NDArray
 
-from turnwise.inference.decoding.decoder import Decoder
+from turnwise.errors import EnvironmentFailure
+from turnwise.inference.decoding.agreement import difference, tolerance_of
+from turnwise.inference.decoding.block_span import BlockSpan
+from turnwise.inference.decoding.decoder import Decoder, kernels_of
 from turnwise.inference.decoding.graph_form import Rule, form_of
-from turnwise.inference.decoding.self_test import BATCHES, SelfTest, cpu, remembered, self_test
+from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS
+from turnwise.inference.decoding.remembered import remembered
+from turnwise.inference.decoding.self_test import (
+    LARGE_BYTES_MIN,
+    TRIAL,
+    TRIAL_OF_LARGE,
+    TRIAL_ON_DEVICE,
+    SelfTest,
+    Trial,
+    cpu,
+    known,
+    self_test,
+)
 from turnwise.inference.folders.model_folder import ModelFolder
-from turnwise.inference.onnx.providers import CPU, Opened, open_session, versions
+from turnwise.inference.onnx.provider_names import CPU
+from turnwise.inference.onnx.providers import versions
+from turnwise.inference.onnx.sessions import Opened, open_session
 from turnwise.inference.plans.batching import for_cache
 from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
 from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.system.memory import memory_bytes
 
 
 def observe(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -> SelfTest:
     """What the graph does on this machine, from memory or by trying. `digest` names the content of its folder."""
-    options = EngineOptions(rows_max=max(BATCHES))
+    trial = _trial(folder, opened)
+    options = EngineOptions(rows_max=max(trial.batches))
     form = form_of(folder.graph)
-    first = form.rule
-    if opened.provider != CPU:  # not known anywhere: begin with what the engine does there
-        first = Rule("single", first.chunked)
+    first = kernels_of(folder, opened).rule
     if spec.batching is not None:
         first = Rule(for_cache(spec.batching, form.growing), first.chunked)
 
@@ -35,15 +57,52 @@ def observe(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -
             return None
         threads = 2 if opened.threads == 1 else 1
         logits = folder.names.logits
-        other = open_session(spec, folder.graph_path, folder.weights_bytes, options, threads, logits=logits)
+        here = replace(spec, provider="cpu", require=False)
+        other = open_session(here, folder.graph_path, folder.weights_bytes, options, threads, logits=logits)
         return _Rows(Decoder(folder, other, options, rule.batching, rule.chunked))
 
     def test() -> SelfTest:
         stricter = spec.batching is None
-        return self_test(
-            make, folder.vocabulary_size, folder.context_length, folder.weights_bytes, first, stricter=stricter
-        )
+        return self_test(make, folder.vocabulary_size, folder.context_length, trial, first, stricter=stricter)
 
+    key = _key(opened, digest)
+    if spec.batching is not None:
+        key["batching"] = spec.batching
+    return known(key, test)
+
+
+class _Agreement(msgspec.Struct):
+    difference: str | None
+
+
+def differs(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -> str | None:
+    """How a session on another provider answers otherwise than the CPU; None if it agrees. From memory or by trying.
+
+    Raises EnvironmentFailure if there is not the memory to compare.
+    """
+    if 2 * folder.weights_bytes > memory_bytes():
+        raise EnvironmentFailure("cannot be compared with the cpu: the model does not fit this machine's memory")
+    options = EngineOptions(rows_max=4)
+    tolerance = tolerance_of(folder)
+
+    def find() -> _Agreement:
+        here = replace(spec, provider="cpu", require=False)
+        cpu_session = open_session(here, folder.graph_path, folder.weights_bytes, options, logits=folder.names.logits)
+        reference = Decoder(folder, cpu_session, options)
+        return _Agreement(difference(Decoder(folder, opened, options), reference, folder.vocabulary_size, tolerance))
+
+    key = {"agreement": 1, "tolerance": f"{tolerance}", **_key(opened, digest)}
+    return remembered(key, _Agreement, find).difference
+
+
+def _trial(folder: ModelFolder, opened: Opened) -> Trial:
+    if opened.device is not None:
+        return TRIAL_ON_DEVICE
+    return TRIAL_OF_LARGE if folder.weights_bytes >= LARGE_BYTES_MIN else TRIAL
+
+
+def _key(opened: Opened, digest: str) -> dict[str, object]:
+    """Everything that could change what was observed."""
     key: dict[str, object] = {
         "model": digest,
         "provider": opened.provider,
@@ -51,9 +110,7 @@ def observe(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -
         "versions": versions(),
         "cpu": cpu(),
     }
-    if spec.batching is not None:
-        key["batching"] = spec.batching
-    return remembered(key, test)
+    return key | {"device": dict(opened.facts)} if opened.facts else key
 
 
 class _Rows:
@@ -63,13 +120,26 @@ class _Rows:
         self._decoder = decoder
 
     def begin_rows(self, rows: int, room: int) -> int:
-        rows = min(rows, self._decoder.budget.rows_max)
-        self._decoder.begin(min(room, self._decoder.budget.context_length))
+        budget = self._decoder.budget
+        room = min(room, budget.context_length)
+        rows = max(1, min(rows, budget.rows_max, budget.positions_max // (room + ROUND_UP_TOKENS) - budget.rows_spare))
+        self._decoder.begin(room)
         self._decoder.reserve(rows, room)
         return rows
 
-    def prefill(self, row: int, ids: Sequence[int]) -> NDArray[Any]:
-        return self._decoder.prefill(row, ids)
+    def prefill(self, row: int, ids: Sequence[int], whole: int) -> NDArray[Any]:
+        return self._decoder.prefill(row, ids, whole)
+
+    def begin_again(self, tokens: int, room: int) -> int:
+        tokens = self._decoder.reusable(tokens)
+        blocks = range(min(tokens // BLOCK_TOKENS, self._decoder.budget.blocks))
+        spans = [BlockSpan(block, block * BLOCK_TOKENS, BLOCK_TOKENS) for block in blocks]
+        if spans:
+            self._decoder.keep(0, spans)
+        self.begin_rows(1, room)
+        if spans:
+            self._decoder.restore(0, spans)
+        return len(spans) * BLOCK_TOKENS
 
     def decode(self, tokens: Sequence[int]) -> Sequence[NDArray[Any]]:
         return self._decoder.decode(tokens)

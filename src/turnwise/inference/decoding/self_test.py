@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,11 +22,11 @@ from typing import Any, Final, Literal, Protocol
 import msgspec
 from numpy.typing import NDArray
 
-from turnwise.core.canonical import canonical
+from turnwise.errors import InvariantError
 from turnwise.inference.decoding.graph_form import RULES, Rule, rules_from
+from turnwise.inference.decoding.remembered import remembered
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS
 from turnwise.inference.plans.batching import Batching, is_equal
-from turnwise.system.user_folders import cache_folder
 
 NumericClass = Literal["batch-invariant", "plan-bound", "none"]
 """Equal bits whatever the batch; equal bits for the same batches and threads; or not even that."""
@@ -39,8 +38,26 @@ BATCHES_OF_LARGE: Final = (5, 2, 1)
 LARGE_BYTES_MIN: Final = 1 << 30
 PIECES: Final = (2, 3, 8, 17, 33, 16)
 PIECES_OF_LARGE: Final = (2, 3, 8, 11)
-CACHE_ENTRIES_MAX: Final = 256
 _FORMAT: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What is tried: steps of so many rows, one after the other, and a prompt in `pieces`.
+
+    Row i has a prompt of 2 + i · `longer` tokens, or all have one of as many.
+    """
+
+    batches: tuple[int, ...]
+    pieces: tuple[int, ...]
+    longer: int = 1
+    reuse: bool = False
+
+
+TRIAL: Final = Trial(BATCHES, PIECES)
+TRIAL_OF_LARGE: Final = Trial(BATCHES_OF_LARGE, PIECES_OF_LARGE)
+TRIAL_ON_DEVICE: Final = Trial((64, 32, 17, 16, 8, 5, 2, 1), (128, 128, 128, 128, 101), 61, reuse=True)
+"""Lengths at which kernels for devices divide their work otherwise."""
 
 
 class Runner(Protocol):
@@ -50,7 +67,11 @@ class Runner(Protocol):
         """Forget everything, make room for rows; how many there are."""
         ...
 
-    def prefill(self, row: int, ids: Sequence[int]) -> NDArray[Any]: ...
+    def prefill(self, row: int, ids: Sequence[int], whole: int) -> NDArray[Any]: ...
+
+    def begin_again(self, tokens: int, room: int) -> int:
+        """Forget all but at most so many tokens of row 0, which the prefix cache gives back; how many those are."""
+        ...
 
     def decode(self, tokens: Sequence[int]) -> Sequence[NDArray[Any]]: ...
 
@@ -69,25 +90,24 @@ Make = Callable[[Rule, bool], Runner | None]
 
 
 def self_test(
-    make: Make, vocabulary: int, context_length: int, weights_bytes: int, first: Rule, *, stricter: bool = True
+    make: Make, vocabulary: int, context_length: int, trial: Trial, first: Rule, *, stricter: bool = True
 ) -> SelfTest:
     """Try the rules from `first` on. The result's rule is the first under which all checks hold, else the last.
 
     Not `stricter`: `first` is kept whatever is observed.
     """
-    large = weights_bytes >= LARGE_BYTES_MIN
-    batches, pieces = (BATCHES_OF_LARGE, PIECES_OF_LARGE) if large else (BATCHES, PIECES)
-    tokens = _Tokens(vocabulary, max(1, context_length - len(batches)))
+    tokens = _Tokens(vocabulary, max(1, context_length - len(trial.batches)), trial.longer)
     found = None
     for rule in rules_from(first) if stricter else (first,):
         try:
-            checks = _try(make, rule, tokens, batches, pieces)
+            checks = _try(make, rule, tokens, trial)
         except RUNTIME_ERRORS:  # its embedding is smaller than its vocabulary, for example
             return SelfTest("none", RULES[-1] if stricter else first, {"takes any token": False})
         found = SelfTest(_class(checks), rule, checks)
         if found.numeric_class != "plan-bound":
             break
-    assert found is not None
+    if found is None:
+        raise InvariantError("there is no rule to try")
     return found
 
 
@@ -103,26 +123,37 @@ class _Tokens:
 
     vocabulary: int
     length_max: int
+    longer: int = 1
     equal: int | None = None
 
     def of(self, row: int) -> list[int]:
         """The prompt of a row."""
-        return self.prompt(row, row + 2 if self.equal is None else self.equal)
+        return self.prompt(row, self.length(row) if self.equal is None else self.equal)
+
+    def length(self, row: int) -> int:
+        return min(2 + row * self.longer, self.length_max)
 
     def prompt(self, row: int, length: int) -> list[int]:
         return [self.token(row, place) for place in range(min(length, self.length_max))]
 
     def token(self, row: int, place: int) -> int:
-        digest = hashlib.blake2b(b"%d %d" % (row, place), digest_size=8).digest()
-        return int.from_bytes(digest, "little") % self.vocabulary
+        return token_of(self.vocabulary, row, place)
 
 
-def _try(make: Make, rule: Rule, tokens: _Tokens, batches: Sequence[int], pieces: Sequence[int]) -> dict[str, bool]:
+def token_of(vocabulary: int, row: int, place: int) -> int:
+    """An arbitrary token, always the same, at a place of a row."""
+    digest = hashlib.blake2b(b"%d %d" % (row, place), digest_size=8).digest()
+    return int.from_bytes(digest, "little") % vocabulary
+
+
+def _try(make: Make, rule: Rule, tokens: _Tokens, trial: Trial) -> dict[str, bool]:
     runner = make(rule, False)
-    assert runner is not None
+    if runner is None:
+        raise InvariantError("there is always a runner with the threads that the model has")
+    batches, pieces = trial.batches, trial.pieces
     tokens = replace(tokens, equal=batches[0] if is_equal(rule.batching) else None)
-    rows = 1 if rule.batching == "single" else runner.begin_rows(batches[0], _room(batches))
-    batches = [min(batch, rows) for batch in batches]
+    rows = 1 if rule.batching == "single" else runner.begin_rows(batches[0], _room(tokens, batches))
+    batches = tuple(min(batch, rows) for batch in batches)
     alone = [_alone(runner, tokens, row, sum(batch > row for batch in batches)) for row in range(rows)]
     checks = {"run = run": _alone(runner, tokens, rows - 1, len(alone[-1]) - 1) == alone[-1]}
     if rows > 1:
@@ -130,6 +161,8 @@ def _try(make: Make, rule: Rule, tokens: _Tokens, batches: Sequence[int], pieces
     whole = _whole(runner, tokens, [sum(pieces)])
     if rule.chunked:
         checks["whole = in pieces"] = _holds(lambda: _whole(runner, tokens, pieces) == whole)
+        if trial.reuse:
+            checks["cold = warm"] = _holds(lambda: _warm(runner, tokens, sum(pieces)) == whole)
     if (other := make(rule, True)) is not None:
         checks["1 = 2 threads"] = _whole(other, tokens, [sum(pieces)]) == whole and all(
             _alone(other, tokens, row, len(alone[row]) - 1) == alone[row] for row in {0, rows - 1}
@@ -144,15 +177,15 @@ def _holds(check: Callable[[], bool]) -> bool:
         return False
 
 
-def _room(batches: Sequence[int]) -> int:
-    return 2 * batches[0] + len(batches) + 2
+def _room(tokens: _Tokens, batches: Sequence[int]) -> int:
+    return max(tokens.length(batches[0]), tokens.equal or 0) + batches[0] + len(batches) + 2
 
 
 def _alone(runner: Runner, tokens: _Tokens, row: int, steps: int) -> list[bytes]:
     """Logits of a sequence by itself: of its prompt, then of each step."""
     prompt = tokens.of(row)
     runner.begin_rows(1, len(prompt) + steps + 2)
-    found = [runner.prefill(0, prompt).tobytes()]
+    found = [runner.prefill(0, prompt, len(prompt)).tobytes()]
     after = (tokens.token(row, len(prompt) + step) for step in range(steps))
     return found + [runner.decode([token])[0].tobytes() for token in after]
 
@@ -160,9 +193,9 @@ def _alone(runner: Runner, tokens: _Tokens, row: int, steps: int) -> list[bytes]
 def _together(runner: Runner, tokens: _Tokens, batches: Sequence[int]) -> list[list[bytes]]:
     """The same of all sequences, as many in each step as `batches` says."""
     rows = batches[0]
-    runner.begin_rows(rows, _room(batches))
+    runner.begin_rows(rows, _room(tokens, batches))
     prompts = [tokens.of(row) for row in range(rows)]
-    found = [[runner.prefill(row, prompt).tobytes()] for row, prompt in enumerate(prompts)]
+    found = [[runner.prefill(row, prompt, len(prompt)).tobytes()] for row, prompt in enumerate(prompts)]
     for step, batch in enumerate(batches):
         logits = runner.decode([tokens.token(row, len(prompts[row]) + step) for row in range(batch)])
         for row in range(batch):
@@ -176,8 +209,18 @@ def _whole(runner: Runner, tokens: _Tokens, pieces: Sequence[int]) -> list[bytes
     runner.begin_rows(1, len(prompt) + 2)
     start, logits = 0, b""
     for stop in [*(stop for stop in accumulate(pieces) if stop < len(prompt) - 1), len(prompt)]:
-        logits = runner.prefill(0, prompt[start:stop]).tobytes()
+        logits = runner.prefill(0, prompt[start:stop], len(prompt)).tobytes()
         start = stop
+    return [logits, runner.decode([tokens.token(0, len(prompt))])[0].tobytes()]
+
+
+def _warm(runner: Runner, tokens: _Tokens, length: int) -> list[bytes]:
+    """The same, of a prompt whose beginning comes from the prefix cache."""
+    prompt = tokens.prompt(0, length)
+    runner.begin_rows(1, len(prompt) + 2)
+    runner.prefill(0, prompt, len(prompt))
+    start = runner.begin_again(len(prompt) // 2, len(prompt) + 2)
+    logits = runner.prefill(0, prompt[start:], len(prompt)).tobytes()
     return [logits, runner.decode([tokens.token(0, len(prompt))])[0].tobytes()]
 
 
@@ -191,31 +234,15 @@ class _Stored(msgspec.Struct):
     checks: dict[str, bool]
 
 
-def remembered(key: dict[str, object], test: Callable[[], SelfTest], *, cache: Path | None = None) -> SelfTest:
+def known(key: dict[str, object], test: Callable[[], SelfTest], *, cache: Path | None = None) -> SelfTest:
     """What was observed under `key` before; else the test is made, and remembered."""
-    path = (cache or cache_folder()) / "self-tests.json"
-    name = hashlib.sha256(canonical({"format": _FORMAT, **key}).encode()).hexdigest()
-    entries = _read(path)
-    if name in entries:
-        known = entries[name]
-        return SelfTest(known.numeric_class, Rule(known.batching, known.chunked), known.checks)
-    found = test()
-    entries = _read(path)
-    entries[name] = _Stored(found.numeric_class, found.rule.batching, found.rule.chunked, found.checks)
-    kept = dict(list(entries.items())[-CACHE_ENTRIES_MAX:])
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    with contextlib.suppress(OSError):  # without a cache everything works, slower
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft.write_bytes(msgspec.json.encode(kept))
-        draft.replace(path)
-    return found
 
+    def find() -> _Stored:
+        found = test()
+        return _Stored(found.numeric_class, found.rule.batching, found.rule.chunked, found.checks)
 
-def _read(path: Path) -> dict[str, _Stored]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, _Stored])
-    except (OSError, msgspec.DecodeError):
-        return {}
+    stored = remembered({"format": _FORMAT, **key}, _Stored, find, cache=cache)
+    return SelfTest(stored.numeric_class, Rule(stored.batching, stored.chunked), stored.checks)
 
 
 def cpu() -> dict[str, str]:

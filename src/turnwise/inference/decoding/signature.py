@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from turnwise.errors import ModelError
-from turnwise.inference.decoding.kv_cache import KvShape
+from turnwise.inference.decoding.slab import KvShape
 from turnwise.inference.folders.model_folder import ModelFolder
 from turnwise.inference.onnx.gather_logits import POSITIONS_INPUT
 from turnwise.inference.onnx.runtime import Session

@@ -68,7 +68,7 @@ class Engine:
         self._decoder.reset(plan.positions_max)
         self._scheduler = Scheduler(
             rows_max=plan.rows_max,
-            rows_spare=plan.rows_spare,
+            rows_spare=max(plan.rows_spare, self._decoder.budget.rows_spare),
             positions_max=plan.positions_max,
             room_max=plan.context_length,
             chunk_tokens=plan.chunk_tokens,
@@ -160,10 +160,10 @@ class Engine:
         self._decoder.clear(row)
         self._decoder.reserve(len(self._rows), work.room)
         # A step of one token uses other arithmetic than prefill, so at least two tokens are left for prefill.
-        spans = self._prefixes.find(prompt, len(prompt) - 2)
-        if spans:
-            self._decoder.restore(row, spans)
-            reused = spans[-1].start + spans[-1].count
+        spans = self._prefixes.find(prompt, len(prompt) - 2, self._decoder.prompt_width(len(prompt)))
+        reused = self._decoder.reusable(spans[-1].start + spans[-1].count) if spans else 0
+        if reused:
+            self._decoder.restore(row, [span for span in spans if span.start < reused])
             self._scheduler.reused(work.number, reused)
             self._reused_tokens += reused
 
@@ -171,7 +171,7 @@ class Engine:
         sequence = self._sequences[work.number]
         row = self._rows.row(work.number)
         try:
-            logits = self._decoder.prefill(row, sequence.prompt[work.start : work.stop])
+            logits = self._decoder.prefill(row, sequence.prompt[work.start : work.stop], len(sequence.prompt))
         except RUNTIME_ERRORS as error:
             yield self._refuse(work.number, _graph_refuses(error))
             return
@@ -179,7 +179,9 @@ class Engine:
         if not work.last:
             return
         self._rows.ready(work.number)
-        if spans := self._prefixes.insert(sequence.prompt):
+        width = self._decoder.prompt_width(len(sequence.prompt))
+        kept = sequence.prompt[: self._decoder.keepable(len(sequence.prompt))]
+        if spans := self._prefixes.insert(kept, width):
             self._decoder.keep(row, spans)
         yield from self._accept(work.number, logits)
 

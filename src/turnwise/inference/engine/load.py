@@ -7,17 +7,19 @@ from typing import Final
 
 import numpy as np
 
-from turnwise.errors import ModelError
+from turnwise.errors import EnvironmentFailure, ModelError, TurnwiseError
 from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.decoding.graph_form import form_of
-from turnwise.inference.decoding.numeric_class import observe
+from turnwise.inference.decoding.numeric_class import differs, observe
 from turnwise.inference.decoding.self_test import SelfTest
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.folders.content_hash import changed_hash, content_hash
 from turnwise.inference.folders.model_folder import ModelFolder, read_model_folder
 from turnwise.inference.folders.spec_changes import ChangedFolder, changed_folder
-from turnwise.inference.onnx.providers import Opened, open_session, versions
-from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line
+from turnwise.inference.onnx.provider_names import CPU
+from turnwise.inference.onnx.providers import versions
+from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line, is_kernel_refusal
+from turnwise.inference.onnx.sessions import Opened, Sessions
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_info import ModelInfo, Numeric
 from turnwise.inference.plans.model_spec import ModelSpec
@@ -25,6 +27,7 @@ from turnwise.inference.sampling.grammar import GrammarCompiler
 from turnwise.inference.text.chat_template import ChatTemplate
 from turnwise.inference.text.tokenizer import read_tokenizer
 
+_FAILURES: Final[tuple[type[Exception], ...]] = (ModelError, EnvironmentFailure, *RUNTIME_ERRORS)
 KV_BYTES_PER_TOKEN_MAX: Final = 16 * 1024 * 1024
 
 
@@ -45,14 +48,29 @@ def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> Languag
         template = ChatTemplate(folder.template, folder.special_tokens, where=folder.template_from or "")
     digest = changed_hash(content_hash(folder.files), changed.changes)
     options = options or EngineOptions()
-    opened = open_session(spec, folder.graph_path, folder.weights_bytes, options, logits=folder.names.logits)
-    decoder = Decoder(folder, opened, options)
-    _try_out(folder, decoder)
+    opened = _open(spec, folder, options, digest)
     observed = observe(spec, folder, opened, digest)
     decoder = Decoder(folder, opened, options, observed.rule.batching, observed.rule.chunked)
     info = _info(spec, changed, opened, decoder, observed, digest, (time.monotonic() - started) * 1000)
     grammars = GrammarCompiler(tokenizer.vocabulary(folder.ends))
     return LanguageModel(info, tokenizer, template, grammars, decoder, folder.ends)
+
+
+def _open(spec: ModelSpec, folder: ModelFolder, options: EngineOptions, digest: str) -> Opened:
+    """A session on the best provider that starts, can run a few tokens, and agrees with the CPU about them."""
+    sessions = Sessions(spec, folder.graph_path, folder.weights_bytes, options, logits=folder.names.logits)
+    while True:
+        opened = sessions.open()
+        try:
+            _try_out(folder, Decoder(folder, opened, options))
+            seen = None if opened.provider == CPU else differs(spec, folder, opened, digest)
+        except _FAILURES as error:
+            if opened.provider == CPU:
+                raise
+            seen = f"fails: {error.message if isinstance(error, TurnwiseError) else first_line(error)}"
+        if seen is None:
+            return opened
+        sessions.refuse(opened, seen)
 
 
 def _info(
@@ -80,7 +98,7 @@ def _info(
         vocabulary_size=folder.vocabulary_size,
         kv_bytes_per_token=decoder.kv.bytes_per_token,
         threads=opened.threads,
-        versions=versions(),
+        versions=versions() | dict(opened.facts),
         architecture=folder.architecture,
         convention=folder.convention,
         variant=folder.variant,
@@ -114,11 +132,14 @@ def _try_out(folder: ModelFolder, decoder: Decoder) -> None:
     try:
         rows = [decoder.run(step).copy() for step in steps]
     except RUNTIME_ERRORS as error:
+        refused = "An operator of it refuses what it is given, and says why: what the graph asks for is not supported"
         raise ModelError(
             f"the graph fails on its first tokens: {first_line(error)}",
             where=str(folder.graph_path),
             expected="logits",
-            hint=f"The graph is damaged, or not a decoder as {folder.config_path.name} describes it.",
+            hint=f"{refused}, or {folder.config_path.name} describes another graph."
+            if is_kernel_refusal(error)
+            else f"The graph is damaged, or not a decoder as {folder.config_path.name} describes it.",
         ) from error
     if not all(np.isfinite(row.max()) for row in rows):
         raise ModelError(

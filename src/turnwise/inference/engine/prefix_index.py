@@ -39,17 +39,20 @@ class PrefixIndex:
         if blocks_max < 0:
             raise InvariantError(f"{blocks_max} blocks")
         self._free = list(range(blocks_max - 1, -1, -1))
-        self._root = _Node(-1, (), None)
+        self._roots: dict[int, _Node] = {}
         self._used: OrderedDict[int, _Node] = OrderedDict()
 
     def __len__(self) -> int:
         """Blocks that hold something."""
         return len(self._used)
 
-    def find(self, tokens: Sequence[int], count_max: int) -> list[BlockSpan]:
-        """The longest beginning of `tokens` that is here, at most `count_max` of them; the spans follow each other."""
+    def find(self, tokens: Sequence[int], count_max: int, width: int = 0) -> list[BlockSpan]:
+        """The longest beginning of `tokens` that is here, at most `count_max` of them; the spans follow each other.
+
+        What was run with masks of another `width` has other bits on some devices, so it is not taken.
+        """
         spans: list[BlockSpan] = []
-        node, start = self._root, 0
+        node, start = self._root(width), 0
         while start < count_max:
             wanted = tuple(tokens[start : min(start + BLOCK_TOKENS, count_max)])
             child = node.children.get(wanted)
@@ -66,9 +69,9 @@ class PrefixIndex:
         self._touch(node)
         return spans
 
-    def insert(self, tokens: Sequence[int]) -> list[BlockSpan]:
+    def insert(self, tokens: Sequence[int], width: int = 0) -> list[BlockSpan]:
         """Take in the whole blocks of `tokens`; those that are new, whose KV is to be copied into their blocks."""
-        node = self._root
+        node = self._root(width)
         start = 0
         added: list[BlockSpan] = []
         path: set[int] = set()
@@ -91,8 +94,11 @@ class PrefixIndex:
         self._touch(node)
         return added
 
+    def _root(self, width: int) -> _Node:
+        return self._roots.setdefault(width, _Node(-1, (), None))
+
     def _touch(self, node: _Node | None) -> None:
-        while node is not None and node is not self._root:
+        while node is not None and node.parent is not None:
             self._used.move_to_end(node.block)
             node = node.parent
 

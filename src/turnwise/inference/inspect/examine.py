@@ -14,7 +14,7 @@ from turnwise.inference.folders.model_folder import ModelFolder, read_model_fold
 from turnwise.inference.folders.spec_changes import changed_folder
 from turnwise.inference.inspect.measure import compare, step_ms
 from turnwise.inference.onnx.gather_logits import GRAPH_BYTES_MAX
-from turnwise.inference.onnx.providers import open_session
+from turnwise.inference.onnx.sessions import open_session
 from turnwise.inference.plans.batching import is_equal, is_even
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_info import ModelInfo

@@ -10,8 +10,9 @@ from turnwise.inference.decoding.graph_form import form_of
 from turnwise.inference.decoding.self_test import NumericClass
 from turnwise.inference.folders.embedding_folder import read_embed_folder
 from turnwise.inference.folders.variants import infer_graph
-from turnwise.inference.onnx.providers import CPU, open_session
+from turnwise.inference.onnx.provider_names import CPU
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS
+from turnwise.inference.onnx.sessions import open_session
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.plans.model_spec import ModelSpec

@@ -8,6 +8,9 @@ from typing import Any, Final
 ort: Any = import_module("onnxruntime")
 _errors: Any = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
 
+ort.set_default_logger_severity(4)
+"""Its own lines never reach a terminal: what a person should know of them is said by whoever meets it."""
+
 Session = Any
 """An `onnxruntime.InferenceSession`."""
 

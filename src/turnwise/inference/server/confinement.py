@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from turnwise.confine import Measure, ProcessNeeds, give_up_calls, give_up_files
-from turnwise.inference.onnx.providers import CPU
+from turnwise.inference.onnx.provider_names import CPU
 
 NEEDS: Final = ProcessNeeds(threads=True)
 """ONNX Runtime and numpy have threads, and memory of their own."""

@@ -15,8 +15,9 @@ from turnwise.inference.folders.spec_changes import changed_graph
 from turnwise.inference.folders.variants import infer_graph
 from turnwise.inference.onnx.graph_facts import Graph, read_graph
 from turnwise.inference.onnx.operators import check_operators
-from turnwise.inference.onnx.providers import Opened, open_session, versions
+from turnwise.inference.onnx.providers import versions
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line
+from turnwise.inference.onnx.sessions import Opened, open_session
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.plans.model_spec import ModelSpec, Task

@@ -1,0 +1,97 @@
+"""What a graph reads and writes, bound by address: one rule for the host and for devices.
+
+The host's provider reads an array where it lies, so a binding holds until the array is another. A device's provider
+copies an array of the host **when it is bound**: what is written into the array later is not seen. So on a device every
+array of the host is bound again before each run. Memory of the device itself (the KV cache, logits of which only some
+are read back) is bound by its address, once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from turnwise.inference.onnx.device import Device, DeviceMemory, kind_of
+from turnwise.inference.onnx.runtime import Session
+
+
+@dataclass(frozen=True, slots=True)
+class _HostInput:
+    array: NDArray[Any]
+    shape: tuple[int, ...]
+
+
+class Binding:
+    """The inputs and outputs of one session's runs. `device` None: the session's tensors lie on the host."""
+
+    def __init__(self, session: Session, device: Device | None) -> None:
+        self._session = session
+        self._device = device
+        self._inputs: dict[str, _HostInput] = {}
+        self._unread: dict[str, _DeviceOutput] = {}
+        self.raw: Any = session.io_binding()
+
+    def read(self, name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
+        """The input `name` is the beginning of an array of the host, of this shape, as it is when the graph runs."""
+        self._inputs[name] = _HostInput(array, shape)
+        if self._device is None:
+            self._bind(name, self._inputs[name])
+
+    def write(self, name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
+        """The output `name` goes to the beginning of an array of the host."""
+        self._unread.pop(name, None)
+        self.raw.bind_output(name, "cpu", 0, array.dtype, shape, array.ctypes.data)
+
+    def write_there(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        """The output `name` stays on the device, until `fetch` reads a part of it."""
+        if self._device is None:
+            raise ValueError("there is no device")
+        output = _DeviceOutput(self._device, dtype, shape, self._unread.get(name))
+        self.raw.bind_output(name, kind_of(self._device), 0, dtype, shape, output.memory.address)
+        self._unread[name] = output
+
+    def fetch(self, name: str, count: int, position: int, into: NDArray[Any]) -> NDArray[Any]:
+        """Read one position of the first rows of an output that stayed on the device: [count, numbers]."""
+        return self._unread[name].fetch(count, position, into)
+
+    def run(self) -> None:
+        """Run the graph."""
+        if self._device is not None:
+            for name, given in self._inputs.items():
+                self._bind(name, given)
+        self._session.run_with_iobinding(self.raw)
+
+    def _bind(self, name: str, given: _HostInput) -> None:
+        array = given.array
+        self.raw.bind_input(name, "cpu", 0, array.dtype, given.shape, array.ctypes.data)
+
+
+class _DeviceOutput:
+    """Memory for [rows, positions, numbers] on a device; that of `before` if it is large enough."""
+
+    def __init__(
+        self, device: Device, dtype: np.dtype[Any], shape: tuple[int, ...], before: _DeviceOutput | None
+    ) -> None:
+        self._device = device
+        self._shape = shape
+        self._line_bytes = shape[-1] * dtype.itemsize
+        self.size_bytes = shape[0] * shape[1] * self._line_bytes
+        if before is not None and before.size_bytes >= self.size_bytes:
+            self.size_bytes = before.size_bytes
+            self.memory: DeviceMemory = before.memory
+        else:
+            self.memory = device.allocate(self.size_bytes)
+
+    def fetch(self, count: int, position: int, into: NDArray[Any]) -> NDArray[Any]:
+        _, positions, numbers = self._shape
+        read = into[: count * numbers].reshape(count, numbers)
+        if positions == 1:
+            self._device.read(self.memory.address, read.ctypes.data, count * self._line_bytes)
+            return read
+        for row in range(count):
+            address = self.memory.address + (row * positions + position) * self._line_bytes
+            self._device.read(address, read[row].ctypes.data, self._line_bytes)
+        return read

@@ -1,0 +1,160 @@
+"""A device that lies in the host's memory, and is as strict as one that does not.
+
+Inputs of the host are copied when they are bound, outputs for the host when the graph has run, and copies on the device
+are made when somebody waits for them: whoever relies on more than that gets what lay there before.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from turnwise.errors import EnvironmentFailure
+from turnwise.inference.onnx.cuda_driver import Region
+from turnwise.inference.onnx.provider_names import CPU, CUDA
+from turnwise.inference.onnx.sessions import Opened, open_session
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_spec import ModelSpec
+
+
+class FakeMemory:
+    def __init__(self, size_bytes: int) -> None:
+        self.bytes: NDArray[np.uint8] = np.zeros(max(1, size_bytes), np.uint8)
+        self.address = int(self.bytes.ctypes.data)
+
+
+class FakeDevice:
+    """Memory that only its own methods and sessions may touch. `memory_bytes` bounds what lives at once."""
+
+    kind = "cuda"
+
+    def __init__(self, multiprocessors: int = 4, memory_bytes: int = 1 << 40) -> None:
+        self.multiprocessors = multiprocessors
+        self._memory_bytes = memory_bytes
+        self._live: weakref.WeakSet[FakeMemory] = weakref.WeakSet()
+        self._begun: list[Callable[[], object]] = []
+
+    def free_bytes(self) -> int:
+        return self._memory_bytes - sum(memory.bytes.nbytes for memory in self._live)
+
+    def allocate(self, size_bytes: int) -> FakeMemory:
+        if size_bytes > self.free_bytes():
+            raise EnvironmentFailure("the device has no memory left")
+        memory = FakeMemory(size_bytes)
+        self._live.add(memory)
+        return memory
+
+    def copy(self, source: Region, target: Region, planes: int, lines: int, line_bytes: int) -> None:
+        for plane in range(planes):
+            for line in range(lines):
+                addresses = [
+                    region.address + plane * region.plane_stride + line * region.line_stride
+                    for region in (target, source)
+                ]
+                for address in addresses:
+                    self.check(address, line_bytes)
+                self._begun.append(lambda to=addresses[0], of=addresses[1]: ctypes.memmove(to, of, line_bytes))
+
+    def finish(self) -> None:
+        begun, self._begun = self._begun, []
+        for copy in begun:
+            copy()
+
+    def read(self, address: int, into: int, size_bytes: int) -> None:
+        self.check(address, size_bytes)
+        ctypes.memmove(into, address, size_bytes)
+
+    def check(self, address: int, size_bytes: int) -> None:
+        """Fail unless all of it is memory of this device that somebody holds."""
+        inside = any(
+            memory.address <= address and address + size_bytes <= memory.address + memory.bytes.nbytes
+            for memory in self._live
+        )
+        assert inside, f"{size_bytes} bytes at {address:#x} are not the device's"
+
+
+class FakeBinding:
+    """IOBinding as it is for a session on a device."""
+
+    def __init__(self, real: Any, device: FakeDevice) -> None:
+        self.real = real
+        self._device = device
+        self._inputs: dict[str, NDArray[np.uint8]] = {}
+        self._outputs: dict[str, tuple[NDArray[np.uint8], int]] = {}
+        self.new_tokens = 0
+        self.logits = np.empty(0, np.float32)
+
+    def bind_input(self, name: str, kind: str, number: int, dtype: Any, shape: tuple[int, ...], address: int) -> None:
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        if name == "input_ids":
+            self.new_tokens = shape[1]
+        if kind == "cpu":
+            copied = np.zeros(max(1, size), np.uint8)
+            ctypes.memmove(copied.ctypes.data, address, size)
+            self._inputs[name] = copied
+            address = int(copied.ctypes.data)
+        else:
+            self._device.check(address, size)
+        self.real.bind_input(name, "cpu", number, dtype, shape, address)
+
+    def bind_output(self, name: str, kind: str, number: int, dtype: Any, shape: tuple[int, ...], address: int) -> None:
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        self._outputs.pop(name, None)
+        if kind == "cpu":
+            there = np.zeros(max(1, size), np.uint8)
+            self._outputs[name] = there, address
+            address = int(there.ctypes.data)
+        else:
+            self._device.check(address, size)
+            if name == "logits":
+                there = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
+                self.logits = there.view(dtype)
+        self.real.bind_output(name, "cpu", number, dtype, shape, address)
+
+    def bring_back(self) -> None:
+        for there, address in self._outputs.values():
+            ctypes.memmove(address, there.ctypes.data, there.nbytes)
+
+
+class FakeSession:
+    """A session of the CPU that is said to run on a device.
+
+    It raises `refuses` instead of running, and `spoil` changes what has come out of a run, if they are set.
+    """
+
+    def __init__(self, real: Any, device: FakeDevice) -> None:
+        self._real = real
+        self._device = device
+        self.refuses: Exception | None = None
+        self.spoil: Callable[[FakeBinding], None] | None = None
+
+    def io_binding(self) -> FakeBinding:
+        return FakeBinding(self._real.io_binding(), self._device)
+
+    def run_with_iobinding(self, binding: FakeBinding) -> None:
+        if self.refuses is not None:
+            raise self.refuses
+        self._real.run_with_iobinding(binding.real)
+        if self.spoil is not None:
+            self.spoil(binding)
+        binding.bring_back()
+
+    def get_providers(self) -> list[str]:
+        return [CUDA, CPU]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def open_on_device(spec: ModelSpec, graph: Path, weights_bytes: int, logits: str | None, device: FakeDevice) -> Opened:
+    """The graph on the device."""
+    here = ModelSpec(spec.name, spec.path, "cpu", variant=spec.variant)
+    opened = open_session(here, graph, weights_bytes, EngineOptions(), 1, logits=logits)
+    facts = {"device": "fake", "device multiprocessors": str(device.multiprocessors)}
+    return Opened(FakeSession(opened.session, device), CUDA, {CUDA: 1}, None, 1, device, facts)

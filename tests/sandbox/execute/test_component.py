@@ -14,7 +14,7 @@ from wasmtime.component._linker import FUNCTIONS
 from tests.sandbox.conftest import COMPONENT
 from turnwise.core.turn import FailureClass
 from turnwise.sandbox.execute.component import ComponentCarrier
-from turnwise.sandbox.execute.execution import Execution
+from turnwise.sandbox.execute.execution import HOST_HANDLE_FUEL, Execution
 
 MIB = 1024 * 1024
 ECHO = "(call $answer (local.get $p) (local.get $n))"
@@ -144,8 +144,10 @@ STREAMS = {
 POLLS = {
     "imports": """(import "wasi:io/poll@0.2.3" (instance $poll
         (export "pollable" (type $p (sub resource)))
+        (export "poll" (func (param "in" (list (borrow $p))) (result (list u32))))
         (export "[method]pollable.block" (func (param "self" (borrow $p))))))
       (alias export $poll "pollable" (type $pollable))
+      (alias export $poll "poll" (func $poll-list))
       (alias export $poll "[method]pollable.block" (func $block))
       (import "wasi:clocks/monotonic-clock@0.2.3" (instance $clock
         (alias outer 1 $pollable (type $p0))
@@ -155,14 +157,17 @@ POLLS = {
       (alias export $clock "now" (func $now))
       (alias export $clock "subscribe-duration" (func $after))""",
     "lowered": """(core func $now (canon lower (func $now)))
+      (core func $poll (canon lower (func $poll-list) (memory $memory) (realloc $realloc)))
       (core func $block (canon lower (func $block)))
       (core func $after (canon lower (func $after)))
       (core func $drop (canon resource.drop $pollable))""",
     "host": """(import "host" "now" (func $now (result i64)))
+      (import "host" "poll" (func $poll (param i32 i32 i32)))
       (import "host" "block" (func $block (param i32)))
       (import "host" "after" (func $after (param i64) (result i32)))
       (import "host" "drop" (func $drop (param i32)))""",
     "given": """(export "now" (func $now)) (export "block" (func $block)) (export "after" (func $after))
+      (export "poll" (func $poll))
       (export "drop" (func $drop))""",
 }
 FORBIDDEN = {
@@ -218,6 +223,29 @@ def test_waiting_beyond_the_end_of_time_is_no_overflow(run_component: Any) -> No
       (call $answer (i32.const 0) (i32.const 0))"""
     outcome, _, _ = run_component(turn, **POLLS)
     assert outcome.status == "completed", outcome.body
+
+
+POLL_MANY = """(local $i i32)
+  (i32.store (i32.const 64) (call $after (i64.const 1000)))
+  (i32.store (i32.const 68) (call $after (i64.const 9000)))
+  (loop $next
+    (i32.store (i32.add (i32.const 72) (i32.mul (local.get $i) (i32.const 4))) (i32.load (i32.const 68)))
+    (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const {more}))))
+  (call $poll (i32.const 64) (i32.const {count}) (i32.const 32))
+  (if (i32.ne (i32.load (i32.const 36)) (i32.const 1)) (then unreachable))
+  (if (i32.ne (i32.load (i32.load (i32.const 32))) (i32.const 0)) (then unreachable))
+  (call $answer (i32.const 0) (i32.const 0))"""
+
+
+def test_the_first_of_several_pollables_is_waited_for(run_component: Any) -> None:
+    outcome, _, _ = run_component(POLL_MANY.format(more=1, count=2), **POLLS)
+    assert outcome.status == "completed", outcome.body
+
+
+def test_each_handle_in_a_list_costs_as_much_as_a_call(run_component: Any) -> None:
+    _, few, _ = run_component(POLL_MANY.format(more=200, count=2), **POLLS)
+    _, many, _ = run_component(POLL_MANY.format(more=200, count=202), **POLLS)
+    assert many - few == 200 * HOST_HANDLE_FUEL
 
 
 def test_pollables_are_bounded(run_component: Any) -> None:

@@ -8,14 +8,21 @@ named here: answered by `wasi`, or ending the turn with the name of the import.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import wasmtime
 from wasmtime import component as wc
 
 from turnwise.core.turn import FailureClass
-from turnwise.sandbox.execute.execution import HOST_CALL_FUEL, Ended, Execution, ExecutionOutcome, failed
+from turnwise.sandbox.execute.execution import (
+    HOST_CALL_FUEL,
+    HOST_HANDLE_FUEL,
+    Ended,
+    Execution,
+    ExecutionOutcome,
+    failed,
+)
 from turnwise.sandbox.execute.module import TABLE_ELEMENTS_MAX, too_large
 from turnwise.sandbox.execute.traps import outcome_of_error
 from turnwise.sandbox.execute.wasi import HOST_FUNCTIONS, RESOURCE_TYPES, Wasi
@@ -110,7 +117,7 @@ class ComponentCarrier:
             wasi = self._wasi
             assert wasi is not None
             try:
-                wasi.execution.charge(HOST_CALL_FUEL)
+                wasi.execution.charge(HOST_CALL_FUEL + HOST_HANDLE_FUEL * _handles_beyond_first(arguments))
                 return answer(wasi, *[_argument(store, argument) for argument in arguments])
             except Ended as ended:
                 raise wasmtime.WasmtimeError(str(ended)) from None
@@ -133,6 +140,11 @@ class _ResourceTypes:
 
     def of(self, name: str) -> wc.ResourceType:
         return wc.ResourceType.host(self._numbers.setdefault(name, len(self._numbers) + 1))
+
+
+def _handles_beyond_first(arguments: Sequence[Any]) -> int:
+    """Return how many resources in lists come beyond the first of each: each takes Python longer than a whole call."""
+    return sum(len(value) - 1 for value in arguments if isinstance(value, list) and value)
 
 
 def _argument(store: wasmtime.StoreContext, value: Any) -> Any:

@@ -3,7 +3,8 @@
 Everything that could make one execution differ from another is off or pinned: NaN bit patterns are canonical, relaxed
 SIMD takes its deterministic form, there are no threads and no shared memories. Proposals that a guest of either
 carrier does not need are off too, which keeps the surface small: no garbage-collected heaps (their memory is not
-covered by the limit of linear memory), no exceptions (so nothing but a trap can unwind), one linear memory of 32 bits.
+covered by the limit of linear memory), no exceptions (so nothing but a trap can unwind), one linear memory of 32 bits,
+no asynchronous components (their streams, tasks and waits are work and memory of the host that no limit counts).
 
 There are no epochs. Fuel bounds a turn deterministically, and the wall-clock deadline is kept from outside by killing
 the worker, which also works when native code hangs; epoch checks would cost time in every loop and add nothing.
@@ -18,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 import wasmtime
+from wasmtime import _bindings
 
 WASM_STACK_BYTES = 2 * 1024 * 1024
 """Stack of WebAssembly frames. With less, ordinary recursion in Python ends in a trap instead of `RecursionError`."""
@@ -26,6 +28,7 @@ THREAD_STACK_BYTES = 16 * 1024 * 1024
 """Native stack of the thread that runs guests: their frames, and those of the host functions that they call."""
 
 SETTINGS: tuple[tuple[str, bool | int | str], ...] = (
+    ("concurrency_support", False),
     ("consume_fuel", True),
     ("cranelift_nan_canonicalization", True),
     ("cranelift_opt_level", "speed"),
@@ -34,6 +37,7 @@ SETTINGS: tuple[tuple[str, bool | int | str], ...] = (
     ("max_wasm_stack", WASM_STACK_BYTES),
     ("shared_memory", False),
     ("wasm_component_model", True),
+    ("wasm_component_model_async", False),
     ("wasm_component_model_implements", False),
     ("wasm_component_model_map", False),
     ("wasm_custom_page_sizes", False),
@@ -48,14 +52,17 @@ SETTINGS: tuple[tuple[str, bool | int | str], ...] = (
     ("wasm_threads", False),
     ("wasm_wide_arithmetic", False),
 )
-"""Every setting by its name in `wasmtime.Config`, in the order in which they are applied and hashed."""
+"""Every setting by its name in the engine's interface, in the order in which they are applied and hashed."""
 
 
 def make_engine() -> wasmtime.Engine:
     """Return a new engine with `SETTINGS`. Engines of one version and machine are interchangeable."""
     config = wasmtime.Config()
     for name, value in SETTINGS:
-        setattr(config, name, value)
+        if hasattr(wasmtime.Config, name):
+            setattr(config, name, value)
+        else:  # the C interface in the wheel has more settings than the class
+            getattr(_bindings, f"wasmtime_config_{name}_set")(config.ptr(), value)
     return wasmtime.Engine(config)
 
 

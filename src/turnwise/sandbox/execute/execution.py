@@ -22,6 +22,9 @@ that does nothing but read the clock would take minutes before its fuel is used 
 HOST_BYTE_FUEL = 5_000
 """Fuel per byte that passes one by one through a host function: printing and randomness."""
 
+HOST_HANDLE_FUEL = 50_000
+"""Fuel per resource in a list that is passed to a host function, beyond the first, which the call covers."""
+
 
 class Ended(Exception):
     """End of an execution, raised inside a host function by `Execution` and caught by the carriers."""

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from json.encoder import encode_basestring
 from typing import Any, Final
+
+from turnwise.core.json_text import integer_text
 
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
@@ -26,9 +29,30 @@ def canonical(value: Any) -> str:
         raise ValueError(f"not a JSON value: {error}") from error
     except RecursionError as error:
         raise ValueError("not a JSON value: nested too deeply") from error
+    except ValueError as error:  # perhaps only since the interpreter is set to write short whole numbers
+        try:
+            text = _with_long_integers(value)
+        except ValueError:
+            raise error from None
     if not text.isascii():
         text.encode()  # raises UnicodeEncodeError, a ValueError, for a surrogate that stands alone
     return text
+
+
+def _with_long_integers(value: Any) -> str:
+    """The same text as `_ENCODER` makes, where the interpreter is set to write short whole numbers only."""
+    if type(value) is int:
+        return integer_text(value)
+    try:
+        if isinstance(value, dict):
+            keys = sorted(value)
+            members = [f"{encode_basestring(key)}:{_with_long_integers(value[key])}" for key in keys]
+            return "{" + ",".join(members) + "}"
+        if isinstance(value, list | tuple):
+            return "[" + ",".join([_with_long_integers(item) for item in value]) + "]"
+    except RecursionError as error:
+        raise ValueError("not a JSON value: nested too deeply") from error
+    return _ENCODER.encode(value)
 
 
 def digest(*parts: bytes | bytearray | memoryview) -> bytes:

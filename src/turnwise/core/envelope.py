@@ -1,8 +1,7 @@
 """The ABI's envelope: JSON text in and out of a turn, the same for both carriers.
 
 Everything that comes out of a sandbox passes through `decode_output` and `decode_needs`; whatever they do not accept
-fails the turn with a reason. They depend on nothing but the text: not on the interpreter's recursion limit, which is
-why nesting is bounded here.
+fails the turn with a reason. They depend on nothing but the text.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from math import isfinite
 from typing import Any
 
 from turnwise.core.canonical import canonical
+from turnwise.core.json_text import decode
 from turnwise.core.plan import NAME_RULE, valid_name
 from turnwise.core.turn import (
     LOG_LEVELS,
@@ -103,11 +103,9 @@ def _parse(text: bytes | str) -> dict[str, Any]:
     try:
         if not isinstance(text, str):
             text = text.decode()
-        if text.count("[") + text.count("{") > NESTING_MAX and _nesting(text) > NESTING_MAX:
-            raise _MalformedError(f"nested deeper than {NESTING_MAX} levels")
-        value = _decode(text)
+        value = decode(text, NESTING_MAX)
         if "\\ud" in text or "\\uD" in text:  # an escaped surrogate without its pair is no Unicode text
-            json.dumps(value, ensure_ascii=False).encode()
+            canonical(value)
     except UnicodeEncodeError:
         raise _MalformedError("it holds half of a surrogate pair") from None
     except UnicodeDecodeError as error:
@@ -121,32 +119,6 @@ def _parse(text: bytes | str) -> dict[str, Any]:
     return value
 
 
-def _nesting(text: str) -> int:
-    depth = deepest = 0
-    in_string = escaped = False
-    for character in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                in_string = False
-        elif character == '"':
-            in_string = True
-        elif character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
-            depth -= 1
-    return deepest
-
-
-def _refuse_constant(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON number")
-
-
-_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 _JSON_NAMES = {dict: "an object", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
 
 

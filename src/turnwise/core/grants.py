@@ -19,13 +19,18 @@ def is_pattern(entry: str) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _pattern(entry: str) -> re.Pattern[str]:
-    """`*` stands for any characters, `?` for one; nothing else is special."""
-    return re.compile(re.escape(entry).replace(r"\*", ".*").replace(r"\?", "."))
+def pattern(entry: str) -> re.Pattern[str]:
+    """The expression whose `fullmatch` says whether a pattern covers a name.
 
-
-def _matches(name: str, entry: str) -> bool:
-    return _pattern(entry).fullmatch(name) is not None
+    `*` stands for any characters, `?` for one; nothing else is special. What follows a `*` is taken where it is found
+    first and never elsewhere (an atomic group). For such patterns that misses nothing, and since no name makes the
+    search go back, it takes at most pattern times name steps, whoever chose them.
+    """
+    first, *rest = [re.escape(part).replace(r"\?", ".") for part in entry.split("*")]
+    if not rest:
+        return re.compile(first)
+    *middle, last = rest
+    return re.compile(first + "".join([f"(?>.*?{part})" for part in middle if part]) + ".*" + last)
 
 
 def reaches(entries: Iterable[str], name: str, groups: Collection[str]) -> bool:
@@ -33,7 +38,10 @@ def reaches(entries: Iterable[str], name: str, groups: Collection[str]) -> bool:
 
     `groups` are those that the agent belongs to (empty for a group, or for nobody).
     """
-    return any(entry == name or entry in groups or (is_pattern(entry) and _matches(name, entry)) for entry in entries)
+    return any(
+        entry == name or entry in groups or (is_pattern(entry) and pattern(entry).fullmatch(name) is not None)
+        for entry in entries
+    )
 
 
 def may_send(layers: Iterable[Grants], to: str, groups: Collection[str]) -> bool:

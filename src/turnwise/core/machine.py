@@ -10,12 +10,12 @@ A round: `Advance` → `Execute` for everybody who is due → per turn `TurnEnde
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 from turnwise.core import grants, head
 from turnwise.core.canonical import canonical
 from turnwise.core.events import Action, Advance, Commit, EffectAnswered, End, Event, Input, TurnEnded, WaveRun
+from turnwise.core.json_text import decode
 from turnwise.core.open_turn import OpenTurn
 from turnwise.core.plan import Plan
 from turnwise.core.records import AgentRecord, EndRecord, MessageRecord, RoundRecord, TurnRecord, WaveRecord
@@ -293,4 +293,4 @@ class Machine:
 
 def merged(base: str, over: str) -> str:
     """Two JSON objects as canonical text; members of `over` win."""
-    return canonical(json.loads(base) | json.loads(over))
+    return canonical(decode(base) | decode(over))

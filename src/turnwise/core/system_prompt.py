@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from turnwise.core.canonical import canonical
+from turnwise.core.json_text import decode
 from turnwise.core.turn import EffectRequest
 
 
@@ -17,7 +17,7 @@ def with_system(request: EffectRequest, system: str) -> EffectRequest:
     """
     if not system or request.kind != "generate":
         return request
-    body: dict[str, Any] = json.loads(request.body)
+    body: dict[str, Any] = decode(request.body)
     messages = body.get("messages")
     if not isinstance(messages, list) or body.get("system") is not None:
         return request

@@ -20,6 +20,10 @@ MODELS_MAX: Final = 1_000
 MESSAGES_MAX: Final = 100_000
 NAMES_MAX: Final = 1_000
 """Entries of one list of names: groups, a grant, columns."""
+GRANTED_MAX: Final = 1_000_000
+"""Names that all grants come to, patterns over models and kinds written out."""
+COMPARISONS_MAX: Final = 20_000_000
+"""Names that the patterns of all grants are compared with while a world is checked: some seconds."""
 PROBLEMS_MAX: Final = 100
 """Problems that one check lists; the rest is counted."""
 
@@ -32,6 +36,8 @@ BODY_BYTES_MAX: Final = 1024 * 1024
 SYSTEM_BYTES_MAX: Final = 64 * 1024
 """A kind's system prompt."""
 JSON_DEPTH_MAX: Final = 64
+KEY_PARTS_MAX: Final = 32
+"""Parts of one dotted key of a world file, or of `--set`."""
 INTEGER_MAX: Final = 2**63 - 1
 """Whole numbers in arguments and states lie within 64 bits with sign, as TOML's do."""
 

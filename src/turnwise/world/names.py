@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from turnwise.core.grants import pattern
 from turnwise.core.plan import NAME_RULE, OUTSIDE, valid_name
 
 _PATTERN: Final = re.compile(r"[A-Za-z0-9._*?-]{1,64}")
-_WILD: Final = {"*": ".*", "?": "."}
 
 NAME_HINT: Final = f"A name is {NAME_RULE}, all of them ASCII."
 RESERVED_HINT: Final = f'"{OUTSIDE}" is the sender of messages that come from outside the run.'
@@ -28,11 +28,6 @@ def fault(name: str) -> tuple[str, str] | None:
     return "is not a name", NAME_HINT
 
 
-def matcher(pattern: str) -> Callable[[str], object] | None:
-    """A function that says whether a pattern matches a name; None if it is no pattern of names.
-
-    `*` stands for any characters, `?` for one.
-    """
-    if not _PATTERN.fullmatch(pattern):
-        return None
-    return re.compile("".join(_WILD.get(character, re.escape(character)) for character in pattern)).fullmatch
+def matcher(entry: str) -> Callable[[str], object] | None:
+    """The function by which a run, too, tells whether a pattern covers a name; None if it is no pattern of names."""
+    return pattern(entry).fullmatch if _PATTERN.fullmatch(entry) else None

@@ -4,6 +4,7 @@ import pytest
 
 from tests.world.conftest import Write, only_problem, problems_of
 from turnwise.world import World
+from turnwise.world.meaning import references
 
 WORLD = """
 [world]
@@ -161,3 +162,30 @@ def test_names_among_very_many_are_checked_at_once(write: Write) -> None:
     toml = world("grants = { send = ['nobody', 'narrator-100000', 'narrator-*', '*-99999'] }")
     problem = only_problem(write(toml.replace("count = 2", "count = 100_000")))
     assert "and 99989 more" in problem.hint
+
+
+def test_what_patterns_cost_to_check_is_bounded(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(references, "COMPARISONS_MAX", 6_000)
+    late = ", ".join(f"'narrator-{number}?99'" for number in (3, 4, 5))  # found after some 3,000 names each
+    text = world(editor=f"grants = {{ send = [{late}] }}").replace("count = 2", "count = 9999")
+    problem = only_problem(write(text))
+    assert problem.where.endswith("agents.editor.grants.send.1")
+    assert problem.message == "takes more than 6000 comparisons of names to check"
+    monkeypatch.setattr(references, "COMPARISONS_MAX", 60_000)
+    World.read(write(text))
+
+
+def test_a_pattern_is_compared_once_however_often_it_is_granted(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(references, "COMPARISONS_MAX", 4_000)
+    text = world(editor="grants = { send = ['narrator-3?99'], stop = ['narrator-3?99'] }")
+    World.read(write(text.replace("count = 2", "count = 9999")))
+
+
+def test_what_patterns_grant_when_they_are_written_out_is_bounded(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(references, "GRANTED_MAX", 3)
+    assert len(World.read(write(world(editor="grants = { spawn = ['*'] }"))).resolve().kinds[0].grants.spawn) == 2
+    problem = only_problem(write(world("grants = { spawn = ['*'] }", "grants = { spawn = ['*'] }")))
+    assert problem.where.endswith("agents.narrator.grants.spawn.0")
+    assert problem.message == "grants too many names"

@@ -100,3 +100,8 @@ def test_defaults_of_the_file_are_those_of_python(write: Write) -> None:
     assert read.resolve() == built.resolve()
     assert read.agents["a"] == Agent("a.py")
     assert read.rounds_max == limits.ROUNDS_DEFAULT
+
+
+def test_a_key_of_very_many_parts_is_refused_at_once(write: Write) -> None:
+    problem = only_problem(write("[world]\nname = 'x'\n" + ".".join(["a"] * 50_000) + " = 1\n"))
+    assert problem.message == "has a key of more than 32 parts in line 3"

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 
 from turnwise.core import plan as core
 from turnwise.core.grants import is_pattern
 from turnwise.core.plan import OUTSIDE
+from turnwise.world.limits import COMPARISONS_MAX, GRANTED_MAX
 from turnwise.world.meaning.agents import Cast
 from turnwise.world.names import NAME_HINT, RESERVED_HINT, fault, matcher
 from turnwise.world.problems import KeyPath, Problems, listed, nearest, quoted
 from turnwise.world.written.types import Description, Grants, Message
 
+_BLOCK = 1_000
+"""Names that a pattern is compared with before the comparisons are counted."""
+
 
 class Names:
     """All names of a world. Reports those that are used twice or not known.
 
-    Where a kind may be spawned, agents can come to have any name, so grants to unknown names are right there.
+    If any kind may be spawned, agent names are open-ended: unknown names in grants are not reported then.
     """
 
     def __init__(self, world: Description, cast: Cast, problems: Problems) -> None:
         self._problems = problems
-        self._models = tuple(world.models)
-        self._kinds = tuple(world.agents)
+        self._models = dict.fromkeys(world.models)
+        self._kinds = dict.fromkeys(world.agents)
         self._agents: Mapping[str, str] = cast.kind_of
         self._members: dict[str, int] = {}
         sizes = cast.sizes
@@ -34,6 +39,9 @@ class Names:
         self._spawns = any(agent.grants.spawn for agent in world.agents.values())
         self._vague = tuple(kind for kind in world.agents if self._is_vague(kind))
         self._chosen: dict[tuple[str, str], list[str]] = {}
+        self._matching: dict[str, bool] = {}
+        self._comparisons = 0
+        self._granted = 0
         self._present = _listed_names(self._agents, self._members)
         self._all_vague = problems.at(("agents",)) or any(self._hides_names(kind) for kind in world.agents)
 
@@ -64,26 +72,32 @@ class Names:
             elif not self._is_excused(name):
                 self._unknown(name, path, "")
 
-    def _choose(self, wanted: Sequence[str], known: Sequence[str], what: str, path: KeyPath) -> Iterator[str]:
+    def _choose(self, wanted: Sequence[str], known: Mapping[str, None], what: str, path: KeyPath) -> Iterator[str]:
         """Names among few known ones, patterns written out."""
         for index, name in enumerate(wanted):
             if is_pattern(name):
                 found = self._chosen.get((what, name))
                 if found is None:
                     matches = matcher(name)
-                    found = [candidate for candidate in known if matches is not None and matches(candidate)]
+                    if matches is None or not self._may_compare(len(known), (*path, index)):
+                        found = []
+                    else:
+                        found = [candidate for candidate in known if matches(candidate)]
                     self._chosen[what, name] = found
                 if not found:
-                    hint = f"The world has: {listed(known)}."
-                    self._problems.add((*path, index), f"no {what} matches {quoted(name)}", hint)
-                yield from found
+                    self._problems.add(
+                        (*path, index),
+                        f"no {what} matches {quoted(name)}",
+                        lambda: f"The world has: {listed(list(known))}.",
+                    )
+                if self._may_grant(len(found), (*path, index)):
+                    yield from found
             elif name in known:
                 yield name
             else:
-                meant = nearest(name, known)
-                start = f"Did you mean {meant}? " if meant else ""
-                hint = f"{start}The world has: {listed(known)}."
-                self._problems.add((*path, index), f"there is no {what} {quoted(name)}", hint)
+                self._problems.add(
+                    (*path, index), f"there is no {what} {quoted(name)}", partial(_hint_for_choice, name, known)
+                )
 
     def _reach(self, wanted: Sequence[str], path: KeyPath) -> Iterator[str]:
         """Names, patterns and groups of agents."""
@@ -101,9 +115,41 @@ class Names:
             self._problems.add(path, f"{quoted(pattern)} is no pattern of names", hint)
         elif self._spawns or self._vague or self._all_vague:
             return
-        elif not any(map(matches, self._agents)) and not any(map(matches, self._members)):
+        elif not self._matches_any(pattern, matches, path):
             hint = f"Correct the pattern. {self._present}"
             self._problems.add(path, f"no agent matches {quoted(pattern)}", hint)
+
+    def _matches_any(self, pattern: str, matches: Callable[[str], object], path: KeyPath) -> bool:
+        """Whether a pattern matches an agent or a group; true as well where that can no longer be found out."""
+        found = self._matching.get(pattern)
+        if found is None:
+            found = False
+            for number, name in enumerate(chain(self._agents, self._members), 1):
+                if matches(name):
+                    found = True
+                    break
+                if number % _BLOCK == 0 and not self._may_compare(_BLOCK, path):
+                    return True
+            self._matching[pattern] = found
+        return found
+
+    def _may_compare(self, count: int, path: KeyPath) -> bool:
+        """Count comparisons of names with patterns. False: they are too many, which is reported once."""
+        before = self._comparisons
+        self._comparisons += count
+        if before <= COMPARISONS_MAX < self._comparisons:
+            hint = "Use groups, or fewer patterns: each is compared with every name until one matches."
+            self._problems.add(path, f"takes more than {COMPARISONS_MAX} comparisons of names to check", hint)
+        return self._comparisons <= COMPARISONS_MAX
+
+    def _may_grant(self, count: int, path: KeyPath) -> bool:
+        """Count what patterns grant when they are written out. False: it is too much, which is reported once."""
+        before = self._granted
+        self._granted += count
+        if before <= GRANTED_MAX < self._granted:
+            hint = f"The grants of a world come to at most {GRANTED_MAX} names of models and kinds. Grant fewer."
+            self._problems.add(path, "grants too many names", hint)
+        return self._granted <= GRANTED_MAX
 
     def _check_unknown(self, name: str, path: KeyPath) -> None:
         if name == OUTSIDE:
@@ -144,6 +190,12 @@ class Names:
     def _hides_names(self, kind: str) -> bool:
         path: KeyPath = ("agents", kind)
         return self._problems.at(path) or self._problems.at((*path, "table")) or self._problems.below((*path, "groups"))
+
+
+def _hint_for_choice(name: str, known: Mapping[str, None]) -> str:
+    meant = nearest(name, known)
+    start = f"Did you mean {meant}? " if meant else ""
+    return f"{start}The world has: {listed(list(known))}."
 
 
 def _listed_names(agents: Iterable[str], groups: Iterable[str]) -> str:

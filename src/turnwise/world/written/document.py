@@ -15,6 +15,7 @@ from typing import Any, Final
 from turnwise.world.files import Refused, decode, is_file, is_folder, read_bytes
 from turnwise.world.limits import WORLD_FILE_BYTES_MAX
 from turnwise.world.problems import Problems
+from turnwise.world.written.toml import LongKeyError, parse_toml
 from turnwise.world.written.types import Description, SourceText
 
 FILE_NAME: Final = "world.toml"
@@ -41,9 +42,12 @@ def load(file: Path, problems: Problems) -> Document | None:
         problems.add((), error.message, error.hint)
         return None
     try:
-        return tomllib.loads(text)
+        return parse_toml(text)
     except tomllib.TOMLDecodeError as error:
         problems.add((), f"is not TOML: {_located(str(error), text)}", "Correct the line: see https://toml.io.")
+    except LongKeyError as error:
+        hint = "Write it as tables: a line [a.b], then the last part of the key."
+        problems.add((), f"has {error} in line {error.line}", hint)
     except RecursionError:
         problems.add((), "is nested too deeply", "Make its tables and lists flatter.")
     except ValueError as error:  # a whole number of thousands of digits

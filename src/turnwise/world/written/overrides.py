@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Final
 from turnwise.demo import is_builtin
 from turnwise.world.problems import KeyPath, Problems, dotted, listed, nearest, quoted, said
 from turnwise.world.written.document import Document
+from turnwise.world.written.toml import parse_toml
 
 _SETTING_EXAMPLE: Final = "Write --set agents.narrator.count=3."
 _INDEX: Final = re.compile(r"[0-9]{1,9}")
@@ -69,8 +69,8 @@ def _key_path(key: str) -> KeyPath | None:
     if not key.strip() or any(character in key for character in "\n\r#="):
         return None
     try:
-        table: Any = tomllib.loads(f"{key} = true")
-    except (tomllib.TOMLDecodeError, RecursionError):
+        table: Any = parse_toml(f"{key} = true")
+    except (ValueError, RecursionError):  # both of its errors are a ValueError
         return None
     path: list[str] = []
     while isinstance(table, dict):
@@ -82,8 +82,8 @@ def _key_path(key: str) -> KeyPath | None:
 def _value(text: str) -> object:
     """The text as a TOML value, or as itself."""
     try:
-        document = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):  # TOMLDecodeError is a ValueError
+        document = parse_toml(f"value = {text}")
+    except (ValueError, RecursionError):  # whatever is wrong with it is a ValueError
         return text
     return document["value"] if len(document) == 1 else text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from turnwise.world.limits import NAMES_MAX
@@ -178,12 +179,8 @@ class Reader:
             if key in known:
                 continue
             name = key if isinstance(key, str) else repr(key)
-            meant = nearest(name, known)
-            start = f"Did you mean {meant}? " if meant else ""
             self.problems.add(
-                (*self.path, name),
-                f"unknown key {quoted(name)}",
-                f"{start}Known keys here: {', '.join(sorted(known))}.",
+                (*self.path, name), f"unknown key {quoted(name)}", partial(_hint_for_unknown, name, known)
             )
 
     def _take(self, key: str) -> Any:
@@ -209,3 +206,9 @@ class Reader:
 
     def _wrong(self, path: KeyPath, wanted: str, value: object, hint: str) -> None:
         self.problems.add(path, f"must be {wanted}, and is {said(value)}", hint)
+
+
+def _hint_for_unknown(name: str, known: Mapping[str, None]) -> str:
+    meant = nearest(name, known)
+    start = f"Did you mean {meant}? " if meant else ""
+    return f"{start}Known keys here: {', '.join(sorted(known))}."

@@ -1,0 +1,157 @@
+"""The decoder gives one answer for one text, whatever the interpreter around it is set to."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from turnwise.core.canonical import canonical
+from turnwise.core.json_text import INTEGER_DIGITS_MAX, NestedTooDeeplyError, decode, integer_text
+
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.integers() | st.text(alphabet='[]{}"\\a', max_size=6) | st.none(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(alphabet='ab{"', max_size=2), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+def levels_of_text(text: str) -> int:
+    """The rule: lists and objects open at once, counted character by character."""
+    depth = deepest = 0
+    in_string = escaped = False
+    for character in text:
+        if in_string:
+            in_string = escaped or character != '"'
+            escaped = not escaped and character == "\\"
+        elif character == '"':
+            in_string = True
+        elif character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+    return deepest
+
+
+@given(VALUES, st.integers(1, 6))
+@example({"a": [[[]]]}, 3)
+@example({"a": [[[]]]}, 4)
+@example([["["]], 2)
+def test_levels_are_those_of_the_text(value: Any, nesting_max: int) -> None:
+    text = json.dumps(value)
+    if levels_of_text(text) > nesting_max:
+        with pytest.raises(NestedTooDeeplyError, match=str(nesting_max)):
+            decode(text, nesting_max)
+    else:
+        assert decode(text, nesting_max) == value
+
+
+@pytest.mark.parametrize("hidden", [3, 300, 100_000])
+def test_a_repeated_key_hides_no_depth(hidden: int) -> None:
+    text = '{"a":' + "[" * hidden + "]" * hidden + ',"a":1}'
+    with pytest.raises(NestedTooDeeplyError):
+        decode(text, 3)
+    assert decode('{"a":[[1]],"a":1}', 3) == {"a": 1}
+
+
+@pytest.mark.parametrize("text", ["[NaN]", "[Infinity]", "[-Infinity]", "[1", "", "[01]", "{1:2}"])
+def test_what_is_not_json_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        decode(text)
+
+
+@given(st.integers() | st.integers(1, 4300).map(lambda digits: 7 * 10 ** (digits - 1) + 3))
+@example(-(10**511))
+@example(10**512)
+@example(-(10**1024) + 1)
+def test_whole_numbers_survive(value: int) -> None:
+    text = integer_text(value)
+    assert text == str(value)
+    assert decode(f"[{text}]") == [value]
+
+
+def test_the_digits_of_a_whole_number_are_bounded() -> None:
+    most = "9" * INTEGER_DIGITS_MAX
+    assert decode(f"[-{most}]") == [-int(most)]
+    with pytest.raises(ValueError, match="4301 digits"):
+        decode(f"[-{most}9]")
+
+
+PROGRAM = """
+import sys
+from turnwise.core.canonical import canonical
+from turnwise.core.envelope import decode_needs, decode_output
+from turnwise.core.machine import merged
+from turnwise.core.turn import Completed, Needs
+
+sys.stdout.reconfigure(encoding="utf-8", newline="\\n")
+for digits in (1, 511, 512, 513, 640, 641, 1024, 4299, 4300, 4301, 5000):
+    for number in ("1" * digits, "-" + "9" * digits):
+        text = '{"b": [%s, 1.5, true, null, "\\u00e9\\\\ud83d\\\\ude00"], "a": {}}' % number
+        output = decode_output('{"state": "", "finish": %s}' % text)
+        print(output.output.finish if isinstance(output, Completed) else output.failure)
+        needs = decode_needs('{"effect": "generate", "model": "m", "x": %s}' % text)
+        print(needs.requests[0].body if isinstance(needs, Needs) else needs.failure)
+        if digits <= 4300:
+            print(merged('{"z": 1}', output.output.finish))
+for depth in (63, 64, 65, 400, 2000, 100_000):
+    text = "[" * depth + "]" * depth
+    print(depth, type(decode_output('{"state": "", "finish": %s}' % text)).__name__)
+    print(depth, type(decode_output('{"state": "", "finish": {"a": %s, "a": 1}}' % text)).__name__)
+print(canonical({"\\u00e9": 1, "z": 2, "Z": 3, "\\U0001f600": [0.1, 1e300, 5e-324]}))
+"""
+
+ENVIRONMENTS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
+    "short integers": ({"PYTHONINTMAXSTRDIGITS": "640"}, ()),
+    "unlimited integers": ({"PYTHONINTMAXSTRDIGITS": "0"}, ()),
+    "another hash seed": ({"PYTHONHASHSEED": "1"}, ()),
+    "locale C": ({"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, ()),
+    "a time zone": ({"TZ": "Pacific/Kiritimati"}, ()),
+    "warnings are errors": ({"PYTHONWARNINGS": "error"}, ()),
+    "optimised": ({}, ("-OO",)),
+    "development mode": ({}, ("-X", "dev")),
+    "a low recursion limit": ({}, ("-c", "import sys; sys.setrecursionlimit(200)\n" + PROGRAM)),
+    "a high recursion limit": ({}, ("-c", "import sys; sys.setrecursionlimit(20_000)\n" + PROGRAM)),
+}
+
+
+def answers(environment: dict[str, str], options: tuple[str, ...]) -> str:
+    arguments = options if "-c" in options else (*options, "-c", PROGRAM)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "LC_", "LANG"))}
+    paths = os.pathsep.join(path for path in sys.path if path)
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env={**kept, "PYTHONPATH": paths, **environment},
+        capture_output=True,
+        check=True,
+        encoding="utf-8",
+    ).stdout
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_nothing_around_the_interpreter_reaches_an_answer(name: str) -> None:
+    usual = answers({}, ())
+    assert usual.count("a whole number of") == 8
+    assert usual.count("Failed") == 11
+    assert answers(*ENVIRONMENTS[name]) == usual
+
+
+@given(VALUES)
+@example({"a": 10**4000, "b": ["é", {"c": -(10**600)}, 1.5, True, None]})
+def test_long_integers_are_written_as_usual_where_the_interpreter_refuses(value: Any) -> None:
+    usual = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(640)
+    try:
+        assert canonical(value) == usual
+    finally:
+        sys.set_int_max_str_digits(limit)

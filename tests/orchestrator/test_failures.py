@@ -145,7 +145,7 @@ def test_a_journal_in_use_is_refused(tmp_path: Path) -> None:
         with pytest.raises(JournalError, match="in use"):
             turnwise.resume(path).result()
         with turnwise.open(path) as reader:
-            assert len(reader.rounds.between) == 1
+            assert len(reader.rounds) == 1
 
 
 FULL = """

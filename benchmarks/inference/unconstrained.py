@@ -87,7 +87,7 @@ class Uncut(Scheduler):
     def reused(self, number: int, tokens: int) -> None:
         self._entries[number].done = tokens
 
-    def _chunk(self, number: int) -> scheduler.Prefill:
+    def _chunk(self, number: int) -> scheduler.PrefillChunk:
         rule, scheduler.chunk_end = scheduler.chunk_end, _chunk_end
         try:
             return super()._chunk(number)

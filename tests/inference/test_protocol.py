@@ -18,12 +18,12 @@ from turnwise.inference.protocol import (
     Cancel,
     Confined,
     Embed,
-    Kind,
+    Heartbeat,
     Load,
     Loaded,
     LoadFailed,
-    Progress,
-    Replies,
+    MessageKind,
+    ReplyBatch,
     Submit,
     WavePart,
     WaveReplyPart,
@@ -76,9 +76,9 @@ def test_messages_to_the_process_come_back_as_they_were(message: protocol.ToProc
         Loaded([INFO]),
         LoadFailed("m", "w", [1, None], "x", "h", environment=True),
         Confined((Measure("seccomp", True, "d"),)),
-        Replies([GenerateReply(7, '{"ok":{"text":"\\n😀"}}')]),
+        ReplyBatch([GenerateReply(7, '{"ok":{"text":"\\n😀"}}')]),
         WaveReplyPart(7, [GenerateReply(7, "{}")], PLAN, None, last=False),
-        Progress(1, 2, 3, 4),
+        Heartbeat(1, 2, 3, 4),
     ],
 )
 def test_messages_of_the_process_come_back_as_they_were(message: protocol.FromProcess) -> None:
@@ -108,7 +108,7 @@ def test_requests_are_cut_into_messages_and_keep_their_order() -> None:
     requests = [GenerateRequest(index, "m", "x" * 3_000_000, bytes(32)) for index in range(5)]
     messages = list(protocol.request_messages(requests))
     assert len(messages) == 3
-    assert {kind for kind, _ in messages} == {protocol.Kind.MESSAGE}
+    assert {kind for kind, _ in messages} == {protocol.MessageKind.MESSAGE}
     assert [request for _, parts in messages for request in submitted(parts)] == requests
     assert list(protocol.request_messages([])) == []
 
@@ -133,7 +133,7 @@ def test_each_kind_of_request_has_its_message() -> None:
         GenerateRequest(4, "m", "{}", bytes(32)),
     ]
     messages = [(kind, b"".join(parts)) for kind, parts in protocol.request_messages(asked)]
-    assert [kind for kind, _ in messages] == [Kind.MESSAGE, Kind.MESSAGE, Kind.TENSORS]
+    assert [kind for kind, _ in messages] == [MessageKind.MESSAGE, MessageKind.MESSAGE, MessageKind.TENSORS]
     (_, generate), (_, embed), (_, tensors) = messages
     assert protocol.decode_to_process(generate) == Submit([GenerateRequest(4, "m", "{}", bytes(32))])
     assert protocol.decode_to_process(embed) == Embed([EmbedRequest(2, "e", "{}")])
@@ -144,7 +144,7 @@ def test_large_tensors_are_cut_into_messages() -> None:
     asked: list[protocol.OpenRequest] = [
         Parcel(i, "g", {"x": Tensor("uint8", (6 << 20,), bytes(6 << 20))}) for i in range(3)
     ]
-    assert [kind for kind, _ in protocol.request_messages(asked)] == [Kind.TENSORS] * 3
+    assert [kind for kind, _ in protocol.request_messages(asked)] == [MessageKind.TENSORS] * 3
 
 
 def test_waves_and_their_answers_are_cut_and_put_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ class Reissuing:
         self._id = 0
         self._host = InferenceHost(
             [spec for spec in specs_of(journal, settings.models) if spec.name in models],
-            on_replies=self._unasked,
+            on_replies=self._take_replies,
             on_wave=self._answered,
             on_failure=self._failed,
             transport=settings.transport,
@@ -112,8 +112,8 @@ class Reissuing:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
 
-    def _unasked(self, replies: list[GenerateReply]) -> None:
-        """Nothing is asked beside waves."""
+    def _take_replies(self, replies: list[GenerateReply]) -> None:
+        """Replies to requests outside waves, of which there are none."""
 
 
 def reissue(

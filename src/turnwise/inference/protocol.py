@@ -24,13 +24,13 @@ from turnwise.inference.requests.generate_request import GenerateReply, Generate
 from turnwise.inference.requests.parcels import Parcel, pack
 from turnwise.inference.requests.tensors import Data
 
-Item = TypeVar("Item", GenerateRequest, GenerateReply, EmbedRequest, Parcel)
+Part = TypeVar("Part", GenerateRequest, GenerateReply, EmbedRequest, Parcel)
 
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 """Requests are cut into messages of about this size; one request alone may be larger."""
 
 
-class Kind(IntEnum):
+class MessageKind(IntEnum):
     """How the body of a message is to be read."""
 
     MESSAGE = 1
@@ -121,7 +121,7 @@ class Confined(_Message, frozen=True):
     measures: tuple[Measure, ...]
 
 
-class Replies(_Message, frozen=True):
+class ReplyBatch(_Message, frozen=True):
     """Answers to requests."""
 
     replies: list[GenerateReply]
@@ -137,7 +137,7 @@ class WaveReplyPart(_Message, frozen=True):
     last: bool
 
 
-class Progress(_Message, frozen=True):
+class Heartbeat(_Message, frozen=True):
     """A sign of life while there is work, and telemetry: counts since the process started.
 
     tokens: generated.
@@ -157,7 +157,7 @@ class Progress(_Message, frozen=True):
     step_rows: int = 0
 
 
-FromProcess = Loaded | LoadFailed | Confined | Replies | WaveReplyPart | Progress
+FromProcess = Loaded | LoadFailed | Confined | ReplyBatch | WaveReplyPart | Heartbeat
 
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
@@ -189,14 +189,14 @@ OpenRequest = GenerateRequest | EmbedRequest | Parcel
 """A request on its way to the inference process."""
 
 
-def request_messages(requests: Sequence[OpenRequest]) -> Iterator[tuple[Kind, Sequence[Data]]]:
+def request_messages(requests: Sequence[OpenRequest]) -> Iterator[tuple[MessageKind, Sequence[Data]]]:
     """The messages that hand requests over, each a kind and the parts of its body; in the requests' order by kind."""
     for generate in _cut([request for request in requests if isinstance(request, GenerateRequest)]):
-        yield Kind.MESSAGE, [encode(Submit(generate))]
+        yield MessageKind.MESSAGE, [encode(Submit(generate))]
     for embed in _cut([request for request in requests if isinstance(request, EmbedRequest)]):
-        yield Kind.MESSAGE, [encode(Embed(embed))]
+        yield MessageKind.MESSAGE, [encode(Embed(embed))]
     for parcels in _cut([request for request in requests if isinstance(request, Parcel)]):
-        yield Kind.TENSORS, pack(parcels)
+        yield MessageKind.TENSORS, pack(parcels)
 
 
 def wave_messages(wave: Wave) -> Iterator[WavePart]:
@@ -237,9 +237,9 @@ class WaveParts:
         return WaveReply(part.id, part.plan, tuple(replies), part.problem)
 
 
-def _cut(items: Sequence[Item]) -> Iterator[list[Item]]:
+def _cut(items: Sequence[Part]) -> Iterator[list[Part]]:
     """The items in groups of about BATCH_BYTES_MAX."""
-    group: list[Item] = []
+    group: list[Part] = []
     size = 0
     for item in items:
         bytes_ = item.data_bytes if isinstance(item, Parcel) else len(item.body)

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnwise.errors import InvariantError
-from turnwise.inference.engine.rows import Move, Rows
+from turnwise.inference.engine.rows import KvRows, Move
 
 
-def decoding(*numbers: int) -> Rows:
-    slots = Rows()
+def decoding(*numbers: int) -> KvRows:
+    slots = KvRows()
     for number in numbers:
         slots.enter(number)
         slots.ready(number)
@@ -54,7 +54,7 @@ def test_one_is_prefilled_at_a_time() -> None:
 @given(st.lists(st.integers(0, 9), max_size=60))
 def test_every_sequence_finds_what_it_wrote(numbers: list[int]) -> None:
     """Numbers enter, become ready and leave; memory follows the moves."""
-    slots = Rows()
+    slots = KvRows()
     memory: dict[int, int] = {}
     filling: int | None = None
     for number in numbers:

@@ -10,10 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from turnwise.errors import InvariantError
 from turnwise.inference.engine.scheduler import (
     WAIT_STEPS_MAX,
-    Begin,
-    Decode,
-    Extend,
-    Prefill,
+    BeginSequence,
+    DecodeStep,
+    ExtendSequence,
+    PrefillChunk,
     Scheduler,
     Work,
     chunk_end,
@@ -23,11 +23,11 @@ from turnwise.inference.plans.kv_sizes import row_positions
 
 
 def works(scheduler: Scheduler, count: int) -> list[Work | None]:
-    """The next works, without Begin."""
+    """The next works, without those that begin a sequence."""
     found: list[Work | None] = []
     while len(found) < count:
         work = scheduler.next()
-        if not isinstance(work, Begin):
+        if not isinstance(work, BeginSequence):
             found.append(work)
     return found
 
@@ -35,13 +35,13 @@ def works(scheduler: Scheduler, count: int) -> list[Work | None]:
 def test_one_sequence_is_prefilled_and_decodes_until_it_is_removed() -> None:
     scheduler = Scheduler(rows_max=1, chunk_tokens=4)
     scheduler.add(7, 10, 30)
-    assert scheduler.next() == Begin(7, row_positions(30))
+    assert scheduler.next() == BeginSequence(7, row_positions(30))
     assert works(scheduler, 5) == [
-        Prefill(7, 0, 4, last=False),
-        Prefill(7, 4, 8, last=False),
-        Prefill(7, 8, 10, last=True),
-        Decode((7,)),
-        Decode((7,)),
+        PrefillChunk(7, 0, 4, last=False),
+        PrefillChunk(7, 4, 8, last=False),
+        PrefillChunk(7, 8, 10, last=True),
+        DecodeStep((7,)),
+        DecodeStep((7,)),
     ]
     scheduler.remove(7)
     assert scheduler.next() is None
@@ -53,9 +53,9 @@ def test_order_is_by_number_and_not_by_arrival() -> None:
     for number in (5, 3, 9, 4):
         scheduler.add(number, 2)
     while (work := scheduler.next()) is not None:
-        if isinstance(work, Begin):
+        if isinstance(work, BeginSequence):
             continue
-        assert isinstance(work, Prefill)
+        assert isinstance(work, PrefillChunk)
         served.append(work.number)
         if work.number == 3:
             scheduler.add(1, 2)
@@ -68,7 +68,7 @@ def test_what_runs_is_not_put_aside_for_a_lower_number() -> None:
     scheduler.add(5, 2)
     works(scheduler, 1)
     scheduler.add(1, 2)
-    assert scheduler.next() == Decode((5,))
+    assert scheduler.next() == DecodeStep((5,))
     assert (scheduler.running, scheduler.waiting) == (1, 1)
 
 
@@ -76,21 +76,25 @@ def test_several_run_together_and_others_join_late() -> None:
     scheduler = Scheduler(rows_max=2, chunk_tokens=None)
     for number in (1, 2, 3):
         scheduler.add(number, 4)
-    assert works(scheduler, 3) == [Prefill(1, 0, 4, last=True), Prefill(2, 0, 4, last=True), Decode((1, 2))]
+    assert works(scheduler, 3) == [
+        PrefillChunk(1, 0, 4, last=True),
+        PrefillChunk(2, 0, 4, last=True),
+        DecodeStep((1, 2)),
+    ]
     scheduler.remove(1)
-    assert works(scheduler, 2) == [Prefill(3, 0, 4, last=True), Decode((2, 3))]
+    assert works(scheduler, 2) == [PrefillChunk(3, 0, 4, last=True), DecodeStep((2, 3))]
 
 
 def test_a_long_prompt_does_not_keep_the_others_waiting() -> None:
     scheduler = Scheduler(rows_max=3, chunk_tokens=10, prefill_tokens_max=20)
     scheduler.add(1, 5)
-    assert works(scheduler, 2) == [Prefill(1, 0, 5, last=True), Decode((1,))]
+    assert works(scheduler, 2) == [PrefillChunk(1, 0, 5, last=True), DecodeStep((1,))]
     scheduler.add(2, 45)
     assert works(scheduler, 4) == [
-        Prefill(2, 0, 10, last=False),
-        Prefill(2, 10, 20, last=False),
-        Decode((1,)),
-        Prefill(2, 20, 30, last=False),
+        PrefillChunk(2, 0, 10, last=False),
+        PrefillChunk(2, 10, 20, last=False),
+        DecodeStep((1,)),
+        PrefillChunk(2, 20, 30, last=False),
     ]
 
 
@@ -98,10 +102,10 @@ def test_what_is_known_is_run_before_the_next_step() -> None:
     scheduler = Scheduler(rows_max=3, chunk_tokens=10, prefill_tokens_max=20)
     for number in (1, 2, 3):
         scheduler.add(number, 5)
-    assert works(scheduler, 4)[-1] == Decode((1, 2, 3))
+    assert works(scheduler, 4)[-1] == DecodeStep((1, 2, 3))
     scheduler.extend(3, 8)
     scheduler.extend(1, 4)
-    assert works(scheduler, 3) == [Extend(1), Extend(3), Decode((1, 2, 3))]
+    assert works(scheduler, 3) == [ExtendSequence(1), ExtendSequence(3), DecodeStep((1, 2, 3))]
 
 
 def test_who_always_knows_more_does_not_keep_the_others_waiting() -> None:
@@ -109,15 +113,22 @@ def test_who_always_knows_more_does_not_keep_the_others_waiting() -> None:
     scheduler.add(1, 5)
     scheduler.add(2, 5)
     scheduler.add(3, 5)
-    assert works(scheduler, 3)[-1] == Decode((1, 2))
+    assert works(scheduler, 3)[-1] == DecodeStep((1, 2))
     found: list[Work | None] = []
     for _ in range(6):
-        if not found or found[-1] == Extend(2):
+        if not found or found[-1] == ExtendSequence(2):
             scheduler.extend(2, 10)
         found += works(scheduler, 1)
-    assert found == [Extend(2), Extend(2), Decode((1,)), Extend(2), Extend(2), Decode((1,))]
+    assert found == [
+        ExtendSequence(2),
+        ExtendSequence(2),
+        DecodeStep((1,)),
+        ExtendSequence(2),
+        ExtendSequence(2),
+        DecodeStep((1,)),
+    ]
     scheduler.remove(1)
-    assert works(scheduler, 3) == [Extend(2), Prefill(3, 0, 5, last=True), Decode((2, 3))]
+    assert works(scheduler, 3) == [ExtendSequence(2), PrefillChunk(3, 0, 5, last=True), DecodeStep((2, 3))]
 
 
 def test_only_what_decodes_is_extended() -> None:
@@ -141,7 +152,7 @@ def test_what_is_reused_is_not_run() -> None:
     scheduler.add(1, 20)
     scheduler.next()
     scheduler.reused(1, 18)
-    assert scheduler.next() == Prefill(1, 18, 20, last=True)
+    assert scheduler.next() == PrefillChunk(1, 18, 20, last=True)
 
 
 def test_a_tail_of_one_token_cannot_be_left_by_reuse() -> None:
@@ -160,23 +171,33 @@ def test_memory_is_a_bound_and_nobody_overtakes() -> None:
     scheduler.add(1, 10, 64)
     scheduler.add(2, 10, 200)
     scheduler.add(3, 10, 10)
-    assert works(scheduler, 2) == [Prefill(1, 0, 10, last=True), Decode((1,))]
+    assert works(scheduler, 2) == [PrefillChunk(1, 0, 10, last=True), DecodeStep((1,))]
     assert (scheduler.running, scheduler.waiting) == (1, 2)
     scheduler.remove(1)
-    assert scheduler.next() == Begin(2, 256)
-    assert works(scheduler, 2) == [Prefill(2, 0, 10, last=True), Decode((2,))]
+    assert scheduler.next() == BeginSequence(2, 256)
+    assert works(scheduler, 2) == [PrefillChunk(2, 0, 10, last=True), DecodeStep((2,))]
 
 
 def test_where_only_equal_lengths_go_together_the_shortest_go_first() -> None:
     scheduler = Scheduler(rows_max=4, chunk_tokens=None, equal=True)
     for number, prompt in ((1, 7), (2, 5), (3, 5), (4, 6)):
         scheduler.add(number, prompt, 20)
-    assert [type(work) for work in works(scheduler, 4)] == [Prefill] * 4
-    assert works(scheduler, 4) == [Decode((2, 3)), Decode((2, 3, 4)), Decode((1, 2, 3, 4)), Decode((1, 2, 3, 4))]
+    assert [type(work) for work in works(scheduler, 4)] == [PrefillChunk] * 4
+    assert works(scheduler, 4) == [
+        DecodeStep((2, 3)),
+        DecodeStep((2, 3, 4)),
+        DecodeStep((1, 2, 3, 4)),
+        DecodeStep((1, 2, 3, 4)),
+    ]
     scheduler.add(5, 8, 20)
-    assert works(scheduler, 1) == [Decode((1, 2, 3, 4))], "all rows are taken"
+    assert works(scheduler, 1) == [DecodeStep((1, 2, 3, 4))], "all rows are taken"
     scheduler.remove(3)
-    assert works(scheduler, 4) == [Prefill(5, 0, 8, last=True), Decode((5,)), Decode((5,)), Decode((1, 2, 4, 5))]
+    assert works(scheduler, 4) == [
+        PrefillChunk(5, 0, 8, last=True),
+        DecodeStep((5,)),
+        DecodeStep((5,)),
+        DecodeStep((1, 2, 4, 5)),
+    ]
 
 
 def test_what_a_grammar_forces_makes_a_sequence_longer() -> None:
@@ -185,7 +206,7 @@ def test_what_a_grammar_forces_makes_a_sequence_longer() -> None:
     scheduler.add(2, 4, 20)
     works(scheduler, 2)
     scheduler.extend(1, 2)
-    assert works(scheduler, 4) == [Extend(1), Decode((2,)), Decode((2,)), Decode((1, 2))]
+    assert works(scheduler, 4) == [ExtendSequence(1), DecodeStep((2,)), DecodeStep((2,)), DecodeStep((1, 2))]
 
 
 def test_nobody_waits_for_ever_for_the_shorter_ones() -> None:
@@ -194,7 +215,7 @@ def test_nobody_waits_for_ever_for_the_shorter_ones() -> None:
     scheduler.add(2, 2, 6000)
     works(scheduler, 2)
     found = works(scheduler, 2 * WAIT_STEPS_MAX + 2)
-    assert found == [*[Decode((2,))] * WAIT_STEPS_MAX, Decode((1,))] * 2
+    assert found == [*[DecodeStep((2,))] * WAIT_STEPS_MAX, DecodeStep((1,))] * 2
 
 
 def test_what_cannot_be() -> None:
@@ -276,16 +297,16 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.prefilled = 0
             assert not self.waiting
             assert not self.running
-        elif isinstance(work, Begin):
+        elif isinstance(work, BeginSequence):
             self.begin(work, share)
-        elif isinstance(work, Prefill):
+        elif isinstance(work, PrefillChunk):
             self.prefill(work)
-        elif isinstance(work, Extend):
+        elif isinstance(work, ExtendSequence):
             self.extend(work, known)
         else:
             self.decode(work, known)
 
-    def begin(self, work: Begin, share: float) -> None:
+    def begin(self, work: BeginSequence, share: float) -> None:
         assert work.number == min(self.waiting)
         self.running[work.number] = entry = self.waiting.pop(work.number)
         assert work.room >= max(other.capacity for other in self.running.values())
@@ -296,7 +317,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.scheduler.reused(work.number, reused)
             entry.done = reused
 
-    def prefill(self, work: Prefill) -> None:
+    def prefill(self, work: PrefillChunk) -> None:
         entry = self.running[work.number]
         size = work.stop - work.start
         assert work.start == entry.done
@@ -307,7 +328,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.prefilled += size
         assert not set(self.ready()) - {work.number} or self.prefilled < self.PREFILL + self.CHUNK
 
-    def extend(self, work: Extend, known: int) -> None:
+    def extend(self, work: ExtendSequence, known: int) -> None:
         assert work.number == min(self.known)
         if self.prefilled >= self.PREFILL:
             assert not self.ready()
@@ -315,7 +336,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.prefilled += self.known.pop(work.number)
         self.accept(work.number, known)
 
-    def decode(self, work: Decode, known: int) -> None:
+    def decode(self, work: DecodeStep, known: int) -> None:
         assert not self.known or self.prefilled >= self.PREFILL
         self.prefilled = 0
         assert list(work.numbers) == self.ready()

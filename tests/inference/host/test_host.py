@@ -17,7 +17,7 @@ from turnwise.inference.host import supervisor as module
 from turnwise.inference.host.host import HostStatistics, InferenceHost
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_spec import ModelSpec
-from turnwise.inference.protocol import Kind, Load
+from turnwise.inference.protocol import Load, MessageKind
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.sharedmem import Transport
 
@@ -405,7 +405,7 @@ def test_what_cannot_be_sent_ends_the_host_and_not_only_the_sending(model: Path)
         async with host(collected, model) as running:
             running.submit(requests("model", 1))
             assert running._supervisor is not None
-            running._supervisor.send(Kind.MESSAGE, ["not bytes"])  # type: ignore[list-item]
+            running._supervisor.send(MessageKind.MESSAGE, ["not bytes"])  # type: ignore[list-item]
             await collected.until(lambda: bool(collected.failures))
             return collected.failures[0]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnwise.inference.engine.prefix_index import PrefixIndex
-from turnwise.inference.engine.scheduler import Begin, Decode, Prefill, Scheduler, Work
+from turnwise.inference.engine.scheduler import BeginSequence, DecodeStep, PrefillChunk, Scheduler, Work
 from turnwise.inference.plans.batch_plan import BatchPlan, read_plan
 from turnwise.inference.plans.batching import Batching, is_equal
 from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
@@ -46,12 +46,12 @@ def works(plan: BatchPlan, lengths: Sequence[tuple[int, int]]) -> list[Work]:
     while (work := scheduler.next()) is not None:
         found.append(work)
         ran: Sequence[int] = ()
-        if isinstance(work, Prefill) and work.last:
+        if isinstance(work, PrefillChunk) and work.last:
             ran = [work.number]
-        elif isinstance(work, Decode):
+        elif isinstance(work, DecodeStep):
             ran = work.numbers
         else:
-            assert isinstance(work, Begin | Prefill)
+            assert isinstance(work, BeginSequence | PrefillChunk)
         for number in ran:
             left[number] -= 1
             if left[number] <= 0:

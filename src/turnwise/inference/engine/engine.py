@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from turnwise.errors import InvariantError
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.engine.prefix_index import PrefixIndex
-from turnwise.inference.engine.rows import Rows
-from turnwise.inference.engine.scheduler import Begin, Decode, Extend, Prefill, Scheduler
+from turnwise.inference.engine.rows import KvRows
+from turnwise.inference.engine.scheduler import BeginSequence, DecodeStep, ExtendSequence, PrefillChunk, Scheduler
 from turnwise.inference.engine.sequence import Sequence, prepare
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, is_kernel_refusal
 from turnwise.inference.plans.batch_plan import BatchPlan
@@ -34,7 +34,7 @@ class TextPiece:
     text: str
 
 
-Event = TextPiece | GenerateReply
+EngineEvent = TextPiece | GenerateReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,10 @@ class Engine:
             prefill_tokens_max=plan.prefill_tokens_max,
             equal=is_equal(plan.batching),
         )
-        self._rows = Rows()
+        self._rows = KvRows()
         self._prefixes = PrefixIndex(plan.blocks)
         self._sequences: dict[int, Sequence] = {}
-        self._answers: list[Event] = []
+        self._answers: list[EngineEvent] = []
         self._tokens = self._prompt_tokens = self._reused_tokens = self._steps = self._step_rows = self._extensions = 0
 
     @property
@@ -113,8 +113,8 @@ class Engine:
         self._tokens += sequence.tokens
         if piece:
             self._answers.append(TextPiece(request.id, piece))
-        if sequence.finish is not None:
-            self._answers.append(GenerateReply(request.id, sequence.reply_body()))
+        if (body := sequence.reply_body()) is not None:
+            self._answers.append(GenerateReply(request.id, body))
             return
         self._sequences[request.id] = sequence
         self._scheduler.add(request.id, len(sequence.prompt), sequence.capacity)
@@ -125,16 +125,16 @@ class Engine:
         if number in self._sequences:
             self._remove(number)
 
-    def step(self) -> list[Event]:
+    def step(self) -> list[EngineEvent]:
         """One run of the graph, and what came of it."""
         events, self._answers = self._answers, []
         work = self._scheduler.next()
-        while isinstance(work, Begin):
+        while isinstance(work, BeginSequence):
             self._begin(work)
             work = self._scheduler.next()
-        if isinstance(work, Prefill):
+        if isinstance(work, PrefillChunk):
             events += self._prefill(work)
-        elif isinstance(work, Extend):
+        elif isinstance(work, ExtendSequence):
             events += self._extend(work)
         elif work is not None:
             events += self._decode(work)
@@ -153,7 +153,7 @@ class Engine:
             extensions=self._extensions,
         )
 
-    def _begin(self, work: Begin) -> None:
+    def _begin(self, work: BeginSequence) -> None:
         """A row for the sequence, with as much of its prompt in it as was prefilled before."""
         prompt = self._sequences[work.number].prompt
         row = self._rows.enter(work.number)
@@ -167,7 +167,7 @@ class Engine:
             self._scheduler.reused(work.number, reused)
             self._reused_tokens += reused
 
-    def _prefill(self, work: Prefill) -> Iterator[Event]:
+    def _prefill(self, work: PrefillChunk) -> Iterator[EngineEvent]:
         sequence = self._sequences[work.number]
         row = self._rows.row(work.number)
         try:
@@ -185,7 +185,7 @@ class Engine:
             self._decoder.keep(row, spans)
         yield from self._accept(work.number, logits)
 
-    def _extend(self, work: Extend) -> Iterator[Event]:
+    def _extend(self, work: ExtendSequence) -> Iterator[EngineEvent]:
         """The tokens of one sequence that a grammar has forced, as a piece of a prompt is run."""
         try:
             logits = self._decoder.prefill(self._rows.row(work.number), self._sequences[work.number].next)
@@ -195,7 +195,7 @@ class Engine:
         self._extensions += 1
         yield from self._accept(work.number, logits)
 
-    def _decode(self, work: Decode) -> Iterator[Event]:
+    def _decode(self, work: DecodeStep) -> Iterator[EngineEvent]:
         """One token for each of these sequences, and what came of it in the order of their numbers."""
         # In place, a batch is a range of rows, without gaps; else those that take no part are left out.
         numbers = work.numbers if is_equal(self._plan.batching) else self._rows.decoding
@@ -230,7 +230,7 @@ class Engine:
             return _graph_refuses(error)
         return logits
 
-    def _accept(self, number: int, logits: NDArray[Any]) -> Iterator[Event]:
+    def _accept(self, number: int, logits: NDArray[Any]) -> Iterator[EngineEvent]:
         sequence = self._sequences[number]
         before = sequence.tokens
         try:
@@ -241,8 +241,7 @@ class Engine:
         self._tokens += sequence.tokens - before
         if piece:
             yield TextPiece(number, piece)
-        if sequence.finish is not None:
-            body = sequence.reply_body()
+        if (body := sequence.reply_body()) is not None:
             self._remove(number)
             yield GenerateReply(number, body)
         elif len(sequence.next) > 1:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.plans.batch_plan import BatchPlan
-from turnwise.inference.plans.model_info import ModelInfo
+from turnwise.inference.plans.model_info import ModelInfo, Numeric
 from turnwise.inference.sampling.grammar import GrammarCompiler
 from turnwise.inference.text.chat_template import ChatTemplate
 from turnwise.inference.text.tokenizer import Tokenizer
@@ -14,9 +14,19 @@ from turnwise.inference.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True, slots=True)
 class LanguageModel:
-    """A model that can generate. `template` is None for a model without one; `ends` are its end tokens."""
+    """A model that can generate.
+
+    info: what is told of it.
+    numeric: what is known of its bits.
+    tokenizer: text to tokens and back.
+    template: its chat template; None for a model without one.
+    grammars: compiles grammars for its tokens.
+    decoder: its graph.
+    ends: its end tokens.
+    """
 
     info: ModelInfo
+    numeric: Numeric
     tokenizer: Tokenizer
     template: ChatTemplate | None
     grammars: GrammarCompiler

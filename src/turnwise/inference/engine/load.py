@@ -51,9 +51,22 @@ def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> Languag
     opened = _open(spec, folder, options, digest)
     observed = observe(spec, folder, opened, digest)
     decoder = Decoder(folder, opened, options, observed.rule.batching, observed.rule.chunked)
-    info = _info(spec, changed, opened, decoder, observed, digest, (time.monotonic() - started) * 1000)
+    numeric = _numeric(folder, decoder, observed)
+    info = _info(spec, changed, opened, decoder, numeric, digest, (time.monotonic() - started) * 1000)
     grammars = GrammarCompiler(tokenizer.vocabulary(folder.ends))
-    return LanguageModel(info, tokenizer, template, grammars, decoder, folder.ends)
+    return LanguageModel(info, numeric, tokenizer, template, grammars, decoder, folder.ends)
+
+
+def _numeric(folder: ModelFolder, decoder: Decoder, observed: SelfTest) -> Numeric:
+    form = form_of(folder.graph)
+    return Numeric(
+        numeric_class=observed.numeric_class,
+        batching=decoder.batching,
+        chunked=decoder.chunk_tokens is not None,
+        checks=observed.checks,
+        attention=form.attention,
+        weights=form.weights,
+    )
 
 
 def _open(spec: ModelSpec, folder: ModelFolder, options: EngineOptions, digest: str) -> Opened:
@@ -78,12 +91,11 @@ def _info(
     changed: ChangedFolder,
     opened: Opened,
     decoder: Decoder,
-    observed: SelfTest,
+    numeric: Numeric,
     digest: str,
     load_ms: float,
 ) -> ModelInfo:
     folder = changed.folder
-    form = form_of(folder.graph)
     return ModelInfo(
         name=spec.name,
         sha256=digest,
@@ -102,14 +114,7 @@ def _info(
         architecture=folder.architecture,
         convention=folder.convention,
         variant=folder.variant,
-        numeric=Numeric(
-            numeric_class=observed.numeric_class,
-            batching=decoder.batching,
-            chunked=decoder.chunk_tokens is not None,
-            checks=observed.checks,
-            attention=form.attention,
-            weights=form.weights,
-        ),
+        numeric=numeric,
         load_ms=load_ms,
         accuracy_level=changed.changes.get("accuracy_level"),
         room_for_waves=decoder.plan(1).for_waves() == decoder.plan(1, any_machine=True).for_waves(),

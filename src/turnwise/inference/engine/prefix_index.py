@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
@@ -24,12 +23,25 @@ from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
 SIBLINGS_COMPARED_MAX: Final = 32
 
 
-@dataclass(slots=True, eq=False)
-class _Node:
-    block: int
-    tokens: tuple[int, ...]
-    parent: _Node | None
-    children: dict[tuple[int, ...], _Node] = field(default_factory=dict)
+class _Root:
+    """The beginning of all prompts: no tokens, and the blocks that may be first."""
+
+    __slots__ = ("children",)
+
+    def __init__(self) -> None:
+        self.children: dict[tuple[int, ...], _Node] = {}
+
+
+class _Node(_Root):
+    """A block, the tokens that it holds, and the block before it."""
+
+    __slots__ = ("block", "parent", "tokens")
+
+    def __init__(self, block: int, tokens: tuple[int, ...], parent: _Root) -> None:
+        super().__init__()
+        self.block = block
+        self.tokens = tokens
+        self.parent = parent
 
 
 class PrefixIndex:
@@ -39,7 +51,7 @@ class PrefixIndex:
         if blocks_max < 0:
             raise InvariantError(f"{blocks_max} blocks")
         self._free = list(range(blocks_max - 1, -1, -1))
-        self._roots: dict[int, _Node] = {}
+        self._roots: dict[int, _Root] = {}
         self._used: OrderedDict[int, _Node] = OrderedDict()
 
     def __len__(self) -> int:
@@ -52,7 +64,8 @@ class PrefixIndex:
         What was run with masks of another `width` has other bits on some devices, so it is not taken.
         """
         spans: list[BlockSpan] = []
-        node, start = self._root(width), 0
+        node: _Root = self._root(width)
+        start = 0
         while start < count_max:
             wanted = tuple(tokens[start : min(start + BLOCK_TOKENS, count_max)])
             child = node.children.get(wanted)
@@ -71,7 +84,7 @@ class PrefixIndex:
 
     def insert(self, tokens: Sequence[int], width: int = 0) -> list[BlockSpan]:
         """Take in the whole blocks of `tokens`; those that are new, whose KV is to be copied into their blocks."""
-        node = self._root(width)
+        node: _Root = self._root(width)
         start = 0
         added: list[BlockSpan] = []
         path: set[int] = set()
@@ -94,11 +107,11 @@ class PrefixIndex:
         self._touch(node)
         return added
 
-    def _root(self, width: int) -> _Node:
-        return self._roots.setdefault(width, _Node(-1, (), None))
+    def _root(self, width: int) -> _Root:
+        return self._roots.setdefault(width, _Root())
 
-    def _touch(self, node: _Node | None) -> None:
-        while node is not None and node.parent is not None:
+    def _touch(self, node: _Root) -> None:
+        while isinstance(node, _Node):
             self._used.move_to_end(node.block)
             node = node.parent
 
@@ -110,13 +123,13 @@ class PrefixIndex:
         if oldest is None or oldest in path:
             return None
         node = self._used.pop(oldest)
-        assert node.parent is not None
-        assert not node.children, "a block is used after its successors"
+        if node.children:
+            raise InvariantError(f"block {oldest} would be dropped before its successors")
         del node.parent.children[node.tokens]
         return oldest
 
 
-def _alike(node: _Node, wanted: tuple[int, ...]) -> tuple[_Node | None, int]:
+def _alike(node: _Root, wanted: tuple[int, ...]) -> tuple[_Node | None, int]:
     """The successor that shares most of the beginning of `wanted`, and how many tokens. Looks at the latest few."""
     best, most = None, 0
     for child in islice(reversed(node.children.values()), SIBLINGS_COMPARED_MAX):

@@ -20,7 +20,7 @@ class Move:
     target: int
 
 
-class Rows:
+class KvRows:
     """Rows by sequence number."""
 
     def __init__(self) -> None:

@@ -30,7 +30,7 @@ WAIT_STEPS_MAX: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Begin:
+class BeginSequence:
     """Give the sequence a row. All rows need `room` positions. Then `reused` may be told."""
 
     number: int
@@ -38,7 +38,7 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True)
-class Prefill:
+class PrefillChunk:
     """Run prompt tokens [start, stop) of a sequence; with `last`, its first token is then chosen."""
 
     number: int
@@ -48,20 +48,20 @@ class Prefill:
 
 
 @dataclass(frozen=True, slots=True)
-class Extend:
+class ExtendSequence:
     """Run the tokens of a sequence that decodes which are known already; then its next one is chosen."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
-class Decode:
+class DecodeStep:
     """Run one token of each of these sequences (rising numbers) together."""
 
     numbers: tuple[int, ...]
 
 
-Work = Begin | Prefill | Extend | Decode
+Work = BeginSequence | PrefillChunk | ExtendSequence | DecodeStep
 
 
 @dataclass(slots=True)
@@ -168,15 +168,15 @@ class Scheduler:
                 return begin
         self._prefilled = 0
         if steps:
-            return Decode(self._together([number for number in self._decoding if number not in self._known]))
+            return DecodeStep(self._together([number for number in self._decoding if number not in self._known]))
         return self._extend() if self._known else None
 
-    def _extend(self) -> Extend:
+    def _extend(self) -> ExtendSequence:
         number = min(self._known)
         tokens = self._known.pop(number)
         self._prefilled += tokens
         self._entries[number].steps += tokens
-        return Extend(number)
+        return ExtendSequence(number)
 
     def _together(self, numbers: Sequence[int]) -> tuple[int, ...]:
         """Which of these take the next step: all, or the shortest, unless somebody has waited for too long."""
@@ -194,7 +194,7 @@ class Scheduler:
             entries[number].steps += 1
         return chosen
 
-    def _begin(self, number: int) -> Begin | None:
+    def _begin(self, number: int) -> BeginSequence | None:
         """Begin the sequence with the lowest number, if there is a row for it. Nobody overtakes it."""
         entries = self._entries
         longest = max([entries[number].room, *(entries[other].room for other in self._decoding)])
@@ -205,9 +205,9 @@ class Scheduler:
         if too_much and self._decoding:
             return None
         self._filling = self._waiting.pop(0)
-        return Begin(number, longest)
+        return BeginSequence(number, longest)
 
-    def _chunk(self, number: int) -> Prefill:
+    def _chunk(self, number: int) -> PrefillChunk:
         entry = self._entries[number]
         start = entry.done
         entry.done = stop = chunk_end(start, entry.prompt, self._chunk_tokens)
@@ -216,7 +216,7 @@ class Scheduler:
         if last:
             self._filling = None
             insort(self._decoding, number)
-        return Prefill(number, start, stop, last)
+        return PrefillChunk(number, start, stop, last)
 
 
 def chunk_end(start: int, count: int, chunk_tokens: int | None) -> int:

@@ -144,9 +144,10 @@ class Sequence:
         self._pieces.append(piece)
         return piece
 
-    def reply_body(self) -> str:
-        """The reply, once `finish` is set."""
-        assert self.finish is not None
+    def reply_body(self) -> str | None:
+        """The reply; None until `finish` is set."""
+        if self.finish is None:
+            return None
         return ok_body(
             "".join(self._pieces),
             self.finish,

@@ -17,12 +17,12 @@ from turnwise.confine import Measure
 from turnwise.errors import InvariantError, TurnwiseError
 from turnwise.inference import protocol
 from turnwise.inference.host.open_requests import OpenRequests, send_wave
-from turnwise.inference.host.supervisor import Send, Supervisor
+from turnwise.inference.host.supervisor import SendMessage, Supervisor
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.plans.wave import Wave, WaveReply
-from turnwise.inference.protocol import Cancel, Kind, Load, OpenRequest
+from turnwise.inference.protocol import Cancel, Load, MessageKind, OpenRequest
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest, parcel_of
@@ -190,10 +190,10 @@ class InferenceHost:
         """Drop requests that are in no wave: no reply of theirs comes any more."""
         dropped = self._open.drop(numbers)
         if dropped:
-            self._send(Kind.MESSAGE, [protocol.encode(Cancel(dropped))])
+            self._send(MessageKind.MESSAGE, [protocol.encode(Cancel(dropped))])
 
     @property
-    def _send(self) -> Send:
+    def _send(self) -> SendMessage:
         """Sends a message to the process. Without models there is none, and no message either."""
         if self._supervisor is not None:
             return self._supervisor.send
@@ -217,7 +217,7 @@ class InferenceHost:
         await self.close()
 
 
-def _no_process(kind: Kind, parts: Sequence[Data]) -> None:
+def _no_process(kind: MessageKind, parts: Sequence[Data]) -> None:
     raise InvariantError(f"{kind!r} in {len(parts)} parts to the process of a world without models")
 
 

@@ -7,14 +7,14 @@ from turnwise.errors import EnvironmentFailure
 from turnwise.inference import protocol
 from turnwise.inference.host.supervisor import SERVER
 from turnwise.inference.plans.engine_options import EngineOptions
-from turnwise.inference.protocol import Confined, Kind, Load
+from turnwise.inference.protocol import Confined, Load, MessageKind
 from turnwise.sharedmem import launch
 
 
 async def measures_here() -> tuple[Measure, ...]:
     """Start an inference process without models and ask it. Raises EnvironmentFailure if it does not start."""
     async with await launch(SERVER, name="inference") as peer:
-        await peer.send(Kind.MESSAGE, protocol.encode(Load([], EngineOptions())))
+        await peer.send(MessageKind.MESSAGE, protocol.encode(Load([], EngineOptions())))
         while (message := await peer.receive()) is not None:
             with message:
                 found = protocol.decode_from_process(bytes(message.body))

@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterable, Sequence
 from turnwise.confine import Measure
 from turnwise.errors import EnvironmentFailure, InvariantError, ModelError, TurnwiseError
 from turnwise.inference import protocol
-from turnwise.inference.host.supervisor import Send
+from turnwise.inference.host.supervisor import SendMessage
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.protocol import (
     Confined,
     FromProcess,
-    Kind,
+    Heartbeat,
+    MessageKind,
     OpenRequest,
-    Progress,
-    Replies,
+    ReplyBatch,
     WaveParts,
     WaveReplyPart,
 )
@@ -45,8 +45,8 @@ class OpenRequests:
     ) -> None:
         self.models: dict[str, ModelInfo] = {}
         self.measures: tuple[Measure, ...] = ()
-        self.progress = Progress()
-        self._ended = Progress()
+        self.progress = Heartbeat()
+        self._ended = Heartbeat()
         self._on_replies = on_replies
         self._on_failure = on_failure
         self._on_wave = on_wave
@@ -77,10 +77,10 @@ class OpenRequests:
         return [number for number in numbers if self._requests.pop(number, None) is not None]
 
     @property
-    def counts(self) -> Progress:
+    def counts(self) -> Heartbeat:
         """Counts of this process and those before it; of what runs, nothing."""
         before, now = self._ended, self.progress
-        return Progress(
+        return Heartbeat(
             tokens=before.tokens + now.tokens,
             prompt_tokens=before.prompt_tokens + now.prompt_tokens,
             reused_tokens=before.reused_tokens + now.reused_tokens,
@@ -92,7 +92,7 @@ class OpenRequests:
     def has_work(self) -> bool:
         return bool(self._requests or self.waves)
 
-    def process_loaded(self, models: Sequence[ModelInfo], send: Send) -> None:
+    def process_loaded(self, models: Sequence[ModelInfo], send: SendMessage) -> None:
         for info in models:
             _check_equal(self.models.setdefault(info.name, info), info)
         for kind, parts in protocol.request_messages(list(self._requests.values())):
@@ -102,21 +102,21 @@ class OpenRequests:
             send_wave(wave, send)
 
     def process_ended(self) -> None:
-        self._ended, self.progress = self.counts, Progress()
+        self._ended, self.progress = self.counts, Heartbeat()
 
     def failed(self, error: TurnwiseError) -> None:
         self._on_failure(error)
 
     def take(self, message: FromProcess) -> bool:
-        if isinstance(message, Replies):
+        if isinstance(message, ReplyBatch):
             self._answer(message.replies)
         elif isinstance(message, WaveReplyPart):
             self._take_wave(message)
-        elif isinstance(message, Progress):
+        elif isinstance(message, Heartbeat):
             self.progress = message
         elif isinstance(message, Confined):
             self.measures = message.measures
-        return isinstance(message, Replies | WaveReplyPart)
+        return isinstance(message, ReplyBatch | WaveReplyPart)
 
     def take_tensors(self, body: bytes) -> None:
         self._answer([GenerateReply(parcel.id, reply_body(parcel)) for parcel in unpack(body) if parcel.id in self])
@@ -142,9 +142,9 @@ class OpenRequests:
         self._on_wave(reply)
 
 
-def send_wave(wave: Wave, send: Send) -> None:
+def send_wave(wave: Wave, send: SendMessage) -> None:
     for part in protocol.wave_messages(wave):
-        send(Kind.MESSAGE, [protocol.encode(part)])
+        send(MessageKind.MESSAGE, [protocol.encode(part)])
 
 
 def _check_equal(known: ModelInfo, info: ModelInfo) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
 from turnwise.inference import protocol
 from turnwise.inference.plans.model_info import ModelInfo
-from turnwise.inference.protocol import FromProcess, Kind, Load, Loaded, LoadFailed
+from turnwise.inference.protocol import FromProcess, Load, Loaded, LoadFailed, MessageKind
 from turnwise.inference.requests.tensors import Data
 from turnwise.sharedmem import Peer, PeerBroken, PeerGone, Transport, launch
 
@@ -28,7 +28,7 @@ ENVIRONMENT_PASSED: Final = ("TURNWISE_CACHE", "CUDA_VISIBLE_DEVICES", "CUDA_PAT
 STDERR_LINES_MAX: Final = 5
 
 
-Send = Callable[[Kind, Sequence[Data]], None]
+SendMessage = Callable[[MessageKind, Sequence[Data]], None]
 
 
 class Client(Protocol):
@@ -38,7 +38,7 @@ class Client(Protocol):
     def has_work(self) -> bool:
         """Whether an answer is waited for."""
 
-    def process_loaded(self, models: Sequence[ModelInfo], send: Send) -> None:
+    def process_loaded(self, models: Sequence[ModelInfo], send: SendMessage) -> None:
         """A process is ready and knows of nothing yet: send everything that is open. Raises TurnwiseError."""
 
     def process_ended(self) -> None:
@@ -59,7 +59,7 @@ class _Process:
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
-        self.outbox: asyncio.Queue[tuple[Kind, Sequence[Data]]] = asyncio.Queue()
+        self.outbox: asyncio.Queue[tuple[MessageKind, Sequence[Data]]] = asyncio.Queue()
         self.loaded = False
         self.failure: Exception | None = None
         self.heard_s = asyncio.get_running_loop().time()
@@ -138,7 +138,7 @@ class Supervisor:
     def restarts(self) -> int:
         return self._restarts
 
-    def send(self, kind: Kind, parts: Sequence[Data]) -> None:
+    def send(self, kind: MessageKind, parts: Sequence[Data]) -> None:
         """Send to the process that is there; if there is none, the next one is told of all that is open then."""
         if self._process is not None and self._process.loaded:
             self._process.outbox.put_nowait((kind, parts))
@@ -177,7 +177,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         tasks = [loop.create_task(self._watch(process)), loop.create_task(process.write())]
         try:
-            await peer.send(Kind.MESSAGE, protocol.encode(self._load))
+            await peer.send(MessageKind.MESSAGE, protocol.encode(self._load))
             while (message := await peer.receive()) is not None:
                 with message:
                     kind, body = message.kind, bytes(message.body)
@@ -203,12 +203,12 @@ class Supervisor:
         return await process.cause()
 
     def _take(self, process: _Process, kind: int, body: bytes) -> None:
-        if kind == Kind.TENSORS:
+        if kind == MessageKind.TENSORS:
             self._client.take_tensors(body)
             self._deaths = 0
             return
-        if kind != Kind.MESSAGE:
-            raise PeerBroken(f"a message of kind {kind}", expected=[kind.value for kind in Kind], actual=kind)
+        if kind != MessageKind.MESSAGE:
+            raise PeerBroken(f"a message of kind {kind}", expected=[kind.value for kind in MessageKind], actual=kind)
         message = protocol.decode_from_process(body)
         if isinstance(message, Loaded):
             process.loaded = True

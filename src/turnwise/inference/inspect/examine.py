@@ -61,9 +61,7 @@ def examine(
     model = load_model(spec)
     folder = changed_folder(spec, read_model_folder(path, spec.variant)).folder
     form = form_of(folder.graph)
-    numeric = model.info.numeric
-    assert numeric is not None, "every language model that was loaded has been tried"
-    rule = Rule(model.decoder.batching, numeric.chunked)
+    rule = Rule(model.decoder.batching, model.numeric.chunked)
     known = f"{_RULES[rule.batching]}{'' if rule.chunked else ', prompts in one piece'}: {form.why}"
     return Examined(
         path=str(path),
@@ -123,9 +121,8 @@ def _rewritten(spec: ModelSpec, folder: ModelFolder, model: LanguageModel) -> st
         return f"{what}, it may be: not measured, since it is too large to load it twice"
     other = load_model(replace(spec, accuracy_level=ACCURACY_FREE))
     ratio = compare(model.decoder, other.decoder)
-    assert other.info.numeric is not None
     rule = _RULES[other.decoder.batching]
     return (
         f"{what}, prompts run {ratio.prompt:.2f} times as fast here and steps {ratio.step:.2f} times, and {rule} "
-        f"({other.info.numeric.numeric_class}); that is another model, with other answers"
+        f"({other.numeric.numeric_class}); that is another model, with other answers"
     )

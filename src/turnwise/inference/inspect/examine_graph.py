@@ -21,7 +21,7 @@ from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.requests.tensors import INPUT_BYTES_MAX, OUTPUT_BYTES_MAX
 from turnwise.inference.tensor_models.embedder import LoadedEmbedder, load_embedder
 from turnwise.inference.tensor_models.graph_model import GraphModel
-from turnwise.inference.tensor_models.inputs_outputs import Dim, Port, batch_symbol
+from turnwise.inference.tensor_models.inputs_outputs import Dim, TensorSpec, batch_symbol
 from turnwise.inference.tensor_models.load import LoadedGraph, fails, load_graph
 from turnwise.inference.tensor_models.row_batching import BATCH_SIZES, ROWS_SEEN_MIN, Arrays, Shapes, random_arrays
 
@@ -56,8 +56,8 @@ class ExaminedGraph:
     weights_bytes: int
     weights: str
     operators: int
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
     batches: str
     tried: Mapping[str, tuple[int, ...]] | None
     numeric_class: NumericClass | None
@@ -104,7 +104,7 @@ def example_row(model: GraphModel) -> Arrays:
     def size(dim: Dim) -> int:
         return dim if isinstance(dim, int) else 1 if dim == symbol and symbol is not None else OPEN_SIZE
 
-    shapes = tuple(tuple(size(dim) for dim in port.dims) for port in model.inputs)
+    shapes = tuple(tuple(size(dim) for dim in item.dims) for item in model.inputs)
     return random_arrays(model.inputs, shapes, 1)
 
 

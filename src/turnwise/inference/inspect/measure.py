@@ -20,7 +20,7 @@ TOKEN: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class DecoderSpeed:
     """Prompt tokens a second, and milliseconds of a step (median) by how many sequences share it."""
 
     prompt_tokens: int
@@ -28,14 +28,14 @@ class Speed:
     step_ms: dict[int, float]
 
 
-def measure(decoder: Decoder) -> Speed:
+def measure(decoder: Decoder) -> DecoderSpeed:
     """Prefill one prompt, then take steps with more and more rows, for about a second each."""
     context = decoder.budget.context_length
     count = max(2, min(PROMPT_TOKENS_MAX, context - 1))
     count -= count % 2
     best = min(_prefill_s(decoder, count) for _ in range(2))
     rows = [rows for rows in ROWS if rows <= decoder.budget.rows_max]
-    return Speed(count, count / best, {number: step_ms(decoder, number) for number in rows})
+    return DecoderSpeed(count, count / best, {number: step_ms(decoder, number) for number in rows})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import fields
 
-from turnwise.inference.engine.engine import Engine, EngineStatistics, Event
+from turnwise.inference.engine.engine import Engine, EngineEvent, EngineStatistics
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.wave import OpenWave, Wave, WaveReply
@@ -53,7 +53,7 @@ class ModelServer:
         if self._open is None:
             self._engine.cancel(number)
 
-    def step(self) -> list[Event | WaveReply]:
+    def step(self) -> list[EngineEvent | WaveReply]:
         """One run of the graph, and what came of it. Of a wave nothing comes before all of it."""
         if not self._engine.pending and self._open is None and (refused := self._next()):
             return [refused]

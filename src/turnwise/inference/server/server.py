@@ -26,12 +26,12 @@ from turnwise.inference.protocol import (
     Confined,
     Embed,
     FromProcess,
-    Kind,
+    Heartbeat,
     Load,
     Loaded,
     LoadFailed,
-    Progress,
-    Replies,
+    MessageKind,
+    ReplyBatch,
     Submit,
     ToProcess,
     WavePart,
@@ -71,7 +71,7 @@ class Server:
                 message = self._endpoint.receive()
                 if message is None:
                     return
-                if message.kind == Kind.TENSORS:
+                if message.kind == MessageKind.TENSORS:
                     self._tensors.infer(message)
                     continue
                 with message:
@@ -106,7 +106,7 @@ class Server:
         return True
 
     def _send(self, message: FromProcess) -> None:
-        self._endpoint.send(Kind.MESSAGE, protocol.encode(message))
+        self._endpoint.send(MessageKind.MESSAGE, protocol.encode(message))
 
     def _take(self, message: ToProcess) -> None:
         if isinstance(message, Submit):
@@ -158,18 +158,18 @@ class Server:
             self._told = now
             self._send(self._progress())
         if replies:
-            self._send(Replies(replies))
+            self._send(ReplyBatch(replies))
         for parcel in tensors:
-            self._endpoint.send(Kind.TENSORS, *pack([parcel]))
+            self._endpoint.send(MessageKind.TENSORS, *pack([parcel]))
         for wave in waves:
             for part in protocol.wave_reply_messages(wave):
                 self._send(part)
 
-    def _progress(self) -> Progress:
+    def _progress(self) -> Heartbeat:
         """Counts of all engines together; a run of a graph is a step."""
         counts = [engine.statistics() for engine in self._engines.values()]
         graphs = self._tensors.statistics()
-        return Progress(
+        return Heartbeat(
             tokens=sum(count.tokens for count in counts),
             prompt_tokens=sum(count.prompt_tokens for count in counts),
             running=sum(count.running for count in counts),

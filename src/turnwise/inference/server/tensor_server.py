@@ -14,7 +14,7 @@ from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.inference.requests.parcels import Parcel, unpack
 from turnwise.inference.requests.refusal import Refusal, error_body
 from turnwise.inference.tensor_models.embedder import LoadedEmbedder
-from turnwise.inference.tensor_models.graph_engine import Answer, GraphEngine, GraphStatistics
+from turnwise.inference.tensor_models.graph_engine import GraphAnswer, GraphEngine, GraphStatistics
 from turnwise.inference.tensor_models.infer_job import InferJob
 from turnwise.inference.tensor_models.load import LoadedGraph
 from turnwise.sharedmem import Message
@@ -32,7 +32,7 @@ class TensorServer:
             name: GraphEngine(model.model if isinstance(model, LoadedGraph) else model.embedder.model)
             for name, model in models.items()
         }
-        self._refused: list[Answer] = []
+        self._refused: list[GraphAnswer] = []
         self._held = 0
 
     @property
@@ -78,7 +78,7 @@ class TensorServer:
         for engine in self._engines.values():
             engine.cancel(number)
 
-    def step(self) -> list[Answer]:
+    def step(self) -> list[GraphAnswer]:
         """One run of every graph that has work."""
         answers, self._refused = self._refused, []
         for engine in self._engines.values():

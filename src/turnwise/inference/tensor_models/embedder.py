@@ -28,7 +28,7 @@ from turnwise.inference.requests.parcels import Parcel
 from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.requests.tensors import OUTPUT_BYTES_MAX
 from turnwise.inference.tensor_models.graph_model import GraphModel
-from turnwise.inference.tensor_models.inputs_outputs import Port
+from turnwise.inference.tensor_models.inputs_outputs import TensorSpec
 from turnwise.inference.tensor_models.load import OpenGraph, graph_info, open_graph
 from turnwise.inference.tensor_models.row_batching import Arrays
 from turnwise.inference.tensor_models.tensor_arrays import tensor_over
@@ -117,7 +117,7 @@ class Embedder:
             "token_type_ids": np.zeros((1, count)),
             "position_ids": np.arange(count)[np.newaxis],
         }
-        return {port.name: np.ascontiguousarray(values[port.name], np.dtype(port.dtype)) for port in self.model.inputs}
+        return {spec.name: np.ascontiguousarray(values[spec.name], np.dtype(spec.dtype)) for spec in self.model.inputs}
 
     def try_out(self) -> None:
         """One text, so that a graph that cannot work fails now. Raises ModelError."""
@@ -134,7 +134,7 @@ class Embedder:
             raise ModelError("gives vectors that are not numbers", where=self._where, expected="finite numbers")
 
     def _check_inputs(self) -> None:
-        names = [port.name for port in self.model.inputs]
+        names = [spec.name for spec in self.model.inputs]
         unknown = sorted(set(names) - set(_INPUTS))
         if "input_ids" not in names or unknown:
             raise ModelError(
@@ -144,15 +144,15 @@ class Embedder:
                 actual=names,
                 hint="An embedding model takes input_ids and may take the others; ask any other graph by infer.",
             )
-        for port in self.model.inputs:
-            if port.dtype not in ("int64", "int32"):
+        for spec in self.model.inputs:
+            if spec.dtype not in ("int64", "int32"):
                 raise ModelError(
-                    f"the input {port.name!r} is {port.dtype}", where=self._where, expected="int64 or int32"
+                    f"the input {spec.name!r} is {spec.dtype}", where=self._where, expected="int64 or int32"
                 )
 
     def _choose_output(self) -> tuple[str, bool]:
         """The output that is the tokens' vectors, or, where there is none, the text's own (True)."""
-        outputs = {port.name: port for port in self.model.outputs if port.dtype in ("float16", "float32", "float64")}
+        outputs = {spec.name: spec for spec in self.model.outputs if spec.dtype in ("float16", "float32", "float64")}
         for name in (*_TOKEN_OUTPUTS, *outputs):
             if name in outputs and _rank(outputs[name]) == 3:
                 return name, False
@@ -163,7 +163,7 @@ class Embedder:
             "the graph has no output that is a vector for each token",
             where=self._where,
             expected="last_hidden_state [batch, tokens, dimensions]",
-            actual={port.name: str(port) for port in self.model.outputs},
+            actual={spec.name: str(spec) for spec in self.model.outputs},
             hint="Export the encoder itself, without a head for another task.",
         )
 
@@ -212,5 +212,5 @@ def load_embedder(spec: ModelSpec, options: EngineOptions | None = None) -> Load
     return LoadedEmbedder(info, embedder, found)
 
 
-def _rank(port: Port) -> int:
-    return len(port.dims)
+def _rank(spec: TensorSpec) -> int:
+    return len(spec.dims)

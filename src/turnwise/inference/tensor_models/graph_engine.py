@@ -15,7 +15,7 @@ from turnwise.inference.requests.refusal import Refusal, error_body
 from turnwise.inference.tensor_models.graph_model import GraphModel
 from turnwise.inference.tensor_models.row_batching import Arrays
 
-Answer = GenerateReply | Parcel
+GraphAnswer = GenerateReply | Parcel
 """An error as text, or tensors."""
 
 
@@ -76,12 +76,12 @@ class GraphEngine:
         if number in self._jobs:
             self._remove(number)
 
-    def step(self) -> list[Answer]:
+    def step(self) -> list[GraphAnswer]:
         """One run of the graph, and the requests that it completed."""
         if not self._jobs:
             return []
         rows = self._choose()
-        answers: list[Answer] = []
+        answers: list[GraphAnswer] = []
         for (number, index), outputs in zip(rows, self._run(rows), strict=True):
             if number not in self._jobs:
                 continue  # an earlier row of the same request was refused

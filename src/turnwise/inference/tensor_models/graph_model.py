@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, Session, is_kernel_refusal, ort
 from turnwise.inference.requests.refusal import Refusal
-from turnwise.inference.tensor_models.inputs_outputs import ports_of
+from turnwise.inference.tensor_models.inputs_outputs import tensor_specs
 from turnwise.inference.tensor_models.row_batching import Arrays, RowBatching, Shapes
 
 
@@ -23,23 +23,23 @@ class GraphModel:
     """
 
     def __init__(self, session: Session, graph_path: Path) -> None:
-        self.inputs = ports_of(session.get_inputs(), graph_path, "input")
-        self.outputs = ports_of(session.get_outputs(), graph_path, "output")
+        self.inputs = tensor_specs(session.get_inputs(), graph_path, "input")
+        self.outputs = tensor_specs(session.get_outputs(), graph_path, "output")
         self._session = session
         self.batching = RowBatching(self)
 
     def bind(self, arrays: Arrays) -> list[Any]:
         """Inputs as ONNX Runtime takes them, over the arrays' own memory."""
-        return [ort.OrtValue.ortvalue_from_numpy(arrays[port.name]) for port in self.inputs]
+        return [ort.OrtValue.ortvalue_from_numpy(arrays[spec.name]) for spec in self.inputs]
 
     def run(self, arrays: Arrays) -> dict[str, NDArray[Any]]:
         """One run of contiguous arrays. Refusal: the operators do not take them; RUNTIME_ERRORS: the machine."""
         binding = self._session.io_binding()
         bound = self.bind(arrays)
-        for port, value in zip(self.inputs, bound, strict=True):
-            binding.bind_ortvalue_input(port.name, value)
-        for port in self.outputs:
-            binding.bind_output(port.name, "cpu")
+        for spec, value in zip(self.inputs, bound, strict=True):
+            binding.bind_ortvalue_input(spec.name, value)
+        for spec in self.outputs:
+            binding.bind_output(spec.name, "cpu")
         try:
             self._session.run_with_iobinding(binding)
         except RUNTIME_ERRORS as error:
@@ -47,17 +47,17 @@ class GraphModel:
                 raise
             raise Refusal("refused", "the model's graph cannot process these tensors") from None
         results = [value.numpy() for value in binding.get_outputs()]
-        return dict(zip([port.name for port in self.outputs], results, strict=True))
+        return dict(zip([spec.name for spec in self.outputs], results, strict=True))
 
     def run_rows(self, rows: Sequence[Arrays]) -> list[dict[str, NDArray[Any]]]:
         """Run as many rows as `batching` allowed; what each would have got alone."""
         if len(rows) == 1:
             return [self.run(rows[0])]
-        joined = {port.name: np.concatenate([row[port.name] for row in rows]) for port in self.inputs}
+        joined = {spec.name: np.concatenate([row[spec.name] for row in rows]) for spec in self.inputs}
         found = self.run(joined)
         if any(array.shape[:1] != (len(rows),) for array in found.values()):
             return [self.run(row) for row in rows]
         return [{name: array[i : i + 1] for name, array in found.items()} for i in range(len(rows))]
 
     def shapes_of(self, arrays: Arrays) -> Shapes:
-        return tuple(arrays[port.name].shape for port in self.inputs)
+        return tuple(arrays[spec.name].shape for spec in self.inputs)

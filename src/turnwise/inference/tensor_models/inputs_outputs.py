@@ -21,7 +21,7 @@ Dim = int | str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Port:
+class TensorSpec:
     """One input or output. `dims` empty: a single number, or a graph that says nothing about the shape."""
 
     name: str
@@ -32,7 +32,7 @@ class Port:
         return f"{self.dtype} [{', '.join('?' if dim is None else str(dim) for dim in self.dims)}]"
 
 
-def ports_of(items: Sequence[Any], where: Path, what: str) -> tuple[Port, ...]:
+def tensor_specs(items: Sequence[Any], where: Path, what: str) -> tuple[TensorSpec, ...]:
     """The session's inputs or outputs. Raises ModelError for what is no tensor of numbers."""
     if len(items) > TENSORS_COUNT_MAX:
         raise ModelError(
@@ -41,7 +41,7 @@ def ports_of(items: Sequence[Any], where: Path, what: str) -> tuple[Port, ...]:
             expected=TENSORS_COUNT_MAX,
             actual=len(items),
         )
-    ports = []
+    specs = []
     for item in items:
         dtype = _TYPES.get(item.type)
         if dtype is None:
@@ -53,52 +53,52 @@ def ports_of(items: Sequence[Any], where: Path, what: str) -> tuple[Port, ...]:
                 hint="Only tensors of numbers and booleans can be exchanged: export the graph without this one.",
             )
         dims = [dim if isinstance(dim, int) and dim >= 0 else dim or None for dim in item.shape]
-        ports.append(Port(item.name, dtype, tuple(dim if isinstance(dim, int | str) else None for dim in dims)))
-    return tuple(ports)
+        specs.append(TensorSpec(item.name, dtype, tuple(dim if isinstance(dim, int | str) else None for dim in dims)))
+    return tuple(specs)
 
 
-def check(ports: Sequence[Port], tensors: Mapping[str, Tensor]) -> None:
+def check(specs: Sequence[TensorSpec], tensors: Mapping[str, Tensor]) -> None:
     """Whether tensors fit the inputs: all there, of the right type and shape, symbols consistent. Raises Refusal."""
-    known = [port.name for port in ports]
+    known = [spec.name for spec in specs]
     unknown = sorted(tensors.keys() - set(known))
     if unknown:
-        raise Refusal("refused", f"the graph has no input {unknown[0]!r}: it has {_all(ports)}")
+        raise Refusal("refused", f"the graph has no input {unknown[0]!r}: it has {_all(specs)}")
     sizes: dict[str, tuple[int, str]] = {}
-    for port in ports:
-        tensor = tensors.get(port.name)
+    for spec in specs:
+        tensor = tensors.get(spec.name)
         if tensor is None:
-            raise Refusal("refused", f"the input {port.name!r} is missing: the graph takes {_all(ports)}")
-        if tensor.dtype != port.dtype:
-            raise Refusal("refused", f"the input {port.name!r} is {tensor.dtype}, and the graph takes {port}")
-        _check_shape(port, tensor.shape, sizes)
+            raise Refusal("refused", f"the input {spec.name!r} is missing: the graph takes {_all(specs)}")
+        if tensor.dtype != spec.dtype:
+            raise Refusal("refused", f"the input {spec.name!r} is {tensor.dtype}, and the graph takes {spec}")
+        _check_shape(spec, tensor.shape, sizes)
 
 
-def _check_shape(port: Port, shape: tuple[int, ...], sizes: dict[str, tuple[int, str]]) -> None:
-    if not port.dims:
+def _check_shape(spec: TensorSpec, shape: tuple[int, ...], sizes: dict[str, tuple[int, str]]) -> None:
+    if not spec.dims:
         return
-    fits = len(shape) == len(port.dims) and all(
-        size == dim for size, dim in zip(shape, port.dims, strict=True) if isinstance(dim, int)
+    fits = len(shape) == len(spec.dims) and all(
+        size == dim for size, dim in zip(shape, spec.dims, strict=True) if isinstance(dim, int)
     )
     if not fits:
-        raise Refusal("refused", f"the input {port.name!r} has shape {list(shape)}, and the graph takes {port}")
-    for size, dim in zip(shape, port.dims, strict=True):
+        raise Refusal("refused", f"the input {spec.name!r} has shape {list(shape)}, and the graph takes {spec}")
+    for size, dim in zip(shape, spec.dims, strict=True):
         if isinstance(dim, str):
-            known, name = sizes.setdefault(dim, (size, port.name))
+            known, name = sizes.setdefault(dim, (size, spec.name))
             if known != size:
                 message = (
-                    f"the dimension {dim!r} is {known} in {name!r} and {size} in {port.name!r}: it must be one number"
+                    f"the dimension {dim!r} is {known} in {name!r} and {size} in {spec.name!r}: it must be one number"
                 )
                 raise Refusal("refused", message)
 
 
-def batch_symbol(inputs: Sequence[Port], outputs: Sequence[Port]) -> str | None:
+def batch_symbol(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> str | None:
     """The symbol that is the first dimension of every input and output and stands nowhere else, or None."""
-    first = {port.dims[0] if port.dims else None for port in (*inputs, *outputs)}
+    first = {spec.dims[0] if spec.dims else None for spec in (*inputs, *outputs)}
     symbol = first.pop() if len(first) == 1 else None
-    if not inputs or not isinstance(symbol, str) or any(symbol in port.dims[1:] for port in (*inputs, *outputs)):
+    if not inputs or not isinstance(symbol, str) or any(symbol in spec.dims[1:] for spec in (*inputs, *outputs)):
         return None
     return symbol
 
 
-def _all(ports: Sequence[Port]) -> str:
-    return ", ".join(f"{port.name!r} ({port})" for port in ports) or "no inputs"
+def _all(specs: Sequence[TensorSpec]) -> str:
+    return ", ".join(f"{spec.name!r} ({spec})" for spec in specs) or "no inputs"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.requests.tensors import INPUT_BYTES_MAX
-from turnwise.inference.tensor_models.inputs_outputs import Port, batch_symbol
+from turnwise.inference.tensor_models.inputs_outputs import TensorSpec, batch_symbol
 
 Arrays = Mapping[str, NDArray[Any]]
 Shapes = tuple[tuple[int, ...], ...]
@@ -27,14 +27,14 @@ ROWS_SEEN_MIN: Final = 32
 SHAPES_COUNT_MAX: Final = 256
 
 
-class Runner(Protocol):
+class RowRunner(Protocol):
     """A graph that can be run."""
 
     @property
-    def inputs(self) -> Sequence[Port]: ...
+    def inputs(self) -> Sequence[TensorSpec]: ...
 
     @property
-    def outputs(self) -> Sequence[Port]: ...
+    def outputs(self) -> Sequence[TensorSpec]: ...
 
     def run(self, arrays: Arrays) -> dict[str, NDArray[Any]]: ...
 
@@ -47,17 +47,17 @@ class RowBatching:
     found: what is known on loading: `rows batched`, `rows singly`, or `rows tried` later, where shapes are open.
     """
 
-    def __init__(self, model: Runner) -> None:
+    def __init__(self, model: RowRunner) -> None:
         self._model = model
         self._equal: dict[Shapes, bool] = {}
         self._seen: dict[Shapes, int] = {}
         self._symbol = batch_symbol(model.inputs, model.outputs)
         self.found = "rows singly"
         if self._symbol is not None:
-            fixed = all(isinstance(dim, int) for port in model.inputs for dim in port.dims[1:])
+            fixed = all(isinstance(dim, int) for spec in model.inputs for dim in spec.dims[1:])
             self.found = "rows tried"
             if fixed:
-                shapes = tuple((1, *[dim for dim in port.dims[1:] if isinstance(dim, int)]) for port in model.inputs)
+                shapes = tuple((1, *[dim for dim in spec.dims[1:] if isinstance(dim, int)]) for spec in model.inputs)
                 self._equal[shapes] = self._try(shapes)
                 self.found = "rows batched" if self._equal[shapes] else "rows singly"
 
@@ -102,23 +102,23 @@ class RowBatching:
         return True
 
 
-def random_arrays(ports: Sequence[Port], shapes: Shapes, number: int) -> dict[str, NDArray[Any]]:
+def random_arrays(specs: Sequence[TensorSpec], shapes: Shapes, number: int) -> dict[str, NDArray[Any]]:
     """Random inputs of these shapes, always the same for a number; the size of what they hold differs too.
 
     Raises Refusal for shapes that no request can have: those of a graph are not trusted.
     """
-    size = sum(prod(shape) * np.dtype(port.dtype).itemsize for port, shape in zip(ports, shapes, strict=True))
+    size = sum(prod(shape) * np.dtype(spec.dtype).itemsize for spec, shape in zip(specs, shapes, strict=True))
     if size > INPUT_BYTES_MAX:
         raise Refusal("refused", f"the inputs have {size:,} bytes in all, at most {INPUT_BYTES_MAX:,} are allowed")
     random = np.random.default_rng(number)
     scale = 10.0 ** (number % 3 - 1)
-    return {port.name: _random(port, shape, random, scale) for port, shape in zip(ports, shapes, strict=True)}
+    return {spec.name: _random(spec, shape, random, scale) for spec, shape in zip(specs, shapes, strict=True)}
 
 
-def _random(port: Port, shape: tuple[int, ...], random: np.random.Generator, scale: float) -> NDArray[Any]:
-    if port.dtype.startswith("float"):
-        return (random.standard_normal(shape) * scale).astype(port.dtype)
-    return random.integers(0, 2, shape).astype(port.dtype)  # small, since they may be indices
+def _random(spec: TensorSpec, shape: tuple[int, ...], random: np.random.Generator, scale: float) -> NDArray[Any]:
+    if spec.dtype.startswith("float"):
+        return (random.standard_normal(shape) * scale).astype(spec.dtype)
+    return random.integers(0, 2, shape).astype(spec.dtype)  # small, since they may be indices
 
 
 def _same(one: Arrays, other: Arrays) -> bool:

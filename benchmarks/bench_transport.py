@@ -1,6 +1,6 @@
 """What a message costs, by transport and payload, beside a bare socket between the same two processes.
 
-Prints one JSON object a line. `round_trip`: a request and its echo, which the child copies from one arena to the other
+Prints one JSON object a line. `round_trip`: a request and its echo, which the child copies from the one to the other
 (so the payload is copied twice); `blocking` with both ends blocking (memfd only), `asyncio` with the orchestrator's
 end in an event loop. `one_way`: messages sent one after the other, each read by the child with one copy. Every
 payload is compared after its time was taken. Times are microseconds, medians with the 10th and 90th percentile; the
@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import json
 import os
+import select
 import socket
 import statistics
 import sys
@@ -22,7 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from turnwise.sharedmem import Endpoint, Peer, Transport, connect, launch
+from turnwise.sharedmem import Endpoint, Message, Peer, Transport, connect, launch
+from turnwise.sharedmem.exchange import Notice
 from turnwise.sharedmem.transport import resolve
 
 ECHO, SINK, SUM, BARE = 1, 2, 3, 4
@@ -115,29 +117,30 @@ class BlockingPair:
 
         from turnwise.sharedmem.connect import endpoint_spec
         from turnwise.sharedmem.memfd import MemfdLoopWire
-        from turnwise.sharedmem.transport import MEMFD_GEOMETRY
 
-        wire = MemfdLoopWire(asyncio.get_running_loop(), MEMFD_GEOMETRY, MEMFD_GEOMETRY)
-        self._socket = wire._socket
+        self._wire = MemfdLoopWire(asyncio.get_running_loop())
+        self._socket = self._wire._socket
         self._socket.setblocking(True)
         self.bare, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = subprocess.Popen(
-            [sys.executable, __file__, endpoint_spec("memfd", wire.handle)],
-            pass_fds=[wire.handle],
+            [sys.executable, __file__, endpoint_spec("memfd", self._wire.handle)],
+            pass_fds=[self._wire.handle],
             stdout=theirs.fileno(),
         )
         theirs.close()
-        wire.child_started()
-        self.end = Endpoint(self, outgoing=wire.outgoing, incoming=wire.incoming)  # type: ignore[arg-type]
+        self._wire.child_started()
+        self.put = self._wire.put
+        self.end = Endpoint(self)
 
-    def send(self, packet: bytes) -> None:
-        self._socket.send(packet)
+    def take(self) -> Message | None:
+        found = self._wire.exchange.feed(self._socket.recv(17))
+        return self._wire._attend(found) if isinstance(found, Notice) else found
 
-    def receive(self) -> bytes:
-        return self._socket.recv(17)
+    def poll(self) -> bool:
+        return bool(select.select([self._socket], [], [], 0)[0])
 
     def close(self) -> None:
-        self._socket.close()
+        self._wire.close()
         self.bare.close()
         self._process.wait()
 

@@ -26,7 +26,7 @@ def test_a_transport_that_does_not_exist_is_named(child_path: str) -> None:
     assert "there is no transport 'pigeon'" in done.stderr
 
 
-@pytest.mark.parametrize("module", ["", *(["memfd"] if sys.platform == "linux" else []), "portable"])
+@pytest.mark.parametrize("module", ["", *(["memfd", "memfd_child"] if sys.platform == "linux" else []), "pipe"])
 def test_a_child_does_not_load_the_event_loop(child_path: str, module: str) -> None:
     program = "import sys, turnwise.sharedmem" + f".{module}" * bool(module) + "; print('asyncio' in sys.modules)"
     done = subprocess.run(

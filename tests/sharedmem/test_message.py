@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import mmap
 from pickle import PickleBuffer
 
 import pytest
@@ -9,14 +10,14 @@ from turnwise.sharedmem.message import Message
 
 class Keeper:
     def __init__(self) -> None:
-        self.released: list[tuple[int, int]] = []
+        self.released: list[int] = []
 
-    def release(self, mask: int, length: int) -> None:
-        self.released.append((mask, length))
+    def release(self, slot: int) -> None:
+        self.released.append(slot)
 
 
 def message(keeper: Keeper) -> Message:
-    return Message(7, memoryview(b"body"), keeper, 2, 4)
+    return Message(7, memoryview(b"body"), keeper, 2)
 
 
 def test_the_body_cannot_be_used_after_release() -> None:
@@ -25,7 +26,7 @@ def test_the_body_cannot_be_used_after_release() -> None:
         body = one.body
         assert bytes(body) == b"body"
         assert keeper.released == []
-    assert keeper.released == [(2, 4)]
+    assert keeper.released == [2]
     for use in (lambda: bytes(body), lambda: body[0], lambda: len(one.body)):
         with pytest.raises(ValueError, match="released"):
             use()
@@ -36,7 +37,7 @@ def test_releasing_twice_gives_the_slot_back_once() -> None:
     one = message(keeper)
     one.release()
     one.release()
-    assert keeper.released == [(2, 4)]
+    assert keeper.released == [2]
 
 
 def test_what_borrows_the_body_must_be_gone_first_and_release_can_be_tried_again() -> None:
@@ -48,7 +49,7 @@ def test_what_borrows_the_body_must_be_gone_first_and_release_can_be_tried_again
     assert keeper.released == []
     borrowed.release()
     one.release()
-    assert keeper.released == [(2, 4)]
+    assert keeper.released == [2]
 
 
 def test_a_message_that_is_dropped_unreleased_is_reported() -> None:
@@ -61,3 +62,16 @@ def test_its_representation_shows_no_content() -> None:
     with message(Keeper()) as one:
         assert repr(one) == "<Message kind=7 4 bytes>"
     assert repr(one) == "<Message kind=7 released>"
+
+
+def test_memory_of_its_own_goes_with_it_unless_somebody_kept_a_slice() -> None:
+    keeper = Keeper()
+    mappings = [mmap.mmap(-1, 4096) for _ in range(2)]
+    released, kept = (Message(1, memoryview(mapping), keeper, 0, mapping) for mapping in mappings)
+    released.release()
+    assert mappings[0].closed
+    piece = kept.body[:5]
+    kept.release()
+    assert not mappings[1].closed
+    assert bytes(piece) == bytes(5)
+    assert keeper.released == [0, 0]

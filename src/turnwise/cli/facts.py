@@ -123,7 +123,7 @@ def transport() -> list[Fact]:
     from turnwise.sharedmem.transport import resolve
 
     chosen = resolve("auto")
-    note = "sealed memory without a name" if chosen == "memfd" else "named shared memory: the only one on this system"
+    note = "sealed memory without a name" if chosen == "memfd" else "a pipe: this system has no such memory"
     return [Fact("auto", chosen, note)]
 
 

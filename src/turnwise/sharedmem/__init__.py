@@ -1,15 +1,16 @@
 """Messages between the orchestrator and its child processes, over memory that both have mapped.
 
-A message is bytes in a slot of an arena; a 16-byte descriptor through a socket hands the slot over. From the bottom:
+A message is bytes in a slot; a packet of 16 bytes through a socket hands the slot over. What does not fit a slot goes
+in a memory file of its own. From the bottom:
 
-- `descriptor`: the 16 bytes; `arena`: memory cut into slots; `message`: what a receiver holds.
-- `outgoing`, `incoming`: who owns which slot, checked; `exchange`: both halves, without any IO.
-- `memfd` (Linux) and `portable` (everywhere): arenas and wires of the two transports.
+- `packet`: the 16 bytes; `parts`: what is to be sent; `message`: what was received.
+- `exchange`: which side owns which slot, checked, without any IO; `memory_file`: memory that can be sealed.
+- `memfd` with `memfd_child` (Linux, slots) and `pipe` (everywhere): the two transports, behind the interface in `wire`.
 - `endpoint`: the child's end, blocking; `link`: the orchestrator's end, on the event loop.
 - `process`: starting a child; `peer`: a child and its link, with one owner that closes.
 
 Nothing is relied on for order but the order of packets in the socket: a slot belongs to one side at a time, and passes
-only with a descriptor. Whatever a child sends is checked; one that breaks the rules is a `PeerBroken` and is killed.
+only with a packet. Whatever a child sends is checked; one that breaks the rules is a `PeerBroken` and is killed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from turnwise.sharedmem.connect import connect
 from turnwise.sharedmem.endpoint import Endpoint
-from turnwise.sharedmem.errors import MessageTooLarge, PeerBroken, PeerGone
+from turnwise.sharedmem.errors import NoMemory, PeerBroken, PeerGone
 from turnwise.sharedmem.message import Message
 from turnwise.sharedmem.transport import Transport
 
@@ -32,7 +33,7 @@ __all__ = [
     "Endpoint",
     "Link",
     "Message",
-    "MessageTooLarge",
+    "NoMemory",
     "Peer",
     "PeerBroken",
     "PeerGone",

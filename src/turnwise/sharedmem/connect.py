@@ -37,16 +37,14 @@ def connect(argv: Sequence[str]) -> Endpoint:
     die_with_parent(parent)
     try:
         if sys.platform == "linux" and transport == "memfd":
-            from turnwise.sharedmem.memfd import MemfdBlockingWire
+            from turnwise.sharedmem.memfd_child import MemfdBlockingWire
 
-            wire = MemfdBlockingWire(handle)
-            return Endpoint(wire, outgoing=wire.outgoing, incoming=wire.incoming)
+            return Endpoint(MemfdBlockingWire(handle))
         if transport == "portable":
-            from turnwise.sharedmem.portable import PortableBlockingWire
+            from turnwise.sharedmem.pipe import PipeBlockingWire
 
-            portable = PortableBlockingWire(handle)
-            return Endpoint(portable, outgoing=portable.outgoing, incoming=portable.incoming)
-    except (EOFError, ConnectionError, FileNotFoundError):
+            return Endpoint(PipeBlockingWire(handle))
+    except EOFError:
         raise SystemExit(0) from None
     raise UsageError(f"there is no transport {transport!r}", actual=transport)
 

@@ -1,8 +1,8 @@
-"""What can go wrong between the orchestrator and a peer."""
+"""Errors between the orchestrator and a peer."""
 
 from __future__ import annotations
 
-from turnwise.errors import EnvironmentFailure, TurnwiseError
+from turnwise.errors import EnvironmentFailure
 
 
 class PeerGone(EnvironmentFailure):
@@ -13,13 +13,12 @@ class PeerBroken(EnvironmentFailure):
     """The other side broke the rules of the transport. Nothing that it says can be believed: it is killed."""
 
 
-class MessageTooLarge(TurnwiseError):
-    """A message is longer than `message_bytes_max`. Nothing has been sent; the link goes on."""
+class NoMemory(EnvironmentFailure):
+    """This machine has no memory, or this process no file descriptor, for a message. Another peer would not help."""
 
-    def __init__(self, actual_bytes: int, message_bytes_max: int) -> None:
+    def __init__(self, length: int, reason: BaseException) -> None:
         super().__init__(
-            f"a message of {actual_bytes:,} bytes is over the limit of {message_bytes_max:,} bytes",
-            expected=message_bytes_max,
-            actual=actual_bytes,
-            hint="Send it in parts, or raise message_bytes_max where the peer is launched.",
+            f"there is no memory for a message of {length:,} bytes: {reason or type(reason).__name__}",
+            actual=length,
+            hint="Free memory or raise the limits of this process (ulimit -a); then resume the run.",
         )

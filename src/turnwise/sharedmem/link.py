@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from turnwise.sharedmem.arena import Arena
-from turnwise.sharedmem.errors import PeerBroken, PeerGone
-from turnwise.sharedmem.exchange import Exchange
+from turnwise.errors import EnvironmentFailure
+from turnwise.sharedmem.endpoint import check_kind
+from turnwise.sharedmem.errors import PeerGone
 from turnwise.sharedmem.message import Message
-from turnwise.sharedmem.outgoing import Flat, Rest, measure
+from turnwise.sharedmem.parts import Flat, measure
 from turnwise.sharedmem.wire import LoopWire
 
 if TYPE_CHECKING:
@@ -21,101 +21,68 @@ if TYPE_CHECKING:
 class Link:
     """Messages to and from one child. Used from the thread of the event loop in which it was made.
 
-    `on_broken` is called once, in the loop, when the child breaks the rules.
+    `on_broken` is called once, in the loop, when the link cannot go on: the child broke the rules, or there is no
+    memory for what it sends.
     """
 
-    def __init__(
-        self, wire: LoopWire, *, name: str, outgoing: Arena, incoming: Arena, on_broken: Callable[[], None]
-    ) -> None:
+    def __init__(self, wire: LoopWire, *, name: str, on_broken: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._name = name
         self._wire = wire
-        self._exchange = Exchange(outgoing, incoming, self._tell)
-        self._outgoing = self._exchange.outgoing
         self._on_broken = on_broken
         self._inbox: deque[Message] = deque()
         self._receiver: asyncio.Future[None] | None = None
-        self._slot_waiter: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
         self._senders = asyncio.Lock()
         self._waiting = 0
-        self._broken: PeerBroken | None = None
+        self._broken: EnvironmentFailure | None = None
         self._ended = False
         self._closed = False
-        wire.start(self._take, self._end)
+        wire.start(self)
 
     def send_nowait(self, kind: int, *parts: Buffer) -> bool:
-        """Send the parts as one message if there are slots for all of it now; whether it was sent.
+        """Send the parts as one message if there is room for it now; whether it was sent.
 
-        PeerGone, PeerBroken: it will never be. MessageTooLarge: nothing was sent.
+        PeerGone, PeerBroken: it will never be. NoMemory: there is no memory for it; nothing was sent.
         """
         flat, length = measure(parts)
-        return self._send_now(kind, flat, length)
+        self._check(kind)
+        return not self._waiting and self._put(kind, flat, length)
 
     async def send(self, kind: int, *parts: Buffer) -> None:
-        """Send the parts as one message; waits only while there is no slot. Messages go in the order of the calls.
+        """Send the parts as one message; waits only while there is no room. Messages go in the order of the calls.
 
         The parts must not change before it returns. Cancelled: the message was not sent. Errors as `send_nowait`.
         """
         flat, length = measure(parts)
-        if self._send_now(kind, flat, length):
+        self._check(kind)
+        if not self._waiting and self._put(kind, flat, length):
             return
         self._waiting += 1
         try:
             async with self._senders:
-                await self._send_waiting(kind, flat, length)
+                while True:
+                    self._check(kind)
+                    if self._put(kind, flat, length):
+                        return
+                    self._room = self._loop.create_future()
+                    await self._room
         finally:
+            self._room = None
             self._waiting -= 1
 
-    def _send_now(self, kind: int, flat: Sequence[Flat], length: int) -> bool:
-        outgoing = self._outgoing
-        self._check_open()
-        outgoing.check(kind, length)
-        if self._waiting:
-            return False
-        slot = outgoing.place(length)
-        if slot is not None:
-            self._transmit(self._exchange.message_packet(slot, kind, flat, length))
-            return True
-        if not outgoing.free or length > outgoing.free.bit_count() * outgoing.slot_bytes:
-            return False
-        rest = Rest(flat, length)
-        while rest.length:
-            self._transmit(self._exchange.chunk_packet(kind, rest))
-        return True
-
-    async def _send_waiting(self, kind: int, flat: Sequence[Flat], length: int) -> None:
-        outgoing = self._outgoing
-        await self._wait_for_slot()
-        slot = outgoing.place(length)
-        if slot is not None:
-            self._transmit(self._exchange.message_packet(slot, kind, flat, length))
-            return
-        rest = Rest(flat, length)
+    def _put(self, kind: int, flat: list[Flat], length: int) -> bool:
         try:
-            while rest.length:
-                await self._wait_for_slot()
-                self._transmit(self._exchange.chunk_packet(kind, rest))
-        except asyncio.CancelledError:
-            if 0 < rest.length < length and self._open:
-                self._transmit(self._exchange.discard_packet())
+            return self._wire.put(kind, flat, length)
+        except EnvironmentFailure as error:
+            error.where = self._name
             raise
-
-    async def _wait_for_slot(self) -> None:
-        """Wait for a free slot. `_senders` is held, so nobody else waits."""
-        while True:
-            self._check_open()
-            if self._outgoing.free:
-                return
-            self._slot_waiter = self._loop.create_future()
-            try:
-                await self._slot_waiter
-            finally:
-                self._slot_waiter = None
 
     async def receive(self) -> Message | None:
         """The next message, to be released when it has been read; None at end of file.
 
         What was sent before the end is still received. PeerBroken: the child broke the rules, and has been killed.
+        NoMemory: there was no memory for what it wanted to send.
         """
         while True:
             if self._inbox:
@@ -136,96 +103,38 @@ class Link:
         """The next message if it is there already; None otherwise, also at end of file."""
         return self._inbox.popleft() if self._inbox else None
 
-    def _take(self, packet: bytes) -> None:
-        """A packet came."""
-        try:
-            message = self._exchange.feed(packet)
-            if message is not None:
-                self._inbox.append(message)
-                self._wake(self._receiver)
-            elif self._exchange.attached:
-                self._wire.on_attached()
-        except PeerBroken as error:
-            self._break(error)
-            return
-        except OSError as error:  # no memory to put a long message together
-            self._break(PeerBroken(f"a message of {self._name} could not be received: {error}"))
-            return
-        if self._exchange.closed_by_peer:
-            self._end()
-        elif self._outgoing.free:
-            self._trim()
-            self._wake(self._slot_waiter)
+    # -- told by the wire --------------------------------------------------------------------------------------------
 
-    def _trim(self) -> None:
-        """Give the memory of long messages back, once the child has read them.
+    def on_message(self, message: Message) -> None:
+        """A message came."""
+        self._inbox.append(message)
+        _wake(self._receiver)
 
-        The seal that makes the arena read-only for the child forbids punching holes as well, so a new arena takes
-        its place.
-        """
-        outgoing = self._outgoing
-        if not outgoing.wasteful:
-            return
-        try:
-            arena = self._wire.send_new_arena()
-        except OSError:
-            return  # no memory or no file descriptor for it now, or the child is gone: the old one still serves
-        old = outgoing.arena
-        outgoing.replace(arena)
-        old.close()
+    def on_room(self) -> None:
+        """What was refused may be sent."""
+        _wake(self._room)
 
-    def _end(self) -> None:
+    def on_end(self) -> None:
         """End of file: the child has closed, or died."""
         self._ended = True
-        self._wake(self._receiver)
-        self._wake(self._slot_waiter)
+        _wake(self._receiver)
+        _wake(self._room)
 
-    def _break(self, error: PeerBroken) -> None:
+    def on_broken(self, error: EnvironmentFailure) -> None:
+        """The link cannot go on."""
         error.where = self._name
         self._broken = error
-        self._wire.close()
-        self._end()
+        self.on_end()
         self._on_broken()
 
-    def _transmit(self, packet: bytes) -> None:
-        try:
-            self._wire.send(packet)
-        except BlockingIOError as error:
-            # An honest child never leaves so many packets unread, since each needs a slot.
-            self._break(PeerBroken("the peer does not read what it is sent"))
-            assert self._broken is not None
-            raise self._broken from error
-        except OSError as error:
-            raise self._gone() from error
+    # -- the end -----------------------------------------------------------------------------------------------------
 
-    def _tell(self) -> None:
-        """Give slots back now. That the child is gone is for `receive` and `send` to say."""
-        packet = self._exchange.release_packet()
-        if packet is None or not self._open:
-            return
-        try:
-            self._wire.send(packet)
-        except BlockingIOError:
-            self._break(PeerBroken("the peer does not read what it is sent"))
-        except OSError:
-            pass  # end of file comes next
-
-    @property
-    def _open(self) -> bool:
-        return self._broken is None and not self._ended and not self._closed
-
-    def _check_open(self) -> None:
+    def _check(self, kind: int) -> None:
         if self._broken is not None:
             raise self._broken
         if self._ended or self._closed:
-            raise self._gone()
-
-    def _gone(self) -> PeerGone:
-        return PeerGone("the process is gone", where=self._name)
-
-    def _wake(self, waiter: asyncio.Future[None] | None) -> None:
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+            raise PeerGone("the process is gone", where=self._name)
+        check_kind(kind)
 
     def close(self) -> None:
         """Close: the child sees end of file, whoever waits here gets it too. Twice is harmless.
@@ -236,7 +145,11 @@ class Link:
             return
         self._closed = True
         self._wire.close()
-        self._end()
+        self.on_end()
         while self._inbox:
             self._inbox.popleft().release()
-        self._exchange.close()
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)

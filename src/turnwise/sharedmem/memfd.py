@@ -1,234 +1,269 @@
-"""The Linux transport: sealed memfd arenas, passed over an AF_UNIX SOCK_SEQPACKET socket that also carries the packets.
+"""The Linux transport: sealed memory in slots, passed over an AF_UNIX SOCK_SEQPACKET socket, which carries the packets.
 
-Nothing has a name, so nothing can be left over: when the last of the two processes is gone, whatever way, the kernel
-frees the memory. The seals hold even against code that has broken out of its sandbox in the child: neither side can
-resize an arena (which would make the other's access a bus error), and what the orchestrator writes can be mapped by the
-child for reading only.
+The seals hold even against code that has broken out of its sandbox in the child: neither side can resize an arena, what
+the orchestrator writes can be mapped by the child for reading only, and a message in a file of its own cannot be
+changed by anybody. A child is given file descriptors and never sends one.
 """
 
 from __future__ import annotations
 
 import array
-import contextlib
 import mmap
 import os
-import select
 import socket
-import sys
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from turnwise.sharedmem import descriptor
-from turnwise.sharedmem.arena import Arena, pack_geometry, unpack_geometry
-from turnwise.sharedmem.errors import PeerBroken
-from turnwise.sharedmem.transport import Geometry
+from turnwise.sharedmem import memory_file, packet
+from turnwise.sharedmem.errors import NoMemory, PeerBroken, PeerGone
+from turnwise.sharedmem.exchange import Exchange, Notice
+from turnwise.sharedmem.memory_file import F_SEAL_FUTURE_WRITE, F_SEAL_SEAL, SIZE_SEALS, create, map_file, seal, unmap
+from turnwise.sharedmem.message import Message
+from turnwise.sharedmem.parts import Flat
+from turnwise.sharedmem.transport import GEOMETRY_DEFAULT, Geometry
+from turnwise.sharedmem.wire import Receiver
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-assert sys.platform == "linux", "this module is imported on Linux only"
-
-import fcntl  # noqa: E402 - does not exist everywhere
-
-SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-F_SEAL_FUTURE_WRITE: Final = 0x10  # not in `fcntl` before Python 3.13
-MFD_NOEXEC_SEAL: Final = 0x8  # Linux 6.3; not in `os`
 READS_MAX: Final = 64
 """Packets taken in one callback of the loop, so that one peer cannot keep the loop for itself."""
 SOCKET_BUFFER_BYTES: Final = 256 * 1024
 """Room for all that an honest peer can leave unread: SLOTS_MAX messages and as many releases, 768 bytes each."""
-_DESCRIPTOR_ROOM: Final = descriptor.BYTES + 1
+ARENA_SEALS: Final = SIZE_SEALS | F_SEAL_SEAL
+_ROOM: Final = packet.BYTES + 1
 """One byte more than a packet may have, so that a longer one is seen."""
-_FD_BYTES: Final = array.array("i").itemsize
 
 
-def create_memfd(geometry: Geometry) -> int:
-    """A memory file of the arena's size, not yet sealed. Sparse: pages that are never touched do not exist."""
-    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
-    try:
-        fd = os.memfd_create("turnwise", flags | MFD_NOEXEC_SEAL)
-    except OSError:
-        fd = os.memfd_create("turnwise", flags)
-    try:
-        os.ftruncate(fd, geometry.arena_bytes)
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
-
-
-def map_arena(fd: int, geometry: Geometry, *, writable: bool, punch: Callable[[int, int], None] | None = None) -> Arena:
-    """Map an arena; `fd` can be closed afterwards."""
-    protection = mmap.PROT_READ | mmap.PROT_WRITE if writable else mmap.PROT_READ
-    mapping = mmap.mmap(fd, geometry.arena_bytes, flags=mmap.MAP_SHARED, prot=protection)
-    return Arena(memoryview(mapping), geometry, partial(_unmap, mapping), punch)
-
-
-def _unmap(mapping: mmap.mmap) -> None:
-    # Somebody kept a slice of a message beyond its release: the mapping lives as long as that does.
-    with contextlib.suppress(BufferError):
-        mapping.close()
-
-
-def seal(fd: int, *, future_write: bool) -> None:
-    """Fix the size for ever; with `future_write` also refuse every new way to write, mappings that exist excepted."""
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS | (F_SEAL_FUTURE_WRITE if future_write else 0))
-
-
-def punch_hole(fd: int, offset: int, length: int) -> None:
-    """Give pages back to the system; both sides read zeros there afterwards."""
-    # MADV_REMOVE wants a writable mapping, which ours on purpose is not; this one lives for the call. Where there is no
-    # room for it (a process out of file descriptors), the pages stay, and the next long message tries again.
-    with contextlib.suppress(OSError), mmap.mmap(fd, length, flags=mmap.MAP_SHARED, offset=offset) as mapping:
-        mapping.madvise(mmap.MADV_REMOVE)
+@cache
+def machine_memory_bytes() -> int:
+    """Physical memory of this machine."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 class MemfdLoopWire:
-    """The orchestrator's end: it makes, sizes and seals the arenas, and sends them before anything else."""
+    """The orchestrator's end: it makes, sizes and seals all memory, and sends the arenas before anything else."""
 
-    def __init__(self, loop: AbstractEventLoop, outgoing: Geometry, incoming: Geometry) -> None:
+    def __init__(self, loop: AbstractEventLoop, geometry: Geometry = GEOMETRY_DEFAULT) -> None:
         self._loop = loop
-        self._geometry = outgoing
-        self._incoming_fd: int | None = None
-        self._on_packet: Callable[[bytes], None] | None = None
-        self._on_end: Callable[[], None] | None = None
+        self._slot_bytes = geometry.slot_bytes
+        self._receiver: Receiver | None = None
+        self._granted: dict[int, tuple[int, int]] = {}
+        self._refused = False
+        self._mappings: list[mmap.mmap] = []
         self._socket, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.child_socket: socket.socket | None = child
         try:
             self._socket.setblocking(False)
             for end in (self._socket, child):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
-            self.outgoing = self._make_outgoing(announced=False)
-            self.incoming = self._make_incoming(incoming)
+            outgoing, incoming = self._make_arenas(geometry)
+            self.exchange = Exchange(outgoing, incoming, geometry, self._tell)
         except BaseException:
             self.close()
             raise
 
-    def _make_outgoing(self, *, announced: bool) -> Arena:
-        fd = create_memfd(self._geometry)
+    def _make_arenas(self, geometry: Geometry) -> tuple[memoryview, memoryview]:
+        """Make both arenas, and send them to the child."""
+        fds: list[int] = []
         try:
-            arena = map_arena(fd, self._geometry, writable=True)
-            seal(fd, future_write=True)
-            if announced:
-                self._socket.send(pack_geometry(self._geometry))
-            self._send_arena(fd, self._geometry)
+            for outgoing in (True, False):
+                fd = create(geometry.arena_bytes)
+                fds.append(fd)
+                if not outgoing:
+                    seal(fd, ARENA_SEALS)
+                self._mappings.append(map_file(fd, geometry.arena_bytes, writable=outgoing))
+                if outgoing:  # only now, since this seal would refuse our own mapping as well
+                    seal(fd, ARENA_SEALS | F_SEAL_FUTURE_WRITE)
+            self._send_with(packet.pack(packet.ARENAS, slot=geometry.slots, length=geometry.slot_bytes), fds)
         finally:
-            os.close(fd)
-        return arena
+            for fd in fds:
+                os.close(fd)
+        ours, theirs = self._mappings
+        return memoryview(ours), memoryview(theirs)
 
-    def _make_incoming(self, geometry: Geometry) -> Arena:
-        fd = self._incoming_fd = create_memfd(geometry)
-        seal(fd, future_write=False)
-        arena = map_arena(fd, geometry, writable=False, punch=partial(punch_hole, fd))
-        self._send_arena(fd, geometry)
-        return arena
-
-    def _send_arena(self, fd: int, geometry: Geometry) -> None:
-        packet = pack_geometry(geometry)
-        self._socket.sendmsg([packet], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+    def _send_with(self, data: bytes, fds: Sequence[int]) -> None:
+        self._socket.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
 
     @property
     def handle(self) -> int:
-        """What the child inherits."""
-        assert self.child_socket is not None
+        """The file descriptor that the child inherits."""
+        if self.child_socket is None:
+            raise ValueError("the child has been started")
         return self.child_socket.fileno()
 
     def child_started(self) -> None:
-        """The child has its end: close ours of it, so that its death is an end of file."""
+        """Close our copy of the child's end."""
         if self.child_socket is not None:
             self.child_socket.close()
             self.child_socket = None
 
-    def start(self, on_packet: Callable[[bytes], None], on_end: Callable[[], None]) -> None:
-        self._on_packet = on_packet
-        self._on_end = on_end
+    def start(self, receiver: Receiver) -> None:
+        """Begin to receive."""
+        self._receiver = receiver
         self._loop.add_reader(self._socket, self._readable)
 
+    # -- sending -----------------------------------------------------------------------------------------------------
+
+    def put(self, kind: int, parts: Sequence[Flat], length: int) -> bool:
+        """Send a message, in a slot or in a file of its own."""
+        if length > self._slot_bytes:
+            return self._put_long(kind, parts, length)
+        data = self.exchange.write(kind, parts, length)
+        if data is None:
+            self._refused = True
+            return False
+        self._transmit(data)
+        return True
+
+    def _put_long(self, kind: int, parts: Sequence[Flat], length: int) -> bool:
+        slot = self.exchange.take()
+        if slot is None:
+            self._refused = True
+            return False
+        try:
+            fd = memory_file.of_parts(parts, length)
+        except (OSError, MemoryError) as error:
+            self.exchange.take_back(slot)
+            raise NoMemory(length, error) from error
+        try:
+            released = self.exchange.take_due()
+            self._transmit(packet.pack(packet.LONG, slot=slot, kind=kind, length=length, released=released), fd)
+        finally:
+            os.close(fd)
+        return True
+
+    def _transmit(self, data: bytes, fd: int | None = None) -> None:
+        try:
+            if fd is None:
+                self._socket.send(data)
+            else:
+                self._send_with(data, [fd])
+        except BlockingIOError as error:
+            # An honest child never leaves so many packets unread, since each needs a slot.
+            broken = PeerBroken("the peer does not read what it is sent")
+            self._break(broken)
+            raise broken from error
+        except OSError as error:
+            raise PeerGone("the process is gone") from error
+
+    def _tell(self) -> None:
+        """Give slots back now. That the child is gone is for the end of file to say."""
+        data = self.exchange.release_packet()
+        if data is None or self._receiver is None:
+            return
+        try:
+            self._socket.send(data)
+        except BlockingIOError:
+            # Not now: whoever releases a message, or takes a packet in, is not in the way to hear of it.
+            self._loop.call_soon(self._break, PeerBroken("the peer does not read what it is sent"))
+        except OSError:
+            pass
+
+    # -- receiving ---------------------------------------------------------------------------------------------------
+
     def _readable(self) -> None:
-        receive = self._socket.recv
+        receive = self._socket.recv  # without room for file descriptors: those that a child sends are dropped
         for _ in range(READS_MAX):
-            if self._on_packet is None or self._on_end is None:
+            receiver = self._receiver
+            if receiver is None:
                 return
             try:
-                packet = receive(_DESCRIPTOR_ROOM)
+                data = receive(_ROOM)
             except BlockingIOError:
                 return
             except OSError:
-                packet = b""
-            if not packet:
+                data = b""
+            if not data:
                 self._loop.remove_reader(self._socket)
-                self._on_end()
+                receiver.on_end()
                 return
-            self._on_packet(packet)
+            try:
+                found = self.exchange.feed(data)
+                message = self._attend(found) if isinstance(found, Notice) else found
+            except (PeerBroken, NoMemory) as error:
+                self._break(error)
+                return
+            if message is not None:
+                receiver.on_message(message)
+            if self._refused and self.exchange.free:
+                self._refused = False
+                receiver.on_room()
 
-    def send(self, packet: bytes) -> None:
-        self._socket.send(packet)
+    def _attend(self, notice: Notice) -> Message | None:
+        if notice.operation == packet.ASK and not notice.kind:
+            self._grant(notice.slot, notice.length)
+            return None
+        if notice.operation == packet.LONG:
+            return self._take_long(notice)
+        raise PeerBroken("the peer sent a packet that means nothing here", actual=notice)
 
-    def send_new_arena(self) -> Arena:
-        return self._make_outgoing(announced=True)
+    def _grant(self, slot: int, length: int) -> None:
+        """Give the child a file for a message that it wants to send."""
+        if not self._slot_bytes < length <= machine_memory_bytes():
+            raise PeerBroken(
+                "the peer asked for memory that no message of it can need",
+                expected=(self._slot_bytes + 1, machine_memory_bytes()),
+                actual=length,
+            )
+        self.exchange.hold(slot)
+        try:
+            fd = create(length)
+        except OSError as error:
+            raise NoMemory(length, error) from error
+        self._granted[slot] = fd, length
+        try:
+            seal(fd, SIZE_SEALS)
+            self._send_with(
+                packet.pack(packet.GRANT, slot=slot, length=length, released=self.exchange.take_due()), [fd]
+            )
+        except BlockingIOError:
+            raise PeerBroken("the peer does not read what it is sent") from None
+        except ConnectionError:
+            pass  # the child is gone, which the end of file says
+        except OSError as error:
+            raise NoMemory(length, error) from error
 
-    def on_attached(self) -> None:
-        """Nothing has a name that could go."""
+    def _take_long(self, notice: Notice) -> Message:
+        """The message in the file that was granted for a slot."""
+        fd, length = self._granted.pop(notice.slot, (-1, -1))
+        if fd < 0:
+            raise PeerBroken("the peer sent a file that it had not asked for", actual=notice.slot)
+        try:
+            if notice.length != length:
+                raise PeerBroken(
+                    "the peer sent another length than it asked for", expected=length, actual=notice.length
+                )
+            mapping = memory_file.map_filled(fd, length)
+        except OSError as error:
+            raise NoMemory(length, error) from error
+        finally:
+            os.close(fd)
+        return self.exchange.accept(notice.slot, notice.kind, mapping)
 
-    def join(self) -> None:
-        """There are no threads to wait for."""
+    def _break(self, error: PeerBroken | NoMemory) -> None:
+        receiver = self._receiver
+        self.close()
+        if receiver is not None:
+            receiver.on_broken(error)
+
+    # -- the end -----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
+        """Close; messages that are held stay valid until released."""
         self.child_started()
-        self._on_packet = self._on_end = None
+        self._receiver = None
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket)
             self._socket.close()
-        if self._incoming_fd is not None:
-            os.close(self._incoming_fd)
-            self._incoming_fd = None
+        for fd, _ in self._granted.values():
+            os.close(fd)
+        self._granted.clear()
+        if hasattr(self, "exchange"):
+            self.exchange.close()
+        while self._mappings:
+            unmap(self._mappings.pop())
 
-
-class MemfdBlockingWire:
-    """The child's end."""
-
-    def __init__(self, fd: int) -> None:
-        self._socket = socket.socket(fileno=fd)
-        self._socket.set_inheritable(False)
-        self._socket.setblocking(True)
-        self._poller = select.poll()
-        self._poller.register(self._socket, select.POLLIN)
-        self.incoming = self._receive_fd(writable=False)
-        self.outgoing = self._receive_fd(writable=True)
-
-    def send(self, packet: bytes) -> None:
-        self._socket.send(packet)
-
-    def receive(self) -> bytes:
-        try:
-            return self._socket.recv(_DESCRIPTOR_ROOM)
-        except ConnectionResetError:
-            return b""
-
-    def poll(self) -> bool:
-        return bool(self._poller.poll(0))
-
-    def receive_arena(self, announcement: bytes) -> Arena:
-        del announcement  # the packet with the file descriptor says the same
-        return self._receive_fd(writable=False)
-
-    def _receive_fd(self, *, writable: bool) -> Arena:
-        packet, ancillary, _, _ = self._socket.recvmsg(
-            _DESCRIPTOR_ROOM, socket.CMSG_SPACE(_FD_BYTES), socket.MSG_CMSG_CLOEXEC
-        )
-        fds = array.array("i")
-        for level, kind, data in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                fds.frombytes(data[: len(data) - len(data) % _FD_BYTES])
-        if not packet:
-            raise EOFError("the orchestrator is gone")
-        if len(fds) != 1:
-            raise PeerBroken("no memory came with the announcement of an arena", expected=1, actual=len(fds))
-        try:
-            return map_arena(fds[0], unpack_geometry(packet), writable=writable)
-        finally:
-            os.close(fds[0])
-
-    def close(self) -> None:
-        self._socket.close()
+    def join(self) -> None:
+        """There are no threads to wait for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import warnings
 from types import TracebackType
@@ -9,13 +10,13 @@ from typing import Protocol
 
 
 class Keeper(Protocol):
-    """Who gets the slots (a mask) back when their message is released."""
+    """Takes back the slot of a message that was released."""
 
-    def release(self, mask: int, length: int) -> None: ...
+    def release(self, slot: int) -> None: ...
 
 
 class Message:
-    """A message in shared memory. `body` is a read-only view of it, valid until `release`; a context manager.
+    """A received message. `body` is a read-only view of it, valid until `release`; a context manager.
 
     The sender may be hostile and may still write to the memory: copy (`bytes(message.body)`) before checking, and
     check the copy. Do not keep slices or arrays of `body` beyond `release`: they would show whatever comes into the
@@ -23,28 +24,29 @@ class Message:
     such an array after the peer is closed ends the process.
     """
 
-    __slots__ = ("_keeper", "_length", "_mask", "_memory", "body", "kind")
+    __slots__ = ("_keeper", "_mapping", "_slot", "body", "kind")
 
     def __init__(
-        self, kind: int, body: memoryview, keeper: Keeper, mask: int, length: int, memory: mmap.mmap | None = None
+        self, kind: int, body: memoryview, keeper: Keeper, slot: int, mapping: mmap.mmap | None = None
     ) -> None:
         self.kind = kind
         self.body = body
         self._keeper: Keeper | None = keeper
-        self._mask = mask
-        self._length = length
-        self._memory = memory
+        self._slot = slot
+        self._mapping = mapping
 
     def release(self) -> None:
-        """Give the memory back to the sender. Using `body` afterwards is a ValueError. Twice is harmless."""
+        """Give the memory back. Using `body` afterwards is a ValueError. Twice is harmless."""
         keeper = self._keeper
         if keeper is None:
             return
         self.body.release()
         self._keeper = None
-        if self._memory is not None:
-            self._memory.close()
-        keeper.release(self._mask, self._length)
+        if self._mapping is not None:
+            with contextlib.suppress(BufferError):  # somebody kept a slice, and the mapping with it
+                self._mapping.close()
+            self._mapping = None
+        keeper.release(self._slot)
 
     def __enter__(self) -> Message:
         return self

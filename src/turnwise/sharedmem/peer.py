@@ -7,7 +7,6 @@ import contextlib
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -16,14 +15,7 @@ from turnwise.sharedmem.connect import endpoint_spec
 from turnwise.sharedmem.link import Link
 from turnwise.sharedmem.message import Message
 from turnwise.sharedmem.process import Process, child_environment
-from turnwise.sharedmem.transport import (
-    MEMFD_GEOMETRY,
-    MESSAGE_BYTES_MAX_DEFAULT,
-    PORTABLE_GEOMETRY,
-    Geometry,
-    Transport,
-    resolve,
-)
+from turnwise.sharedmem.transport import GEOMETRY_DEFAULT, Geometry, Transport, resolve
 from turnwise.sharedmem.wire import LoopWire
 
 if TYPE_CHECKING:
@@ -45,7 +37,7 @@ class Peer:
         self._wire = wire
         self._exit: asyncio.Future[int] | None = None
         self._waiter: threading.Thread | None = None
-        self.link = Link(wire, name=name, outgoing=wire.outgoing, incoming=wire.incoming, on_broken=self.kill)
+        self.link = Link(wire, name=name, on_broken=self.kill)
 
     def send_nowait(self, kind: int, *parts: Buffer) -> bool:
         """As `Link.send_nowait`."""
@@ -128,28 +120,23 @@ async def launch(
     transport: Transport = "auto",
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
-    message_bytes_max: int = MESSAGE_BYTES_MAX_DEFAULT,
 ) -> Peer:
     """Start `python -m module` as a child whose `main` calls `connect(sys.argv)`.
 
     Does not wait for the child: one that cannot start shows as end of file, with the reason in `stderr_tail`.
-    `environment` adds to the few variables that a child inherits. `message_bytes_max` bounds both directions.
+    `environment` adds to the few variables that a child inherits.
     EnvironmentFailure: there was no memory, descriptor or process for it.
     """
     loop = asyncio.get_running_loop()
     kind = resolve(transport)
-    base = MEMFD_GEOMETRY if kind == "memfd" else PORTABLE_GEOMETRY
-    geometry = replace(base, message_bytes_max=message_bytes_max)
     try:
-        wire = make_wire(kind, loop, geometry)
+        wire = make_wire(kind, loop)
         try:
             spec = endpoint_spec(kind, wire.handle)
             command = [sys.executable, "-P", "-m", module, spec, *arguments]
             process = Process(command, handle=wire.handle, environment=child_environment(environment))
         except BaseException:
             wire.close()
-            wire.outgoing.close()
-            wire.incoming.close()
             raise
     except OSError as error:
         raise EnvironmentFailure(
@@ -159,14 +146,16 @@ async def launch(
     return Peer(name, process, wire)
 
 
-def make_wire(kind: Literal["memfd", "portable"], loop: asyncio.AbstractEventLoop, geometry: Geometry) -> LoopWire:
-    """A wire and its arenas, both directions of the same geometry."""
+def make_wire(
+    kind: Literal["memfd", "portable"], loop: asyncio.AbstractEventLoop, geometry: Geometry = GEOMETRY_DEFAULT
+) -> LoopWire:
+    """A wire of a transport; `geometry` is that of each direction, where there are slots."""
     if kind == "portable":
-        from turnwise.sharedmem.portable import PortableLoopWire
+        from turnwise.sharedmem.pipe import PipeLoopWire
 
-        return PortableLoopWire(loop, geometry, geometry)
+        return PipeLoopWire(loop)
     if sys.platform == "linux":
         from turnwise.sharedmem.memfd import MemfdLoopWire
 
-        return MemfdLoopWire(loop, geometry, geometry)
+        return MemfdLoopWire(loop, geometry)
     raise UsageError("the memfd transport exists on Linux only", actual=sys.platform, hint='Use transport "auto".')

@@ -1,64 +1,82 @@
-"""What a transport offers to the two ends: packets in order, and nothing else."""
+"""The interface between a transport and the two ends: whole messages, in order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Protocol
 
-from turnwise.sharedmem.arena import Arena
+from turnwise.errors import EnvironmentFailure
+from turnwise.sharedmem.message import Message
+from turnwise.sharedmem.parts import Flat
 
 
 class BlockingWire(Protocol):
-    """The child's side. Errors of the system are OSError."""
+    """The child's side, for one thread. Once the orchestrator is gone, `put` raises PeerGone and `take` EOFError."""
 
-    def send(self, packet: bytes) -> None: ...
+    def put(self, kind: int, parts: Sequence[Flat], length: int) -> bool:
+        """Send a message. False: it was not sent, and the same message may be when `take` has taken a packet in."""
+        ...
 
-    def receive(self) -> bytes:
-        """The next packet; empty at end of file."""
+    def take(self) -> Message | None:
+        """Wait for one packet, and take it in: the message that it brought, if it brought one."""
         ...
 
     def poll(self) -> bool:
-        """Whether `receive` would not wait."""
+        """Whether `take` would not wait."""
         ...
 
-    def receive_arena(self, announcement: bytes) -> Arena:
-        """The arena that an ARENA packet announced: the child's incoming one."""
+    def close(self) -> None:
+        """Close; the orchestrator sees end of file. Twice is harmless."""
         ...
 
-    def close(self) -> None: ...
+
+class Receiver(Protocol):
+    """The owner of a `LoopWire`, which is told in the event loop what comes."""
+
+    def on_message(self, message: Message) -> None:
+        """A message came."""
+        ...
+
+    def on_room(self) -> None:
+        """What `put` refused may now be sent."""
+        ...
+
+    def on_end(self) -> None:
+        """Nothing more comes: the child has closed, or died."""
+        ...
+
+    def on_broken(self, error: EnvironmentFailure) -> None:
+        """The link cannot go on: the child broke the rules (PeerBroken), or there is no memory (NoMemory)."""
+        ...
 
 
 class LoopWire(Protocol):
-    """The orchestrator's side, in the event loop. `send` never blocks: OSError if the packet cannot go now."""
-
-    outgoing: Arena
-    incoming: Arena
+    """The orchestrator's side, in the event loop. Nothing blocks."""
 
     @property
     def handle(self) -> int:
-        """What the child inherits: a file descriptor, on Windows a handle."""
+        """A file descriptor, on Windows a handle, for the child to inherit."""
         ...
 
     def child_started(self) -> None:
-        """The child has inherited its end: close ours of it."""
+        """Close our copy of the child's end, which it has inherited, so that its death is an end of file."""
         ...
 
-    def start(self, on_packet: Callable[[bytes], None], on_end: Callable[[], None]) -> None:
-        """Call `on_packet` in the loop for each packet, then `on_end` once, unless closed before."""
+    def start(self, receiver: Receiver) -> None:
+        """Begin to receive."""
         ...
 
-    def send(self, packet: bytes) -> None: ...
+    def put(self, kind: int, parts: Sequence[Flat], length: int) -> bool:
+        """Send a message. False: there is no room now, and `on_room` will say when there is.
 
-    def send_new_arena(self) -> Arena:
-        """Make an arena in place of the outgoing one, and send it. OSError: there is none, the old one stays."""
+        PeerGone, PeerBroken (of which `on_broken` is told as well): it will never be sent. NoMemory: it was not sent.
+        """
         ...
 
-    def on_attached(self) -> None:
-        """The child has mapped both arenas."""
+    def close(self) -> None:
+        """Close; the receiver is told nothing more. Twice is harmless."""
         ...
-
-    def close(self) -> None: ...
 
     def join(self) -> None:
-        """Wait for what still runs after `close`, once the child is dead."""
+        """Wait for threads that outlive `close`, once the child is dead."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import mmap
 from pathlib import Path
 from typing import Any
 
@@ -16,44 +16,23 @@ from turnwise.inference.requests.parcels import Parcel, pack
 from turnwise.inference.requests.tensors import Tensor
 from turnwise.inference.server.tensor_server import HELD_COUNT_MAX, TensorServer
 from turnwise.inference.tensor_models.load import load_graph
-from turnwise.sharedmem.arena import Arena
-from turnwise.sharedmem.incoming import Incoming
+from turnwise.sharedmem.exchange import Exchange
 from turnwise.sharedmem.message import Message
-from turnwise.sharedmem.outgoing import Outgoing, measure
+from turnwise.sharedmem.parts import measure
 from turnwise.sharedmem.transport import MIB, Geometry
 
 GEOMETRY = Geometry(slots=4, slot_bytes=MIB)
 LARGE, SMALL = 40_000, 5
 
 
-def arenas() -> tuple[Arena, Arena]:
-    """One arena as its writer and as its reader have it: sealed shared memory where there is such, else plain."""
-    if sys.platform != "linux":
-        memory = bytearray(GEOMETRY.arena_bytes)
-        return (
-            Arena(memoryview(memory), GEOMETRY, lambda: None),
-            Arena(memoryview(memory).toreadonly(), GEOMETRY, lambda: None),
-        )
-    import os
-
-    from turnwise.sharedmem import memfd
-
-    fd = memfd.create_memfd(GEOMETRY)
-    try:
-        writer = memfd.map_arena(fd, GEOMETRY, writable=True)
-        memfd.seal(fd, future_write=True)
-        return writer, memfd.map_arena(fd, GEOMETRY, writable=False)
-    finally:
-        os.close(fd)
-
-
 class Wire:
     """Both halves of one direction, and a server behind it whose bindings are watched."""
 
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        writer, self.reader = arenas()
-        self.outgoing = Outgoing(writer)
-        self.incoming = Incoming(self.reader, lambda: None)
+        there, back = (mmap.mmap(-1, GEOMETRY.arena_bytes) for _ in range(2))
+        self.reader = memoryview(there).toreadonly()
+        self.sender = Exchange(memoryview(there), memoryview(back), GEOMETRY, lambda: None)
+        self.receiver = Exchange(memoryview(back), self.reader, GEOMETRY, lambda: None)
         loaded = load_graph(ModelSpec("divide", graphs.write_graph(path / "m.onnx", graphs.divide_graph()), "cpu"))
         self.server = TensorServer({"divide": loaded})
         self.bound: list[int] = []
@@ -68,21 +47,22 @@ class Wire:
 
     def message(self, *parcels: Parcel) -> Message:
         flat, length = measure(pack(parcels))
-        slot = self.outgoing.place(length)
-        assert slot is not None
-        self.outgoing.write(slot, 4, flat, length, 0)
-        message = self.incoming.accept(slot, 4, length, 0)
-        assert message is not None
+        data = self.sender.write(4, flat, length)
+        assert data is not None
+        message = self.receiver.feed(data)
+        assert isinstance(message, Message)
         return message
 
     def released(self) -> int:
         """How many slots have been given back since this was asked last."""
-        mask = self.incoming.take_due()
-        self.outgoing.give_back(mask)
-        return mask.bit_count()
+        before = self.sender.free.bit_count()
+        data = self.receiver.release_packet()
+        if data is not None:
+            self.sender.feed(data)
+        return self.sender.free.bit_count() - before
 
     def in_arena(self, address: int) -> bool:
-        start = int(np.asarray(self.reader.view).ctypes.data)
+        start = int(np.asarray(self.reader).ctypes.data)
         return start <= address < start + GEOMETRY.arena_bytes
 
 
@@ -102,8 +82,8 @@ def test_a_tensor_is_bound_at_its_address_in_the_arena(wire: Wire) -> None:
     wire.server.infer(wire.message(one))
     assert wire.released() == 0, "the message is held until the graph has run"
     (answer,) = wire.server.step()
-    whole = bytes(wire.reader.view)
-    start = int(np.asarray(wire.reader.view).ctypes.data)
+    whole = bytes(wire.reader)
+    start = int(np.asarray(wire.reader).ctypes.data)
     assert wire.bound == [start + whole.index(bytes(tensor.data)) for tensor in one.tensors.values()]
     assert isinstance(answer, Parcel)
     assert bytes(answer.tensors["y"].data) == (np.arange(LARGE, dtype=np.float32) / 2).tobytes()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from turnwise.sharedmem import Endpoint, MessageTooLarge, PeerGone, connect
+from turnwise.sharedmem import Endpoint, PeerGone, connect
 
 DONE = 1
 TEXT = 2
@@ -140,15 +140,6 @@ def remap(end: Endpoint) -> None:
     end.send(TEXT, f"refused {refused}, granted {granted}".encode())
 
 
-def too_large(end: Endpoint) -> None:
-    """Try to send more than allowed, then go on."""
-    try:
-        end.send(TEXT, bytes(1_000_001))
-    except MessageTooLarge as error:
-        end.send(TEXT, str(error).encode())
-    echo(end)
-
-
 def outlive(end: Endpoint) -> None:
     """Wait for the orchestrator to be gone, and find that sending says so as well."""
     end.send(TEXT, b"ready")
@@ -201,7 +192,6 @@ ROLES = {
         write,
         overwrite,
         remap,
-        too_large,
         outlive,
         family,
         environment,

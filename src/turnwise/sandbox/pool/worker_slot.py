@@ -6,7 +6,6 @@ It starts the worker, gives it batches, checks what it returns, watches the dead
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from typing import Protocol
 
@@ -20,7 +19,7 @@ from turnwise.sandbox.execute.execution import MESSAGE_BYTES_MAX
 from turnwise.sandbox.execute.jobs import STDOUT_BYTES_MAX, TurnJob, TurnResult
 from turnwise.sandbox.pool import messages
 from turnwise.sandbox.pool.batch_queue import Item
-from turnwise.sharedmem import Message, MessageTooLarge, Peer, PeerBroken, PeerGone, Transport, launch
+from turnwise.sharedmem import Message, NoMemory, Peer, PeerBroken, PeerGone, Transport, launch
 
 WORKER = "turnwise.sandbox.pool.worker"
 WORKER_ENVIRONMENT: dict[str, str] = {}
@@ -196,12 +195,16 @@ class WorkerSlot:
                 self._sending = asyncio.create_task(self._send(self._peer, data))
         except (PeerGone, PeerBroken):
             return  # the end of file follows, and the jobs run again
-        except MessageTooLarge as error:
+        except NoMemory as error:
             self._owner.slot_failed(error)
 
     async def _send(self, peer: Peer, data: bytes) -> None:
-        with contextlib.suppress(PeerGone, PeerBroken):
+        try:
             await peer.send(messages.RUN, data)
+        except (PeerGone, PeerBroken):
+            pass  # the end of file follows, and the jobs run again
+        except NoMemory as error:
+            self._owner.slot_failed(error)
         self._sending = None
         self._owner.slot_free()
 

@@ -1,0 +1,105 @@
+"""Memory without a name, as a file that can be sealed (memfd; Linux only).
+
+Nothing can be left over: when the last process that has it is gone, whatever way, the kernel frees it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from turnwise.sharedmem.errors import PeerBroken
+from turnwise.sharedmem.parts import Flat, copy
+
+assert sys.platform == "linux", "this module is imported on Linux only"
+
+import fcntl  # noqa: E402 - does not exist everywhere
+
+SIZE_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
+"""Whoever could shrink a file would make the other's access a bus error."""
+LAST_SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+F_SEAL_SEAL: Final = fcntl.F_SEAL_SEAL
+F_SEAL_FUTURE_WRITE: Final = 0x10  # not in `fcntl` before Python 3.13
+MFD_NOEXEC_SEAL: Final = 0x8  # Linux 6.3; not in `os`
+PARTS_MAX: Final = 1024
+"""Buffers in one call of writev (IOV_MAX)."""
+BLOCK_BYTES: Final = 512
+"""The unit of `st_blocks`."""
+
+
+def create(length: int) -> int:
+    """A memory file of `length` bytes, of which none takes memory before it is written; not yet sealed."""
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    try:
+        fd = os.memfd_create("turnwise", flags | MFD_NOEXEC_SEAL)
+    except OSError:
+        fd = os.memfd_create("turnwise", flags)
+    try:
+        os.ftruncate(fd, length)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def seal(fd: int, seals: int) -> None:
+    """Add seals, for good."""
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+
+
+def map_file(fd: int, length: int, *, writable: bool) -> mmap.mmap:
+    """Map a file; `fd` can be closed afterwards."""
+    protection = mmap.PROT_READ | mmap.PROT_WRITE if writable else mmap.PROT_READ
+    return mmap.mmap(fd, length, flags=mmap.MAP_SHARED, prot=protection)
+
+
+def unmap(mapping: mmap.mmap) -> None:
+    """Unmap; where somebody still has a slice of it, the mapping goes with the last of these."""
+    with contextlib.suppress(BufferError):
+        mapping.close()
+
+
+def of_parts(parts: Sequence[Flat], length: int) -> int:
+    """A file with the parts one behind the other, which nobody can change any more."""
+    fd = create(length)
+    try:
+        rest = [memoryview(part) for part in parts if len(part)]
+        first = 0
+        while first < len(rest):
+            written = os.writev(fd, rest[first : first + PARTS_MAX])
+            while written and written >= len(rest[first]):
+                written -= len(rest[first])
+                first += 1
+            if written:
+                rest[first] = rest[first][written:]
+        seal(fd, SIZE_SEALS | LAST_SEALS)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def fill(fd: int, length: int, parts: Sequence[Flat]) -> None:
+    """Write the parts into a file of their length, as a confined process can, whose limit for file sizes is zero."""
+    mapping = map_file(fd, length, writable=True)
+    with mapping, memoryview(mapping) as view:
+        copy(parts, view)
+
+
+def map_filled(fd: int, length: int) -> mmap.mmap:
+    """Map a file that a child has filled, after it has lost every way to change it.
+
+    PeerBroken: the child can still write, or never wrote what it says. OSError: there is no memory for the mapping.
+    """
+    try:
+        seal(fd, LAST_SEALS)
+    except OSError as error:
+        raise PeerBroken(f"the peer kept a hold of the message that it sent: {error.strerror}") from error
+    there = os.fstat(fd).st_blocks * BLOCK_BYTES
+    if there < length:
+        raise PeerBroken("the peer sent memory that it never wrote", expected=length, actual=there)
+    return map_file(fd, length, writable=False)

@@ -7,6 +7,7 @@ lies close together in memory.
 
 from __future__ import annotations
 
+import encodings
 import importlib
 import json
 import random
@@ -39,7 +40,8 @@ def _no_seed(*_: object) -> None:
 
 
 def _build() -> None:
-    for name in (*modules.ADVERTISED, *modules.BROUGHT):
+    codecs = modules.encodings_of(file.name for file in Path(encodings.__path__[0]).iterdir())
+    for name in (*modules.ADVERTISED, *modules.BROUGHT, *codecs):
         importlib.import_module(name)
     turnwise_snapshot.buffer_output()
     turnwise_snapshot.warm_up()

@@ -14,6 +14,7 @@ import pytest
 import wasmtime
 from wasmtime import component as wc
 
+from turnwise.sandbox.execute.engine import WASM_STACK_BYTES, on_guest_stack, set_async_stack
 from turnwise.sandbox.python import component_path
 from turnwise_guest.runtime.execute import execute
 
@@ -81,7 +82,8 @@ class Interpreter:
         config = wasmtime.Config()
         config.cranelift_opt_level = "none"  # it is compiled for a few turns only
         config.consume_fuel = True
-        config.max_wasm_stack = 2 << 20
+        set_async_stack(config)
+        config.max_wasm_stack = WASM_STACK_BYTES
         self._engine = wasmtime.Engine(config)
         self._component = wc.Component.from_file(self._engine, str(component_path()))
         self._linker = wc.Linker(self._engine)
@@ -109,7 +111,7 @@ class Interpreter:
         instance = self._linker.instantiate(store, self._component)
         function = instance.get_func(store, "turn")
         assert function is not None
-        reply: str = function(store, text)
+        reply: str = on_guest_stack(lambda: function(store, text))
         self.fuel = 10**11 - store.get_fuel()
         store.close()
         return reply
@@ -148,7 +150,11 @@ class Interpreter:
                 | "filesystem/preopens/get-directories"
             ):
                 return []
-            case "cli/terminal-stdin/get-terminal-stdin" | "cli/terminal-stdout/get-terminal-stdout":
+            case (
+                "cli/terminal-stdin/get-terminal-stdin"
+                | "cli/terminal-stdout/get-terminal-stdout"
+                | "cli/terminal-stderr/get-terminal-stderr"
+            ):
                 return None
             case "cli/stdout/get-stdout" | "cli/stderr/get-stderr":
                 return wc.ResourceHost.own(1, list(self._types).index("output-stream"))

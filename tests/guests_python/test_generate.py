@@ -34,9 +34,7 @@ def test_a_request_is_canonical_and_says_what_counts() -> None:
     answer = t.generate("storyteller", "Ein Hund, ü")
     assert answer == Answer("früh", "length", 3, 7)
     assert str(answer) == "früh"
-    assert requests == [
-        '{"effect":"generate","model":"storyteller","prompt":"Ein Hund, ü","temperature":0.0,"tokens_max":128}'
-    ]
+    assert requests == ['{"effect":"generate","model":"storyteller","prompt":"Ein Hund, ü","temperature":0.0}']
 
 
 def test_all_options() -> None:
@@ -76,7 +74,6 @@ def test_what_else_can_be_asked() -> None:
         "effect": "generate",
         "model": "m",
         "messages": [{"role": "user", "content": "Hi"}],
-        "tokens_max": 128,
         "temperature": 0.0,
         "min_p": 0.1,
         "repetition_penalty": 1.0,
@@ -89,7 +86,7 @@ def test_what_else_can_be_asked() -> None:
         "on_full": "drop_oldest",
     }
     t.generate("m", "x", regex="a+", min_p=None, logprobs=None, system=None, on_full="error", stop=())
-    assert json.loads(requests[1]).keys() == {"effect", "model", "prompt", "tokens_max", "temperature", "regex"}
+    assert json.loads(requests[1]).keys() == {"effect", "model", "prompt", "temperature", "regex"}
     t.generate("m", "x", on_full="drop_oldest")
     assert json.loads(requests[2])["on_full"] == "drop_oldest"
     t, requests = turn_with({"results": [{"ok": OK}] * 2})

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from turnwise_guest import NotJSON, Turn
+from turnwise_guest import Answer, Message, NotJSON, Turn
 from turnwise_guest.testing import make_turn, outcome
 from turnwise_guest.turn import output
 
@@ -212,3 +212,17 @@ def test_make_turn_and_outcome_go_together() -> None:
     assert outcome(t) == {"state": {"told": 1}, "send": [{"to": "editor", "body": "A dog. It barks."}]}
     assert t.now().year == 2000
     assert t.inbox[0].round == t.round - 1
+
+
+def test_a_plain_mail_says_that_its_body_is_text() -> None:
+    message = Message("ann", "Hello there", 1)
+    with pytest.raises(ValueError, match=r"message of ann is not JSON but the text 'Hello there': read it as \.body"):
+        message.json()
+
+
+def test_long_texts_are_short_where_they_are_shown() -> None:
+    body = "word " * 100_000
+    assert len(repr(Message("ann", body, 1))) < 200
+    assert "500,000 characters" in repr(Message("ann", body, 1))
+    assert repr(Message("ann", "Hi", 1)) == "Message(sender='ann', body='Hi', round=1)"
+    assert len(repr(Answer(body, "end", 3, 4))) < 200

@@ -10,7 +10,7 @@ import wasmtime
 from wasmtime import component as wc
 
 from turnwise.sandbox.execute.component import ComponentCarrier
-from turnwise.sandbox.execute.engine import make_engine
+from turnwise.sandbox.execute.engine import make_engine, on_guest_stack
 from turnwise.sandbox.execute.execution import Execution, ExecutionOutcome
 from turnwise.sandbox.execute.module import ModuleCarrier
 
@@ -57,7 +57,7 @@ def run_module(engine: wasmtime.Engine) -> Run:
           (func (export "turnwise_turn") (param $p i32) (param $n i32) (result i64) {turn}))"""
         execution = Execution(**(DEFAULTS | changes))
         carrier = ModuleCarrier(engine, wasmtime.Module(engine, wat))
-        return *carrier.execute(execution), execution
+        return *on_guest_stack(lambda: carrier.execute(execution)), execution
 
     return run
 
@@ -107,6 +107,6 @@ def run_component(engine: wasmtime.Engine) -> Run:
         execution = Execution(**(DEFAULTS | changes))
         text = COMPONENT.format(turn=turn, **wat)
         carrier = ComponentCarrier(engine, wc.Component(engine, text))
-        return *carrier.execute(execution), execution
+        return *on_guest_stack(lambda: carrier.execute(execution)), execution
 
     return run

@@ -177,7 +177,7 @@ def test_what_an_agent_raises_is_its_error_with_the_place(played: Played) -> Non
     assert "ValueError: no good" in error
     assert "SystemExit" in played.error("exits")
     assert "RecursionError" in played.error("recurses")
-    assert played.failure("parses deeply") is FailureClass.STACK
+    assert "RecursionError" in played.error("parses deeply")
 
 
 def test_ordinary_recursion_is_fine(played: Played) -> None:

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypedDict
 
 from turnwise_guest.errors import EffectError
-from turnwise_guest.jsontext import decode
+from turnwise_guest.jsontext import decode, short
 
 FinishReason = Literal["end", "stop", "length"]
 """Why a model stopped: it ended by itself, a stop string came, or `tokens_max` was reached."""
-
-TOKENS_MAX_DEFAULT = 128
 
 
 class ChatMessage(TypedDict):
@@ -31,7 +29,7 @@ class Options(TypedDict, total=False):
     """How a model is to answer: the keyword arguments of `Turn.generate` and `Turn.generate_all`."""
 
     tokens_max: int
-    """At most so many tokens (128)."""
+    """At most so many tokens. Not given: 128, or what the context leaves where that is less."""
     temperature: float
     """0 (the default) takes the likeliest token each time; above, tokens are drawn with the run's own chance."""
     top_k: int | None
@@ -105,10 +103,13 @@ class Answer:
     def __str__(self) -> str:
         return self.text
 
+    def __repr__(self) -> str:
+        return f"Answer({short(self.text)}, finish={self.finish!r}, tokens={self.tokens})"
+
     def json(self) -> Any:
         """Return the text read as JSON, the counterpart of ``json_schema=``.
 
-        Raises `ValueError` if it is none: `tokens_max` may have cut it off.
+        Raises `ValueError` if it is none (`tokens_max` may have cut it off) or is nested more than 1,000 levels deep.
         """
         return decode(self.text)
 
@@ -121,10 +122,7 @@ def settings(options: Mapping[str, Any]) -> dict[str, Any]:
     unknown = [name for name in options if name not in Options.__annotations__]
     if unknown:
         raise TypeError(f"there is no option {unknown[0]!r}; there are {', '.join(sorted(Options.__annotations__))}")
-    members: dict[str, Any] = {
-        "tokens_max": _whole("tokens_max", options.get("tokens_max", TOKENS_MAX_DEFAULT), 1),
-        "temperature": _number("temperature", options.get("temperature", 0.0), 0.0),
-    }
+    members: dict[str, Any] = {"temperature": _number("temperature", options.get("temperature", 0.0), 0.0)}
     for name, value in options.items():
         if value is not None and name in _CHECKS:
             members[name] = _CHECKS[name](name, value)
@@ -253,6 +251,7 @@ def _on_full(name: str, value: Any) -> str:
 
 
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "tokens_max": lambda name, value: _whole(name, value, 1),
     "top_k": lambda name, value: _whole(name, value, 1),
     "top_p": _top_p,
     "min_p": lambda name, value: _number(name, value, 0.0, 1.0),

@@ -8,19 +8,52 @@ in the next turn, and the agent would look for 5 where there is "5".
 from __future__ import annotations
 
 import json
+import re
+from itertools import accumulate
 from typing import Any
+
+NESTING_MAX = 1000
+"""Levels of lists and objects in a JSON text. More would only serve to exhaust the stack of whoever handles it."""
+
+SHOWN_CHARS_MAX = 80
+"""Longer texts are cut where a `repr` shows them."""
 
 _CONTAINERS = (dict, list, tuple)
 encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
-"""Canonical text of what is known to be JSON."""
+"""Return the canonical text of what is known to be JSON."""
 
 
 def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is not JSON")
 
 
-decode = json.JSONDecoder(parse_constant=_refuse).decode
-"""The value of a JSON text. Raises `ValueError`, also for NaN and infinities, which Python otherwise lets through."""
+_decode = json.JSONDecoder(parse_constant=_refuse).decode
+
+_NO_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[^"\[\]{}]++', re.DOTALL)
+"""Strings, and what lies between them and brackets. Possessive: it never goes back, whatever the text."""
+
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
+
+
+def decode(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises `ValueError`, also for NaN and infinities, which Python otherwise lets through, and for more than
+    `NESTING_MAX` levels.
+    """
+    if text.count("[") + text.count("{") > NESTING_MAX and nesting(text) > NESTING_MAX:
+        raise ValueError(f"the JSON text is nested more than {NESTING_MAX} levels deep")
+    return _decode(text)
+
+
+def nesting(text: str) -> int:
+    """Return how many lists and objects lie within each other in a JSON text. No Python code runs for each bracket."""
+    return max(accumulate(map(_STEPS.__getitem__, _NO_BRACKETS.sub("", text))), default=0)
+
+
+def short(text: str) -> str:
+    """Return `text` as `repr` shows it, cut to `SHOWN_CHARS_MAX` characters."""
+    return repr(text) if len(text) <= SHOWN_CHARS_MAX else f"{text[:SHOWN_CHARS_MAX]!r}… ({len(text):,} characters)"
 
 
 class NotJSON(TypeError):
@@ -37,6 +70,8 @@ def canonical(value: Any, name: str) -> str:
         if not _has_text_keys(value):
             raise NotJSON
         text.encode()
+        if text.count("[") + text.count("{") > NESTING_MAX and nesting(text) > NESTING_MAX:
+            raise NotJSON(f"{name} is nested more than {NESTING_MAX} levels deep")
     except (TypeError, ValueError, RecursionError) as error:
         raise NotJSON(_explain(value, name, ()) or f"{name} is not JSON: {error}") from None
     return text

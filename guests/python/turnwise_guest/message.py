@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
+from json import JSONDecodeError
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from turnwise_guest.jsontext import decode
+from turnwise_guest.jsontext import decode, short
 
 
 class Message(NamedTuple):
@@ -21,12 +22,19 @@ class Message(NamedTuple):
     body: str
     round: int
 
+    def __repr__(self) -> str:
+        return f"Message(sender={self.sender!r}, body={short(self.body)}, round={self.round})"
+
     def json(self) -> Any:
         """Return the body read as JSON, the counterpart of ``t.send(to, {"bid": 3})``.
 
-        Raises `ValueError` if it is none.
+        Raises `ValueError` if it is none, or is nested more than 1,000 levels deep: anybody may have written it.
         """
-        return decode(self.body)
+        try:
+            return decode(self.body)
+        except JSONDecodeError as error:
+            told = f"the message of {self.sender} is not JSON but the text {short(self.body)}: read it as .body"
+            raise JSONDecodeError(f"{told} ({error.msg})", error.doc, error.pos) from None
 
 
 _fields = itemgetter("from", "body", "round")

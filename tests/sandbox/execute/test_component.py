@@ -56,10 +56,10 @@ def test_a_turn_ends_at_an_effect_without_reply_and_goes_on_with_it(run_componen
 )
 def test_a_guest_that_misbehaves_fails_its_turn(run_component: Any, turn: str, failure: str, message: str) -> None:
     parts = "(func $f (param i32) (result i32) (i32.add (i32.const 1) (call $f (local.get 0))))"
-    outcome, fuel, _ = run_component(turn, parts=parts, fuel=3_000_000, replies=(b"reply",))
+    outcome, fuel, _ = run_component(turn, parts=parts, fuel=30_000_000, replies=(b"reply",))
     assert (outcome.status, outcome.failure) == ("failed", failure)
     assert message in outcome.body.decode()
-    assert fuel <= 3_000_000
+    assert fuel <= 30_000_000
 
 
 def test_names_that_a_guest_gives_its_functions_do_not_choose_the_class(run_component: Any) -> None:

@@ -51,9 +51,10 @@ def play(program: Program, envelope: dict[str, Any], effect: Callable[[str], str
     """Execute the program's entry, call its ``turn(t)`` and return the output envelope. Lets all errors through."""
     # The module's own generator was seeded when the interpreter was built: the same numbers in all turns of all agents.
     random.seed(int(envelope["seed"], 16) * 2 + 1)
-    sys.meta_path.insert(0, ProgramImporter(program))
+    importer = ProgramImporter(program)
+    sys.meta_path.insert(0, importer)
     turn = Turn(envelope, effect)
-    call(load(program, program.entry), turn, program.modules[program.entry][0])
+    call(load(importer, program.entry), turn, program.modules[program.entry][0])
     return output(turn)
 
 

@@ -11,6 +11,9 @@ from turnwise_guest.jsontext import NotJSON
 TEXT_CHARS_MAX = 16_384
 """Longer tracebacks lose their middle."""
 
+CHAIN_MAX = 100
+"""So many exceptions that caused each other are told; the rest of the chain is left out."""
+
 
 class TurnError(Exception):
     """What is wrong with an agent as a whole; said without a traceback, since no line is to blame."""
@@ -19,10 +22,19 @@ class TurnError(Exception):
 def describe(error: BaseException, source: Callable[[str], str | None], is_own: Callable[[str], bool]) -> str:
     """Return the traceback of `error` as Python prints it, with the frames for which `is_own` holds of their file.
 
-    `source` gives a file's text. Cut to `TEXT_CHARS_MAX` characters.
+    `source` gives a file's text. Cut to `TEXT_CHARS_MAX` characters. Never raises `RecursionError`: of an exception
+    that is nested too deeply to be told, only the type is.
     """
     if isinstance(error, TurnError):
         return str(error)
+    try:
+        return _traceback(error, source, is_own)
+    except RecursionError:
+        return f"{type(error).__name__}: nested too deeply to tell its traceback"
+
+
+def _traceback(error: BaseException, source: Callable[[str], str | None], is_own: Callable[[str], bool]) -> str:
+    _cut_chain(error)
     _offer_lines(error, source, is_own)
     # Lines are looked up when all other frames are gone: for those there is nothing to look in.
     report = traceback.TracebackException(type(error), error, error.__traceback__, compact=True, lookup_lines=False)
@@ -34,6 +46,17 @@ def describe(error: BaseException, source: Callable[[str], str | None], is_own: 
         half = TEXT_CHARS_MAX // 2
         text = f"{text[:half]}\n  … {len(text) - 2 * half} characters left out …\n{text[-half:]}"
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _cut_chain(error: BaseException) -> None:
+    """Let go of causes and contexts beyond `CHAIN_MAX`."""
+    pending = [error]
+    for current in pending:
+        linked = [other for other in (current.__cause__, current.__context__) if other is not None]
+        if len(pending) + len(linked) > CHAIN_MAX:
+            current.__cause__ = current.__context__ = None
+        else:
+            pending += linked
 
 
 def _offer_lines(error: BaseException, source: Callable[[str], str | None], is_own: Callable[[str], bool]) -> None:

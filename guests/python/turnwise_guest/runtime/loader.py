@@ -12,14 +12,16 @@ from turnwise_guest.runtime.modules import ADVERTISED
 from turnwise_guest.runtime.program import Program
 
 
-def load(program: Program, name: str) -> ModuleType:
+def load(importer: ProgramImporter, name: str) -> ModuleType:
     """Execute the program's module `name` and return it.
 
     For the entry, which every turn needs: going through the import system would take longer than all the rest.
     """
+    program = importer.program
     file, is_package, _ = program.modules[name]
     module = ModuleType(name)
     module.__file__ = file
+    module.__loader__ = importer
     module.__package__ = name if is_package else name.rpartition(".")[0]
     if is_package:
         module.__path__ = []
@@ -54,6 +56,11 @@ class ProgramImporter(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         exec(self.program.code(module.__name__), module.__dict__)
+
+    def get_source(self, fullname: str) -> str | None:
+        """Return a module's text, for `inspect.getsource` and `linecache`; None for a folder."""
+        found = self.program.modules.get(fullname)
+        return None if found is None else self.program.source(found[0])
 
     def _is_folder(self, name: str) -> bool:
         """A folder without ``__init__.py`` is a package all the same."""

@@ -7,6 +7,8 @@ generous. `ADVERTISED` are the modules that we promise; they bring others with t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 ADVERTISED: tuple[str, ...] = (
     "abc",
     "array",
@@ -69,6 +71,7 @@ ADVERTISED: tuple[str, ...] = (
     "shlex",
     "statistics",
     "string",
+    "string.templatelib",
     "stringprep",
     "struct",
     "sys",
@@ -90,23 +93,22 @@ ADVERTISED: tuple[str, ...] = (
 )
 
 BROUGHT: tuple[str, ...] = (
+    "_ast_unparse",
     "_strptime",
     "_suggestions",
-    "encodings.ascii",
-    "encodings.cp1252",
-    "encodings.hex_codec",
-    "encodings.idna",
-    "encodings.latin_1",
-    "encodings.punycode",
-    "encodings.raw_unicode_escape",
-    "encodings.rot_13",
-    "encodings.unicode_escape",
-    "encodings.utf_16",
-    "encodings.utf_16_be",
-    "encodings.utf_16_le",
-    "encodings.utf_32",
-    "encodings.utf_8",
-    "encodings.utf_8_sig",
     "tokenize",
+    "tracemalloc",
 )
 """What the advertised modules import only when it is needed, when it would be too late."""
+
+ENCODINGS_LEFT_OUT = frozenset({"bz2_codec", "mbcs", "oem"})
+"""Modules of the package `encodings` that need what WebAssembly does not have: bzip2, Windows."""
+
+
+def encodings_of(folder: Iterable[str]) -> list[str]:
+    """Return the modules of the package `encodings`, given the names of the files in its folder.
+
+    Codecs are imported by name when a text in that encoding is met: a letter in Shift JIS, a table in code page 437.
+    """
+    stems = {name.partition(".")[0] for name in folder if name.endswith((".py", ".pyc"))}
+    return [f"encodings.{stem}" for stem in sorted(stems - ENCODINGS_LEFT_OUT - {"__init__"})]

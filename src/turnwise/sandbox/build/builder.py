@@ -25,7 +25,7 @@ from turnwise.sandbox.build.messages import (
     Reply,
     SourceProblem,
 )
-from turnwise.sandbox.execute.engine import make_engine
+from turnwise.sandbox.execute.engine import make_engine, on_guest_stack
 from turnwise.sandbox.execute.executor import Executor
 from turnwise.sharedmem.connect import die_with_parent
 
@@ -50,7 +50,7 @@ def main() -> None:
     give_up_files()
     give_up_calls(ProcessNeeds(threads=True, new_code=True, address_bytes_max=ADDRESS_BYTES_MAX, cpu_s_max=CPU_S_MAX))
     try:
-        reply = _answer(executor, request)
+        reply = on_guest_stack(lambda: _answer(executor, request))
     except MemoryError:
         reply = SourceProblem(f"it takes more than {ADDRESS_BYTES_MAX} bytes of memory to compile")
     sys.stdout.buffer.write(msgspec.msgpack.encode(reply))

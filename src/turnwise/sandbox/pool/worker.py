@@ -10,12 +10,11 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import threading
 import time
 import traceback
 
 from turnwise.confine import Measure, ProcessNeeds, give_up_calls, give_up_files
-from turnwise.sandbox.execute.engine import THREAD_STACK_BYTES
+from turnwise.sandbox.execute.engine import on_guest_stack
 from turnwise.sandbox.execute.executor import Executor
 from turnwise.sandbox.pool import messages
 from turnwise.sandbox.pool.messages import ResultItem
@@ -40,10 +39,7 @@ def main() -> None:
         gc.collect()
         gc.freeze()
         measures = give_up_files()
-        threading.stack_size(THREAD_STACK_BYTES)
-        thread = threading.Thread(target=_serve, args=(endpoint, executor, measures), name="turnwise-guests")
-        thread.start()
-        thread.join()
+        on_guest_stack(lambda: _serve(endpoint, executor, measures))
 
 
 def _serve(endpoint: Endpoint, executor: Executor, measures: tuple[Measure, ...]) -> None:

@@ -1,0 +1,128 @@
+"""The standard modules that agents have are whole: late imports and codecs are there."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import Interpreter
+
+SCAN = """
+import dis, importlib, sys, types
+
+def codes(values):
+    seen = set()
+    pending = list(values)
+    while pending:
+        value = pending.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, types.CodeType):
+            yield value
+            pending += value.co_consts
+        elif isinstance(value, types.FunctionType):
+            pending.append(value.__code__)
+        elif isinstance(value, staticmethod | classmethod):
+            pending.append(value.__func__)
+        elif isinstance(value, property):
+            pending += [value.fget, value.fset, value.fdel]
+        elif isinstance(value, type):
+            pending += vars(value).values()
+
+def imported(code, package):
+    instructions = list(dis.get_instructions(code))
+    for index, instruction in enumerate(instructions):
+        if instruction.opname == "IMPORT_NAME":
+            level = instructions[index - 2].argval
+            name = instruction.argval
+            yield f"{package}.{name}".strip(".") if level else name
+
+def turn(t):
+    missing = {}
+    for name, module in sorted(sys.modules.items()):
+        if name.partition(".")[0] not in sys.stdlib_module_names:
+            continue
+        for code in codes(vars(module).values()):
+            for other in imported(code, module.__package__):
+                try:
+                    importlib.import_module(other)
+                except ImportError:
+                    missing[other] = f"{name}: {code.co_qualname}"
+    t.finish(missing)
+"""
+
+LEFT_OUT = {
+    "_pyrepl.main": "the interactive prompt",
+    "_pyrepl.readline": "the interactive prompt",
+    "_pyrepl.unix_console": "the interactive prompt",
+    "_pyrepl.windows_console": "the interactive prompt",
+    "argparse": "modules that are run as programs",
+    "getopt": "modules that are run as programs",
+    "importlib.metadata": "finding installed packages",
+    "importlib.readers": "files in packages",
+    "nt": "Windows",
+    "pwd": "users' folders; os.path does without",
+    "pydoc": "help()",
+    "readline": "the interactive prompt",
+    "rlcompleter": "the interactive prompt",
+    "shutil": "deleting files, running programs",
+    "sitecustomize": "starting Python",
+    "socket": "uuid.getnode asks the network, and does without",
+    "subprocess": "os.popen, uuid.getnode",
+    "traceback.difflib": "how `from . import` reads to the scan",
+    "urllib.error": "Path.from_uri",
+    "urllib.request": "Path.as_uri, Path.from_uri",
+    "usercustomize": "starting Python",
+}
+"""What is not there, and what for."""
+
+CODECS = """
+import encodings.aliases, sys
+def turn(t):
+    missing = set()
+    for name in sorted({*encodings.aliases.aliases, *encodings.aliases.aliases.values()}):
+        if name != name.lower():
+            continue  # an alias that CPython itself never finds, since it looks for names in lower case
+        try:
+            assert "a".encode(name).decode(name) == "a"
+        except LookupError as error:
+            if "unknown encoding" in str(error):
+                missing.add(encodings.aliases.aliases.get(name, name))
+        except UnicodeError:
+            pass
+    t.finish(sorted(missing))
+"""
+
+
+def test_what_modules_import_late_is_there(interpreter: Interpreter) -> None:
+    missing = interpreter.play(SCAN)["finish"]
+    assert {name: by for name, by in missing.items() if name not in LEFT_OUT} == {}
+    assert "argparse" in missing, "the scan finds what is missing"
+
+
+def test_every_encoding_with_a_name_is_there_but_those_of_windows_and_bzip2(interpreter: Interpreter) -> None:
+    assert interpreter.play(CODECS)["finish"] == ["bz2_codec", "mbcs"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("ast.unparse(ast.parse('x = 1+2'))", "x = 1 + 2"),
+        ("'é'.encode('iso-8859-15').hex()", "e9"),
+        ("bytes.fromhex('93fa967b').decode('shift_jis')", "日本"),
+        ("'中'.encode('gb18030').hex()", "d6d0"),
+        ("'Привет'.encode('koi8-r').decode('koi8_r')", "Привет"),
+        ("inspect.getsource(turn).splitlines()[0]", "def turn(t):"),
+        ("inspect.getsource(helper.double)", "def double(x):\n    return 2 * x\n"),
+        ("type(t'{1}').__name__", "Template"),
+        ("string.templatelib.Template('a').strings[0]", "a"),
+        ("type(hashlib.sha256(b'').digest()).__name__", "bytes"),
+    ],
+)
+def test_what_was_missing_works(interpreter: Interpreter, expression: str, expected: str) -> None:
+    files = {
+        "agent.py": "import ast, hashlib, helper, inspect, string, string.templatelib\n"
+        f"def turn(t):\n    t.finish({expression})\n",
+        "helper.py": "def double(x):\n    return 2 * x\n",
+    }
+    assert interpreter.play(files)["finish"] == expected

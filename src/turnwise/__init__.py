@@ -35,10 +35,10 @@ if TYPE_CHECKING:
         WorldError,
     )
     from turnwise.history.replay import Replay
-    from turnwise.journal.run import Run
+    from turnwise.journal.run import Message, Run
     from turnwise.orchestrator.live import Live
     from turnwise.orchestrator.progress import Progress
-    from turnwise.world import Agent, Grants, Message, Model
+    from turnwise.world import Agent, Grants, InitialMessage, Model
 
 _MODULES = {
     "turnwise.api": ("World", "check", "open", "replay", "resume", "run", "start"),
@@ -55,10 +55,10 @@ _MODULES = {
         "WorldError",
     ),
     "turnwise.history.replay": ("Replay",),
-    "turnwise.journal.run": ("Run",),
+    "turnwise.journal.run": ("Message", "Run"),
     "turnwise.orchestrator.live": ("Live",),
     "turnwise.orchestrator.progress": ("Progress",),
-    "turnwise.world": ("Agent", "Grants", "Message", "Model"),
+    "turnwise.world": ("Agent", "Grants", "InitialMessage", "Model"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -80,6 +80,7 @@ __all__ = [
     "DifferenceFound",
     "EnvironmentFailure",
     "Grants",
+    "InitialMessage",
     "InvariantError",
     "JournalError",
     "Live",

@@ -10,7 +10,7 @@ import pytest
 import turnwise
 from tests.guests import SPINS, constant
 from tests.orchestrator.worlds import lively
-from turnwise import Agent, Grants, Message, UsageError, World
+from turnwise import Agent, Grants, InitialMessage, UsageError, World
 
 ECHO = """
 from turnwise_guest import Turn
@@ -175,7 +175,7 @@ body = "stop"
         name="same",
         seed=4,
         agents={"echo": Agent("echo.py", groups=["all"], state={"heard": ["zero"]})},
-        messages=[Message("echo", "stop")],
+        messages=[InitialMessage("echo", "stop")],
         folder=tmp_path,
     )
     with (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import turnwise
 from tests.guests import LIVELY, chooser
-from turnwise import Agent, Grants, Message, World
+from turnwise import Agent, Grants, InitialMessage, World
 
 LIVELY_WAT = chooser(LIVELY)
 
@@ -37,7 +37,7 @@ def lively(seed: int = 5, rounds_max: int = 25, schedule: str = "rounds") -> Wor
             "lively": Agent(LIVELY_WAT, count=6, start=True, groups=["all"], grants=everything),
             "hub": Agent(LIVELY_WAT, grants=everything),
         },
-        messages=[Message("hub", "go")],
+        messages=[InitialMessage("hub", "go")],
     )
 
 

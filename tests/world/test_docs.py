@@ -12,7 +12,7 @@ import pytest
 
 from tests.world.conftest import Write
 from turnwise.core import plan as core
-from turnwise.world import Agent, Grants, Message, Model, World, limits
+from turnwise.world import Agent, Grants, InitialMessage, Model, World, limits
 from turnwise.world.written.document import SETTINGS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "world-file.md").read_text(encoding="utf-8")
@@ -40,7 +40,7 @@ def fields(part: type) -> list[str]:
         ("## `[models.NAME]`", fields(Model)),
         ("## `[agents.KIND]`", fields(Agent)),
         ("### `grants`", fields(Grants)),
-        ("## `[[messages]]`", fields(Message)),
+        ("## `[[messages]]`", fields(InitialMessage)),
     ],
 )
 def test_every_key_is_there_in_order(heading: str, keys: list[str]) -> None:

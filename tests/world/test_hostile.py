@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.world.conftest import MINIMAL
 from turnwise.errors import WorldError
-from turnwise.world import Agent, Grants, Message, Model, Overrides, World
+from turnwise.world import Agent, Grants, InitialMessage, Model, Overrides, World
 from turnwise.world.meaning.resolve import resolve
 from turnwise.world.problems import Problems
 from turnwise.world.written.document import describe
@@ -57,7 +57,7 @@ DOCUMENTS = st.fixed_dictionaries(
                 tables(Grants),
             )
         ),
-        "messages": st.lists(tables(Message), max_size=2) | VALUES,
+        "messages": st.lists(tables(InitialMessage), max_size=2) | VALUES,
         "other": VALUES,
     },
 )
@@ -112,8 +112,9 @@ def test_any_file_is_a_world_or_has_problems(folder: Path, data: bytes, at: int,
     )
 )
 def test_any_option_gives_a_world_or_problems(folder: Path, setting: str) -> None:
-    world = World("x", agents={"a": Agent("a.py", args=[{"x": 1}])}, messages=[Message("a-1", "")], folder=folder)
+    messages = [InitialMessage("a-1", "")]
+    world = World("x", agents={"a": Agent("a.py", args=[{"x": 1}])}, messages=messages, folder=folder)
     assert_world_or_problems(world.override, Overrides([setting]))
     assert describe(world) == describe(
-        World("x", agents={"a": Agent("a.py", args=[{"x": 1}])}, messages=[Message("a-1", "")], folder=folder)
+        World("x", agents={"a": Agent("a.py", args=[{"x": 1}])}, messages=messages, folder=folder)
     )

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.world.conftest import Write
-from turnwise.core.plan import AgentPlan, InitialMessage
+from turnwise.core.plan import AgentPlan
 from turnwise.errors import InvariantError, WorldError
-from turnwise.world import Agent, Grants, Message, Model, Overrides, World
+from turnwise.world import Agent, Grants, InitialMessage, Model, Overrides, World
 
 STORY_CIRCLE = """
 [world]
@@ -116,7 +116,7 @@ def story_circle(folder: Path | None, source: Path) -> World:
             ),
             "helper": Agent("(module)", count=0),
         },
-        messages=[Message("editor", "A dog finds a red ball.")],
+        messages=[InitialMessage("editor", "A dog finds a red ball.")],
         folder=folder,
     )
 

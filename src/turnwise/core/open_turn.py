@@ -7,7 +7,7 @@ from turnwise.core.envelope import EFFECT_KINDS, encode_input, error_reply, join
 from turnwise.core.events import Action, Execute, Request
 from turnwise.core.grants import may_ask
 from turnwise.core.records import EffectRecord, TurnRecord
-from turnwise.core.state import Agent, WorldState
+from turnwise.core.state import AgentState, WorldState
 from turnwise.core.system_prompt import with_system
 from turnwise.core.turn import EffectRequest, Failure, FailureClass, Needs, TurnOutput
 from turnwise.errors import InvariantError
@@ -36,7 +36,7 @@ class OpenTurn:
         "turn",
     )
 
-    def __init__(self, world: WorldState, agent: Agent, round_: int) -> None:
+    def __init__(self, world: WorldState, agent: AgentState, round_: int) -> None:
         plan = world.plan
         self.agent = agent
         self.turn = agent.turns + 1

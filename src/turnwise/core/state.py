@@ -15,7 +15,7 @@ from turnwise.core.schedule import Discipline, Rounds, Sequential
 from turnwise.errors import InvariantError
 
 
-class Agent:
+class AgentState:
     """One agent, living or stopped. Its place never changes and its name is never used again."""
 
     __slots__ = ("alive", "args", "grants", "inbox", "kind", "name", "place", "record", "state", "turns", "wake_at")
@@ -54,8 +54,8 @@ class WorldState:
         self.round = 0
         self.message_seq_next = 0
         self.kinds = {kind.name: kind for kind in plan.kinds}
-        self.agents: list[Agent] = []
-        self.by_name: dict[str, Agent] = {}
+        self.agents: list[AgentState] = []
+        self.by_name: dict[str, AgentState] = {}
         self.groups: dict[str, list[int]] = {group: [] for kind in plan.kinds for group in kind.groups}
         self.schedule: Discipline = (Rounds if plan.schedule == "rounds" else Sequential)(self.agents)
         for record in first_agents(plan):
@@ -126,7 +126,7 @@ class WorldState:
         if record.place != len(self.agents) or record.name in self.by_name:
             raise InvariantError(f"agent {record.name} cannot have place {record.place}")
         kind = self.kinds[record.kind]
-        agent = Agent(record, kind, tuple([self.kinds[name].grants for name in record.grants]))
+        agent = AgentState(record, kind, tuple([self.kinds[name].grants for name in record.grants]))
         self.agents.append(agent)
         self.by_name[record.name] = agent
         for group in kind.groups:

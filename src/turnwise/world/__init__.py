@@ -6,18 +6,19 @@ document. `meaning/` is what it means: tables and sources read, agents listed, e
 them.
 """
 
+from turnwise.core.plan import InitialMessage
 from turnwise.world.json_values import Json
 from turnwise.world.meaning.resolve import Resolved, ResolvedKind, ResolvedModel
 from turnwise.world.meaning.sources import SourceFiles
 from turnwise.world.world import World
 from turnwise.world.written.overrides import Overrides
-from turnwise.world.written.types import Agent, Grants, Message, Model
+from turnwise.world.written.types import Agent, Grants, Model
 
 __all__ = [
     "Agent",
     "Grants",
+    "InitialMessage",
     "Json",
-    "Message",
     "Model",
     "Overrides",
     "Resolved",

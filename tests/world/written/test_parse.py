@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.world.conftest import MINIMAL, Write, only_problem, problems_of
-from turnwise.world import Agent, Grants, Message, Model, World
+from turnwise.world import Agent, Grants, InitialMessage, Model, World
 
 WORLD = '[world]\nname = "test"\n'
 AGENT = '[agents.a]\nsource = "a.py"\n'
@@ -245,7 +245,7 @@ class Strange:
         ({"models": {"m": Model(3)}}, "models.m.path", "must be a path, and is the number 3"),
         ({"models": {"m": Model(b".")}}, "models.m.path", "must be a path, and is a value of type bytes"),
         ({"models": {3: Model(".")}}, "models.3", 'unknown key "3"'),
-        ({"messages": [Message("a", "\ud800")]}, "messages.0.body", "surrogate"),
+        ({"messages": [InitialMessage("a", "\ud800")]}, "messages.0.body", "surrogate"),
         ({"messages": [("a", "b")]}, "messages.0", "must be a table, and is a list"),
         ({"agents": {"a": "a.py"}}, "agents.a", 'must be a table, and is the text "a.py"'),
         ({"agents": [Agent("a.py")]}, "agents", "must be a table, and is a list"),
@@ -264,7 +264,7 @@ class Strange:
         ({"agents": {"a": Agent("a\n", state={"x": "x" * (4 << 20)})}}, "agents.a.state", "bytes of JSON"),
         ({"agents": {"a": Agent("a\n", args={"x": "é" * (1 << 19)})}}, "agents.a.args", "is 1048584 bytes of JSON"),
         ({"agents": {"a": Agent("a\n", grants=Grants(send=[3]))}}, "agents.a.grants.send.0", "must be a text"),
-        ({"messages": [Message("a", "é" * (1 << 20))]}, "messages.0.body", "is too long"),
+        ({"messages": [InitialMessage("a", "é" * (1 << 20))]}, "messages.0.body", "is too long"),
     ],
 )
 def test_a_bad_value_in_python_is_said_with_its_key(world: dict[str, Any], key: str | None, message: str) -> None:

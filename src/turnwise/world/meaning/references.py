@@ -8,12 +8,12 @@ from itertools import chain
 
 from turnwise.core import plan as core
 from turnwise.core.grants import is_pattern
-from turnwise.core.plan import OUTSIDE
+from turnwise.core.plan import OUTSIDE, InitialMessage
 from turnwise.world.limits import COMPARISONS_MAX, GRANTED_MAX
 from turnwise.world.meaning.agents import Cast
 from turnwise.world.names import NAME_HINT, RESERVED_HINT, fault, matcher
 from turnwise.world.problems import KeyPath, Problems, listed, nearest, quoted
-from turnwise.world.written.types import Description, Grants, Message
+from turnwise.world.written.types import Description, Grants
 
 _BLOCK = 1_000
 """Names that a pattern is compared with before the comparisons are counted."""
@@ -57,7 +57,7 @@ class Names:
             embed=_sorted(self._choose(grants.embed, self._models, "model", (*path, "embed"))),
         )
 
-    def check_messages(self, messages: Sequence[Message]) -> None:
+    def check_messages(self, messages: Sequence[InitialMessage]) -> None:
         for index, message in enumerate(messages):
             path: KeyPath = ("messages", index, "to")
             name = message.to

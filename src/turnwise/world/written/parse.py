@@ -7,7 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from turnwise.core.plan import EFFECTS_MAX_DEFAULT, FUEL_DEFAULT, MEMORY_MIB_DEFAULT, ROUNDS_MAX, SEED_MAX
+from turnwise.core.plan import (
+    EFFECTS_MAX_DEFAULT,
+    FUEL_DEFAULT,
+    MEMORY_MIB_DEFAULT,
+    ROUNDS_MAX,
+    SEED_MAX,
+    InitialMessage,
+)
 from turnwise.world.limits import (
     AGENTS_MAX,
     BODY_BYTES_MAX,
@@ -40,7 +47,6 @@ from turnwise.world.written.types import (
     Agent,
     Description,
     Grants,
-    Message,
     Model,
     SourceText,
 )
@@ -214,7 +220,7 @@ def _grants(reader: Reader) -> Grants:
     return grants
 
 
-def _messages(value: object, problems: Problems) -> tuple[Message, ...]:
+def _messages(value: object, problems: Problems) -> tuple[InitialMessage, ...]:
     path: KeyPath = ("messages",)
     if value is None:
         return ()
@@ -228,8 +234,8 @@ def _messages(value: object, problems: Problems) -> tuple[Message, ...]:
     return tuple(_message(Reader(item, ("messages", index), problems)) for index, item in enumerate(value))
 
 
-def _message(reader: Reader) -> Message:
-    message = Message(to=reader.text("to", example='"editor"'), body=reader.text("body", example='"Hello."'))
+def _message(reader: Reader) -> InitialMessage:
+    message = InitialMessage(to=reader.text("to", example='"editor"'), body=reader.text("body", example='"Hello."'))
     if len(message.body.encode()) > BODY_BYTES_MAX:
         hint = f"At most {BODY_BYTES_MAX} bytes are allowed in one message."
         reader.problems.add((*reader.path, "body"), "is too long", hint)

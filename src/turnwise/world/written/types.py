@@ -15,6 +15,7 @@ from turnwise.core.plan import (
     MEMORY_MIB_DEFAULT,
     ROUND_US_DEFAULT,
     TIME_START_US_DEFAULT,
+    InitialMessage,
     OnFailure,
     Schedule,
 )
@@ -115,14 +116,6 @@ class Agent:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """A message that is there in round 1, from outside. `to` is an agent or a group."""
-
-    to: str
-    body: str
-
-
-@dataclass(frozen=True, slots=True)
 class Description:
     """A whole world as it was written.
 
@@ -139,5 +132,5 @@ class Description:
     round_seconds: float = field(default=ROUND_SECONDS_DEFAULT, kw_only=True)
     models: Mapping[str, Model] = field(default_factory=dict, kw_only=True)
     agents: Mapping[str, Agent] = field(default_factory=dict, kw_only=True)
-    messages: Sequence[Message] = field(default=(), kw_only=True)
+    messages: Sequence[InitialMessage] = field(default=(), kw_only=True)
     folder: str | os.PathLike[str] | None = field(default=None, kw_only=True)

@@ -13,15 +13,16 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
 import numpy as np
-from llguidance import LLMatcher, LLParserLimits
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 from numpy.typing import NDArray
 
 from turnwise.inference.requests.generate_request import GrammarSource
 from turnwise.inference.requests.refusal import Refusal
-from turnwise.inference.sampling.json_schema import check_schema, json_schema, without_space
+from turnwise.inference.sampling.json_schema import json_grammar, json_schema
 from turnwise.inference.text.vocabulary import BYTES, Vocabulary
 
 REFUSED_MAX: Final = 256
@@ -149,15 +150,56 @@ class GrammarCompiler:
 
     def _compile(self, source: GrammarSource) -> LLMatcher:
         if source.kind == "json_schema":
-            text = json_schema(json.loads(source.text))
+            text = json_schema(json.loads(source.text), self._is_empty)
         elif source.kind == "regex":
             text = str(json.loads(LLMatcher.grammar_from_regex(source.text))["grammars"][0]["lark_grammar"])
         else:
-            text = named_tokens(_lark(source.text), self._vocabulary.added_tokens)
+            text = named_tokens(self._lark(source.text), self._vocabulary.added_tokens)
         matcher = LLMatcher(self._vocabulary.trie, NO_FORCING + text, log_level=0, limits=self._limits)
         if matcher.is_error():
             raise Refusal("refused", f"{source.kind} is not a grammar that can be followed: {_reason(matcher)}")
         return matcher
+
+    def _lark(self, text: str) -> str:
+        """A Lark grammar whose schemas (`%json {…}`) are bounded and without white space like any other."""
+        if "%llguidance" in text:
+            raise Refusal("refused", "lark has %llguidance, which is not supported")
+        combined = text.count("&") + text.count("~")
+        if combined > LARK_COMBINED_MAX:
+            raise Refusal("refused", f"lark has {combined} of & and ~, at most {LARK_COMBINED_MAX} are allowed")
+        parts = text.split("%json")
+        for index, part in enumerate(parts[1:], 1):
+            begin = len(part) - len(part.lstrip())
+            try:
+                schema, end = json.JSONDecoder().raw_decode(part, begin)
+            except (ValueError, RecursionError) as error:
+                raise Refusal("refused", "lark has a %json that is not followed by a JSON schema") from error
+            parts[index] = f" {json_grammar(schema, self._is_empty)}{part[end:]}"
+        return "%json".join(parts)
+
+    def _is_empty(self, grammar: str) -> bool:
+        """True if nothing can follow the first byte of this grammar, which is `{`."""
+        matcher = LLMatcher(_byte_trie(), NO_FORCING + grammar, log_level=0, limits=self._limits)
+        if matcher.is_error():
+            return False  # the whole grammar will say why
+        matcher.consume_token(ord("{"))
+        return not any(matcher.compute_bitmask()) or bool(matcher.is_error())
+
+
+@cache
+def _byte_trie() -> LLTokenizer:
+    """A vocabulary of bytes, the last being its end token."""
+    return LLTokenizer(TokenizerWrapper(_Bytes()), eos_token=0xFF)
+
+
+class _Bytes:
+    eos_token_id = 0xFF
+    bos_token_id = None
+    tokens: Final = [bytes([byte]) for byte in range(0xFF)] + [b"<end>"]
+    special_token_ids: Final = [0xFF]
+
+    def __call__(self, text: bytes) -> list[int]:
+        return list(text)
 
 
 _LARK_PARTS: Final = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/(?:\\.|[^/\\\n])+/|<(?P<name>[^<>\s"]+)>')
@@ -179,24 +221,3 @@ def _reason(matcher: LLMatcher) -> str:
     lines = [line.strip() for line in str(matcher.get_error()).splitlines()]
     text = " ".join(line for line in lines if line and line != "<non-verbose/>")
     return text if len(text) <= REASON_CHARS_MAX else text[: REASON_CHARS_MAX - 1] + "…"
-
-
-def _lark(text: str) -> str:
-    """A Lark grammar whose schemas (`%json {…}`) are bounded and without white space like any other."""
-    if "%llguidance" in text:
-        raise Refusal("refused", "lark has %llguidance, which is not supported")
-    combined = text.count("&") + text.count("~")
-    if combined > LARK_COMBINED_MAX:
-        raise Refusal("refused", f"lark has {combined} of & and ~, at most {LARK_COMBINED_MAX} are allowed")
-    parts = text.split("%json")
-    for index, part in enumerate(parts[1:], 1):
-        begin = len(part) - len(part.lstrip())
-        try:
-            schema, end = json.JSONDecoder().raw_decode(part, begin)
-        except (ValueError, RecursionError) as error:
-            raise Refusal("refused", "lark has a %json that is not followed by a JSON schema") from error
-        check_schema(schema)
-        if isinstance(schema, dict):
-            part = f" {without_space(schema)}{part[end:]}"
-        parts[index] = part
-    return "%json".join(parts)

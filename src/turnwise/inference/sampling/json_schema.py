@@ -1,113 +1,88 @@
-"""JSON schemas before they become grammars: what they may hold, and the order of their properties.
-
-llguidance's own bounds do not bound everything: a `multipleOf` of a million takes a minute, and patterns that one text
-must match all of take for ever. What is refused here is counted, so it is refused at the same place everywhere.
-"""
+"""JSON schemas become grammars: checked, and rewritten so that every answer follows them as JSON readers see it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from decimal import Decimal
+from collections.abc import Callable
 from typing import Any, Final
 
 from turnwise.inference.requests.refusal import Refusal
+from turnwise.inference.sampling.schema.ends import Ends
+from turnwise.inference.sampling.schema.formats import with_pattern
+from turnwise.inference.sampling.schema.keys import with_closed_keys
+from turnwise.inference.sampling.schema.limits import check_schema
+from turnwise.inference.sampling.schema.positions import JOINING, changed, names, schemas
 
-MULTIPLE_OF_MAX: Final = 10_000
-"""The product of a schema's `multipleOf`s, in units of its finest decimal: an automaton of so many states."""
-SCHEMA_DEPTH_MAX: Final = 64
-PATTERN_CHARS_MAX: Final = 4_096
-"""All patterns of a schema together."""
-PATTERNS_COMBINED_MAX: Final = 4
-"""Different patterns of a schema in which one text may have to match several: each more can cost fourteen times as
-much (5 of ten optional classes took 0.4 s, 6 took 5 s, 7 no one has waited for)."""
-ANNOTATIONS: Final = frozenset(
-    {"$defs", "definitions", "$schema", "$id", "title", "description", "default", "examples"}
-)
+PATTERN_KEYS_MAX: Final = 32
+"""Patterns of `patternProperties` in one schema."""
+
+IsEmpty = Callable[[str], bool]
+"""True if no answer can follow a grammar."""
 
 
-def json_schema(schema: dict[str, Any]) -> str:
+def json_schema(schema: dict[str, Any], is_empty: IsEmpty) -> str:
     """The grammar of a schema: JSON without any white space around its parts, which could otherwise go on for ever."""
+    return f"start: %json {json_grammar(schema, is_empty)}"
+
+
+def json_grammar(schema: Any, is_empty: IsEmpty) -> str:
+    """The schema as llguidance takes it. Raises Refusal if no answer can follow it, or not every answer would."""
     check_schema(schema)
-    return f"start: %json {without_space(_ordered(schema))}"
+    if not isinstance(schema, dict):
+        return json.dumps(schema)
+    ends = Ends(schema)
+    if not ends.can_end(schema):
+        raise Refusal("refused", "json_schema has no value that ends: it leads to itself and leaves no way out")
+    _check_pattern_keys(schema, is_empty)
+    if any("additionalProperties" in str(item.get("$ref")) for item in schemas(schema)):
+        raise Refusal("refused", "json_schema has a $ref into additionalProperties: put what it leads to into $defs")
+    return _text(_rewritten(schema, ends))
 
 
-def without_space(schema: dict[str, Any]) -> str:
-    """The schema as llguidance takes it."""
+def _text(schema: Any) -> str:
     return json.dumps({"x-guidance": {"whitespace_flexible": False}, **schema})
 
 
-def _ordered(value: Any) -> Any:
-    """The schema with properties in the order of `required`, then the others: the order in which they are generated.
-
-    The order in which a schema was written is lost on the way here, where all JSON is canonical.
-    """
-    if isinstance(value, list):
-        return [_ordered(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    ordered = {key: _ordered(item) for key, item in value.items()}
-    properties, required = ordered.get("properties"), ordered.get("required")
-    if isinstance(properties, dict) and isinstance(required, list):
-        first = [name for name in required if isinstance(name, str) and name in properties]
-        ordered["properties"] = {name: properties[name] for name in (*first, *properties)}
-    return ordered
-
-
-def check_schema(schema: Any) -> None:
-    """Refuse what costs more than its size says, and what would make another language of JSON."""
-    if isinstance(schema, dict) and "x-guidance" in schema:
-        raise Refusal("refused", "json_schema has x-guidance, which is not supported")
-    multiples: set[Decimal] = set()
-    patterns: list[str] = []
-    for key, value in _members(schema):
-        if key == "multipleOf" and type(value) in (int, float):
-            multiples.add(Decimal(str(value)))
-        elif key == "pattern" and isinstance(value, str):
-            patterns.append(value)
-        elif key == "patternProperties" and isinstance(value, dict):
-            patterns += value
-    if len(set(patterns)) > PATTERNS_COMBINED_MAX and _combines(schema):
-        raise Refusal(
-            "refused",
-            f"json_schema has {len(set(patterns))} patterns, and one text may have to match several (allOf, or $ref, "
-            f"anyOf or oneOf beside other keys): at most {PATTERNS_COMBINED_MAX} are allowed there",
-        )
-    pattern_chars = sum(map(len, patterns))
-    if pattern_chars > PATTERN_CHARS_MAX:
-        raise Refusal(
-            "refused",
-            f"json_schema has patterns of {pattern_chars} characters in all, at most {PATTERN_CHARS_MAX} are allowed",
-        )
-    finest = min((int(value.as_tuple().exponent) for value in multiples), default=0)
-    product = Decimal(1)
-    for value in multiples:
-        product *= value.scaleb(-min(finest, 0))
-    if not product <= MULTIPLE_OF_MAX:
-        raise Refusal(
-            "refused", f"json_schema has a multipleOf that is too fine: at most {MULTIPLE_OF_MAX} steps are allowed"
-        )
-
-
-def _combines(value: Any) -> bool:
-    """Whether a schema holds one whose parts must all be followed by the same value."""
-    if isinstance(value, list):
-        return any(_combines(item) for item in value)
-    if not isinstance(value, dict):
+def _rewritten(schema: Any, ends: Ends) -> Any:
+    """The schema with what cannot be finished taken out, keys closed, formats exact, and everything in order."""
+    if not isinstance(schema, dict):
+        return schema
+    if not ends.can_end(schema):
         return False
-    keys = value.keys() - ANNOTATIONS
-    joined = "allOf" in keys or (len(keys) > 1 and not keys.isdisjoint(("$ref", "anyOf", "oneOf")))
-    return joined or any(_combines(item) for item in value.values())
+    schema = changed(schema, lambda item: _rewritten(item, ends))
+    return _ordered(with_closed_keys(with_pattern(schema)))
 
 
-def _members(value: Any, depth: int = SCHEMA_DEPTH_MAX) -> Iterator[tuple[str, Any]]:
-    """All members of all objects in a JSON value."""
-    if depth == 0 and isinstance(value, dict | list):
-        raise Refusal("refused", f"json_schema is nested deeper than {SCHEMA_DEPTH_MAX} levels")
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield key, item
-            yield from _members(item, depth - 1)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _members(item, depth - 1)
+def _ordered(schema: dict[str, Any]) -> dict[str, Any]:
+    """Properties in the order of `required`, then the others: the order in which they are generated.
+
+    The order in which a schema was written is lost on the way here, where all JSON is canonical. What joins other
+    schemas comes last, since llguidance applies keys one after the other.
+    """
+    properties = schema.get("properties")
+    if isinstance(properties, dict):
+        first = [name for name in names(schema) if name in properties]
+        schema = {**schema, "properties": {name: properties[name] for name in first}}
+    return {key: schema[key] for key in [*(key for key in schema if key not in JOINING), *JOINING] if key in schema}
+
+
+def _check_pattern_keys(schema: dict[str, Any], is_empty: IsEmpty) -> None:
+    """Refuse a pattern for keys that matches listed names only: after a comma nothing could come."""
+    found = {
+        pattern: None
+        for item in schemas(schema)
+        if isinstance(patterns := item.get("patternProperties"), dict)
+        for pattern in patterns
+    }
+    if len(found) > PATTERN_KEYS_MAX:
+        message = f"json_schema has {len(found)} patterns of keys, at most {PATTERN_KEYS_MAX} are allowed"
+        raise Refusal("refused", message)
+    listed = {name: False for item in schemas(schema) for name in names(item)}
+    for pattern in found if listed else ():
+        others = {"type": "object", "properties": listed, "patternProperties": {pattern: True}}
+        if is_empty(f"start: %json {_text({**others, 'additionalProperties': False, 'minProperties': 1})}"):
+            raise Refusal(
+                "refused",
+                f"json_schema has the pattern {json.dumps(pattern[:60])} in patternProperties, which matches only "
+                "names that properties lists: put what it says there",
+            )

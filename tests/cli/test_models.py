@@ -10,7 +10,7 @@ import pytest
 from tests.cli.conftest import Command
 from tests.cli.test_program import turnwise
 from tests.inference import graphs, toy
-from tests.inference.fake_hub import COMMIT, FakeHub, folder_files
+from tests.inference.folders.fake_hub import COMMIT, FakeHub, folder_files
 
 
 @pytest.mark.parametrize("command", ["pull", "list", "check", "bench"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.inference import graphs, toy
-from tests.inference.fake_hub import COMMIT, FakeHub, folder_files
+from tests.inference.folders.fake_hub import COMMIT, FakeHub, folder_files
 from turnwise.errors import EnvironmentFailure, ModelError, UsageError
 from turnwise.inference.folders.hub import HubFile, choose, local_models, pull, split_name
 from turnwise.inference.folders.model_folder import read_model_folder

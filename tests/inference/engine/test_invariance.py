@@ -175,7 +175,7 @@ def test_in_chunks_of_any_size(model: Path, expected: Outcome, monkeypatch: pyte
 
 
 def test_with_two_threads(model: Path, expected: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turnwise.inference.onnx.providers.SINGLE_THREAD_BYTES_MAX", 0)
+    monkeypatch.setattr("turnwise.inference.onnx.sessions.SINGLE_THREAD_BYTES_MAX", 0)
     engine = Traced(model, threads_max=2)
     assert engine._model.info.threads == 2
     assert together(engine, mixed()) == expected
@@ -184,7 +184,7 @@ def test_with_two_threads(model: Path, expected: Outcome, monkeypatch: pytest.Mo
 def test_in_another_process(model: Path, expected: Outcome) -> None:
     program = (
         "import json, sys; from pathlib import Path\n"
-        "from tests.inference.test_invariance import Traced, mixed, together\n"
+        "from tests.inference.engine.test_invariance import Traced, mixed, together\n"
         "replies, logits = together(Traced(Path(sys.argv[1])), mixed())\n"
         "print(json.dumps([list(replies.items()), [[*key, value] for key, value in logits.items()]]))"
     )

@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import pytest
 
+from tests.inference.engine.test_invariance import Outcome, Traced, drain, request, together
 from tests.inference.forms_toy import Form, write_form
-from tests.inference.test_invariance import Outcome, Traced, drain, request, together
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.engine_options import EngineOptions
@@ -159,7 +159,7 @@ def test_in_chunks_of_any_size(model: Path, alone: Outcome, monkeypatch: pytest.
 
 
 def test_with_two_threads(model: Path, alone: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turnwise.inference.onnx.providers.SINGLE_THREAD_BYTES_MAX", 0)
+    monkeypatch.setattr("turnwise.inference.onnx.sessions.SINGLE_THREAD_BYTES_MAX", 0)
     loaded = load_model(ModelSpec("m", model, "cpu"), EngineOptions(threads_max=2))
     assert loaded.info.threads == 2
     assert together(Traced(loaded), requests()) == alone
@@ -180,7 +180,7 @@ def test_in_another_process(folders: Path, tmp_path: Path) -> None:
     """All forms in one process, in which the hash seed is another and nothing was remembered."""
     program = (
         "import json, sys; from pathlib import Path\n"
-        "from tests.inference.test_every_form import FORMS, answers\n"
+        "from tests.inference.engine.test_every_form import FORMS, answers\n"
         "print(json.dumps([answers(Path(sys.argv[1]) / str(form), form) for form in FORMS]))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "7", "TURNWISE_CACHE": str(tmp_path)}

@@ -26,7 +26,7 @@ from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
-TOOL = Path(__file__).parent / "tools" / "build_models.py"
+TOOL = Path(__file__).parents[1] / "tools" / "build_models.py"
 PACKAGES = ("torch", "transformers", "onnx", "onnxruntime_genai")
 DIFFERENCE_MAX = 2e-3
 """Between two fp32 computations of logits that are about 4 in size."""

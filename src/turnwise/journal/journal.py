@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from turnwise.core.records import AgentRecord
-from turnwise.errors import InvariantError
+from turnwise.errors import EnvironmentFailure, InvariantError
 from turnwise.journal.file import connection as connections
 from turnwise.journal.file.code_source import CodeSource
 from turnwise.journal.file.lock import WriterLock
@@ -76,9 +76,11 @@ class Journal:
             try:
                 write_beginning(file, plan, info, versions, codes, agents)
                 return cls._open(file, lock)
-            except BaseException:
+            except BaseException as error:
                 for ending in ("", *connections.LEFT_BESIDE):
                     file.with_name(file.name + ending).unlink(missing_ok=True)
+                if isinstance(error, EnvironmentFailure):  # there is nothing left to go on with
+                    error.hint = "Look at the disk and its limits (df, ulimit -f), then run again. No file was left."
                 raise
         except BaseException:
             lock.close()

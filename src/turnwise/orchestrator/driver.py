@@ -80,6 +80,7 @@ class Driver:
         self._requests: dict[int, tuple[int, int]] = {}
         self._id_next = 0
         self._outcome: asyncio.Future[RoundRecord | EndRecord] | None = None
+        self._failure: TurnwiseError | None = None
         self._commits: list[asyncio.Task[None]] = []
 
     # -- rounds ------------------------------------------------------------------------------------------------
@@ -89,20 +90,42 @@ class Driver:
         self.machine.step(Input(to, body))
 
     async def round(self) -> RoundRecord | EndRecord:
-        """Play one round, or end the run. A round that is returned may not be durable yet: see `settle`."""
+        """Play one round, or end the run. A round that is returned may not be durable yet: see `settle`.
+
+        Raises whatever has failed, now or since the last round; then no further round can be played.
+        """
+        if self._failure is not None:
+            raise self._failure
         self._outcome = asyncio.get_running_loop().create_future()
-        self._carry_out(self.machine.step(Advance()))
-        outcome = await self._outcome
-        self._outcome = None
+        try:
+            self._carry_out(self.machine.step(Advance()))
+            outcome = await self._outcome
+            await self._keep(outcome)
+        except TurnwiseError as error:
+            self._failure = error
+            raise
+        finally:
+            self._outcome = None
+        return outcome
+
+    async def _keep(self, outcome: RoundRecord | EndRecord) -> None:
+        """Hand what came of a round to the sink."""
         if isinstance(outcome, EndRecord):
             await self.settle()
             await self._sink.end(outcome)
-        else:
-            self._count(outcome)
-            while len(self._commits) >= COMMITS_MAX:
-                await self._commits.pop(0)
-            self._commits.append(asyncio.ensure_future(self._sink.commit(outcome)))
-        return outcome
+            return
+        self._count(outcome)
+        while len(self._commits) >= COMMITS_MAX:
+            await self._commits.pop(0)
+        commit = asyncio.ensure_future(self._sink.commit(outcome))
+        commit.add_done_callback(self._committed)
+        self._commits.append(commit)
+
+    def _committed(self, commit: asyncio.Task[None]) -> None:
+        """A commit has ended: one that failed ends the round in progress, which could not be committed either."""
+        error = None if commit.cancelled() else commit.exception()
+        if isinstance(error, TurnwiseError):
+            self.on_failure(error)
 
     async def settle(self) -> None:
         """Wait until every round that has been played is durable."""
@@ -158,7 +181,12 @@ class Driver:
         self.on_replies(replies)
 
     def on_failure(self, error: TurnwiseError) -> None:
-        """A part cannot go on: the round in progress ends with the error, and nothing of it is committed."""
+        """A part cannot go on: the round in progress ends with the error, and nothing of it is committed.
+
+        Between rounds the error is kept, and the next round raises it: nobody would tell of it again.
+        """
+        if self._failure is None:
+            self._failure = error
         if self._outcome is not None and not self._outcome.done():
             self._outcome.set_exception(error)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from turnwise.core.records import EndRecord, RoundRecord
-from turnwise.errors import TurnwiseError, UsageError
+from turnwise.errors import UsageError
 from turnwise.inference.host.host import InferenceHost
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.progress import WAITING_MAX, Progress, Status
@@ -18,7 +18,6 @@ class Session:
         self._driver = driver
         self._resources = resources
         self._host = host
-        self._failure: TurnwiseError | None = None
 
     @property
     def end(self) -> EndRecord | None:
@@ -31,13 +30,7 @@ class Session:
 
     async def round(self) -> RoundRecord | None:
         """Play a round; None if the run has ended instead."""
-        if self._failure is not None:
-            raise self._failure
-        try:
-            outcome = await self._driver.round()
-        except TurnwiseError as failure:
-            self._failure = failure
-            raise
+        outcome = await self._driver.round()
         return outcome if isinstance(outcome, RoundRecord) else None
 
     async def settle(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 GRACE_MS_DEFAULT: Final = 1_000
+LIMITS: Final = {
+    errno.EMFILE: "Raise the limit of open files of this process: ulimit -n",
+    errno.ENFILE: "Close files: the whole machine has no more descriptors.",
+    errno.EFBIG: "Raise the limit of file sizes of this process, which holds for shared memory as well: ulimit -f",
+    errno.EAGAIN: "Raise the limit of processes of this user: ulimit -u",
+    errno.ENOMEM: "Free memory, or raise the limit of this process: ulimit -v",
+}
+"""What to do about a process that cannot be started, by the system's error."""
 
 
 class Peer:
@@ -140,7 +149,9 @@ async def launch(
             raise
     except OSError as error:
         raise EnvironmentFailure(
-            f"the process could not be started: {error}", where=name, hint="Free memory, processes or open files."
+            f"the process could not be started: {error.strerror or error}",
+            where=name,
+            hint=LIMITS.get(error.errno or 0, "Free memory, processes or open files."),
         ) from error
     wire.child_started()
     return Peer(name, process, wire)

@@ -42,8 +42,9 @@ class Decoder:
     """A loaded graph with its KV cache. Not thread-safe.
 
     `chunk_tokens` is how many prompt tokens a run may take, or None if every prompt runs in one piece, and none is
-    reused. `budget` says what the KV cache holds. `batching` None: what the form of the graph needs on this provider.
-    With `equal`, only sequences of equal length are stepped together. `chunked` None: if the cache is in place.
+    reused. Steps have at least `rows_min` rows. `budget` says what the KV cache holds. `batching` None: what the form
+    of the graph needs on this provider. With `equal`, only sequences of equal length are stepped together. `chunked`
+    None: if the cache is in place.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Decoder:
         chunked = in_place if chunked is None else chunked
         self.chunk_tokens = CHUNK_TOKENS if chunked else None
         self._on_grid = kernels.on_grid and in_place and masked
-        self._rows_min = kernels.rows_min if in_place and masked else 1
+        self.rows_min = kernels.rows_min if in_place and masked else 1
         self._in_place = in_place
         self.form = f"{'in_place' if in_place else 'growing'} {self.kv.dtype}"
         budget_of = partial(
@@ -80,7 +81,7 @@ class Decoder:
             bytes_per_token=self.kv.bytes_per_token * (1 if in_place else GROWING_COST),
             context_length=folder.context_length,
             rows_max=1 if self.batching == "single" else options.rows_max,
-            rows_spare=max(int(self._even), self._rows_min - 1),
+            rows_spare=max(int(self._even), self.rows_min - 1),
             cached=chunked and (masked if in_place else opened.provider == CPU),
         )
         kv_bytes_max = options.kv_bytes_max
@@ -98,7 +99,7 @@ class Decoder:
         else:
             self._kv = self._growing = GrowingKv(self.kv, device, self.budget.rows_spare)
         self._blocks = KvBlocks(self.kv, self.budget.blocks, device) if self.budget.blocks else None
-        self._lengths = np.zeros(rows + self._rows_min + 1, np.int64)
+        self._lengths = np.zeros(rows + self.rows_min + 1, np.int64)
         wanted = (2 if self._even else 1) if signature.positions else None
         make = partial(Call, opened.session, device, folder.names, signature, folder.vocabulary_size, self._kv, wanted)
         self._steps, self._prompts = make(), make()
@@ -126,7 +127,7 @@ class Decoder:
 
     def reserve(self, rows: int, room: int) -> None:
         """At least `rows` rows of `room` positions each; what they hold stays."""
-        rows = max(rows + int(self._even), self._rows_min)
+        rows = max(rows + int(self._even), self.rows_min)
         self._kv.reserve(rows, max(room, self.prompt_width(room)), self._lengths.tolist())
 
     def prompt_width(self, tokens: int) -> int:
@@ -224,7 +225,7 @@ class Decoder:
 
     def _step(self, tokens: Sequence[int], row: int) -> NDArray[Any]:
         count = len(tokens)
-        rows = max(count + (count % 2 if self._even else 0), self._rows_min)
+        rows = max(count + (count % 2 if self._even else 0), self.rows_min)
         if row:
             self._kv.reserve(row + rows, 1, self._lengths.tolist())
         lengths = self._lengths[row : row + rows]

@@ -22,7 +22,15 @@ from turnwise.inference.requests.tensors import Data
 from turnwise.sharedmem import Peer, PeerBroken, PeerGone, Transport, launch
 
 SERVER: Final = "turnwise.inference.server.server"
-ENVIRONMENT_PASSED: Final = ("TURNWISE_CACHE", "CUDA_VISIBLE_DEVICES", "CUDA_PATH", "CUDA_HOME", "VK_ICD_FILENAMES")
+ENVIRONMENT_PASSED: Final = (
+    "TURNWISE_CACHE",
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_PATH",
+    "CUDA_HOME",
+    "VK_DRIVER_FILES",
+    "VK_ICD_FILENAMES",
+    "XDG_RUNTIME_DIR",
+)
 """Variables that the process inherits beyond the usual: where providers find their devices."""
 
 STDERR_LINES_MAX: Final = 5

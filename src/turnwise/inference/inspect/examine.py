@@ -82,12 +82,18 @@ def examine(
 def _costs(spec: ModelSpec, folder: ModelFolder, decoder: Decoder, rule: Rule) -> str:
     """What the rule costs, measured where there is something to compare with."""
     said = costs(rule)
+    if decoder.rows_min > 1:
+        return (
+            f"steps have at least {decoder.rows_min} rows, of which some may be nobody's; of prompts that were run "
+            f"before, whole pieces of {decoder.chunk_tokens} tokens are reused"
+        )
     if is_equal(rule.batching):
         return f"{said}; {_shared(decoder)}"
     if not is_even(rule.batching):
         return said
     options = EngineOptions()
-    opened = open_session(spec, folder.graph_path, folder.weights_bytes, options, logits=folder.names.logits)
+    here = replace(spec, provider="cpu", require=False)
+    opened = open_session(here, folder.graph_path, folder.weights_bytes, options, logits=folder.names.logits)
     bare = step_ms(Decoder(folder, opened, options, "free"), 1)
     padded = step_ms(decoder, 1)
     return f"{said}; a step of one sequence takes {padded:.2f} ms instead of {bare:.2f} ms"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +15,14 @@ from turnwise.inference.folders.spec_changes import changed_graph
 from turnwise.inference.folders.variants import infer_graph
 from turnwise.inference.onnx.graph_facts import Graph, read_graph
 from turnwise.inference.onnx.operators import check_operators
+from turnwise.inference.onnx.provider_names import CPU
 from turnwise.inference.onnx.providers import versions
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line
-from turnwise.inference.onnx.sessions import Opened, open_session
+from turnwise.inference.onnx.sessions import Opened, Sessions, open_session
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.plans.model_spec import ModelSpec, Task
+from turnwise.inference.tensor_models.agreement import TOLERANCE_FULL, TOLERANCE_LESS, difference
 from turnwise.inference.tensor_models.graph_model import GraphModel
 
 _RANDOM: Final = frozenset(
@@ -77,13 +79,32 @@ def open_graph(files: FolderFiles, name: str, spec: ModelSpec, options: EngineOp
     _check_no_chance(path, graph)
     data = files.external(path, graph)
     size = path.stat().st_size + sum(file.stat().st_size for file in data)
-    opened = open_session(spec, path, size, options)
-    try:
-        model = GraphModel(opened.session, path)
-    except RUNTIME_ERRORS as error:
-        raise fails(path, error) from error
+    opened, model = _open(spec, path, size, options, graph)
     digest = changed_hash(content_hash(dict(sorted(files.files.items()))), changes)
     return OpenGraph(path, opened, model, graph, size, digest, changes)
+
+
+def _open(
+    spec: ModelSpec, path: Path, weights_bytes: int, options: EngineOptions, graph: Graph
+) -> tuple[Opened, GraphModel]:
+    """A session on the best provider that starts and agrees with the CPU about random inputs."""
+    sessions = Sessions(spec, path, weights_bytes, options)
+    tolerance = TOLERANCE_LESS if graph.half or graph.quantised else TOLERANCE_FULL
+    while True:
+        opened = sessions.open()
+        try:
+            model = GraphModel(opened.session, path)
+            if opened.provider == CPU:
+                return opened, model
+            here = open_session(replace(spec, provider="cpu", require=False), path, weights_bytes, options)
+            seen = difference(model, GraphModel(here.session, path), tolerance)
+        except RUNTIME_ERRORS as error:
+            if opened.provider == CPU:
+                raise fails(path, error) from error
+            seen = f"fails: {first_line(error)}"
+        if seen is None:
+            return opened, model
+        sessions.refuse(opened, seen)
 
 
 def _check_no_chance(path: Path, graph: Graph) -> None:
@@ -126,7 +147,7 @@ def graph_info(
         vocabulary_size=0,
         kv_bytes_per_token=0,
         threads=opened.threads,
-        versions=versions(),
+        versions=versions() | dict(opened.facts),
         load_ms=load_ms,
         variant=variant,
         task=task,

@@ -22,6 +22,9 @@ from turnwise._version import __version__
 
 if TYPE_CHECKING:
     from turnwise.api import World, check, open, replay, resume, run, start  # noqa: A004 - as gzip.open
+    from turnwise.core.compare import Difference
+    from turnwise.core.records import EffectRecord, RoundRecord, WaveRecord
+    from turnwise.core.turn import Failure, TurnOutput
     from turnwise.errors import (
         DifferenceFound,
         EnvironmentFailure,
@@ -35,10 +38,11 @@ if TYPE_CHECKING:
         WorldError,
     )
     from turnwise.history.replay import Replay
-    from turnwise.journal.run import Message, Run
+    from turnwise.journal.run import Message, RecordedValue, Run, RunAgent, Turn
     from turnwise.orchestrator.live import Live
+    from turnwise.orchestrator.logs import Logged
     from turnwise.orchestrator.progress import Progress
-    from turnwise.world import Agent, Grants, InitialMessage, Model
+    from turnwise.world import Agent, Grants, InitialMessage, Model, Overrides
 
 _MODULES = {
     "turnwise.api": ("World", "check", "open", "replay", "resume", "run", "start"),
@@ -54,11 +58,15 @@ _MODULES = {
         "UsageError",
         "WorldError",
     ),
+    "turnwise.core.compare": ("Difference",),
+    "turnwise.core.records": ("EffectRecord", "RoundRecord", "WaveRecord"),
+    "turnwise.core.turn": ("Failure", "TurnOutput"),
     "turnwise.history.replay": ("Replay",),
-    "turnwise.journal.run": ("Message", "Run"),
+    "turnwise.journal.run": ("Message", "RecordedValue", "Run", "RunAgent", "Turn"),
     "turnwise.orchestrator.live": ("Live",),
+    "turnwise.orchestrator.logs": ("Logged",),
     "turnwise.orchestrator.progress": ("Progress",),
-    "turnwise.world": ("Agent", "Grants", "InitialMessage", "Model"),
+    "turnwise.world": ("Agent", "Grants", "InitialMessage", "Model", "Overrides"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -77,23 +85,34 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Agent",
+    "Difference",
     "DifferenceFound",
+    "EffectRecord",
     "EnvironmentFailure",
+    "Failure",
     "Grants",
     "InitialMessage",
     "InvariantError",
     "JournalError",
     "Live",
+    "Logged",
     "Message",
     "Model",
     "ModelError",
+    "Overrides",
     "Problem",
     "Progress",
+    "RecordedValue",
     "Replay",
+    "RoundRecord",
     "Run",
+    "RunAgent",
     "RunFailed",
+    "Turn",
+    "TurnOutput",
     "TurnwiseError",
     "UsageError",
+    "WaveRecord",
     "World",
     "WorldError",
     "__version__",

@@ -15,6 +15,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.cli.journals import EVIL, EVIL_SHOWN, evil_plan, play, write
+from tests.history.forger import rechained
 from turnwise.cli.text import visible
 from turnwise.core.plan import AgentPlan, Kind
 from turnwise.core.records import WaveRecord
@@ -206,7 +207,7 @@ def test_what_a_model_answered_together_is_told(command: Command, tmp_path: Path
     assert {effect.model for turn in first.turns for effect in turn.effects} == {"m"}
     run.rounds[0] = replace(first, waves=waves)
     versions = {"models": {"m": {"numeric": {"numeric_class": "plan-bound"}}, "other": {"numeric": None}}}
-    path = write(tmp_path / "waves.journal", evil_plan(), run, versions=json.dumps(versions))
+    path = rechained(write(tmp_path / "waves.journal", evil_plan(), run, versions=json.dumps(versions)))
     ended = command("log", path)
     assert "  wave 1    m answered 1 request of 1 agent together\n" in ended.out
     assert "  wave 2    m answered 1 request of 1 agent together\n" in ended.out

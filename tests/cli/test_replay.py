@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.cli.worlds import TICKS, make_world, says, turnwise
 from turnwise.journal import Journal
+from turnwise.journal.run import Run
 
 EVIL = "\x1b[2J\u202e"
 
@@ -47,9 +48,8 @@ def test_an_equal_run(tmp_path: Path) -> None:
     journal = recorded(tmp_path)
     ended = turnwise("replay", journal, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    with Journal.open(journal) as opened:
-        assert opened.rounds.head is not None
-        assert ended.stdout == f"equal: 5 rounds, 10 turns, head {opened.rounds.head.hex()}\n"
+    with Run.open(journal) as run:
+        assert ended.stdout == f"equal: 5 rounds, 10 turns, head {run.head}\n"
 
 
 def test_an_equal_run_as_json(tmp_path: Path) -> None:

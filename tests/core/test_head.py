@@ -8,7 +8,7 @@ from hashlib import sha256
 from tests.core.worlds import kind, plan
 from turnwise.core import head
 from turnwise.core.plan_json import plan_to_json
-from turnwise.core.records import AgentRecord, EffectRecord, MessageRecord, TurnRecord, WaveRecord
+from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import Failure, FailureClass, Log, Record, TurnOutput
 
 MESSAGE = MessageRecord(4, 2, None, "a", "hello", (0, 2))
@@ -47,20 +47,49 @@ def test_a_round_is_hashed_as_documented() -> None:
         f'A[3,"child","k","{hexed("{}")}","{hexed("")}",3,1,["k","p"]]',
         "X[2]",
     ]
-    expected = sha256(b"h" * 32 + ("\n".join(lines) + "\n").encode()).digest()
-    assert head.advance(b"h" * 32, 3, (MESSAGE,), (QUIET, FULL, FAILED), (MESSAGE,), (CHILD,), (2,)) == expected
+    facts = ("\n".join(lines) + "\n").encode()
+    assert head.facts(3, (MESSAGE,), (QUIET, FULL, FAILED), (MESSAGE,), (CHILD,), (2,)) == facts
+    outcome = head.outcome(facts)
+    assert outcome == sha256(facts).digest()
+    assert head.advance(b"h" * 32, facts) == head.linked(b"h" * 32, outcome) == sha256(b"h" * 32 + outcome).digest()
+
+
+def test_by_the_first_rule_the_head_holds_the_facts_and_no_end() -> None:
+    assert head.advance(b"h" * 32, b"round 3\n", 1) == sha256(b"h" * 32 + b"round 3\n").digest()
+    assert head.outcome(b"round 3\n", 1) is None
+    assert head.ended(b"h" * 32, EndRecord("quiet", 3, None), 1) is None
+
+
+def test_an_end_is_hashed_as_documented() -> None:
+    end = EndRecord("finished", 7, '{"a":1}')
+    line = b'E["finished",7,"' + hexed('{"a":1}').encode() + b'",null]\n'
+    assert head.ended(b"h" * 32, end) == sha256(b"h" * 32 + line).digest()
+    changes: list[dict[str, object]] = [{"reason": "quiet"}, {"round": 6}, {"result": None}, {"message": "why"}]
+    heads = {head.ended(b"h" * 32, replace(end, **change)) for change in changes}  # type: ignore[arg-type]
+    assert len(heads | {head.ended(b"h" * 32, end)}) == 5
 
 
 def test_the_beginning_is_the_plan() -> None:
     world = plan([kind("a")])
-    assert head.genesis(world) == sha256(b"turnwise head 1\n" + plan_to_json(world).encode()).digest()
-    assert head.genesis(world).hex() == "e48cc761bb0d36f2d8d583444ceb1a148d79405130524329fed9555b78df8641"
+    for rule in (1, 2):
+        text = f"turnwise head {rule}\n{plan_to_json(world)}"
+        assert head.genesis(world, rule) == sha256(text.encode()).digest()
+    assert head.genesis(world) == head.genesis(world, head.RULE)
+    assert head.genesis(world, 1).hex() == "e48cc761bb0d36f2d8d583444ceb1a148d79405130524329fed9555b78df8641"
 
 
 def test_fuel_is_in_the_execution_digest_and_not_in_the_head() -> None:
-    start = head.execution_genesis("{}")
+    start = head.execution_genesis("{}", 1)
     assert start == sha256(b"turnwise execution 1\n{}").digest()
     expected = sha256(start + b"round 3\n0 99 1\n1 7 2\n2 5 1\n").digest()
+    assert head.execution_advance(start, 3, (QUIET, FULL, FAILED), rule=1) == expected
+
+
+def test_what_failed_turns_said_and_printed_is_in_the_execution_digest() -> None:
+    start = head.execution_genesis("{}")
+    assert start == sha256(b"turnwise execution 2\n{}").digest()
+    said = f"2 5 1 {hexed('words that may change')} {hexed('lost')}".encode()
+    expected = sha256(start + b"round 3\n0 99 1\n1 7 2\n" + said + b"\n").digest()
     assert head.execution_advance(start, 3, (QUIET, FULL, FAILED)) == expected
 
 

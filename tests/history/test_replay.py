@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
 
 import pytest
 
 import turnwise
 from tests.guests import SPINS, constant
+from tests.history.forger import changed, rechained
 from tests.orchestrator.worlds import lively, talkers
 from turnwise import Agent, DifferenceFound, World
 from turnwise.core.turn import FailureClass
@@ -39,17 +39,6 @@ def test_an_honest_journal_is_equal(name: str, transport: Transport, journals: d
         assert (found.head, found.rounds, found.turns) == (run.head, len(run.rounds), len(run.turns))
         assert seen[-1] == (found.rounds, found.rounds)
         assert found.notes == ()
-
-
-def changed(journal: Path, folder: Path, *statements: str) -> Path:
-    """A copy of a journal that somebody has changed."""
-    copy = folder / "changed.journal"
-    copy.write_bytes(journal.read_bytes())
-    with sqlite3.connect(copy) as connection:
-        for statement in statements:
-            assert connection.execute(statement).rowcount > 0, statement
-    connection.close()
-    return copy
 
 
 @pytest.mark.parametrize(
@@ -111,7 +100,10 @@ def test_fuel_is_an_outcome_that_another_version_takes_from_the_journal(tmp_path
         assert failure.kind == FailureClass.FUEL
         versions = json.loads(run.versions)
     foreign = changed(path, tmp_path, f"UPDATE writers SET versions = '{json.dumps(versions | {'wasmtime': '1.2.3'})}'")
-    found = turnwise.replay(foreign)
+    forged = turnwise.replay(foreign)
+    assert forged.difference is not None
+    assert forged.difference.what == "execution digest"
+    found = turnwise.replay(rechained(foreign))
     assert found.difference is None
     assert "wasmtime 1.2.3" in found.notes[0]
     # Without the journal's decision the endless loop would be executed without a bound.

@@ -16,6 +16,8 @@ import turnwise
 from tests.orchestrator.worlds import lively
 from turnwise import World
 from turnwise.core.compare import first_difference
+from turnwise.core.head import RULE
+from turnwise.journal import Journal
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 WORLDS: dict[str, World] = {
@@ -47,18 +49,20 @@ def test_a_stored_journal_is_replayed(stored: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stored", STORED, ids=lambda path: path.stem)
-def test_today_gives_the_head_that_was_stored(stored: Path, tmp_path: Path) -> None:
+def test_today_gives_the_rounds_that_were_stored(stored: Path, tmp_path: Path) -> None:
+    """The head of a run says how its chains were made, too: only journals of today's rule have today's."""
     world, unfinished = parts(stored)
+    path = Path(shutil.copy(stored, tmp_path))
     with turnwise.run(world, journal=tmp_path / "today.journal") as today:
         if unfinished:
-            path = shutil.copy(stored, tmp_path)
-            with turnwise.resume(path).result() as run:
-                assert run.head == today.head
-        else:
-            with turnwise.open(shutil.copy(stored, tmp_path)) as run:
-                assert run.head == today.head
-                for stored_round, round_ in zip(run.rounds, today.rounds, strict=True):
-                    assert first_difference(stored_round, round_, str) is None
+            turnwise.resume(path).result().close()
+        with turnwise.open(path) as run, Journal.open(path) as journal:
+            for stored_round, round_ in zip(run.rounds, today.rounds, strict=True):
+                assert first_difference(stored_round, round_, str, execution=True) is None
+            assert (run.status, run.result, run.message) == (today.status, today.result, today.message)
+            assert (run.head == today.head) == (journal.header.rule == RULE)
+            run.check()
+        assert turnwise.replay(path).difference is None
 
 
 def write(version: str) -> None:

@@ -98,7 +98,12 @@ def recorded_run(format_: int = FORMAT) -> tuple[tuple[AgentRecord, ...], list[R
         plan = '{"batching":"free","rows_max":2,"threads":1,"what":"' + LONG + '"}'
         waves = (WaveRecord(1, "storyteller", ((0, 0),), "{}"), WaveRecord(2, "storyteller", ((2, 0),), plan))
         first = replace(first, waves=waves)
-    return beginning, [first, second, fifth], EndRecord("finished", 5, '{"story":"the end"}', "told")
+    rounds = [first, second, fifth]
+    end = EndRecord("finished", 5, '{"story":"the end"}', "told")
+    if format_ >= 3:
+        rounds = [replace(round_, outcome=chain("outcome", round_.round)) for round_ in rounds]
+        end = replace(end, head=chain("end"))
+    return beginning, rounds, end
 
 
 def record(path: Path) -> None:

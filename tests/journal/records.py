@@ -14,7 +14,7 @@ from turnwise.core.canonical import canonical
 from turnwise.core.records import AgentRecord, EffectRecord, MessageRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import LOG_LEVELS, Failure, FailureClass, Log, Record, Send, Spawn, TurnOutput
 from turnwise.journal import CodeSource, Journal
-from turnwise.journal.file.format import TABLES
+from turnwise.journal.file.schema import TABLES
 
 CODES = {"c0" * 32: CodeSource("module", "noop.wat", (("noop.wat", b"(module)"),))}
 

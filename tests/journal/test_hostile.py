@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.journal.records import agents, columns_of_tables, simple
+from tests.journal.records import agents, chain, columns_of_tables, simple
 from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageRecord, RoundRecord, WaveRecord
 from turnwise.core.turn import Failure, FailureClass, Log, Record, Spawn, TurnOutput
 from turnwise.errors import JournalError
 from turnwise.journal import CodeSource, Journal
-from turnwise.journal.file.format import TABLES
+from turnwise.journal.file.schema import TABLES
 
 COUNT = 12
 CODES = {
@@ -54,6 +54,7 @@ def rich_round() -> RoundRecord:
         spawned=(child,),
         stopped=(9,),
         waves=waves,
+        outcome=chain("outcome", 2),
     )
 
 
@@ -66,7 +67,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         idle = replace(first.turns[0], output=long)
         journal.writer.commit(replace(first, turns=(idle, *first.turns[1:]), messages=first.messages[1:]))
         journal.writer.commit(rich_round())
-        journal.writer.end(EndRecord("finished", 2, '"done"', "message"))
+        journal.writer.end(EndRecord("finished", 2, '"done"', "message", chain("end")))
     with Journal.open(path) as journal:
         assert journal.check() == 2
         assert journal.rounds.round(2) == rich_round()

@@ -79,7 +79,10 @@ class Story:
         raise UsageError(f"there is no agent {name!r} in this run", where="--agent", actual=name, hint=hint)
 
     def rounds(self, *, agent: str | None = None, round_: int | None = None) -> Iterator[ToldRound]:
-        """The rounds in order: only those in which `agent` has a turn, and only `round_`, where these are given."""
+        """The rounds in order: only those in which `agent` has a turn, and only `round_`, where these are given.
+
+        Whole rounds are compared with the chains as they are read; turns of one agent are not.
+        """
         journal = self._journal
         if agent is not None:
             place = self.agent(agent).place
@@ -87,7 +90,7 @@ class Story:
                 yield ToldRound(number, (), iter([self._told(number, turn, self._sent(number, turn))]), ())
             return
         first, last = (1, journal.rounds.last_round) if round_ is None else (round_, round_)
-        for record in journal.rounds.between(first, last):
+        for record in journal.chains.rounds(first, last):
             sent: dict[int | None, list[MessageRecord]] = {}
             for message in record.messages:
                 self._messages.keep(message.seq, message)

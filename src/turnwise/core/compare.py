@@ -1,12 +1,13 @@
 """The first difference between two rounds that should be equal.
 
 Causes come before consequences: who moved, with which inbox, what it asked and was answered, and only then what it left
-behind. Fuel and the number of executions are no outcomes and are not compared here.
+behind. How a round was carried out (fuel, executions, what failed turns said and printed) is no outcome, and is
+compared only where that is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -32,23 +33,52 @@ Fact = tuple[str | None, str, object]
 """(agent, what, value)"""
 
 
-def first_difference(expected: RoundRecord, actual: RoundRecord, name_of: Callable[[int], str]) -> Difference | None:
-    """Compare two records of what should be the same round. `name_of` maps places to names."""
+def first_difference(
+    expected: RoundRecord, actual: RoundRecord, name_of: Callable[[int], str], *, execution: bool = False
+) -> Difference | None:
+    """Compare two records of what should be the same round.
+
+    `name_of` maps places to names; `execution` says that how the round was carried out is compared too.
+    """
     if expected.round != actual.round:
         return Difference(expected.round, None, "the number of the round", expected.round, actual.round)
+    found = _first_unlike(expected.round, _facts(expected, name_of), _facts(actual, name_of))
+    if found is None and execution:
+        left, right = (_execution_facts(record, name_of) for record in (expected, actual))
+        return _first_unlike(expected.round, left, right)
+    return found
+
+
+def first_agents_difference(expected: Iterable[AgentRecord], actual: Iterable[AgentRecord]) -> Difference | None:
+    """Compare the agents that should be there from the beginning."""
+    left, right = ((fact for agent in agents for fact in _agent_facts(agent)) for agents in (expected, actual))
+    return _first_unlike(0, left, right)
+
+
+def _first_unlike(round_: int, expected: Iterable[Fact], actual: Iterable[Fact]) -> Difference | None:
     missing: Fact = (None, "the number of facts", None)
-    for left, right in zip_longest(_facts(expected, name_of), _facts(actual, name_of), fillvalue=missing):
+    for left, right in zip_longest(expected, actual, fillvalue=missing):
         if left != right:
             named = left if left is not missing else right
             same = left[:2] == right[:2]
             return Difference(
-                expected.round,
+                round_,
                 named[0],
                 named[1],
                 left[2] if same else f"{left[1]} = {left[2]!r}",
                 right[2] if same else f"{right[1]} = {right[2]!r}",
             )
     return None
+
+
+def _execution_facts(record: RoundRecord, name_of: Callable[[int], str]) -> Iterator[Fact]:
+    for turn in record.turns:
+        agent = name_of(turn.place)
+        yield agent, "fuel", turn.fuel
+        yield agent, "executions", turn.executions
+        if turn.failure is not None:
+            yield agent, "message of the failure", turn.failure.message
+            yield agent, "stdout", turn.stdout
 
 
 def _facts(record: RoundRecord, name_of: Callable[[int], str]) -> Iterator[Fact]:
@@ -66,6 +96,7 @@ def _turn_facts(turn: TurnRecord, agent: str) -> Iterator[Fact]:
     yield agent, "turn", turn.turn
     yield agent, "inbox", turn.inbox
     for effect in turn.effects:
+        yield agent, f"effect {effect.index}: kind", (effect.kind, effect.model)
         yield agent, f"effect {effect.index}: request", effect.request
         yield agent, f"effect {effect.index}: reply", effect.reply
     yield agent, "failure", str(turn.failure.kind) if turn.failure else None
@@ -78,13 +109,14 @@ def _turn_facts(turn: TurnRecord, agent: str) -> Iterator[Fact]:
     for record in output.record:
         yield agent, f"record {record.name}", record.value
     yield agent, "wake_in", output.wake_in
+    yield agent, "spawn", output.spawn
     yield agent, "stop", output.stop
     yield agent, "finish", output.finish
     yield agent, "state", output.state
 
 
 def _agent_facts(agent: AgentRecord) -> Iterator[Fact]:
-    yield agent.name, "spawned", (agent.place, agent.kind, agent.parent, agent.grants)
+    yield agent.name, "spawned", (agent.place, agent.kind, agent.born, agent.parent, agent.grants)
     yield agent.name, "args", agent.args
     yield agent.name, "first state", agent.state
 

@@ -83,9 +83,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Make a round durable. The next may begin meanwhile, since turns are pure."""
+    """Make a round durable. The next may begin meanwhile, since turns are pure.
+
+    `end` is the end of the run that the round itself brought about (finished, or failed), to be made durable together
+    with it; `End` still follows the next `Advance`.
+    """
 
     record: RoundRecord
+    end: EndRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

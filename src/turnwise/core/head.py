@@ -1,12 +1,21 @@
 """The two hash chains of a run.
 
 The **head** covers outcomes: the plan (with the hashes of code and models), inputs from outside, states, messages,
-effect requests and replies, what turns recorded and printed, and the class of every failure. Equal heads mean "the same
-run". The **execution digest** covers how it was carried out: versions, fuel, number of executions, waves with their
-batch plans. It can be equal only on the same build.
+effect requests and replies, what turns recorded and printed, the class of every failure, and how the run ended. Equal
+heads mean "the same run". The **execution digest** covers how it was carried out: versions, fuel, number of executions,
+what failed turns said and printed, waves with their batch plans. It can be equal only on the same build.
 
-Round r: ``SHA-256(chain(r-1) ‖ lines)``, a line for each fact, UTF-8, ended by a line feed. A line is a letter that
-names the fact, then a JSON array, in which long texts (states, bodies, requests, replies) stand as SHA-256 in hex.
+The facts of a round are lines of UTF-8, each ended by a line feed. A line is a letter that names the fact, then a JSON
+array, in which long texts (states, bodies, requests, replies) stand as SHA-256 in hex. A fact that is not there has no
+line, and a member that is added later is added at the end of its array, where it is there: so the lines of what exists
+today stay as they are.
+
+A run keeps the rule by which its chains were begun (`RULE`, or an older one that its journal names):
+
+1. ``head(r) = SHA-256(head(r-1) ‖ facts)``. No end.
+2. ``outcome(r) = SHA-256(facts)``, ``head(r) = SHA-256(head(r-1) ‖ outcome(r))``, so that rounds can be compared, and
+   the chain be followed, without what is in them. The head of a run that has ended is ``SHA-256(head ‖ end)``. The end
+   is a leaf: a run that is continued after it has the heads of one that never ended there.
 """
 
 from __future__ import annotations
@@ -15,22 +24,27 @@ import json
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from hashlib import sha256
+from typing import Final
 
 from turnwise.core.plan import Plan
 from turnwise.core.plan_json import plan_to_json
-from turnwise.core.records import AgentRecord, MessageRecord, TurnRecord, WaveRecord
+from turnwise.core.records import AgentRecord, EndRecord, MessageRecord, TurnRecord, WaveRecord
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
-def genesis(plan: Plan) -> bytes:
+RULE: Final = 2
+"""The rule by which new runs make their chains."""
+
+
+def genesis(plan: Plan, rule: int = RULE) -> bytes:
     """The head before the first round."""
-    return sha256(b"turnwise head 1\n" + plan_to_json(plan).encode()).digest()
+    return sha256(f"turnwise head {rule}\n{plan_to_json(plan)}".encode()).digest()
 
 
-def execution_genesis(versions: str) -> bytes:
+def execution_genesis(versions: str, rule: int = RULE) -> bytes:
     """The execution digest before the first round. `versions`: canonical JSON of all that runs the run."""
-    return sha256(b"turnwise execution 1\n" + versions.encode()).digest()
+    return sha256(f"turnwise execution {rule}\n{versions}".encode()).digest()
 
 
 def execution_continued(execution: bytes, versions: str) -> bytes:
@@ -51,8 +65,7 @@ def _short_digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def advance(
-    head: bytes,
+def facts(
     round_: int,
     inputs: Sequence[MessageRecord],
     turns: Sequence[TurnRecord],
@@ -60,21 +73,50 @@ def advance(
     spawned: Sequence[AgentRecord],
     stopped: Sequence[int],
 ) -> bytes:
-    """The head after a round."""
+    """The lines that say what came of a round."""
     lines = [f"round {round_}"]
     lines += [_message_line("I", message) for message in inputs]
     lines += [_turn_line(turn) for turn in turns]
     lines += [_message_line("M", message) for message in messages]
     lines += [_agent_line(agent) for agent in spawned]
     lines += [f"X[{place}]" for place in stopped]
-    return sha256(head + "\n".join(lines).encode() + b"\n").digest()
+    return "\n".join(lines).encode() + b"\n"
+
+
+def outcome(facts: bytes, rule: int = RULE) -> bytes | None:
+    """The digest of a round by itself; None under rule 1, which knows none."""
+    return None if rule == 1 else sha256(facts).digest()
+
+
+def advance(head: bytes, facts: bytes, rule: int = RULE) -> bytes:
+    """The head after a round with these facts."""
+    return sha256(head + facts).digest() if rule == 1 else linked(head, sha256(facts).digest())
+
+
+def linked(head: bytes, outcome: bytes) -> bytes:
+    """The head after a round of which only the outcome's digest is known (not under rule 1)."""
+    return sha256(head + outcome).digest()
+
+
+def ended(head: bytes, end: EndRecord, rule: int = RULE) -> bytes | None:
+    """The head of a run that has ended after the round of this head; None under rule 1, which leaves ends out."""
+    if rule == 1:
+        return None
+    texts = [None if text is None else text_digest(text) for text in (end.result, end.message)]
+    return sha256(head + b"E" + _encode([end.reason, end.round, *texts]).encode() + b"\n").digest()
 
 
 def execution_advance(
-    execution: bytes, round_: int, turns: Iterable[TurnRecord], waves: Iterable[WaveRecord] = ()
+    execution: bytes, round_: int, turns: Iterable[TurnRecord], waves: Iterable[WaveRecord] = (), rule: int = RULE
 ) -> bytes:
     """The execution digest after a round."""
-    lines = [f"{turn.place} {turn.fuel} {turn.executions}" for turn in turns]
+    lines = [
+        f"{turn.place} {turn.fuel} {turn.executions}"
+        if turn.failure is None or rule == 1
+        else f"{turn.place} {turn.fuel} {turn.executions} "
+        f"{text_digest(turn.failure.message)} {text_digest(turn.stdout)}"
+        for turn in turns
+    ]
     lines += ["W" + _encode([wave.wave, wave.model, wave.requests, wave.plan]) for wave in waves]
     text = "\n".join(lines)
     return sha256(execution + f"round {round_}\n{text}\n".encode()).digest()

@@ -11,6 +11,7 @@ A round: `Advance` → `Execute` for everybody who is due → per turn `TurnEnde
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from turnwise.core import grants, head
 from turnwise.core.canonical import canonical
@@ -25,13 +26,17 @@ from turnwise.errors import DifferenceFound, InvariantError
 
 
 class Machine:
-    """The core of a run. `versions` is canonical JSON of all that executes the run (for the execution digest)."""
+    """The core of a run. `versions` is canonical JSON of all that executes the run (for the execution digest).
 
-    def __init__(self, plan: Plan, versions: str = "{}") -> None:
+    `rule` is the rule of the run's chains, an older one if its journal was begun by an older version.
+    """
+
+    def __init__(self, plan: Plan, versions: str = "{}", rule: int = head.RULE) -> None:
         self.plan = plan
+        self.rule = rule
         self.world = WorldState(plan)
-        self.head = head.genesis(plan)
-        self.execution = head.execution_genesis(versions)
+        self.head = head.genesis(plan, rule)
+        self.execution = head.execution_genesis(versions, rule)
         self.end: EndRecord | None = None
         self._last: RoundRecord | None = None
         self._round: int | None = None
@@ -46,15 +51,10 @@ class Machine:
     def restore(self, rounds: Iterable[RoundRecord]) -> None:
         """Take over rounds that were committed before. Raises `DifferenceFound` if their heads do not follow."""
         for record in rounds:
-            self.head = head.advance(
-                self.head,
-                record.round,
-                record.inputs,
-                record.turns,
-                record.messages,
-                record.spawned,
-                record.stopped,
+            facts = head.facts(
+                record.round, record.inputs, record.turns, record.messages, record.spawned, record.stopped
             )
+            self.head = head.advance(self.head, facts, self.rule)
             self.execution = record.execution
             if self.head != record.head:
                 raise DifferenceFound(
@@ -124,11 +124,12 @@ class Machine:
             inputs = self._take_inputs()
             round_ = self.world.schedule.next_round(self.world.round)
             if round_ is None:
-                end = EndRecord("quiet", self.world.round, None)
+                end = self._chained(EndRecord("quiet", self.world.round, None))
             elif round_ > self.plan.rounds_max:
-                end = EndRecord("rounds_max", self.world.round, None)
+                end = self._chained(EndRecord("rounds_max", self.world.round, None))
         if end is not None:
             self.end = end
+            self.head = end.head or self.head
             return [End(end)]
         assert round_ is not None
         self._round = round_
@@ -199,11 +200,14 @@ class Machine:
         turns = tuple([turn.record() for turn in self._open.values()])
         stopped = self._stopped(turns)
         messages = self._messages(round_, turns, spawned, set(stopped))
-        self.head = head.advance(self.head, round_, self._round_inputs, turns, messages, spawned, stopped)
+        inputs = self._round_inputs
+        facts = head.facts(round_, inputs, turns, messages, spawned, stopped)
+        self.head = head.advance(self.head, facts, self.rule)
+        outcome = head.outcome(facts, self.rule)
         waves = tuple(sorted(self._waves, key=lambda wave: (wave.wave, wave.model)))
-        self.execution = head.execution_advance(self.execution, round_, turns, waves)
+        self.execution = head.execution_advance(self.execution, round_, turns, waves, self.rule)
         record = RoundRecord(
-            round_, turns, self._round_inputs, messages, spawned, stopped, self.head, self.execution, waves
+            round_, turns, inputs, messages, spawned, stopped, self.head, self.execution, waves, outcome
         )
         world.apply(record)
         self._last = record
@@ -211,7 +215,7 @@ class Machine:
         self._open = {}
         self._round_inputs = ()
         self._waves = []
-        return Commit(record)
+        return Commit(record, self._end_after(record))
 
     def _spawned(self, round_: int) -> tuple[AgentRecord, ...]:
         """The children of this round. A turn that spawns a name that exists fails as a whole."""
@@ -284,11 +288,15 @@ class Machine:
                 if turn.failure is not None:
                     name = self.world.agents[turn.place].name
                     message = f"{name} failed in round {record.round}: {turn.failure.message}"
-                    return EndRecord("failed", record.round, None, message)
+                    return self._chained(EndRecord("failed", record.round, None, message))
         for turn in record.turns:
             if turn.output is not None and turn.output.finish is not None:
-                return EndRecord("finished", record.round, turn.output.finish)
+                return self._chained(EndRecord("finished", record.round, turn.output.finish))
         return None
+
+    def _chained(self, end: EndRecord) -> EndRecord:
+        """An end with the head of the run that it ends."""
+        return replace(end, head=head.ended(self.head, end, self.rule))
 
 
 def merged(base: str, over: str) -> str:

@@ -98,7 +98,8 @@ class WaveRecord:
 class RoundRecord:
     """Everything that one commit holds. Turns are in order of place; messages in order of sequence number.
 
-    `waves` are in order of number and model.
+    `head` is the chain's value after the round, `outcome` the digest of the round by itself, None where the run's
+    chains know none (see `turnwise.core.head`). `waves` are in order of number and model.
     """
 
     round: int
@@ -110,13 +111,19 @@ class RoundRecord:
     head: bytes
     execution: bytes
     waves: tuple[WaveRecord, ...] = ()
+    outcome: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EndRecord:
-    """How a run ended. `result` is canonical JSON text of what `finish` was given, or None."""
+    """How a run ended, after `round`, the last one that was committed.
+
+    `result` is canonical JSON text of what `finish` was given, or None; `message` says to people why a run failed.
+    `head` is the head of the whole run, its end included; None where the run's chains leave ends out.
+    """
 
     reason: EndReason
     round: int
     result: str | None
     message: str | None = None
+    head: bytes | None = None

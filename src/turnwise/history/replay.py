@@ -1,7 +1,9 @@
 """Replay: execute every turn of a journal again, in sandboxes, with the effects that were recorded, and compare.
 
-Nothing is asked of a model: replay proves that the agents' logic, the order and the journal belong together. The first
-difference ends it, since all that follows may be its consequence.
+Nothing is asked of a model: replay proves that the agents' logic, the order, the end and the journal belong together.
+What it compares: the first agents with the plan, the outcome of each round and how it was carried out (fuel,
+executions, what failed turns said and printed), both chains, and how the run ended. The first difference ends it, since
+all that follows may be its consequence. What it takes from the journal instead, `Replay.unproved` says.
 
 Fuel is counted alike by one version of wasmtime only. A journal of another version is replayed without a bound, and
 turns that ran out of fuel or stack then are taken from the journal: `Replay.notes` says so.
@@ -10,47 +12,47 @@ turns that ran out of fuel or stack then are taken from the journal: `Replay.not
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from turnwise.core.compare import Difference, first_difference
-from turnwise.core.events import Execute
-from turnwise.core.head import genesis
+from turnwise.core.compare import Difference, first_agents_difference, first_difference
+from turnwise.core.events import Advance, End
+from turnwise.core.head import ended
 from turnwise.core.machine import Machine
 from turnwise.core.plan_json import plan_from_json
 from turnwise.core.records import EndRecord, RoundRecord
-from turnwise.core.turn import Failure, FailureClass
+from turnwise.core.state import first_agents
 from turnwise.history.recorded import Departure, RecordedEffects
+from turnwise.history.replay_driver import Nowhere, ReplayDriver
 from turnwise.journal import Journal
+from turnwise.journal.file.stored_json import stored_object
 from turnwise.orchestrator.assembly import check_codes, stored_sources
-from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.settings import Settings
 from turnwise.sandbox.build.code import prepare
-from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.sandbox.pool.pool import Pool
 
 OnProgress = Callable[[int, int], None]
 """Told (rounds done, rounds in all)."""
 
-HOST_DEPENDENT = frozenset({FailureClass.FUEL, FailureClass.STACK})
-"""Failures that depend on the version of wasmtime."""
-
-FUEL_UNBOUNDED = 2**62
-
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What a replay found. `head` (hex) is that of the last round that was equal; `difference` is None if all were."""
+    """What a replay found.
+
+    `rounds` and `turns` count those that were equal. `head` (hex) is the run's, its end included, or that of the last
+    round that was equal; `difference` is None if all was equal. `notes` say what was compared otherwise than usual;
+    `unproved` what was taken from the journal, and so is not proved by this replay.
+    """
 
     rounds: int
     turns: int
     head: str
     difference: Difference | None
     notes: tuple[str, ...]
+    unproved: tuple[str, ...] = ()
 
 
 def replay(journal: Path, settings: Settings, progress: OnProgress | None = None) -> Replay:
@@ -70,8 +72,8 @@ async def _replay(path: Path, settings: Settings, progress: OnProgress) -> Repla
         codes = dict(zip(sources, await prepare(list(sources.values())), strict=True))
         check_codes(path, plan, codes)
         foreign = _foreign(journal)
-        machine = Machine(plan, journal.header.versions)
-        driver = _ReplayDriver(machine, {kind: code.hash for kind, code in codes.items()}, _Nothing(), foreign)
+        machine = Machine(plan, journal.header.versions, journal.header.rule)
+        driver = ReplayDriver(machine, {kind: code.hash for kind, code in codes.items()}, Nowhere(), foreign)
         effects = RecordedEffects(driver.on_replies, driver.on_failure, lambda place: machine.world.agents[place].name)
         driver.effects = effects
         driver.sandboxes = await stack.enter_async_context(
@@ -88,30 +90,39 @@ async def _replay(path: Path, settings: Settings, progress: OnProgress) -> Repla
 
 
 async def _compare(
-    journal: Journal, machine: Machine, driver: _ReplayDriver, effects: RecordedEffects, progress: OnProgress
+    journal: Journal, machine: Machine, driver: ReplayDriver, effects: RecordedEffects, progress: OnProgress
 ) -> Replay:
     total = sum(1 for _ in journal.rounds.summaries())
-    head = genesis(machine.plan)
-    done = turns = 0
-    difference: Difference | None = None
+    follower = journal.chains.follow()
+    head = follower.head
+    done = turns = answers = waves = 0
+    difference = first_agents_difference(first_agents(machine.plan), journal.queries.agents(0))
     given = len(machine.plan.messages)  # inputs of the first round that the machine knows of by itself
-    for record in journal.rounds.between():
-        driver.expect(record)
-        effects.expect(record)
-        for message in record.inputs[given:]:
-            driver.input(message.to, message.body)
-        given = 0
-        difference = await _round(driver, record)
-        if difference is not None:
-            break
-        head = record.head
-        done += 1
-        turns += len(record.turns)
-        progress(done, total)
-    return Replay(done, turns, head.hex(), difference, tuple(driver.notes))
+    if difference is None:
+        for record in journal.rounds.between():
+            driver.expect(record)
+            effects.expect(record)
+            for message in record.inputs[given:]:
+                driver.input(message.to, message.body)
+            given = 0
+            difference = await _round(driver, record) or follower.broken(record)
+            if difference is not None:
+                break
+            head = record.head
+            done += 1
+            turns += len(record.turns)
+            answers += sum(len(turn.effects) for turn in record.turns)
+            waves += len(record.waves)
+            progress(done, total)
+    notes = list(driver.notes)
+    if difference is None:
+        difference, end = _end(journal, machine, head, driver.foreign is not None, notes)
+        head = head if difference is not None or end is None or end.head is None else end.head
+    difference = difference or journal.chains.broken_link()
+    return Replay(done, turns, head.hex(), difference, tuple(notes), tuple(_unproved(journal, answers, waves)))
 
 
-async def _round(driver: _ReplayDriver, record: RoundRecord) -> Difference | None:
+async def _round(driver: ReplayDriver, record: RoundRecord) -> Difference | None:
     """Play one round; where it leaves the record."""
     try:
         outcome = await driver.round()
@@ -120,58 +131,55 @@ async def _round(driver: _ReplayDriver, record: RoundRecord) -> Difference | Non
     if isinstance(outcome, EndRecord):
         return Difference(record.round, None, "the run goes on", "another round", f"it has ended: {outcome.reason}")
     agents = driver.machine.world.agents
-    difference = first_difference(record, outcome, lambda place: agents[place].name)
-    if difference is None and outcome.head != record.head:
-        return Difference(record.round, None, "head", record.head.hex(), outcome.head.hex())
-    return difference
+    return first_difference(
+        record, driver.comparable(record, outcome), lambda place: agents[place].name, execution=True
+    )
+
+
+def _end(
+    journal: Journal, machine: Machine, head: bytes, foreign: bool, notes: list[str]
+) -> tuple[Difference | None, EndRecord | None]:
+    """Compare how the run ended with how it must end after its last round."""
+    recorded = journal.rounds.end_record
+    action = machine.step(Advance())[0]
+    found = action.record if isinstance(action, End) else None
+    last = machine.world.round
+    if recorded is None:
+        if found is not None and found.reason in ("finished", "failed") and machine.rule > 1:
+            # Such an end is committed together with its round.
+            return Difference(last, None, "how the run ended", "no end is recorded", found.reason), None
+        if found is not None:
+            notes.append(f"no end is recorded, though the run could not go on after round {last}: {found.reason}")
+        else:
+            notes.append(f"no end is recorded: what came after round {last}, if anything did, is not in the journal")
+        return None, None
+    if found is not None and foreign and found.message is not None and recorded.message is not None:
+        found = replace(found, message=recorded.message)  # what a failure says is the version's own
+        found = replace(found, head=ended(head, found, machine.rule))
+    for what in ("reason", "round", "result", "message", "head"):
+        expected, actual = getattr(recorded, what), None if found is None else getattr(found, what)
+        if found is None:
+            return Difference(last, None, "how the run ended", expected, "the run goes on"), None
+        if expected != actual:
+            shown = [value.hex() if isinstance(value, bytes) else value for value in (expected, actual)]
+            return Difference(last, None, f"how the run ended: {what}", *shown), None
+    return None, recorded
+
+
+def _unproved(journal: Journal, answers: int, waves: int) -> Iterator[str]:
+    """What a replay takes as it is recorded."""
+    if journal.header.rule == 1:
+        yield "the head does not cover how the run ended: the journal was begun in format 1 or 2"
+    if answers:
+        yield f"{answers:,} answers to effects were taken from the journal; no model was asked"
+    if waves:
+        yield f"the batch plans of {waves:,} waves were taken from the journal"
 
 
 def _foreign(journal: Journal) -> str | None:
     """The version of wasmtime that made the journal, if it is another one than ours."""
-    recorded = {json.loads(writer.versions).get("wasmtime") for writer in journal.header.writers()}
+    writers = journal.header.writers()
+    what = "versions of a writer"
+    recorded = {stored_object(writer.versions, what, journal.path).get("wasmtime") for writer in writers}
     recorded.discard(version("wasmtime"))
     return ", ".join(sorted(str(other) for other in recorded)) or None
-
-
-class _Nothing:
-    """Where replayed rounds go."""
-
-    async def commit(self, record: RoundRecord) -> None:
-        """Keep nothing."""
-
-    async def end(self, record: EndRecord) -> None:
-        """Keep nothing."""
-
-
-class _ReplayDriver(Driver):
-    """A driver that takes from the journal what only another version of wasmtime could decide."""
-
-    def __init__(self, machine: Machine, codes: dict[str, str], sink: _Nothing, foreign: str | None) -> None:
-        super().__init__(machine, codes, sink)
-        self._foreign = foreign
-        self._decided: dict[int, tuple[int, Failure]] = {}
-        self.notes: list[str] = []
-        if foreign is not None:
-            self.notes.append(
-                f"the journal was made with wasmtime {foreign}, this is {version('wasmtime')}: fuel is not compared, "
-                "and turns that ran out of fuel or stack are taken from the journal"
-            )
-
-    def expect(self, record: RoundRecord) -> None:
-        """The round that is played next."""
-        if self._foreign is not None:
-            self._decided = {
-                turn.place: (turn.executions, turn.failure)
-                for turn in record.turns
-                if turn.failure is not None and turn.failure.kind in HOST_DEPENDENT
-            }
-
-    def decide(self, action: Execute) -> Failure | None:
-        executions, failure = self._decided.get(action.place, (0, None))
-        return failure if executions == len(action.replies) + 1 else None
-
-    def job(self, action: Execute) -> TurnJob:
-        return super().job(action if self._foreign is None else replace(action, fuel=FUEL_UNBOUNDED))
-
-    def spent(self, result: TurnResult) -> int:
-        return result.fuel if self._foreign is None else 0

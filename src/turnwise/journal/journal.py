@@ -14,6 +14,7 @@ from turnwise.errors import EnvironmentFailure, InvariantError
 from turnwise.journal.file import connection as connections
 from turnwise.journal.file.code_source import CodeSource
 from turnwise.journal.file.lock import WriterLock
+from turnwise.journal.read.chains import ChainReader
 from turnwise.journal.read.check import check
 from turnwise.journal.read.header import HeaderReader
 from turnwise.journal.read.queries import QueryReader
@@ -28,8 +29,9 @@ class Journal:
     """The file of one run, open for reading or for reading and writing. A context manager; closes twice without harm.
 
     `header` reads the plan, the writers and the codes; `rounds` the rounds and how the run ended; `queries` answers
-    questions across rounds; `world` tells where agents stood after a round. `writer` commits, where the journal is
-    open for writing. One thread may read while another commits: each has its own connection.
+    questions across rounds; `chains` checks what is read; `world` tells where agents stood after a round. `writer`
+    commits, where the journal is open for writing. One thread may read while another commits: each has its own
+    connection.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Journal:
         self.header = HeaderReader(self._query)
         self.rounds = RoundReader(self._query)
         self.queries = QueryReader(self._query, self.rounds)
+        self.chains = ChainReader(self._query, self.header, self.rounds, self.queries)
         self.world = WorldReader(self._query, self.rounds, self.queries)
         self._reading = reading
         self._writing = writing

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from turnwise.core.plan_json import plan_from_json
 from turnwise.core.promise import Promise, weakest
 from turnwise.core.records import EffectRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import Failure, TurnOutput
+from turnwise.journal.file.stored_json import stored_json, stored_object
 from turnwise.journal.journal import Journal
 from turnwise.journal.read.recorded_numeric import recorded_numeric
 
@@ -27,8 +27,12 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Agent:
-    """An agent. `args` is a JSON object; `born` is the round that spawned it, 0 for the world file's."""
+class RunAgent:
+    """An agent of a run.
+
+    `name` and `kind` are as in the world, `place` is its number, `args` its arguments; `born` is the round that spawned
+    it, 0 for the world file's, and `parent` the name of the agent that did.
+    """
 
     name: str
     kind: str
@@ -40,7 +44,12 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message. `sender` is `outside` for those that no agent sent; `recipients` is empty for a dead letter."""
+    """A message of a run.
+
+    `seq` counts messages over the run, from 0; `round` is the round in which it was sent (it can be read from the next
+    on); `sender` is the name of the agent that sent it, or `outside`; `to` is the agent or group it was sent to;
+    `recipients` are the names of the agents that get it, none for a dead letter.
+    """
 
     seq: int
     round: int
@@ -52,7 +61,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A turn. `output` is None exactly when `failure` is not. `inbox` holds sequence numbers of messages."""
+    """A turn of an agent.
+
+    `turn` counts the agent's own turns, from 1; `inbox` holds the sequence numbers of the messages that it read;
+    `output` is what it left, None exactly when `failure` is not; `effects` are what it asked for, with the replies;
+    `stdout` is what it printed; `fuel` counts the WebAssembly instructions of all its executions.
+    """
 
     round: int
     agent: str
@@ -66,8 +80,8 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """What an agent recorded with `record(name, value)`."""
+class RecordedValue:
+    """A value that an agent recorded with `record(name, value)`, and the round in which it did."""
 
     round: int
     agent: str
@@ -92,22 +106,50 @@ class Rows(Iterable[T], Generic[T]):
 
 
 class Run:
-    """A journal, opened for reading. A context manager; closes twice without harm."""
+    """A journal, opened for reading. A context manager; closes twice without harm.
+
+    `rounds`, `turns`, `messages`, `records`, `agents` and `failures` can be iterated as often as one likes, and have a
+    length; `path` is the journal's file.
+    """
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self._checked = False
         self.path: Path = journal.path
         self.rounds: Rows[RoundRecord] = Rows(journal.rounds.between, lambda: self._count("rounds"))
         self.turns: Rows[Turn] = Rows(self._turns, lambda: self._sum("turns"))
         self.messages: Rows[Message] = Rows(self._messages, lambda: self._count("messages"))
-        self.records: Rows[Record] = Rows(self._records, lambda: self._sum("records"))
-        self.agents: Rows[Agent] = Rows(self._agents, lambda: len(self._names))
+        self.records: Rows[RecordedValue] = Rows(self._records, lambda: self._sum("records"))
+        self.agents: Rows[RunAgent] = Rows(self._agents, lambda: len(self._names))
         self.failures: Rows[Turn] = Rows(self._failures, lambda: self._sum("failed"))
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
-        """Open a journal. Raises `JournalError` for what is not one."""
-        return cls(Journal.open(path))
+        """Open a journal, and follow the links of its chains. Raises `JournalError` for what is not one, or damaged.
+
+        The links show that no round is missing or added, that the first agents are the plan's, and that the run ended
+        as its head says. What is in the rounds is not read for it: see `unproved` and `check`.
+        """
+        journal = Journal.open(path)
+        try:
+            journal.chains.check_links()
+        except BaseException:
+            journal.close()
+            raise
+        return cls(journal)
+
+    def check(self) -> None:
+        """Read all rounds, and compare their content with both chains. Raises `JournalError` at the first damage."""
+        self._journal.chains.check_contents()
+        self._checked = True
+
+    @property
+    def unproved(self) -> tuple[str, ...]:
+        """What is not proved of what this object shows, a line each. Only `turnwise.replay` executes turns again."""
+        found = [] if self._checked else ["the content of rounds was not compared with the head"]
+        if self._journal.header.rule == 1:
+            found.append("the head does not cover how the run ended: the journal was begun in format 1 or 2")
+        return (*found, "turns were not executed again")
 
     @cached_property
     def plan(self) -> Plan:
@@ -123,8 +165,11 @@ class Run:
 
     @property
     def head(self) -> str:
-        """The hash (64 hex digits) that says which run this is; before the first round, that of its plan."""
-        return (self._journal.rounds.head or genesis(self.plan)).hex()
+        """The hash (64 hex digits) that says which run this is, its end included; its plan's before round 1."""
+        end = self._journal.rounds.end_record
+        if end is not None and end.head is not None:
+            return end.head.hex()
+        return (self._journal.rounds.head or genesis(self.plan, self._journal.header.rule)).hex()
 
     @property
     def execution(self) -> str | None:
@@ -141,7 +186,7 @@ class Run:
     def result(self) -> Any:
         """What `finish` was given, a JSON value; else None."""
         end = self._journal.rounds.end_record
-        return None if end is None or end.result is None else json.loads(end.result)
+        return None if end is None or end.result is None else stored_json(end.result, "the result", self.path)
 
     @property
     def message(self) -> str | None:
@@ -209,12 +254,19 @@ class Run:
     def _names(self) -> list[str]:
         return [agent.name for agent in self._journal.queries.agents()]
 
-    def _agents(self) -> Iterator[Agent]:
+    def _agents(self) -> Iterator[RunAgent]:
         names: list[str] = []
         for agent in self._journal.queries.agents():
             names.append(agent.name)
             parent = None if agent.parent is None else names[agent.parent]
-            yield Agent(agent.name, agent.kind, agent.place, json.loads(agent.args), agent.born, parent)
+            yield RunAgent(
+                agent.name,
+                agent.kind,
+                agent.place,
+                stored_object(agent.args, f"args of {agent.name}", self.path),
+                agent.born,
+                parent,
+            )
 
     def _turn(self, round_: int, record: TurnRecord, names: list[str] | None = None) -> Turn:
         return Turn(
@@ -254,10 +306,10 @@ class Run:
                 recipients=tuple([names[place] for place in message.recipients]),
             )
 
-    def _records(self) -> Iterator[Record]:
+    def _records(self) -> Iterator[RecordedValue]:
         names = self._names
         for row in self._journal.queries.records():
-            yield Record(row.round, names[row.place], row.name, row.value)
+            yield RecordedValue(row.round, names[row.place], row.name, row.value)
 
     def _sum(self, count: Literal["turns", "records", "failed"]) -> int:
         return sum(getattr(summary, count) for summary in self._journal.rounds.summaries())

@@ -6,7 +6,6 @@ What can be done at the same time is. Whatever fails closes what was opened befo
 from __future__ import annotations
 
 import asyncio
-import json
 import platform
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -26,6 +25,8 @@ from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.journal import CodeSource, Journal, JournalWriter
+from turnwise.journal.file.errors import damaged
+from turnwise.journal.file.stored_json import stored_object
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.effects import ModelEffects
 from turnwise.orchestrator.progress import Status
@@ -155,12 +156,13 @@ async def resume(journal: Path, settings: Settings, status: Status) -> Session:
         check_codes(journal, plan, codes)
         check_models(journal, plan, host.models)
         versions = versions_of(host.models)
-        machine = Machine(plan, file.header.versions)
+        machine = Machine(plan, file.header.versions, file.header.rule)
         machine.restore(file.rounds.between())
-        if versions != file.header.writers()[-1].versions:
-            machine.continued_by(versions)
         status.notices += changed(file, host.models)
         file.writer.resumed(versions=versions, info=_info(specs))
+        continued = file.header.continued_versions(file.rounds.last_round)
+        if continued is not None:
+            machine.continued_by(continued)
         return await parts.assemble(machine, file, codes)
 
 
@@ -197,21 +199,24 @@ def _language(entry: str) -> Language:
 
 def specs_of(file: Journal, paths: Mapping[str, Path]) -> list[ModelSpec]:
     """The journal's models, where they were, or where `paths` says."""
-    models = json.loads(file.header.info)["models"]
-    return [
-        ModelSpec(
-            name,
-            paths.get(name, Path(place["path"])),
-            place["provider"],
-            place["require"],
-            place.get("variant"),
-            place.get("task"),
-            place.get("accuracy_level"),
-            place.get("context_tokens_max"),
-            place.get("batching"),
-        )
-        for name, place in models.items()
-    ]
+    models = stored_object(file.header.info, "info of a writer", file.path).get("models")
+    try:
+        return [
+            ModelSpec(
+                name,
+                paths.get(name, Path(place["path"])),
+                place["provider"],
+                place["require"],
+                place.get("variant"),
+                place.get("task"),
+                place.get("accuracy_level"),
+                place.get("context_tokens_max"),
+                place.get("batching"),
+            )
+            for name, place in models.items()  # type: ignore[union-attr]  # what is none is caught below
+        ]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise damaged(file.path, f"info of a writer does not say where models are: {error}") from error
 
 
 def check_codes(journal: Path, plan: Plan, codes: Mapping[str, Code]) -> None:

@@ -51,8 +51,11 @@ class Effects(Protocol):
 class Sink(Protocol):
     """What keeps rounds: the journal's writer, or a comparison with another journal."""
 
-    async def commit(self, record: RoundRecord) -> None: ...
-    async def end(self, record: EndRecord) -> None: ...
+    async def commit(self, record: RoundRecord, end: EndRecord | None = None) -> None:
+        """Keep a round, and with it the end of the run if the round itself brought it about."""
+
+    async def end(self, record: EndRecord) -> None:
+        """Keep an end that came after the last round."""
 
 
 @dataclass(slots=True)
@@ -79,8 +82,9 @@ class Driver:
         self._jobs: dict[int, int] = {}
         self._requests: dict[int, tuple[int, int]] = {}
         self._id_next = 0
-        self._outcome: asyncio.Future[RoundRecord | EndRecord] | None = None
+        self._outcome: asyncio.Future[Commit | End] | None = None
         self._failure: TurnwiseError | None = None
+        self._end_kept = False
         self._commits: list[asyncio.Task[None]] = []
 
     # -- rounds ------------------------------------------------------------------------------------------------
@@ -106,18 +110,20 @@ class Driver:
             raise
         finally:
             self._outcome = None
-        return outcome
+        return outcome.record
 
-    async def _keep(self, outcome: RoundRecord | EndRecord) -> None:
+    async def _keep(self, outcome: Commit | End) -> None:
         """Hand what came of a round to the sink."""
-        if isinstance(outcome, EndRecord):
+        if isinstance(outcome, End):
             await self.settle()
-            await self._sink.end(outcome)
+            if not self._end_kept:
+                await self._sink.end(outcome.record)
             return
-        self._count(outcome)
+        self._count(outcome.record)
+        self._end_kept = outcome.end is not None
         while len(self._commits) >= COMMITS_MAX:
             await self._commits.pop(0)
-        commit = asyncio.ensure_future(self._sink.commit(outcome))
+        commit = asyncio.ensure_future(self._sink.commit(outcome.record, outcome.end))
         commit.add_done_callback(self._committed)
         self._commits.append(commit)
 
@@ -208,10 +214,10 @@ class Driver:
                     id_ = self._id()
                     self._requests[id_] = (action.place, action.index)
                     requests.append((id_, action))
-                case Commit(record) | End(record):
+                case Commit() | End():
                     assert self._outcome is not None
                     if not self._outcome.done():
-                        self._outcome.set_result(record)
+                        self._outcome.set_result(action)
         if jobs:
             if self.sandboxes is None:
                 raise InvariantError("no sandboxes")

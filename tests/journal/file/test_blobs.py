@@ -14,7 +14,8 @@ import pytest
 
 from turnwise.errors import JournalError
 from turnwise.journal.file.blobs import PREFETCH_ROWS_MAX, BlobReader, BlobWriter
-from turnwise.journal.file.format import BLOB_BYTES_MAX, TABLES
+from turnwise.journal.file.format import BLOB_BYTES_MAX
+from turnwise.journal.file.schema import TABLES
 
 PATH = Path("run.journal")
 

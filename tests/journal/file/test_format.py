@@ -18,7 +18,8 @@ from tests.journal.records import columns_of_tables
 from turnwise.core.records import EffectRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import TurnOutput
 from turnwise.journal import CodeSource, Journal
-from turnwise.journal.file.format import APPLICATION_ID, FORMAT, FORMAT_OLDEST, SCHEMA, VIEWS
+from turnwise.journal.file.format import APPLICATION_ID, FORMAT, FORMAT_OLDEST
+from turnwise.journal.file.schema import SCHEMA, VIEWS
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = (ROOT / "docs" / "journal.md").read_text(encoding="utf-8")

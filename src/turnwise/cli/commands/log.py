@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +10,7 @@ import typer
 from turnwise.cli.commands.options import JournalFile, Json
 from turnwise.cli.errors import DONE, report
 from turnwise.cli.errors import as_json as error_as_json
-from turnwise.cli.output import Output
+from turnwise.cli.output import Output, dim
 from turnwise.cli.text import json_text
 from turnwise.errors import TurnwiseError
 
@@ -42,6 +42,7 @@ def log(
     out = Output.out()
     with Run.open(journal) as run:
         found = summary.summarize(run)
+        unproved = run.unproved if agent is not None else run.unproved[1:]  # whole rounds are compared as they are read
     with Journal.open(journal) as opened:
         story = Story(opened)
         rounds = story.rounds(agent=agent, round_=round_)
@@ -50,7 +51,7 @@ def log(
         if round_ is not None and round_ > opened.rounds.last_round:
             opened.rounds.summary(round_)  # raises, with the rounds that there are
         if json:
-            return _write_json(found, story, rounds, out)
+            return _write_json(found, story, rounds, unproved, out)
         summary.show_title(found, out)
         out.line()
         shown = False
@@ -62,10 +63,12 @@ def log(
         if not shown:
             where = f" in round {round_}" if round_ else ""
             out.line(f"{agent} has no turn{where}." if agent else f"Nobody has a turn{where}.")
+        for line in unproved:
+            out.line(dim(f"not proved: {line}"))
     return DONE
 
 
-def _write_json(found: Summary, story: Story, rounds: Iterator[ToldRound], out: Output) -> int:
+def _write_json(found: Summary, story: Story, rounds: Iterator[ToldRound], unproved: Sequence[str], out: Output) -> int:
     """One object, written as it is read. If the journal turns out damaged on the way, the object says so at its end."""
     from turnwise.cli import summary, telling
 
@@ -79,5 +82,5 @@ def _write_json(found: Summary, story: Story, rounds: Iterator[ToldRound], out: 
     except TurnwiseError as failure:
         code = report(failure, Output.err())
         error = f', "error": {json_text(error_as_json(failure, code))}'
-    out.write(f"\n]{error}}}\n")
+    out.write(f'\n], "unproved": {json_text(list(unproved))}{error}}}\n')
     return code

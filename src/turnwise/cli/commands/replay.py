@@ -19,20 +19,23 @@ NAME_COLUMNS = 10
 def replay(journal: JournalFile, workers: Workers = None, json: Json = False) -> int:
     """Execute a run again and compare.
 
-    All turns are executed in sandboxes, with the answers of models that were recorded. The first difference is named,
-    and the exit code is then 3.
+    All turns are executed in sandboxes, with the answers of models that were recorded; their outcomes, how they were
+    carried out, and how the run ended are compared. What was taken from the journal is said to be not proved. The first
+    difference is named, and the exit code is then 3.
     """
     import turnwise
     from turnwise.cli.progress import counting
     from turnwise.journal.run import Run
 
     err = Output.err()
-    with Run.open(journal) as run:
-        status, result = run.status, run.result
     with counting(err, "replaying round") as progress:
         replayed = turnwise.replay(journal, workers=workers, progress=progress)
     _show(replayed, err if json else Output.out())
     if json:
+        status = result = None
+        if replayed.difference is None:  # else how it ended, and with what, may be as wrong as the rest
+            with Run.open(journal) as run:
+                status, result = run.status, run.result
         value = {
             "head": replayed.head,
             "rounds": replayed.rounds,
@@ -43,6 +46,7 @@ def replay(journal: JournalFile, workers: Workers = None, json: Json = False) ->
             "equal": replayed.difference is None,
             "difference": _difference_json(replayed.difference),
             "notes": list(replayed.notes),
+            "unproved": list(replayed.unproved),
         }
         Output.out().write(json_text(value) + "\n")
     return DONE if replayed.difference is None else DIFFERENT
@@ -57,6 +61,8 @@ def _show(replayed: Replay, output: Output) -> None:
         show_difference(difference, output)
     for note in replayed.notes:
         output.line(f"note: {note}")
+    for line in replayed.unproved:
+        output.line(f"not proved: {line}")
 
 
 def show_difference(difference: Difference, output: Output) -> None:

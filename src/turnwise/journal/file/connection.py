@@ -17,8 +17,9 @@ from typing import Final
 
 from turnwise.errors import JournalError
 from turnwise.journal.file.errors import damaged, foreign, reading, translated, unwritable
-from turnwise.journal.file.format import APPLICATION_ID, FORMAT, FORMAT_OLDEST, SCHEMA, UPGRADES
+from turnwise.journal.file.format import APPLICATION_ID, FORMAT, FORMAT_OLDEST
 from turnwise.journal.file.lock import WriterLock
+from turnwise.journal.file.schema import SCHEMA, UPGRADES
 
 BUSY_MS: Final = 5_000
 """How long a statement waits for a lock of another process. Readers and the writer do not wait for each other; only the

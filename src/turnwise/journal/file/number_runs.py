@@ -7,7 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-_INTEGER_MAX: Final = 2**63 - 1
+from turnwise.journal.file.format import INTEGER_MAX
+
 NUMBER_CHARS_MAX: Final = 100_000
 """Longest decimal text of a recorded number that SQLite cannot hold itself."""
 
@@ -95,7 +96,7 @@ def recorded(value: float | int | str) -> float | int | str | bytes:
     if isinstance(value, str):
         return value
     if isinstance(value, int):
-        return int(value) if -_INTEGER_MAX <= value <= _INTEGER_MAX else f"{value:d}".encode()
+        return int(value) if -INTEGER_MAX <= value <= INTEGER_MAX else f"{value:d}".encode()
     if not math.isfinite(value) or (value == 0.0 and math.copysign(1.0, value) < 0):
         return repr(value).encode()
     return value

@@ -13,7 +13,7 @@ def check(query: Query, rounds: RoundReader, queries: QueryReader, world: WorldR
     """Read everything, and raise JournalError at the first thing that cannot be; else the number of rounds.
 
     SQLite's own structure is checked, every row is decoded, and rounds, places, turns and messages must count on.
-    That the values of the chains are right only the core can say, from `rounds()`.
+    Whether the chains hold `ChainReader` says.
     """
     for (problem,) in query.rows("PRAGMA quick_check(1)"):
         if problem != "ok":

@@ -5,7 +5,6 @@ Whatever cannot be what `encode` wrote raises JournalError that says "damaged", 
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from turnwise.errors import JournalError
 from turnwise.journal.file.blobs import BlobReader
 from turnwise.journal.file.errors import damaged, reading
 from turnwise.journal.file.number_runs import numbers, recalled, requests_of
+from turnwise.journal.file.stored_json import stored_json
 
 Row = tuple[Any, ...]
 
@@ -83,11 +83,7 @@ class Decoder:
             raise self.damaged(f"{what} is not a list of numbers: {error}") from error
 
     def json(self, column: object, what: str) -> Any:
-        text = self.value(column, what)
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise self.damaged(f"{what} is not JSON: {error}") from error
+        return stored_json(self.value(column, what), what, self.path)
 
     def counted(self, rows: list[Row], column: int) -> list[Row]:
         """The rows, whose column must count from 0."""
@@ -228,7 +224,7 @@ class Decoder:
         )
 
     def end(self, row: Row) -> EndRecord:
-        """round, reason, result, message"""
+        """round, reason, result, message, head"""
         for reason in _END_REASONS:
             if reason == row[1]:
                 return EndRecord(
@@ -236,6 +232,7 @@ class Decoder:
                     self.integer(row[0], "round of the end"),
                     None if row[2] is None else self.value(row[2], "result of the end"),
                     None if row[3] is None else self.value(row[3], "message of the end"),
+                    None if row[4] is None else self.chain(row[4], "head of the end"),
                 )
         raise self.damaged("the reason of the end is unknown", row[1])
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from turnwise.core.head import RULE
 from turnwise.journal.file.code_source import CodeSource
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.read.query import Query
@@ -37,6 +38,33 @@ class HeaderReader:
     def versions(self) -> str:
         """Versions of everything as the run began with, JSON text; the execution chain begins with it."""
         return self.writers()[0].versions
+
+    @property
+    def rule(self) -> int:
+        """The rule by which the run's chains are made (`turnwise.core.head`); 1 where none is noted."""
+        row = self._query.row("SELECT value FROM meta WHERE name = 'chains'")
+        if row is None:
+            return 1
+        if row[0] != str(RULE):
+            raise damaged(self._query.path, "the rule of its chains is unknown", expected=RULE, actual=row[0])
+        return RULE
+
+    def continued_versions(self, before: int, writers: Sequence[WriterRow] | None = None) -> str | None:
+        """The versions that the execution digest of round `before` is continued by in the round after it.
+
+        None if the versions that execute the next round are those that executed `before`. `writers` are all that
+        were noted so far (default: all).
+        """
+        found = self.writers() if writers is None else writers
+        later = [number for number, writer in enumerate(found) if number and writer.round == before]
+        if not later:
+            return None
+        versions = found[later[-1]].versions
+        if self.rule == 1:  # which compared with the writer before, even if that one had executed nothing
+            executed = found[later[-1] - 1]
+        else:
+            executed = next((writer for writer in reversed(found) if writer.round < before), found[0])
+        return None if versions == executed.versions else versions
 
     def writers(self) -> list[WriterRow]:
         """Who wrote: the run itself first, then each resume."""

@@ -12,13 +12,17 @@ from typing import Final
 from turnwise.core.records import EndRecord, MessageRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.errors import JournalError
 from turnwise.journal.file.errors import damaged
-from turnwise.journal.read.columns import AGENT, EFFECT, LOG, MESSAGE, RECORD, ROUND, TURN, WAVE
+from turnwise.journal.file.format import INTEGER_MAX
+from turnwise.journal.read.columns import AGENT, EFFECT, END, LOG, MESSAGE, RECORD, ROUND, TURN, WAVE
 from turnwise.journal.read.decode import Row, by_turn, pages
 from turnwise.journal.read.query import PAGE_ROWS, Query
 from turnwise.journal.read.rows import RoundSummary
 
 FORMAT_OF_WAVES: Final = 2
 """The first format whose journals hold waves."""
+
+FORMAT_OF_OUTCOMES: Final = 3
+"""The first format whose rounds hold outcomes, and whose ends hold heads."""
 
 
 class RoundReader:
@@ -43,11 +47,18 @@ class RoundReader:
     @property
     def end_record(self) -> EndRecord | None:
         """How the run ended; None while it has not, or has been continued after it had."""
-        row = self._query.row("SELECT round, reason, result, message FROM ends ORDER BY id DESC LIMIT 1")
-        if row is None:
-            return None
-        end = self._query.decoder.end(row)
-        return end if end.round >= self.last_round else None
+        ends = self.ends()
+        return ends[-1] if ends and ends[-1].round >= self.last_round else None
+
+    def ends(self) -> list[EndRecord]:
+        """All ends in order, those after which the run was continued too."""
+        head = "head" if self._has(FORMAT_OF_OUTCOMES) else "NULL"
+        return [self._query.decoder.end(row) for row in self._query.rows(f"{END.format(head=head)} ORDER BY id")]
+
+    def summary_before(self, number: int) -> RoundSummary | None:
+        """The chains and counts of the last round before this number, None if it is the first."""
+        row = self._query.row(f"{self._round_sql} WHERE round < ? ORDER BY round DESC LIMIT 1", number)
+        return None if row is None else self._summary(row)
 
     def summary(self, number: int) -> RoundSummary:
         """The chains and counts of one round."""
@@ -69,6 +80,12 @@ class RoundReader:
             return self._query.rows(f"{self._round_sql} WHERE round > ? ORDER BY round LIMIT ?", after, PAGE_ROWS)
 
         return map(self._summary, pages(fetch, first - 1, PAGE_ROWS))
+
+    def links(self) -> Iterator[Row]:
+        """Of each round its number, head, outcome, the agents that it spawned, and all that ever were: as stored."""
+        outcome = "outcome" if self._has(FORMAT_OF_OUTCOMES) else "NULL"
+        select = f"SELECT round, head, {outcome}, spawned, agents FROM rounds WHERE round > ? ORDER BY round LIMIT ?"
+        return pages(lambda after: self._query.rows(select, after, PAGE_ROWS), 0, PAGE_ROWS)
 
     def round(self, number: int) -> RoundRecord:
         """One round, complete, equal to what was committed."""
@@ -98,7 +115,7 @@ class RoundReader:
 
     def last_wave(self, model: str) -> WaveRecord | None:
         """The latest wave of a model."""
-        if not self._has_waves:
+        if not self._has(FORMAT_OF_WAVES):
             return None
         row = self._query.row(f"{WAVE} WHERE model = ? ORDER BY round DESC, nr DESC LIMIT 1", model)
         return None if row is None else self._query.decoder.wave(row, self.summary(row[0]).effects)
@@ -170,6 +187,7 @@ class RoundReader:
                 summary.head,
                 summary.execution,
                 waves.pop(summary.round, ()),
+                summary.outcome,
             )
             for summary in summaries
         ]
@@ -220,6 +238,7 @@ class RoundReader:
             len(record.spawned),
             len(record.stopped),
             len(record.waves),
+            min(sum(turn.fuel for turn in record.turns), INTEGER_MAX),
         )
         wanted = (
             summary.turns,
@@ -232,7 +251,10 @@ class RoundReader:
             summary.spawned,
             summary.stopped,
             summary.waves,
+            summary.fuel,
         )
+        if any(agent.born != summary.round for agent in record.spawned):
+            raise damaged(self._query.path, f"round {summary.round} holds agents of another round")
         if found != wanted:
             raise damaged(
                 self._query.path, f"round {summary.round} does not hold what it says", expected=wanted, actual=found
@@ -244,17 +266,18 @@ class RoundReader:
         head = decoder.chain(row[1], f"head of round {number}")
         execution = decoder.chain(row[2], f"execution digest of round {number}")
         first = None if row[3] is None else decoder.integer(row[3], f"first message of round {number}")
-        counts = (decoder.integer(count, f"a count of round {number}") for count in row[4:])
-        return RoundSummary(number, head, execution, first, *counts)
+        counts = [decoder.integer(count, f"a count of round {number}") for count in row[4:-1]]
+        outcome = None if row[-1] is None else decoder.chain(row[-1], f"outcome of round {number}")
+        return RoundSummary(number, head, execution, outcome, first, *counts)
 
-    @property
-    def _has_waves(self) -> bool:
-        """A file of format 1 has none, until somebody goes on with it."""
-        if self._format < FORMAT_OF_WAVES:
+    def _has(self, format_: int) -> bool:
+        """Whether the file has what came with a format: an older one gets it when somebody goes on with the run."""
+        if self._format < format_:
             row = self._query.row("PRAGMA user_version")
             self._format = row[0] if row is not None else 0
-        return self._format >= FORMAT_OF_WAVES
+        return self._format >= format_
 
     @property
     def _round_sql(self) -> str:
-        return ROUND.format(waves="waves" if self._has_waves else "0")
+        waves = "waves" if self._has(FORMAT_OF_WAVES) else "0"
+        return ROUND.format(waves=waves, outcome="outcome" if self._has(FORMAT_OF_OUTCOMES) else "NULL")

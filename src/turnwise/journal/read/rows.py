@@ -13,11 +13,13 @@ class RoundSummary:
     """A round without its content: the chains and the counts.
 
     `message_first` is the sequence number of its first message, inputs included. `agents` counts all that ever were.
+    `outcome` is the digest of the round by itself, None in rounds of runs whose chains know none.
     """
 
     round: int
     head: bytes
     execution: bytes
+    outcome: bytes | None
     message_first: int | None
     turns: int
     failed: int

@@ -6,12 +6,14 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from turnwise.core.head import RULE
 from turnwise.core.records import AgentRecord
 from turnwise.journal.file.blobs import BlobWriter
 from turnwise.journal.file.code_source import CodeSource
 from turnwise.journal.file.connection import connect
 from turnwise.journal.file.errors import translated
-from turnwise.journal.file.format import APPLICATION_ID, FORMAT, SCHEMA
+from turnwise.journal.file.format import APPLICATION_ID, FORMAT
+from turnwise.journal.file.schema import SCHEMA
 from turnwise.journal.write.encode import COLUMNS, Encoder
 
 
@@ -35,6 +37,7 @@ def write_beginning(
             for sql in SCHEMA[FORMAT].values():
                 connection.execute(sql)
             connection.execute("INSERT INTO meta VALUES ('plan', ?)", (encoder.value(plan),))
+            connection.execute("INSERT INTO meta VALUES ('chains', ?)", (str(RULE),))
             writer = (1, 0, encoder.value(versions), encoder.value(info))
             connection.execute("INSERT INTO writers VALUES (?, ?, ?, ?)", writer)
             for code, source in codes.items():

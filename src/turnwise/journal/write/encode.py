@@ -17,7 +17,12 @@ from turnwise.core.records import AgentRecord, EndRecord, RoundRecord, TurnRecor
 from turnwise.core.turn import TurnOutput
 from turnwise.errors import InvariantError
 from turnwise.journal.file.blobs import BlobWriter
-from turnwise.journal.file.format import BODY_INLINE_CHARS_MAX, STATE_INLINE_CHARS_MAX, TEXT_INLINE_CHARS_MAX
+from turnwise.journal.file.format import (
+    BODY_INLINE_CHARS_MAX,
+    INTEGER_MAX,
+    STATE_INLINE_CHARS_MAX,
+    TEXT_INLINE_CHARS_MAX,
+)
 from turnwise.journal.file.number_runs import recorded, request_runs, runs
 
 COLUMNS: Final = {
@@ -30,11 +35,9 @@ COLUMNS: Final = {
     "records": 5,
     "stops": 3,
     "waves": 6,
-    "rounds": 16,
+    "rounds": 17,
 }
 """Columns of the tables that a commit adds to, in the order in which it does."""
-
-_INTEGER_MAX: Final = 2**63 - 1
 
 Value = str | int | None
 
@@ -43,13 +46,15 @@ Value = str | int | None
 class Batch:
     """One round as rows: per table its columns one after the other. `generation` says which encoder state it needs.
 
-    `after` is the round that was encoded before; rounds in which nobody moved are not committed.
+    `after` is the round that was encoded before; rounds in which nobody moved are not committed. `end` holds the
+    columns of the end that came with the round, if one did.
     """
 
     round: int
     after: int
     generation: int
     rows: dict[str, list[object]]
+    end: list[object] | None = None
 
 
 class Encoder:
@@ -70,18 +75,23 @@ class Encoder:
         self.agents = agents
         self.seq_last = seq_last
 
-    def batch(self, record: RoundRecord) -> Batch:
-        """The rows of one round. Raises InvariantError if it does not follow what was encoded before."""
+    def batch(self, record: RoundRecord, end: EndRecord | None = None) -> Batch:
+        """The rows of one round, and of the end that came with it.
+
+        Raises InvariantError if the round does not follow what was encoded before.
+        """
         if record.round <= self.round:
             raise self._broken("a round is committed out of order", f"later than {self.round}", record.round)
-        if len(record.head) != 32 or len(record.execution) != 32:
-            raise self._broken(f"a chain value of round {record.round} has a wrong length", 32, len(record.head))
+        for value in (record.head, record.execution, record.outcome):
+            if value is not None and len(value) != 32:
+                raise self._broken(f"a chain value of round {record.round} has a wrong length", 32, len(value))
         before = self.agents, self.seq_last
         try:
             agents = self.agent_rows(record.spawned, record.round)
             messages = self._message_rows(record)
             turns, effects, logs, records, failed, fuel = self._turn_rows(record)
             waves = self._wave_rows(record)
+            ending = None if end is None else self.end_row(end)
         except BaseException as error:
             self.agents, self.seq_last = before
             if isinstance(error, UnicodeEncodeError):
@@ -115,11 +125,12 @@ class Encoder:
             len(record.spawned),
             self.agents,
             len(record.stopped),
-            min(fuel, _INTEGER_MAX),
+            min(fuel, INTEGER_MAX),
             len(record.waves),
+            record.outcome,
         ]
         after, self.round = self.round, record.round
-        return Batch(record.round, after, self.generation, rows)
+        return Batch(record.round, after, self.generation, rows, ending)
 
     def _wave_rows(self, record: RoundRecord) -> list[object]:
         rows: list[object] = []
@@ -152,7 +163,7 @@ class Encoder:
     def end_row(self, end: EndRecord) -> list[object]:
         """Columns of `ends` without its id."""
         result = None if end.result is None else self.value(end.result)
-        return [end.round, end.reason, result, None if end.message is None else self.value(end.message)]
+        return [end.round, end.reason, result, None if end.message is None else self.value(end.message), end.head]
 
     def value(self, text: str) -> Value:
         """A text as a value that is likely to come again."""

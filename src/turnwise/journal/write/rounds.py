@@ -17,6 +17,9 @@ ROWS_MAX: Final = 1_000
 """Rows that SQLite is handed in one statement; fewer if its limit of variables is small."""
 
 
+_ENDS: Final = "ends", ("round", "reason", "result", "message", "head")
+
+
 class RoundWriter:
     """Writes rounds, ends and later writers through one connection, which stays the caller's to close.
 
@@ -48,19 +51,19 @@ class RoundWriter:
         self._encoder.restart(round_last=round_last, agents=agents, seq_last=seq_last)
         self._stale = False
 
-    def commit(self, record: RoundRecord) -> None:
-        """Write one round in one transaction; it is on disk when this returns.
+    def commit(self, record: RoundRecord, end: EndRecord | None = None) -> None:
+        """Write one round, with the end if it brought one about, in one transaction; it is on disk when this returns.
 
         Raises EnvironmentFailure if the disk is full or fails: nothing of the round is kept then, everything before it
         is, and the same round can be committed again.
         """
-        self.write(self.encode(record))
+        self.write(self.encode(record, end))
 
-    def encode(self, record: RoundRecord) -> Batch:
+    def encode(self, record: RoundRecord, end: EndRecord | None = None) -> Batch:
         """The first half of `commit`: rows of a round that follows the last one encoded. Needs no disk."""
         if self._stale:
             self._restart()
-        return self._encoder.batch(record)
+        return self._encoder.batch(record, end)
 
     def write(self, batch: Batch) -> None:
         """The second half of `commit`. May run in another thread than `encode`, one call at a time, in order."""
@@ -68,25 +71,24 @@ class RoundWriter:
         if batch.generation != self._encoder.generation or batch.after != self._committed:
             where, expected = str(self.path), self._committed
             raise InvariantError("a round is written out of order", where=where, expected=expected, actual=batch.after)
-        self._transaction(connection, batch.rows)
+        self._transaction(connection, batch.rows, None if batch.end is None else (_insertion(*_ENDS), batch.end))
         self._committed = batch.round
 
     def end(self, record: EndRecord) -> None:
         """Note how the run ended. A run that is continued and ends again is noted again; the latest counts."""
         if self._stale:
             self._restart()
-        self._append("ends", "round, reason, result, message", self._encoder.end_row(record))
+        self._append(*_ENDS, self._encoder.end_row(record))
 
     def resumed(self, *, versions: str, info: str) -> None:
         """Note that another process goes on writing, with its versions and where it finds things (JSON texts)."""
         if self._stale:
             self._restart()
         value = self._encoder.value
-        self._append("writers", "round, versions, info", [self._committed, value(versions), value(info)])
+        self._append("writers", ("round", "versions", "info"), [self._committed, value(versions), value(info)])
 
-    def _append(self, table: str, columns: str, values: list[object]) -> None:
-        marks = ", ".join("?" * len(values))
-        insert = f"INSERT INTO {table} ({columns}) VALUES ({marks})"
+    def _append(self, table: str, columns: tuple[str, ...], values: list[object]) -> None:
+        insert = _insertion(table, columns)
         self._transaction(self._connection, {"blobs": self._blobs.take()}, (insert, values))
 
     def _transaction(
@@ -133,3 +135,7 @@ class RoundWriter:
             self._statements.clear()
         self._statements[table, rows] = statement
         return statement
+
+
+def _insertion(table: str, columns: tuple[str, ...]) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"

@@ -43,8 +43,8 @@ class JournalWriter:
     ) -> None:
         await self.close()
 
-    async def submit(self, record: RoundRecord) -> asyncio.Future[None]:
-        """Hand over a round, and return when it is taken, which waits while too many are in flight.
+    async def submit(self, record: RoundRecord, end: EndRecord | None = None) -> asyncio.Future[None]:
+        """Hand over a round, with the end if it brought one about, and wait while too many are in flight.
 
         The future is done when the round is on disk.
         """
@@ -54,17 +54,17 @@ class JournalWriter:
                 self._collect()
             self._collect()
             self._raise_failure()
-            batch = self._rounds.encode(record)
+            batch = self._rounds.encode(record, end)
             future = asyncio.get_running_loop().run_in_executor(self._thread, self._rounds.write, batch)
             self._in_flight.append(future)
             return future
 
-    async def commit(self, record: RoundRecord) -> None:
+    async def commit(self, record: RoundRecord, end: EndRecord | None = None) -> None:
         """Hand over a round and wait until it is on disk.
 
         If the caller is cancelled while it waits, the round is written all the same.
         """
-        future = await self.submit(record)
+        future = await self.submit(record, end)
         await asyncio.wait([future])
         self._collect()
         if future.exception() is not None:

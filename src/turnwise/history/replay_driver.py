@@ -1,0 +1,79 @@
+"""A driver that plays rounds again, keeps nothing, and takes as recorded what only another version could decide."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.metadata import version
+
+from turnwise.core.events import Execute
+from turnwise.core.machine import Machine
+from turnwise.core.records import EndRecord, RoundRecord, TurnRecord
+from turnwise.core.turn import Failure, FailureClass
+from turnwise.orchestrator.driver import Driver
+from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
+
+HOST_DEPENDENT = frozenset({FailureClass.FUEL, FailureClass.STACK})
+"""Failures that depend on the version of wasmtime."""
+
+FUEL_UNBOUNDED = 2**62
+
+
+class Nowhere:
+    """Where replayed rounds go."""
+
+    async def commit(self, record: RoundRecord, end: EndRecord | None = None) -> None:
+        """Keep nothing."""
+
+    async def end(self, record: EndRecord) -> None:
+        """Keep nothing."""
+
+
+class ReplayDriver(Driver):
+    """A driver that takes from the journal what only another version of wasmtime could decide."""
+
+    def __init__(self, machine: Machine, codes: dict[str, str], sink: Nowhere, foreign: str | None) -> None:
+        super().__init__(machine, codes, sink)
+        self.foreign = foreign
+        self._decided: dict[int, tuple[int, Failure]] = {}
+        self.notes: list[str] = []
+        if foreign is not None:
+            self.notes.append(
+                f"the journal was made with wasmtime {foreign}, this is {version('wasmtime')}: fuel and what failed "
+                "turns said are not compared, and turns that ran out of fuel or stack are taken from the journal"
+            )
+
+    def expect(self, record: RoundRecord) -> None:
+        """The round that is played next."""
+        if self.foreign is not None:
+            self._decided = {
+                turn.place: (turn.executions, turn.failure)
+                for turn in record.turns
+                if turn.failure is not None and turn.failure.kind in HOST_DEPENDENT
+            }
+
+    def decide(self, action: Execute) -> Failure | None:
+        executions, failure = self._decided.get(action.place, (0, None))
+        return failure if executions == len(action.replies) + 1 else None
+
+    def job(self, action: Execute) -> TurnJob:
+        return super().job(action if self.foreign is None else replace(action, fuel=FUEL_UNBOUNDED))
+
+    def comparable(self, record: RoundRecord, outcome: RoundRecord) -> RoundRecord:
+        """What was played, with what another version of wasmtime counts and says otherwise taken from the record."""
+        if self.foreign is None:
+            return outcome
+        recorded = {turn.place: turn for turn in record.turns}
+        turns = tuple([_as_recorded(turn, recorded.get(turn.place)) for turn in outcome.turns])
+        return replace(outcome, turns=turns)
+
+    def spent(self, result: TurnResult) -> int:
+        return result.fuel if self.foreign is None else 0
+
+
+def _as_recorded(turn: TurnRecord, recorded: TurnRecord | None) -> TurnRecord:
+    if recorded is None:
+        return turn
+    turn = replace(turn, fuel=recorded.fuel)
+    if turn.failure is None or recorded.failure is None or turn.failure.kind != recorded.failure.kind:
+        return turn
+    return replace(turn, failure=recorded.failure, stdout=recorded.stdout, executions=recorded.executions)

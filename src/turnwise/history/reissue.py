@@ -26,7 +26,7 @@ from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.journal import Journal
 from turnwise.orchestrator.assembly import check_models, specs_of
-from turnwise.orchestrator.promises import recorded_plan
+from turnwise.orchestrator.reproducibility import recorded_plan
 from turnwise.orchestrator.settings import Settings
 
 

@@ -30,7 +30,7 @@ from turnwise.journal.file.stored_json import stored_object
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.effects import ModelEffects
 from turnwise.orchestrator.progress import Status
-from turnwise.orchestrator.promises import cautions, changed, plan_bound
+from turnwise.orchestrator.reproducibility import cautions, changed, plan_bound
 from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
 from turnwise.orchestrator.tasks import specs_of_world, wrong_tasks

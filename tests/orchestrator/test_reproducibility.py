@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from tests.inference.test_protocol import INFO
 from turnwise.inference.plans.model_info import ModelInfo, Numeric
-from turnwise.orchestrator.promises import cautions, plan_bound
+from turnwise.orchestrator.reproducibility import cautions, plan_bound
 
 
 def model(name: str, numeric_class: str | None) -> ModelInfo:

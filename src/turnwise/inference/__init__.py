@@ -1,13 +1,26 @@
-"""Language models on ONNX Runtime: a process that answers `generate` requests, the same bits every time.
+"""Language models, graphs and encoders on ONNX Runtime, in a process of their own, with the same bits every time.
 
-On the orchestrator's side: `host` (one process, started again when it dies), `model` and `request` (what is said about
-models and asked of them), `protocol` (what goes between). In the process, from the top:
+Two processes meet here. In the orchestrator's:
 
-- `server`: messages in, steps of the engines, messages out.
-- `engine`: schedule, run, postprocess. `scheduler` decides what runs next and knows numbers only; `decoder` with `kv`
-  runs the graph and knows tensors only; `sequence` turns logits into a reply, with `sampling` and `text`.
-- `load`: a model from a folder, by `model_folder`, `graph` (what model.onnx says before it is trusted), `tokenizer`,
-  `template`, `providers` and `content_hash`.
+- `requests`: what may be asked of a model, and the form of a reply.
+- `plans`: what the orchestrator knows of a model, and what waves are run by.
+- `host`: hands requests to the inference process, and keeps one running. Start reading here, at `host.host`.
+- `protocol`: the messages between the two.
 
-`generate` is the engine in the calling process, for the command line. `runtime` is the one door to ONNX Runtime.
+In the inference process:
+
+- `server`: its main loop.
+- `engine`: many requests to one language model: schedule, run, postprocess. The heart, at `engine.engine`.
+- `tensor_models`: graphs for `infer`, encoders for `embed`.
+- `decoding`: one step of one graph, and its KV cache.
+- `sampling`: logits to a token.
+- `text`: text to tokens and back.
+- `folders`: a folder on disk to what is known of a model.
+- `onnx`: a graph file, and ONNX Runtime.
+
+`inspect` is for the command line: the engine in the calling process, to examine models and to measure them.
+
+A room imports only rooms below it: inspect > server > engine, tensor_models > decoding, sampling > text > folders >
+onnx > plans > requests, and host > protocol > plans > requests. Those of the orchestrator's process import neither the
+rooms of the other nor numpy, onnxruntime, tokenizers, jinja2 or llguidance. import-linter holds both.
 """

@@ -31,7 +31,7 @@ BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 
 
 class MessageKind(IntEnum):
-    """How the body of a message is to be read."""
+    """Form of a message's body."""
 
     MESSAGE = 1
     """JSON text of a class below."""
@@ -95,7 +95,7 @@ class Loaded(_Message, frozen=True):
 
 
 class LoadFailed(_Message, frozen=True):
-    """The fault of a model, or of a machine that is too small for it: the process ends, and would fail again."""
+    """A model cannot be loaded, by its own fault or the machine's: the process ends, and would fail again."""
 
     message: str
     where: str | None
@@ -110,7 +110,7 @@ class LoadFailed(_Message, frozen=True):
         return cls(error.message, error.where, error.expected, error.actual, error.hint, environment)
 
     def error(self) -> ModelError | EnvironmentFailure:
-        """The error again, its fields as far as they are data."""
+        """Make the error again, its fields as far as they are data."""
         kind = EnvironmentFailure if self.environment else ModelError
         return kind(self.message, where=self.where, expected=self.expected, actual=self.actual, hint=self.hint)
 
@@ -140,12 +140,12 @@ class WaveReplyPart(_Message, frozen=True):
 class Heartbeat(_Message, frozen=True):
     """A sign of life while there is work, and telemetry: counts since the process started.
 
-    tokens: generated.
-    prompt_tokens: of prompts that were prefilled.
-    running, waiting: requests, now.
-    reused_tokens: of prompts that were taken from the cache.
-    steps: of decoding, and runs of other graphs.
-    step_rows: sequences, or rows, that took part in them.
+    - `tokens`: generated
+    - `prompt_tokens`: of prompts that were prefilled
+    - `running`, `waiting`: requests, now
+    - `reused_tokens`: of prompts that were taken from the cache
+    - `steps`: of decoding, and runs of other graphs
+    - `step_rows`: sequences, or rows, that took part in them
     """
 
     tokens: int = 0

@@ -41,9 +41,14 @@ EngineEvent = TextPiece | GenerateReply
 class EngineStatistics:
     """Telemetry: differs between equal runs.
 
-    `tokens` were generated, `prompt_tokens` prefilled, `reused_tokens` of prompts taken from the cache. The `steps` of
-    decoding had `step_rows` rows in all; besides there were `extensions` of several tokens that a grammar forces.
-    `cached_blocks` hold prompts that were prefilled before.
+    - `tokens`: generated
+    - `prompt_tokens`: of prompts, prefilled
+    - `reused_tokens`: of prompts, taken from the cache
+    - `steps`: of decoding
+    - `step_rows`: rows of all steps together
+    - `running`, `waiting`: sequences, now
+    - `cached_blocks`: blocks that hold prompts that were prefilled before
+    - `extensions`: runs of several tokens that a grammar forces
     """
 
     tokens: int = 0
@@ -61,7 +66,7 @@ class Engine:
     """Takes many requests, answers each once. Not thread-safe; `step` never waits for anything but the model."""
 
     def __init__(self, model: LanguageModel, plan: BatchPlan | None = None) -> None:
-        """What the model's decoder holds is forgotten. With a `plan`, there is room for just that."""
+        """Empties the model's decoder. `plan` None: the machine's."""
         self._model = model
         self._decoder = model.decoder
         self._plan = plan = plan or model.machine_plan
@@ -120,13 +125,13 @@ class Engine:
         self._scheduler.add(request.id, len(sequence.prompt), sequence.capacity)
 
     def cancel(self, number: int) -> None:
-        """Drop a request, which is then not answered. One that is not open (any more) is none of our business."""
+        """Drop a request, which is then not answered; one that is not open is ignored."""
         self._answers = [answer for answer in self._answers if answer.id != number]
         if number in self._sequences:
             self._remove(number)
 
     def step(self) -> list[EngineEvent]:
-        """One run of the graph, and what came of it."""
+        """Run the graph once; returns what came of it."""
         events, self._answers = self._answers, []
         work = self._scheduler.next()
         while isinstance(work, BeginSequence):
@@ -154,7 +159,7 @@ class Engine:
         )
 
     def _begin(self, work: BeginSequence) -> None:
-        """A row for the sequence, with as much of its prompt in it as was prefilled before."""
+        """Give the sequence a row, with as much of its prompt in it as was prefilled before."""
         prompt = self._sequences[work.number].prompt
         row = self._rows.enter(work.number)
         self._decoder.clear(row)
@@ -186,7 +191,7 @@ class Engine:
         yield from self._accept(work.number, logits)
 
     def _extend(self, work: ExtendSequence) -> Iterator[EngineEvent]:
-        """The tokens of one sequence that a grammar has forced, as a piece of a prompt is run."""
+        """Run the tokens of one sequence that a grammar has forced, as a piece of a prompt is run."""
         try:
             logits = self._decoder.prefill(self._rows.row(work.number), self._sequences[work.number].next)
         except RUNTIME_ERRORS as error:
@@ -196,7 +201,7 @@ class Engine:
         yield from self._accept(work.number, logits)
 
     def _decode(self, work: DecodeStep) -> Iterator[EngineEvent]:
-        """One token for each of these sequences, and what came of it in the order of their numbers."""
+        """Run one token of each of these sequences; what came of it, in the order of their numbers."""
         # In place, a batch is a range of rows, without gaps; else those that take no part are left out.
         numbers = work.numbers if is_equal(self._plan.batching) else self._rows.decoding
         idle = set(numbers).difference(work.numbers)
@@ -252,7 +257,7 @@ class Engine:
         return GenerateReply(number, error_body(refusal.kind, refusal.message))
 
     def _remove(self, number: int) -> None:
-        """The sequence is done with: its row is free, and no gap is left among the others."""
+        """Remove a sequence, and close the gap that its row leaves."""
         del self._sequences[number]
         self._scheduler.remove(number)
         if number in self._rows:
@@ -262,7 +267,7 @@ class Engine:
 
 
 def _graph_refuses(error: Exception) -> Refusal:
-    """What the graph does not take it will never take: that is an answer.
+    """Make the refusal for tokens that the graph does not take, and would never take.
 
     Everything else (memory, device) is the machine's failure: the process ends and the requests run again.
     """

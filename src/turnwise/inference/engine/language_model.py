@@ -16,13 +16,13 @@ from turnwise.inference.text.tokenizer import Tokenizer
 class LanguageModel:
     """A model that can generate.
 
-    info: what is told of it.
-    numeric: what is known of its bits.
-    tokenizer: text to tokens and back.
-    template: its chat template; None for a model without one.
-    grammars: compiles grammars for its tokens.
-    decoder: its graph.
-    ends: its end tokens.
+    - `info`: what is told of it
+    - `numeric`: what is known of its bits
+    - `tokenizer`: text to tokens and back
+    - `template`: its chat template; None for a model without one
+    - `grammars`: compiles grammars for its tokens
+    - `decoder`: its graph
+    - `ends`: its end tokens
     """
 
     info: ModelInfo

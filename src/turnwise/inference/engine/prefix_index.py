@@ -1,4 +1,4 @@
-"""Which prompt tokens have been prefilled before, and where their KV lies. Numbers only.
+"""Index of prompts that have been prefilled: tokens to the blocks that hold their KV. Numbers only.
 
 A tree of blocks: a block holds BLOCK_TOKENS tokens that follow those of its parent, and is found by comparing tokens.
 Only what prefill wrote comes in here, never what decode wrote: a step of one token uses other arithmetic, and a prompt
@@ -55,11 +55,11 @@ class PrefixIndex:
         self._used: OrderedDict[int, _Node] = OrderedDict()
 
     def __len__(self) -> int:
-        """Blocks that hold something."""
+        """Number of blocks in use."""
         return len(self._used)
 
     def find(self, tokens: Sequence[int], count_max: int, width: int = 0) -> list[BlockSpan]:
-        """The longest beginning of `tokens` that is here, at most `count_max` of them; the spans follow each other.
+        """Find the longest beginning of `tokens` that is here, at most `count_max` of them, as spans in order.
 
         What was run with masks of another `width` has other bits on some devices, so it is not taken.
         """
@@ -83,7 +83,7 @@ class PrefixIndex:
         return spans
 
     def insert(self, tokens: Sequence[int], width: int = 0) -> list[BlockSpan]:
-        """Take in the whole blocks of `tokens`; those that are new, whose KV is to be copied into their blocks."""
+        """Take in the whole blocks of `tokens`; returns the new ones, into which their KV is to be copied."""
         node: _Root = self._root(width)
         start = 0
         added: list[BlockSpan] = []
@@ -116,7 +116,7 @@ class PrefixIndex:
             node = node.parent
 
     def _take(self, path: set[int]) -> int | None:
-        """A free block, or that which was used longest ago unless it belongs to `path`."""
+        """Take a free block, or that which was used longest ago unless it belongs to `path`."""
         if self._free:
             return self._free.pop()
         oldest = next(iter(self._used), None)
@@ -130,7 +130,7 @@ class PrefixIndex:
 
 
 def _alike(node: _Root, wanted: tuple[int, ...]) -> tuple[_Node | None, int]:
-    """The successor that shares most of the beginning of `wanted`, and how many tokens. Looks at the latest few."""
+    """Find the successor that shares most of the beginning of `wanted`, and how many tokens; of the latest few."""
     best, most = None, 0
     for child in islice(reversed(node.children.values()), SIBLINGS_COMPARED_MAX):
         count = 0

@@ -1,4 +1,4 @@
-"""Which sequence lies in which row of the KV cache. Numbers only.
+"""Rows of the KV cache and the sequences that lie in them. Numbers only.
 
 A decode step binds one range of rows, so those that decode are rows 0 to `decoding`, without gaps; behind them is at
 most one that is being prefilled. When a row becomes free, another moves there: a copy of what one sequence has in the
@@ -14,7 +14,7 @@ from turnwise.errors import InvariantError
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What row `source` holds goes to row `target`; `source` is then free."""
+    """A copy of what row `source` holds to row `target`; `source` is then free."""
 
     source: int
     target: int
@@ -42,20 +42,20 @@ class KvRows:
         return self._rows.index(number)
 
     def enter(self, number: int) -> int:
-        """A row for a sequence that will be prefilled."""
+        """Give a row to a sequence that will be prefilled."""
         if number in self._rows or self._decoding < len(self._rows):
             raise InvariantError(f"sequence {number} gets no row: {self._rows} of which {self._decoding} decode")
         self._rows.append(number)
         return self._decoding
 
     def ready(self, number: int) -> None:
-        """The sequence is prefilled and decodes from now on."""
+        """Count a sequence among those that decode: it is prefilled."""
         if self._decoding == len(self._rows) or self._rows[-1] != number:
             raise InvariantError(f"sequence {number} is not being prefilled")
         self._decoding += 1
 
     def leave(self, number: int) -> tuple[Move, ...]:
-        """The sequence has ended; the moves that close the gap, to be made in this order."""
+        """Take the row from a sequence; returns the moves that close the gap, to be made in this order."""
         gap = self._rows.index(number)
         moves = []
         if gap < self._decoding:

@@ -80,9 +80,13 @@ class _Entry:
 class Scheduler:
     """Waiting and running sequences.
 
-    `rows_max` sequences run at once, in `positions_max` positions of KV cache (None: no bound), of which `rows_spare`
-    rows are not for sequences. Rows need never be longer than `room_max`. `chunk_tokens` cuts prompts (None: whole);
-    never into a tail of one token. With `equal`, only sequences that are equally long decode together.
+    - `rows_max`: sequences that run at once, at most
+    - `chunk_tokens`: prompts are cut into chunks of so many, never into a tail of one token; None: they run whole
+    - `positions_max`: of KV cache, for all rows together; None: no bound
+    - `rows_spare`: rows beside those of sequences
+    - `room_max`: positions that a row can need at most; None: no bound
+    - `prefill_tokens_max`: prompt tokens between two decode steps, at most
+    - `equal`: whether only equally long sequences decode together
     """
 
     def __init__(
@@ -116,16 +120,16 @@ class Scheduler:
 
     @property
     def waiting(self) -> int:
-        """How many sequences have not begun."""
+        """Number of sequences that have not begun."""
         return len(self._waiting)
 
     @property
     def running(self) -> int:
-        """How many sequences hold KV cache."""
+        """Number of sequences that hold KV cache."""
         return len(self._decoding) + (self._filling is not None)
 
     def add(self, number: int, prompt_tokens: int, capacity: int | None = None) -> None:
-        """A new sequence with a prompt of that many tokens (at least 1), that needs `capacity` positions in all."""
+        """Add a sequence with a prompt of that many tokens (at least 1), that needs `capacity` positions in all."""
         capacity = prompt_tokens if capacity is None else capacity
         if number in self._entries or not 1 <= prompt_tokens <= capacity:
             raise InvariantError(f"sequence {number} with {prompt_tokens} tokens of {capacity} cannot be added")
@@ -133,20 +137,20 @@ class Scheduler:
         insort(self._waiting, number)
 
     def reused(self, number: int, tokens: int) -> None:
-        """So many prompt tokens of the sequence that has just begun need not be run. At least two must be left."""
+        """Skip so many prompt tokens of the sequence that has just begun. At least two must be left."""
         entry = self._entries.get(number)
         if number != self._filling or entry is None or entry.done or not 0 < tokens <= entry.prompt - 2:
             raise InvariantError(f"{tokens} tokens of sequence {number} cannot be reused")
         entry.done = tokens
 
     def extend(self, number: int, tokens: int) -> None:
-        """So many tokens (at least two) of a sequence that decodes are known, and are run before its next step."""
+        """Run so many known tokens (at least two) of a sequence that decodes before its next step."""
         if number not in self._decoding or number in self._known or tokens < 2:
             raise InvariantError(f"sequence {number} cannot be extended by {tokens} tokens")
         self._known[number] = tokens
 
     def remove(self, number: int) -> None:
-        """The sequence has ended, or is not wanted any more."""
+        """Remove a sequence, which has ended or is not wanted any more."""
         if self._entries.pop(number, None) is None:
             raise InvariantError(f"there is no sequence {number}")
         self._known.pop(number, None)
@@ -156,7 +160,7 @@ class Scheduler:
             (self._decoding if number in self._decoding else self._waiting).remove(number)
 
     def next(self) -> Work | None:
-        """What to run now; `None` when there is nothing. The work counts as done."""
+        """Choose what to run now, None when there is nothing. The work counts as done."""
         free = self._prefilled < self._prefill_tokens_max
         steps = len(self._known) < len(self._decoding)
         if self._known and free:
@@ -179,7 +183,7 @@ class Scheduler:
         return ExtendSequence(number)
 
     def _together(self, numbers: Sequence[int]) -> tuple[int, ...]:
-        """Which of these take the next step: all, or the shortest, unless somebody has waited for too long."""
+        """Choose which of these take the next step: all, or the shortest, unless somebody has waited for too long."""
         entries = self._entries
         chosen = tuple(numbers)
         if self._equal:
@@ -195,7 +199,7 @@ class Scheduler:
         return chosen
 
     def _begin(self, number: int) -> BeginSequence | None:
-        """Begin the sequence with the lowest number, if there is a row for it. Nobody overtakes it."""
+        """Begin the sequence with the lowest number if there is a row for it; no other goes before it."""
         entries = self._entries
         longest = max([entries[number].room, *(entries[other].room for other in self._decoding)])
         rows = len(self._decoding) + 1
@@ -220,7 +224,7 @@ class Scheduler:
 
 
 def chunk_end(start: int, count: int, chunk_tokens: int | None) -> int:
-    """Where the chunk from `start` of a prompt of `count` tokens ends.
+    """End of the chunk from `start` of a prompt of `count` tokens.
 
     A step of one token uses other arithmetic than a step of several. So a chunk gives up its last token where one
     token would be left over: then a prompt gives the same bits in one piece and in chunks of any size.

@@ -26,7 +26,13 @@ For one sequence any piece is cheaper than its steps; among 16 that share their 
 
 
 class Sequence:
-    """The state of one generation. `prompt` are ids to feed before anything is chosen, `next` those to feed then.
+    """The state of one generation.
+
+    - `id`: of its request
+    - `prompt`: ids to run before a token is chosen
+    - `next`: ids to run before the next is chosen
+    - `tokens`: how many were taken so far
+    - `finish`: why it ended; None while it goes on
 
     Its bits depend on the request, its stream and the logits alone. There must be room for `tokens_max`.
 
@@ -71,11 +77,11 @@ class Sequence:
 
     @property
     def capacity(self) -> int:
-        """Positions of KV cache that it can need."""
+        """Positions of KV cache that it can need, at most."""
         return self._prompt_tokens + self._tokens_max
 
     def begin(self) -> str:
-        """Take what the answer must begin with; the text that can be given out. `finish` is set if that is all."""
+        """Take the tokens that the answer must begin with; returns their text. Sets `finish` if that is all."""
         self._look_ahead()
         if self._piece_tokens_min is None:
             return ""
@@ -84,7 +90,7 @@ class Sequence:
         return text
 
     def accept(self, logits: NDArray[Any]) -> str:
-        """Choose the next token from logits (shape [vocabulary]); the text that can be given out. Sets `finish`.
+        """Choose the next token from logits (shape [vocabulary]); returns text to give out. Sets `finish`.
 
         Raises Refusal if no token can be chosen.
         """
@@ -168,7 +174,7 @@ def prepare(
     context_length: int,
     pieces: bool = True,
 ) -> Sequence:
-    """Check a request against a model. Raises Refusal naming what is wrong."""
+    """Check a request against a model, and begin it. Raises Refusal naming what is wrong."""
     generation = parse(request.body)
     prompt = read_prompt(generation, tokenizer, template, context_length, now_us=request.now_us)
     if all(tokenizer.is_special(token) for token in prompt.ids):

@@ -18,8 +18,8 @@ from turnwise.inference.plans.model_spec import ModelSpec
 class ChangedFolder:
     """A language model's folder as it is loaded.
 
-    folder: with the changes.
-    changes: those that have an effect, by the key of the world file; they make another model of it.
+    - `folder`: with the changes
+    - `changes`: those that have an effect, by the key of the world file; they make another model of it
     """
 
     folder: ModelFolder

@@ -1,4 +1,4 @@
-"""The orchestrator's side of inference: requests go in, replies come out, whatever happens to the process between.
+"""The orchestrator's side of inference: takes requests, gives replies, whatever happens to the process between.
 
 Requests that are not answered are kept here. A process that dies, or says nothing for too long while there is work, is
 replaced by a new one (`supervisor`), which runs them again from their beginning. Since a request's chance comes from
@@ -39,14 +39,14 @@ LOAD_DEADLINE_MS_DEFAULT: Final = 900_000
 class HostStatistics:
     """Telemetry. Counts are of what was computed, so a request that ran twice counts twice.
 
-    tokens: generated.
-    prompt_tokens: of prompts that were prefilled.
-    running, waiting: requests in the process that is there.
-    pending: requests that are not answered.
-    restarts: processes that were replaced.
-    reused_tokens: of prompts that were taken from the cache.
-    steps: of decoding, and runs of other graphs.
-    step_rows: sequences, or rows, that took part in them.
+    - `tokens`: generated
+    - `prompt_tokens`: of prompts that were prefilled
+    - `running`, `waiting`: requests in the process that is there
+    - `pending`: requests that are not answered
+    - `restarts`: processes that were replaced
+    - `reused_tokens`: of prompts that were taken from the cache
+    - `steps`: of decoding, and runs of other graphs
+    - `step_rows`: sequences, or rows, that took part in them
     """
 
     tokens: int
@@ -63,14 +63,14 @@ class HostStatistics:
 class InferenceHost:
     """Owns the inference process. An async context manager; without models there is no process.
 
-    models: loaded by `start`; their names differ.
-    on_replies: called in the event loop with replies as they come.
-    on_failure: called once in the event loop when the host cannot go on: an EnvironmentFailure after `restarts_max`
-    deaths in a row without a reply between them, a ModelError when a model has changed. Nothing comes after it.
-    on_wave: called in the event loop with the answer to each wave.
-    transport: of the messages.
-    options: how the process uses the machine.
-    deadline_ms: how long the process may say nothing while it has work; `load_deadline_ms`, while it loads.
+    - `models`: loaded by `start`; their names differ
+    - `on_replies`: called in the event loop with replies as they come
+    - `on_failure`: called once in the event loop when the host cannot go on: an EnvironmentFailure after `restarts_max`
+      deaths in a row without a reply between them, a ModelError when a model has changed. Nothing comes after it.
+    - `on_wave`: called in the event loop with the answer to each wave
+    - `transport`: of the messages
+    - `options`: how the process uses the machine
+    - `deadline_ms`: how long the process may say nothing while it has work; `load_deadline_ms`, while it loads
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class InferenceHost:
 
     @property
     def _send(self) -> SendMessage:
-        """Sends a message to the process. Without models there is none, and no message either."""
+        """Sends a message to the process. A world without models has none, and sends no message."""
         if self._supervisor is not None:
             return self._supervisor.send
         if self._load.models:
@@ -202,7 +202,7 @@ class InferenceHost:
         return _no_process
 
     def _opened(self, request: GenerateRequest | InferRequest | EmbedRequest) -> OpenRequest:
-        """The request as it is sent. Raises Refusal if it can be answered without the process."""
+        """Make the request as it is sent. Raises Refusal if it can be answered without the process."""
         if not self._load.models:
             raise Refusal("unknown", f"this world has no model {request.model!r}")
         return parcel_of(request) if isinstance(request, InferRequest) else request

@@ -1,4 +1,4 @@
-"""Requests and waves that are not answered, and what is known of the models that are asked.
+"""Requests and waves that are not answered yet, and the models that answer them.
 
 Answers go on to callbacks. A new process is sent everything that is open, and must have the models that the first had.
 """
@@ -31,10 +31,10 @@ from turnwise.inference.requests.parcels import unpack
 class OpenRequests:
     """The `Client` of the supervisor. The callbacks are those of `InferenceHost`.
 
-    models: by name; they are what the first process loaded.
-    measures: the rights that the process said it has given up.
-    progress: what the process that is there said last.
-    waves: those that are open, by number.
+    - `models`: by name; they are what the first process loaded
+    - `measures`: the rights that the process said it has given up
+    - `progress`: what the process that is there said last
+    - `waves`: those that are open, by number
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class OpenRequests:
         return len(self._requests) + sum(len(wave.requests) for wave in self.waves.values())
 
     def __contains__(self, number: int) -> bool:
-        """Whether there is such a request outside waves."""
+        """Whether a request of this number is open, outside waves."""
         return number in self._requests
 
     def add(self, number: int, request: OpenRequest) -> None:
@@ -73,12 +73,12 @@ class OpenRequests:
         self.waves[wave.id] = wave
 
     def drop(self, numbers: Iterable[int]) -> list[int]:
-        """Wait for these requests no longer; those that were open."""
+        """Stop waiting for these requests; returns those that were open."""
         return [number for number in numbers if self._requests.pop(number, None) is not None]
 
     @property
     def counts(self) -> Heartbeat:
-        """Counts of this process and those before it; of what runs, nothing."""
+        """Counts of this process and those before it, without `running` and `waiting`."""
         before, now = self._ended, self.progress
         return Heartbeat(
             tokens=before.tokens + now.tokens,
@@ -148,7 +148,7 @@ def send_wave(wave: Wave, send: SendMessage) -> None:
 
 
 def _check_equal(known: ModelInfo, info: ModelInfo) -> None:
-    """A later process must run the models that the first ran, as it ran them."""
+    """Check that a later process runs a model as the first did. Raises ModelError or EnvironmentFailure."""
     if known.sha256 != info.sha256:
         raise ModelError(
             "the model's files have changed since the run began",

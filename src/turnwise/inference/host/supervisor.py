@@ -1,4 +1,4 @@
-"""Keeps an inference process running: starts one, and the next when it dies or hangs.
+"""Supervision of the inference process: starts one, and the next when it dies or hangs.
 
 Between the loop that reads what a process says and the host that asks it lies `Client`: the supervisor knows processes
 and messages, the client knows requests.
@@ -53,7 +53,7 @@ class Client(Protocol):
         """The process is gone, with whatever it had begun."""
 
     def take(self, message: FromProcess) -> bool:
-        """Take a message; whether it answers something. Raises TurnwiseError."""
+        """Take a message; returns whether it answers something. Raises TurnwiseError."""
 
     def take_tensors(self, body: bytes) -> None:
         """Take answers that are tensors."""
@@ -85,7 +85,7 @@ class _Process:
             self.peer.kill()
 
     async def cause(self) -> str:
-        """How it ended, for people; ends it if it has not."""
+        """Describe how it ended, for people; ends it if it has not."""
         self.peer.kill()
         code = await self.peer.wait()
         try:
@@ -102,9 +102,9 @@ class Supervisor:
     It begins when it is made, in a running event loop. `ready` is done when the models are loaded for the first time,
     or fails with what keeps them from it; later errors go to the client.
 
-    load: the message that begins each process.
-    restarts_max: deaths in a row, without an answer between them, that are borne.
-    deadline_s: how long a process may say nothing while it has work; `load_deadline_s` the same while it loads.
+    - `load`: the message that begins each process
+    - `restarts_max`: deaths in a row, without an answer between them, that are borne
+    - `deadline_s`: how long a process may say nothing while it has work; `load_deadline_s` the same while it loads
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class Supervisor:
         return self._restarts
 
     def send(self, kind: MessageKind, parts: Sequence[Data]) -> None:
-        """Send to the process that is there; if there is none, the next one is told of all that is open then."""
+        """Send to the process that is there; if there is none, drop it: the next is sent all that is open then."""
         if self._process is not None and self._process.loaded:
             self._process.outbox.put_nowait((kind, parts))
 
@@ -178,7 +178,7 @@ class Supervisor:
             self.ready.set_exception(error)
 
     async def _run_process(self) -> str:
-        """Run one process to its end; how it died. TurnwiseErrors that a restart would not mend are raised."""
+        """Run one process to its end; returns how it died. Raises TurnwiseErrors that a restart would not mend."""
         environment = {name: os.environ[name] for name in ENVIRONMENT_PASSED if name in os.environ}
         peer = await launch(SERVER, name="inference", transport=self._transport, environment=environment)
         process = self._process = _Process(peer)
@@ -205,7 +205,7 @@ class Supervisor:
             await peer.close()
 
     async def _cause(self, process: _Process) -> str:
-        """How a process ended; raises what kept us from sending to it."""
+        """Describe how a process ended. Raises the error that kept us from sending to it."""
         if process.failure is not None:
             raise process.failure
         return await process.cause()

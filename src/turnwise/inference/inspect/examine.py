@@ -1,4 +1,4 @@
-"""What a model is and what can be promised of it, for `turnwise models check`."""
+"""Examination of a language model, for `turnwise models check`."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def examine(
 
 
 def _costs(spec: ModelSpec, folder: ModelFolder, decoder: Decoder, rule: Rule) -> str:
-    """What the rule costs, measured where there is something to compare with."""
+    """Say what the rule costs, measured where there is something to compare with."""
     said = costs(rule)
     if decoder.rows_min > 1:
         return (
@@ -100,14 +100,14 @@ def _costs(spec: ModelSpec, folder: ModelFolder, decoder: Decoder, rule: Rule) -
 
 
 def _shared(decoder: Decoder) -> str:
-    """What a step of several sequences of equal length costs beside steps of each alone."""
+    """Measure a step of several sequences of equal length beside a step of one."""
     rows = min(ROWS_SHARED, decoder.budget.rows_max)
     together, alone = step_ms(decoder, rows), step_ms(decoder, 1)
     return f"a step takes {alone:.2f} ms for one sequence, {together:.2f} ms for {rows} that are equally long"
 
 
 def _advice(spec: ModelSpec, folder: ModelFolder, model: LanguageModel) -> str | None:
-    """What would be faster: rewriting the graph when it is loaded, which is tried, or building it in another form."""
+    """Say what would be faster: rewriting the graph when it is loaded, which is tried, or building it differently."""
     kinds = folder.graph.quantised
     said = []
     if any(kind.accuracy != ACCURACY_FREE for kind in kinds):
@@ -121,7 +121,7 @@ def _advice(spec: ModelSpec, folder: ModelFolder, model: LanguageModel) -> str |
 
 
 def _rewritten(spec: ModelSpec, folder: ModelFolder, model: LanguageModel) -> str:
-    """What rewriting the graph to another accuracy level brings, measured beside the graph as it is."""
+    """Rewrite the graph to another accuracy level, and measure it beside the graph as it is."""
     what = f"rewritten to accuracy level {ACCURACY_FREE} when it is loaded (accuracy_level = {ACCURACY_FREE})"
     if MEMORY_PARTS_MIN * folder.weights_bytes > memory_bytes() or folder.graph_path.stat().st_size > GRAPH_BYTES_MAX:
         return f"{what}, it may be: not measured, since it is too large to load it twice"

@@ -1,4 +1,4 @@
-"""What a graph to `infer`, or an encoder to `embed` with, is and does, for `turnwise models check`."""
+"""Examination of a graph to `infer`, or an encoder to `embed` with, for `turnwise models check`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MIB: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Pooled:
-    """How an encoder's outputs become a vector of so many `dimensions`, and the longest text that it takes."""
+    """Pooling of an encoder, the dimensions of its vectors, and how many tokens a text may have."""
 
     pooling: str
     normalised: bool
@@ -95,7 +95,7 @@ def examine_encoder(spec: ModelSpec) -> ExaminedGraph:
 
 
 def example_row(model: GraphModel) -> Arrays:
-    """Random inputs: one row where rows may be batched, and `OPEN_SIZE` wherever the graph names no number.
+    """Make random inputs: one row where rows may be batched, and `OPEN_SIZE` wherever the graph names no number.
 
     Raises Refusal if they are larger than those of any request.
     """
@@ -143,7 +143,7 @@ def _examined(
 
 
 def _checks(spec: ModelSpec, loaded: LoadedGraph | LoadedEmbedder, row: Arrays, shapes: Shapes) -> dict[str, bool]:
-    """Whether the bits of a row are the same again, in a batch, and with another number of threads. Raises Refusal."""
+    """Try a row again, in a batch, and with another number of threads: are the bits the same? Raises Refusal."""
     found = loaded.found
     alone = _bits(found.model, row)
     checks = {"run = run": _bits(found.model, row) == alone}
@@ -163,7 +163,7 @@ def _bits(model: GraphModel, row: Arrays) -> dict[str, bytes]:
 
 
 def _class(checks: Mapping[str, bool]) -> NumericClass | None:
-    """Rows that get other bits in a batch run singly, so a batch does not count."""
+    """The numeric class by the checks. Rows that get other bits in a batch run singly, so a batch does not count."""
     if not checks:
         return None
     if not checks["run = run"]:

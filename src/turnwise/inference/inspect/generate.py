@@ -1,4 +1,4 @@
-"""Text from a model folder, in the calling process: what `turnwise generate` prints."""
+"""Generation in the calling process, without an inference process: for `turnwise generate`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def generate_text(
     accuracy_level: int | None = None,
     on_loaded: Callable[[ModelInfo], None] | None = None,
 ) -> Iterator[str]:
-    """Load a model and generate; the pieces of text as they come, whole characters each.
+    """Load a model and generate; yields pieces of text as they come, whole characters each.
 
     `tokens_max` None: 128, or what the model's context leaves room for. The same arguments give the same text. With
     `chat` the prompt is a user's message, put into the model's own form by its chat template. `options` are further

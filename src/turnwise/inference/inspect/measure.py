@@ -1,4 +1,4 @@
-"""How fast a loaded model runs here. Times differ from one measurement to the next: they are for people."""
+"""Speed of a loaded language model on this machine. Times differ from one measurement to the next."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def measure(decoder: Decoder) -> DecoderSpeed:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How many times as fast another decoder is, with prompts and with steps of one sequence (medians)."""
+    """Speed of another decoder as a multiple of one's, with prompts and with steps of one sequence (medians)."""
 
     prompt: float
     step: float
@@ -64,7 +64,7 @@ def _ratio(times: list[tuple[float, float]]) -> float:
 
 
 def step_ms(decoder: Decoder, rows: int) -> float:
-    """Milliseconds of one step of so many rows (median)."""
+    """Measure one step of so many rows: milliseconds (median)."""
     _begin_steps(decoder, rows)
     times: list[float] = []
     most = _steps_max(decoder.budget.context_length)

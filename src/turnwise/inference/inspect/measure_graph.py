@@ -1,4 +1,4 @@
-"""How fast a graph to `infer`, or an encoder, runs here. Times differ from one measurement to the next."""
+"""Speed of a graph to `infer`, or of an encoder, on this machine. Times differ from one measurement to the next."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def measure_encoder(embedder: Embedder) -> EncoderSpeed:
 
 
 def _text(embedder: Embedder, wanted: int) -> tuple[int, str]:
-    """A text of about so many tokens, and how many it has."""
+    """Make a text of about so many tokens; returns how many it has, and the text."""
     words: list[str] = []
     text, tokens = WORDS[0], len(embedder.tokens(WORDS[0], truncate=True))
     while tokens < wanted:

@@ -1,4 +1,4 @@
-"""A batch plan: the numbers that decide, with the requests of a wave and their order, what runs beside what.
+"""Batch plans: the numbers that, with the requests of a wave and their order, decide what runs beside what.
 
 A model of class `plan-bound` gives the same bits for the same batches only. The engine's steps are a function of the
 wave's requests and of these numbers, so equal plans make equal batches, on a machine of any size that has the memory.
@@ -29,11 +29,16 @@ CHUNK_TOKENS_MIN: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """What a machine has room for, or what a wave uses of that.
+    """Numbers that bound what an engine runs at once: of a machine, or of a wave.
 
-    At most `rows_max` sequences run at once, in `positions_max` positions of KV cache; `blocks` are for prompts that
-    were prefilled before in the wave. Prompts and answers together have at most `context_length` tokens. Prompts run
-    in chunks of `chunk_tokens` (None: whole), `prefill_tokens_max` of their tokens between two decode steps.
+    - `batching`: how rows may share a step
+    - `blocks`: of KV cache, for prompts that were prefilled before in the wave
+    - `chunk_tokens`: of a prompt that run at once; None: prompts run whole
+    - `context_length`: tokens of a prompt and its answer together, at most
+    - `positions_max`: of KV cache, for all rows together
+    - `prefill_tokens_max`: prompt tokens between two decode steps, at most
+    - `rows_max`: sequences that run at once, at most
+    - `threads`: of one operator
     """
 
     batching: Batching
@@ -47,17 +52,17 @@ class BatchPlan:
 
     @property
     def rows_spare(self) -> int:
-        """Rows that belong to no sequence: the one that makes a batch even."""
+        """Rows beside those of sequences: the one that makes a batch even."""
         return int(is_even(self.batching))
 
     def for_waves(self) -> BatchPlan:
-        """What waves have of this: no more than is usual, so that they are the same on most machines."""
+        """Bound a machine's plan for waves: to what is usual, so that they are the same on most machines."""
         one = (1 + self.rows_spare) * row_positions(self.context_length, self.context_length)
         positions = min(self.positions_max, max(WAVE_POSITIONS_MAX, one))
         return replace(self, positions_max=positions, blocks=min(self.blocks, WAVE_BLOCKS_MAX))
 
     def for_wave(self, lengths: Sequence[tuple[int, int]]) -> BatchPlan:
-        """What a wave can use of this: its sequences have (prompt tokens, positions at most).
+        """Bound the plan to what a wave can use: its sequences have (prompt tokens, positions at most).
 
         As many rows as sequences, each as long as the longest, and blocks for all prompts: where there is more, the
         scheduler never comes to its bounds, so every decision is the same with these.
@@ -73,7 +78,7 @@ class BatchPlan:
         )
 
     def problem(self, machine: BatchPlan) -> str | None:
-        """Why a machine that has `machine` cannot run this plan; None if it can."""
+        """The reason why a machine of the plan `machine` cannot run this plan; None if it can."""
         if self.threads != machine.threads:
             return f"it ran on {self.threads} threads, and here the model runs on {machine.threads}"
         if self.batching != machine.batching:
@@ -90,12 +95,12 @@ class BatchPlan:
         return None
 
     def text(self) -> str:
-        """Canonical JSON, as the journal holds it."""
+        """The plan as canonical JSON, which the journal holds."""
         return canonical(asdict(self))
 
 
 def read_plan(text: str) -> BatchPlan:
-    """The plan behind `BatchPlan.text`. Raises ValueError for anything else."""
+    """Read a plan from `BatchPlan.text`. Raises ValueError for anything else."""
     try:
         plan = msgspec.json.decode(text, type=BatchPlan)
     except (msgspec.MsgspecError, RecursionError) as error:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 class EngineOptions:
     """How inference uses the machine. No option changes what is computed.
 
-    threads_max: threads of one operator at most; None: all cores, or of three and more all but one.
-    spin: whether threads that wait poll for a moment before they sleep, which is faster as long as a core is left to
-    others; None: if one is left.
-    kv_bytes_max: memory for the KV caches of all models together; None: a quarter of what there is. It is taken as it
-    is needed. A model whose whole context does not fit gets a shorter one, which `ModelInfo` tells; no world is played
-    with such a model, since what it answers would depend on the machine.
-    rows_max: sequences of a model that run at once, at most.
+    - `threads_max`: threads of one operator at most; None: all cores, or of three and more all but one
+    - `spin`: whether threads that wait poll for a moment before they sleep, which is faster as long as a core is left
+      to others; None: if one is left
+    - `kv_bytes_max`: memory for the KV caches of all models together; None: a quarter of what there is. It is taken as
+      it is needed. A model whose whole context does not fit gets a shorter one, which `ModelInfo` tells; no world is
+      played with such a model, since what it answers would depend on the machine.
+    - `rows_max`: sequences of a model that run at once, at most
     """
 
     threads_max: int | None = None

@@ -11,11 +11,11 @@ from turnwise.inference.plans.model_spec import Task
 class Numeric:
     """Whether a model gives the same bits whatever runs beside it, as it was observed on this machine.
 
-    numeric_class: `batch-invariant`, `plan-bound` (only in the same batches and with as many threads) or `none`.
-    batching: the rule under which the class holds (see `batching`).
-    chunked: whether prompts may run in pieces under it.
-    checks: what was tried, and whether the bits were the same.
-    attention, weights: names of the graph's form.
+    - `numeric_class`: `batch-invariant`, `plan-bound` (only in the same batches and with as many threads) or `none`
+    - `batching`: the rule under which the class holds (see `batching`)
+    - `chunked`: whether prompts may run in pieces under it
+    - `checks`: what was tried, and whether the bits were the same
+    - `attention`, `weights`: names of the graph's form
     """
 
     numeric_class: str
@@ -32,34 +32,34 @@ class ModelInfo:
 
     Which model it is:
 
-    name: as in its `ModelSpec`.
-    sha256: hash (hex) of the files that decide what it computes, and of what the spec changes of that.
-    task: the effect that it answers.
-    architecture, convention: as its folder names them; empty if it does not.
-    variant: the graph that was taken of several; None for a single one.
-    accuracy_level: the level to which the graph was rewritten; None if it was not.
+    - `name`: as in its `ModelSpec`
+    - `sha256`: hash (hex) of the files that decide what it computes, and of what the spec changes of that
+    - `task`: the effect that it answers
+    - `architecture`, `convention`: as its folder names them; empty if it does not
+    - `variant`: the graph that was taken of several; None for a single one
+    - `accuracy_level`: the level to which the graph was rewritten; None if it was not
 
     What runs it:
 
-    provider_asked: as in the spec.
-    provider: the execution provider, by ONNX Runtime's name.
-    providers: all that the session has, in order.
-    nodes: how many of the graph's nodes run on each.
-    fallback: one line that says why another provider was taken than was asked for; None if it was not.
-    threads: of one operator.
-    versions: of everything that has a part in the numbers.
-    load_ms: how long loading took.
+    - `provider_asked`: as in the spec
+    - `provider`: the execution provider, by ONNX Runtime's name
+    - `providers`: all that the session has, in order
+    - `nodes`: how many of the graph's nodes run on each
+    - `fallback`: one line that says why another provider was taken than was asked for; None if it was not
+    - `threads`: of one operator
+    - `versions`: of everything that has a part in the numbers
+    - `load_ms`: how long loading took
 
     What it can hold; 0 for models of other tasks than `generate`:
 
-    form: how the graph keeps its KV cache (`in_place` or `growing`), and its type; for other tasks, whether rows share
-    a run.
-    context_length: tokens of prompt and answer together.
-    context_wanted: the same as the model, or the spec, says: more than `context_length` where memory is short.
-    vocabulary_size: numbers of one position's logits.
-    kv_bytes_per_token: memory of one position.
-    room_for_waves: whether waves are as large as on a machine with more memory.
-    numeric: what is known of its bits; None for other tasks.
+    - `form`: how the graph keeps its KV cache (`in_place` or `growing`), and its type; for other tasks, whether rows
+      share a run
+    - `context_length`: tokens of prompt and answer together
+    - `context_wanted`: the same as the model, or the spec, says: more than `context_length` where memory is short
+    - `vocabulary_size`: numbers of one position's logits
+    - `kv_bytes_per_token`: memory of one position
+    - `room_for_waves`: whether waves are as large as on a machine with more memory
+    - `numeric`: what is known of its bits; None for other tasks
     """
 
     name: str

@@ -16,17 +16,18 @@ Task = Literal["generate", "infer", "embed"]
 class ModelSpec:
     """A model as the world file names it.
 
-    name: the name by which agents ask it.
-    path: its folder, or a .onnx file.
-    provider: `auto`, or the name of an execution provider (`cpu`, `cuda`, `webgpu`, …).
-    require: whether a fallback to another provider is a `ModelError`; without, it is one line in `ModelInfo.fallback`.
-    variant: the graph to take of a folder that holds several (`q4`, `fp16`, …); None: the most exact.
-    task: what it is for; None: what the folder shows.
-    accuracy_level: the level to which the graph's 4-bit products are rewritten when it is loaded; None: as they are.
-    context_tokens_max: a context shorter than the model's; None: the model's. Like `accuracy_level` it makes another
-    model of it, with another hash.
-    batching: a rule to keep even where bits depend on it, so that the model's class is what is observed under it; None:
-    the cheapest rule under which they do not.
+    - `name`: the name by which agents ask it
+    - `path`: its folder, or a .onnx file
+    - `provider`: `auto`, or the name of an execution provider (`cpu`, `cuda`, `webgpu`, …)
+    - `require`: whether a fallback to another provider is a `ModelError`; without, it is one line in
+      `ModelInfo.fallback`
+    - `variant`: the graph to take of a folder that holds several (`q4`, `fp16`, …); None: the most exact
+    - `task`: what it is for; None: what the folder shows
+    - `accuracy_level`: the level to which the graph's 4-bit products are rewritten when it is loaded; None: as they are
+    - `context_tokens_max`: a context shorter than the model's; None: the model's. Like `accuracy_level` it makes
+      another model of it, with another hash.
+    - `batching`: a rule to keep even where bits depend on it, so that the model's class is what is observed under it;
+      None: the cheapest rule under which they do not
     """
 
     name: str

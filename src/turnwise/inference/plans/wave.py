@@ -12,10 +12,12 @@ from turnwise.inference.requests.generate_request import GenerateReply, Generate
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """Requests to one model, in the order in which they begin: their numbers rise.
+    """Requests to one model that run together.
 
-    Without a `plan` the engine makes one from what the machine has room for; with one, it runs just that or says why
-    it cannot.
+    - `id`: unique among open waves
+    - `model`: the name of a model that generates
+    - `requests`: in the order in which they begin; their numbers rise
+    - `plan`: to run it by, or to say why that is not possible; None: made from what the machine has room for
     """
 
     id: int
@@ -31,9 +33,12 @@ class Wave:
 
 @dataclass(frozen=True, slots=True)
 class WaveReply:
-    """What came of a wave: a reply to each of its requests, in their order, and the plan by which it ran.
+    """The answer to a wave.
 
-    With a `problem` nothing ran: the plan that was asked for is not possible here.
+    - `id`: of the wave
+    - `plan`: by which it ran
+    - `replies`: one for each of its requests, in their order
+    - `problem`: the reason why the plan that was asked for is not possible here, and nothing ran; else None
     """
 
     id: int

@@ -26,8 +26,8 @@ class EmbedRequest:
 class Embedding:
     """A checked request.
 
-    texts: at least one, none of them empty.
-    truncate: whether a text that is too long is cut off; else the request is refused.
+    - `texts`: at least one, none of them empty
+    - `truncate`: whether a text that is too long is cut off; else the request is refused
     """
 
     texts: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The fields of a request, each read once with its type and bounds. What is wrong is a Refusal that names the field."""
+"""The members of a request, each read once with its type and bounds. A Refusal names the member that is wrong."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Fields:
         self._values: dict[str, Any] = request
 
     def check_known(self, known: frozenset[str], expected: str) -> None:
-        """Raises Refusal if there is another member; `expected` says in a sentence which there may be."""
+        """Check that there is no other member; `expected` names those that there may be. Raises Refusal."""
         unknown = min(self._values.keys() - known, default=None)
         if unknown is not None:
             refuse(f"unknown key {shown(unknown)}: {expected}")
@@ -35,7 +35,7 @@ class Fields:
         return name in self._values
 
     def value(self, name: str) -> Any:
-        """The member as it stands; None if it is absent."""
+        """Read a member as it stands; None if it is absent."""
         return self._values.get(name)
 
     def integer(self, name: str, low: int, high: int) -> int | None:
@@ -43,12 +43,12 @@ class Fields:
         return None if value is None else whole(name, value, low, high)
 
     def number(self, name: str, low: float, high: float, expected: str, *, above: bool = False) -> float | None:
-        """A finite number from `low` (`above`: greater than it) to `high`, as a float."""
+        """Read a finite number from `low` (`above`: greater than it) to `high`, as a float."""
         value = self._values.get(name)
         return None if value is None else real(name, value, low, high, expected, above=above)
 
     def text(self, name: str, chars_max: int) -> str | None:
-        """Text of 1 to `chars_max` characters."""
+        """Read a text of 1 to `chars_max` characters."""
         value = self._values.get(name)
         if value is None:
             return None
@@ -61,7 +61,7 @@ class Fields:
         return value
 
     def items(self, name: str, what: str, count_max: int) -> list[Any]:
-        """A list of at most `count_max` entries; empty if it is absent."""
+        """Read a list of at most `count_max` entries; empty if it is absent."""
         value = self._values.get(name)
         if value is None:
             return []
@@ -71,7 +71,7 @@ class Fields:
         return value
 
     def table(self, name: str, chars_max: int) -> Mapping[str, Any] | None:
-        """An object of at most `chars_max` characters as canonical JSON."""
+        """Read an object of at most `chars_max` characters as canonical JSON."""
         value = self._values.get(name)
         if value is None:
             return None
@@ -132,7 +132,7 @@ def kind(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """A value for a message: short, whatever it is."""
+    """A value as a message shows it: cut to 60 characters."""
     text = canonical(value)
     return text if len(text) <= 60 else text[:57] + "…"
 

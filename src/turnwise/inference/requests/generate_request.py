@@ -1,4 +1,4 @@
-"""The `generate` effect: what an agent may ask of a language model, checked, and what it is answered.
+"""The `generate` effect: requests to a language model, their check, and their replies.
 
 A request is untrusted text. Whatever is wrong with it becomes an answer that the agent can catch (`Refusal`), never a
 failure of the host. Replies are results that the run's head covers: their text depends on the request and the model
@@ -77,7 +77,11 @@ class GenerateRequest:
 
 @dataclass(frozen=True, slots=True)
 class GenerateReply:
-    """The answer: `body` is canonical JSON text of `{"ok": {…}}` or `{"error": {"kind", "message"}}`."""
+    """The answer to a request, of any effect.
+
+    - `id`: of the request
+    - `body`: canonical JSON text of `{"ok": {…}}` or `{"error": {"kind", "message"}}`
+    """
 
     id: int
     body: str
@@ -85,9 +89,13 @@ class GenerateReply:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to choose a token. `temperature` 0 is greedy; None turns `top_k`, `top_p` or `min_p` off.
+    """Parameters of choosing a token.
 
-    `repetition_penalty` 1 and `presence_penalty` 0 do nothing. `bias` is added to the logits of these token ids.
+    - `temperature`: 0 is greedy
+    - `top_k`, `top_p`, `min_p`: None does nothing
+    - `repetition_penalty`: 1 does nothing
+    - `presence_penalty`: 0 does nothing
+    - `bias`: numbers that are added to the logits of these token ids
     """
 
     temperature: float = 0.0
@@ -107,7 +115,7 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class GrammarSource:
-    """What an answer must look like. `text` is canonical JSON for a JSON schema, else the expression itself."""
+    """A grammar that an answer follows: `text` is canonical JSON for a JSON schema, else the expression itself."""
 
     kind: GrammarKind
     text: str
@@ -144,7 +152,7 @@ def ok_body(
     logprobs: list[dict[str, Any]] | None = None,
     dropped: int | None = None,
 ) -> str:
-    """The reply with generated text. `tokens` counts every sampled token, the end token included.
+    """Make the reply with generated text. `tokens` counts every sampled token, the end token included.
 
     `logprobs` and `dropped` are there only if they were asked for.
     """

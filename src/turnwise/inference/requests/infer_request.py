@@ -30,7 +30,7 @@ class InferRequest:
 
 
 def parcel_of(request: InferRequest) -> Parcel:
-    """The request with its tensors as bytes. Raises Refusal naming what is wrong with it."""
+    """Check a request and read its tensors. Raises Refusal naming what is wrong with it."""
     fields = Fields(request.body)
     fields.check_known(_KEYS, "an infer request has model and inputs")
     inputs = fields.value("inputs")
@@ -50,6 +50,6 @@ def parcel_of(request: InferRequest) -> Parcel:
 
 
 def reply_body(parcel: Parcel) -> str:
-    """The reply that a parcel of results makes, as canonical JSON text."""
+    """Make the reply from a parcel of results, as canonical JSON text."""
     tensors = {name: to_json(tensor) for name, tensor in parcel.tensors.items()}
     return canonical({"ok": tensors if parcel.label == "vectors" else {"outputs": tensors}})

@@ -23,10 +23,10 @@ _HEAD_BYTES: Final = 8
 class Parcel:
     """Named tensors that belong together.
 
-    id: of the request.
-    label: of a request, the name of its model; of a reply `outputs` (the tensors by name) or `vectors` (the one tensor
-    itself).
-    tensors: the inputs of a request, or what it gets.
+    - `id`: of the request
+    - `label`: of a request, the name of its model; of a reply `outputs` (the tensors by name) or `vectors` (the one
+      tensor itself)
+    - `tensors`: the inputs of a request, or what it gets
     """
 
     id: int
@@ -54,7 +54,7 @@ class _Contents(msgspec.Struct):
 
 
 def pack(parcels: Sequence[Parcel]) -> list[Data]:
-    """The parts of one message: a head that says where everything lies, then the tensors."""
+    """Make the parts of one message: a head that says where everything lies, then the tensors."""
     parts: list[Data] = []
     contents: list[_Contents] = []
     at = 0
@@ -72,7 +72,7 @@ def pack(parcels: Sequence[Parcel]) -> list[Data]:
 
 
 def unpack(message: Data) -> Iterator[Parcel]:
-    """What `pack` packed. The tensors are views of the message. Raises msgspec.DecodeError for anything else."""
+    """Read what `pack` made. The tensors are views of the message. Raises msgspec.DecodeError for anything else."""
     view = memoryview(message)
     start = _HEAD_BYTES + int.from_bytes(view[:_HEAD_BYTES], "little")
     contents = msgspec.json.decode(view[_HEAD_BYTES:start], type=list[_Contents])

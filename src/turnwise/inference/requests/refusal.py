@@ -1,4 +1,4 @@
-"""Refusals: what an agent is told when its request is not answered."""
+"""Refusals: answers that say why a request is not fulfilled."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ class Refusal(Exception):
 
 
 def error_body(kind: ErrorKind, message: str) -> str:
-    """The reply that tells an agent why its request was not answered."""
+    """Make the reply that says why a request is not fulfilled."""
     return canonical({"error": {"kind": kind, "message": message}})

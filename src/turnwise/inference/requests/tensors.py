@@ -33,7 +33,12 @@ Data = bytes | memoryview
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """`data` holds the elements, little-endian, in row-major order; a view is valid as long as its message."""
+    """A tensor outside any library.
+
+    - `dtype`: one of `ELEMENT_BYTES`
+    - `shape`: empty for a single number
+    - `data`: the elements, little-endian, in row-major order; a view is valid as long as its message
+    """
 
     dtype: str
     shape: tuple[int, ...]
@@ -41,7 +46,7 @@ class Tensor:
 
 
 def from_json(value: object, where: str) -> Tensor:
-    """A tensor of a request. Raises Refusal that names the member."""
+    """Read a tensor of a request, which messages call `where`. Raises Refusal."""
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data"}:
         refuse(f"{where} must be an object with dtype, shape and data")
     dtype, data = value["dtype"], value["data"]
@@ -75,5 +80,5 @@ def _shape(value: object, where: str) -> tuple[int, ...]:
 
 
 def to_json(tensor: Tensor) -> dict[str, Any]:
-    """The JSON form: what `from_json` reads."""
+    """Make the JSON form, which `from_json` reads."""
     return {"dtype": tensor.dtype, "shape": tensor.shape, "data": b64encode(tensor.data).decode("ascii")}

@@ -1,4 +1,4 @@
-"""What the inference process gives up when its models are loaded.
+"""Rights that the inference process gives up when its models are loaded.
 
 A model folder is not trusted, and neither is what its graph does inside ONNX Runtime: so once everything is loaded, the
 process can open no file, make no connection and start no program any more (`turnwise.confine`). What it may still want

@@ -54,7 +54,7 @@ class ModelServer:
             self._engine.cancel(number)
 
     def step(self) -> list[EngineEvent | WaveReply]:
-        """One run of the graph, and what came of it. Of a wave nothing comes before all of it."""
+        """Run the graph once; returns what came of it. A wave is answered as a whole."""
         if not self._engine.pending and self._open is None and (refused := self._next()):
             return [refused]
         events = self._engine.step()
@@ -67,13 +67,13 @@ class ModelServer:
         return [reply]
 
     def statistics(self) -> EngineStatistics:
-        """Of all engines together."""
+        """Counts of all engines together."""
         now = self._engine.statistics()
         waiting = sum(len(wave.requests) for wave in self._waves) + len(self._later)
         return _sum(self._before, now, EngineStatistics(waiting=waiting))
 
     def _next(self) -> WaveReply | None:
-        """Begin the next wave, or what waits for the end of waves. The answer to a wave that cannot run here."""
+        """Begin the next wave, or what waits for its end; returns the answer to a wave that cannot run here."""
         if not self._waves:
             later, self._later = self._later, []
             for request in later:
@@ -89,7 +89,7 @@ class ModelServer:
         return None
 
     def _change(self, plan: BatchPlan, *, for_wave: bool) -> None:
-        """Go on with an engine that knows nothing."""
+        """Go on with a new engine, whose cache is empty."""
         done = self._engine.statistics()
         self._before = _sum(self._before, done, EngineStatistics(cached_blocks=-done.cached_blocks))
         self._engine = Engine(self._model, plan)

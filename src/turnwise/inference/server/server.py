@@ -138,7 +138,7 @@ class Server:
             engine.submit(request)
 
     def _step(self) -> None:
-        """One step of every engine that has work, so that no model waits for another's requests to end."""
+        """Take one step of every engine that has work, so that no model waits for another's requests to end."""
         replies, self._replies = self._replies, []
         waves: list[WaveReply] = []
         for engine in self._engines.values():
@@ -195,7 +195,7 @@ def _load_all(specs: Sequence[ModelSpec], options: EngineOptions) -> list[Langua
 
 
 def _whole(model: LanguageModel) -> LanguageModel:
-    """The model, if this machine has room for its context: what an agent is answered must not depend on the machine."""
+    """Check that there is memory for the whole context, so that no answer depends on the machine; returns the model."""
     info = model.info
     if info.context_length < info.context_wanted:
         mib = info.kv_bytes_per_token * info.context_wanted / 2**20
@@ -211,7 +211,7 @@ def _whole(model: LanguageModel) -> LanguageModel:
 
 
 def main(argv: Sequence[str]) -> int:
-    """The process's main: `argv` as `connect` takes it."""
+    """Run the inference process: `argv` as `connect` takes it."""
     with connect(argv) as endpoint:
         try:
             Server(endpoint).run()

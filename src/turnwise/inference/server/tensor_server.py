@@ -1,4 +1,4 @@
-"""The inference process's models on tensors: graphs for `infer`, encoders for `embed`, and the messages that ask them.
+"""Serves models on tensors: graphs for `infer`, encoders for `embed`.
 
 Tensors are used where they lie, in the message that brought them, and the message is held until they have been. There
 are few slots for messages, so small ones, and those that come while `HELD_COUNT_MAX` are held, are copied out at once.
@@ -40,7 +40,7 @@ class TensorServer:
         return bool(self._refused) or any(engine.pending for engine in self._engines.values())
 
     def task(self, model: str) -> str | None:
-        """What a model is for; None if it is not one of these."""
+        """The task of a model; None if it is not one of these."""
         loaded = self._models.get(model)
         return None if loaded is None else loaded.info.task
 
@@ -69,7 +69,7 @@ class TensorServer:
                 self._refuse(request.id, refusal)
 
     def wrong_task(self, model: str, effect: str) -> Refusal:
-        """Why a model does not answer an effect."""
+        """Make the refusal for a model that does not answer an effect."""
         task = self.task(model) or "generate"
         message = f"the model {model!r} is there to {task}: it does not answer the effect {effect!r}"
         return Refusal("refused", message)
@@ -79,7 +79,7 @@ class TensorServer:
             engine.cancel(number)
 
     def step(self) -> list[GraphAnswer]:
-        """One run of every graph that has work."""
+        """Run every graph that has work once; returns answers."""
         answers, self._refused = self._refused, []
         for engine in self._engines.values():
             answers += engine.step()
@@ -89,7 +89,7 @@ class TensorServer:
         return [engine.statistics() for engine in self._engines.values()]
 
     def _infer_in_place(self, message: Message, hold: _Hold) -> None:
-        """A method of its own, so that nothing here refers to the message's memory when it is over."""
+        """Take requests whose tensors stay in the message. Apart, so that no frame refers to its memory afterwards."""
         for parcel in unpack(message.body):
             self._infer(parcel, hold)
 
@@ -114,7 +114,7 @@ class TensorServer:
 
 
 class _Hold:
-    """A message, and how many still need it: its requests, and whoever is reading it."""
+    """A message in use: `count` requests, and its reader, still need its memory."""
 
     __slots__ = ("_message", "_server", "count")
 

@@ -41,7 +41,7 @@ _TEXT_OUTPUTS: Final = ("sentence_embedding", "sentence_embeddings", "pooler_out
 
 
 class Embedder:
-    """A loaded embedding model: `jobs` for its graph, and vectors of what the graph gives."""
+    """A loaded embedding model: makes jobs for its graph, and vectors from the graph's outputs."""
 
     def __init__(self, folder: EmbedFolder, model: GraphModel, graph_path: Path) -> None:
         self.model = model
@@ -62,13 +62,13 @@ class Embedder:
         return self._folder.tokens_max
 
     def job(self, request: EmbedRequest) -> EmbedJob:
-        """What a request wants of the graph. Raises Refusal."""
+        """Make the job of a request. Raises Refusal."""
         asked = parse_embed(request.body)
         rows = [self.row(text, index, truncate=asked.truncate) for index, text in enumerate(asked.texts)]
         return EmbedJob(request.id, rows, self)
 
     def tokens(self, text: str, *, truncate: bool = False) -> list[int]:
-        """Ids of a text, with the model's special tokens."""
+        """Encode a text, with the model's special tokens."""
         if truncate:
             self._tokenizer.enable_truncation(self._folder.tokens_max)
         try:
@@ -78,7 +78,7 @@ class Embedder:
         return ids
 
     def vector(self, outputs: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """The vector [d] of one text from the graph's outputs. Raises Refusal if there is none."""
+        """Make the vector [d] of one text from the graph's outputs. Raises Refusal if there is none."""
         array = outputs[self._output]
         if array.ndim != (2 if self._pooled else 3) or array.shape[0] != 1 or not array.size:
             raise Refusal("refused", f"the model's graph gives {self._output!r} of shape {list(array.shape)}")
@@ -90,7 +90,7 @@ class Embedder:
         return vector.astype(np.float32)
 
     def _pool(self, tokens: NDArray[np.float64]) -> NDArray[np.float64]:
-        """[tokens, d] to [d]. There is no padding, so every token counts."""
+        """Pool [tokens, d] to [d]. There is no padding, so every token counts."""
         pooling = self._folder.pooling
         pooled: NDArray[np.float64]
         if pooling == "mean":
@@ -102,7 +102,7 @@ class Embedder:
         return pooled
 
     def row(self, text: str, index: int = 0, *, truncate: bool = False) -> Arrays:
-        """Inputs of the graph for a text; `index` is its place in the request. Raises Refusal."""
+        """Make the graph's inputs for a text; `index` is its place in the request. Raises Refusal."""
         ids = self.tokens(text, truncate=truncate)
         limit = self._folder.tokens_max
         if len(ids) > limit:
@@ -120,7 +120,7 @@ class Embedder:
         return {spec.name: np.ascontiguousarray(values[spec.name], np.dtype(spec.dtype)) for spec in self.model.inputs}
 
     def try_out(self) -> None:
-        """One text, so that a graph that cannot work fails now. Raises ModelError."""
+        """Embed one text, so that a graph that cannot work fails now. Raises ModelError."""
         try:
             vector = self.vector(self.model.run(self.row("a", truncate=True)))
         except _TRY_ERRORS as error:
@@ -151,7 +151,7 @@ class Embedder:
                 )
 
     def _choose_output(self) -> tuple[str, bool]:
-        """The output that is the tokens' vectors, or, where there is none, the text's own (True)."""
+        """Choose the output that is the tokens' vectors, or, where there is none, the text's own (True)."""
         outputs = {spec.name: spec for spec in self.model.outputs if spec.dtype in ("float16", "float32", "float64")}
         for name in (*_TOKEN_OUTPUTS, *outputs):
             if name in outputs and _rank(outputs[name]) == 3:
@@ -169,7 +169,7 @@ class Embedder:
 
 
 class EmbedJob:
-    """One request: its texts, and their vectors as they come."""
+    """A request to embed texts: a row for each, and their vectors as they come."""
 
     def __init__(self, number: int, rows: Sequence[Arrays], embedder: Embedder) -> None:
         self.number = number

@@ -23,9 +23,9 @@ GraphAnswer = GenerateReply | Parcel
 class GraphStatistics:
     """Telemetry: differs between equal runs.
 
-    runs: runs of the graph so far.
-    rows: rows that took part in them.
-    waiting: requests that are not answered.
+    - `runs`: runs of the graph so far
+    - `rows`: rows that took part in them
+    - `waiting`: requests that are not answered
     """
 
     runs: int = 0
@@ -34,19 +34,19 @@ class GraphStatistics:
 
 
 class Job(Protocol):
-    """What one request wants of the graph: runs, each on the arrays of `inputs` at its index."""
+    """A request to run the graph: once for each entry of `inputs`."""
 
     number: int
     inputs: Sequence[Arrays]
 
     def take(self, index: int, outputs: dict[str, NDArray[Any]]) -> None:
-        """The outputs of one run. Raises Refusal."""
+        """Take the outputs of one run. Raises Refusal."""
 
     def answer(self) -> Parcel:
-        """The answer, after all runs."""
+        """Make the answer, after all runs."""
 
     def close(self) -> None:
-        """The job is over, whatever came of it."""
+        """Let go of the inputs: the job is over, whatever came of it."""
 
 
 class GraphEngine:
@@ -72,12 +72,12 @@ class GraphEngine:
         self._open[job.number] = len(job.inputs)
 
     def cancel(self, number: int) -> None:
-        """Drop a request, which is then not answered. One that is not open is none of our business."""
+        """Drop a request, which is then not answered; one that is not open is ignored."""
         if number in self._jobs:
             self._remove(number)
 
     def step(self) -> list[GraphAnswer]:
-        """One run of the graph, and the requests that it completed."""
+        """Run the graph once; returns answers to the requests that are complete."""
         if not self._jobs:
             return []
         rows = self._choose()
@@ -103,7 +103,7 @@ class GraphEngine:
         return GraphStatistics(runs=self._runs, rows=self._rows, waiting=len(self._jobs))
 
     def _choose(self) -> list[tuple[int, int]]:
-        """The rows of the next run, as (request, index): the first that waits, and others of its shapes."""
+        """Choose the rows of the next run, as (request, index): the first that waits, and others of its shapes."""
         waiting = ((number, index) for number in sorted(self._jobs) for index in self._waiting[number])
         first = next(waiting)
         shapes = self._shapes(first)
@@ -140,5 +140,5 @@ class GraphEngine:
 
 
 def _bare(refusal: Refusal) -> Refusal:
-    """Without the traceback, whose frames refer to the inputs' memory."""
+    """Copy a refusal without its traceback, whose frames refer to the inputs' memory."""
     return Refusal(refusal.kind, refusal.message)

@@ -18,8 +18,8 @@ from turnwise.inference.tensor_models.row_batching import Arrays, RowBatching, S
 class GraphModel:
     """A loaded graph. Runs are bound to the memory that the arrays lie in: nothing is copied on the way in.
 
-    inputs, outputs: of the graph, in its order.
-    batching: which rows may share a run.
+    - `inputs`, `outputs`: of the graph, in its order
+    - `batching`: which rows may share a run
     """
 
     def __init__(self, session: Session, graph_path: Path) -> None:
@@ -29,11 +29,11 @@ class GraphModel:
         self.batching = RowBatching(self)
 
     def bind(self, arrays: Arrays) -> list[Any]:
-        """Inputs as ONNX Runtime takes them, over the arrays' own memory."""
+        """Bind inputs to the arrays' own memory."""
         return [ort.OrtValue.ortvalue_from_numpy(arrays[spec.name]) for spec in self.inputs]
 
     def run(self, arrays: Arrays) -> dict[str, NDArray[Any]]:
-        """One run of contiguous arrays. Refusal: the operators do not take them; RUNTIME_ERRORS: the machine."""
+        """Run on contiguous arrays. Raises Refusal if the graph does not take them, RUNTIME_ERRORS for others."""
         binding = self._session.io_binding()
         bound = self.bind(arrays)
         for spec, value in zip(self.inputs, bound, strict=True):
@@ -50,7 +50,7 @@ class GraphModel:
         return dict(zip([spec.name for spec in self.outputs], results, strict=True))
 
     def run_rows(self, rows: Sequence[Arrays]) -> list[dict[str, NDArray[Any]]]:
-        """Run as many rows as `batching` allowed; what each would have got alone."""
+        """Run as many rows as `batching` allowed; returns for each the outputs that it would get alone."""
         if len(rows) == 1:
             return [self.run(rows[0])]
         joined = {spec.name: np.concatenate([row[spec.name] for row in rows]) for spec in self.inputs}

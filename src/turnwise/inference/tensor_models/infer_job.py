@@ -17,7 +17,7 @@ from turnwise.inference.tensor_models.tensor_arrays import array_over, tensor_ov
 
 
 class InferJob:
-    """One request to run the graph. `release` gives the memory of its inputs back."""
+    """A request to run the graph once. `release` gives the memory of its inputs back."""
 
     def __init__(self, parcel: Parcel, model: GraphModel, release: Callable[[], None]) -> None:
         """Raises Refusal for tensors that do not fit the graph; `release` is then the caller's."""

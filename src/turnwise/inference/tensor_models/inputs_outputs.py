@@ -22,7 +22,8 @@ Dim = int | str | None
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One input or output. `dims` empty: a single number, or a graph that says nothing about the shape."""
+    """Name, type and dimensions of an input or output; `dims` is empty for a single number, and where the graph says
+    nothing of the shape."""
 
     name: str
     dtype: str
@@ -33,7 +34,7 @@ class TensorSpec:
 
 
 def tensor_specs(items: Sequence[Any], where: Path, what: str) -> tuple[TensorSpec, ...]:
-    """The session's inputs or outputs. Raises ModelError for what is no tensor of numbers."""
+    """Read a session's inputs or outputs. Raises ModelError for what is no tensor of numbers."""
     if len(items) > TENSORS_COUNT_MAX:
         raise ModelError(
             f"the graph has {len(items)} {what}s, at most {TENSORS_COUNT_MAX} are allowed",
@@ -58,7 +59,7 @@ def tensor_specs(items: Sequence[Any], where: Path, what: str) -> tuple[TensorSp
 
 
 def check(specs: Sequence[TensorSpec], tensors: Mapping[str, Tensor]) -> None:
-    """Whether tensors fit the inputs: all there, of the right type and shape, symbols consistent. Raises Refusal."""
+    """Check that tensors fit the inputs: all there, of the right type and shape, symbols consistent. Raises Refusal."""
     known = [spec.name for spec in specs]
     unknown = sorted(tensors.keys() - set(known))
     if unknown:

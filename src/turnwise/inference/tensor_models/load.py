@@ -53,13 +53,13 @@ def load_graph(spec: ModelSpec, options: EngineOptions | None = None) -> LoadedG
 class OpenGraph:
     """A graph that is open.
 
-    path: its file.
-    opened: its session, and what runs it.
-    model: what runs rows of it.
-    graph: what it says of itself.
-    weights_bytes: the size of its files.
-    digest: the hash (hex) of its content, and of what the spec changes of that.
-    changes: what the spec changes, where that has an effect.
+    - `path`: its file
+    - `opened`: its session, and what runs it
+    - `model`: what runs rows of it
+    - `graph`: what it says of itself
+    - `weights_bytes`: the size of its files
+    - `digest`: the hash (hex) of its content, and of what the spec changes of that
+    - `changes`: what the spec changes, where that has an effect
     """
 
     path: Path
@@ -120,7 +120,7 @@ def _check_no_chance(path: Path, graph: Graph) -> None:
 
 
 def fails(path: Path, error: Exception) -> ModelError:
-    """A graph that cannot be run here at all. What memory it takes is the graph's to say, and not trusted."""
+    """Make the error for a graph that cannot be run here at all: it may want any amount of memory."""
     return ModelError(
         f"the graph fails when it is tried: {first_line(error)}",
         where=str(path),
@@ -132,7 +132,7 @@ def fails(path: Path, error: Exception) -> ModelError:
 def graph_info(
     spec: ModelSpec, task: Task, found: OpenGraph, form: str, variant: str | None, load_ms: float
 ) -> ModelInfo:
-    """What is reported of a model that generates nothing."""
+    """Make the info of a model that generates nothing."""
     opened = found.opened
     return ModelInfo(
         name=spec.name,

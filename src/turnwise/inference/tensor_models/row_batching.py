@@ -1,4 +1,4 @@
-"""How rows of a graph may share a run: tried on random rows, alone and together, and compared bit for bit.
+"""Batching of rows: shapes that may share a run, found by trying random rows alone and together.
 
 That rows of the same shapes share a run is allowed where each then gets the bits that it gets alone. This is observed,
 not believed.
@@ -44,7 +44,7 @@ class RowRunner(Protocol):
 class RowBatching:
     """Shapes of rows that may share a run, and those that may not.
 
-    found: what is known on loading: `rows batched`, `rows singly`, or `rows tried` later, where shapes are open.
+    - `found`: what is known on loading: `rows batched`, `rows singly`, or `rows tried` later, where shapes are open
     """
 
     def __init__(self, model: RowRunner) -> None:
@@ -62,7 +62,7 @@ class RowBatching:
                 self.found = "rows batched" if self._equal[shapes] else "rows singly"
 
     def batch_size(self, shapes: Shapes, waiting: int) -> int:
-        """How many of `waiting` rows of these shapes may share a run with equal bits; at least 1."""
+        """Number of `waiting` rows of these shapes that may share a run with equal bits; at least 1."""
         if self._symbol is None or any(shape[:1] != (1,) for shape in shapes):
             return 1
         equal = self._equal.get(shapes)
@@ -103,7 +103,7 @@ class RowBatching:
 
 
 def random_arrays(specs: Sequence[TensorSpec], shapes: Shapes, number: int) -> dict[str, NDArray[Any]]:
-    """Random inputs of these shapes, always the same for a number; the size of what they hold differs too.
+    """Make random inputs of these shapes, always the same for a number; the size of what they hold differs too.
 
     Raises Refusal for shapes that no request can have: those of a graph are not trusted.
     """

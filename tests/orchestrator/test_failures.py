@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from functools import partial
@@ -17,6 +18,10 @@ from turnwise.core.turn import FailureClass
 from turnwise.orchestrator import assembly
 from turnwise.orchestrator.live import Live
 from turnwise.orchestrator.settings import Settings
+from turnwise.sandbox.pool import worker_slot
+
+CHILDREN = str(Path(__file__).parents[1] / "sandbox" / "children")
+SOURCES = str(Path(turnwise.__path__[0]).parent)
 
 RECURSES = """
 (module
@@ -180,11 +185,17 @@ def test_a_full_disk_loses_nothing_that_was_committed(tmp_path: Path) -> None:
         assert len(run.rounds) == 40
 
 
-def test_a_turn_that_takes_worker_after_worker_stops_the_run_as_a_failure_of_the_environment(tmp_path: Path) -> None:
+def test_a_turn_that_takes_worker_after_worker_stops_the_run_as_a_failure_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_slot, "WORKER", "sandbox_child")
+    for name, value in {"SANDBOX_ROLE": "stand", "PYTHONPATH": os.pathsep.join([CHILDREN, SOURCES])}.items():
+        monkeypatch.setitem(worker_slot.WORKER_ENVIRONMENT, name, value)
     world = turnwise.World(
         name="w",
+        turn_seconds_max=10**12,
         agents={
-            "spins": Agent(SPINS, fuel=10**16),
+            "spins": Agent(SPINS, fuel=10**17),
             "first": Agent(
                 constant({"state": "", "send": [{"to": "spins", "body": ""}]}),
                 start=True,

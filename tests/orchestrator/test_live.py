@@ -87,6 +87,7 @@ def test_abort_leaves_what_was_committed(tmp_path: Path) -> None:
     path = tmp_path / "a.journal"
     stuck = turnwise.World(
         name="stuck",
+        turn_seconds_max=10**12,
         agents={
             "spins": Agent(SPINS, fuel=10**15),
             "sends": Agent(

@@ -66,6 +66,7 @@ def test_bounds_are_the_real_ones() -> None:
         "seed": core.SEED_MAX,
         "rounds_max": core.ROUNDS_MAX,
         "round_seconds": limits.ROUND_SECONDS_MAX,
+        "turn_seconds_max": limits.TURN_SECONDS_MAX,
         "name": limits.TITLE_LENGTH_MAX,
     }.items():
         assert f" to {bound}" in rows("## `[world]`")[key][2], key

@@ -22,6 +22,7 @@ rounds_max = 12
 on_failure = "stop"
 time_start = 2030-06-01T12:00:00+02:00
 round_seconds = 0.25
+turn_seconds_max = 7200
 
 [models.storyteller]
 path = "models/stories"
@@ -84,6 +85,7 @@ def story_circle(folder: Path | None, source: Path) -> World:
         on_failure="stop",
         time_start=datetime(2030, 6, 1, 10, tzinfo=UTC),
         round_seconds=0.25,
+        turn_seconds_max=7200,
         models={
             "storyteller": Model(
                 source / "models/stories",

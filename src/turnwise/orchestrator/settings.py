@@ -16,7 +16,7 @@ DEADLINE_MS_DEFAULT = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`workers`: sandbox processes (default: cores). `deadline_ms`: a worker without a result for so long is killed.
+    """`workers`: sandbox processes (default: cores). `deadline_ms`: a worker that stands still for so long is killed.
 
     `models` replaces the folders of models by name; their content must be what the world or the journal expects.
     """

@@ -43,6 +43,10 @@ INTEGER_MAX: Final = 2**63 - 1
 
 ROUNDS_DEFAULT: Final = 10_000
 FUEL_MAX: Final = 2**63 - 1
+FUEL_NS_SLOW: Final = 1_000
+"""Time that a unit of fuel takes on a slow machine, at worst: loads that miss every cache and page table
+(`benchmarks/bench_fuel.py`)."""
+TURN_SECONDS_MAX: Final = 1_000_000_000_000
 MEMORY_MIB_MAX: Final = 4_096
 OUTPUT_MIB_DEFAULT: Final = 4
 OUTPUT_MIB_MAX: Final = 256

@@ -10,13 +10,17 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from turnwise.sandbox.execute.executor import Executor
+from turnwise.sandbox.execute.jobs import TurnResult
 from turnwise.sandbox.pool import messages, worker
 from turnwise.sharedmem import Endpoint
 
+FUEL_TO_STAND_AT = 10**17
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -109,6 +113,20 @@ def die(_: Endpoint, __: Executor) -> None:
     os.kill(os.getpid(), signal.SIGKILL) if os.environ.get("SANDBOX_KILL") else os._exit(7)
 
 
-worker._work = {"probe": probe, "lie": lie, "die": die}[os.environ["SANDBOX_ROLE"]]
+def stand(endpoint: Endpoint, executor: Executor) -> None:
+    """Work, but stand still for ever at a job with as much fuel as only a test gives."""
+    execute = Executor.execute
+
+    def execute_or_stand(self: Executor, *arguments: Any) -> TurnResult:
+        while arguments[4] >= FUEL_TO_STAND_AT:
+            time.sleep(3600)
+        return execute(self, *arguments)
+
+    Executor.execute = execute_or_stand  # type: ignore[method-assign]
+    work(endpoint, executor)
+
+
+work = worker._work
+worker._work = {"probe": probe, "lie": lie, "die": die, "stand": stand}[os.environ["SANDBOX_ROLE"]]
 if __name__ == "__main__":
     worker.main()

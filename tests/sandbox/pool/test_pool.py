@@ -19,13 +19,15 @@ from turnwise.sandbox.build.cache import Cache
 from turnwise.sandbox.build.code import Code, Source, prepare
 from turnwise.sandbox.execute.engine import engine_key
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
-from turnwise.sandbox.pool import worker_slot
+from turnwise.sandbox.pool import deadline, worker_slot
 from turnwise.sandbox.pool.pool import Pool
 from turnwise.sharedmem import Transport
 
 TRANSPORTS: tuple[Transport, ...] = ("memfd", "portable") if sys.platform == "linux" else ("portable",)
 MIB = 1024 * 1024
 WAIT_S_MAX = 120
+CHILDREN = str(Path(__file__).parents[1] / "children")
+SOURCES = str(Path(turnwise.__path__[0]).parent)
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 AGENT = """(module
@@ -227,13 +229,52 @@ def test_workers_that_are_killed_while_they_have_nothing_are_replaced(agent: Cod
     asyncio.run(run())
 
 
-def test_a_job_that_takes_workers_with_it_ends_the_pool(agent: Code) -> None:
-    """A turn within its fuel but beyond the deadline: the machine is too slow for it, so the run can be resumed."""
+@pytest.fixture
+def standing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that stand still at a job with very much fuel."""
+    monkeypatch.setattr(worker_slot, "WORKER", "sandbox_child")
+    for name, value in {"SANDBOX_ROLE": "stand", "PYTHONPATH": os.pathsep.join([CHILDREN, SOURCES])}.items():
+        monkeypatch.setitem(worker_slot.WORKER_ENVIRONMENT, name, value)
+
+
+def test_a_turn_that_computes_for_longer_than_a_worker_may_stand_still_ends_by_its_fuel(agent: Code) -> None:
+    async def run() -> None:
+        collector = Collector(1)
+        async with pool_of([agent], collector, 1, deadline_ms=20) as pool:
+            pool.submit([job(agent, 0, b"l\0", fuel=1_000_000_000)])
+            await collector.wait()
+            assert (pool.statistics().kills, collector.failures) == (0, [])
+        assert collector.results[0].failure is FailureClass.FUEL
+
+    asyncio.run(run())
+
+
+def test_a_worker_that_computes_beyond_what_its_fuel_allows_is_ended(
+    agent: Code, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: with a machine that is said to be much faster than it is, the same turn ends workers."""
+    monkeypatch.setattr(deadline, "_measure", lambda: 1e-12)
+    monkeypatch.setattr(deadline, "CLOCK_FACTOR", 1)
+
+    async def run() -> None:
+        collector = Collector(1)
+        async with pool_of([agent], collector, 1, deadline_ms=20, kills_max=2) as pool:
+            pool.submit([job(agent, 0, b"l\0", fuel=2**62, output_bytes_max=0, memory_bytes=MIB)])
+            await collector.wait()
+            assert pool.statistics().kills == 2
+        (error,) = collector.failures
+        assert "where its fuel allows" in error.message
+
+    asyncio.run(run())
+
+
+def test_a_job_that_takes_workers_with_it_ends_the_pool(agent: Code, standing: None) -> None:
+    """No fault of the agent, so the run can be resumed."""
 
     async def run() -> None:
         collector = Collector(30)
         jobs = [job(agent, number) for number in range(30)]
-        jobs[10] = job(agent, 10, b"l\0", fuel=2**62)
+        jobs[10] = job(agent, 10, fuel=2**62)
         async with pool_of([agent], collector, 1, deadline_ms=300, kills_max=2) as pool:
             pool.submit(jobs)
             await collector.wait()
@@ -250,13 +291,13 @@ def test_a_job_that_takes_workers_with_it_ends_the_pool(agent: Code) -> None:
     asyncio.run(run())
 
 
-def test_the_innocent_run_to_their_end_beside_a_killer(agent: Code) -> None:
+def test_the_innocent_run_to_their_end_beside_a_killer(agent: Code, standing: None) -> None:
     """Whoever shares a worker with a job that kills it loses nothing, however often that happens."""
 
     async def run() -> None:
         collector = Collector(200)
         jobs = [job(agent, number) for number in range(200)]
-        jobs[100] = job(agent, 100, b"l\0", fuel=2**62)
+        jobs[100] = job(agent, 100, fuel=2**62)
         async with pool_of([agent], collector, 1, deadline_ms=300, kills_max=3) as pool:
             pool.submit(jobs)
             await collector.wait()
@@ -355,8 +396,6 @@ def test_misuse_is_said(agent: Code) -> None:
 
 # Workers that are not what they should be.
 
-CHILDREN = str(Path(__file__).parents[1] / "children")
-SOURCES = str(Path(turnwise.__path__[0]).parent)
 LIES = ("twice", "foreign", "fuel", "negative", "large", "stdout", "unclassified", "class", "status", "garbage")
 
 

@@ -61,6 +61,13 @@ MESSAGE = MINIMAL + '[[messages]]\nto = "a"\nbody = ""\n'
         (WORLD + "round_seconds = inf\n" + AGENT, "world.round_seconds", "is the number inf, out", "from 0 to"),
         (WORLD + "round_seconds = 1e-7\n" + AGENT, "world.round_seconds", "less than a microsecond", "0.000001"),
         (WORLD + "round_seconds = 1e9\n" + AGENT, "world.round_seconds", "beyond the year 9999", "rounds_max"),
+        (
+            MINIMAL + "fuel = 1_000_000_000_000\n",
+            "agents.a.fuel",
+            "1,000,000 s on a slow",
+            "turn_seconds_max under [world]",
+        ),
+        (MINIMAL + "fuel = 14_400_000_001\n", "agents.a.fuel", "14,400 s on a slow machine", "Lower it to 14400000000"),
         (WORLD + "time_start = 2000-01-01\n" + AGENT, "world.time_start", "value of type date", "2000-01-01T00:00:00Z"),
         (WORLD + "time_start = 2000-01-01T00:00:00\n" + AGENT, "world.time_start", "without an offset", "00:00:00Z"),
         (WORLD + 'time_start = "2000"\n' + AGENT, "world.time_start", 'is the text "2000"', "without quotes"),

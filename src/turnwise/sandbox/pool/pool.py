@@ -1,9 +1,9 @@
 """The pool: many workers behind one queue. Which worker runs a job, in which batch and how often, changes no result.
 
 Every worker has at most two batches: one that it works on, and one so that it never waits. How many jobs a batch has
-follows from what jobs of the same code took so far. A worker that dies, or shows no result for longer than the
-deadline, is killed and replaced, with new shared memory, and its unfinished jobs run again: each alone, so that it is
-known which one kills workers, and a job that does it again and again ends the run as a failure of the environment.
+follows from what jobs of the same code took so far. A worker that dies, or is beyond its deadline, is replaced, with
+new shared memory, and its unfinished jobs run again: each alone, so that it is known which one kills workers, and a job
+that does it again and again ends the run as a failure of the environment.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
 from turnwise.sandbox.build.code import Code
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.sandbox.pool.batch_queue import BatchQueue
+from turnwise.sandbox.pool.deadline import FuelRate
 from turnwise.sandbox.pool.worker_slot import BATCHES_MAX, WorkerSlot
 from turnwise.sharedmem import Transport
 
@@ -50,8 +51,8 @@ class Pool:
     """Pool of workers that execute jobs of `codes`. An async context manager; `close` leaves no process.
 
     `on_results` gets results in the event loop, in any order; `on_failure` is called at most once, when the pool has
-    given up, and no result follows. `deadline_ms`: how long a worker may show no result. `kills_max`: how many workers
-    one job may take with it.
+    given up, and no result follows. `deadline_ms`: how long a worker may stand still; one that computes has the time
+    that its fuel can take (`deadline`). `kills_max`: how many workers one job may take with it.
     """
 
     def __init__(
@@ -78,9 +79,15 @@ class Pool:
         self._all_ready = asyncio.Event()
         self._executed = 0
         self._busy_us = 0
+        self._rate = FuelRate()
         self._slots = [
             WorkerSlot(
-                f"worker-{number + 1}", tuple(unique.values()), self, transport=transport, deadline_ms=deadline_ms
+                f"worker-{number + 1}",
+                tuple(unique.values()),
+                self,
+                transport=transport,
+                deadline_ms=deadline_ms,
+                rate=self._rate,
             )
             for number in range(workers)
         ]
@@ -113,6 +120,7 @@ class Pool:
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        await self._rate.close()
 
     async def wait_ready(self) -> None:
         """Wait until all workers are ready for jobs, or the pool has given up. Jobs can be submitted before."""
@@ -173,8 +181,7 @@ class Pool:
                         f"a job ended {kills} workers, one after the other: {reason}",
                         where="sandbox",
                         actual=job.id,
-                        hint="Nothing committed is lost; resume the run. Perhaps the machine lacks memory or is too "
-                        "slow for `deadline_ms`.",
+                        hint="Nothing committed is lost: free memory, or end what stops processes, and resume the run.",
                     )
                 )
                 return

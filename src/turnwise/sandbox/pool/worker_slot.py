@@ -19,6 +19,7 @@ from turnwise.sandbox.execute.execution import MESSAGE_BYTES_MAX
 from turnwise.sandbox.execute.jobs import STDOUT_BYTES_MAX, TurnJob, TurnResult
 from turnwise.sandbox.pool import messages
 from turnwise.sandbox.pool.batch_queue import Item
+from turnwise.sandbox.pool.deadline import Deadline, FuelRate
 from turnwise.sharedmem import Message, NoMemory, Peer, PeerBroken, PeerGone, Transport, launch
 
 WORKER = "turnwise.sandbox.pool.worker"
@@ -28,6 +29,9 @@ WORKER_ENVIRONMENT: dict[str, str] = {}
 BATCHES_MAX = 2
 START_MS_MAX = 120_000
 """How long a worker may take until it is ready: on a machine that is busy, much longer than usual."""
+
+LOOKS = 8
+"""How often a worker is looked at within the time that it may stand still."""
 
 BARREN_DEATHS_MAX = 5
 """Workers of one slot that may die in a row without one result and without a job to blame."""
@@ -50,7 +54,14 @@ class WorkerSlot:
     """Place of one worker at a time. `running`: the jobs that it has, by number, in the order of being given."""
 
     def __init__(
-        self, name: str, codes: tuple[Code, ...], owner: Owner, *, transport: Transport, deadline_ms: int
+        self,
+        name: str,
+        codes: tuple[Code, ...],
+        owner: Owner,
+        *,
+        transport: Transport,
+        deadline_ms: int,
+        rate: FuelRate,
     ) -> None:
         self.name = name
         self.measures: tuple[Measure, ...] = ()
@@ -65,10 +76,11 @@ class WorkerSlot:
         self._peer: Peer | None = None
         self._sending: asyncio.Task[None] | None = None
         self._batches: deque[int] = deque()
-        self._progress_s = 0.0
+        self._rate = rate
+        self._deadline: Deadline | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._barren = 0
-        self._overdue = False
+        self._overdue: str | None = None
 
     @property
     def pid(self) -> int | None:
@@ -115,7 +127,7 @@ class WorkerSlot:
         peer = self._peer = await launch(
             WORKER, name=self.name, transport=self._transport, environment=WORKER_ENVIRONMENT
         )
-        self._overdue = False
+        self._overdue = None
         try:
             await self._serve(peer)
         except (PeerGone, PeerBroken, Misbehaviour, msgspec.DecodeError) as error:
@@ -129,13 +141,13 @@ class WorkerSlot:
                 self._sending = None
             self._peer = None
             await peer.close(grace_ms=0)
-        if self._overdue:
-            return f"no result for {self._deadline_s:g} s, the deadline"
+        if self._overdue is not None:
+            return self._overdue
         return f"it ended with status {peer.returncode}\n{peer.stderr_tail()}".rstrip()
 
     async def _serve(self, peer: Peer) -> None:
         load = [(str(code.path), code.carrier, code.program) for code in self._codes]
-        self._watch(START_MS_MAX / 1000)
+        self._timer = asyncio.get_running_loop().call_later(START_MS_MAX / 1000, self._end_beginner)
         await peer.send(messages.LOAD, messages.encode(load))
         while (message := await peer.receive()) is not None:
             with message:
@@ -172,16 +184,18 @@ class WorkerSlot:
             if not self._batches[0]:
                 self._batches.popleft()
         self._barren = 0
-        self._progress_s = asyncio.get_running_loop().time()
         if not self.running:
             self._stop_timer()
+        elif self._deadline is not None:
+            self._deadline.progress()
         self._owner.slot_results(list(results.values()), costs_us)
 
     def start_batch(self, batch: list[Item]) -> None:
         """Give the worker a batch. Only when `takes_batches`."""
         assert self._peer is not None
         if not self.running:
-            self._watch(self._deadline_s)
+            self._deadline = Deadline(self._peer.pid, self._deadline_s, self._rate)
+            self._watch()
         self.running.update((job.id, (job, index)) for job, index in batch)
         self._batches.append(len(batch))
         data = messages.encode(
@@ -208,23 +222,28 @@ class WorkerSlot:
         self._sending = None
         self._owner.slot_free()
 
-    def _watch(self, limit_s: float) -> None:
-        """Kill the worker when `limit_s` pass without progress."""
-        loop = asyncio.get_running_loop()
-        self._progress_s = loop.time()
-        self._stop_timer()
-        self._timer = loop.call_at(self._progress_s + limit_s, self._check_deadline, limit_s)
+    def _watch(self) -> None:
+        """Look at the worker's deadline, a few times within it."""
+        self._timer = asyncio.get_running_loop().call_later(self._deadline_s / LOOKS, self._check_deadline)
 
-    def _check_deadline(self, limit_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        due_s = self._progress_s + limit_s
-        if loop.time() < due_s:
-            self._timer = loop.call_at(due_s, self._check_deadline, limit_s)
-            return
+    def _check_deadline(self) -> None:
         self._timer = None
+        if self._deadline is None or self._peer is None:
+            return
+        overdue = self._deadline.check(job for job, _ in self.running.values())
+        if overdue is None:
+            self._watch()
+        else:
+            self._end(overdue)
+
+    def _end_beginner(self) -> None:
+        self._timer = None
+        self._end(f"not ready after {START_MS_MAX // 1000} s")
+
+    def _end(self, reason: str) -> None:
         if self._peer is not None:
             self.kills += 1
-            self._overdue = True
+            self._overdue = reason
             self._peer.kill()
 
     def _stop_timer(self) -> None:

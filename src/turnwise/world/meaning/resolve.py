@@ -14,7 +14,7 @@ from turnwise.core.plan import AgentPlan, InitialMessage, Limits
 from turnwise.demo import is_builtin, model_folder
 from turnwise.errors import UsageError
 from turnwise.world.files import Refused, is_file, is_folder
-from turnwise.world.limits import TIME_END_US
+from turnwise.world.limits import FUEL_NS_SLOW, TIME_END_US
 from turnwise.world.meaning.agents import gather
 from turnwise.world.meaning.references import Names
 from turnwise.world.meaning.sources import SourceFiles, from_bytes, from_file, from_text
@@ -23,6 +23,7 @@ from turnwise.world.problems import Problems, dotted, quoted, said
 from turnwise.world.written.types import Batching, Description, SourceText, Task
 
 _MIB = 1024 * 1024
+_SECOND_NS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _PROVIDER = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -97,6 +98,7 @@ def resolve(world: Description, problems: Problems) -> Resolved | None:
     sources = dict(_sources(world, base, root, problems))
     models = tuple(_models(world, base, problems))
     time_start_us, round_us = _clock(world, problems)
+    _check_fuel(world, problems)
     if problems:
         return None
     kinds = [
@@ -208,6 +210,20 @@ def _at_home(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError:
         return path
+
+
+def _check_fuel(world: Description, problems: Problems) -> None:
+    """Report fuel that may take longer on a slow machine than a turn may take."""
+    fuel_max = world.turn_seconds_max * _SECOND_NS // FUEL_NS_SLOW
+    for name, agent in world.agents.items():
+        if agent.fuel > fuel_max:
+            seconds = agent.fuel * FUEL_NS_SLOW // _SECOND_NS
+            problems.add(
+                ("agents", name, "fuel"),
+                f"is {agent.fuel}, which may take {seconds:,} s on a slow machine, and a turn may take "
+                f"{world.turn_seconds_max:,} s",
+                f"Lower it to {fuel_max} or less, or raise turn_seconds_max under [world].",
+            )
 
 
 def _clock(world: Description, problems: Problems) -> tuple[int, int]:

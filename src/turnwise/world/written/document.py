@@ -19,7 +19,16 @@ from turnwise.world.written.toml import LongKeyError, parse_toml
 from turnwise.world.written.types import Description, SourceText
 
 FILE_NAME: Final = "world.toml"
-SETTINGS: Final = ("name", "seed", "schedule", "rounds_max", "on_failure", "time_start", "round_seconds")
+SETTINGS: Final = (
+    "name",
+    "seed",
+    "schedule",
+    "rounds_max",
+    "on_failure",
+    "time_start",
+    "round_seconds",
+    "turn_seconds_max",
+)
 """The keys of the table `[world]`."""
 
 Document = dict[str, Any]

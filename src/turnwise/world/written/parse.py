@@ -32,6 +32,7 @@ from turnwise.world.limits import (
     ROUNDS_DEFAULT,
     SYSTEM_BYTES_MAX,
     TITLE_LENGTH_MAX,
+    TURN_SECONDS_MAX,
 )
 from turnwise.world.problems import KeyPath, Problems, said
 from turnwise.world.written.document import Document
@@ -44,6 +45,7 @@ from turnwise.world.written.types import (
     SEED_DEFAULT,
     TASKS,
     TIME_START_DEFAULT,
+    TURN_SECONDS_DEFAULT,
     Agent,
     Description,
     Grants,
@@ -64,6 +66,7 @@ def parse(document: Document, folder: str | os.PathLike[str] | None, problems: P
         on_failure=world.choice("on_failure", "continue", ("continue", "stop")),
         time_start=world.instant("time_start", TIME_START_DEFAULT),
         round_seconds=world.number("round_seconds", ROUND_SECONDS_DEFAULT, 0, ROUND_SECONDS_MAX),
+        turn_seconds_max=world.integer("turn_seconds_max", TURN_SECONDS_DEFAULT, 1, TURN_SECONDS_MAX),
         folder=folder,
     )
     world.close()

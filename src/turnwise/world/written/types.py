@@ -24,6 +24,7 @@ from turnwise.world.limits import OUTPUT_MIB_DEFAULT, ROUNDS_DEFAULT
 
 SEED_DEFAULT = 0
 ROUND_SECONDS_DEFAULT = ROUND_US_DEFAULT / 1_000_000
+TURN_SECONDS_DEFAULT = 14_400
 TIME_START_DEFAULT = datetime.fromtimestamp(TIME_START_US_DEFAULT // 1_000_000, UTC)
 PROVIDER_DEFAULT = "auto"
 
@@ -120,7 +121,8 @@ class Description:
     """A whole world as it was written.
 
     Paths are relative to `folder`, and what agents execute must lie inside it; None: paths are relative to the current
-    folder and may lead anywhere. `round_seconds` is virtual time from one round to the next.
+    folder and may lead anywhere. `round_seconds` is virtual time from one round to the next. `turn_seconds_max` bounds
+    the fuel of all agents by the time that it can take on a slow machine.
     """
 
     name: str
@@ -130,6 +132,7 @@ class Description:
     on_failure: OnFailure = field(default="continue", kw_only=True)
     time_start: datetime = field(default=TIME_START_DEFAULT, kw_only=True)
     round_seconds: float = field(default=ROUND_SECONDS_DEFAULT, kw_only=True)
+    turn_seconds_max: int = field(default=TURN_SECONDS_DEFAULT, kw_only=True)
     models: Mapping[str, Model] = field(default_factory=dict, kw_only=True)
     agents: Mapping[str, Agent] = field(default_factory=dict, kw_only=True)
     messages: Sequence[InitialMessage] = field(default=(), kw_only=True)

@@ -1,0 +1,137 @@
+"""The deadline of a worker: what its jobs can take at most, and how long it may stand still.
+
+A turn ends by its fuel and never by the clock, so a worker is only ended when it is certain that fuel will not end what
+it does: it has used more processor time than its fuel, memory and messages can take on this machine, or it has used
+none for a while (stopped, or stuck in the kernel). Processor time does not pass while a worker waits for a core, so a
+busy machine changes nothing. Where it cannot be read, the clock is taken, with a larger factor.
+
+How long a unit of fuel takes is measured when it first matters, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+
+from turnwise.sandbox.execute.jobs import TurnJob
+from turnwise.sharedmem.process import child_environment
+
+RATE_PROCESS = "turnwise.sandbox.execute.fuel_rate"
+RATE_S_MAX = 300
+FUEL_NS_UNKNOWN = 1_000.0
+"""Time for a unit of fuel where it cannot be measured: that of a slow machine."""
+
+MEMORY_NS_PER_BYTE = 2.0
+"""Time for a byte of linear memory that is made and touched for the first time (0.3 to 0.5 where it was measured)."""
+
+MESSAGE_NS_PER_BYTE = 20.0
+"""Time for a byte of input, replies, requests and output that the host passes and checks (2 where it was measured)."""
+
+PROCESSOR_FACTOR = 4
+"""Margin of processor time: caches and cores that are shared with others, lower clock rates."""
+
+CLOCK_FACTOR = 32
+"""Margin where only the clock can be read: others may have the cores."""
+
+CPU_CLOCK_SCHED = 2
+
+
+def processor_s(pid: int) -> float | None:
+    """Return the processor time of a process, in seconds, or None where it cannot be read."""
+    if sys.platform != "linux":
+        return None
+    try:
+        return time.clock_gettime(~pid << 3 | CPU_CLOCK_SCHED)
+    except OSError:
+        return None
+
+
+def bound_s(jobs: Iterable[TurnJob], fuel_ns: float) -> float:
+    """Return the time in seconds, without margin, that the longest of `jobs` can take."""
+    longest_ns = 0.0
+    for job in jobs:
+        messages = len(job.input) + sum(map(len, job.replies)) + job.output_bytes_max * (len(job.replies) + 1)
+        took_ns = job.fuel * fuel_ns + job.memory_bytes * MEMORY_NS_PER_BYTE + messages * MESSAGE_NS_PER_BYTE
+        longest_ns = max(longest_ns, took_ns)
+    return longest_ns / 1e9
+
+
+class FuelRate:
+    """Nanoseconds for a unit of fuel on this machine, measured once, when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._measuring: asyncio.Task[float] | None = None
+
+    def get_nowait(self) -> float | None:
+        """Return the rate, or begin to measure it and return None."""
+        if self._measuring is None:
+            self._measuring = asyncio.create_task(asyncio.to_thread(_measure))
+        return self._measuring.result() if self._measuring.done() else None
+
+    async def close(self) -> None:
+        """Wait until nothing is measured any more."""
+        if self._measuring is not None:
+            await asyncio.gather(self._measuring, return_exceptions=True)
+
+
+def _measure() -> float:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", RATE_PROCESS, str(os.getpid())],
+            env=child_environment(None),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            timeout=RATE_S_MAX,
+            check=True,
+        )
+        return float(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return FUEL_NS_UNKNOWN
+
+
+class Deadline:
+    """Supervision of one worker, from one sign of progress to the next.
+
+    `still_s`: how long it may use no processor time at all; `rate` is shared by the workers of a pool.
+    """
+
+    def __init__(self, pid: int, still_s: float, rate: FuelRate) -> None:
+        self._pid = pid
+        self._still_s = still_s
+        self._rate = rate
+        self.progress()
+
+    def progress(self) -> None:
+        """Begin again, since the worker has shown a result or has been given its first job."""
+        self._processor_s = processor_s(self._pid)
+        self._since_s = self._moved_s = time.monotonic()
+        self._seen_s = self._processor_s
+
+    def check(self, jobs: Iterable[TurnJob]) -> str | None:
+        """Return why a worker with `jobs` is to be ended, for people, or None while it may go on."""
+        now_s = time.monotonic()
+        processor = processor_s(self._pid)
+        if processor is None or self._processor_s is None:
+            return self._check_used(now_s - self._since_s, jobs, CLOCK_FACTOR, "by the clock")
+        if processor != self._seen_s:
+            self._seen_s, self._moved_s = processor, now_s
+        if now_s - self._moved_s >= self._still_s:
+            return f"no result, and no processor time used for {self._still_s:g} s, the deadline"
+        return self._check_used(processor - self._processor_s, jobs, PROCESSOR_FACTOR, "of processor time")
+
+    def _check_used(self, used_s: float, jobs: Iterable[TurnJob], factor: int, unit: str) -> str | None:
+        if used_s <= self._still_s:
+            return None
+        rate = self._rate.get_nowait()
+        if rate is None:
+            return None
+        allowed_s = self._still_s + factor * bound_s(jobs, rate)
+        if used_s <= allowed_s:
+            return None
+        return f"no result after {used_s:.0f} s {unit}, where its fuel allows {allowed_s:.0f} s"

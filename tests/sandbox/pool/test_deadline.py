@@ -1,0 +1,137 @@
+"""The deadline of a worker: processor time against fuel, and standing still."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from turnwise.sandbox.execute import fuel_rate
+from turnwise.sandbox.execute.engine import make_engine
+from turnwise.sandbox.execute.jobs import TurnJob
+from turnwise.sandbox.pool import deadline
+from turnwise.sandbox.pool.deadline import FUEL_NS_UNKNOWN, Deadline, FuelRate, bound_s, processor_s
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="processor time of other processes")
+JOB = TurnJob(1, "code", b"{}", (), 1_000_000_000, 64 << 20, 4 << 20)
+WAIT_S_MAX = 100
+
+
+class Rate(FuelRate):
+    """A rate that is known."""
+
+    def __init__(self, rate: float | None) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def get_nowait(self) -> float | None:
+        return self.rate
+
+
+@pytest.fixture
+def busy() -> Iterator[int]:
+    """A process that computes."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as child:
+        yield child.pid
+        child.kill()
+
+
+def first_reason(check: Callable[[], str | None]) -> str:
+    end_s = time.monotonic() + WAIT_S_MAX
+    while time.monotonic() < end_s:
+        if (reason := check()) is not None:
+            return reason
+    raise AssertionError("nobody was ended")
+
+
+def test_the_longest_job_counts_with_all_that_it_can_take() -> None:
+    assert bound_s([JOB], 10) > 10
+    assert bound_s([replace(JOB, fuel=1), JOB], 10) == bound_s([JOB], 10)
+    assert bound_s([replace(JOB, fuel=2 * JOB.fuel)], 10) == pytest.approx(bound_s([JOB], 10) + 10)
+    for more in ({"memory_bytes": 1 << 30}, {"replies": (b"x" * 1_000,)}, {"input": b"x" * 1_000}):
+        assert bound_s([replace(JOB, **more)], 10) > bound_s([JOB], 10)  # type: ignore[arg-type]
+    assert bound_s([], 10) == 0
+
+
+@linux
+def test_a_process_that_computes_is_ended_by_processor_time_beyond_its_fuel(busy: int) -> None:
+    watched = Deadline(busy, 2, Rate(1e-9))
+    assert "of processor time, where its fuel allows" in first_reason(lambda: watched.check([replace(JOB, fuel=1)]))
+
+
+@linux
+def test_a_process_that_computes_within_its_fuel_goes_on(busy: int) -> None:
+    watched = Deadline(busy, 2, Rate(1_000))
+    begun_s = processor_s(busy)
+    assert begun_s is not None
+    while (used_s := processor_s(busy)) is not None and used_s < begun_s + 2.5:
+        assert watched.check([JOB]) is None
+    assert Deadline(busy, 2, Rate(None)).check([JOB]) is None, "nobody is ended before the rate is known"
+
+
+@linux
+def test_a_process_that_is_stopped_is_ended(busy: int) -> None:
+    os.kill(busy, signal.SIGSTOP)
+    watched = Deadline(busy, 2, Rate(1_000))
+    assert "no processor time used for 2 s" in first_reason(lambda: watched.check([JOB]))
+
+
+@linux
+def test_progress_begins_again(busy: int) -> None:
+    watched = Deadline(busy, 2, Rate(1e-9))
+    first_reason(lambda: watched.check([replace(JOB, fuel=1)]))
+    watched.progress()
+    watched._still_s = WAIT_S_MAX
+    assert watched.check([replace(JOB, fuel=1)]) is None
+
+
+def test_where_processor_time_cannot_be_read_the_clock_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "processor_s", lambda _: None)
+    watched = Deadline(os.getpid(), 0.05, Rate(1e-9))
+    assert "by the clock" in first_reason(lambda: watched.check([replace(JOB, fuel=1)]))
+    assert Deadline(os.getpid(), 0.05, Rate(1_000)).check([JOB]) is None
+
+
+def test_the_rate_is_measured_once_in_a_process_of_its_own() -> None:
+    async def run() -> list[float | None]:
+        rate = FuelRate()
+        found = [rate.get_nowait()]
+        await rate.close()
+        return [*found, rate.get_nowait(), rate.get_nowait()]
+
+    before, first, second = asyncio.run(run())
+    assert before is None
+    assert first == second
+    assert first is not None
+    assert 0 < first != FUEL_NS_UNKNOWN
+
+
+def test_a_rate_that_cannot_be_measured_is_a_slow_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "RATE_PROCESS", "turnwise.no_such_module")
+    assert deadline._measure() == FUEL_NS_UNKNOWN
+
+
+def test_the_walk_through_memory_visits_every_line() -> None:
+    """By the theorem of Hull and Dobell: a multiplier of 1 modulo 4 and an odd increment have the full period."""
+    at = count = 0
+    lines = fuel_rate.CHASE_BYTES // fuel_rate.LINE_BYTES
+    while True:
+        at = (at * 1664525 + 1013904223) % lines
+        count += 1
+        if at == 0:
+            break
+    assert count == lines
+
+
+def test_every_guest_uses_up_its_fuel() -> None:
+    engine = make_engine()
+    for name, wat in fuel_rate.guests().items():
+        if name != "load":  # which fills memory first; measured as a whole above
+            assert fuel_rate.measure(engine, wat, fuel=10_000, repeats=1) > 0, name

@@ -16,10 +16,15 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from turnwise.core import head as chains
+from turnwise.core.plan import AgentPlan, Kind, Plan
+from turnwise.core.plan_json import plan_to_json
 from turnwise.core.records import AgentRecord, MessageRecord, RoundRecord, TurnRecord
+from turnwise.core.state import first_agents
 from turnwise.core.turn import Send, TurnOutput
 from turnwise.journal import CodeSource, Journal, JournalWriter
 
@@ -248,6 +253,44 @@ def blob_keys(folder: Path, per_round: int, rounds: int, size: int) -> None:
         path.unlink()
 
 
+def checks(folder: Path, turns: int, rounds: int) -> None:
+    """What it costs to follow the links of a journal's chains (as opening a run does), and to compare its content."""
+    path = folder / "checks.journal"
+    agents = tuple(AgentPlan(f"a-{place}", "a") for place in range(turns))
+    plan = Plan("checks", 1, (Kind("a", next(iter(CODES))),), agents)
+    head, execution = chains.genesis(plan), chains.execution_genesis("{}")
+    text = plan_to_json(plan)
+    with Journal.create(path, plan=text, info="{}", versions="{}", codes=CODES, agents=first_agents(plan)) as journal:
+        for number in range(1, rounds + 1):
+            record = idle_round(number, turns)
+            facts = chains.facts(number, (), record.turns, (), (), ())
+            head, outcome = chains.advance(head, facts), chains.outcome(facts)
+            execution = chains.execution_advance(execution, number, record.turns)
+            journal.writer.commit(replace(record, head=head, outcome=outcome, execution=execution))
+    with Journal.open(path) as journal:
+        links_ms = []
+        for _ in range(5):
+            start = time.perf_counter()
+            journal.chains.check_links()
+            links_ms.append((time.perf_counter() - start) * 1e3)
+        start = time.perf_counter()
+        count = sum(1 for _ in journal.rounds.between())
+        read_ms = (time.perf_counter() - start) * 1e3
+        start = time.perf_counter()
+        assert sum(1 for _ in journal.chains.rounds()) == count == rounds
+        contents_ms = (time.perf_counter() - start) * 1e3
+    line = {
+        "bench": "checks",
+        "turns_per_round": turns,
+        "rounds": rounds,
+        "links_ms": spread(links_ms),
+        "read_ms": round(read_ms, 1),
+        "read_and_compare_ms": round(contents_ms, 1),
+    }
+    print(json.dumps(line), flush=True)
+    path.unlink()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=10_000, help="turns in a large round")
@@ -263,6 +306,8 @@ def main() -> None:
         for state, body in ((50, 50), (100, 100), (300, 300), (1_000, 300)):
             name = f"state {state} and message {body} chars, new"
             commits(folder, name, turns, rounds, partial(busy_round, turns=turns, state_chars=state, body_chars=body))
+        for count in (1, 1_000):
+            checks(folder, count, 100_000 // count)
         contended(folder, turns, rounds)
         rows_and_threads(folder)
         if arguments.blob_rounds:

@@ -70,7 +70,7 @@ async def _replay(path: Path, settings: Settings, progress: OnProgress) -> Repla
         plan = plan_from_json(journal.header.plan)
         sources = stored_sources(journal, plan)
         codes = dict(zip(sources, await prepare(list(sources.values())), strict=True))
-        check_codes(path, plan, codes)
+        check_codes(journal, plan, codes)
         foreign = _foreign(journal)
         machine = Machine(plan, journal.header.versions, journal.header.rule)
         driver = ReplayDriver(machine, {kind: code.hash for kind, code in codes.items()}, Nowhere(), foreign)

@@ -153,7 +153,7 @@ async def resume(journal: Path, settings: Settings, status: Status) -> Session:
         parts = _Parts(stack, settings, status)
         specs = specs_of(file, settings.models)
         codes, host = await parts.compile_and_load(stored_sources(file, plan), specs)
-        check_codes(journal, plan, codes)
+        check_codes(file, plan, codes)
         check_models(journal, plan, host.models)
         versions = versions_of(host.models)
         machine = Machine(plan, file.header.versions, file.header.rule)
@@ -219,17 +219,22 @@ def specs_of(file: Journal, paths: Mapping[str, Path]) -> list[ModelSpec]:
         raise damaged(file.path, f"info of a writer does not say where models are: {error}") from error
 
 
-def check_codes(journal: Path, plan: Plan, codes: Mapping[str, Code]) -> None:
-    """Compare what was compiled with what the plan names."""
+def check_codes(file: Journal, plan: Plan, codes: Mapping[str, Code]) -> None:
+    """Compare what was compiled with what the plan and the journal name."""
+    stored = {code: source.carrier for code, source in file.header.codes.items()}
     for kind in plan.kinds:
-        if codes[kind.name].hash != kind.code:
+        expected = kind.code, stored.get(kind.code)
+        actual = codes[kind.name].hash, codes[kind.name].carrier
+        if expected != actual:
             raise JournalError(
                 f"the stored code of {kind.name} is not what the run executed",
-                where=str(journal),
-                expected=kind.code,
-                actual=codes[kind.name].hash,
+                where=str(file.path),
+                expected=expected,
+                actual=actual,
                 hint="The journal has been damaged or changed after it was written.",
             )
+    if strangers := stored.keys() - {kind.code for kind in plan.kinds}:
+        raise damaged(file.path, "it holds code that no agent executes", actual=sorted(strangers))
 
 
 def check_models(journal: Path, plan: Plan, models: Mapping[str, ModelInfo]) -> None:

@@ -72,3 +72,22 @@ def test_many_who_want_it_never_have_it_together(tmp_path: Path) -> None:
     assert most == 1
     assert taken >= 4
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_on_a_file_that_its_holder_removed_meanwhile_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    first = WriterLock(path)
+    others: list[WriterLock] = []
+
+    class Late(WriterLock):
+        def _open(self, journal: Path) -> int:
+            descriptor = super()._open(journal)
+            if not others:  # between our opening and locking, the holder goes and another comes
+                first.close()
+                others.append(WriterLock(path))
+            return descriptor
+
+    with pytest.raises(JournalError, match="in use"):
+        Late(path)
+    others[0].close()
+    assert list(tmp_path.iterdir()) == []

@@ -162,6 +162,8 @@ class Decoder:
         what = f"of the turn of place {place} in round {row[0]}"
         output = failed = None
         if failure is None:
+            if message is not None:
+                raise self.damaged(f"there is a message {what}, which did not fail", message)
             output = TurnOutput(
                 state if type(state) is str else self.value(state, f"state {what}"),
                 tuple([Send(sent.to, sent.body) for sent in sends]) if sends else (),

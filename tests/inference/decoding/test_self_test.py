@@ -157,6 +157,9 @@ def test_what_was_observed_is_remembered(tmp_path: Path) -> None:
     (tmp_path / "self-tests.json").write_text('{"x": {"numeric_class": "perfect"}}')
     assert known({"model": "a", "threads": 1}, test, cache=tmp_path) == first
     assert len(calls) == 3
+    (tmp_path / "self-tests.json").write_bytes(b'{"format":1,"entries":{"a":"\xff"}}')
+    assert known({"model": "a", "threads": 1}, test, cache=tmp_path) == first
+    assert len(calls) == 4
 
 
 def test_without_a_place_to_remember_all_is_tried_again(tmp_path: Path) -> None:

@@ -131,6 +131,23 @@ def test_logits_that_are_no_numbers_in_mid_answer(tmp_path: Path) -> None:
     assert replies[0]["error"]["message"].startswith("the model gave no usable logits for token 4:")
 
 
+def test_logits_that_are_no_numbers_where_a_grammar_leaves_no_choice(tmp_path: Path) -> None:
+    """Nothing is chosen from them, but log probabilities are asked for."""
+    table = np.random.default_rng(5).standard_normal((toy.VOCABULARY, toy.VOCABULARY)).astype(np.float32)
+    table[:, toy.END] = -100.0
+    table[ord("q") + toy.BYTES_FROM] = np.nan
+    engine = make(toy.write_folder(tmp_path, toy.bigram_graph(table)))
+    fine = request(1, prompt="a", tokens_max=20, regex="[a-p]*", temperature=1.0)
+    forced = {"prompt": "a", "regex": "[b-d]{3}qrstuvw"}
+    replies = run(engine, request(0, **forced, logprobs=2), fine, request(2, **forced))
+    assert replies[1] == run(engine, fine)[1]
+    assert replies[0]["error"] == {
+        "kind": "refused",
+        "message": "the model gave no usable logits for token 4: the largest logit is nan",
+    }
+    assert replies[2]["ok"]["text"].endswith("qrstuvw")
+
+
 @pytest.mark.parametrize("stop", ["lo wo", "é!", "😀", "\nEND"])
 def test_stop_strings_across_tokens_and_whole_characters(tmp_path: Path, stop: str) -> None:
     """Every token is a byte, so each of these stop strings, and each character beyond ASCII, takes several."""

@@ -5,6 +5,7 @@ import pytest
 
 from tests.inference import toy
 from turnwise.inference.sampling import logprobs
+from turnwise.inference.sampling.choose import UnusableLogits
 from turnwise.inference.text.tokenizer import Tokenizer
 
 
@@ -53,3 +54,21 @@ def test_all_together_are_certain(tokenizer: Tokenizer) -> None:
     told = [item["logprob"] for item in entry["top"]]
     assert sum(np.exp(told)) == pytest.approx(1, abs=1e-4)
     assert told == sorted(told, reverse=True)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_logits_that_are_no_probabilities(tokenizer: Tokenizer, value: float) -> None:
+    logits = np.zeros(toy.VOCABULARY, np.float32)
+    logits[7] = value
+    with pytest.raises(UnusableLogits, match=f"the largest logit is {value}"):
+        logprobs.token_logprobs(logits, 5, 2, tokenizer.vocabulary(frozenset({toy.END})))
+    with pytest.raises(UnusableLogits):
+        logprobs.token_logprobs(np.full(4, -np.inf), 1, 0, tokenizer.vocabulary(frozenset({toy.END})))
+
+
+def test_a_token_that_has_no_probability_has_a_number_all_the_same(tokenizer: Tokenizer) -> None:
+    logits = np.zeros(toy.VOCABULARY, np.float32)
+    logits[ord("a") + 2] = -np.inf
+    entry = logprobs.token_logprobs(logits, ord("a") + 2, 1, tokenizer.vocabulary(frozenset({toy.END})))
+    assert (entry["text"], entry["logprob"]) == ("a", logprobs.IMPOSSIBLE)
+    assert entry["top"][0]["logprob"] > logprobs.IMPOSSIBLE

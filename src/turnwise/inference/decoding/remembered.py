@@ -1,10 +1,8 @@
-"""What was found out about models on this machine, kept in the user's cache under everything that could change it."""
+"""Memory of trials: what was found out about models on this machine, under everything that could change it."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
@@ -12,36 +10,21 @@ from typing import Final, TypeVar
 import msgspec
 
 from turnwise.core.canonical import canonical
-from turnwise.system.user_folders import cache_folder
+from turnwise.system.cache_file import CacheFile
 
-CACHE_ENTRIES_MAX: Final = 256
-_FILE: Final = "self-tests.json"
+ENTRIES_MAX: Final = 256
+_FORMAT: Final = 1
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 
 
 def remembered(key: Mapping[str, object], form: type[_T], find: Callable[[], _T], *, cache: Path | None = None) -> _T:
-    """What was found under `key` before; else it is found now, and remembered."""
-    path = (cache or cache_folder()) / _FILE
+    """Return what was found under `key` before; else find it, and remember it. `cache` None: the user's folder."""
+    file = CacheFile("self-tests.json", cache, format=_FORMAT, entries_max=ENTRIES_MAX)
     name = hashlib.sha256(canonical(dict(key)).encode()).hexdigest()
-    entries = _read(path)
-    if name in entries:
-        with contextlib.suppress(msgspec.DecodeError):
-            return msgspec.json.decode(entries[name], type=form)
+    known = file.get(name, form)
+    if known is not None:
+        return known
     found = find()
-    entries = _read(path)
-    entries[name] = msgspec.Raw(msgspec.json.encode(found))
-    kept = dict(list(entries.items())[-CACHE_ENTRIES_MAX:])
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    with contextlib.suppress(OSError):  # without a cache everything works, slower
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft.write_bytes(msgspec.json.encode(kept))
-        draft.replace(path)
+    file.add({name: found})
     return found
-
-
-def _read(path: Path) -> dict[str, msgspec.Raw]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
-    except (OSError, msgspec.DecodeError):
-        return {}

@@ -95,9 +95,12 @@ class Sequence:
         Raises Refusal if no token can be chosen.
         """
         self._look_ahead()
-        token = self._forced.popleft() if self._forced else self._choose(logits)
-        if self._logprobs_count is not None:
-            self._logprobs.append(logprobs.token_logprobs(logits, token, self._logprobs_count, self._vocabulary))
+        try:
+            token = self._forced.popleft() if self._forced else self._choose(logits)
+            if self._logprobs_count is not None:
+                self._logprobs.append(logprobs.token_logprobs(logits, token, self._logprobs_count, self._vocabulary))
+        except UnusableLogits as error:
+            raise Refusal("refused", f"the model gave no usable logits for token {self.tokens}: {error}") from error
         self.next = []
         text = self._take(token)
         if self.finish is None:
@@ -107,11 +110,8 @@ class Sequence:
         return text
 
     def _choose(self, logits: NDArray[Any]) -> int:
-        try:
-            allowed = self._grammar.allowed(len(logits)) if self._grammar else None
-            return choose(self._processor.apply(logits), self._sampling, self._stream, self.tokens, allowed)
-        except UnusableLogits as error:
-            raise Refusal("refused", f"the model gave no usable logits for token {self.tokens}: {error}") from error
+        allowed = self._grammar.allowed(len(logits)) if self._grammar else None
+        return choose(self._processor.apply(logits), self._sampling, self._stream, self.tokens, allowed)
 
     def _look_ahead(self) -> None:
         if self._grammar is not None and not self._forced:

@@ -11,22 +11,31 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from turnwise.inference.sampling.choose import UnusableLogits
 from turnwise.inference.sampling.top_k import top_k_ids
 from turnwise.inference.text.vocabulary import Vocabulary
 
 DECIMALS: Final = 6
+IMPOSSIBLE: Final = -9999.0
+"""The log probability of what has none: JSON has no minus infinity, and this number means it elsewhere too."""
+
 ENTRIES_MAX: Final = 262_144
 """Tokens and alternatives in one reply, each about 50 bytes."""
 
 
 def token_logprobs(logits: NDArray[Any], token: int, count: int, vocabulary: Vocabulary) -> dict[str, Any]:
-    """The log probabilities of one token that was chosen from `logits` (shape [vocabulary], the largest finite).
+    """The log probabilities of one token that was taken, by `logits` (shape [vocabulary]).
+
+    Raises UnusableLogits where they are no probabilities: with NaN or plus infinity, or minus infinity for all tokens.
 
     `{"id", "text", "logprob", "top": [{"id", "text", "logprob"}, …]}`: `top` are the `count` likeliest tokens, the
-    likelier first, the lower id where two are equal. Tokens of probability 0 are left out of it.
+    likelier first, the lower id where two are equal. Tokens of probability 0 are left out of it; if the token itself is
+    such, which only a grammar can force, its `logprob` is `IMPOSSIBLE`.
     """
     wide = logits.astype(np.float64)
-    largest = wide.max()
+    largest = wide.max()  # NaN counts as the largest
+    if not math.isfinite(largest):
+        raise UnusableLogits(f"the largest logit is {largest}")
     whole = largest + math.log(np.cumsum(np.exp(wide - largest))[-1])
     top: list[int] = []
     if count:
@@ -41,4 +50,6 @@ def token_logprobs(logits: NDArray[Any], token: int, count: int, vocabulary: Voc
 
 
 def _rounded(value: float) -> float:
+    if value == -math.inf:
+        return IMPOSSIBLE
     return round(float(value), DECIMALS) + 0.0  # never -0.0

@@ -47,7 +47,7 @@ def test_the_same_for_programs(command: Command, monkeypatch: pytest.MonkeyPatch
     assert found["transport", "auto"] in ("memfd", "portable")
     assert found["caches", "folder"] == str(tmp_path / "cache")
     assert 1 <= found["limits", "cores"] <= (os.cpu_count() or 1)
-    assert {"auto", "cuda", "cpu"} <= {fact["name"] for fact in value["inference"]["facts"]}
+    assert {"auto", "cpu"} <= {fact["name"] for fact in value["inference"]["facts"]}
     reasons = {fact["name"]: fact["note"] for fact in value["inference"]["facts"] if not fact["good"]}
     assert all(reasons.values())
 

@@ -298,7 +298,7 @@ def _local(path: Path) -> Local | None:
     try:
         stored = json.loads((path / RECORD).read_text(encoding="utf-8"))
         record = stored if isinstance(stored, dict) else {}
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         pass
     repository, revision = (
         value if isinstance(value := record.get(key), str) else None for key in ("repository", "revision")

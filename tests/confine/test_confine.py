@@ -205,6 +205,36 @@ def test_conditions_hold_to_the_bit(machine: str) -> None:
         assert check(strict, name, 0, 4096, 3) == ALLOW
         assert check(strict, name, 0, 4096, 7) == DENY
         assert check(loose, name, 0, 4096, 5) == ALLOW
+    for command in (1, 2, 3, 1030, 1034):
+        assert check(strict, "fcntl", 3, command, 0x2000) == ALLOW
+    for command in (
+        0,
+        4,
+        5,
+        6,
+        7,
+        8,
+        9,
+        10,
+        11,
+        15,
+        16,
+        36,
+        37,
+        38,
+        1024,
+        1025,
+        1026,
+        1031,
+        1033,
+        1 << 31,
+        0xFFFF_FFFF,
+    ):
+        assert check(loose, "fcntl", 3, command, 0) == DENY, command
+    for advice in (0, 4, 8, 14, 15, 25):
+        assert check(strict, "madvise", 0, 4096, advice) == ALLOW
+    for advice in (9, 12, 13, 100, 101, 0xFFFF_FFFF):
+        assert check(loose, "madvise", 0, 4096, advice) == DENY, advice
     assert check(strict, "tgkill", 1234) == ALLOW
     assert check(strict, "tgkill", 1) == DENY
     assert check(strict, "prlimit64", 0, 7, 0) == ALLOW

@@ -21,6 +21,8 @@ NETWORK_RIGHTS = 0b11
 """Binding and connecting TCP sockets, from version 4."""
 SCOPES = 0b11
 """Abstract sockets and signals of processes outside, from version 6."""
+ALL_THREADS = 1 << 3
+"""Flag that restricts threads that run already, too, from version 8."""
 
 
 class Ruleset(ctypes.Structure):
@@ -41,8 +43,12 @@ def version() -> int:
 
 
 def deny_all() -> str:
-    """Deny all that the kernel's version can deny, for this thread and those that it starts."""
+    """Deny all that the kernel's version can deny; return what, and for which threads.
+
+    Before version 8 only this thread is restricted, and those that it starts.
+    """
     found = version()
+    others = threads() - 1
     files = 0
     for since, rights in FILE_RIGHTS.items():
         if found >= since:
@@ -52,8 +58,14 @@ def deny_all() -> str:
     pointer = ctypes.cast(ctypes.byref(ruleset), ctypes.c_void_p)
     descriptor = system_call(CREATE_RULESET, pointer, size, 0)
     try:
-        system_call(RESTRICT_SELF, descriptor, 0)
+        system_call(RESTRICT_SELF, descriptor, ALL_THREADS if found >= 8 else 0)
     finally:
         os.close(descriptor)
     covered = ["files", *(["tcp"] if found >= 4 else []), *(["signals", "abstract sockets"] if found >= 6 else [])]
-    return f"version {found}: no {', '.join(covered)}"
+    whom = "all threads" if found >= 8 or not others else f"new threads, not the {others} that ran before"
+    return f"version {found}: no {', '.join(covered)}, for {whom}"
+
+
+def threads() -> int:
+    """Return the number of threads of this process."""
+    return len(os.listdir("/proc/self/task"))  # noqa: PTH208

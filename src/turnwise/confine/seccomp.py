@@ -32,6 +32,24 @@ CLONE_THREAD = 0x0001_0000
 PROT_EXEC = 4
 AT_EMPTY_PATH = 0x1000
 
+FCNTL_COMMANDS = {"F_GETFD": 1, "F_SETFD": 2, "F_GETFL": 3, "F_DUPFD_CLOEXEC": 1030, "F_GET_SEALS": 1034}
+"""Commands of `fcntl` that are allowed: reading and copying of descriptors. Others send signals to other processes
+(F_SETOWN, F_SETSIG, and O_ASYNC by F_SETFL), break leases, or watch folders."""
+
+MADVISE_ADVICE = {
+    "MADV_NORMAL": 0,
+    "MADV_RANDOM": 1,
+    "MADV_SEQUENTIAL": 2,
+    "MADV_WILLNEED": 3,
+    "MADV_DONTNEED": 4,
+    "MADV_FREE": 8,
+    "MADV_HUGEPAGE": 14,
+    "MADV_NOHUGEPAGE": 15,
+    "MADV_DONTDUMP": 16,
+    "MADV_COLLAPSE": 25,
+}
+"""Advice that is allowed: about memory of this process only. MADV_HWPOISON takes pages from the whole machine."""
+
 CALLS: dict[str, tuple[int | None, int | None]] = {
     # memory
     "brk": (12, 214),
@@ -108,10 +126,11 @@ CALLS: dict[str, tuple[int | None, int | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Condition on an argument of a call, as a word of 32 bits: equal to `value`, or (`bits`) with or without it."""
+    """Condition on an argument of a call, as a word of 32 bits: equal to one of `values`, or (`bits`) with or without
+    the bits of the only one."""
 
     argument: int
-    value: int
+    values: tuple[int, ...]
     bits: bool = False
     absent: bool = False
     high: bool = False
@@ -126,7 +145,7 @@ def allow_only(needs: ProcessNeeds) -> str:
     header = struct.pack("@HP", count, ctypes.addressof(buffer))
     pointer = ctypes.cast(ctypes.create_string_buffer(header, len(header)), ctypes.c_void_p)
     system_call(SECCOMP_CALL[name], SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, pointer)
-    return f"{len(CALLS)} system calls allowed, {count} instructions"
+    return f"{len(CALLS)} system calls allowed, {count} instructions, for all threads"
 
 
 def filter_program(name: str, needs: ProcessNeeds, pid: int) -> bytes:
@@ -155,31 +174,34 @@ def filter_program(name: str, needs: ProcessNeeds, pid: int) -> bytes:
 
 
 def _conditions(needs: ProcessNeeds, pid: int) -> dict[str, tuple[Condition, ...]]:
-    no_code = () if needs.new_code else (Condition(2, PROT_EXEC, bits=True, absent=True),)
-    never = Condition(0, 0, bits=True)
+    no_code = () if needs.new_code else (Condition(2, (PROT_EXEC,), bits=True, absent=True),)
+    never = Condition(0, (0,), bits=True)
     return {
         # glibc asks for threads with clone3 first, whose flags lie in memory and cannot be seen; it then takes clone.
-        "clone": (Condition(0, CLONE_THREAD, bits=True),) if needs.threads else (never,),
+        "clone": (Condition(0, (CLONE_THREAD,), bits=True),) if needs.threads else (never,),
+        "fcntl": (Condition(1, tuple(FCNTL_COMMANDS.values())),),
+        "madvise": (Condition(2, tuple(MADVISE_ADVICE.values())),),
         "mmap": no_code,
         "mprotect": no_code,
         # fstat of newer libraries; a path can still be asked for, but what is found out is no content
-        "newfstatat": (Condition(3, AT_EMPTY_PATH),),
+        "newfstatat": (Condition(3, (AT_EMPTY_PATH,)),),
         # reading limits, not setting them
-        "prlimit64": (Condition(0, 0), Condition(2, 0), Condition(2, 0, high=True)),
-        "tgkill": (Condition(0, pid),),
+        "prlimit64": (Condition(0, (0,)), Condition(2, (0,)), Condition(2, (0,), high=True)),
+        "tgkill": (Condition(0, (pid,)),),
     }
 
 
 def _check(condition: Condition) -> list[bytes]:
     """Return instructions that deny unless the condition holds."""
     offset = ARGUMENTS_OFFSET + 8 * condition.argument + (4 if condition.high else 0)
-    jump = JUMP_SET if condition.bits else JUMP_EQUAL
-    on_true, on_false = (0, 1) if condition.absent else (1, 0)
-    return [
-        _instruction(LOAD, offset),
-        _instruction(jump, condition.value, on_true, on_false),
-        _instruction(RETURN, DENY),
-    ]
+    if condition.bits:
+        (bits,) = condition.values
+        on_true, on_false = (0, 1) if condition.absent else (1, 0)
+        tests = [_instruction(JUMP_SET, bits, on_true, on_false)]
+    else:  # each value that is met jumps over the others and the denial
+        left = len(condition.values)
+        tests = [_instruction(JUMP_EQUAL, value, left - index, 0) for index, value in enumerate(condition.values)]
+    return [_instruction(LOAD, offset), *tests, _instruction(RETURN, DENY)]
 
 
 def _instruction(code: int, value: int, on_true: int = 0, on_false: int = 0) -> bytes:

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from turnwise.confine import landlock
+from turnwise.confine.measure import Unavailable
 from turnwise.sandbox.execute.executor import Executor
 from turnwise.sandbox.execute.jobs import TurnResult
 from turnwise.sandbox.pool import messages, worker
@@ -126,7 +128,42 @@ def stand(endpoint: Endpoint, executor: Executor) -> None:
     work(endpoint, executor)
 
 
+def attack(endpoint: Endpoint, _: Executor) -> None:
+    """Instead of jobs: attack another process, from this thread and from one that is older than every measure."""
+    reports = {"guests": attack_victim()}
+    go.set()
+    older.join()
+    reports["older"] = found[0]
+    endpoint.send(100, messages.encode(reports))
+    endpoint.receive()
+
+
+def attack_victim() -> dict[str, str]:
+    from attacks import attack
+
+    return attack(int(os.environ["SANDBOX_VICTIM"]), int(sys.argv[1].split(":")[1]))
+
+
+def attack_later() -> None:
+    go.wait()
+    found.append(attack_victim())
+
+
+def no_landlock() -> str:
+    raise Unavailable("for the test")
+
+
+go, found = threading.Event(), list[dict[str, str]]()
+older = threading.Thread(target=attack_later, daemon=True)
+if os.environ["SANDBOX_ROLE"] == "attack":
+    import attacks  # noqa: F401
+
+    older.start()
+    if os.environ["SANDBOX_LANDLOCK"] == "without":
+        landlock.deny_all = no_landlock
+
 work = worker._work
-worker._work = {"probe": probe, "lie": lie, "die": die, "stand": stand}[os.environ["SANDBOX_ROLE"]]
+roles = {"probe": probe, "lie": lie, "die": die, "stand": stand, "attack": attack}
+worker._work = roles[os.environ["SANDBOX_ROLE"]]
 if __name__ == "__main__":
     worker.main()

@@ -12,12 +12,14 @@ from turnwise.core.envelope import (
     NESTING_MAX,
     decode_needs,
     decode_output,
-    encode_constant,
-    encode_input,
+    encode_mail,
     error_reply,
     join_replies,
+    text_bytes,
+    within,
 )
 from turnwise.core.turn import Completed, Failed, FailureClass, Log, Needs, Record, Send, Spawn, TurnOutput
+from turnwise.core.turn_input import TurnInput
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -119,9 +121,13 @@ def test_the_form_of_the_text_does_not_matter(value: dict[str, object]) -> None:
     assert decode_needs(loose) == decode_needs(tight)
 
 
-@given(st.text(), st.text(), st.lists(st.tuples(st.text(), st.integers(0), st.text())))
-def test_an_input_is_json_with_every_member(name: str, state: str, inbox: list[tuple[str, int, str]]) -> None:
-    text = encode_input(encode_constant(name, "k", '{"a":1}'), 3, 2, 5_000, "ab", state, inbox)
+@given(st.text(), st.text(), st.lists(st.tuples(st.text(), st.integers(0), st.text())), st.integers(0, 3))
+def test_an_input_is_json_with_every_member(
+    name: str, state: str, inbox: list[tuple[str, int, str]], backlog: int
+) -> None:
+    mail = tuple([encode_mail(*message) for message in inbox])
+    given = TurnInput(name, "k", '{"a":1}', 3, 2, 5_000, "ab", state, mail, backlog)
+    text = given.encode()
     assert json.loads(text) == {
         "abi": 1,
         "self": name,
@@ -133,7 +139,14 @@ def test_an_input_is_json_with_every_member(name: str, state: str, inbox: list[t
         "args": {"a": 1},
         "state": state,
         "inbox": [{"from": sender, "round": round_, "body": body} for sender, round_, body in inbox],
-    }
+    } | ({"backlog": backlog} if backlog else {})
+
+
+@given(st.lists(st.text(), max_size=4), st.integers(0, 60))
+def test_texts_are_measured_as_they_stand_in_an_input(texts: list[str], bytes_max: int) -> None:
+    sizes = [len(json.dumps(text, ensure_ascii=False).encode()) for text in texts]
+    assert [text_bytes(text) for text in texts] == sizes
+    assert within(texts, bytes_max) == (sum(sizes) <= bytes_max)
 
 
 def test_needs_keep_the_whole_request_in_canonical_form() -> None:

@@ -137,7 +137,7 @@ def executed(job: TurnJob) -> TurnResult:
         value: dict[str, Any] = json.loads(known)
         return value
 
-    turn = json.loads(job.input)
+    turn = json.loads(job.encoded_input())
     try:
         state = behaviour(turn, effect)
     except _SuspendedError:

@@ -65,6 +65,7 @@ def test_bounds_are_the_real_ones() -> None:
     for key, bound in {
         "seed": core.SEED_MAX,
         "rounds_max": core.ROUNDS_MAX,
+        "agents_max": limits.AGENTS_EVER_MAX,
         "round_seconds": limits.ROUND_SECONDS_MAX,
         "turn_seconds_max": limits.TURN_SECONDS_MAX,
         "name": limits.TITLE_LENGTH_MAX,
@@ -76,6 +77,11 @@ def test_bounds_are_the_real_ones() -> None:
         "memory_mib": limits.MEMORY_MIB_MAX,
         "output_mib": limits.OUTPUT_MIB_MAX,
         "effects_max": limits.EFFECTS_MAX,
+        "effects_mib": limits.EFFECTS_MIB_MAX,
+        "state_mib": limits.STATE_MIB_MAX,
+        "inbox_mib": limits.INBOX_MIB_MAX,
+        "send_mib": limits.SEND_MIB_MAX,
+        "deliveries_max": limits.DELIVERIES_MAX,
     }.items():
         assert f" to {bound}" in rows("## `[agents.KIND]`")[key][2], key
     mib = 1 << 20

@@ -7,7 +7,7 @@ fails the turn with a reason. They depend on nothing but the text.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from json.encoder import encode_basestring
 from math import isfinite
 from typing import Any
@@ -35,6 +35,8 @@ NESTING_MAX = 64
 NAME_LEN_MAX = 200
 EFFECT_KINDS = ("generate", "infer", "embed")
 _ROUNDS_MAX = 2**31
+_BYTES_A_CHARACTER_MAX = 6
+"""What one character can take as JSON in UTF-8: `\\u001f`."""
 
 quote: Callable[[str], str] = encode_basestring
 """A string as JSON text, other characters than ASCII kept."""
@@ -47,20 +49,23 @@ class _MalformedError(Exception):
 # -- in ----------------------------------------------------------------------------------------------------------
 
 
-def encode_constant(name: str, kind: str, args: str) -> str:
-    """The members of an agent's input that never change; `encode_input` puts the others behind."""
-    return f'{{"abi":{ABI},"self":{quote(name)},"kind":{quote(kind)},"args":{args}'
+def encode_mail(sender: str, round_: int, body: str) -> bytes:
+    """A message as it stands in the input of those who read it: sender's name, round in which it was sent, body."""
+    return f'{{"from":{quote(sender)},"round":{round_},"body":{quote(body)}}}'.encode()
 
 
-def encode_input(
-    constant: str, round_: int, turn: int, now_us: int, seed: str, state: str, inbox: Sequence[tuple[str, int, str]]
-) -> str:
-    """A turn's input. `inbox` holds (sender's name, round in which it was sent, body) in the order of delivery."""
-    mail = ",".join([f'{{"from":{quote(sender)},"round":{sent},"body":{quote(body)}}}' for sender, sent, body in inbox])
-    return (
-        f'{constant},"round":{round_},"turn":{turn},"now_us":{now_us},"seed":"{seed}",'
-        f'"state":{quote(state)},"inbox":[{mail}]}}'
-    )
+def text_bytes(text: str) -> int:
+    """The size of a text as it stands in a turn's input: as JSON, in UTF-8."""
+    quoted = quote(text)
+    return len(quoted) if quoted.isascii() else len(quoted.encode())
+
+
+def within(texts: Iterable[str], bytes_max: int) -> bool:
+    """Whether texts take at most so many bytes as JSON, together. Costs next to nothing where that is plain."""
+    texts = tuple(texts)
+    if sum(map(len, texts)) * _BYTES_A_CHARACTER_MAX + 2 * len(texts) <= bytes_max:
+        return True
+    return sum(map(text_bytes, texts)) <= bytes_max
 
 
 def error_reply(kind: str, message: str) -> str:

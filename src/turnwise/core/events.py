@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from turnwise.core.plan import Limits
 from turnwise.core.records import EndRecord, RoundRecord, WaveRecord
 from turnwise.core.turn import EffectRequest, Outcome
+from turnwise.core.turn_input import TurnInput
 
 # -- events ------------------------------------------------------------------------------------------------------
 
@@ -64,7 +65,7 @@ class Execute:
 
     place: int
     kind: str
-    input: str
+    input: TurnInput
     replies: tuple[str, ...]
     fuel: int
     limits: Limits

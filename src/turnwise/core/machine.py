@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from turnwise.core import grants, head
+from turnwise.core import head
+from turnwise.core.acceptance import refusal
 from turnwise.core.canonical import canonical
 from turnwise.core.events import Action, Advance, Commit, EffectAnswered, End, Event, Input, TurnEnded, WaveRun
 from turnwise.core.json_text import decode
@@ -174,22 +175,11 @@ class Machine:
         return [] if self._open_count else [self._commit()]
 
     def _complete(self, turn: OpenTurn, output: TurnOutput) -> None:
-        """Accept an output if the agent may do all that it wants."""
-        agent, world = turn.agent, self.world
-        layers = agent.grants
-        for send in output.send:
-            if not grants.may_send(layers, send.to, world.groups_of(send.to)):
-                turn.fail(FailureClass.DENIED, f"{agent.name} is not granted to send to {send.to!r} (grants.send)")
-                return
-        for spawn in output.spawn:
-            if spawn.kind not in world.kinds or not grants.may_spawn(layers, spawn.kind):
-                turn.fail(FailureClass.DENIED, f"{agent.name} is not granted to spawn {spawn.kind!r} (grants.spawn)")
-                return
-        for name in output.stop:
-            if name != agent.name and not grants.may_stop(layers, name, world.groups_of(name)):
-                turn.fail(FailureClass.DENIED, f"{agent.name} is not granted to stop {name!r} (grants.stop)")
-                return
-        turn.complete(output)
+        failure = refusal(turn.agent, output, self.world)
+        if failure is None:
+            turn.complete(output)
+        else:
+            turn.fail(failure.kind, failure.message)
 
     # -- the end of a round ------------------------------------------------------------------------------------
 
@@ -218,7 +208,7 @@ class Machine:
         return Commit(record, self._end_after(record))
 
     def _spawned(self, round_: int) -> tuple[AgentRecord, ...]:
-        """The children of this round. A turn that spawns a name that exists fails as a whole."""
+        """The children of this round. A turn that spawns a name that exists, or too many agents, fails as a whole."""
         world = self.world
         spawned: dict[str, AgentRecord] = {}
         for turn in self._open.values():
@@ -245,7 +235,11 @@ class Machine:
                     grants=tuple(dict.fromkeys((kind.name, *turn.agent.record.grants))),
                 )
             else:
-                spawned |= children
+                most = self.plan.agents_max
+                if most is not None and len(world.agents) + len(spawned) + len(children) > most:
+                    turn.fail(FailureClass.OUTPUT_SIZE, f"there cannot be more than {most:,} agents (world.agents_max)")
+                else:
+                    spawned |= children
         return tuple(spawned.values())
 
     def _stopped(self, turns: Iterable[TurnRecord]) -> tuple[int, ...]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from turnwise.core import streams
-from turnwise.core.envelope import EFFECT_KINDS, encode_input, error_reply, join_replies
+from turnwise.core.canonical import canonical
+from turnwise.core.effects_budget import EffectsBudget
+from turnwise.core.envelope import EFFECT_KINDS, error_reply, join_replies
 from turnwise.core.events import Action, Execute, Request
 from turnwise.core.grants import may_ask
+from turnwise.core.inbox import fitting
 from turnwise.core.records import EffectRecord, TurnRecord
 from turnwise.core.state import AgentState, WorldState
 from turnwise.core.system_prompt import with_system
 from turnwise.core.turn import EffectRequest, Failure, FailureClass, Needs, TurnOutput
+from turnwise.core.turn_input import TurnInput
 from turnwise.errors import InvariantError
 
 
@@ -17,10 +23,12 @@ class OpenTurn:
     """Executes, is suspended while it waits for effects, executes again, and ends with an output or a failure."""
 
     __slots__ = (
+        "_budget",
         "_call_start",
         "_calls",
         "_fuel_left",
         "_input",
+        "_letters",
         "_many",
         "_now_us",
         "_replies",
@@ -54,14 +62,20 @@ class OpenTurn:
         self._replies: list[str | None] = []
         self._unanswered = 0
         self._many = False
-        self._input = encode_input(
-            agent.constant,
-            round_,
-            self.turn,
-            self._now_us,
-            streams.turn_seed(plan.seed, agent.name, self.turn),
-            agent.state,
-            [(world.sender_name(message), message.round, message.body) for message in agent.inbox],
+        self._budget = EffectsBudget(agent.kind.limits.effects_bytes_max)
+        read = fitting(agent.inbox, agent.kind.limits.inbox_bytes_max)
+        self._letters = tuple(agent.inbox[:read])
+        self._input = TurnInput(
+            name=agent.name,
+            kind=agent.kind.name,
+            args=agent.args,
+            round=round_,
+            turn=self.turn,
+            now_us=self._now_us,
+            seed=streams.turn_seed(plan.seed, agent.name, self.turn),
+            state=agent.state,
+            mail=tuple([letter.text for letter in self._letters]),
+            backlog=len(agent.inbox) - read,
         )
 
     @property
@@ -88,7 +102,8 @@ class OpenTurn:
         self.stdout = stdout
         self._fuel_left -= fuel
         return self._fuel_left > 0 or self.fail(
-            FailureClass.FUEL, f"the turn used up its {self.agent.kind.limits.fuel:,} units of fuel"
+            FailureClass.FUEL,
+            f"the turn used up its {self.agent.kind.limits.fuel:,} units of fuel (`fuel` of its kind)",
         )
 
     def complete(self, output: TurnOutput) -> None:
@@ -104,14 +119,20 @@ class OpenTurn:
         first = len(self._requests)
         effects_max = self.agent.kind.limits.effects_max
         if first + len(needs.requests) > effects_max:
-            self.fail(FailureClass.EFFECTS, f"the turn asked for more than {effects_max} effects")
+            message = f"the turn asked for more than {effects_max} effects (`effects_max` of its kind)"
+            self.fail(FailureClass.EFFECTS, message)
             return []
         self._call_start, self._many = first, needs.many
+        self._budget.next_call()
         actions: list[Action] = []
+        full = False
         for index, asked in enumerate(needs.requests, first):
             request = with_system(asked, self.agent.kind.system)
+            full = full or not self._budget.request(len(request.body.encode()))
+            if full:
+                request = _without_content(request)
             self._requests.append(request)
-            refusal = self._refusal(request)
+            refusal = self._too_large() if full else self._refusal(request)
             self._replies.append(refusal)
             if refusal is None:
                 self._unanswered += 1
@@ -124,6 +145,8 @@ class OpenTurn:
         if not 0 <= index < len(self._replies) or self._replies[index] is not None:
             raise InvariantError(f"effect {index} of {self.agent.name} was not waited for")
         self._replies[index] = reply
+        for refused in self._budget.reply(index, len(reply.encode())):
+            self._replies[refused] = self._too_large()
         self._unanswered -= 1
         return [] if self._unanswered else [self._resume()]
 
@@ -131,7 +154,7 @@ class OpenTurn:
         return TurnRecord(
             place=self.agent.place,
             turn=self.turn,
-            inbox=tuple([message.seq for message in self.agent.inbox]),
+            inbox=tuple([letter.seq for letter in self._letters]),
             output=self.output,
             failure=self.failure,
             effects=tuple(
@@ -151,6 +174,11 @@ class OpenTurn:
         self._calls.append(join_replies(replies, self._many))
         return self.execute()
 
+    def _too_large(self) -> str:
+        bytes_max = self.agent.kind.limits.effects_bytes_max
+        message = f"requests and replies of this turn's effects come to more than {bytes_max:,} bytes"
+        return error_reply("refused", f"{message} (`effects_mib` of its kind)")
+
     def _refusal(self, request: EffectRequest) -> str | None:
         if request.kind not in EFFECT_KINDS:
             return error_reply("unknown", f"there is no effect called {request.kind!r}")
@@ -162,3 +190,10 @@ class OpenTurn:
                 f"{self.agent.name} is not granted the model {request.model!r} (grants.{request.kind} of its kind)",
             )
         return None
+
+
+def _without_content(request: EffectRequest) -> EffectRequest:
+    """What is recorded of a request that is refused for its size: its own size and hash stand for it."""
+    body = request.body.encode()
+    facts = {"effect": request.kind, "model": request.model, "bytes": len(body), "sha256": sha256(body).hexdigest()}
+    return EffectRequest(request.kind, request.model, canonical(facts))

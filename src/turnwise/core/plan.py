@@ -25,6 +25,12 @@ FUEL_DEFAULT = 5_000_000_000
 MEMORY_MIB_DEFAULT = 64
 OUTPUT_BYTES_MAX_DEFAULT = 4 * 1024 * 1024
 EFFECTS_MAX_DEFAULT = 64
+STATE_BYTES_MAX_DEFAULT = 8 * 1024 * 1024
+SEND_BYTES_MAX_DEFAULT = 4 * 1024 * 1024
+DELIVERIES_MAX_DEFAULT = 1_000_000
+INBOX_BYTES_MAX_DEFAULT = 8 * 1024 * 1024
+EFFECTS_BYTES_MAX_DEFAULT = 64 * 1024 * 1024
+AGENTS_MAX_DEFAULT = 1_000_000
 TIME_START_US_DEFAULT = 946_684_800_000_000  # 2000-01-01T00:00:00Z
 ROUND_US_DEFAULT = 1_000_000
 
@@ -51,12 +57,29 @@ class Grants:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one turn. Fuel counts WebAssembly instructions over all executions of the turn."""
+    """Bounds of one turn. Where one may be None, that is no bound: plans of version 1 had none there.
+
+    Bytes of texts are counted as they stand in a turn's input: as JSON, in UTF-8.
+    """
 
     fuel: int = FUEL_DEFAULT
+    """WebAssembly instructions over all executions of the turn."""
     memory_bytes: int = MEMORY_MIB_DEFAULT * 1024 * 1024
+    """Linear memory."""
     output_bytes_max: int = OUTPUT_BYTES_MAX_DEFAULT
+    """What the turn returns, and each of its requests."""
     effects_max: int = EFFECTS_MAX_DEFAULT
+    """How many effects the turn asks for."""
+    state_bytes_max: int | None = STATE_BYTES_MAX_DEFAULT
+    """The agent's args and state together."""
+    send_bytes_max: int | None = SEND_BYTES_MAX_DEFAULT
+    """Bodies of all messages that the turn sends, each counted once however many it reaches."""
+    deliveries_max: int | None = DELIVERIES_MAX_DEFAULT
+    """Recipients of all messages that the turn sends; a message to nobody counts as one."""
+    inbox_bytes_max: int | None = INBOX_BYTES_MAX_DEFAULT
+    """Messages that the turn reads. What does not fit waits for the agent's next turns, in order; one always fits."""
+    effects_bytes_max: int | None = EFFECTS_BYTES_MAX_DEFAULT
+    """Requests and replies of all effects of the turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +125,7 @@ class InitialMessage:
 class Plan:
     """A whole world. `models` maps each model's name in the world to the SHA-256 (hex) of its content.
 
+    `agents_max` bounds the agents that ever come to be; None, as in plans of version 1, is no bound.
     `time_start_us` is virtual time (microseconds since 1970-01-01 UTC) in round 1; each round is `round_us` later.
     """
 
@@ -116,6 +140,7 @@ class Plan:
     models: tuple[tuple[str, str], ...] = ()
     time_start_us: int = TIME_START_US_DEFAULT
     round_us: int = ROUND_US_DEFAULT
+    agents_max: int | None = AGENTS_MAX_DEFAULT
 
     def now_us(self, round_: int) -> int:
         """The virtual time of a round: microseconds since 1970-01-01 UTC."""

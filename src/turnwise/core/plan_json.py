@@ -3,6 +3,9 @@
 The form is stored, so it is public: `{"plan": 1, …}` with the members of `Plan` by their names. An agent's `args` and
 `state` are left out where they are those of its kind, so that a crowd with a large state is stored once; a kind's
 `system` is left out where it is empty.
+
+Version 2 has the bounds of sums (`agents_max`, and the limits of `_LIMITS_LATER`). A plan that has none of them is
+written as version 1, so that older journals keep their text and head.
 """
 
 from __future__ import annotations
@@ -13,9 +16,10 @@ from typing import Any, Final, TypeVar
 
 from turnwise.core.canonical import canonical
 from turnwise.core.plan import AgentPlan, Grants, InitialMessage, Kind, Limits, OnFailure, Plan, Schedule
-from turnwise.errors import JournalError
+from turnwise.errors import InvariantError, JournalError
 
-VERSION: Final = 1
+VERSION: Final = 2
+VERSION_WITHOUT_SUMS: Final = 1
 
 _SCHEDULES: Final[tuple[Schedule, ...]] = ("rounds", "sequential")
 _ON_FAILURE: Final[tuple[OnFailure, ...]] = ("continue", "stop")
@@ -23,6 +27,13 @@ _GRANTS: Final = ("generate", "send", "spawn", "stop")
 _GRANTS_LATER: Final = ("infer", "embed")
 """Written only where they grant something: plans that do not know them have the text that they always had."""
 _LIMITS: Final = ("fuel", "memory_bytes", "output_bytes_max", "effects_max")
+_LIMITS_LATER: Final = (
+    "state_bytes_max",
+    "send_bytes_max",
+    "deliveries_max",
+    "inbox_bytes_max",
+    "effects_bytes_max",
+)
 
 _Type = TypeVar("_Type")
 _Choice = TypeVar("_Choice", bound=str)
@@ -30,9 +41,13 @@ _Choice = TypeVar("_Choice", bound=str)
 
 def plan_to_json(plan: Plan) -> str:
     """The canonical text of a plan. Equal plans have equal texts, and other plans others."""
+    bounded = plan.agents_max is not None
+    for kind in plan.kinds:
+        if any((getattr(kind.limits, name) is not None) != bounded for name in _LIMITS_LATER):
+            raise InvariantError("a plan has all bounds of sums, or none", where=kind.name, expected=bounded)
     return canonical(
         {
-            "plan": VERSION,
+            "plan": VERSION if bounded else VERSION_WITHOUT_SUMS,
             "name": plan.name,
             "seed": plan.seed,
             "schedule": plan.schedule,
@@ -45,6 +60,7 @@ def plan_to_json(plan: Plan) -> str:
             "messages": [{"to": message.to, "body": message.body} for message in plan.messages],
             "models": [{"name": name, "sha256": sha256} for name, sha256 in plan.models],
         }
+        | ({"agents_max": plan.agents_max} if bounded else {})
     )
 
 
@@ -56,14 +72,15 @@ def plan_from_json(text: str) -> Plan:
         raise _damaged("the text is not JSON") from error
     plan = _Members(value, "the plan")
     version = plan.take("plan", int)
-    if version != VERSION:
+    if version not in (VERSION_WITHOUT_SUMS, VERSION):
         raise JournalError(
             f"the plan has version {version}",
             expected=VERSION,
             actual=version,
             hint="It was written by a newer Turnwise. Install that one to read it.",
         )
-    kinds = tuple(_kind_from_json(_Members(item, "a kind")) for item in plan.take("kinds", list))
+    bounded = version == VERSION
+    kinds = tuple(_kind_from_json(_Members(item, "a kind"), bounded) for item in plan.take("kinds", list))
     result = Plan(
         name=plan.take("name", str),
         seed=plan.take("seed", int),
@@ -76,6 +93,7 @@ def plan_from_json(text: str) -> Plan:
         models=tuple(_model_from_json(_Members(item, "a model")) for item in plan.take("models", list)),
         time_start_us=plan.take("time_start_us", int),
         round_us=plan.take("round_us", int),
+        agents_max=plan.take("agents_max", int) if bounded else None,
     )
     plan.close()
     return result
@@ -91,12 +109,13 @@ def _kind_to_json(kind: Kind) -> dict[str, Any]:
         "groups": kind.groups,
         "grants": {name: getattr(kind.grants, name) for name in _GRANTS}
         | {name: entries for name in _GRANTS_LATER if (entries := getattr(kind.grants, name))},
-        "limits": {name: getattr(kind.limits, name) for name in _LIMITS},
+        "limits": {name: getattr(kind.limits, name) for name in _LIMITS}
+        | {name: bound for name in _LIMITS_LATER if (bound := getattr(kind.limits, name)) is not None},
     }
     return members | ({"system": kind.system} if kind.system else {})
 
 
-def _kind_from_json(kind: _Members) -> Kind:
+def _kind_from_json(kind: _Members, bounded: bool) -> Kind:
     grants = _Members(kind.take("grants", dict), "the grants of a kind")
     limits = _Members(kind.take("limits", dict), "the limits of a kind")
     result = Kind(
@@ -110,7 +129,14 @@ def _kind_from_json(kind: _Members) -> Kind:
             **{name: grants.texts(name) for name in _GRANTS},
             **{name: grants.texts_given(name) for name in _GRANTS_LATER},
         ),
-        limits=Limits(**{name: limits.take(name, int) for name in _LIMITS}),
+        limits=Limits(
+            **{name: limits.take(name, int) for name in _LIMITS},
+            state_bytes_max=limits.take("state_bytes_max", int) if bounded else None,
+            send_bytes_max=limits.take("send_bytes_max", int) if bounded else None,
+            deliveries_max=limits.take("deliveries_max", int) if bounded else None,
+            inbox_bytes_max=limits.take("inbox_bytes_max", int) if bounded else None,
+            effects_bytes_max=limits.take("effects_bytes_max", int) if bounded else None,
+        ),
         system=kind.take("system", str) if kind.has("system") else "",
     )
     for members in (grants, limits, kind):

@@ -34,6 +34,9 @@ class Discipline(Protocol):
     def mail(self, place: int, seq: int, ready: int) -> None:
         """Message `seq` can be read by the agent at `place` from round `ready` on."""
 
+    def backlog(self, place: int) -> None:
+        """The agent at `place` has moved, and has mail left that it has been told of before."""
+
     def alarm(self, place: int, round_: int) -> None:
         """The agent at `place` is due in `round_`."""
 
@@ -53,6 +56,9 @@ class Rounds:
         self._alarms: list[tuple[int, int]] = []
 
     def mail(self, place: int, seq: int, ready: int) -> None:
+        self._mailed.add(place)
+
+    def backlog(self, place: int) -> None:
         self._mailed.add(place)
 
     def alarm(self, place: int, round_: int) -> None:
@@ -93,6 +99,9 @@ class Sequential:
 
     def mail(self, place: int, seq: int, ready: int) -> None:
         heappush(self._queue, (ready, self._MAIL, seq, place))
+
+    def backlog(self, place: int) -> None:
+        """Each message has its own entry in the queue, and those not read keep theirs."""
 
     def alarm(self, place: int, round_: int) -> None:
         heappush(self._queue, (round_, self._ALARM, place, place))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from turnwise.core.envelope import encode_constant
+from turnwise.core.envelope import encode_mail
+from turnwise.core.inbox import Letter
 from turnwise.core.plan import OUTSIDE, Grants, Kind, Plan
 from turnwise.core.records import AgentRecord, MessageRecord, RoundRecord
 from turnwise.core.schedule import Discipline, Rounds, Sequential
@@ -31,7 +32,7 @@ class AgentState:
         self.turns = 0
         self.wake_at: int | None = None
         self.alive = True
-        self.inbox: list[MessageRecord] = []
+        self.inbox: list[Letter] = []
 
     @property
     def unread_any(self) -> bool:
@@ -39,11 +40,6 @@ class AgentState:
 
     def has_unread(self, seq: int) -> bool:
         return bool(self.inbox) and self.inbox[0].seq <= seq
-
-    @property
-    def constant(self) -> str:
-        """The part of the agent's input that never changes, as JSON text."""
-        return encode_constant(self.name, self.kind.name, self.args)
 
 
 class WorldState:
@@ -91,7 +87,9 @@ class WorldState:
         for turn in record.turns:
             agent = self.agents[turn.place]
             agent.turns = turn.turn
-            agent.inbox.clear()
+            del agent.inbox[: len(turn.inbox)]
+            if agent.inbox:
+                self.schedule.backlog(agent.place)
             if turn.output is not None:
                 agent.state = turn.output.state
                 if turn.output.wake_in is not None:
@@ -112,8 +110,11 @@ class WorldState:
             if message.seq < self.message_seq_next:
                 continue
             self.message_seq_next = message.seq + 1
+            if not message.recipients:
+                continue
+            letter = Letter(message.seq, encode_mail(self.sender_name(message), message.round, message.body))
             for place in message.recipients:
-                self.agents[place].inbox.append(message)
+                self.agents[place].inbox.append(letter)
                 self.schedule.mail(place, message.seq, message.round + 1)
 
     def _clear_alarms(self, record: RoundRecord) -> None:

@@ -247,7 +247,7 @@ class Driver:
         return TurnJob(
             id=id_,
             code=self._codes[action.kind],
-            input=action.input.encode(),
+            input=action.input,
             replies=tuple([reply.encode() for reply in action.replies]),
             fuel=action.fuel,
             memory_bytes=action.limits.memory_bytes,

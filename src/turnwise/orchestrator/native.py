@@ -119,7 +119,7 @@ class _Native:
             raise _TurnOver
 
         try:
-            outcome = self._agents[action.kind].play(json.loads(action.input), effect)
+            outcome = self._agents[action.kind].play(json.loads(action.input.encode()), effect)
         except _TurnOver:
             return rest
         return self._machine.step(TurnEnded(action.place, outcome, 0))

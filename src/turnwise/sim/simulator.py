@@ -98,7 +98,7 @@ def _execute(action: Execute, behaviour: Behaviour) -> Completed | Needs | Faile
         return value
 
     try:
-        output = behaviour(json.loads(action.input), effect)
+        output = behaviour(json.loads(action.input.encode()), effect)
     except _SuspendedError as suspended:
         return decode_needs(canonical(suspended.request))
     except Exception as error:  # an agent's own fault, whatever it is

@@ -51,6 +51,17 @@ MEMORY_MIB_MAX: Final = 4_096
 OUTPUT_MIB_DEFAULT: Final = 4
 OUTPUT_MIB_MAX: Final = 256
 EFFECTS_MAX: Final = 100_000
+STATE_MIB_DEFAULT: Final = 8
+STATE_MIB_MAX: Final = 64
+SEND_MIB_DEFAULT: Final = 4
+SEND_MIB_MAX: Final = 64
+DELIVERIES_MAX: Final = 10_000_000
+INBOX_MIB_DEFAULT: Final = 8
+INBOX_MIB_MAX: Final = 64
+EFFECTS_MIB_DEFAULT: Final = 64
+EFFECTS_MIB_MAX: Final = 128
+AGENTS_EVER_MAX: Final = 100_000_000
+"""What `agents_max` can be set to."""
 ROUND_SECONDS_MAX: Final = 1_000_000_000
 TIME_END_US: Final = 253_402_300_800_000_000
 """10000-01-01T00:00:00Z, the first instant that Python's datetime cannot say. No round may lie there."""

@@ -40,6 +40,7 @@ def build_plan(world: Resolved, codes: Mapping[str, str], models: Mapping[str, s
         agents=world.agents,
         schedule=world.schedule,
         rounds_max=world.rounds_max,
+        agents_max=world.agents_max,
         on_failure=world.on_failure,
         messages=world.messages,
         models=tuple((model.name, _hash(models, model.name, "model")) for model in world.models),

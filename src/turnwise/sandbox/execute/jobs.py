@@ -7,7 +7,7 @@ own. Results say nothing about where and when a job ran.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from turnwise.core.turn import FailureClass
 
@@ -17,22 +17,44 @@ STDOUT_BYTES_MAX = 64 * 1024
 """What a turn prints beyond this many bytes is dropped, and a last line says so."""
 
 
+class Input(Protocol):
+    """An input envelope that is not made yet."""
+
+    @property
+    def size_bytes(self) -> int:
+        """About how large it will be."""
+
+    def encode(self) -> bytes:
+        """The envelope, UTF-8 JSON."""
+
+
 @dataclass(frozen=True, slots=True)
 class TurnJob:
     """One execution of a turn.
 
     `id` is unique among open jobs. `code` is the hash of a `Code`. `input` is the input envelope, UTF-8 JSON without
-    the member `program`. `replies` are the replies to the calls of `effect` so far, in order. `fuel` is what is left
-    for this execution; `memory_bytes` bounds linear memory, `output_bytes_max` the output and each effect request.
+    the member `program`, or what makes it when the job is handed to a worker. `replies` are the replies to the calls
+    of `effect` so far, in order. `fuel` is what is left for this execution; `memory_bytes` bounds linear memory,
+    `output_bytes_max` the output and each effect request.
     """
 
     id: int
     code: str
-    input: bytes
+    input: bytes | Input
     replies: tuple[bytes, ...]
     fuel: int
     memory_bytes: int
     output_bytes_max: int
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much is handed over for it."""
+        own = len(self.input) if isinstance(self.input, bytes) else self.input.size_bytes
+        return own + sum(map(len, self.replies))
+
+    def encoded_input(self) -> bytes:
+        """The input envelope. Made anew for each call, and held by nobody."""
+        return self.input if isinstance(self.input, bytes) else self.input.encode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class BatchQueue:
         while queue and len(batch) < jobs_max:
             job, index = queue[0]
             cost_us += self._costs_us.get(index, COST_US_UNKNOWN)
-            size += len(job.input) + sum(map(len, job.replies))
+            size += job.size_bytes
             if batch and (cost_us > BATCH_US or size > BATCH_BYTES_MAX):
                 break
             batch.append(queue.popleft())

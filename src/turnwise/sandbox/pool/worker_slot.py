@@ -200,7 +200,7 @@ class WorkerSlot:
         self._batches.append(len(batch))
         data = messages.encode(
             [
-                (job.id, index, job.input, job.replies, job.fuel, job.memory_bytes, job.output_bytes_max)
+                (job.id, index, job.encoded_input(), job.replies, job.fuel, job.memory_bytes, job.output_bytes_max)
                 for job, index in batch
             ]
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from turnwise.core.envelope import text_bytes, within
 from turnwise.core.plan import AgentPlan, valid_name
 from turnwise.world.files import Refused, decode, locate, read_bytes
 from turnwise.world.json_values import to_text
@@ -71,7 +72,17 @@ class _Members:
         names = self._names(table, size)
         self._claim(names, cast.kind_of)
         texts = self._arguments(own, table, size)
+        self._check_sizes(texts, state)
         cast.agents += [AgentPlan(name, self.kind, text, state) for name, text in zip(names, texts, strict=True)]
+
+    def _check_sizes(self, args: Sequence[str], state: str) -> None:
+        """Report agents that a first turn would have to fail for: args and state are bounded together."""
+        bytes_max = self.agent.state_mib * 1024 * 1024
+        longest = max(set(args), key=text_bytes, default="{}")
+        if not within((longest, state), bytes_max):
+            hint = f"Make args or state smaller, or raise state_mib of {dotted(self.path)}."
+            message = f"args and state of an agent come to more than {self.agent.state_mib} MiB as JSON"
+            self.problems.add((*self.path, "state_mib"), message, hint)
 
     def _own_args(self) -> str | list[str]:
         """The args of the kind as canonical text: one for all agents, or one for each."""

@@ -68,6 +68,7 @@ class Resolved:
     seed: int
     schedule: core.Schedule
     rounds_max: int
+    agents_max: int
     on_failure: core.OnFailure
     time_start_us: int
     round_us: int
@@ -115,6 +116,11 @@ def resolve(world: Description, problems: Problems) -> Resolved | None:
                 memory_bytes=agent.memory_mib * _MIB,
                 output_bytes_max=agent.output_mib * _MIB,
                 effects_max=agent.effects_max,
+                state_bytes_max=agent.state_mib * _MIB,
+                send_bytes_max=agent.send_mib * _MIB,
+                deliveries_max=agent.deliveries_max,
+                inbox_bytes_max=agent.inbox_mib * _MIB,
+                effects_bytes_max=agent.effects_mib * _MIB,
             ),
             system=agent.system,
         )
@@ -125,6 +131,7 @@ def resolve(world: Description, problems: Problems) -> Resolved | None:
         seed=world.seed,
         schedule=world.schedule,
         rounds_max=world.rounds_max,
+        agents_max=world.agents_max,
         on_failure=world.on_failure,
         time_start_us=time_start_us,
         round_us=round_us,

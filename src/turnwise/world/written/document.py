@@ -24,6 +24,7 @@ SETTINGS: Final = (
     "seed",
     "schedule",
     "rounds_max",
+    "agents_max",
     "on_failure",
     "time_start",
     "round_seconds",

@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from turnwise.core.plan import (
+    AGENTS_MAX_DEFAULT,
+    DELIVERIES_MAX_DEFAULT,
     EFFECTS_MAX_DEFAULT,
     FUEL_DEFAULT,
     MEMORY_MIB_DEFAULT,
@@ -16,12 +18,18 @@ from turnwise.core.plan import (
     InitialMessage,
 )
 from turnwise.world.limits import (
+    AGENTS_EVER_MAX,
     AGENTS_MAX,
     BODY_BYTES_MAX,
     CONTEXT_TOKENS_MAX,
     CONTEXT_TOKENS_MIN,
+    DELIVERIES_MAX,
     EFFECTS_MAX,
+    EFFECTS_MIB_DEFAULT,
+    EFFECTS_MIB_MAX,
     FUEL_MAX,
+    INBOX_MIB_DEFAULT,
+    INBOX_MIB_MAX,
     KINDS_MAX,
     MEMORY_MIB_MAX,
     MESSAGES_MAX,
@@ -30,6 +38,10 @@ from turnwise.world.limits import (
     OUTPUT_MIB_MAX,
     ROUND_SECONDS_MAX,
     ROUNDS_DEFAULT,
+    SEND_MIB_DEFAULT,
+    SEND_MIB_MAX,
+    STATE_MIB_DEFAULT,
+    STATE_MIB_MAX,
     SYSTEM_BYTES_MAX,
     TITLE_LENGTH_MAX,
     TURN_SECONDS_MAX,
@@ -63,6 +75,7 @@ def parse(document: Document, folder: str | os.PathLike[str] | None, problems: P
         seed=world.integer("seed", SEED_DEFAULT, 0, SEED_MAX),
         schedule=world.choice("schedule", "rounds", ("rounds", "sequential")),
         rounds_max=world.integer("rounds_max", ROUNDS_DEFAULT, 1, ROUNDS_MAX),
+        agents_max=world.integer("agents_max", AGENTS_MAX_DEFAULT, 1, AGENTS_EVER_MAX),
         on_failure=world.choice("on_failure", "continue", ("continue", "stop")),
         time_start=world.instant("time_start", TIME_START_DEFAULT),
         round_seconds=world.number("round_seconds", ROUND_SECONDS_DEFAULT, 0, ROUND_SECONDS_MAX),
@@ -152,6 +165,11 @@ def _agent(reader: Reader) -> Agent:
         memory_mib=reader.integer("memory_mib", MEMORY_MIB_DEFAULT, 1, MEMORY_MIB_MAX),
         output_mib=reader.integer("output_mib", OUTPUT_MIB_DEFAULT, 1, OUTPUT_MIB_MAX),
         effects_max=reader.integer("effects_max", EFFECTS_MAX_DEFAULT, 0, EFFECTS_MAX),
+        effects_mib=reader.integer("effects_mib", EFFECTS_MIB_DEFAULT, 1, EFFECTS_MIB_MAX),
+        state_mib=reader.integer("state_mib", STATE_MIB_DEFAULT, 1, STATE_MIB_MAX),
+        inbox_mib=reader.integer("inbox_mib", INBOX_MIB_DEFAULT, 1, INBOX_MIB_MAX),
+        send_mib=reader.integer("send_mib", SEND_MIB_DEFAULT, 1, SEND_MIB_MAX),
+        deliveries_max=reader.integer("deliveries_max", DELIVERIES_MAX_DEFAULT, 1, DELIVERIES_MAX),
     )
     reader.close()
     return agent

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from turnwise.core.plan import (
+    AGENTS_MAX_DEFAULT,
+    DELIVERIES_MAX_DEFAULT,
     EFFECTS_MAX_DEFAULT,
     FUEL_DEFAULT,
     MEMORY_MIB_DEFAULT,
@@ -20,7 +22,14 @@ from turnwise.core.plan import (
     Schedule,
 )
 from turnwise.world.json_values import Json
-from turnwise.world.limits import OUTPUT_MIB_DEFAULT, ROUNDS_DEFAULT
+from turnwise.world.limits import (
+    EFFECTS_MIB_DEFAULT,
+    INBOX_MIB_DEFAULT,
+    OUTPUT_MIB_DEFAULT,
+    ROUNDS_DEFAULT,
+    SEND_MIB_DEFAULT,
+    STATE_MIB_DEFAULT,
+)
 
 SEED_DEFAULT = 0
 ROUND_SECONDS_DEFAULT = ROUND_US_DEFAULT / 1_000_000
@@ -114,6 +123,11 @@ class Agent:
     memory_mib: int = field(default=MEMORY_MIB_DEFAULT, kw_only=True)
     output_mib: int = field(default=OUTPUT_MIB_DEFAULT, kw_only=True)
     effects_max: int = field(default=EFFECTS_MAX_DEFAULT, kw_only=True)
+    effects_mib: int = field(default=EFFECTS_MIB_DEFAULT, kw_only=True)
+    state_mib: int = field(default=STATE_MIB_DEFAULT, kw_only=True)
+    inbox_mib: int = field(default=INBOX_MIB_DEFAULT, kw_only=True)
+    send_mib: int = field(default=SEND_MIB_DEFAULT, kw_only=True)
+    deliveries_max: int = field(default=DELIVERIES_MAX_DEFAULT, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +143,7 @@ class Description:
     seed: int = field(default=SEED_DEFAULT, kw_only=True)
     schedule: Schedule = field(default="rounds", kw_only=True)
     rounds_max: int = field(default=ROUNDS_DEFAULT, kw_only=True)
+    agents_max: int = field(default=AGENTS_MAX_DEFAULT, kw_only=True)
     on_failure: OnFailure = field(default="continue", kw_only=True)
     time_start: datetime = field(default=TIME_START_DEFAULT, kw_only=True)
     round_seconds: float = field(default=ROUND_SECONDS_DEFAULT, kw_only=True)

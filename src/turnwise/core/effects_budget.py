@@ -1,0 +1,53 @@
+"""The bound on all requests and replies of one turn's effects together.
+
+Which replies fit follows from their sizes and their order in the turn, and not from the order in which they come: a
+reply is refused exactly if it and all before it come to more than the bound. That is known as soon as those that have
+come do, so the replies that are kept never take more than the bound either.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+
+
+class EffectsBudget:
+    """Counts the bytes of requests and replies. `bytes_max` None: no bound."""
+
+    __slots__ = ("_bytes_max", "_kept", "_refused_from", "_sizes", "_spent")
+
+    def __init__(self, bytes_max: int | None) -> None:
+        self._bytes_max = bytes_max
+        self._spent = 0
+        self._kept: list[int] = []
+        self._sizes: dict[int, int] = {}
+        self._refused_from: int | None = None
+
+    def request(self, size: int) -> bool:
+        """Whether one more request fits; if it does, it is counted."""
+        if self._bytes_max is None:
+            return True
+        if self._spent + size > self._bytes_max:
+            return False
+        self._spent += size
+        return True
+
+    def next_call(self) -> None:
+        """What follows is asked by another call, which begins with whatever the ones before have left."""
+        self._kept, self._sizes, self._refused_from = [], {}, None
+
+    def reply(self, index: int, size: int) -> list[int]:
+        """Count the reply to effect `index`. Returns the effects, perhaps this one, whose replies are refused now."""
+        if self._bytes_max is None:
+            return []
+        if self._refused_from is not None and index > self._refused_from:
+            return [index]
+        heappush(self._kept, -index)
+        self._sizes[index] = size
+        self._spent += size
+        refused: list[int] = []
+        while self._kept and self._spent > self._bytes_max:
+            last = -heappop(self._kept)
+            self._spent -= self._sizes.pop(last)
+            self._refused_from = last
+            refused.append(last)
+        return refused

@@ -1,0 +1,46 @@
+"""A turn's input, encoded when it is handed out and not before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from turnwise.core.envelope import ABI, quote
+
+
+@dataclass(frozen=True, slots=True)
+class TurnInput:
+    """What an agent is told when it moves.
+
+    It refers to state and messages that exist anyway, so that a round's inputs take no memory before `encode` makes
+    one of them; messages that many have in their inbox exist once.
+    """
+
+    name: str
+    kind: str
+    args: str
+    """JSON text of an object."""
+    round: int
+    turn: int
+    now_us: int
+    seed: str
+    """64 hex digits."""
+    state: str
+    mail: tuple[bytes, ...]
+    """Messages as JSON, in the order of delivery."""
+    backlog: int = 0
+    """How many more messages the agent has that did not fit. The input says so if there are any."""
+
+    @property
+    def size_bytes(self) -> int:
+        """About how large the encoded input is."""
+        return len(self.args) + len(self.state) + sum(map(len, self.mail)) + len(self.mail)
+
+    def encode(self) -> bytes:
+        """The input as JSON in UTF-8."""
+        start = (
+            f'{{"abi":{ABI},"self":{quote(self.name)},"kind":{quote(self.kind)},"args":{self.args},'
+            f'"round":{self.round},"turn":{self.turn},"now_us":{self.now_us},"seed":"{self.seed}",'
+            f'"state":{quote(self.state)},"inbox":['
+        )
+        end = f'],"backlog":{self.backlog}}}' if self.backlog else "]}"
+        return b"".join((start.encode(), b",".join(self.mail), end.encode()))

@@ -92,3 +92,18 @@ LIVELY = [
     {"state": "g", "send": [{"to": "all", "body": "again"}], "wake_in": 1},
 ]
 """Outputs that send, sleep, record, spawn, stop and fail."""
+
+
+def sender(to: str, size: int) -> str:
+    """A core module that sends `size` characters to `to`."""
+    before = f'{{"state":"","send":[{{"to":"{to}","body":"'.encode()
+    after = b'"}]}'
+    length = len(before) + size + len(after)
+    return f"""(module
+  (memory (export "memory") {(16 + length) // 65536 + 3})
+  (data (i32.const 16) "{_escaped(before)}")
+  (data (i32.const {16 + len(before) + size}) "{_escaped(after)}")
+  (func (export "turnwise_alloc") (param $size i32) (result i32) (i32.const {(16 + length) // 65536 * 65536 + 65536}))
+  (func (export "turnwise_turn") (param $ptr i32) (param $len i32) (result i64)
+    (memory.fill (i32.const {16 + len(before)}) (i32.const 120) (i32.const {size}))
+    (i64.or (i64.shl (i64.const 16) (i64.const 32)) (i64.const {length}))))"""

@@ -8,32 +8,41 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.core.worlds import WITHOUT_SUMS
 from turnwise.core.canonical import canonical
 from turnwise.core.plan import AgentPlan, Grants, InitialMessage, Kind, Limits, Plan
 from turnwise.core.plan_json import VERSION, plan_from_json, plan_to_json
-from turnwise.errors import JournalError
+from turnwise.errors import InvariantError, JournalError
 
 NAMES = st.sampled_from(["a", "b", "a-1", "trader", "é"])
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5) | st.sampled_from(["", "{}"])
 LISTS = st.lists(NAMES, max_size=3).map(tuple)
 INTEGERS = st.integers(0, 2**63 - 1)
 GRANTS = st.builds(Grants, LISTS, LISTS, LISTS, LISTS, LISTS, LISTS)
-LIMITS = st.builds(Limits, INTEGERS, INTEGERS, INTEGERS, INTEGERS)
-KINDS = st.builds(Kind, NAMES, TEXTS, TEXTS, TEXTS, st.booleans(), LISTS, GRANTS, LIMITS, TEXTS)
-PLANS = st.builds(
-    Plan,
-    TEXTS,
-    INTEGERS,
-    st.lists(KINDS, max_size=3).map(tuple),
-    st.lists(st.builds(AgentPlan, NAMES, NAMES, TEXTS, TEXTS), max_size=4).map(tuple),
-    st.sampled_from(["rounds", "sequential"]),
-    INTEGERS,
-    st.sampled_from(["continue", "stop"]),
-    st.lists(st.builds(InitialMessage, NAMES, TEXTS), max_size=3).map(tuple),
-    st.lists(st.tuples(NAMES, TEXTS), max_size=3).map(tuple),
-    INTEGERS,
-    INTEGERS,
-)
+LIMITS = st.builds(Limits, *[INTEGERS] * 9)
+LIMITS_1 = st.builds(Limits, *[INTEGERS] * 4, *[st.none()] * 5)
+
+
+def plans(limits: st.SearchStrategy[Limits], agents_max: st.SearchStrategy[int | None]) -> st.SearchStrategy[Plan]:
+    kinds = st.builds(Kind, NAMES, TEXTS, TEXTS, TEXTS, st.booleans(), LISTS, GRANTS, limits, TEXTS)
+    return st.builds(
+        Plan,
+        TEXTS,
+        INTEGERS,
+        st.lists(kinds, max_size=3).map(tuple),
+        st.lists(st.builds(AgentPlan, NAMES, NAMES, TEXTS, TEXTS), max_size=4).map(tuple),
+        st.sampled_from(["rounds", "sequential"]),
+        INTEGERS,
+        st.sampled_from(["continue", "stop"]),
+        st.lists(st.builds(InitialMessage, NAMES, TEXTS), max_size=3).map(tuple),
+        st.lists(st.tuples(NAMES, TEXTS), max_size=3).map(tuple),
+        INTEGERS,
+        INTEGERS,
+        agents_max,
+    )
+
+
+PLANS = plans(LIMITS, INTEGERS) | plans(LIMITS_1, st.none())
 
 PLAN = Plan(
     name="market",
@@ -46,7 +55,8 @@ PLAN = Plan(
     messages=(InitialMessage("trader-1", "go"),),
     models=(("storyteller", "cd" * 32),),
 )
-TEXT = (
+PLAN_1 = dataclasses.replace(PLAN, agents_max=None, kinds=(dataclasses.replace(PLAN.kinds[0], limits=WITHOUT_SUMS),))
+TEXT_1 = (
     '{"agents":[{"kind":"trader","name":"trader-1"},{"args":"{\\"budget\\":4}","kind":"trader","name":"trader-2"}],'
     '"kinds":[{"args":"{\\"budget\\":3}","code":"' + "ab" * 32 + '",'
     '"grants":{"generate":[],"send":["market"],"spawn":[],"stop":[]},"groups":["traders"],'
@@ -55,6 +65,35 @@ TEXT = (
     '"models":[{"name":"storyteller","sha256":"' + "cd" * 32 + '"}],"name":"market","on_failure":"continue","plan":1,'
     '"round_us":1000000,"rounds_max":2147483647,"schedule":"rounds","seed":7,"time_start_us":946684800000000}'
 )
+TEXT = (
+    TEXT_1.replace('"plan":1', '"plan":2')
+    .replace('],"kinds"', '],"agents_max":1000000,"kinds"')
+    .replace(
+        '"limits":{"effects_max":64,"fuel":5000000000,"memory_bytes":67108864,"output_bytes_max":4194304}',
+        '"limits":{"deliveries_max":1000000,"effects_bytes_max":67108864,"effects_max":64,"fuel":5000000000,'
+        '"inbox_bytes_max":8388608,"memory_bytes":67108864,"output_bytes_max":4194304,"send_bytes_max":4194304,'
+        '"state_bytes_max":8388608}',
+    )
+)
+
+
+def test_plans_without_bounds_of_sums_keep_the_form_of_version_1() -> None:
+    assert plan_to_json(PLAN_1) == TEXT_1
+    assert plan_from_json(TEXT_1) == PLAN_1
+
+
+def test_a_plan_has_all_bounds_of_sums_or_none() -> None:
+    for half in (
+        dataclasses.replace(PLAN, agents_max=None),
+        dataclasses.replace(PLAN_1, agents_max=5),
+        dataclasses.replace(PLAN, kinds=(dataclasses.replace(PLAN.kinds[0], limits=Limits(send_bytes_max=None)),)),
+    ):
+        with pytest.raises(InvariantError, match="all bounds of sums, or none"):
+            plan_to_json(half)
+    with pytest.raises(JournalError, match="'inbox_bytes_max'"):
+        plan_from_json(TEXT.replace('"inbox_bytes_max":8388608,', ""))
+    with pytest.raises(JournalError, match="'deliveries_max'"):
+        plan_from_json(TEXT.replace('"plan":2', '"plan":1'))
 
 
 def test_the_stored_form_never_changes() -> None:
@@ -134,9 +173,9 @@ def test_what_is_no_plan_is_refused(text: str) -> None:
 
 
 def test_a_newer_version_is_said_to_be_one() -> None:
-    with pytest.raises(JournalError, match="version 2") as caught:
-        plan_from_json(changed(["plan"], 2))
-    assert (caught.value.expected, caught.value.actual) == (VERSION, 2)
+    with pytest.raises(JournalError, match="version 3") as caught:
+        plan_from_json(changed(["plan"], 3))
+    assert (caught.value.expected, caught.value.actual) == (VERSION, 3)
     assert "newer" in str(caught.value)
 
 

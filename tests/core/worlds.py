@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from turnwise.core.plan import AgentPlan, Grants, InitialMessage, Kind, Plan
+from turnwise.core.plan import AgentPlan, Grants, InitialMessage, Kind, Limits, Plan
 from turnwise.sim import Effect
 
 CODE = "0" * 64
+WITHOUT_SUMS = Limits(
+    state_bytes_max=None, send_bytes_max=None, deliveries_max=None, inbox_bytes_max=None, effects_bytes_max=None
+)
+"""The limits of plans of version 1."""
 
 
 def kind(name: str, **options: Any) -> Kind:

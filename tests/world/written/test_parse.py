@@ -72,7 +72,12 @@ MESSAGE = MINIMAL + '[[messages]]\nto = "a"\nbody = ""\n'
         (WORLD + "time_start = 2000-01-01T00:00:00\n" + AGENT, "world.time_start", "without an offset", "00:00:00Z"),
         (WORLD + 'time_start = "2000"\n' + AGENT, "world.time_start", 'is the text "2000"', "without quotes"),
         (WORLD + "time_start = 1969-12-31T23:59:59Z\n" + AGENT, "world.time_start", "is before 1970", "1970-01-01"),
-        (WORLD + "sed = 1\n" + AGENT, "world.sed", 'unknown key "sed"', "Did you mean seed? Known keys here: name,"),
+        (
+            WORLD + "sed = 1\n" + AGENT,
+            "world.sed",
+            'unknown key "sed"',
+            "Did you mean seed? Known keys here: agents_max, name,",
+        ),
         ("wrold = 1\n" + WORLD + AGENT, "wrold", 'unknown key "wrold"', "Did you mean world? Known keys here: agents,"),
         # Agents
         (WORLD, "agents", "the world has no agents", "[agents.narrator]"),

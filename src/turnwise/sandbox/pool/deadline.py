@@ -54,7 +54,7 @@ def bound_s(jobs: Iterable[TurnJob], fuel_ns: float) -> float:
     """Return the time in seconds, without margin, that the longest of `jobs` can take."""
     longest_ns = 0.0
     for job in jobs:
-        messages = len(job.input) + sum(map(len, job.replies)) + job.output_bytes_max * (len(job.replies) + 1)
+        messages = job.size_bytes + job.output_bytes_max * (len(job.replies) + 1)
         took_ns = job.fuel * fuel_ns + job.memory_bytes * MEMORY_NS_PER_BYTE + messages * MESSAGE_NS_PER_BYTE
         longest_ns = max(longest_ns, took_ns)
     return longest_ns / 1e9

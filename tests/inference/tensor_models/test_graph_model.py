@@ -83,7 +83,7 @@ C = np.zeros((1, 3), np.int64)
 def test_tensors_that_do_not_fit(tmp_path: Path, arrays: dict[str, NDArray[Any]], words: str) -> None:
     model = load(tmp_path, graphs.pair_graph())
     with pytest.raises(Refusal) as caught:
-        check(model.inputs, parcel(1, **arrays).tensors)
+        check(model.inputs, model.outputs, parcel(1, **arrays).tensors)
     assert words in caught.value.message
 
 
@@ -117,9 +117,9 @@ class Counting:
         self.rows: list[int] = []
         inner = model.run
 
-        def run(arrays: Any) -> Any:
+        def run(arrays: Any, rows: int = 1) -> Any:
             self.rows.append(len(next(iter(arrays.values()))))
-            return inner(arrays)
+            return inner(arrays, rows)
 
         monkeypatch.setattr(model, "run", run)
 

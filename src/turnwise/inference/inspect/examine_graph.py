@@ -10,6 +10,7 @@ from turnwise.inference.decoding.graph_form import form_of
 from turnwise.inference.decoding.self_test import NumericClass
 from turnwise.inference.folders.embedding_folder import read_embed_folder
 from turnwise.inference.folders.variants import infer_graph
+from turnwise.inference.onnx.counted_memory import MemoryRefused
 from turnwise.inference.onnx.provider_names import CPU
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS
 from turnwise.inference.onnx.sessions import open_session
@@ -119,10 +120,12 @@ def _examined(
     found = loaded.found
     try:
         checks = {} if row is None else _checks(spec, loaded, row, found.model.shapes_of(row))
-    except Refusal:
-        checks = {}
     except RUNTIME_ERRORS as error:
         raise fails(found.path, error) from error
+    except MemoryRefused as error:
+        raise fails(found.path, error) from error
+    except Refusal:
+        checks = {}
     form = form_of(found.graph)
     return ExaminedGraph(
         path=str(spec.path),
@@ -151,7 +154,7 @@ def _checks(spec: ModelSpec, loaded: LoadedGraph | LoadedEmbedder, row: Arrays, 
         checks["alone = in a batch"] = equal
     if found.opened.provider == CPU:
         threads = 2 if found.opened.threads == 1 else 1
-        other = open_session(spec, found.path, found.weights_bytes, EngineOptions(), threads)
+        other = open_session(spec, found.path, found.weights_bytes, EngineOptions(), threads, counted=True)
         checks["1 = 2 threads" if threads == 2 else f"1 = {found.opened.threads} threads"] = (
             _bits(GraphModel(other.session, found.path), row) == alone
         )

@@ -22,7 +22,14 @@ NESTING_MAX: Final = 32
 DIMENSIONS_MAX: Final = 64
 TENSOR_BYTES_MAX: Final = 2**44
 _HALF: Final = 10
+_BOOL: Final = 9
 MATMUL_N_BITS: Final = "com.microsoft:MatMulNBits"
+RANDOM: Final = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli", "Sampling"}
+)
+"""Operators that draw random numbers, of whatever domain."""
+TRAINING_INPUT: Final = {"Dropout": 2, "BitmaskDropout": 2, "BiasDropout": 4, "BitmaskBiasDropout": 4}
+"""Operators that draw random numbers in training mode only, and which input is that mode."""
 
 # Bits of one element, by TensorProto.DataType.
 _ELEMENT_BITS: Final = {
@@ -60,7 +67,7 @@ class Graph:
 
     `operators` counts the nodes of each `domain:type`, `quantised` those of each kind of MatMulNBits, `external` are
     tensors in other files; subgraphs and functions included. `inputs` and `outputs` are the whole graph's, `half` those
-    of them that are in fp16.
+    of them that are in fp16. `random` are the operators that draw random numbers, in any branch or function.
     """
 
     operators: dict[str, int] = field(default_factory=dict)
@@ -69,6 +76,24 @@ class Graph:
     inputs: dict[str, Shape] = field(default_factory=dict)
     outputs: dict[str, Shape] = field(default_factory=dict)
     half: set[str] = field(default_factory=set)
+    random: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Scope:
+    """Names of one graph or function: those that are always one `false`, and those that a caller can give."""
+
+    false: set[str] = field(default_factory=set)
+    inputs: set[str] = field(default_factory=set)
+
+
+def _is_constant_false(name: str, scopes: tuple[_Scope, ...]) -> bool:
+    for scope in reversed(scopes):
+        if name in scope.inputs:
+            return False
+        if name in scope.false:
+            return True
+    return False
 
 
 class _Damaged(ValueError):
@@ -100,6 +125,8 @@ class _Reader:
     def __init__(self, view: memoryview, graph: Graph) -> None:
         self._view = view
         self._graph = graph
+        self._scopes: list[_Scope] = []
+        self._training: list[tuple[str, str, tuple[_Scope, ...]]] = []
 
     def model(self) -> None:
         found = False
@@ -108,22 +135,31 @@ class _Reader:
                 found = True
                 self._graph_message(start, end, 0)
             elif number == 25:  # FunctionProto: node = 7, attribute_proto = 11
+                self._scopes.append(_Scope())
                 self._nodes(start, end, 0, node=7, attribute=11)
+                self._scopes.pop()
         if not found:
             raise _Damaged("it has no graph")
+        self._graph.random |= {kind for kind, flag, scopes in self._training if not _is_constant_false(flag, scopes)}
 
     def _graph_message(self, start: int, end: int, depth: int) -> None:
         """GraphProto: node = 1, initializer = 5, input = 11, output = 12, sparse_initializer = 15."""
+        self._scopes.append(_Scope())
         for number, low, high in self._fields(start, end):
             if number == 1:
                 self._node(low, high, depth)
-            elif number in (11, 12) and depth == 0:
+            if number == 11:
+                self._scopes[-1].inputs.update(self._text(*span) for span in self._within(low, high, (1,)))
+            if number in (11, 12) and depth == 0:
                 name, shape = self._value(low, high)
                 (self._graph.inputs if number == 11 else self._graph.outputs)[name] = shape
             elif number == 5:
                 self._tensor(low, high)
+                if self._is_false(low, high):
+                    self._scopes[-1].false.update(self._text(*span) for span in self._within(low, high, (8,)))
             elif number == 15:
                 self._sparse(low, high)
+        self._scopes.pop()
 
     def _nodes(self, start: int, end: int, depth: int, *, node: int, attribute: int) -> None:
         for number, low, high in self._fields(start, end):
@@ -133,18 +169,29 @@ class _Reader:
                 self._attribute(low, high, depth)
 
     def _node(self, start: int, end: int, depth: int) -> None:
-        """NodeProto: op_type = 4, attribute = 5, domain = 7."""
+        """NodeProto: input = 1, output = 2, op_type = 4, attribute = 5, domain = 7."""
         kind = domain = ""
+        names: dict[int, list[str]] = {1: [], 2: []}
         integers: dict[str, int] = {}
+        false = False
         for number, low, high in self._fields(start, end):
-            if number == 4:
+            if number in names:
+                names[number].append(self._text(low, high))
+            elif number == 4:
                 kind = self._text(low, high)
             elif number == 7:
                 domain = self._text(low, high)
             elif number == 5:
                 integers.update(self._attribute(low, high, depth))
+                false = false or any(self._is_false(*span) for span in self._within(low, high, (5,)))
         name = f"{domain}:{kind}" if domain and domain != "ai.onnx" else kind
         self._graph.operators[name] = self._graph.operators.get(name, 0) + 1
+        if kind == "Constant" and false:
+            self._scopes[-1].false.update(names[2])
+        if kind in RANDOM:
+            self._graph.random.add(kind)
+        elif kind in TRAINING_INPUT and (flag := "".join(names[1][TRAINING_INPUT[kind] :][:1])):
+            self._training.append((f"{kind} in training mode", flag, tuple(self._scopes)))
         if name == MATMUL_N_BITS:
             form = Quantised(integers.get("bits", 4), integers.get("block_size", 0), integers.get("accuracy_level", 0))
             self._graph.quantised[form] = self._graph.quantised.get(form, 0) + 1
@@ -223,6 +270,20 @@ class _Reader:
                 outside = low == 1
         if outside or entries:
             self._graph.external.append(_external(name, kind, dims, entries))
+
+    def _is_false(self, start: int, end: int) -> bool:
+        """Whether a TensorProto is one `false`: dims = 1, data_type = 2, int32_data = 5, raw_data = 9."""
+        kind, values, size = 0, b"\1", 1
+        for number, low, high in self._fields(start, end):
+            if number == 1:
+                size *= prod(self._integers(low, high))
+            elif number == 2:
+                kind = low
+            elif number == 5 and high < 0:
+                values = bytes([low != 0])
+            elif number in (5, 9) and high - low == 1:
+                values = bytes(self._view[low:high])
+        return kind == _BOOL and size == 1 and values == b"\0"
 
     def _entry(self, start: int, end: int) -> tuple[str, str]:
         """StringStringEntryProto: key = 1, value = 2."""

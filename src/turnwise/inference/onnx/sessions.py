@@ -16,6 +16,7 @@ from typing import Final
 
 from turnwise.errors import EnvironmentFailure, ModelError
 from turnwise.inference.onnx.accuracy_level import with_accuracy
+from turnwise.inference.onnx.counted_memory import counted_memory
 from turnwise.inference.onnx.cuda_driver import cuda_driver, device_is_there
 from turnwise.inference.onnx.device import Cuda, Device
 from turnwise.inference.onnx.gather_logits import GRAPH_BYTES_MAX, with_positions
@@ -68,8 +69,10 @@ class Sessions:
         threads: int | None = None,
         *,
         logits: str | None = None,
+        counted: bool = False,
     ) -> None:
-        """Raises ModelError if the provider is unknown here."""
+        """Raises ModelError if the provider is unknown here. `counted`: its runs take memory that is bounded."""
+        self._counted = counted
         self._spec = spec
         self._graph = graph
         self._options = options
@@ -141,6 +144,8 @@ class Sessions:
         settings.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_US))
         settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
         settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        if self._counted:
+            counted_memory().use(settings)
         if isinstance(self._source, bytes):
             folder = str(self._graph.parent)
             settings.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
@@ -169,12 +174,13 @@ def open_session(
     threads: int | None = None,
     *,
     logits: str | None = None,
+    counted: bool = False,
 ) -> Opened:
-    """Load the graph on the first provider that starts.
+    """Load the graph on the first provider that starts. `counted`: its runs take memory that is bounded.
 
     Raises ModelError if the graph cannot be loaded, if the provider is unknown here, or if `spec.require` is not met.
     """
-    return Sessions(spec, graph, weights_bytes, options, threads, logits=logits).open()
+    return Sessions(spec, graph, weights_bytes, options, threads, logits=logits, counted=counted).open()
 
 
 def operator_threads(threads_max: int | None = None) -> int:

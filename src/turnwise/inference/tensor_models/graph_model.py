@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from turnwise.inference.onnx.counted_memory import MemoryRefused, counted_memory, is_full
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, Session, is_kernel_refusal, ort
 from turnwise.inference.requests.refusal import Refusal
-from turnwise.inference.tensor_models.inputs_outputs import tensor_specs
+from turnwise.inference.tensor_models.inputs_outputs import check_output_bytes, tensor_specs
 from turnwise.inference.tensor_models.row_batching import Arrays, RowBatching, Shapes
 
 
@@ -22,18 +23,25 @@ class GraphModel:
     - `batching`: which rows may share a run
     """
 
-    def __init__(self, session: Session, graph_path: Path) -> None:
+    def __init__(self, session: Session, graph_path: Path, output_bytes_max: int | None = None) -> None:
+        """`output_bytes_max`: larger outputs of a row are refused, and not even looked at."""
         self.inputs = tensor_specs(session.get_inputs(), graph_path, "input")
         self.outputs = tensor_specs(session.get_outputs(), graph_path, "output")
         self._session = session
+        self._output_bytes_max = output_bytes_max
         self.batching = RowBatching(self)
 
     def bind(self, arrays: Arrays) -> list[Any]:
         """Bind inputs to the arrays' own memory."""
         return [ort.OrtValue.ortvalue_from_numpy(arrays[spec.name]) for spec in self.inputs]
 
-    def run(self, arrays: Arrays) -> dict[str, NDArray[Any]]:
-        """Run on contiguous arrays. Raises Refusal if the graph does not take them, RUNTIME_ERRORS for others."""
+    def run(self, arrays: Arrays, rows: int = 1) -> dict[str, NDArray[Any]]:
+        """One run of contiguous arrays, which hold so many rows.
+
+        Raises Refusal if the operators do not take them, or need more memory than is allowed; RUNTIME_ERRORS are the
+        machine's.
+        """
+        counted_memory().clear()
         binding = self._session.io_binding()
         bound = self.bind(arrays)
         for spec, value in zip(self.inputs, bound, strict=True):
@@ -43,18 +51,24 @@ class GraphModel:
         try:
             self._session.run_with_iobinding(binding)
         except RUNTIME_ERRORS as error:
+            if is_full(error):
+                raise MemoryRefused from None
             if not is_kernel_refusal(error):
                 raise
             raise Refusal("refused", "the model's graph cannot process these tensors") from None
-        results = [value.numpy() for value in binding.get_outputs()]
-        return dict(zip([spec.name for spec in self.outputs], results, strict=True))
+        results = binding.get_outputs()
+        if self._output_bytes_max is not None:
+            shapes = [value.shape() for value in results]
+            check_output_bytes(self.outputs, shapes, self._output_bytes_max * rows)
+        # Copies: nothing of this run stays in the memory that the next one is counted by.
+        return {spec.name: value.numpy().copy() for spec, value in zip(self.outputs, results, strict=True)}
 
     def run_rows(self, rows: Sequence[Arrays]) -> list[dict[str, NDArray[Any]]]:
         """Run as many rows as `batching` allowed; returns for each the outputs that it would get alone."""
         if len(rows) == 1:
             return [self.run(rows[0])]
         joined = {spec.name: np.concatenate([row[spec.name] for row in rows]) for spec in self.inputs}
-        found = self.run(joined)
+        found = self.run(joined, len(rows))
         if any(array.shape[:1] != (len(rows),) for array in found.values()):
             return [self.run(row) for row in rows]
         return [{name: array[i : i + 1] for name, array in found.items()} for i in range(len(rows))]

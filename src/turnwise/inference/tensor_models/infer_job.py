@@ -8,8 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from turnwise.inference.requests.parcels import Parcel
-from turnwise.inference.requests.refusal import Refusal
-from turnwise.inference.requests.tensors import OUTPUT_BYTES_MAX, Tensor
+from turnwise.inference.requests.tensors import Tensor
 from turnwise.inference.tensor_models.graph_model import GraphModel
 from turnwise.inference.tensor_models.inputs_outputs import check
 from turnwise.inference.tensor_models.row_batching import Arrays
@@ -21,18 +20,13 @@ class InferJob:
 
     def __init__(self, parcel: Parcel, model: GraphModel, release: Callable[[], None]) -> None:
         """Raises Refusal for tensors that do not fit the graph; `release` is then the caller's."""
-        check(model.inputs, parcel.tensors)
+        check(model.inputs, model.outputs, parcel.tensors)
         self.number = parcel.id
         self.inputs: Sequence[Arrays] = [{name: array_over(tensor) for name, tensor in parcel.tensors.items()}]
         self._release = release
         self._outputs: dict[str, Tensor] = {}
 
     def take(self, index: int, outputs: dict[str, NDArray[Any]]) -> None:
-        size = sum(array.nbytes for array in outputs.values())
-        if size > OUTPUT_BYTES_MAX:
-            raise Refusal(
-                "refused", f"the outputs have {size:,} bytes in all, at most {OUTPUT_BYTES_MAX:,} are allowed"
-            )
         self._outputs = {name: tensor_over(array) for name, array in outputs.items()}
 
     def answer(self) -> Parcel:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
 from turnwise.errors import ModelError
 from turnwise.inference.requests.refusal import Refusal
-from turnwise.inference.requests.tensors import ELEMENT_BYTES, TENSORS_COUNT_MAX, Tensor
+from turnwise.inference.requests.tensors import ELEMENT_BYTES, OUTPUT_BYTES_MAX, TENSORS_COUNT_MAX, Tensor
 
 _TYPES: Final = {f"tensor({name})": name for name in ELEMENT_BYTES} | {
     "tensor(float)": "float32",
@@ -58,8 +59,11 @@ def tensor_specs(items: Sequence[Any], where: Path, what: str) -> tuple[TensorSp
     return tuple(specs)
 
 
-def check(specs: Sequence[TensorSpec], tensors: Mapping[str, Tensor]) -> None:
-    """Check that tensors fit the inputs: all there, of the right type and shape, symbols consistent. Raises Refusal."""
+def check(specs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], tensors: Mapping[str, Tensor]) -> None:
+    """Check that tensors fit the inputs: all there, of the right type and shape, symbols consistent. Raises Refusal.
+
+    Where symbols tell how large outputs become, those that are too large are refused here, and not computed.
+    """
     known = [spec.name for spec in specs]
     unknown = sorted(tensors.keys() - set(known))
     if unknown:
@@ -72,6 +76,22 @@ def check(specs: Sequence[TensorSpec], tensors: Mapping[str, Tensor]) -> None:
         if tensor.dtype != spec.dtype:
             raise Refusal("refused", f"the input {spec.name!r} is {tensor.dtype}, and the graph takes {spec}")
         _check_shape(spec, tensor.shape, sizes)
+    known_sizes = {symbol: size for symbol, (size, _) in sizes.items()}
+    told = [(spec, shape) for spec in outputs if (shape := _told_shape(spec, known_sizes)) is not None]
+    check_output_bytes([spec for spec, _ in told], [shape for _, shape in told], OUTPUT_BYTES_MAX)
+
+
+def _told_shape(spec: TensorSpec, sizes: Mapping[str, int]) -> tuple[int, ...] | None:
+    """The shape of an output, if numbers and symbols of the inputs tell it."""
+    shape = [dim if isinstance(dim, int) else sizes.get(dim or "") for dim in spec.dims]
+    return tuple(size for size in shape if size is not None) if None not in shape else None
+
+
+def check_output_bytes(specs: Sequence[TensorSpec], shapes: Sequence[Sequence[int]], bytes_max: int) -> None:
+    """Raises Refusal if outputs of these shapes have more bytes in all."""
+    size = sum(ELEMENT_BYTES[spec.dtype] * prod(shape) for spec, shape in zip(specs, shapes, strict=True))
+    if size > bytes_max:
+        raise Refusal("refused", f"the outputs have {size:,} bytes in all, at most {bytes_max:,} are allowed")
 
 
 def _check_shape(spec: TensorSpec, shape: tuple[int, ...], sizes: dict[str, tuple[int, str]]) -> None:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from turnwise.errors import ModelError
 from turnwise.inference.folders.content_hash import changed_hash, content_hash
@@ -22,12 +21,9 @@ from turnwise.inference.onnx.sessions import Opened, Sessions, open_session
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.plans.model_spec import ModelSpec, Task
+from turnwise.inference.requests.tensors import OUTPUT_BYTES_MAX
 from turnwise.inference.tensor_models.agreement import TOLERANCE_FULL, TOLERANCE_LESS, difference
 from turnwise.inference.tensor_models.graph_model import GraphModel
-
-_RANDOM: Final = frozenset(
-    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +39,7 @@ def load_graph(spec: ModelSpec, options: EngineOptions | None = None) -> LoadedG
     """Load the model of an `infer` task: a .onnx file, or a folder with one. Raises ModelError."""
     started = time.monotonic()
     files, choice = infer_graph(spec.path, spec.variant)
-    found = open_graph(files, choice.name, spec, options or EngineOptions())
+    found = open_graph(files, choice.name, spec, options or EngineOptions(), OUTPUT_BYTES_MAX)
     load_ms = (time.monotonic() - started) * 1000
     form = f"infer, {found.model.batching.found}"
     return LoadedGraph(graph_info(spec, "infer", found, form, choice.variant, load_ms), found.model, found)
@@ -71,32 +67,42 @@ class OpenGraph:
     changes: Mapping[str, int]
 
 
-def open_graph(files: FolderFiles, name: str, spec: ModelSpec, options: EngineOptions) -> OpenGraph:
-    """Check and open a graph of a folder; its files are then among `files.files`. Raises ModelError."""
+def open_graph(
+    files: FolderFiles, name: str, spec: ModelSpec, options: EngineOptions, output_bytes_max: int | None = None
+) -> OpenGraph:
+    """Check and open a graph of a folder; its files are then among `files.files`. Raises ModelError.
+
+    `output_bytes_max` is what the outputs of one row may have.
+    """
     path = files.file(name)
     graph, changes = changed_graph(spec, read_graph(path), path)
     check_operators(path, graph)
-    _check_no_chance(path, graph)
     data = files.external(path, graph)
     size = path.stat().st_size + sum(file.stat().st_size for file in data)
-    opened, model = _open(spec, path, size, options, graph)
+    opened, model = _open(spec, path, size, options, graph, output_bytes_max)
     digest = changed_hash(content_hash(dict(sorted(files.files.items()))), changes)
     return OpenGraph(path, opened, model, graph, size, digest, changes)
 
 
 def _open(
-    spec: ModelSpec, path: Path, weights_bytes: int, options: EngineOptions, graph: Graph
+    spec: ModelSpec,
+    path: Path,
+    weights_bytes: int,
+    options: EngineOptions,
+    graph: Graph,
+    output_bytes_max: int | None,
 ) -> tuple[Opened, GraphModel]:
     """A session on the best provider that starts and agrees with the CPU about random inputs."""
-    sessions = Sessions(spec, path, weights_bytes, options)
+    sessions = Sessions(spec, path, weights_bytes, options, counted=True)
     tolerance = TOLERANCE_LESS if graph.half or graph.quantised else TOLERANCE_FULL
     while True:
         opened = sessions.open()
         try:
-            model = GraphModel(opened.session, path)
+            model = GraphModel(opened.session, path, output_bytes_max)
             if opened.provider == CPU:
                 return opened, model
-            here = open_session(replace(spec, provider="cpu", require=False), path, weights_bytes, options)
+            on_cpu = replace(spec, provider="cpu", require=False)
+            here = open_session(on_cpu, path, weights_bytes, options, counted=True)
             seen = difference(model, GraphModel(here.session, path), tolerance)
         except RUNTIME_ERRORS as error:
             if opened.provider == CPU:
@@ -105,18 +111,6 @@ def _open(
         if seen is None:
             return opened, model
         sessions.refuse(opened, seen)
-
-
-def _check_no_chance(path: Path, graph: Graph) -> None:
-    for operator in graph.operators:
-        short = operator.rpartition(":")[2]
-        if short in _RANDOM:
-            raise ModelError(
-                f"draws random numbers ({short}), which nobody could draw again",
-                where=str(path),
-                expected="a graph whose outputs depend on its inputs alone",
-                hint="Export the model for inference, or give it its random numbers as an input.",
-            )
 
 
 def fails(path: Path, error: Exception) -> ModelError:

@@ -307,3 +307,13 @@ def test_a_journal_of_an_older_format_is_said_to_leave_its_end_out(tmp_path: Pat
     found = turnwise.replay(forged, workers=1).difference
     assert found is not None
     assert found.what == "how the run ended: reason"
+
+
+def test_the_content_of_an_older_journal_is_compared_with_its_head(tmp_path: Path) -> None:
+    path = Path(shutil.copy(Path(__file__).parents[1] / "data" / "rounds-0.1.0.journal", tmp_path))
+    forged = changed(path, tmp_path, "UPDATE turns SET state = 'forged' WHERE round = 3 AND failure IS NULL")
+    with turnwise.open(path) as run:
+        run.check()
+        assert not any("content" in line for line in run.unproved)
+    with turnwise.open(forged) as run, pytest.raises(JournalError, match="round 3: head"):
+        run.check()

@@ -1,4 +1,4 @@
-"""What differs between two values: the first differing place of two texts, and the changes of a state."""
+"""Differences between two values: the first differing place of two texts, and the changes of a state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Place:
 
 
 def first_place(expected: object, actual: object) -> Place:
-    """Where two values that are not equal first differ, as they are shown: texts as they are, others as JSON."""
+    """The first place in which two unequal values differ, as shown: texts as they are, others as JSON."""
     left, right = as_text(expected), as_text(actual)
     if left == right:  # such as 1 and 1.0: equal to the eye, and not equal
         left, right = repr(expected), repr(actual)
@@ -69,7 +69,7 @@ class Change:
 
 
 def changes(before: str, after: str) -> list[Change]:
-    """What changed from one state to the next: key by key where both are JSON, else as a whole. At most CHANGES_MAX."""
+    """Changes from one state to the next: key by key where both are JSON, else as a whole. At most CHANGES_MAX."""
     if before == after:
         return []
     try:

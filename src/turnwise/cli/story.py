@@ -1,4 +1,4 @@
-"""What a journal tells of each turn: read in order, with names instead of places, and never all of it at once."""
+"""The turns of a journal, told: read in order, with names instead of places, and never all of it at once."""
 
 from __future__ import annotations
 

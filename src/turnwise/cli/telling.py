@@ -42,7 +42,7 @@ def show_round(told: ToldRound, name_of: NameOf, output: Output) -> None:
 
 
 def _wave(wave: WaveRecord, output: Output) -> None:
-    """What a model answered together."""
+    """One wave: requests that a model answered together."""
     agents = len({place for place, _ in wave.requests})
     text = f"{wave.model} answered {count(len(wave.requests), 'request')} of {count(agents, 'agent')} together"
     _row(f"wave {wave.wave}", text, output, indent=2)

@@ -16,7 +16,11 @@ from turnwise.core.records import AgentRecord, MessageRecord, RoundRecord, TurnR
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where two runs part. `what` names the fact (`state`, `effect 2: reply`); `agent` is None for facts of a round."""
+    """First fact in which two runs differ.
+
+    `what` names the fact (`state`, `effect 2: reply`); `agent` is None for facts of a round, and `round` is 0 for the
+    agents that are there from the beginning. `expected` and `actual` are the two values.
+    """
 
     round: int
     agent: str | None

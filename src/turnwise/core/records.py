@@ -1,4 +1,4 @@
-"""What the core commits: the outcome of a round, as data for the journal.
+"""Records of rounds, as the core commits them and the journal keeps them.
 
 Places number agents: the world file's order, then spawning. Sequence numbers of messages run over the whole run. A
 record holds whatever is needed to restore the world at any round, and nothing that depends on how it was carried out,
@@ -96,7 +96,7 @@ class WaveRecord:
 
 @dataclass(frozen=True, slots=True)
 class RoundRecord:
-    """Everything that one commit holds. Turns are in order of place; messages in order of sequence number.
+    """All that one commit holds. Turns are in order of place; messages in order of sequence number.
 
     `head` is the chain's value after the round, `outcome` the digest of the round by itself, None where the run's
     chains know none (see `turnwise.core.head`). `waves` are in order of number and model.
@@ -116,7 +116,7 @@ class RoundRecord:
 
 @dataclass(frozen=True, slots=True)
 class EndRecord:
-    """How a run ended, after `round`, the last one that was committed.
+    """End of a run, after `round`, the last one that was committed.
 
     `result` is canonical JSON text of what `finish` was given, or None; `message` says to people why a run failed.
     `head` is the head of the whole run, its end included; None where the run's chains leave ends out.

@@ -1,4 +1,4 @@
-"""What can be done with journals beyond reading them."""
+"""Operations on journals beyond reading: replay, and waves issued again."""
 
 from turnwise.history.reissue import Reissue, Reissuing, reissue
 from turnwise.history.replay import Replay, replay

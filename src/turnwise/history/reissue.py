@@ -32,7 +32,7 @@ from turnwise.orchestrator.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Reissue:
-    """What came of a wave that was issued again. `difference` is the first reply that is another, None if none is.
+    """Outcome of a wave that was issued again. `difference` is the first reply that is another, None if none is.
 
     `requests` counts those that were compared: all up to the difference.
     """

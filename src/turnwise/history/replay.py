@@ -40,7 +40,7 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What a replay found.
+    """Result of a replay.
 
     `rounds` and `turns` count those that were equal. `head` (hex) is the run's, its end included, or that of the last
     round that was equal; `difference` is None if all was equal. `notes` say what was compared otherwise than usual;
@@ -167,7 +167,7 @@ def _end(
 
 
 def _unproved(journal: Journal, answers: int, waves: int) -> Iterator[str]:
-    """What a replay takes as it is recorded."""
+    """Name the things that a replay takes as they are recorded."""
     if journal.header.rule == 1:
         yield "the head does not cover how the run ended: the journal was begun in format 1 or 2"
     if answers:

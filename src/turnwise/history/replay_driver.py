@@ -19,7 +19,7 @@ FUEL_UNBOUNDED = 2**62
 
 
 class Nowhere:
-    """Where replayed rounds go."""
+    """A sink that keeps nothing."""
 
     async def commit(self, record: RoundRecord, end: EndRecord | None = None) -> None:
         """Keep nothing."""
@@ -59,7 +59,7 @@ class ReplayDriver(Driver):
         return super().job(action if self.foreign is None else replace(action, fuel=FUEL_UNBOUNDED))
 
     def comparable(self, record: RoundRecord, outcome: RoundRecord) -> RoundRecord:
-        """What was played, with what another version of wasmtime counts and says otherwise taken from the record."""
+        """Replace what another version of wasmtime counts and says otherwise by what is recorded."""
         if self.foreign is None:
             return outcome
         recorded = {turn.place: turn for turn in record.turns}

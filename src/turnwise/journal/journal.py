@@ -141,7 +141,7 @@ class Journal:
 
     @property
     def writer(self) -> RoundWriter:
-        """What commits to this journal. Raises InvariantError if it is not open for writing."""
+        """The writer of this journal. Raises InvariantError if it is not open for writing."""
         if self._writer is None or self._closed:
             state = "closed" if self._closed else "open for reading only"
             raise InvariantError(f"the journal is {state}", where=str(self.path))

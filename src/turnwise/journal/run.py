@@ -21,7 +21,7 @@ from turnwise.journal.journal import Journal
 from turnwise.journal.read.recorded_numeric import recorded_numeric
 
 Status = Literal["finished", "quiet", "rounds_max", "failed", "open"]
-"""How a run ended; `open` if no end is recorded: it was interrupted, has crashed, or is still under way."""
+"""End of a run; `open` if no end is recorded: it was interrupted, has crashed, or is still under way."""
 
 T = TypeVar("T")
 
@@ -145,7 +145,10 @@ class Run:
 
     @property
     def unproved(self) -> tuple[str, ...]:
-        """What is not proved of what this object shows, a line each. Only `turnwise.replay` executes turns again."""
+        """Lines that say which of the things that this object shows are not proved.
+
+        Only `turnwise.replay` executes turns again.
+        """
         found = [] if self._checked else ["the content of rounds was not compared with the head"]
         if self._journal.header.rule == 1:
             found.append("the head does not cover how the run ended: the journal was begun in format 1 or 2")
@@ -184,7 +187,7 @@ class Run:
 
     @property
     def result(self) -> Any:
-        """What `finish` was given, a JSON value; else None."""
+        """Result of the run, the JSON value that `finish` was given; else None."""
         end = self._journal.rounds.end_record
         return None if end is None or end.result is None else stored_json(end.result, "the result", self.path)
 
@@ -201,7 +204,7 @@ class Run:
 
     @property
     def numeric_classes(self) -> dict[str, Promise]:
-        """Of each language model, what was observed where the run was carried out; the weakest if it was continued."""
+        """Numeric class of each language model, as observed where the run was carried out; the weakest if several."""
         found: dict[str, Promise] = {}
         for writer in self._journal.header.writers():
             for model, numeric in recorded_numeric(writer.versions, self.path).items():
@@ -210,7 +213,7 @@ class Run:
 
     @property
     def promise(self) -> Promise:
-        """What its models give when they are asked again on the same machine with the same versions."""
+        """Promise of its models when they are asked again on the same machine with the same versions."""
         return weakest(self.numeric_classes.values())
 
     @property
@@ -245,7 +248,7 @@ class Run:
         return f"<Run of {self.world_name!r}: {self.status} after round {self.last_round}, head {self.head[:12]}>"
 
     def waves(self, round_: int) -> tuple[WaveRecord, ...]:
-        """What models of class `plan-bound` answered together in a round, in order."""
+        """Waves of a round, in order: requests that a model of class `plan-bound` answered together."""
         return self._journal.rounds.waves(round_)
 
     # -- rows --------------------------------------------------------------------------------------------------

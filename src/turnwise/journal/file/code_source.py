@@ -1,4 +1,4 @@
-"""What agents execute, kept so that a run can go on or be executed again without the world's folder."""
+"""Sources of agents, kept so that a run can go on or be executed again without the world's folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What SQLite reports, said as whose fault it is and what to do."""
+"""Errors of Turnwise for those of SQLite: whose fault it is, and what to do."""
 
 from __future__ import annotations
 

@@ -30,13 +30,16 @@ def _named(statements: list[str]) -> dict[str, str]:
 SCHEMA: Final[dict[int, dict[str, str]]] = {
     version: _named(_statements(f"format-{version}.sql")) for version in range(FORMAT_OLDEST, FORMAT + 1)
 }
-"""What a file of each version contains, exactly: nothing else may be there, since a trigger or an index of a stranger
-could change what a query returns. The texts are compared with a file's own when it is opened."""
+"""Tables and views of each version, exactly those of a file of it.
+
+Nothing else may be there, since a trigger or an index of a stranger could change what a query returns. The texts are
+compared with a file's own when it is opened.
+"""
 
 UPGRADES: Final[dict[int, tuple[str, ...]]] = {
     version: tuple(_statements(f"upgrade-{version}.sql")) for version in range(FORMAT_OLDEST + 1, FORMAT + 1)
 }
-"""What makes a file of the version before into one of this version. No row changes."""
+"""Statements that turn a file of the version before into one of this version. No row changes."""
 
 TABLES: Final = {name: sql for name, sql in SCHEMA[FORMAT].items() if sql.startswith("CREATE TABLE")}
 """The tables of the format that is written."""

@@ -1,4 +1,4 @@
-"""Whether a journal's chains hold: the links, which can be followed without what is in the rounds, and the contents.
+"""Checks of a journal's chains: of the links, which need nothing of what is in the rounds, and of the contents.
 
 Following the links costs little, so it is done whenever a run is opened. It shows that no round was taken out, put in
 or put elsewhere, that the first agents are the plan's, and that the run ended as its head says. What is in a round is
@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from turnwise.core import head as chain
+from turnwise.core.canonical import canonical
 from turnwise.core.compare import Difference, first_agents_difference
+from turnwise.core.plan import Plan
 from turnwise.core.plan_json import plan_from_json
 from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.core.state import first_agents
 from turnwise.journal.file.errors import damaged
+from turnwise.journal.read.columns import AGENT
 from turnwise.journal.read.header import HeaderReader
 from turnwise.journal.read.queries import QueryReader
 from turnwise.journal.read.query import Query
@@ -43,7 +46,7 @@ class ChainReader:
         """
         rule = self._header.rule
         plan = plan_from_json(self._header.plan)
-        found = first_agents_difference(first_agents(plan), self._queries.agents(0))
+        found = self._first_agents_difference(plan)
         if found is not None:
             return found
         head, last, agents = chain.genesis(plan, rule), 0, len(plan.agents)
@@ -67,8 +70,20 @@ class ChainReader:
             return Difference(min(ends), None, "the run ended after a round that is not there", min(ends), last)
         return found
 
+    def _first_agents_difference(self, plan: Plan) -> Difference | None:
+        """Compare the first agents with the plan: by their rows where these hold short texts, as most do."""
+        grants = {kind.name: canonical([kind.name]) for kind in plan.kinds}
+        rows = self._query.rows(f"{AGENT} WHERE born = 0 ORDER BY place")
+        expected = first_agents(plan)
+        if len(rows) == len(expected) and all(
+            row == (agent.place, agent.name, agent.kind, agent.args, agent.state, 0, None, grants[agent.kind])
+            for row, agent in zip(rows, expected, strict=True)
+        ):
+            return None
+        return first_agents_difference(expected, self._queries.agents(0))
+
     def follow(self, first: int = 1) -> ChainFollower:
-        """What follows the chains from round `first` on, through whole rounds."""
+        """A follower of both chains from round `first` on, through whole rounds."""
         return ChainFollower(self._header, self._rounds.summary_before(first))
 
     def rounds(self, first: int = 1, last: int | None = None) -> Iterator[RoundRecord]:

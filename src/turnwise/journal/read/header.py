@@ -31,7 +31,7 @@ class HeaderReader:
 
     @property
     def info(self) -> str:
-        """What the latest writer noted to find things again (paths, providers), JSON text. Not part of any head."""
+        """JSON text of where the latest writer found things (paths, providers). No head covers it."""
         return self.writers()[-1].info
 
     @property
@@ -67,7 +67,7 @@ class HeaderReader:
         return None if versions == executed.versions else versions
 
     def writers(self) -> list[WriterRow]:
-        """Who wrote: the run itself first, then each resume."""
+        """Processes that wrote: the run itself first, then each resume."""
         decoder = self._query.decoder
         rows = self._query.rows("SELECT round, versions, info FROM writers ORDER BY id")
         if not rows:
@@ -83,7 +83,7 @@ class HeaderReader:
 
     @property
     def codes(self) -> Mapping[str, CodeSource]:
-        """What agents execute, by the code hash of the plan."""
+        """Sources of agents, by the code hash of the plan."""
         decoder = self._query.decoder
         codes: dict[str, CodeSource] = {}
         for code, carrier, entry, interpreter in self._query.rows(

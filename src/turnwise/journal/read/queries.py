@@ -95,7 +95,7 @@ class QueryReader:
         return self._query.decoder.message(row)
 
     def records(self, name: str | None = None, place: int | None = None) -> Iterator[RecordRow]:
-        """What agents recorded, in order of round and place; of one name or one agent if asked."""
+        """Recorded values, in order of round and place; of one name or one agent if asked."""
         for number, rows in self._by_round(RECORD, "records"):
             for row in rows:
                 if (place is None or row[1] == place) and (name is None or row[3] == name):
@@ -103,7 +103,7 @@ class QueryReader:
                     yield RecordRow(number, self._query.decoder.integer(row[1], "a place"), record.name, record.value)
 
     def logs(self, place: int | None = None) -> Iterator[LogRow]:
-        """What agents logged, in order of round and place; of one agent if asked."""
+        """Lines that agents logged, in order of round and place; of one agent if asked."""
         for number, rows in self._by_round(LOG, "logs"):
             for row in rows:
                 if place is None or row[1] == place:

@@ -1,4 +1,4 @@
-"""What a writer of a journal noted of its language models: how their numbers come about."""
+"""Numeric classes of language models, as the writers of a journal noted them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RecordedNumeric:
 
 
 def recorded_numeric(versions: str, path: Path) -> dict[str, RecordedNumeric]:
-    """Of each language model in a writer's `versions`. Raises JournalError if no run noted that text."""
+    """Numeric classes of the language models in a writer's `versions`. JournalError if no run noted that text."""
     found: dict[str, RecordedNumeric] = {}
     try:
         models = json.loads(versions).get("models", {})

@@ -46,7 +46,7 @@ class RoundReader:
 
     @property
     def end_record(self) -> EndRecord | None:
-        """How the run ended; None while it has not, or has been continued after it had."""
+        """The end of the run; None while it has not, or has been continued after it had."""
         ends = self.ends()
         return ends[-1] if ends and ends[-1].round >= self.last_round else None
 
@@ -82,7 +82,7 @@ class RoundReader:
         return map(self._summary, pages(fetch, first - 1, PAGE_ROWS))
 
     def links(self) -> Iterator[Row]:
-        """Of each round its number, head, outcome, the agents that it spawned, and all that ever were: as stored."""
+        """Rows of (round, head, outcome, number of agents spawned in it, number of all agents so far), as stored."""
         outcome = "outcome" if self._has(FORMAT_OF_OUTCOMES) else "NULL"
         select = f"SELECT round, head, {outcome}, spawned, agents FROM rounds WHERE round > ? ORDER BY round LIMIT ?"
         return pages(lambda after: self._query.rows(select, after, PAGE_ROWS), 0, PAGE_ROWS)
@@ -110,7 +110,7 @@ class RoundReader:
             yield from self._load(together)
 
     def waves(self, number: int) -> tuple[WaveRecord, ...]:
-        """What models answered together in one round, in order."""
+        """Waves of one round, in order."""
         return self._waves([self.summary(number)]).get(number, ())
 
     def last_wave(self, model: str) -> WaveRecord | None:
@@ -271,7 +271,7 @@ class RoundReader:
         return RoundSummary(number, head, execution, outcome, first, *counts)
 
     def _has(self, format_: int) -> bool:
-        """Whether the file has what came with a format: an older one gets it when somebody goes on with the run."""
+        """Tell whether the file has what came with a format: older files get it when their run is continued."""
         if self._format < format_:
             row = self._query.row("PRAGMA user_version")
             self._format = row[0] if row is not None else 0

@@ -1,4 +1,4 @@
-"""What reading a journal yields beside the records of the core."""
+"""Rows that reading a journal yields beside the records of the core."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class PendingMessage:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where an agent stands after a round.
+    """The standing of an agent after a round.
 
     `turns` counts its turns; `round` and `wake_in` are those of its latest turn, None if it had none or did not ask.
     """

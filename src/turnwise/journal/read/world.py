@@ -39,7 +39,7 @@ class WorldReader:
         return self._query.decoder.value(row[0], f"state of place {place} in round {at_round}")
 
     def standings(self, at_round: int | None = None) -> Iterator[Standing]:
-        """Where every agent stands after a round, in order of place, stopped ones too."""
+        """The standing of every agent after a round, in order of place, stopped ones too."""
         last = self._rounds.last_round if at_round is None else at_round
         integer = self._query.decoder.integer
         # `max` makes SQLite take the other columns from the row that has it.

@@ -25,7 +25,7 @@ def write_beginning(
     codes: Mapping[str, CodeSource],
     agents: Sequence[AgentRecord],
 ) -> None:
-    """Everything that a new journal holds, in one transaction with SQLite's rollback journal."""
+    """Write everything that a new journal holds, in one transaction with SQLite's rollback journal."""
     blobs = BlobWriter(file)
     encoder = Encoder(file, blobs)
     try:

@@ -265,7 +265,7 @@ class Encoder:
         return turns, effects, logs, records, failed, fuel
 
     def _check_sent(self, record: RoundRecord, sent: int, turn: TurnRecord, output: TurnOutput) -> int:
-        """What a turn sends is stored as its messages only; so they must be the same, in the same order."""
+        """Compare what a turn sends with its messages, since only these are stored; return how many are taken."""
         place, messages, round_now = turn.place, record.messages, record.round
         for send in output.send:
             message = messages[sent] if sent < len(messages) else None
@@ -277,7 +277,7 @@ class Encoder:
         return sent
 
     def _extra(self, output: TurnOutput) -> Value:
-        """What few turns have, as JSON text."""
+        """JSON text of the members of an output that few turns have."""
         extra: dict[str, object] = {}
         if output.spawn:
             extra["spawn"] = [[spawn.kind, spawn.name, spawn.args, spawn.state] for spawn in output.spawn]

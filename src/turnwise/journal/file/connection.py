@@ -24,7 +24,9 @@ from turnwise.journal.file.schema import SCHEMA, UPGRADES
 BUSY_MS: Final = 5_000
 """Milliseconds that a statement waits for a lock of another process.
 
-Readers and the writer do not wait for each other; only the moments in which a journal is closed or recovered are exclusive."""
+Readers and the writer do not wait for each other; only the moments in which a journal is closed or recovered are
+exclusive.
+"""
 
 WAL_CHECKPOINT_PAGES: Final = 4_000
 """Pages in the write-ahead log after which a commit copies them into the journal itself (16 MiB of 4 KiB pages)."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.inference import toy
 from turnwise.core.canonical import canonical
-from turnwise.inference.requests.generate_request import ChatMessage, parse
+from turnwise.inference.requests.generate_request import TOKENS_MAX_DEFAULT, ChatMessage, parse
 from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.text.chat_template import ChatTemplate
 from turnwise.inference.text.prompt import droppable_counts, read_prompt, without_oldest
@@ -103,3 +103,11 @@ def test_a_model_without_a_template() -> None:
     generation = parse('{"messages":[{"role":"user","content":"a"}]}')
     with pytest.raises(Refusal, match="no chat template"):
         read_prompt(generation, TOKENIZER, None, 10)
+
+
+def test_without_tokens_max_there_are_the_usual_ones_or_what_is_left() -> None:
+    assert text_prompt(500, "abcdefgh")[1] == TOKENS_MAX_DEFAULT
+    assert [text_prompt(length, "abcdefgh")[1] for length in (137, 136, 20, 10)] == [128, 127, 11, 1]
+    assert prompt(20, "u1", "a2")[1] == 20 - len("u1;a2;") - 1
+    with pytest.raises(Refusal, match="the prompt has 9 tokens, the model's context 9: shorten the prompt"):
+        text_prompt(9, "abcdefgh")

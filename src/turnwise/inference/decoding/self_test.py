@@ -2,7 +2,7 @@
 
 Some token sequences are run alone, and again: in batches of several sizes, their prompts in pieces, with another number
 of threads. The logits of every step must be the same to the last bit. Rules are tried from the one that the form of the
-graph promises to stricter ones (`forms.rules_from`), and the first that holds is taken.
+graph promises to stricter ones (`graph_form.rules_from`), and the first that holds is taken.
 
 What was found is remembered under everything that could change it: the model, the provider, the versions, the CPU, the
 threads. It is an observation, not a proof: other tokens and lengths are not tried.

@@ -1,7 +1,7 @@
 """Reads a model folder, in either convention, and says everything that is wrong with it before it is loaded.
 
 The folder is data, and not trusted: nothing in it is executed or unpickled, and no file outside it is opened (see
-`folder_files`). What its convention says about the decoder is read by `layouts`; tokenizer and template are alike.
+`files`). What its convention says about the decoder is read by `layouts`; tokenizer and template are alike.
 """
 
 from __future__ import annotations

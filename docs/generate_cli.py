@@ -19,6 +19,7 @@ COMMANDS = (
     "resume",
     "replay",
     "log",
+    "runs",
     "check",
     "new",
     "doctor",

@@ -14,6 +14,7 @@ from turnwise.journal import CodeSource, Journal
 from turnwise.sim import Effect, Simulation, simulate
 
 CODE = "c0" * 32
+CODES = {CODE: CodeSource("module", "noop.wat", (("noop.wat", b"(module)"),))}
 EVIL = "\x1b[2J\x07\r\b\u202e\x9b1m\x7f"
 """What an agent would write to take over a terminal."""
 EVIL_SHOWN = "\\e[2J\\a\\r\\b\\u202e\\x9b1m\\x7f"
@@ -63,9 +64,8 @@ def play(plan: Plan, rounds: int | None = None) -> Simulation:
 
 def write(path: Path, plan: Plan, run: Simulation, *, versions: str = "{}") -> Path:
     """The journal of a simulated run."""
-    codes = {CODE: CodeSource("module", "noop.wat", (("noop.wat", b"(module)"),))}
     with Journal.create(
-        path, plan=plan_to_json(plan), info="{}", versions=versions, codes=codes, agents=first_agents(plan)
+        path, plan=plan_to_json(plan), info="{}", versions=versions, codes=CODES, agents=first_agents(plan)
     ) as journal:
         for record in run.rounds:
             journal.writer.commit(record)

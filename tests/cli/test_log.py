@@ -14,11 +14,14 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Command
-from tests.cli.journals import EVIL, EVIL_SHOWN, evil_plan, play, write
+from tests.cli.journals import CODES, EVIL, EVIL_SHOWN, evil_plan, play, write
 from tests.history.forger import rechained
 from turnwise.cli.text import visible
 from turnwise.core.plan import AgentPlan, Kind
+from turnwise.core.plan_json import plan_to_json
 from turnwise.core.records import WaveRecord
+from turnwise.core.state import first_agents
+from turnwise.journal import Journal
 from turnwise.sim import simulate
 
 
@@ -227,3 +230,67 @@ def test_a_damaged_note_of_versions_is_an_error(command: Command, tmp_path: Path
     ended = command("log", path, "--json")
     assert ended.code != 0
     assert "the journal is damaged: versions of a writer" in ended.err
+
+
+def test_failed_turns_alone(command: Command, evil_journal: Path) -> None:
+    ended = command("log", evil_journal, "--failed")
+    assert "  talker  turn 2, fuel 1  failed\n" in ended.out
+    assert "turn 1," not in ended.out
+    assert "input" not in ended.out
+    assert turns(json.loads(command("log", evil_journal, "--failed", "--json").out)) == [(2, "talker")]
+    assert "listener-1 has no failed turn." in command("log", evil_journal, "--failed", "--agent", "listener-1").out
+
+
+def test_logs_from_a_level_on(command: Command, evil_journal: Path) -> None:
+    ended = command("log", evil_journal, "--level", "warning")
+    assert ended.out.splitlines()[0] == f"round 1  talker  warning: log {EVIL_SHOWN}"
+    assert all(line.startswith("not proved: ") for line in ended.out.splitlines()[1:])
+    assert command("log", evil_journal, "--level", "debug").out == ended.out
+    none = command("log", evil_journal, "--level", "error")
+    assert none.out.startswith("Nobody has logged anything of level error or above.\n")
+    wrong = command("log", evil_journal, "--level", "loud")
+    assert wrong.code == 2
+    assert "--level" in wrong.err
+
+
+def test_without_fuel_there_is_nothing_that_equal_runs_differ_in(command: Command, evil_journal: Path) -> None:
+    ended = command("log", evil_journal, "--no-fuel")
+    assert "  talker  turn 1\n" in ended.out
+    assert "fuel" not in ended.out
+    assert "execution" not in ended.out
+    value = json.loads(command("log", evil_journal, "--no-fuel", "--json").out)
+    assert not {"fuel", "executions"} & value["log"][0]["turns"][0].keys()
+
+
+def test_a_run_is_followed_to_its_end(tmp_path: Path) -> None:
+    plan = evil_plan()
+    run = play(plan)
+    path = tmp_path / "followed.journal"
+    with Journal.create(
+        path, plan=plan_to_json(plan), info="{}", versions="{}", codes=CODES, agents=first_agents(plan)
+    ) as journal:
+        journal.writer.commit(run.rounds[0])
+        following = subprocess.Popen(
+            [sys.executable, "-m", "turnwise", "log", str(path), "--follow"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+        )  # fmt: skip
+        assert following.stdout is not None
+        for line in following.stdout:
+            if line == "round 1\n":
+                break
+        for record in run.rounds[1:]:
+            journal.writer.commit(record)
+        assert run.end is not None
+        journal.writer.end(run.end)
+        rest = following.stdout.read()
+    assert following.wait(60) == 0
+    assert [line for line in rest.splitlines() if line.startswith("round ")] == ["round 2", "round 3", "round 4"]
+    assert "  child  turn 1, fuel" in rest
+
+
+def test_what_cannot_be_followed_is_said(command: Command, evil_journal: Path) -> None:
+    for other in (["--json"], ["--round", "1"]):
+        ended = command("log", evil_journal, "--follow", *other)
+        assert ended.code == 2
+        assert other[0] in ended.err
+    assert command("log", evil_journal, "--follow").out == command("log", evil_journal).out

@@ -12,7 +12,7 @@ import pytest
 
 from turnwise._version import __version__
 
-COMMANDS = ("run", "resume", "replay", "log", "check", "new", "doctor", "generate", "models")
+COMMANDS = ("run", "resume", "replay", "log", "runs", "check", "new", "doctor", "generate", "models")
 HEAVY = ("onnxruntime", "wasmtime", "numpy", "tokenizers", "rich", "asyncio", "turnwise.orchestrator", "sqlite3")
 
 

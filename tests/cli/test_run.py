@@ -206,7 +206,7 @@ def test_ctrl_c_stops_at_a_safe_point_and_resume_goes_on_to_the_same_head(tmp_pa
 def test_a_second_ctrl_c_stops_at_once_and_loses_nothing_committed(tmp_path: Path) -> None:
     world = make_world(tmp_path / "w", {"spin.wat": SPINS})
     toml = (world / "world.toml").read_text()
-    (world / "world.toml").write_text(toml.replace("start = true", "start = true\nfuel = 9_000_000_000_000_000"))
+    (world / "world.toml").write_text(toml.replace("start = true", "start = true\nfuel = 14_400_000_000"))
     with start("run", world, "--journal", "run.journal", "--json", cwd=tmp_path) as process:
         read_until(process, "round 1 ")
         interrupt(process)

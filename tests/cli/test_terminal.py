@@ -122,7 +122,7 @@ def test_a_live_display_and_then_the_summary(tmp_path: Path) -> None:
 def test_two_presses_stop_at_once(tmp_path: Path) -> None:
     world = make_world(tmp_path / "w", {"spin.wat": SPINS})
     toml = (world / "world.toml").read_text()
-    (world / "world.toml").write_text(toml.replace("start = true", "start = true\nfuel = 9_000_000_000_000_000"))
+    (world / "world.toml").write_text(toml.replace("start = true", "start = true\nfuel = 14_400_000_000"))
     with on_terminal("run", world, cwd=tmp_path) as terminal:
         terminal.read_until(r"\x1b\[1m1\x1b\[0m of at most")
         terminal.press(b"\x03")

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from turnwise.cli.errors import DONE, FAILED
+from turnwise.cli.log_text import parsed
 from turnwise.cli.logs import LogChoice, is_shown, write
 from turnwise.cli.output import Output, bold, dim, green, red, yellow
 from turnwise.cli.result import result_text
-from turnwise.cli.telling import parsed
 from turnwise.cli.text import json_text, last_line, shorten
 
 if TYPE_CHECKING:

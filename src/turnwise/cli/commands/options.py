@@ -48,9 +48,9 @@ def model_folders(options: Sequence[str] | None) -> dict[str, Path]:
     return folders
 
 
-def log_choice(option: str) -> LogChoice:
-    """The level that `--log` names. Raises UsageError for anything else."""
+def log_choice(option: str, name: str = "--log") -> LogChoice:
+    """Return the level that the option `name` was given. Raises UsageError for anything else."""
     for choice in CHOICES:
         if option == choice:
             return choice
-    raise UsageError(f"{shorten(option)!r} is no level", where="--log", hint=f"Write one of {', '.join(CHOICES)}.")
+    raise UsageError(f"{shorten(option)!r} is no level", where=name, hint=f"Write one of {', '.join(CHOICES)}.")

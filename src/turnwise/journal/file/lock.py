@@ -56,7 +56,7 @@ class WriterLock:
                 raise JournalError(
                     f"the journal is in use by another run{owner}.",
                     where=str(journal),
-                    hint="Wait until it ends or stop it; reading (log, monitor) is possible meanwhile.",
+                    hint="Wait until it ends or stop it; turnwise log can read it meanwhile.",
                 )
             if self._is_current(descriptor):
                 break

@@ -24,7 +24,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class TurnInContext:
     """A turn with what it refers to. `sent` are its messages as they went out; none if it failed."""
 
     agent: str
@@ -37,7 +37,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class ToldRound:
+class RoundInContext:
     """A round: what came from outside, the turns (of one agent, if one was asked for), and who was stopped.
 
     `waves` are the effects that models answered together; they belong to no single agent.
@@ -45,12 +45,12 @@ class ToldRound:
 
     round: int
     inputs: tuple[MessageRecord, ...]
-    turns: Iterator[Told]
+    turns: Iterator[TurnInContext]
     stopped: tuple[str, ...]
     waves: tuple[WaveRecord, ...] = ()
 
 
-class Story:
+class JournalTurns:
     """A journal's rounds, told. Keeps the names of all agents, and the latest states and messages within bounds."""
 
     def __init__(self, journal: Journal) -> None:
@@ -59,9 +59,7 @@ class Story:
         self._places: dict[str, int] = {}
         self._states: _Kept[int, tuple[int, str]] = _Kept(STATES_KEPT_MAX)
         self._messages: _Kept[int, MessageRecord] = _Kept(MESSAGES_KEPT_MAX)
-        for agent in journal.queries.agents():
-            self._places[agent.name] = len(self._agents)
-            self._agents.append(agent)
+        self.read_spawned()
 
     def name(self, place: int | None) -> str:
         """The name of the agent at a place; `outside` for None."""
@@ -78,18 +76,32 @@ class Story:
         hint = f"Did you mean {' or '.join(near)}?" if near else f"The run has: {first}{more}."
         raise UsageError(f"there is no agent {name!r} in this run", where="--agent", actual=name, hint=hint)
 
-    def rounds(self, *, agent: str | None = None, round_: int | None = None) -> Iterator[ToldRound]:
-        """The rounds in order: only those in which `agent` has a turn, and only `round_`, where these are given.
+    def read_spawned(self) -> None:
+        """Read the agents that came into the world since the journal was opened, while the run goes on."""
+        for agent in islice(self._journal.queries.agents(), len(self._agents), None):
+            self._places[agent.name] = len(self._agents)
+            self._agents.append(agent)
 
+    def rounds(
+        self, *, agent: str | None = None, round_: int | None = None, first: int = 1, last: int | None = None
+    ) -> Iterator[RoundInContext]:
+        """Yield the rounds from `first` to `last` (default: the newest), in order.
+
+        Only those in which `agent` has a turn, and only `round_`, where these are given.
         Whole rounds are compared with the chains as they are read; turns of one agent are not.
         """
         journal = self._journal
         if agent is not None:
             place = self.agent(agent).place
             for number, turn in journal.queries.turns(place, round_):
-                yield ToldRound(number, (), iter([self._told(number, turn, self._sent(number, turn))]), ())
+                if number < first or (last is not None and number > last):
+                    continue
+                yield RoundInContext(number, (), iter([self._told(number, turn, self._sent(number, turn))]), ())
             return
-        first, last = (1, journal.rounds.last_round) if round_ is None else (round_, round_)
+        if round_ is not None:
+            first = last = round_
+        elif last is None:
+            last = journal.rounds.last_round
         for record in journal.chains.rounds(first, last):
             sent: dict[int | None, list[MessageRecord]] = {}
             for message in record.messages:
@@ -99,7 +111,7 @@ class Story:
                 self._messages.keep(message.seq, message)
             turns = (self._told(record.round, turn, sent.get(turn.place, [])) for turn in record.turns)
             stopped = tuple(self.name(place) for place in record.stopped)
-            yield ToldRound(record.round, record.inputs, turns, stopped, record.waves)
+            yield RoundInContext(record.round, record.inputs, turns, stopped, record.waves)
 
     def _sent(self, round_: int, turn: TurnRecord) -> list[MessageRecord]:
         """The messages of one turn, from among those of its round."""
@@ -110,11 +122,11 @@ class Story:
         messages = islice(self._journal.queries.messages(first), summary.inputs + summary.messages)
         return [message for message in messages if message.sender == turn.place]
 
-    def _told(self, round_: int, turn: TurnRecord, sent: list[MessageRecord]) -> Told:
+    def _told(self, round_: int, turn: TurnRecord, sent: list[MessageRecord]) -> TurnInContext:
         agent = self._agents[turn.place]
         before = self._state_before(round_, turn)
         children = turn.output.spawn if turn.output is not None else ()
-        return Told(
+        return TurnInContext(
             agent=agent.name,
             kind=agent.kind,
             turn=turn,

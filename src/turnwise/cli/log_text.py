@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from turnwise.cli.difference import changes
+from turnwise.cli.journal_turns import RoundInContext, TurnInContext
+from turnwise.cli.logs import LogChoice, is_shown
 from turnwise.cli.output import Output, Part, Style, Styled, bold, dim, red, yellow
-from turnwise.cli.story import Told, ToldRound
 from turnwise.cli.text import count, shorten, visible
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ INDENT = 4
 BODY_CHARS_MAX = 200
 FAILURE_CHARS_MAX = 4_000
 PRINTED_CHARS_MAX = 2_000
+LEVEL_STYLES: dict[str, Style] = {"debug": "dim", "info": "cyan", "warning": "yellow", "error": "red"}
 _SIGNS: dict[str, Style] = {"+": "green", "-": "red", "~": "yellow"}
 
 NameOf = Callable[[int | None], str]
@@ -27,13 +29,13 @@ NameOf = Callable[[int | None], str]
 # -- for people ------------------------------------------------------------------------------------------------------
 
 
-def show_round(told: ToldRound, name_of: NameOf, output: Output) -> None:
-    """One round, and a blank line after it."""
+def show_round(told: RoundInContext, name_of: NameOf, output: Output, *, fuel: bool = True) -> None:
+    """Write one round, and a blank line after it. Without `fuel`, nothing that may differ between equal runs."""
     output.line(bold(f"round {told.round}"))
     for message in told.inputs:
         _row("input", f"to {message.to}: {_body(message)}", output, _dead(message), indent=2)
     for turn in told.turns:
-        show_turn(turn, name_of, output)
+        show_turn(turn, name_of, output, fuel=fuel)
     for wave in told.waves:
         _wave(wave, output)
     if told.stopped:
@@ -48,11 +50,24 @@ def _wave(wave: WaveRecord, output: Output) -> None:
     _row(f"wave {wave.wave}", text, output, indent=2)
 
 
-def show_turn(told: Told, name_of: NameOf, output: Output) -> None:
-    """One turn: what it had, what it did, and what it left."""
+def show_logs(told: RoundInContext, least: LogChoice, output: Output) -> None:
+    """Write what agents logged in one round from the level `least` on, each with its round and agent."""
+    for turn in told.turns:
+        out = turn.turn.output
+        for log in out.log if out is not None else ():
+            if is_shown(log.level, least):
+                text = shorten(log.text, BODY_CHARS_MAX)
+                label = f"round {told.round}  {turn.agent}  {log.level}: "
+                output.row(Styled(label, LEVEL_STYLES[log.level]), text)
+
+
+def show_turn(told: TurnInContext, name_of: NameOf, output: Output, *, fuel: bool = True) -> None:
+    """Write one turn: what it had, what it did, and what it left."""
     turn = told.turn
-    facts = f"  turn {turn.turn}, fuel {turn.fuel:,}"
-    if turn.executions > 1:
+    facts = f"  turn {turn.turn}"
+    if fuel:
+        facts += f", fuel {turn.fuel:,}"
+    if fuel and turn.executions > 1:
         facts += f", {turn.executions} executions"
     output.line(Styled(told.agent, "cyan"), dim(facts), red("  failed") if turn.failure else "", indent=2)
     for message in told.inbox:
@@ -76,7 +91,7 @@ def show_turn(told: Told, name_of: NameOf, output: Output) -> None:
         output.block(visible(f"{change.sign} {change}"), indent=INDENT, first=label, style=_SIGNS[change.sign])
 
 
-def _output(told: Told, output: Output) -> None:
+def _output(told: TurnInContext, output: Output) -> None:
     out = told.turn.output
     if out is None:
         return
@@ -144,12 +159,12 @@ def _row(
 # -- as JSON ---------------------------------------------------------------------------------------------------------
 
 
-def round_json(told: ToldRound, name_of: NameOf) -> dict[str, object]:
-    """One round, complete."""
+def round_json(told: RoundInContext, name_of: NameOf, *, fuel: bool = True) -> dict[str, object]:
+    """Return one round, complete."""
     return {
         "round": told.round,
         "inputs": [_message_json(message, name_of) for message in told.inputs],
-        "turns": [turn_json(turn, name_of) for turn in told.turns],
+        "turns": [turn_json(turn, name_of, fuel=fuel) for turn in told.turns],
         "stopped": list(told.stopped),
         "waves": [
             {
@@ -163,15 +178,14 @@ def round_json(told: ToldRound, name_of: NameOf) -> dict[str, object]:
     }
 
 
-def turn_json(told: Told, name_of: NameOf) -> dict[str, object]:
-    """One turn, complete. States are text, as the agent left them; requests and replies are objects."""
+def turn_json(told: TurnInContext, name_of: NameOf, *, fuel: bool = True) -> dict[str, object]:
+    """Return one turn, complete. States are text, as the agent left them; requests and replies are objects."""
     turn, out = told.turn, told.turn.output
     return {
         "agent": told.agent,
         "kind": told.kind,
         "turn": turn.turn,
-        "fuel": turn.fuel,
-        "executions": turn.executions,
+        **({"fuel": turn.fuel, "executions": turn.executions} if fuel else {}),
         "inbox": [_message_json(message, name_of) for message in told.inbox],
         "effects": [
             {

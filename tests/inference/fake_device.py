@@ -70,6 +70,9 @@ class FakeDevice:
         self.check(address, size_bytes)
         ctypes.memmove(into, address, size_bytes)
 
+    def pin(self, array: NDArray[Any]) -> object:
+        return array
+
     def check(self, address: int, size_bytes: int) -> None:
         """Fail unless all of it is memory of this device that somebody holds."""
         inside = any(

@@ -30,10 +30,14 @@ def rows(ids: list[int]) -> list[list[float]]:
     return [[4.0 * token + place for place in range(4)] for token in ids]
 
 
-@pytest.mark.parametrize("on_device", [False, True])
-def test_what_is_written_after_binding_is_read(session: Any, on_device: bool) -> None:
-    device = FakeDevice() if on_device else None
-    binding = Binding(FakeSession(session, device) if device else session, device)
+@pytest.mark.parametrize("where", ["host", "device", "device that is not addressed"])
+def test_what_is_written_after_binding_is_read(session: Any, where: str) -> None:
+    if where == "host":
+        binding = Binding(session, on_host=True)
+    else:
+        device = FakeDevice()
+        addressed = device if where == "device" else None
+        binding = Binding(FakeSession(session, device), on_host=False, device=addressed)
     ids, logits = np.zeros(3, np.int64), np.zeros(12, np.float32)
     binding.read("ids", ids, SHAPE)
     binding.write("logits", logits, (1, 3, 4))
@@ -58,7 +62,7 @@ def test_a_device_reads_what_lay_there_when_it_was_bound(session: Any) -> None:
 
 def test_only_the_wanted_position_comes_from_the_device(session: Any) -> None:
     device = FakeDevice()
-    binding = Binding(FakeSession(session, device), device)
+    binding = Binding(FakeSession(session, device), on_host=False, device=device)
     ids = np.array([5, 6, 7, 8, 9, 10])
     binding.read("ids", ids, (2, 3))
     binding.write_there("logits", np.dtype(np.float32), (2, 3, 4))
@@ -71,7 +75,7 @@ def test_only_the_wanted_position_comes_from_the_device(session: Any) -> None:
 
 def test_output_memory_on_the_device_is_used_again(session: Any) -> None:
     device = FakeDevice()
-    binding = Binding(FakeSession(session, device), device)
+    binding = Binding(FakeSession(session, device), on_host=False, device=device)
     free = device.free_bytes()
     binding.write_there("logits", np.dtype(np.float32), (4, 3, 4))
     taken = free - device.free_bytes()

@@ -18,6 +18,7 @@ from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.engine.engine import Engine
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.engine.load import load_model
+from turnwise.inference.engine.scheduler import chunk_end
 from turnwise.inference.folders.model_folder import read_model_folder
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_spec import ModelSpec
@@ -72,8 +73,14 @@ def test_steps_have_the_rows_that_the_device_needs(path: Path) -> None:
 
 def test_what_is_reused_begins_and_ends_with_whole_pieces(path: Path) -> None:
     model = on_device(path, FakeDevice())
-    assert [model.reusable(tokens) for tokens in (127, 128, 300)] == [0, 128, 256]
-    assert [model.keepable(tokens) for tokens in (127, 128, 129, 130, 256, 257, 258)] == [0, 128, 0, 128, 256, 128, 256]
+    assert [model.reusable(tokens) for tokens in (255, 256, 600)] == [0, 256, 512]
+    assert [model.keepable(tokens) for tokens in (255, 256, 257, 258, 512, 513, 514)] == [0, 256, 0, 256, 512, 256, 512]
+    for tokens in (1, 2, 255, 256, 257, 258, 511, 512, 513, 514, 1025):
+        start, cut = 0, []
+        while start < tokens:
+            cut.append(chunk_end(start, tokens, 256) - start)
+            start += cut[-1]
+        assert model.pieces(tokens) == cut, "as the scheduler cuts them"
 
 
 def test_the_width_of_a_prompt_is_a_function_of_its_length(tmp_path: Path) -> None:
@@ -98,7 +105,7 @@ def texts(engine: Engine, requests: list[dict[str, object]]) -> list[str]:
 
 def test_many_at_once_answer_as_on_the_host(path: Path) -> None:
     """Rows that grow, move and end at different times, and prompts that share their beginnings."""
-    shared = "x" * 150
+    shared = "x" * 280
     requests: list[dict[str, object]] = [
         {
             "prompt": (shared if number % 2 else "") + "ab" * (1 + 7 * number % 40) + str(number),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from turnwise.errors import InvariantError
 from turnwise.inference.onnx.device import Device, DeviceMemory, kind_of
 from turnwise.inference.onnx.runtime import Session
 
@@ -25,10 +26,14 @@ class _HostInput:
 
 
 class Binding:
-    """The inputs and outputs of one session's runs. `device` None: the session's tensors lie on the host."""
+    """The inputs and outputs of one session's runs.
 
-    def __init__(self, session: Session, device: Device | None) -> None:
+    `on_host`: the provider works in the host's memory. `device` is whose memory is addressed from here, if any is.
+    """
+
+    def __init__(self, session: Session, *, on_host: bool, device: Device | None = None) -> None:
         self._session = session
+        self._on_host = on_host
         self._device = device
         self._inputs: dict[str, _HostInput] = {}
         self._unread: dict[str, _DeviceOutput] = {}
@@ -37,7 +42,7 @@ class Binding:
     def read(self, name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
         """The input `name` is the beginning of an array of the host, of this shape, as it is when the graph runs."""
         self._inputs[name] = _HostInput(array, shape)
-        if self._device is None:
+        if self._on_host:
             self._bind(name, self._inputs[name])
 
     def write(self, name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
@@ -48,7 +53,7 @@ class Binding:
     def write_there(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
         """The output `name` stays on the device, until `fetch` reads a part of it."""
         if self._device is None:
-            raise ValueError("there is no device")
+            raise InvariantError("there is no device whose memory could be bound")
         output = _DeviceOutput(self._device, dtype, shape, self._unread.get(name))
         self.raw.bind_output(name, kind_of(self._device), 0, dtype, shape, output.memory.address)
         self._unread[name] = output
@@ -59,7 +64,7 @@ class Binding:
 
     def run(self) -> None:
         """Run the graph."""
-        if self._device is not None:
+        if not self._on_host:
             for name, given in self._inputs.items():
                 self._bind(name, given)
         self._session.run_with_iobinding(self.raw)

@@ -13,9 +13,9 @@ from turnwise.inference.decoding.kv_cache import Kv
 from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS
 from turnwise.inference.decoding.signature import BRANCH_INPUT, Signature
 from turnwise.inference.folders.layouts.layout import GraphNames
-from turnwise.inference.onnx.device import Device
 from turnwise.inference.onnx.gather_logits import POSITIONS_INPUT
-from turnwise.inference.onnx.runtime import Session
+from turnwise.inference.onnx.provider_names import CPU
+from turnwise.inference.onnx.sessions import Opened
 
 
 class Call:
@@ -27,15 +27,15 @@ class Call:
 
     def __init__(
         self,
-        session: Session,
-        device: Device | None,
+        opened: Opened,
         names: GraphNames,
         signature: Signature,
         vocabulary: int,
         kv: Kv,
         wanted: int | None,
     ) -> None:
-        self._binding = Binding(session, device)
+        device = opened.device
+        self._binding = Binding(opened.session, on_host=opened.provider == CPU, device=device)
         for name, array in signature.constants.items():
             self._binding.read(name, array, array.shape)
         self._branch = np.zeros(1, np.bool_) if signature.branch else None
@@ -47,6 +47,8 @@ class Call:
         self._vocabulary = vocabulary
         self._kv = kv
         self._wanted_max = wanted
+        self._device = device
+        self._pinned: object = None
         self._stays = device is not None
         self._wanted = np.arange(wanted or 0)
         self._bound: tuple[int, int, int, int] | None = None
@@ -110,9 +112,11 @@ class Call:
         self._binding.run()
         self._kv.done()
         if self._stays:
-            return self._binding.fetch(self._names.logits, count, position - first, self._logits)
-        found: NDArray[Any] = self._logits_view[:count, position - first]
-        return found
+            found = self._binding.fetch(self._names.logits, count, position - first, self._logits)
+        else:
+            found = self._logits_view[:count, position - first]
+        # What is done with logits then is many times slower in fp16, and comes to the same.
+        return found.astype(np.float32) if found.dtype == np.float16 else found
 
     def _bind_tokens(self, rows: int, new: int) -> None:
         count = rows * new
@@ -131,6 +135,7 @@ class Call:
         size = rows * self._vocabulary * (1 if self._stays else wanted)
         if size > len(self._logits):
             self._logits = np.empty(size, self._logits.dtype)
+            self._pinned = None if self._device is None else self._device.pin(self._logits)
         if self._stays:
             self._binding.write_there(self._names.logits, self._logits.dtype, shape)
         else:

@@ -29,8 +29,8 @@ from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.batching import Batching, for_cache, is_equal, is_even, prefill_tokens_max
 from turnwise.inference.plans.engine_options import EngineOptions
 
-CHUNK_TOKENS: Final = 128
 UNBOUNDED_BYTES: Final = 1 << 62
+CHUNK_TOKENS: Final = 128
 WIDTH_MIN_TOKENS: Final = 1024
 """Where the width of a prompt's mask shows in its bits, all prompts of up to so many tokens share one."""
 
@@ -71,7 +71,8 @@ class Decoder:
         self.equal = is_equal(self.batching)
         self._even = is_even(self.batching)
         chunked = in_place if chunked is None else chunked
-        self.chunk_tokens = CHUNK_TOKENS if chunked else None
+        self._piece_tokens = kernels.chunk_tokens or CHUNK_TOKENS
+        self.chunk_tokens = self._piece_tokens if chunked else None
         self._on_grid = kernels.on_grid and in_place and masked
         self.rows_min = kernels.rows_min if in_place and masked else 1
         self._in_place = in_place
@@ -101,7 +102,7 @@ class Decoder:
         self._blocks = KvBlocks(self.kv, self.budget.blocks, device) if self.budget.blocks else None
         self._lengths = np.zeros(rows + self.rows_min + 1, np.int64)
         wanted = (2 if self._even else 1) if signature.positions else None
-        make = partial(Call, opened.session, device, folder.names, signature, folder.vocabulary_size, self._kv, wanted)
+        make = partial(Call, opened, folder.names, signature, folder.vocabulary_size, self._kv, wanted)
         self._steps, self._prompts = make(), make()
 
     def plan(self, threads: int, *, any_machine: bool = False) -> BatchPlan:
@@ -144,15 +145,22 @@ class Decoder:
 
     def reusable(self, tokens: int) -> int:
         """How many of the first tokens of a prompt, if so many are known, another prompt can take."""
-        return tokens // CHUNK_TOKENS * CHUNK_TOKENS if self._on_grid else tokens
+        return tokens // self._piece_tokens * self._piece_tokens if self._on_grid else tokens
 
     def keepable(self, tokens: int) -> int:
         """How many of the first tokens of a prompt of so many another prompt may take: those of its whole pieces."""
         if not self._on_grid:
             return tokens
-        whole = tokens // CHUNK_TOKENS * CHUNK_TOKENS
-        # Where one token would be left over, the last whole piece has given up one of its own.
-        return whole - CHUNK_TOKENS if whole and tokens - whole == 1 else whole
+        return sum(piece for piece in self.pieces(tokens) if piece == self._piece_tokens)
+
+    def pieces(self, tokens: int) -> list[int]:
+        """How many tokens each piece of a prompt of so many has, where that shows in the bits; else it is one."""
+        if not self._on_grid or tokens <= self._piece_tokens:
+            return [tokens]
+        whole, rest = divmod(tokens, self._piece_tokens)
+        if rest == 1:  # a single token would be run by other arithmetic, so the piece before gives up one of its own
+            return [*[self._piece_tokens] * (whole - 1), self._piece_tokens - 1, 2]
+        return [*[self._piece_tokens] * whole, *[rest] * (rest > 0)]
 
     def clear(self, row: int) -> None:
         """Forget what the row holds."""

@@ -21,6 +21,7 @@ ATTENTIONS: Final = frozenset({GROUP_QUERY_ATTENTION, MULTI_HEAD_ATTENTION, "com
 ACCURACY_FREE: Final = 4
 BLOCK_FREE_MAX: Final = 32
 """4-bit products at this accuracy level, in blocks of at most so many, give a row the same bits in every batch."""
+CUDA_CHUNK_TOKENS: Final = 256
 CUDA_ROWS_SHARE: Final = 0.8
 """CUDA's flash attention divides the past of a row among multiprocessors, unless rows times heads of the KV cache are
 such a part of them. Then no row's past is divided, and none depends on how many rows there are."""
@@ -122,12 +123,14 @@ class Kernels:
     """What a provider's kernels need, so that a row has the same bits in every batch.
 
     `rule` is the cheapest rule known to hold there. Steps have at least `rows_min` rows, some of which may be nobody's.
-    `on_grid`: where a prompt's pieces begin, and how wide its mask is, shows in its bits. So all pieces but the last
-    are of one size, only whole ones are reused, and the width is a function of the prompt's length.
+    Prompts run in pieces of `chunk_tokens` (None: as it pays on the CPU). `on_grid`: where the pieces begin, and how
+    wide the mask is, shows in their bits. So all pieces but the last are of that size, only whole ones are reused, and
+    the width is a function of the prompt's length.
     """
 
     rule: Rule
     rows_min: int = 1
+    chunk_tokens: int | None = None
     on_grid: bool = False
 
 
@@ -140,7 +143,7 @@ def on_provider(form: Form, graph: Graph, provider: str, kv_heads: int, multipro
     rows_min = ceil(CUDA_ROWS_SHARE * multiprocessors / kv_heads)
     if graph.quantised:
         rows_min = max(rows_min, CUDA_QUANTISED_ROWS_MIN)
-    return Kernels(Rule("free", True), rows_min, on_grid=True)
+    return Kernels(Rule("free", True), rows_min, CUDA_CHUNK_TOKENS, on_grid=True)
 
 
 def _named(kind: Quantised) -> str:

@@ -76,7 +76,7 @@ class _Agreement(msgspec.Struct):
 
 
 def differs(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -> str | None:
-    """How a session on another provider answers otherwise than the CPU; None if it agrees. From memory or by trying.
+    """How a session on another provider answers otherwise than the CPU; None if it agrees, or has agreed before.
 
     Raises EnvironmentFailure if there is not the memory to compare.
     """
@@ -91,8 +91,9 @@ def differs(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -
         reference = Decoder(folder, cpu_session, options)
         return _Agreement(difference(Decoder(folder, opened, options), reference, folder.vocabulary_size, tolerance))
 
-    key = {"agreement": 1, "tolerance": f"{tolerance}", **_key(opened, digest)}
-    return remembered(key, _Agreement, find).difference
+    key = {"agreement": 2, "tolerance": f"{tolerance}", **_key(opened, digest)}
+    # What disagrees is tried again each time: a driver may have been mended.
+    return remembered(key, _Agreement, find, keep=lambda found: found.difference is None).difference
 
 
 def _trial(folder: ModelFolder, opened: Opened) -> Trial:
@@ -128,7 +129,11 @@ class _Rows:
         return rows
 
     def prefill(self, row: int, ids: Sequence[int], whole: int) -> NDArray[Any]:
-        return self._decoder.prefill(row, ids, whole)
+        start = 0
+        for piece in self._decoder.pieces(len(ids)):
+            logits = self._decoder.prefill(row, ids[start : start + piece], whole)
+            start += piece
+        return logits
 
     def begin_again(self, tokens: int, room: int) -> int:
         tokens = self._decoder.reusable(tokens)

@@ -18,13 +18,24 @@ _FORMAT: Final = 1
 _T = TypeVar("_T", bound=msgspec.Struct)
 
 
-def remembered(key: Mapping[str, object], form: type[_T], find: Callable[[], _T], *, cache: Path | None = None) -> _T:
-    """Return what was found under `key` before; else find it, and remember it. `cache` None: the user's folder."""
+def remembered(
+    key: Mapping[str, object],
+    form: type[_T],
+    find: Callable[[], _T],
+    *,
+    keep: Callable[[_T], bool] | None = None,
+    cache: Path | None = None,
+) -> _T:
+    """Return what was found under `key` before; else find it, and remember it if `keep` says so of it.
+
+    `cache` None: the user's folder.
+    """
     file = CacheFile("self-tests.json", cache, format=_FORMAT, entries_max=ENTRIES_MAX)
     name = hashlib.sha256(canonical(dict(key)).encode()).hexdigest()
     known = file.get(name, form)
     if known is not None:
         return known
     found = find()
-    file.add({name: found})
+    if keep is None or keep(found):
+        file.add({name: found})
     return found

@@ -56,7 +56,7 @@ class Trial:
 
 TRIAL: Final = Trial(BATCHES, PIECES)
 TRIAL_OF_LARGE: Final = Trial(BATCHES_OF_LARGE, PIECES_OF_LARGE)
-TRIAL_ON_DEVICE: Final = Trial((64, 32, 17, 16, 8, 5, 2, 1), (128, 128, 128, 128, 101), 61, reuse=True)
+TRIAL_ON_DEVICE: Final = Trial((64, 32, 17, 16, 8, 5, 2, 1), (256, 256, 256, 101), 31, reuse=True)
 """Lengths at which kernels for devices divide their work otherwise."""
 
 

@@ -163,6 +163,16 @@ class CudaDriver:
         self._enter()
         self._call("cuMemcpyDtoH_v2", ctypes.c_void_p(into), ctypes.c_uint64(address), ctypes.c_size_t(size_bytes))
 
+    def pin(self, address: int, size_bytes: int) -> bool:
+        """Keep memory of the host where it lies, so that it is copied to faster. Whether that was possible."""
+        self._enter()
+        return not self._library.cuMemHostRegister_v2(ctypes.c_void_p(address), ctypes.c_size_t(size_bytes), 0)
+
+    def unpin(self, address: int) -> None:
+        """End what `pin` began."""
+        self._enter()
+        self._call("cuMemHostUnregister", ctypes.c_void_p(address))
+
     def _enter(self) -> None:
         """Make the device's primary context this thread's."""
         if not self._retained:

@@ -6,7 +6,9 @@ read back. The host's memory is numpy's, and wherever a `Device` may be named, N
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
+
+from numpy.typing import NDArray
 
 from turnwise.inference.onnx.cuda_driver import CudaDriver, Region, cuda_driver
 
@@ -47,6 +49,10 @@ class Device(Protocol):
         """Copy to the host address `into`."""
         ...
 
+    def pin(self, array: NDArray[Any]) -> object:
+        """Keep an array of the host where it lies for as long as the result lives: it is read into faster then."""
+        ...
+
 
 class _CudaMemory:
     def __init__(self, driver: CudaDriver, size_bytes: int) -> None:
@@ -56,6 +62,17 @@ class _CudaMemory:
     def __del__(self) -> None:
         if getattr(self, "address", 0):
             self._driver.free(self.address)
+
+
+class _Pinned:
+    def __init__(self, driver: CudaDriver, array: NDArray[Any]) -> None:
+        self._driver = driver
+        self._array = array
+        self._held = driver.pin(array.ctypes.data, array.nbytes)
+
+    def __del__(self) -> None:
+        if getattr(self, "_held", False):
+            self._driver.unpin(self._array.ctypes.data)
 
 
 class Cuda:
@@ -81,6 +98,9 @@ class Cuda:
 
     def read(self, address: int, into: int, size_bytes: int) -> None:
         self._driver.read(address, into, size_bytes)
+
+    def pin(self, array: NDArray[Any]) -> object:
+        return _Pinned(self._driver, array)
 
 
 def kind_of(device: Device | None) -> str:

@@ -97,6 +97,19 @@ class Installed:
     def plugin(self, name: str) -> Plugin | None:
         return next((plugin for plugin in self.plugins if plugin.name == name), None)
 
+    def facts(self, name: str) -> dict[str, str]:
+        """What is known of the device of a plugin."""
+        plugin = self.plugin(name)
+        if plugin is None:
+            return {}
+        device = plugin.devices[0].device
+        package = importlib.metadata.version(plugin.package)
+        described = dict(device.metadata).get("Description", "")
+        return {
+            "device": f"{device.vendor} {described} {device.vendor_id:#x}:{device.device_id:#x}".strip(),
+            plugin.package: package,
+        }
+
     def why_not(self, name: str) -> str | None:
         """Why a provider cannot be used, as far as is known without a session."""
         plugin = self.plugin(name)

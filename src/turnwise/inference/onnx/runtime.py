@@ -1,15 +1,43 @@
-"""ONNX Runtime. It has no type hints, so this is the one place where it becomes `Any`; and its errors, collected."""
+"""ONNX Runtime. It has no type hints, so this is the one place where it becomes `Any`; and its errors, collected.
+
+Its own lines never reach a terminal: what a person should know of them is said by whoever meets it.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any, Final
 
-ort: Any = import_module("onnxruntime")
+
+@contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """Drop what libraries write to standard error, past Python, for as long as this takes."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+with unheard():  # it looks for devices when it is loaded, and tells what it does not know of them
+    ort: Any = import_module("onnxruntime")
 _errors: Any = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
 
-ort.set_default_logger_severity(4)
-"""Its own lines never reach a terminal: what a person should know of them is said by whoever meets it."""
+_FATAL: Final = 4
+_SOURCE: Final = re.compile(r"/\S*onnxruntime\S*\.(?:cc|cpp|h|cu):\d+ [^()\n]*\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\) ?")
+ort.set_default_logger_severity(_FATAL)
 
 Session = Any
 """An `onnxruntime.InferenceSession`."""
@@ -45,5 +73,6 @@ def is_kernel_refusal(error: BaseException) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """What ONNX Runtime says, cut to one line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    """What ONNX Runtime says, cut to one line, without the place in its own source."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return _SOURCE.sub("", line)[:300]

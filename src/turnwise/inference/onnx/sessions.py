@@ -127,7 +127,7 @@ class Sessions:
         if name == CUDA and apart:
             return f"{short(name)} has no {IN_PLACE} of this graph's type (it takes fp16), which would run on the cpu"
         try:
-            device, facts = (Cuda(), _cuda_facts()) if name == CUDA else (None, {})
+            device, facts = (Cuda(), _cuda_facts()) if name == CUDA else (None, self._installed.facts(name))
         except EnvironmentFailure as error:
             return f"{short(name)} failed: {error.message}"
         return Opened(session, name, nodes, self._line(name), self._threads, device, facts)

@@ -1,0 +1,121 @@
+"""A real provider for devices, on a Vulkan driver in software, on any machine.
+
+It wants the plugin (`pip install onnxruntime-ep-webgpu`), SwiftShader (Debian's package chromium-common has it) and
+root: the plugin looks for devices in /sys/class/drm, and finds one there in a mount namespace of its own. The driver
+computes prompts of more than 32 tokens wrongly, so this is also what a broken driver looks like.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from turnwise.inference.inspect.generate import generate_text
+
+FOLDER = Path(os.environ.get("TURNWISE_TEST_WEBGPU", "/usr/lib/chromium"))
+"""Where `vk_swiftshader_icd.json` and its libraries lie; the plugin's package may lie there too."""
+
+ICD = FOLDER / "vk_swiftshader_icd.json"
+WEBGPU = "WebGpuExecutionProvider"
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from turnwise.inference.inspect.generate import generate_text
+from turnwise.inference.onnx.providers import provider_report
+infos = []
+model, prompt, tokens, provider = sys.argv[1:]
+text = "".join(generate_text(Path(model), prompt, tokens_max=int(tokens), provider=provider, on_loaded=infos.append))
+states = {state.name: state.usable for state in provider_report().providers}
+said = {name: getattr(infos[0], name) for name in ("provider", "fallback", "nodes")}
+print(json.dumps({"text": text, "states": states, **said}))
+"""
+
+
+def missing() -> str | None:
+    if importlib.util.find_spec("onnxruntime_ep_webgpu") is None and not (FOLDER / "onnxruntime_ep_webgpu").is_dir():
+        return "onnxruntime-ep-webgpu is not installed"
+    if not ICD.is_file():
+        return f"there is no {ICD}: chromium-common has it, or TURNWISE_TEST_WEBGPU names its folder"
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("unshare") is None:
+        return "a mount namespace needs root and unshare"
+    return None
+
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=missing() or "")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What stands in for /sys/class: one device."""
+    root = tmp_path_factory.mktemp("system")
+    device = root / "class" / "drm" / "card0" / "device"
+    device.mkdir(parents=True)
+    for name, number in (("vendor", "0x1414"), ("device", "0x008e"), ("class", "0x030000")):
+        (device / name).write_text(number + "\n")
+    (root / "run").mkdir(mode=0o700)
+    return root
+
+
+def ask(system: Path, model: Path, prompt: str, tokens: int, provider: str = "webgpu") -> tuple[dict[str, Any], str]:
+    """What a process says that sees the device, and what it writes to standard error."""
+    parts = [str(FOLDER), *sys.path]
+    environment = os.environ | {
+        "VK_ICD_FILENAMES": str(ICD),
+        "VK_DRIVER_FILES": str(ICD),
+        "XDG_RUNTIME_DIR": str(system / "run"),
+        "LD_LIBRARY_PATH": str(FOLDER),
+        "PYTHONPATH": os.pathsep.join(part for part in parts if part),
+        "TURNWISE_CACHE": str(system / "cache"),
+    }
+    inside = 'mount --bind "$0" /sys/class && exec "$@"'
+    command = ["unshare", "-m", "sh", "-c", inside, str(system / "class"), sys.executable, "-c", SCRIPT]
+    done = subprocess.run(
+        [*command, str(model), prompt, str(tokens), provider], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+@pytest.fixture
+def short(stories_models: Path, tmp_path: Path) -> Path:
+    """The story model with a context that the driver computes rightly."""
+    folder = shutil.copytree(
+        stories_models / "stories260k-genai-fp32", tmp_path / "model", copy_function=shutil.copyfile
+    )
+    config = json.loads((folder / "genai_config.json").read_text())
+    config["model"]["context_length"] = 31
+    (folder / "genai_config.json").unlink()
+    (folder / "genai_config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_a_model_runs_on_the_device_with_the_text_of_the_cpu(system: Path, short: Path) -> None:
+    said, errors = ask(system, short, "Once upon", 16)
+    assert (said["provider"], said["fallback"]) == (WEBGPU, None)
+    assert said["nodes"][WEBGPU] > said["nodes"].get("CPUExecutionProvider", 0)
+    assert said["text"] == "".join(generate_text(short, "Once upon", tokens_max=16, provider="cpu"))
+    assert said["states"][WEBGPU]
+    assert errors == "", "ONNX Runtime's own lines are not for people"
+
+
+def test_a_driver_that_computes_wrongly_is_not_used(system: Path, stories_models: Path) -> None:
+    model = stories_models / "stories260k-genai-fp32"
+    said, _ = ask(system, model, "Once upon a time", 12, "auto")
+    assert said["provider"] == "CPUExecutionProvider"
+    assert "webgpu answers otherwise than the cpu: after a prompt of 70 tokens" in said["fallback"]
+    assert said["text"] == "".join(generate_text(model, "Once upon a time", tokens_max=12, provider="cpu"))
+
+
+def test_attention_of_small_operators_is_right_there(system: Path, stories_models: Path) -> None:
+    model = stories_models / "stories260k-hf-fp32"
+    said, _ = ask(system, model, "Once upon a time", 12, "auto")
+    assert (said["provider"], said["fallback"]) == (WEBGPU, None)
+    assert said["text"] == "".join(generate_text(model, "Once upon a time", tokens_max=12, provider="cpu"))

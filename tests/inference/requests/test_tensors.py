@@ -43,6 +43,7 @@ def test_scalars_and_empty_tensors(shape: tuple[int, ...]) -> None:
         ({"data": "AACAPwAAAEA"}, "not base64"),
         ({"data": "AACAPwAAAEA=\n"}, "not base64"),
         ({"data": "ä"}, "not base64"),
+        ({"data": "A" * 100_000_000}, "data has 100,000,000 characters"),
         ({"dtype": "bool", "shape": [8]}, "bytes other than 0 and 1"),
         ({"more": 1}, "an object with dtype, shape and data"),
     ],

@@ -12,7 +12,7 @@ from turnwise.inference.requests.tensors import (
     INPUT_BYTES_MAX,
     NAME_CHARS_MAX,
     TENSORS_COUNT_MAX,
-    Tensor,
+    declared_bytes,
     from_json,
     to_json,
 )
@@ -30,7 +30,7 @@ class InferRequest:
 
 
 def parcel_of(request: InferRequest) -> Parcel:
-    """Check a request and read its tensors. Raises Refusal naming what is wrong with it."""
+    """Check a request and read its tensors, none before all are known to be allowed. Raises Refusal that says why."""
     fields = Fields(request.body)
     fields.check_known(_KEYS, "an infer request has model and inputs")
     inputs = fields.value("inputs")
@@ -38,15 +38,13 @@ def parcel_of(request: InferRequest) -> Parcel:
         refuse("inputs must be an object of tensors by name")
     if len(inputs) > TENSORS_COUNT_MAX:
         refuse(f"inputs has {len(inputs)} tensors, at most {TENSORS_COUNT_MAX} are allowed")
-    tensors: dict[str, Tensor] = {}
-    for name, item in sorted(inputs.items()):
-        if len(name) > NAME_CHARS_MAX:
-            refuse(f"an input's name is longer than {NAME_CHARS_MAX} characters")
-        tensors[name] = from_json(item, f"inputs[{shown(name)}]")
-    parcel = Parcel(request.id, request.model, tensors)
-    if parcel.data_bytes > INPUT_BYTES_MAX:
-        refuse(f"inputs has {parcel.data_bytes:,} bytes in all, at most {INPUT_BYTES_MAX:,} are allowed")
-    return parcel
+    if max(map(len, inputs), default=0) > NAME_CHARS_MAX:
+        refuse(f"an input's name is longer than {NAME_CHARS_MAX} characters")
+    items = [(name, item, f"inputs[{shown(name)}]") for name, item in sorted(inputs.items())]
+    data_bytes = sum(declared_bytes(item, where) for _, item, where in items)
+    if data_bytes > INPUT_BYTES_MAX:
+        refuse(f"inputs has {data_bytes:,} bytes in all, at most {INPUT_BYTES_MAX:,} are allowed")
+    return Parcel(request.id, request.model, {name: from_json(item, where) for name, item, where in items})
 
 
 def reply_body(parcel: Parcel) -> str:

@@ -45,8 +45,29 @@ class Tensor:
     data: Data
 
 
+def declared_bytes(value: object, where: str) -> int:
+    """The size of a tensor of a request, by its type and shape; its data is not looked at. Raises Refusal."""
+    return _header(value, where)[2]
+
+
 def from_json(value: object, where: str) -> Tensor:
     """Read a tensor of a request, which messages call `where`. Raises Refusal."""
+    dtype, shape, expected, data = _header(value, where)
+    if len(data) > expected // 3 * 4 + 16:  # before anything is decoded
+        refuse(f"{where}.data has {len(data):,} characters, and {dtype} takes {expected:,} bytes here")
+    try:
+        content = binascii.a2b_base64(data.encode("ascii"), strict_mode=True)
+    except ValueError:  # binascii.Error and UnicodeEncodeError are such
+        refuse(f"{where}.data is not base64")
+    if len(content) != expected:
+        refuse(f"{where}.data has {len(content):,} bytes, and {dtype} of shape {list(shape)} takes {expected:,}")
+    if dtype == "bool" and content.strip(b"\0\1"):
+        refuse(f"{where}.data has bytes other than 0 and 1, which bool takes")
+    return Tensor(dtype, shape, content)
+
+
+def _header(value: object, where: str) -> tuple[str, tuple[int, ...], int, str]:
+    """Type, shape, size (bytes) and data of a tensor, its data as text."""
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data"}:
         refuse(f"{where} must be an object with dtype, shape and data")
     dtype, data = value["dtype"], value["data"]
@@ -59,15 +80,7 @@ def from_json(value: object, where: str) -> Tensor:
     expected = prod(shape) * size
     if expected > INPUT_BYTES_MAX:
         refuse(f"{where} has {expected:,} bytes, at most {INPUT_BYTES_MAX:,} are allowed")
-    try:
-        content = binascii.a2b_base64(data.encode("ascii"), strict_mode=True)
-    except ValueError:  # binascii.Error and UnicodeEncodeError are such
-        refuse(f"{where}.data is not base64")
-    if len(content) != expected:
-        refuse(f"{where}.data has {len(content):,} bytes, and {dtype} of shape {list(shape)} takes {expected:,}")
-    if dtype == "bool" and content.strip(b"\0\1"):
-        refuse(f"{where}.data has bytes other than 0 and 1, which bool takes")
-    return Tensor(dtype, shape, content)
+    return dtype, shape, expected, data
 
 
 def _shape(value: object, where: str) -> tuple[int, ...]:

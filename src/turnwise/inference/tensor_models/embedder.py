@@ -32,7 +32,7 @@ from turnwise.inference.tensor_models.inputs_outputs import TensorSpec
 from turnwise.inference.tensor_models.load import OpenGraph, graph_info, open_graph
 from turnwise.inference.tensor_models.row_batching import Arrays
 from turnwise.inference.tensor_models.tensor_arrays import tensor_over
-from turnwise.inference.text.tokenizer import read_library_tokenizer
+from turnwise.inference.text.tokenizer import check_size, read_library_tokenizer
 
 _TRY_ERRORS: Final[tuple[type[Exception], ...]] = (Refusal, *RUNTIME_ERRORS)
 _INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
@@ -46,7 +46,7 @@ class Embedder:
     def __init__(self, folder: EmbedFolder, model: GraphModel, graph_path: Path) -> None:
         self.model = model
         self._folder = folder
-        self._tokenizer = read_library_tokenizer(folder.tokenizer)
+        self._tokenizer, self._bounds = read_library_tokenizer(folder.tokenizer)
         self._where = str(graph_path)
         self._check_inputs()
         self._output, self._pooled = self._choose_output()
@@ -103,6 +103,7 @@ class Embedder:
 
     def row(self, text: str, index: int = 0, *, truncate: bool = False) -> Arrays:
         """Make the graph's inputs for a text; `index` is its place in the request. Raises Refusal."""
+        check_size(text, f"texts[{index}]", self._bounds)
         ids = self.tokens(text, truncate=truncate)
         limit = self._folder.tokens_max
         if len(ids) > limit:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import tokenizers
 
 from turnwise.errors import ModelError
@@ -13,6 +15,7 @@ from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.text.control_tokens import control_tokens, flagged_special
 from turnwise.inference.text.detokenizer import Detokenizer
 from turnwise.inference.text.special_tokens import RenderedPrompt, SpecialTokenMarker, read_rendered
+from turnwise.inference.text.tokenizer_bounds import GROWN_CHARS_MAX, OutOfBounds, TextBounds, text_bounds
 from turnwise.inference.text.vocabulary import Vocabulary
 
 
@@ -31,9 +34,11 @@ class Tokenizer:
         *,
         template: str | None = None,
         vocabulary_size: int | None = None,
+        bounds: TextBounds | None = None,
     ) -> None:
         self._inner = inner
         self.bos = bos
+        self._bounds = bounds or text_bounds(json.loads(inner.to_str()))
         ids_end = max(inner.get_vocab(with_added_tokens=True).values(), default=-1) + 1
         self.ids_end = ids_end if vocabulary_size is None else min(ids_end, vocabulary_size)
         self._added = {number: str(token.content) for number, token in inner.get_added_tokens_decoder().items()}
@@ -50,6 +55,7 @@ class Tokenizer:
 
         If the model wants BOS, the prompt begins with exactly one, whether or not the text begins with it.
         """
+        self._check_size(text)
         return self._with_bos(self._encoder.encode(text, add_special_tokens=False).ids)
 
     def encode_rendered(self, text: str) -> list[int]:
@@ -61,7 +67,11 @@ class Tokenizer:
         prompt = read_rendered(text)
         if not prompt.is_unicode:
             raise Refusal("refused", "the chat template writes what is not Unicode")
+        self._check_size(prompt.text)
         return self._with_bos(self._encode_forged(prompt))
+
+    def _check_size(self, text: str) -> None:
+        check_size(text, "the prompt", self._bounds)
 
     def _encode_forged(self, prompt: RenderedPrompt) -> list[int]:
         """Encode a marked prompt. A piece between two special tokens that holds a forged one is plain text."""
@@ -143,9 +153,9 @@ def read_tokenizer(
 
     Raises ModelError if the file is damaged, or belongs to a model with another vocabulary.
     """
-    inner = read_library_tokenizer(path)
+    inner, bounds = read_library_tokenizer(path)
     begins = bos if add_bos or _begins_with(inner, bos) else None
-    tokenizer = Tokenizer(inner, begins, template=template, vocabulary_size=vocabulary_size)
+    tokenizer = Tokenizer(inner, begins, template=template, vocabulary_size=vocabulary_size, bounds=bounds)
     _check_size(path, inner, tokenizer.ids_end, vocabulary_size)
     return tokenizer
 
@@ -166,12 +176,24 @@ def _check_size(path: Path, inner: Any, ids_end: int, size: int | None) -> None:
         )
 
 
-def read_library_tokenizer(path: Path) -> tokenizers.Tokenizer:
-    """The library's tokenizer of a `tokenizer.json`; it neither cuts nor pads. Raises ModelError if it is damaged."""
+def read_library_tokenizer(path: Path) -> tuple[tokenizers.Tokenizer, TextBounds]:
+    """Read the library's tokenizer of a `tokenizer.json`, which neither cuts nor pads, and what it can make of a text.
+
+    Raises ModelError if it is damaged, or does what is not allowed.
+    """
     try:
-        inner = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        inner = tokenizers.Tokenizer.from_str(content.decode())
+        bounds = text_bounds(msgspec.json.decode(content))
     except OSError as error:
         raise ModelError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except OutOfBounds as error:
+        raise ModelError(
+            f"the tokenizer is not used: {error}",
+            where=str(path),
+            expected="a tokenizer whose tokens follow from a text, in time and memory that follow from its size",
+            hint="Take the tokenizer.json of the model's own repository.",
+        ) from error
     except Exception as error:  # the library raises bare Exception for everything
         raise ModelError(
             f"is not a tokenizer: {error}",
@@ -181,7 +203,17 @@ def read_library_tokenizer(path: Path) -> tokenizers.Tokenizer:
         ) from error
     inner.no_truncation()
     inner.no_padding()
-    return inner
+    return inner, bounds
+
+
+def check_size(text: str, what: str, bounds: TextBounds) -> None:
+    """Raises Refusal for a text of which the tokenizer could make more than is allowed."""
+    if not bounds.allow(len(text)):
+        raise Refusal(
+            "refused",
+            f"{what} has {len(text):,} characters, of which the model's tokenizer could make more than "
+            f"{GROWN_CHARS_MAX:,}: shorten it",
+        )
 
 
 def _begins_with(inner: Any, bos: int | None) -> bool:

@@ -24,7 +24,7 @@ from turnwise.inference.requests.generate_request import GenerateReply, Generate
 from turnwise.inference.requests.parcels import Parcel, pack
 from turnwise.inference.requests.tensors import Data
 
-Part = TypeVar("Part", GenerateRequest, GenerateReply, EmbedRequest, Parcel)
+_T = TypeVar("_T", GenerateRequest, GenerateReply, EmbedRequest, Parcel)
 
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 """Requests are cut into messages of about this size; one request alone may be larger."""
@@ -237,9 +237,9 @@ class WaveParts:
         return WaveReply(part.id, part.plan, tuple(replies), part.problem)
 
 
-def _cut(items: Sequence[Part]) -> Iterator[list[Part]]:
+def _cut(items: Sequence[_T]) -> Iterator[list[_T]]:
     """The items in groups of about BATCH_BYTES_MAX."""
-    group: list[Part] = []
+    group: list[_T] = []
     size = 0
     for item in items:
         bytes_ = item.data_bytes if isinstance(item, Parcel) else len(item.body)

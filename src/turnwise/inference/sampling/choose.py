@@ -84,19 +84,19 @@ Ids = NDArray[np.intp] | None
 
 def _weights(ids: Ids, logits: NDArray[Any], largest: float, sampling: Sampling) -> tuple[Ids, NDArray[np.float64]]:
     """Steps 5 to 8: the tokens that stay, and their weights."""
-    nucleus = sampling.top_p is not None and sampling.top_p < 1.0
+    top_p = sampling.top_p if sampling.top_p is not None and sampling.top_p < 1.0 else None
     if sampling.top_k is not None and sampling.top_k < len(logits):
         ids, logits = _kept(ids, logits, top_k_ids(logits, sampling.top_k))
-    if sampling.min_p and not nucleus:
-        ids, logits = _kept(ids, logits, np.flatnonzero(logits >= _lowest(largest, sampling)))
+    if sampling.min_p and top_p is None:
+        lowest = _lowest(largest, sampling.temperature, sampling.min_p)
+        ids, logits = _kept(ids, logits, np.flatnonzero(logits >= lowest))
     weights = logits.astype(np.float64)
     weights -= largest
     with np.errstate(over="ignore", under="ignore"):
         weights /= sampling.temperature
         np.exp(weights, out=weights)
-    if nucleus:
-        assert sampling.top_p is not None
-        ids, weights = _kept(ids, weights, top_p_ids(weights, sampling.top_p))
+    if top_p is not None:
+        ids, weights = _kept(ids, weights, top_p_ids(weights, top_p))
     if sampling.min_p:
         ids, weights = _kept(ids, weights, np.flatnonzero(weights >= sampling.min_p))
     return ids, weights
@@ -106,11 +106,10 @@ def _kept(ids: Ids, values: NDArray[Any], places: NDArray[np.intp]) -> tuple[NDA
     return places if ids is None else ids[places], values[places]
 
 
-def _lowest(largest: float, sampling: Sampling) -> float:
+def _lowest(largest: float, temperature: float, min_p: float) -> float:
     """A logit that is a little less than any whose weight can be `min_p`: it saves most of the weights."""
-    assert sampling.min_p
-    lowest = largest + sampling.temperature * math.log(sampling.min_p)
-    return lowest - 1e-5 * (abs(largest) + abs(lowest) + sampling.temperature)
+    lowest = largest + temperature * math.log(min_p)
+    return lowest - 1e-5 * (abs(largest) + abs(lowest) + temperature)
 
 
 class LogitsProcessor:

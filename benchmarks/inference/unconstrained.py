@@ -53,10 +53,10 @@ class Unpadded(Decoder):
         self.decoded: dict[int, list[int]] = {}
         super().__init__(*arguments, **named)
 
-    def prefill(self, row: int, ids: Sequence[int]) -> Any:
+    def prefill(self, row: int, ids: Sequence[int], whole: int | None = None) -> Any:
         in_place, self._in_place = self._in_place, False  # what asks for an even number, beside batching
         try:
-            logits = super().prefill(row, ids)
+            logits = super().prefill(row, ids, whole)
         finally:
             self._in_place = in_place
         if self._prompts.tokens.shape != (1, len(ids)):
@@ -98,8 +98,8 @@ class Uncut(Scheduler):
 class AllButOne(PrefixIndex):
     """Leaves one token to prefill, not two."""
 
-    def find(self, tokens: Sequence[int], count_max: int) -> list[BlockSpan]:
-        return super().find(tokens, count_max + 1)
+    def find(self, tokens: Sequence[int], count_max: int, width: int = 0) -> list[BlockSpan]:
+        return super().find(tokens, count_max + 1, width)
 
 
 class Unconstrained(Engine):

@@ -1,0 +1,92 @@
+"""Run the tests against one mutant in a process of its own, made by `fork` from one that has loaded what they need."""
+
+from __future__ import annotations
+
+import ast
+import importlib.abc
+import importlib.util
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+import hypothesis
+import pytest
+
+from tests.mutants.changes import Mutant, mutated
+
+PLUGINS_OFF = ("cacheprovider", "xdist", "timeout")
+INI = "addopts=--import-mode=importlib -m 'not soak and not fuzz'"
+OPTIONS = (
+    "-x",
+    "-q",
+    "--no-header",
+    f"--override-ini={INI}",
+    *[part for name in PLUGINS_OFF for part in ("-p", f"no:{name}")],
+)
+POLL_S = 0.02
+
+
+class _Loader(importlib.abc.Loader):
+    def __init__(self, tree: ast.Module, path: str) -> None:
+        self._tree = tree
+        self._path = path
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(compile(self._tree, self._path, "exec"), module.__dict__)
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Gives one module with a change in it."""
+
+    def __init__(self, name: str, tree: ast.Module, path: str) -> None:
+        self._name = name
+        self._loader = _Loader(tree, path)
+        self._path = path
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
+        if fullname != self._name:
+            return None
+        return importlib.util.spec_from_file_location(fullname, self._path, loader=self._loader)
+
+
+def is_killed(mutant: Mutant | None, tests: Sequence[str], seconds_max: float) -> bool:
+    """Whether a test fails, or all together take too long. None is the code as it is."""
+    child = os.fork()
+    if child == 0:
+        _test(mutant, tests)
+    deadline = time.monotonic() + seconds_max
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status != 0
+        time.sleep(POLL_S)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return True
+
+
+def _test(mutant: Mutant | None, tests: Sequence[str]) -> None:
+    """In the child: install the change, run the tests, and never return."""
+    code = 1
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        hypothesis.settings.register_profile(
+            "mutants",
+            max_examples=40,
+            deadline=None,
+            database=None,
+            derandomize=True,
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )
+        hypothesis.settings.load_profile("mutants")
+        if mutant is not None:
+            sys.meta_path.insert(0, _Finder(mutant.module, mutated(mutant), str(mutant.path)))
+        code = int(pytest.main([*OPTIONS, *tests]))
+    finally:
+        os._exit(code)

@@ -17,11 +17,14 @@ from turnwise.journal import Journal
 from turnwise.journal.run import Run
 from turnwise.orchestrator import assembly
 from turnwise.orchestrator.live import Live
+from turnwise.orchestrator.python_sources import python_problems
 from turnwise.orchestrator.settings import Settings
 from turnwise.orchestrator.tasks import wrong_tasks
 from turnwise.sandbox.build.code import CodeError, prepare_each
+from turnwise.sandbox.python import component_info
 from turnwise.sharedmem import Transport
 from turnwise.world import Overrides
+from turnwise.world.meaning.reachability import unreachable
 
 StrPath = str | os.PathLike[str]
 JOURNALS_FOLDER = "runs"
@@ -134,7 +137,10 @@ def replay(
 
 
 def check(world: worlds.World | StrPath, overrides: Overrides | None = None) -> list[Problem]:
-    """Everything that is wrong with a world, found without running it; sources are compiled. Empty if it is well."""
+    """Find everything that is wrong with a world without running it; sources are compiled. Empty if it is well.
+
+    Warnings (`Problem.is_warning`) come last; a world that has nothing worse can be run.
+    """
     try:
         checked = _world(world, overrides or Overrides())
         resolved = checked.resolve()
@@ -142,7 +148,8 @@ def check(world: worlds.World | StrPath, overrides: Overrides | None = None) -> 
         return list(error.problems)
     found = asyncio.run(prepare_each(list(assembly.sources_of(resolved).values())))
     codes = [error for error in found if isinstance(error, CodeError)]
-    return wrong_tasks(checked) + [Problem(error.where or "", error.message, error.hint or "") for error in codes]
+    problems = wrong_tasks(checked) + [Problem(error.where or "", error.message, error.hint or "") for error in codes]
+    return problems + python_problems(resolved, component_info().modules) + unreachable(resolved)
 
 
 def _world(world: worlds.World | StrPath, changes: Overrides) -> worlds.World:

@@ -57,20 +57,25 @@ class WorldError(UsageError):
 
 
 class Problem:
-    """One thing that is wrong with a world: where, what, and what to do about it."""
+    """One thing that is wrong with a world: where, what, and what to do about it.
 
-    __slots__ = ("hint", "message", "where")
+    A warning keeps no world from running, and may be meant.
+    """
 
-    def __init__(self, where: str, message: str, hint: str) -> None:
+    __slots__ = ("hint", "is_warning", "message", "where")
+
+    def __init__(self, where: str, message: str, hint: str, *, is_warning: bool = False) -> None:
         self.where = where
         self.message = message
         self.hint = hint
+        self.is_warning = is_warning
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}\n  {self.hint}"
 
     def __repr__(self) -> str:
-        return f"Problem({self.where!r}, {self.message!r}, {self.hint!r})"
+        warning = ", is_warning=True" if self.is_warning else ""
+        return f"Problem({self.where!r}, {self.message!r}, {self.hint!r}{warning})"
 
 
 class ModelError(UsageError):

@@ -11,7 +11,10 @@ from turnwise.cli.text import visible
 
 def test_a_world_without_problems_is_described(tmp_path: Path) -> None:
     world = make_world(
-        tmp_path / "w", {"tick.wat": TICKS}, '[agents.crowd]\nsource = "tick.wat"\ncount = 1200\n', rounds_max=12
+        tmp_path / "w",
+        {"tick.wat": TICKS},
+        '[agents.crowd]\nsource = "tick.wat"\ncount = 1200\nstart = true\n',
+        rounds_max=12,
     )
     for named in (world, world / "world.toml"):
         ended = turnwise("check", named, cwd=tmp_path)
@@ -45,7 +48,7 @@ def test_all_problems_are_said_and_counted(tmp_path: Path) -> None:
     value = json.loads(as_json.stdout)
     assert value["ok"] is False
     assert len(value["problems"]) == len(numbered) - 1
-    assert value["problems"][0].keys() == {"where", "message", "hint"}
+    assert value["problems"][0].keys() == {"where", "message", "hint", "warning"}
     assert as_json.stderr == ended.stdout
 
 
@@ -87,3 +90,24 @@ def test_nothing_is_overwritten_by_a_new_world(tmp_path: Path) -> None:
         assert ended.stdout == ""
         assert ended.stderr.startswith("error: ")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "mine", "notes.txt"]
+
+
+def test_a_warning_is_shown_and_is_no_failure(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "w", {"tick.wat": TICKS}, '[agents.idle]\nsource = "tick.wat"\n')
+    ended = turnwise("check", world, cwd=tmp_path)
+    assert ended.returncode == 0
+    assert "agents.idle: warning: never has a turn" in ended.stdout
+    assert "ok: w, seed 0" in ended.stdout
+    value = json.loads(turnwise("check", world, "--json", cwd=tmp_path).stdout)
+    assert value["ok"] is True
+    assert [problem["warning"] for problem in value["problems"]] == [True]
+
+
+def test_agents_that_could_never_move_are_problems(tmp_path: Path) -> None:
+    sources = {"a.py": "import requests\nasync def turn(t):\n    pass\n", "b.py": "x = 1\n"}
+    ended = turnwise("check", make_world(tmp_path / "w", sources), cwd=tmp_path)
+    assert ended.returncode == 2
+    text = " ".join(ended.stdout.split())
+    assert "a.py:1: no agent can import requests" in text
+    assert "a.py:2: turn is an async function" in text
+    assert "b.py: it has no function turn" in text

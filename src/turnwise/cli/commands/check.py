@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from turnwise.cli.commands.options import Json, WorldFolder
 from turnwise.cli.errors import DONE, WRONG
-from turnwise.cli.output import Output, dim, green, red
+from turnwise.cli.output import Output, dim, green, red, yellow
 from turnwise.cli.progress import doing
 from turnwise.cli.text import count, json_text
 
@@ -28,21 +28,23 @@ def check(world: WorldFolder, json: Json = False) -> int:
     with doing(Output.err(), "compiling sources"):
         problems = turnwise.check(world)
     output = Output.err() if json else Output.out()
-    if problems:
-        for number, problem in enumerate(problems, 1):
-            _show_problem(number, problem, output)
-        output.line(red(count(len(problems), "problem")))
+    wrong = [problem for problem in problems if not problem.is_warning]
+    for number, problem in enumerate(problems, 1):
+        _show_problem(number, problem, output)
+    if wrong:
+        output.line(red(count(len(wrong), "problem")))
     else:
         describe(turnwise.World.read(world).resolve(), output)
     if json:
-        found = [{"where": p.where, "message": p.message, "hint": p.hint} for p in problems]
-        Output.out().write(json_text({"ok": not problems, "problems": found}) + "\n")
-    return WRONG if problems else DONE
+        found = [{"where": p.where, "message": p.message, "hint": p.hint, "warning": p.is_warning} for p in problems]
+        Output.out().write(json_text({"ok": not wrong, "problems": found}) + "\n")
+    return WRONG if wrong else DONE
 
 
 def _show_problem(number: int, problem: Problem, output: Output) -> None:
     label = f"{number}. "
-    output.block(f"{problem.where}: {problem.message}", first=red(label))
+    what = f"warning: {problem.message}" if problem.is_warning else problem.message
+    output.block(f"{problem.where}: {what}", first=yellow(label) if problem.is_warning else red(label))
     if problem.hint:
         output.block(problem.hint, indent=len(label))
 

@@ -185,6 +185,56 @@ def test_a_full_disk_loses_nothing_that_was_committed(tmp_path: Path) -> None:
         assert len(run.rounds) == 40
 
 
+LITTLE_MEMORY = """
+import resource, sys, turnwise
+from tests.guests import constant
+from turnwise import Agent
+def world():
+    grows = "def turn(t):\\n    t.state['size'] = len(bytearray(20_000_000))\\n    t.wake_in(1)\\n"
+    agents = {"grows": Agent(grows, start=True), "rests": Agent(constant({"state": "", "wake_in": 1}), start=True)}
+    return turnwise.World(name="w", rounds_max=4, agents=agents)
+which, bytes_max = sys.argv[2], int(sys.argv[3])
+if which != "none":
+    resource.setrlimit({"as": resource.RLIMIT_AS, "data": resource.RLIMIT_DATA}[which], (bytes_max, bytes_max))
+try:
+    with world().start(journal=sys.argv[1], workers=1) as live:
+        live.result()
+except turnwise.EnvironmentFailure as failure:
+    print(failure)
+    sys.exit(1)
+"""
+GIB = 1024**3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
+def test_lack_of_memory_stops_the_run_and_no_outcome_is_another(tmp_path: Path) -> None:
+    """Limits from hopeless to ample, of address space and of data: the head is the same, or the run can be resumed."""
+
+    def play(name: str, which: str, bytes_max: int) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", LITTLE_MEMORY, str(tmp_path / name), which, str(bytes_max)]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([SOURCES, str(Path(__file__).parents[2])])}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=200)
+
+    assert play("free", "none", 0).returncode == 0
+    with turnwise.open(tmp_path / "free") as run:
+        expected = (run.status, run.head)
+    limits = [("as", 3 * GIB), ("as", int(4.5 * GIB)), ("as", 12 * GIB), ("data", GIB // 5), ("data", 2 * GIB)]
+    stopped = []
+    for which, bytes_max in limits:
+        name = f"{which}-{bytes_max}"
+        done = play(name, which, bytes_max)
+        assert done.returncode in (0, 1), done.stderr
+        if done.returncode == 1:
+            stopped.append(which)
+            with turnwise.open(tmp_path / name) as run:
+                assert run.status == "open"
+                assert [turn.failure for turn in run.turns] == [None] * len(run.turns)
+            turnwise.resume(tmp_path / name).result().close()
+        with turnwise.open(tmp_path / name) as run:
+            assert (run.status, run.head) == expected, name
+    assert "as" in stopped
+
+
 def test_a_turn_that_takes_worker_after_worker_stops_the_run_as_a_failure_of_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -240,8 +240,8 @@ def standing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_turn_that_computes_for_longer_than_a_worker_may_stand_still_ends_by_its_fuel(agent: Code) -> None:
     async def run() -> None:
         collector = Collector(1)
-        async with pool_of([agent], collector, 1, deadline_ms=20) as pool:
-            pool.submit([job(agent, 0, b"l\0", fuel=1_000_000_000)])
+        async with pool_of([agent], collector, 1, deadline_ms=2_000) as pool:
+            pool.submit([job(agent, 0, b"l\0", fuel=16_000_000_000)])
             await collector.wait()
             assert (pool.statistics().kills, collector.failures) == (0, [])
         assert collector.results[0].failure is FailureClass.FUEL
@@ -258,7 +258,7 @@ def test_a_worker_that_computes_beyond_what_its_fuel_allows_is_ended(
 
     async def run() -> None:
         collector = Collector(1)
-        async with pool_of([agent], collector, 1, deadline_ms=20, kills_max=2) as pool:
+        async with pool_of([agent], collector, 1, deadline_ms=1_000, kills_max=2) as pool:
             pool.submit([job(agent, 0, b"l\0", fuel=2**62, output_bytes_max=0, memory_bytes=MIB)])
             await collector.wait()
             assert pool.statistics().kills == 2

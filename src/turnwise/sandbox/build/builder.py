@@ -27,6 +27,8 @@ from turnwise.sandbox.build.messages import (
 )
 from turnwise.sandbox.execute.engine import make_engine, on_guest_stack
 from turnwise.sandbox.execute.executor import Executor
+from turnwise.sandbox.execute.headroom import LackOfMemory, memory_is_bounded_from_outside
+from turnwise.sandbox.execute.traps import SYSTEM_ERROR
 from turnwise.sharedmem.connect import die_with_parent
 
 ADDRESS_BYTES_MAX = 32 * 1024**3
@@ -51,7 +53,9 @@ def main() -> None:
     give_up_calls(ProcessNeeds(threads=True, new_code=True, address_bytes_max=ADDRESS_BYTES_MAX, cpu_s_max=CPU_S_MAX))
     try:
         reply = on_guest_stack(lambda: _answer(executor, request))
-    except MemoryError:
+    except (LackOfMemory, MemoryError) as error:
+        if memory_is_bounded_from_outside(ADDRESS_BYTES_MAX):
+            sys.exit(f"the machine lacks memory, or a limit (`ulimit -v`, `ulimit -d`) refuses it: {error}")
         reply = SourceProblem(f"it takes more than {ADDRESS_BYTES_MAX} bytes of memory to compile")
     sys.stdout.buffer.write(msgspec.msgpack.encode(reply))
     sys.stdout.buffer.flush()
@@ -84,6 +88,8 @@ def _compile(request: CompileRequest) -> Reply:
         return SourceProblem(str(error))
     except wasmtime.WasmtimeError as error:
         message = str(error).strip()
+        if SYSTEM_ERROR.fullmatch(message.rpartition("\n")[2].strip()):
+            raise LackOfMemory(message) from None
         place = _WAT_PLACE.search(message) if request.language == "wat" else None
         return SourceProblem(message, line=int(place[1]) if place else None)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -24,11 +25,14 @@ from turnwise.sandbox.build.messages import (
     Reply,
     SourceProblem,
 )
+from turnwise.sandbox.execute.headroom import memory_is_bounded
 from turnwise.sharedmem.process import child_environment
 
 BUILDER = "turnwise.sandbox.build.builder"
 WALL_S_MAX = 300
 STDERR_CHARS_MAX = 2_000
+ABORTED = (-signal.SIGABRT, -signal.SIGSEGV)
+"""Ends of a compiler that was refused memory: where that is bounded from outside, its source is not to blame."""
 
 R = TypeVar("R", CompileReply, PrepareReply)
 
@@ -99,6 +103,11 @@ class _Process:
             raise EnvironmentFailure(
                 f"the compiler's process cannot work\n{errors.decode('utf-8', 'replace')[-STDERR_CHARS_MAX:]}",
                 hint="`turnwise doctor` says what this machine has and lacks.",
+            )
+        if popen.returncode in ABORTED and memory_is_bounded():
+            raise EnvironmentFailure(
+                f"{_death(popen.returncode, errors.decode('utf-8', 'replace'))}",
+                hint="A limit of memory from outside (`ulimit -v`, `ulimit -d`) holds for it: raise that limit.",
             )
         if popen.returncode != 0:
             raise BuildFailed(_death(popen.returncode, errors.decode("utf-8", "replace")))

@@ -23,6 +23,7 @@ from turnwise.sandbox.execute.execution import (
     ExecutionOutcome,
     failed,
 )
+from turnwise.sandbox.execute.headroom import LackOfMemory
 from turnwise.sandbox.execute.module import TABLE_ELEMENTS_MAX, too_large
 from turnwise.sandbox.execute.traps import outcome_of_error
 from turnwise.sandbox.execute.wasi import HOST_FUNCTIONS, RESOURCE_TYPES, Wasi
@@ -78,6 +79,8 @@ class ComponentCarrier:
             assert turn is not None
             output = turn(store, execution.input.decode("utf-8")).encode("utf-8")
         except wasmtime.WasmtimeError as error:
+            if execution.lacked_memory:
+                raise LackOfMemory("the host has no memory for what the guest passes") from None
             return execution.outcome or outcome_of_error(error, execution.fuel)
         if len(output) > execution.output_bytes_max:
             return failed(FailureClass.OUTPUT_SIZE, too_large("output", len(output), execution))
@@ -121,6 +124,9 @@ class ComponentCarrier:
                 return answer(wasi, *[_argument(store, argument) for argument in arguments])
             except Ended as ended:
                 raise wasmtime.WasmtimeError(str(ended)) from None
+            except MemoryError:
+                wasi.execution.lacked_memory = True
+                raise wasmtime.WasmtimeError("out of memory") from None
 
         return call
 

@@ -45,7 +45,7 @@ class Execution:
 
     `input`, `replies` and the limits are those of `TurnJob`. `calls`: calls of `effect` so far. `host_fuel`: charges of
     host calls so far. `outcome`: set when a host function ended the execution. `printed`: the text that is kept of
-    `printed_bytes`.
+    `printed_bytes`. `lacked_memory`: whether a host function found no memory.
     """
 
     input: bytes
@@ -58,6 +58,7 @@ class Execution:
     outcome: ExecutionOutcome | None = None
     printed: bytearray = field(default_factory=bytearray)
     printed_bytes: int = 0
+    lacked_memory: bool = False
 
     def effect(self, request: bytes) -> bytes:
         """Return the reply to the next call of `effect`, or end the execution if it is not known yet."""

@@ -18,6 +18,7 @@ from turnwise.errors import InvariantError
 from turnwise.sandbox.execute.component import ComponentCarrier
 from turnwise.sandbox.execute.engine import make_engine
 from turnwise.sandbox.execute.execution import Execution, ExecutionOutcome
+from turnwise.sandbox.execute.headroom import Headroom
 from turnwise.sandbox.execute.jobs import TurnResult
 from turnwise.sandbox.execute.module import ModuleCarrier
 
@@ -43,6 +44,7 @@ class Executor:
 
     def __init__(self) -> None:
         self._engine = make_engine()
+        self._headroom = Headroom()
         self._carriers: dict[str, Carrier] = {}
         self._programs: list[LoadedCode] = []
 
@@ -72,12 +74,17 @@ class Executor:
         memory_bytes: int,
         output_bytes_max: int,
     ) -> TurnResult:
-        """Execute one job; see `TurnJob` for the arguments. Whatever a guest does is a result."""
+        """Execute one job; see `TurnJob` for the arguments. Whatever a guest does is a result.
+
+        Raises `LackOfMemory` where the machine could not give it what its limits allow.
+        """
         program = self._programs[program_index]
         if program.ending is not None:
             input_ = with_program(input_, program.ending)
         execution = Execution(input_, tuple(replies), fuel, memory_bytes, output_bytes_max)
+        self._headroom.check(memory_bytes)
         outcome, used = program.carrier.execute(execution)
+        self._headroom.check(memory_bytes)
         return TurnResult(job_id, outcome.status, outcome.body, outcome.failure, used, execution.stdout())
 
 

@@ -2,16 +2,19 @@
 
 Core modules report a trap by its code. Components report an error text only; its last line is the engine's own (what a
 guest can put into the text, names of functions, comes before), so the few texts that matter are compared with that.
-Any other error of a guest is a trap.
+Any other error of a guest is a trap. An error of the system is none of the guest: it raises `LackOfMemory`.
 """
 
 from __future__ import annotations
+
+import re
 
 import wasmtime
 from wasmtime import TrapCode
 
 from turnwise.core.turn import FailureClass
 from turnwise.sandbox.execute.execution import ExecutionOutcome, failed, out_of_fuel
+from turnwise.sandbox.execute.headroom import LackOfMemory
 
 MESSAGE_CHARS_MAX = 4_000
 """Longest message of a trap that is kept: a backtrace of a deep recursion is longer than anybody reads."""
@@ -29,6 +32,9 @@ CLASS_OF_TEXT: dict[str, FailureClass] = {
 }
 """Texts of the codes of `CLASS_OF_CODE` that are not plain traps, as the pinned engine writes them."""
 
+SYSTEM_ERROR = re.compile(r".*\(os error \d+\)|out of memory.*")
+"""Last line of an error that the system gave: mapping, growing or protecting memory failed."""
+
 _SIZE_TEXT = "too much data is being copied between the host and the guest"
 _LIMIT_TEXTS = ("exceeds memory limits", "exceeds table limits", "resource limit exceeded")
 
@@ -41,9 +47,14 @@ def outcome_of_trap(trap: wasmtime.Trap, fuel: int) -> ExecutionOutcome:
 
 
 def outcome_of_error(error: wasmtime.WasmtimeError, fuel: int) -> ExecutionOutcome:
-    """Return the outcome of an error that is text: of a component, or of an instance that could not be made."""
+    """Return the outcome of an error that is text: of a component, or of an instance that could not be made.
+
+    Raises `LackOfMemory`.
+    """
     text = str(error)
     cause = text.strip().rpartition("\n")[2].strip()
+    if SYSTEM_ERROR.fullmatch(cause):
+        raise LackOfMemory(" ".join(text.split())[:MESSAGE_CHARS_MAX])
     failure = CLASS_OF_TEXT.get(cause, FailureClass.TRAP)
     if any(limit in cause for limit in _LIMIT_TEXTS):
         failure = FailureClass.MEMORY

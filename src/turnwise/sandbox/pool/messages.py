@@ -9,7 +9,7 @@ from turnwise.sandbox.execute.jobs import ExecutionStatus
 
 # Kinds of messages: first those to a worker, then those from it.
 LOAD, RUN = 1, 2
-READY, RESULTS = 3, 4
+READY, RESULTS, LACKS = 3, 4, 5
 
 LoadItem = tuple[str, CarrierName, str | None]
 """Path of compiled code, its carrier, the program of a Python agent. The place in the list is the code's index."""
@@ -23,8 +23,12 @@ ResultItem = tuple[int, ExecutionStatus, bytes, str | None, int, str, int]
 ReadyItem = tuple[str, bool, str]
 """A measure of the confinement: name, whether it holds, detail."""
 
+LacksItem = str
+"""What the machine refused to the worker, which ends then."""
+
 encode = msgspec.msgpack.Encoder().encode
 decode_load = msgspec.msgpack.Decoder(list[LoadItem]).decode
 decode_jobs = msgspec.msgpack.Decoder(list[JobItem]).decode
 decode_results = msgspec.msgpack.Decoder(list[ResultItem]).decode
+decode_lacks = msgspec.msgpack.Decoder(LacksItem).decode
 decode_ready = msgspec.msgpack.Decoder(list[ReadyItem]).decode

@@ -7,15 +7,19 @@ ends the same way whatever limits the parent has.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
 import time
 import traceback
 
+from wasmtime import WasmtimeError
+
 from turnwise.confine import Measure, ProcessNeeds, give_up_calls, give_up_files
 from turnwise.sandbox.execute.engine import on_guest_stack
 from turnwise.sandbox.execute.executor import Executor
+from turnwise.sandbox.execute.headroom import LackOfMemory
 from turnwise.sandbox.pool import messages
 from turnwise.sandbox.pool.messages import ResultItem
 from turnwise.sharedmem import Endpoint, PeerGone, connect
@@ -34,8 +38,12 @@ def main() -> None:
         if message is None:
             return
         with message:
-            for path, carrier, program in messages.decode_load(message.body):
-                executor.load(path, carrier, program)
+            try:
+                for path, carrier, program in messages.decode_load(message.body):
+                    executor.load(path, carrier, program)
+            except (WasmtimeError, MemoryError) as error:
+                endpoint.send(messages.LACKS, messages.encode(f"compiled code cannot be loaded: {error!r}"))
+                return
         gc.collect()
         gc.freeze()
         measures = give_up_files()
@@ -50,6 +58,9 @@ def _serve(endpoint: Endpoint, executor: Executor, measures: tuple[Measure, ...]
         endpoint.send(messages.READY, messages.encode([(m.name, m.holds, m.detail) for m in measures]))
         _work(endpoint, executor)
         status = 0
+    except (LackOfMemory, MemoryError) as error:
+        with contextlib.suppress(PeerGone, MemoryError):
+            endpoint.send(messages.LACKS, messages.encode(str(error) or "the host's own memory"))
     except PeerGone:
         status = 0
     except BaseException:

@@ -30,6 +30,8 @@ BATCHES_MAX = 2
 START_MS_MAX = 120_000
 """How long a worker may take until it is ready: on a machine that is busy, much longer than usual."""
 
+LACK_CHARS_MAX = 1_000
+
 LOOKS = 8
 """How often a worker is looked at within the time that it may stand still."""
 
@@ -44,6 +46,10 @@ class Owner(Protocol):
     def slot_results(self, results: list[TurnResult], costs_us: list[tuple[int, int]]) -> None: ...
     def slot_died(self, unfinished: list[TurnJob], reason: str) -> None: ...
     def slot_failed(self, error: TurnwiseError) -> None: ...
+
+
+class Lack(Exception):
+    """Report of a worker that the machine refuses what it needs."""
 
 
 class Misbehaviour(Exception):
@@ -130,7 +136,7 @@ class WorkerSlot:
         self._overdue = None
         try:
             await self._serve(peer)
-        except (PeerGone, PeerBroken, Misbehaviour, msgspec.DecodeError) as error:
+        except (PeerGone, PeerBroken, Lack, Misbehaviour, msgspec.DecodeError) as error:
             peer.kill()
             return str(error)
         finally:
@@ -162,6 +168,9 @@ class WorkerSlot:
             self._owner.slot_free()
         elif message.kind == messages.RESULTS and self.ready:
             self._take_results(messages.decode_results(body))
+        elif message.kind == messages.LACKS:
+            text = messages.decode_lacks(body)[:LACK_CHARS_MAX]
+            raise Lack(f"the machine lacks memory, or a limit (`ulimit -v`, `ulimit -d`) refuses it: {text}")
         else:
             raise Misbehaviour(f"a worker sent a message of kind {message.kind} out of turn")
 

@@ -34,14 +34,14 @@ TOP_TOLERANCES: Final = 4
 
 
 def tolerance_of(folder: ModelFolder) -> float:
-    """How far logits may be apart, in parts of their spread, by the types in which a graph computes."""
+    """Distance that logits may have, in parts of their spread, by the types in which a graph computes."""
     if folder.graph.quantised:
         return TOLERANCE_QUANTISED
     return TOLERANCE_HALF if folder.graph.half else TOLERANCE_FULL
 
 
 def difference(decoder: Decoder, reference: Decoder, vocabulary: int, tolerance: float) -> str | None:
-    """What a decoder answers otherwise than the reference, in words; None if they agree."""
+    """Describe how a decoder differs from the reference; None if they agree."""
     context = min(decoder.budget.context_length, reference.budget.context_length)
     for what, ours, theirs in _trials(decoder, reference, vocabulary, context):
         if seen := _apart(ours, theirs, tolerance):
@@ -96,7 +96,7 @@ def _batch(decoder: Decoder, reference: Decoder, prompt: Any, context: int) -> I
 
 
 def _apart(ours: NDArray[Any], theirs: NDArray[Any], tolerance: float) -> str | None:
-    """How two lots of logits are further apart than they may be."""
+    """Describe how two lots of logits are further apart than they may be."""
     first, second = ours.astype(np.float64), theirs.astype(np.float64)
     if not np.isfinite(first.max()) or np.isnan(first).any():
         return "logits are not numbers"

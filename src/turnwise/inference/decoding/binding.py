@@ -1,4 +1,4 @@
-"""What a graph reads and writes, bound by address: one rule for the host and for devices.
+"""Bindings of what a graph reads and writes, by address: one rule for the host and for devices.
 
 The host's provider reads an array where it lies, so a binding holds until the array is another. A device's provider
 copies an array of the host **when it is bound**: what is written into the array later is not seen. So on a device every

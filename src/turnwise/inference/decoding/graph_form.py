@@ -36,7 +36,7 @@ DYNAMIC: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How sequences must be run. With `chunked`, a prompt gives the same bits in pieces as whole."""
+    """A rule by which sequences are run. With `chunked`, a prompt gives the same bits in pieces as whole."""
 
     batching: Batching
     chunked: bool
@@ -62,7 +62,7 @@ RULES_GROWING: Final = (
 
 
 def batching_of(graph: Graph, growing: bool = False) -> Batching:
-    """How a graph is batched on the CPU: with a cache in place (GroupQueryAttention), or one that grows.
+    """The batching of a graph on the CPU: with a cache in place (GroupQueryAttention), or one that grows.
 
     Observed on ONNX Runtime's CPU provider: full precision, and 4-bit weights as above, give a row the same bits in
     every batch. With larger blocks, or at other accuracy levels, a single row is multiplied by other arithmetic than
@@ -120,7 +120,7 @@ def form_of(graph: Graph) -> Form:
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """What a provider's kernels need, so that a row has the same bits in every batch.
+    """Needs of a provider's kernels, so that a row has the same bits in every batch.
 
     `rule` is the cheapest rule known to hold there. Steps have at least `rows_min` rows, some of which may be nobody's.
     Prompts run in pieces of `chunk_tokens` (None: as it pays on the CPU). `on_grid`: where the pieces begin, and how
@@ -135,7 +135,7 @@ class Kernels:
 
 
 def on_provider(form: Form, graph: Graph, provider: str, kv_heads: int, multiprocessors: int | None) -> Kernels:
-    """What is known of a form of graph on an execution provider, whose device has so many multiprocessors."""
+    """Look up a form of graph on an execution provider, whose device has so many multiprocessors."""
     if provider == CPU:
         return Kernels(form.rule)
     if provider != CUDA or form.growing or multiprocessors is None:  # not known: sequences alone
@@ -152,7 +152,7 @@ def _named(kind: Quantised) -> str:
 
 
 def costs(rule: Rule) -> str:
-    """What the rule costs, for people."""
+    """Say what the rule costs, for people."""
     even = "an odd number of sequences is run as one more, and a prompt of an odd number of tokens too"
     equal = "sequences share a step while they are equally long, and the shorter ones run first"
     said = {

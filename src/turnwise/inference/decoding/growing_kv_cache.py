@@ -83,7 +83,7 @@ class GrowingKv:
         self._running: _Group | None = None
 
     def reserve(self, rows: int, room: int, lengths: Sequence[int]) -> None:
-        """Nothing is laid out before it is needed; but what is larger than it needs to be makes room."""
+        """Shrink groups whose memory is larger than their rows need. Allocation itself happens in `bind`."""
         for group in {id(group): group for group in self._groups.values()}.values():
             needed = memory_size((len(group.rows) + self._spare_rows) * group.length)
             if group.memory.positions > needed and self._device is None:
@@ -107,7 +107,7 @@ class GrowingKv:
             self._unused = group.memory
 
     def move(self, source: int, target: int, length: int) -> None:
-        """What is row `source` is called row `target` from now on."""
+        """Rename row `source` to `target`."""
         self.clear(target)
         group = self._groups.pop(source, None)
         if group is not None:
@@ -181,7 +181,7 @@ class GrowingKv:
         self.version += 1
 
     def done(self) -> None:
-        """What was bound has run: its present is the rows' past from now on."""
+        """Take the present of the run as the rows' past from now on."""
         ran = self._running
         if ran is None:
             raise InvariantError("rows are bound before they are run")

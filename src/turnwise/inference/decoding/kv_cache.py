@@ -44,7 +44,7 @@ class Kv(Protocol):
         """Bind `count` rows, `rows` first, for a run that adds `new` positions to at most `past` ones."""
 
     def done(self) -> None:
-        """What was bound has run."""
+        """Take note that what was bound has run."""
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` positions of a row into another."""
@@ -70,7 +70,7 @@ class InPlaceKv:
 
     @property
     def slab(self) -> Slab:
-        """Where the rows lie. They must have been reserved."""
+        """The memory in which the rows lie. They must have been reserved."""
         if self._slab is None:
             raise InvariantError("the engine reserves rows before it runs")
         return self._slab
@@ -120,7 +120,7 @@ class InPlaceKv:
             binding.bind_output(present_name, kind, 0, dtype, shape, address)
 
     def clear(self, row: int) -> None:
-        """What lies there does not matter."""
+        """Do nothing: what lies there does not matter."""
 
     def done(self) -> None:
         """Past and present are the same."""

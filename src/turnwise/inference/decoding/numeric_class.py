@@ -1,4 +1,4 @@
-"""What is tried of a loaded graph on this machine, and under which name the results are remembered.
+"""Trials of a loaded graph on this machine, and the keys under which their results are remembered.
 
 On another provider than the CPU it must first agree with the CPU; then its numeric class is observed.
 """
@@ -42,7 +42,10 @@ from turnwise.system.memory import memory_bytes
 
 
 def observe(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -> SelfTest:
-    """What the graph does on this machine, from memory or by trying. `digest` names the content of its folder."""
+    """Find the numeric class of a graph on this machine, from memory or by trying.
+
+    `digest` names the content of its folder.
+    """
     trial = _trial(folder, opened)
     options = EngineOptions(rows_max=max(trial.batches))
     form = form_of(folder.graph)
@@ -76,7 +79,7 @@ class _Agreement(msgspec.Struct):
 
 
 def differs(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -> str | None:
-    """How a session on another provider answers otherwise than the CPU; None if it agrees, or has agreed before.
+    """Describe how a session on another provider differs from the CPU; None if it agrees, or has agreed before.
 
     Raises EnvironmentFailure if there is not the memory to compare.
     """

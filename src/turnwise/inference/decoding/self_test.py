@@ -43,7 +43,7 @@ _FORMAT: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What is tried: steps of so many rows, one after the other, and a prompt in `pieces`.
+    """A trial: steps of so many rows, one after the other, and a prompt in `pieces`.
 
     Row i has a prompt of 2 + i · `longer` tokens, or all have one of as many.
     """
@@ -61,7 +61,7 @@ TRIAL_ON_DEVICE: Final = Trial((64, 32, 17, 16, 8, 5, 2, 1), (256, 256, 256, 101
 
 
 class Runner(Protocol):
-    """What is tried: a decoder."""
+    """A decoder that is tried."""
 
     def begin_rows(self, rows: int, room: int) -> int:
         """Forget everything, make room for rows; how many there are."""
@@ -78,7 +78,7 @@ class Runner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """What was observed. `checks` by name; a check that a rule makes needless is not there."""
+    """An observation. `checks` by name; a check that a rule makes needless is not there."""
 
     numeric_class: NumericClass
     rule: Rule
@@ -235,7 +235,7 @@ class _Stored(msgspec.Struct):
 
 
 def known(key: dict[str, object], test: Callable[[], SelfTest], *, cache: Path | None = None) -> SelfTest:
-    """What was observed under `key` before; else the test is made, and remembered."""
+    """Return what was observed under `key` before; else make the test, and remember it."""
 
     def find() -> _Stored:
         found = test()
@@ -246,7 +246,7 @@ def known(key: dict[str, object], test: Callable[[], SelfTest], *, cache: Path |
 
 
 def cpu() -> dict[str, str]:
-    """What this machine's processor is: kernels are chosen by its features."""
+    """Describe this machine's processor: kernels are chosen by its features."""
     found = {"machine": platform.machine(), "system": platform.system(), "processor": platform.processor()}
     with contextlib.suppress(OSError):
         for line in _processor_lines(Path("/proc/cpuinfo")):

@@ -61,7 +61,7 @@ class Slab(Protocol):
     room: int
 
     def address(self, tensor: int, row: int) -> int:
-        """Where a row of one tensor begins."""
+        """Address at which a row of one tensor begins."""
         ...
 
     def copy(self, source: Any, spans: list[tuple[Span, Span]]) -> None:

@@ -1,4 +1,4 @@
-"""What a model is, in 64 hex digits: SHA-256 over the names and contents of the files that decide what it computes.
+"""The identity of a model: SHA-256 over the names and contents of the files that decide what it computes.
 
 Hashing gigabytes at every start would cost seconds, so the digest of a large file is remembered under everything that
 changes when the file does: its path, device, inode, size, and times of modification and change. A file that was changed

@@ -32,7 +32,16 @@ _MODES: Final[dict[str, Pooling]] = {
 
 @dataclass(frozen=True, slots=True)
 class EmbedFolder:
-    """What there is: `files` knows all that decides the vectors. A text has at most `tokens_max` tokens."""
+    """The folder of an embedding model.
+
+    - `files`: all files that decide the vectors
+    - `graph`: the graph that is taken
+    - `tokenizer`: its tokenizer.json
+    - `pooling`: of the tokens' vectors
+    - `normalise`: whether vectors have length 1
+    - `tokens_max`: of a text
+    - `lower`: whether texts are in lower case
+    """
 
     files: FolderFiles
     graph: GraphChoice

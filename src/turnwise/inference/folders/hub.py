@@ -203,7 +203,7 @@ def _fetch(hub: Any, repository: str, commit: str, files: Sequence[HubFile], tar
 
 
 def _asked(hub: Any, where: str, ask: Callable[[], Any]) -> Any:
-    """What the library gives; its errors as ours."""
+    """Call the library, and raise its errors as ours."""
     errors = hub.errors
     try:
         return ask()
@@ -220,7 +220,7 @@ def _asked(hub: Any, where: str, ask: Callable[[], Any]) -> Any:
 
 
 def _failure(where: str, error: Exception) -> EnvironmentFailure:
-    """What went wrong: the disk, the folder, or what lies between the hub and here."""
+    """Make the error for what went wrong: the disk, the folder, or what lies between the hub and here."""
     said = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
     code = error.errno if isinstance(error, OSError) else None
     kept = "What has arrived is kept: the same command goes on from there."

@@ -1,4 +1,4 @@
-"""What a model is for, where the world does not say: recognised from what lies at its path."""
+"""The task of a model, recognised from what lies at its path where the world does not say."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def task_of(spec: ModelSpec) -> Task:
 
 
 def _is_encoder(path: Path) -> bool:
-    """What cannot be read is left to the reader of language models, which says what is wrong."""
+    """Whether a config.json is an encoder's. One that cannot be read is left to the reader of language models."""
     try:
         if path.stat().st_size > CONFIG_BYTES_MAX:
             return False

@@ -1,4 +1,4 @@
-"""Which graph of a folder is meant, where the folder is not a language model's: for `infer` and `embed`.
+"""Choice of a graph in a folder that is not a language model's: for `infer` and `embed`.
 
 Variants are named as in Optimum's convention: `model.onnx` is `fp32`, `model_<variant>.onnx` are other forms of it.
 Where none is named, the most exact one is taken, as with language models.

@@ -36,7 +36,7 @@ def with_accuracy(model: bytes, level: int) -> bytes:
 
 
 def rewritten_graph(graph: Graph, level: int, where: Path) -> Graph:
-    """What the graph says of itself after it is rewritten. Raises ModelError if there is nothing to rewrite."""
+    """Facts of the graph after it is rewritten. Raises ModelError if there is nothing to rewrite."""
     if not graph.quantised:
         raise ModelError(
             f"has no 4-bit products that could be rewritten to accuracy level {level}",

@@ -104,7 +104,7 @@ class CudaDriver:
         self._retained = False
 
     def facts(self) -> CudaDeviceFacts:
-        """What the device is."""
+        """Facts of the device."""
         name = ctypes.create_string_buffer(_NAME_BYTES_MAX)
         memory, multiprocessors, version = ctypes.c_size_t(), ctypes.c_int(), ctypes.c_int()
         self._call("cuDeviceGetName", name, _NAME_BYTES_MAX, self._device)

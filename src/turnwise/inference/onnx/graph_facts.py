@@ -1,4 +1,4 @@
-"""What a `model.onnx` says before it is loaded: its operators, and the files that hold its weights.
+"""Facts of a `model.onnx` before it is loaded: its operators, and the files that hold its weights.
 
 ONNX Runtime reads a graph and whatever file the graph names. A model folder is untrusted, so we look first: the names
 must stay inside the folder, the files must be there, and they must be long enough for the shapes that are declared.
@@ -50,7 +50,7 @@ class ExternalTensor:
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
-    """How a MatMulNBits node stores and multiplies: bits of a weight, weights a block, accuracy level (0: unset)."""
+    """Form of a MatMulNBits node: bits of a weight, weights a block, accuracy level (0: unset)."""
 
     bits: int
     block: int
@@ -63,7 +63,7 @@ Shape = tuple[int | None, ...]
 
 @dataclass(slots=True)
 class Graph:
-    """What a graph says of itself.
+    """Facts that a graph states of itself.
 
     `operators` counts the nodes of each `domain:type`, `quantised` those of each kind of MatMulNBits, `external` are
     tensors in other files; subgraphs and functions included. `inputs` and `outputs` are the whole graph's, `half` those

@@ -1,4 +1,4 @@
-"""Which execution providers are installed, what starts of them, and what CUDA needs so that its bits are the same.
+"""Execution providers: those that are installed, those that start, and what CUDA needs for equal bits.
 
 ONNX Runtime names what it was built with, not what runs: a provider is usable when a small graph has run on it.
 """
@@ -74,7 +74,7 @@ class ProviderState:
 
 @dataclass(frozen=True, slots=True)
 class ProviderReport:
-    """What `turnwise doctor` shows of inference: `auto` names the provider that would be tried first."""
+    """Report of providers for `turnwise doctor`: `auto` names the provider that would be tried first."""
 
     versions: dict[str, str]
     providers: tuple[ProviderState, ...]
@@ -84,7 +84,7 @@ class ProviderReport:
 
 @dataclass(slots=True)
 class Installed:
-    """What there is: providers that ONNX Runtime was built with, plugins, and packages that do not load (and why).
+    """Installed providers: those that ONNX Runtime was built with, plugins, and packages that do not load (and why).
 
     `known` are all that ONNX Runtime has a name for.
     """
@@ -98,7 +98,7 @@ class Installed:
         return next((plugin for plugin in self.plugins if plugin.name == name), None)
 
     def facts(self, name: str) -> dict[str, str]:
-        """What is known of the device of a plugin."""
+        """Describe the device of a plugin."""
         plugin = self.plugin(name)
         if plugin is None:
             return {}
@@ -111,7 +111,7 @@ class Installed:
         }
 
     def why_not(self, name: str) -> str | None:
-        """Why a provider cannot be used, as far as is known without a session."""
+        """The reason why a provider cannot be used, as far as is known without a session."""
         plugin = self.plugin(name)
         if plugin is not None:
             return None if plugin.devices else f"{plugin.package} finds no device"
@@ -159,7 +159,7 @@ def _preload() -> None:
 
 
 def why_cuda_fails() -> str | None:
-    """What CUDA's provider lacks: the device, the driver, or a library by its name. None if it is nothing of these."""
+    """Name what CUDA's provider lacks: the device, the driver, or a library. None if it is none of these."""
     try:
         cuda_driver().facts()
     except EnvironmentFailure as error:

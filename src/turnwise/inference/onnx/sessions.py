@@ -216,7 +216,7 @@ def _wanted(spec: ModelSpec, there: Installed) -> list[str]:
 
 
 def _source(graph: Path, logits: str | None, accuracy_level: int | None) -> str | bytes:
-    """What ONNX Runtime gets: the file's path, or its content rewritten."""
+    """Source for ONNX Runtime: the file's path, or its content rewritten."""
     content = None if accuracy_level is None else with_accuracy(graph.read_bytes(), accuracy_level)
     if logits is not None and graph.stat().st_size <= GRAPH_BYTES_MAX:
         positions = with_positions(content or graph.read_bytes(), logits)

@@ -1,4 +1,4 @@
-"""How rows may share a step, so that a sequence gets the same bits in every batch."""
+"""Rules by which rows share a step, so that a sequence gets the same bits in every batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How inference uses the machine."""
+"""Options of inference: the use of the machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """How inference uses the machine. No option changes what is computed.
+    """The use that inference makes of the machine. No option changes what is computed.
 
     - `threads_max`: threads of one operator at most; None: all cores, or of three and more all but one
     - `spin`: whether threads that wait poll for a moment before they sleep, which is faster as long as a core is left

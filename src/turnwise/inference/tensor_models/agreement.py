@@ -20,7 +20,7 @@ TOLERANCE_LESS: Final = 0.05
 
 
 def difference(model: GraphModel, reference: GraphModel, tolerance: float) -> str | None:
-    """What a model gives otherwise than the reference, in words; None if they agree."""
+    """Describe how a model differs from the reference; None if they agree."""
     compared = False
     for first, rest in ((8, 8), (1, 8), *((size, size) for size in OPEN_SIZES)):
         shapes = tuple(_shape(port.dims, first, rest) for port in model.inputs)

@@ -116,9 +116,12 @@ def bigram_graph(table: NDArray[np.float32], *, extra_input: str | None = None) 
 
 
 def attention_graph(
-    seed: int = 0, *, heads: int = 4, kv_heads: int = 2, head_size: int = 16, hidden: int = 32
+    seed: int = 0, *, heads: int = 4, kv_heads: int = 2, head_size: int = 16, hidden: int = 32, **attention: int
 ) -> Graph:
-    """One layer of GroupQueryAttention with random weights, which keeps its KV cache in place. It never ends."""
+    """One layer of GroupQueryAttention with random weights, which keeps its KV cache in place. It never ends.
+
+    `attention` are more attributes of that node.
+    """
     random = np.random.default_rng(seed)
 
     def weights(name: str, rows: int, columns: int) -> bytes:
@@ -166,6 +169,7 @@ def attention_graph(
             domain=MICROSOFT,
             num_heads=heads,
             kv_num_heads=kv_heads,
+            **attention,
         ),
         node("MatMul", ["attended", "wo"], ["mixed"]),
         node("Add", ["mixed", "x"], ["y"]),

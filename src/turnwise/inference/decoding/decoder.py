@@ -20,7 +20,7 @@ from turnwise.inference.decoding.call import Call
 from turnwise.inference.decoding.graph_form import Kernels, form_of, on_provider
 from turnwise.inference.decoding.growing_kv_cache import GrowingKv
 from turnwise.inference.decoding.kv_cache import InPlaceKv, Kv, KvBlocks
-from turnwise.inference.decoding.memory_budget import MEMORY_SHARE, ROUND_UP_TOKENS, Budget, budget
+from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS, Budget, budget
 from turnwise.inference.decoding.signature import Signature
 from turnwise.inference.folders.model_folder import ModelFolder
 from turnwise.inference.onnx.provider_names import CPU
@@ -33,6 +33,9 @@ UNBOUNDED_BYTES: Final = 1 << 62
 CHUNK_TOKENS: Final = 128
 WIDTH_MIN_TOKENS: Final = 1024
 """Where the width of a prompt's mask shows in its bits, all prompts of up to so many tokens share one."""
+
+DEVICE_MEMORY_SHARE: Final = 2
+"""Of a device's free memory, one part in so many is for KV cache: while rows grow, both sizes of them are there."""
 
 GROWING_COST: Final = 2
 """A cache that grows takes as much memory again while it is read and written."""
@@ -76,6 +79,7 @@ class Decoder:
         self._on_grid = kernels.on_grid and in_place and masked
         self.rows_min = kernels.rows_min if in_place and masked else 1
         self._in_place = in_place
+        self._window = folder.window if in_place else 0
         self.form = f"{'in_place' if in_place else 'growing'} {self.kv.dtype}"
         budget_of = partial(
             budget,
@@ -83,11 +87,12 @@ class Decoder:
             context_length=folder.context_length,
             rows_max=1 if self.batching == "single" else options.rows_max,
             rows_spare=max(int(self._even), self.rows_min - 1),
+            row_positions_min=self._window,
             cached=chunked and (masked if in_place else opened.provider == CPU),
         )
         kv_bytes_max = options.kv_bytes_max
         if device is not None:
-            there = device.free_bytes() // MEMORY_SHARE
+            there = device.free_bytes() // DEVICE_MEMORY_SHARE
             kv_bytes_max = there if kv_bytes_max is None else min(kv_bytes_max, there)
         self.budget: Budget = budget_of(kv_bytes_max)
         self._budget_of_any: Budget = budget_of(UNBOUNDED_BYTES)
@@ -129,7 +134,11 @@ class Decoder:
     def reserve(self, rows: int, room: int) -> None:
         """At least `rows` rows of `room` positions each; what they hold stays."""
         rows = max(rows + int(self._even), self.rows_min)
-        self._kv.reserve(rows, max(room, self.prompt_width(room)), self._lengths.tolist())
+        self._kv.reserve(rows, self.room(room), self._lengths.tolist())
+
+    def room(self, capacity: int) -> int:
+        """How many positions the row of a sequence has that needs `capacity` of them."""
+        return max(capacity, self._window, self.prompt_width(capacity))
 
     def prompt_width(self, tokens: int) -> int:
         """How wide the mask of a prompt of so many tokens is in all its pieces; 0 if that does not show in the bits.

@@ -42,17 +42,23 @@ def budget(
     rows_max: int,
     rows_spare: int = 0,
     cached: bool = True,
+    row_positions_min: int = 0,
 ) -> Budget:
-    """Divide `kv_bytes_max` (None: a share of the memory that there is). One position costs `bytes_per_token`."""
+    """Divide `kv_bytes_max` (None: a share of the memory that there is). One position costs `bytes_per_token`.
+
+    A row has at least `row_positions_min` positions.
+    """
+    shortest = max(ROUND_UP_TOKENS, -(-row_positions_min // ROUND_UP_TOKENS) * ROUND_UP_TOKENS)
     whole = max(memory_bytes() // MEMORY_SHARE if kv_bytes_max is None else kv_bytes_max, 1)
     blocks = 0
     if cached:
-        needed = (1 + rows_spare) * -(-context_length // ROUND_UP_TOKENS) * ROUND_UP_TOKENS
+        longest = max(shortest, -(-context_length // ROUND_UP_TOKENS) * ROUND_UP_TOKENS)
+        needed = (1 + rows_spare) * longest
         spare = max(0, whole // bytes_per_token - needed)
         tokens = min(whole // CACHE_SHARE // bytes_per_token, CACHE_CONTEXTS_MAX * context_length, spare)
         blocks = tokens // BLOCK_TOKENS
     positions = (whole - blocks * BLOCK_TOKENS * bytes_per_token) // bytes_per_token
-    positions = max(positions, (1 + rows_spare) * ROUND_UP_TOKENS)
+    positions = max(positions, (1 + rows_spare) * shortest)
     room = positions // (1 + rows_spare) // ROUND_UP_TOKENS * ROUND_UP_TOKENS
-    rows_max = max(1, min(rows_max, positions // ROUND_UP_TOKENS - rows_spare))
+    rows_max = max(1, min(rows_max, positions // shortest - rows_spare))
     return Budget(rows_max, rows_spare, positions, min(context_length, room), blocks)

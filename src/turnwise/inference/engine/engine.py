@@ -94,7 +94,7 @@ class Engine:
     @property
     def lengths(self) -> list[tuple[int, int]]:
         """(prompt tokens, positions at most) of the sequences that are open."""
-        return [(len(sequence.prompt), sequence.capacity) for sequence in self._sequences.values()]
+        return [(len(sequence.prompt), self._decoder.room(sequence.capacity)) for sequence in self._sequences.values()]
 
     def submit(self, request: GenerateRequest) -> None:
         """Take a request. One that is wrong, or needs no model, is answered by the next `step`."""
@@ -122,7 +122,7 @@ class Engine:
             self._answers.append(GenerateReply(request.id, body))
             return
         self._sequences[request.id] = sequence
-        self._scheduler.add(request.id, len(sequence.prompt), sequence.capacity)
+        self._scheduler.add(request.id, len(sequence.prompt), self._decoder.room(sequence.capacity))
 
     def cancel(self, number: int) -> None:
         """Drop a request, which is then not answered; one that is not open is ignored."""

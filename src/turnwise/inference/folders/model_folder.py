@@ -69,6 +69,7 @@ class ModelFolder:
     template: str | None
     template_from: str | None
     weights_bytes: int
+    window: int = 0
 
 
 def variants(path: Path) -> list[str]:
@@ -104,6 +105,7 @@ def read_model_folder(path: Path, variant: str | None = None) -> ModelFolder:
         kv_heads=layout.kv_heads,
         head_size=layout.head_size,
         context_length=layout.context_length,
+        window=layout.window,
         vocabulary_size=layout.vocabulary_size,
         bos=layout.bos,
         add_bos=settings.add_bos_token is True,

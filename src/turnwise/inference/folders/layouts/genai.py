@@ -34,12 +34,17 @@ class _Outputs(msgspec.Struct):
     present_value_names: str = "present.%d.value"
 
 
+class _Window(msgspec.Struct):
+    window_size: int = 0
+
+
 class _Decoder(msgspec.Struct):
     filename: str
     head_size: int
     num_hidden_layers: int
     num_attention_heads: int
     num_key_value_heads: int | None = None
+    sliding_window: _Window | None = None
     inputs: _Inputs = msgspec.field(default_factory=_Inputs)
     outputs: _Outputs = msgspec.field(default_factory=_Outputs)
 
@@ -89,8 +94,10 @@ def read(files: FolderFiles) -> Layout:
         vocabulary_size=model.vocab_size,
         bos=model.bos_token_id,
         ends=frozenset(ends),
+        window=0 if decoder.sliding_window is None else decoder.sliding_window.window_size,
     )
     keys = {key: f"decoder.{key}" for key in ("head_size", "num_hidden_layers", "num_key_value_heads")}
+    keys["sliding_window"] = "decoder.sliding_window.window_size"
     check_numbers(layout, f"{config_path}: model", keys)
     return layout
 

@@ -34,7 +34,8 @@ class GraphNames:
 class Layout:
     """A decoder as its folder describes it.
 
-    `config_path` is the file that says so, `variant` the graph that was chosen; None where there is but one.
+    `config_path` is the file that says so, `variant` the graph that was chosen; None where there is but one. Attention
+    that looks at the last `window` tokens only wants rows of KV cache of at least so many; 0 where it looks at all.
     """
 
     convention: str
@@ -51,6 +52,7 @@ class Layout:
     vocabulary_size: int
     bos: int | None
     ends: frozenset[int]
+    window: int = 0
 
 
 def check_numbers(layout: Layout, where: str, keys: dict[str, str] | None = None) -> None:
@@ -61,6 +63,7 @@ def check_numbers(layout: Layout, where: str, keys: dict[str, str] | None = None
         "head_size": (layout.head_size, 1, HEADS_MAX),
         "num_hidden_layers": (layout.layers, 1, LAYERS_MAX),
         "num_key_value_heads": (layout.kv_heads, 1, HEADS_MAX),
+        "sliding_window": (layout.window, 0, CONTEXT_LENGTH_MAX),
     }
     bounds |= {f"eos_token_id {end}": (end, 0, layout.vocabulary_size - 1) for end in sorted(layout.ends)}
     if layout.bos is not None:

@@ -1,4 +1,4 @@
-"""Every decision says first what was decided, why, and what it costs."""
+"""Pages hold to what they are: decisions begin alike, and what the architecture names is there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-DECISIONS = sorted((Path(__file__).parents[1] / "docs" / "decisions").glob("[0-9]*.md"))
+ROOT = Path(__file__).parents[1]
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 HEADS = ("**Decided.** ", "**Because.** ", "**Costs.** ")
 FIRST = 16
 """The decisions that were numbered one by one; later ones have numbers by their subject."""
@@ -27,3 +28,15 @@ def test_the_first_decisions_are_all_there() -> None:
     numbers = [int(page.stem[:4]) for page in DECISIONS]
     assert numbers[:FIRST] == list(range(1, FIRST + 1))
     assert len(set(numbers)) == len(numbers)
+
+
+def test_files_that_the_architecture_names_are_there() -> None:
+    """A name stands for whatever file or folder ends with it."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = {name for name in re.findall(r"`([\w./-]+)`", text) if name.endswith((".py", "/"))}
+    assert len(named) > 40
+    found = [path for folder in ("src", "guests", "tests") for path in (ROOT / folder).rglob("*.py")]
+    files = {path.relative_to(ROOT).as_posix() for path in found}
+    folders = {f"{path.as_posix()}/" for file in files for path in Path(file).parents}
+    there = files | folders | {f"{path.relative_to(ROOT).as_posix()}/" for path in ROOT.iterdir() if path.is_dir()}
+    assert [name for name in sorted(named) if not any(f"/{one}".endswith(f"/{name}") for one in there)] == []

@@ -42,10 +42,23 @@ def test_nobody_else_can_read_or_write_it(root: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="modes of POSIX")
-def test_a_folder_that_others_can_write_to_is_refused(root: Path) -> None:
-    root.mkdir(parents=True)
-    root.chmod(0o777)
+@pytest.mark.parametrize("which", ["root", "engine"])
+@pytest.mark.parametrize("mode", [0o720, 0o702, 0o777])
+def test_a_folder_that_others_can_write_to_is_refused(root: Path, which: str, mode: int) -> None:
+    folder = root if which == "root" else Cache(ENGINE, root).folder
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    Cache(ENGINE, root)  # the control: that others can read it is no danger
+    folder.chmod(mode)
     with pytest.raises(EnvironmentFailure, match="TURNWISE_CACHE"):
+        Cache(ENGINE, root)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="owners of POSIX")
+def test_a_folder_of_somebody_else_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Cache(ENGINE, root)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(EnvironmentFailure, match="somebody else"):
         Cache(ENGINE, root)
 
 
@@ -71,9 +84,21 @@ def test_whatever_has_been_changed_is_not_loaded(root: Path) -> None:
     for position in range(len(good)):
         entry.write_bytes(good[:position] + bytes([good[position] ^ 1]) + good[position + 1 :])
         assert cache.find("name") is None, position
-    for text in (b"", b"[]", b"{}", b"null", good[:-1], good + b"x", b"\xff" * 100, b"[" * 60_000):
+    strange = b'{"digest":"%s","facts":{"carrier":"module"},"signature":"%s"}'
+    for text in (
+        *(b"", b"[]", b"{}", b"null", good[:-1], good + b"x", b"\xff" * 100, b"[" * 60_000),
+        *(strange % (b"\xff\xfe", b"x"), strange % (b"x", b"\xff"), strange % ("é".encode(), "é".encode())),
+        *(strange % (b"../x", b"x"), strange % (b"\\u0000", b"\\u0000"), strange % (b"\\ud800", b"x")),
+    ):
         entry.write_bytes(text)
-        assert cache.find("name") is None
+        assert cache.find("name") is None, text
+    for position in range(len(good)):
+        entry.write_bytes(good[:position] + b"\xc3" + good[position + 1 :])
+        assert cache.find("name") is None, position
+    entry.unlink()
+    entry.mkdir()
+    assert cache.find("name") is None
+    entry.rmdir()
 
     entry.write_bytes(good)
     assert cache.find("name") is not None
@@ -91,12 +116,14 @@ def test_another_key_makes_everything_absent(root: Path) -> None:
     assert Cache(ENGINE, root).find("name") is None
 
 
-def test_a_damaged_key_is_said(root: Path) -> None:
-    Cache(ENGINE, root)
-    for key in (b"", b"short", b"x" * 33):
-        (root / "key").write_bytes(key)
-        with pytest.raises(EnvironmentFailure, match="damaged"):
-            Cache(ENGINE, root)
+@pytest.mark.parametrize("key", [b"", b"short", b"x" * 33])
+def test_a_damaged_key_is_replaced_and_what_it_signed_is_absent(root: Path, key: bytes) -> None:
+    Cache(ENGINE, root).store("name", b"code", FACTS)
+    (root / "key").write_bytes(key)
+    cache = Cache(ENGINE, root)
+    assert cache.find("name") is None
+    assert cache.store("name", b"code", FACTS) == Cache(ENGINE, root).find("name")
+    assert len((root / "key").read_bytes()) == 32
 
 
 def test_what_was_not_used_for_longest_goes_first(root: Path) -> None:

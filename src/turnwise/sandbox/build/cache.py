@@ -75,17 +75,16 @@ class Cache:
 
     def find(self, name: str) -> Artefact | None:
         """Return the artefact called `name` (letters, digits, `-`), or None if there is none that verifies whole."""
+        entry = self._read_entry(name)
+        if entry is None:
+            return None
+        path = self._artefact_path(entry.digest)
         try:
-            entry_bytes = _read(self.folder / f"{name}.json", ENTRY_BYTES_MAX)
-            entry = msgspec.json.decode(entry_bytes, type=Entry)
-            if not hmac.compare_digest(entry.signature, self._sign(name, entry.digest, entry.facts)):
-                return None
-            path = self._artefact_path(entry.digest)
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except (OSError, msgspec.DecodeError):
+        except OSError:
             return None
-        if not hmac.compare_digest(digest, entry.digest):
+        if digest != entry.digest:
             return None
         with contextlib.suppress(OSError):
             os.utime(path)
@@ -103,6 +102,15 @@ class Cache:
         except OSError as error:
             raise _failure(self.folder, error) from error
         return Artefact(path, entry.facts)
+
+    def _read_entry(self, name: str) -> Entry | None:
+        """Return the entry of `name`, or None if there is none that this cache has signed, whatever its bytes are."""
+        try:
+            entry = msgspec.json.decode(_read(self.folder / f"{name}.json", ENTRY_BYTES_MAX), type=Entry)
+            signature = self._sign(name, entry.digest, entry.facts)
+        except (OSError, ValueError, RecursionError):  # ValueError: of msgspec, and of bytes that are no UTF-8
+            return None
+        return entry if hmac.compare_digest(entry.signature.encode(), signature.encode()) else None
 
     def _artefact_path(self, digest: str) -> Path:
         return self.folder / f"{digest}.bin"
@@ -142,26 +150,35 @@ def _check_private(folder: Path) -> None:
 
 
 def _read_or_make_key(path: Path) -> bytes:
+    """Return the key, made if there is none. One that is damaged counts as none: what it signed is compiled again."""
+    damaged = False
     with contextlib.suppress(FileNotFoundError):
-        return _checked_key(_read(path, KEY_BYTES + 1), path)
+        key = _read(path, KEY_BYTES + 1)
+        if len(key) == KEY_BYTES:
+            return key
+        damaged = True
     temporary = _write_temporary(path.parent, secrets.token_bytes(KEY_BYTES))
     try:
-        with contextlib.suppress(FileExistsError):
-            try:
-                os.link(temporary, path)  # unlike a renaming, never over the key of another process
-            except FileExistsError:
-                raise
-            except OSError:  # a file system without hard links
-                temporary.rename(path)
+        if damaged:
+            temporary.replace(path)
+        else:
+            _place_if_absent(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    return _checked_key(_read(path, KEY_BYTES + 1), path)
-
-
-def _checked_key(key: bytes, path: Path) -> bytes:
+    key = _read(path, KEY_BYTES + 1)
     if len(key) != KEY_BYTES:
-        raise OSError(f"{path} is damaged; remove it, and the cache is filled again")
+        raise OSError(f"{path} cannot be written")
     return key
+
+
+def _place_if_absent(temporary: Path, path: Path) -> None:
+    with contextlib.suppress(FileExistsError):
+        try:
+            os.link(temporary, path)  # unlike a renaming, never over the key of another process
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            temporary.rename(path)
 
 
 def _read(path: Path, bytes_max: int) -> bytes:

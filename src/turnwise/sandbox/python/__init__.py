@@ -13,6 +13,7 @@ from pathlib import Path
 from turnwise.errors import EnvironmentFailure
 
 _HERE = Path(__file__).parent
+_HINT = "It comes with the wheel. In a source tree, build it: pip install -e . (or: python hatch_build.py)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +39,19 @@ def component_path() -> Path:
 @cache
 def component_info() -> ComponentInfo:
     """Return the facts in ``interpreter.json``. Raises `EnvironmentFailure` where it has not been built."""
-    facts = json.loads(_file("interpreter.json").read_text(encoding="utf-8"))
-    return ComponentInfo(
-        sha256=facts["sha256"],
-        bytes=facts["bytes"],
-        cpython=facts["cpython"],
-        componentize_py=facts["componentize_py"],
-        sdk=facts["sdk"],
-        modules=tuple(facts["modules"]),
-    )
+    path = _file("interpreter.json")
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return ComponentInfo(
+            sha256=facts["sha256"],
+            bytes=facts["bytes"],
+            cpython=facts["cpython"],
+            componentize_py=facts["componentize_py"],
+            sdk=facts["sdk"],
+            modules=tuple(facts["modules"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EnvironmentFailure(f"{path} is damaged: {error!r}", where=str(_HERE), hint=_HINT) from None
 
 
 def _file(name: str) -> Path:
@@ -55,6 +60,6 @@ def _file(name: str) -> Path:
         raise EnvironmentFailure(
             f"{name} is missing, so Python agents cannot run",
             where=str(_HERE),
-            hint="It comes with the wheel. In a source tree, build it: pip install -e . (or: python hatch_build.py)",
+            hint=_HINT,
         )
     return path

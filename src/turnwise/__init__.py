@@ -38,7 +38,8 @@ if TYPE_CHECKING:
         WorldError,
     )
     from turnwise.history.replay import Replay
-    from turnwise.journal.run import Message, RecordedValue, Run, RunAgent, Turn
+    from turnwise.journal.file.times import Span
+    from turnwise.journal.run import Message, RecordedValue, RoundTiming, Run, RunAgent, Turn
     from turnwise.orchestrator.live import Live
     from turnwise.orchestrator.logs import Logged
     from turnwise.orchestrator.progress import Progress
@@ -62,7 +63,8 @@ _MODULES = {
     "turnwise.core.records": ("EffectRecord", "RoundRecord", "WaveRecord"),
     "turnwise.core.turn": ("Failure", "TurnOutput"),
     "turnwise.history.replay": ("Replay",),
-    "turnwise.journal.run": ("Message", "RecordedValue", "Run", "RunAgent", "Turn"),
+    "turnwise.journal.file.times": ("Span",),
+    "turnwise.journal.run": ("Message", "RecordedValue", "RoundTiming", "Run", "RunAgent", "Turn"),
     "turnwise.orchestrator.live": ("Live",),
     "turnwise.orchestrator.logs": ("Logged",),
     "turnwise.orchestrator.progress": ("Progress",),
@@ -105,9 +107,11 @@ __all__ = [
     "RecordedValue",
     "Replay",
     "RoundRecord",
+    "RoundTiming",
     "Run",
     "RunAgent",
     "RunFailed",
+    "Span",
     "Turn",
     "TurnOutput",
     "TurnwiseError",

@@ -15,13 +15,13 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.cli.journals import CODES, EVIL, EVIL_SHOWN, evil_plan, play, write
-from tests.history.forger import rechained
+from tests.history.forger import changed, rechained
 from turnwise.cli.text import visible
 from turnwise.core.plan import AgentPlan, Kind
 from turnwise.core.plan_json import plan_to_json
 from turnwise.core.records import WaveRecord
 from turnwise.core.state import first_agents
-from turnwise.journal import Journal
+from turnwise.journal import Journal, RoundTimes, Span
 from turnwise.sim import simulate
 
 
@@ -294,3 +294,61 @@ def test_what_cannot_be_followed_is_said(command: Command, evil_journal: Path) -
         assert ended.code == 2
         assert other[0] in ended.err
     assert command("log", evil_journal, "--follow").out == command("log", evil_journal).out
+
+
+def timed(path: Path) -> Path:
+    """A simulated run whose first round has times."""
+    plan = evil_plan()
+    run = play(plan)
+    write(path, plan, play(plan, rounds=0))
+    first = run.rounds[0]
+    turn = next(turn for turn in first.turns if turn.effects)
+    effects = {(turn.place, 0): Span(40, 1_000)}
+    began_us = 1_795_749_034_596_195
+    times = RoundTimes(first.round, began_us, 123_456, {turn.place: Span(9, 2_500)}, effects, {})
+    with Journal.open(path, write=True) as journal:
+        journal.writer.commit(first, None, times)
+        for record in run.rounds[1:]:
+            journal.writer.commit(record)
+        assert run.end is not None
+        journal.writer.end(run.end)
+    return path
+
+
+def test_times_are_told_when_they_are_asked_for(command: Command, tmp_path: Path) -> None:
+    path = timed(tmp_path / "timed.journal")
+    assert "UTC" not in command("log", path).out
+    ended = command("log", path, "--times")
+    assert ended.code == 0
+    assert "round 1  2026-11-27 03:10:34.596 UTC, 123 ms, commit " in ended.out
+    assert ", 2.5 ms\n" in ended.out
+    assert "  1.0 ms\n" in ended.out
+    assert "not proved: times were noted by the clock\n" in ended.out
+    log = json.loads(command("log", path, "--times", "--json").out)["log"]
+    assert (log[0]["times"]["started_us"], log[0]["times"]["duration_us"]) == (1_795_749_034_596_195, 123_456)
+    assert log[0]["times"]["effects"][0] | {"agent": "talker"} == {
+        "agent": "talker",
+        "index": 0,
+        "start_us": 40,
+        "duration_us": 1_000,
+    }
+    assert all("times" not in round_ for round_ in log[1:])
+
+
+def test_a_journal_without_times_says_so(command: Command, evil_journal: Path) -> None:
+    assert "not proved: no times were recorded\n" in command("log", evil_journal, "--times").out
+
+
+def test_what_is_not_proved_is_said(command: Command, evil_journal: Path) -> None:
+    whole, one = command("log", evil_journal), command("log", evil_journal, "--agent", "talker")
+    assert "not proved: turns were not executed again\n" in whole.out
+    assert "content of rounds" not in whole.out
+    assert "not proved: the content of rounds was not compared with the head\n" in one.out
+    assert json.loads(command("log", evil_journal, "--json").out)["unproved"] == ["turns were not executed again"]
+
+
+def test_a_round_that_is_not_what_its_head_says_is_damage(command: Command, evil_journal: Path, tmp_path: Path) -> None:
+    forged = changed(evil_journal, tmp_path, "UPDATE turns SET stdout = 'forged' WHERE failure IS NULL")
+    ended = command("log", forged)
+    assert ended.code == 2
+    assert "outcome" in ended.err

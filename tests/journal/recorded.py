@@ -20,7 +20,7 @@ from turnwise.core.records import (
     WaveRecord,
 )
 from turnwise.core.turn import Failure, FailureClass, Log, Record, Send, Spawn, TurnOutput
-from turnwise.journal import CodeSource, Journal
+from turnwise.journal import CodeSource, Journal, RoundTimes, Span
 from turnwise.journal.file.format import FORMAT
 
 LONG = "once upon a time there was a dog with a red ball; " * 40
@@ -116,7 +116,11 @@ def record(path: Path) -> None:
     plan = '{"name":"recorded"}'
     with Journal.create(path, plan=plan, info="{}", versions="{}", codes=codes, agents=beginning) as journal:
         for round_ in rounds:
-            journal.writer.commit(round_)
+            spans = {turn.place: Span(10 * turn.place, 100) for turn in round_.turns}
+            effects = {(turn.place, effect.index): Span(20, 50) for turn in round_.turns for effect in turn.effects}
+            waves = {wave.wave: Span(25, 40) for wave in round_.waves}
+            began_us = 1_795_000_000_000_000 + 1_000 * round_.round
+            journal.writer.commit(round_, None, RoundTimes(round_.round, began_us, 130, spans, effects, waves))
         journal.writer.end(end)
 
 

@@ -13,7 +13,7 @@ from tests.journal.records import agents, chain, columns_of_tables, simple
 from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageRecord, RoundRecord, WaveRecord
 from turnwise.core.turn import Failure, FailureClass, Log, Record, Spawn, TurnOutput
 from turnwise.errors import JournalError
-from turnwise.journal import CodeSource, Journal
+from turnwise.journal import CodeSource, Journal, RoundTimes, Span
 from turnwise.journal.file.schema import TABLES
 
 COUNT = 12
@@ -21,6 +21,9 @@ CODES = {
     "aa" * 32: CodeSource("module", "a.wat", (("a.wat", b"(module)"),)),
     "bb" * 32: CodeSource("component", "b.py", (("b.py", b"pass"), ("lib.py", b"pass")), "cc" * 32),
 }
+
+
+TIMES = RoundTimes(2, 1, 2, {0: Span(1, 2)}, {(0, 0): Span(1, 2)}, {1: Span(1, 2)})
 
 
 def rich_round() -> RoundRecord:
@@ -66,7 +69,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         first = simple(1, COUNT)
         idle = replace(first.turns[0], output=long)
         journal.writer.commit(replace(first, turns=(idle, *first.turns[1:]), messages=first.messages[1:]))
-        journal.writer.commit(rich_round())
+        journal.writer.commit(rich_round(), None, TIMES)
         journal.writer.end(EndRecord("finished", 2, '"done"', "message", chain("end")))
     with Journal.open(path) as journal:
         assert journal.check() == 2
@@ -88,6 +91,7 @@ def read_everything(path: Path) -> None:
         list(journal.queries.logs())
         list(journal.world.standings())
         journal.world.pending()
+        list(journal.timings.between())
         journal.check()
 
 
@@ -112,7 +116,7 @@ VALUES = [
 
 COLUMNS = [(table, column) for table, columns in columns_of_tables().items() for column in columns]
 
-ONLY_ORDER = {("writers", "id"), ("ends", "id"), ("code_files", "code"), ("code_files", "nr")}
+ONLY_ORDER = {("writers", "id"), ("ends", "id"), ("code_files", "code"), ("code_files", "nr"), ("timings", "round")}
 """Columns in which any number keeps the order of rows or the core notices the difference."""
 
 

@@ -13,7 +13,7 @@ from turnwise.errors import UsageError
 
 if TYPE_CHECKING:
     from turnwise.core.records import AgentRecord, MessageRecord, TurnRecord, WaveRecord
-    from turnwise.journal import Journal
+    from turnwise.journal import Journal, RoundTimes
 
 STATES_KEPT_MAX = 10_000
 MESSAGES_KEPT_MAX = 10_000
@@ -40,7 +40,8 @@ class TurnInContext:
 class RoundInContext:
     """A round: what came from outside, the turns (of one agent, if one was asked for), and who was stopped.
 
-    `waves` are the effects that models answered together; they belong to no single agent.
+    `waves` are the effects that models answered together; they belong to no single agent. `times` are there if they
+    were asked for and recorded.
     """
 
     round: int
@@ -48,6 +49,7 @@ class RoundInContext:
     turns: Iterator[TurnInContext]
     stopped: tuple[str, ...]
     waves: tuple[WaveRecord, ...] = ()
+    times: RoundTimes | None = None
 
 
 class JournalTurns:
@@ -83,7 +85,13 @@ class JournalTurns:
             self._agents.append(agent)
 
     def rounds(
-        self, *, agent: str | None = None, round_: int | None = None, first: int = 1, last: int | None = None
+        self,
+        *,
+        agent: str | None = None,
+        round_: int | None = None,
+        first: int = 1,
+        last: int | None = None,
+        times: bool = False,
     ) -> Iterator[RoundInContext]:
         """Yield the rounds from `first` to `last` (default: the newest), in order.
 
@@ -96,7 +104,8 @@ class JournalTurns:
             for number, turn in journal.queries.turns(place, round_):
                 if number < first or (last is not None and number > last):
                     continue
-                yield RoundInContext(number, (), iter([self._told(number, turn, self._sent(number, turn))]), ())
+                told = iter([self._told(number, turn, self._sent(number, turn))])
+                yield RoundInContext(number, (), told, (), times=journal.timings.round(number) if times else None)
             return
         if round_ is not None:
             first = last = round_
@@ -111,7 +120,8 @@ class JournalTurns:
                 self._messages.keep(message.seq, message)
             turns = (self._told(record.round, turn, sent.get(turn.place, [])) for turn in record.turns)
             stopped = tuple(self.name(place) for place in record.stopped)
-            yield RoundInContext(record.round, record.inputs, turns, stopped, record.waves)
+            spans = journal.timings.round(record.round) if times else None
+            yield RoundInContext(record.round, record.inputs, turns, stopped, record.waves, spans)
 
     def _sent(self, round_: int, turn: TurnRecord) -> list[MessageRecord]:
         """The messages of one turn, from among those of its round."""

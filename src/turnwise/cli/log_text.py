@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from turnwise.cli.difference import changes
@@ -14,12 +15,15 @@ from turnwise.cli.text import count, shorten, visible
 
 if TYPE_CHECKING:
     from turnwise.core.records import EffectRecord, MessageRecord, WaveRecord
+    from turnwise.journal import RoundTimes, Span
 
 NAME_COLUMNS = 10
 INDENT = 4
 BODY_CHARS_MAX = 200
 FAILURE_CHARS_MAX = 4_000
 PRINTED_CHARS_MAX = 2_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+STARTED_US_MAX = 253_402_300_799_000_000  # the end of the year 9999
 LEVEL_STYLES: dict[str, Style] = {"debug": "dim", "info": "cyan", "warning": "yellow", "error": "red"}
 _SIGNS: dict[str, Style] = {"+": "green", "-": "red", "~": "yellow"}
 
@@ -31,23 +35,40 @@ NameOf = Callable[[int | None], str]
 
 def show_round(told: RoundInContext, name_of: NameOf, output: Output, *, fuel: bool = True) -> None:
     """Write one round, and a blank line after it. Without `fuel`, nothing that may differ between equal runs."""
-    output.line(bold(f"round {told.round}"))
+    times = told.times
+    output.line(bold(f"round {told.round}"), dim(_round_times(times)) if times is not None else "")
     for message in told.inputs:
         _row("input", f"to {message.to}: {_body(message)}", output, _dead(message), indent=2)
     for turn in told.turns:
-        show_turn(turn, name_of, output, fuel=fuel)
+        show_turn(turn, name_of, output, times, fuel=fuel)
     for wave in told.waves:
-        _wave(wave, output)
+        _wave(wave, output, times)
     if told.stopped:
         _row("stopped", ", ".join(told.stopped), output, indent=2)
     output.line()
 
 
-def _wave(wave: WaveRecord, output: Output) -> None:
+def _round_times(times: RoundTimes) -> str:
+    began = (EPOCH + timedelta(microseconds=min(times.started_us, STARTED_US_MAX))).isoformat(" ", "milliseconds")
+    committed = "" if times.commit is None else f", commit {_time(times.commit)}"
+    return f"  {began.removesuffix('+00:00')} UTC, {milliseconds(times.duration_us)}{committed}"
+
+
+def _time(span: Span | None) -> str:
+    return "" if span is None else milliseconds(span.duration_us)
+
+
+def milliseconds(us: int) -> str:
+    """Return a duration as one reads it."""
+    return f"{us / 1000:,.{1 if us < 100_000 else 0}f} ms"
+
+
+def _wave(wave: WaveRecord, output: Output, times: RoundTimes | None) -> None:
     """One wave: requests that a model answered together."""
     agents = len({place for place, _ in wave.requests})
     text = f"{wave.model} answered {count(len(wave.requests), 'request')} of {count(agents, 'agent')} together"
-    _row(f"wave {wave.wave}", text, output, indent=2)
+    span = times.waves.get(wave.wave) if times is not None else None
+    _row(f"wave {wave.wave}", text, output, dim(f"  {_time(span)}"), indent=2)
 
 
 def show_logs(told: RoundInContext, least: LogChoice, output: Output) -> None:
@@ -61,7 +82,9 @@ def show_logs(told: RoundInContext, least: LogChoice, output: Output) -> None:
                 output.row(Styled(label, LEVEL_STYLES[log.level]), text)
 
 
-def show_turn(told: TurnInContext, name_of: NameOf, output: Output, *, fuel: bool = True) -> None:
+def show_turn(
+    told: TurnInContext, name_of: NameOf, output: Output, times: RoundTimes | None = None, *, fuel: bool = True
+) -> None:
     """Write one turn: what it had, what it did, and what it left."""
     turn = told.turn
     facts = f"  turn {turn.turn}"
@@ -69,11 +92,14 @@ def show_turn(told: TurnInContext, name_of: NameOf, output: Output, *, fuel: boo
         facts += f", fuel {turn.fuel:,}"
     if fuel and turn.executions > 1:
         facts += f", {turn.executions} executions"
+    spans = {} if times is None else times.effects
+    if times is not None and turn.place in times.turns:
+        facts += f", {_time(times.turns[turn.place])}"
     output.line(Styled(told.agent, "cyan"), dim(facts), red("  failed") if turn.failure else "", indent=2)
     for message in told.inbox:
         _row("read", f"{name_of(message.sender)}: {_body(message)}", output)
     for effect in turn.effects:
-        _effect(effect, output)
+        _effect(effect, output, spans.get((turn.place, effect.index)))
     if turn.stdout:
         output.block(
             shorten(turn.stdout.rstrip("\n"), PRINTED_CHARS_MAX),
@@ -111,10 +137,10 @@ def _output(told: TurnInContext, output: Output) -> None:
         _row("finished", shorten(out.finish, BODY_CHARS_MAX), output)
 
 
-def _effect(effect: EffectRecord, output: Output) -> None:
+def _effect(effect: EffectRecord, output: Output, span: Span | None = None) -> None:
     request, reply = parsed(effect.request), parsed(effect.reply)
     asked = _asked(request) if isinstance(request, dict) else shorten(effect.request, BODY_CHARS_MAX)
-    _row("asked", f"{effect.model or effect.kind}: {asked}", output)
+    _row("asked", f"{effect.model or effect.kind}: {asked}", output, dim(f"  {_time(span)}"))
     if isinstance(reply, dict) and isinstance(ok := reply.get("ok"), dict) and isinstance(ok.get("text"), str):
         tokens = f"  ({count(int(ok.get('tokens', 0)), 'token')}, {ok.get('finish')})"
         _row("answer", _quoted(ok["text"]), output, dim(tokens))
@@ -166,6 +192,7 @@ def round_json(told: RoundInContext, name_of: NameOf, *, fuel: bool = True) -> d
         "inputs": [_message_json(message, name_of) for message in told.inputs],
         "turns": [turn_json(turn, name_of, fuel=fuel) for turn in told.turns],
         "stopped": list(told.stopped),
+        **({} if told.times is None else {"times": _times_json(told.times, name_of)}),
         "waves": [
             {
                 "wave": wave.wave,
@@ -176,6 +203,24 @@ def round_json(told: RoundInContext, name_of: NameOf, *, fuel: bool = True) -> d
             for wave in told.waves
         ],
     }
+
+
+def _times_json(times: RoundTimes, name_of: NameOf) -> dict[str, object]:
+    return {
+        "started_us": times.started_us,
+        "duration_us": times.duration_us,
+        "commit": None if times.commit is None else _span_json(times.commit),
+        "turns": [{"agent": name_of(place), **_span_json(span)} for place, span in times.turns.items()],
+        "effects": [
+            {"agent": name_of(place), "index": index, **_span_json(span)}
+            for (place, index), span in times.effects.items()
+        ],
+        "waves": [{"wave": wave, **_span_json(span)} for wave, span in times.waves.items()],
+    }
+
+
+def _span_json(span: Span) -> dict[str, object]:
+    return {"start_us": span.start_us, "duration_us": span.duration_us}
 
 
 def turn_json(told: TurnInContext, name_of: NameOf, *, fuel: bool = True) -> dict[str, object]:

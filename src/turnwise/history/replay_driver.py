@@ -9,6 +9,7 @@ from turnwise.core.events import Execute
 from turnwise.core.machine import Machine
 from turnwise.core.records import EndRecord, RoundRecord, TurnRecord
 from turnwise.core.turn import Failure, FailureClass
+from turnwise.journal.file.times import RoundTimes
 from turnwise.orchestrator.driver import Driver
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 
@@ -21,7 +22,7 @@ FUEL_UNBOUNDED = 2**62
 class Nowhere:
     """A sink that keeps nothing."""
 
-    async def commit(self, record: RoundRecord, end: EndRecord | None = None) -> None:
+    async def commit(self, record: RoundRecord, end: EndRecord | None = None, times: RoundTimes | None = None) -> None:
         """Keep nothing."""
 
     async def end(self, record: EndRecord) -> None:

@@ -7,6 +7,7 @@ of its own; `Run` is a journal as people read it. Rooms, each knows those below:
 from __future__ import annotations
 
 from turnwise.journal.file.code_source import CodeSource
+from turnwise.journal.file.times import RoundTimes, Span
 from turnwise.journal.journal import Journal
 from turnwise.journal.read.rows import LogRow, PendingMessage, RecordRow, RoundSummary, Standing, WriterRow
 from turnwise.journal.write.writer import JournalWriter
@@ -19,6 +20,8 @@ __all__ = [
     "PendingMessage",
     "RecordRow",
     "RoundSummary",
+    "RoundTimes",
+    "Span",
     "Standing",
     "WriterRow",
 ]

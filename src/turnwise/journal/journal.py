@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from turnwise.core.records import AgentRecord
-from turnwise.errors import EnvironmentFailure, InvariantError
+from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
 from turnwise.journal.file import connection as connections
 from turnwise.journal.file.code_source import CodeSource
 from turnwise.journal.file.lock import WriterLock
@@ -20,6 +21,7 @@ from turnwise.journal.read.header import HeaderReader
 from turnwise.journal.read.queries import QueryReader
 from turnwise.journal.read.query import Query
 from turnwise.journal.read.rounds import RoundReader
+from turnwise.journal.read.timings import TimingReader
 from turnwise.journal.read.world import WorldReader
 from turnwise.journal.write.beginning import write_beginning
 from turnwise.journal.write.rounds import RoundWriter
@@ -29,7 +31,8 @@ class Journal:
     """The file of one run, open for reading or for reading and writing. A context manager; closes twice without harm.
 
     `header` reads the plan, the writers and the codes; `rounds` the rounds and how the run ended; `queries` answers
-    questions across rounds; `chains` checks what is read; `world` tells where agents stood after a round. `writer`
+    questions across rounds; `chains` checks what is read; `timings` has
+    times by the clock; `world` tells where agents stood after a round. `writer`
     commits, where the journal is open for writing. One thread may read while another commits: each has its own
     connection.
     """
@@ -48,6 +51,7 @@ class Journal:
         self.header = HeaderReader(self._query)
         self.rounds = RoundReader(self._query)
         self.queries = QueryReader(self._query, self.rounds)
+        self.timings = TimingReader(self._query)
         self.chains = ChainReader(self._query, self.header, self.rounds, self.queries)
         self.world = WorldReader(self._query, self.rounds, self.queries)
         self._reading = reading
@@ -134,6 +138,9 @@ class Journal:
         self._closed = True
         self._reading.close()
         if self._writing is not None:
+            if self._writer is not None:
+                with suppress(TurnwiseError):  # the disk is full, say: all that matters is there
+                    self._writer.keep_times()
             connections.tidy(self._writing)
             self._writing.close()
         if self._lock is not None:

@@ -17,6 +17,7 @@ from turnwise.core.promise import Promise, weakest
 from turnwise.core.records import EffectRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import Failure, TurnOutput
 from turnwise.journal.file.stored_json import stored_json, stored_object
+from turnwise.journal.file.times import Span
 from turnwise.journal.journal import Journal
 from turnwise.journal.read.recorded_numeric import recorded_numeric
 
@@ -89,6 +90,25 @@ class RecordedValue:
     value: float | int | str
 
 
+@dataclass(frozen=True, slots=True)
+class RoundTiming:
+    """Times of a round by the clock, which nothing proves.
+
+    `started_us` is the wall-clock time of its beginning, microseconds since 1970-01-01 UTC; spans count from there.
+    `duration_us` lasts until the end of its last turn. `turns` are by agent, from the first execution to the end of the
+    last; `effects` by agent and index, from asking to the answer; `waves` by number; `commit` is what making the round
+    durable took.
+    """
+
+    round: int
+    started_us: int
+    duration_us: int
+    turns: dict[str, Span]
+    effects: dict[tuple[str, int], Span]
+    waves: dict[int, Span]
+    commit: Span | None
+
+
 class Rows(Iterable[T], Generic[T]):
     """Rows of a journal: iterate as often as you like, each time from the start; `len` counts without reading all."""
 
@@ -108,8 +128,8 @@ class Rows(Iterable[T], Generic[T]):
 class Run:
     """A journal, opened for reading. A context manager; closes twice without harm.
 
-    `rounds`, `turns`, `messages`, `records`, `agents` and `failures` can be iterated as often as one likes, and have a
-    length; `path` is the journal's file.
+    `rounds`, `turns`, `messages`, `records`, `agents`, `failures` and `timings` can be iterated as often as one likes,
+    and have a length; `path` is the journal's file.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -121,6 +141,7 @@ class Run:
         self.messages: Rows[Message] = Rows(self._messages, lambda: self._count("messages"))
         self.records: Rows[RecordedValue] = Rows(self._records, lambda: self._sum("records"))
         self.agents: Rows[RunAgent] = Rows(self._agents, lambda: len(self._names))
+        self.timings: Rows[RoundTiming] = Rows(self._timings, lambda: sum(1 for _ in journal.timings.between()))
         self.failures: Rows[Turn] = Rows(self._failures, lambda: self._sum("failed"))
 
     @classmethod
@@ -307,6 +328,19 @@ class Run:
                 to=message.to,
                 body=message.body,
                 recipients=tuple([names[place] for place in message.recipients]),
+            )
+
+    def _timings(self) -> Iterator[RoundTiming]:
+        names = self._names
+        for times in self._journal.timings.between():
+            yield RoundTiming(
+                times.round,
+                times.started_us,
+                times.duration_us,
+                {names[place]: span for place, span in times.turns.items()},
+                {(names[place], nr): span for (place, nr), span in times.effects.items()},
+                times.waves,
+                times.commit,
             )
 
     def _records(self) -> Iterator[RecordedValue]:

@@ -29,6 +29,8 @@ from turnwise.core.machine import Machine
 from turnwise.core.records import EndRecord, RoundRecord, WaveRecord
 from turnwise.core.turn import Failed, Failure, FailureClass, Outcome
 from turnwise.errors import InvariantError, TurnwiseError
+from turnwise.journal.file.times import RoundTimes
+from turnwise.orchestrator.round_clock import RoundClock
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 
 COMMITS_MAX = 4
@@ -51,8 +53,8 @@ class Effects(Protocol):
 class Sink(Protocol):
     """What keeps rounds: the journal's writer, or a comparison with another journal."""
 
-    async def commit(self, record: RoundRecord, end: EndRecord | None = None) -> None:
-        """Keep a round, and with it the end of the run if the round itself brought it about."""
+    async def commit(self, record: RoundRecord, end: EndRecord | None = None, times: RoundTimes | None = None) -> None:
+        """Keep a round, its times, and the end of the run if the round itself brought it about."""
 
     async def end(self, record: EndRecord) -> None:
         """Keep an end that came after the last round."""
@@ -85,6 +87,7 @@ class Driver:
         self._outcome: asyncio.Future[Commit | End] | None = None
         self._failure: TurnwiseError | None = None
         self._end_kept = False
+        self._clock = RoundClock()
         self._commits: list[asyncio.Task[None]] = []
 
     # -- rounds ------------------------------------------------------------------------------------------------
@@ -102,6 +105,7 @@ class Driver:
             raise self._failure
         self._outcome = asyncio.get_running_loop().create_future()
         try:
+            self._clock.begin()
             self._carry_out(self.machine.step(Advance()))
             outcome = await self._outcome
             await self._keep(outcome)
@@ -119,11 +123,12 @@ class Driver:
             if not self._end_kept:
                 await self._sink.end(outcome.record)
             return
+        times = self._clock.times(outcome.record.round)
         self._count(outcome.record)
         self._end_kept = outcome.end is not None
         while len(self._commits) >= COMMITS_MAX:
             await self._commits.pop(0)
-        commit = asyncio.ensure_future(self._sink.commit(outcome.record, outcome.end))
+        commit = asyncio.ensure_future(self._sink.commit(outcome.record, outcome.end, times))
         commit.add_done_callback(self._committed)
         self._commits.append(commit)
 
@@ -155,6 +160,7 @@ class Driver:
     def on_results(self, results: Sequence[TurnResult]) -> None:
         """Turns were executed. A failure of ours in here ends the round with an error, never silently."""
         actions: list[Action] = []
+        self._clock.executed([self._jobs[result.id] for result in results])
         try:
             for result in results:
                 place = self._jobs.pop(result.id)
@@ -167,6 +173,7 @@ class Driver:
     def on_replies(self, replies: Sequence[tuple[int, str]]) -> None:
         """Effects were answered: (id, reply as canonical JSON text)."""
         actions: list[Action] = []
+        self._clock.answered([self._requests[id_] for id_, _ in replies])
         try:
             for id_, reply in replies:
                 place, index = self._requests.pop(id_)
@@ -178,6 +185,7 @@ class Driver:
 
     def on_wave(self, records: Sequence[WaveRecord], replies: Sequence[tuple[int, str]]) -> None:
         """Models have answered effects together."""
+        self._clock.wave_ended(records)
         try:
             for record in records:
                 self.machine.step(WaveRun(record))
@@ -185,6 +193,10 @@ class Driver:
             self.on_failure(error)
             return
         self.on_replies(replies)
+
+    def on_wave_begun(self) -> None:
+        """Models are given effects to answer together."""
+        self._clock.wave_begins()
 
     def on_failure(self, error: TurnwiseError) -> None:
         """A part cannot go on: the round in progress ends with the error, and nothing of it is committed.
@@ -221,10 +233,12 @@ class Driver:
         if jobs:
             if self.sandboxes is None:
                 raise InvariantError("no sandboxes")
+            self._clock.executes([self._jobs[job.id] for job in jobs])
             self.sandboxes.submit(jobs)
         if requests:
             if self.effects is None:
                 raise InvariantError("nothing answers effects")
+            self._clock.asks([(action.place, action.index) for _, action in requests])
             self.effects.submit(requests)
         if decided:
             self._carry_out(decided)

@@ -21,6 +21,7 @@ class Asker(Protocol):
     """Who asks for effects: the driver."""
 
     def on_replies(self, replies: Replies) -> None: ...
+    def on_wave_begun(self) -> None: ...
     def on_wave(self, records: Sequence[WaveRecord], replies: Replies) -> None: ...
 
 
@@ -45,7 +46,7 @@ class ModelEffects:
         self._host = host
         self._asker = asker
         self._waved = frozenset(waved)
-        self._waves = Waves(host, asker.on_wave)
+        self._waves = Waves(host, asker.on_wave, asker.on_wave_begun)
         self._others: dict[int, int] = {}
 
     def submit(self, requests: Sequence[tuple[int, Request]]) -> None:

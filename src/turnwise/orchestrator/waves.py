@@ -23,8 +23,9 @@ OnWave = Callable[[Sequence[WaveRecord], Sequence[tuple[int, str]]], None]
 class Waves:
     """The effects of one round after another that are answered in waves."""
 
-    def __init__(self, host: InferenceHost, on_wave: OnWave) -> None:
+    def __init__(self, host: InferenceHost, on_wave: OnWave, on_begun: Callable[[], None]) -> None:
         self._host = host
+        self._on_begun = on_begun
         self._on_wave = on_wave
         self._held: list[tuple[int, Request]] = []
         self._places: set[int] = set()
@@ -69,6 +70,7 @@ class Waves:
             )
             places = tuple([(action.place, action.index) for _, action in asked])
             self._running[self._id] = Wave(self._id, model, requests), places
+        self._on_begun()
         for wave, _ in list(self._running.values()):
             self._host.submit_wave(wave)
 

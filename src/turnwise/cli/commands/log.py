@@ -31,13 +31,14 @@ class Filter:
     """Which turns are shown.
 
     `agent` and `round_` keep those of one agent and one round, `failed` those that failed, `level` those that logged
-    at this level or above.
+    at this level or above. `times` reads the times of rounds, too.
     """
 
     agent: str | None = None
     round_: int | None = None
     failed: bool = False
     level: LogChoice | None = None
+    times: bool = False
 
     @property
     def chooses_turns(self) -> bool:
@@ -46,7 +47,8 @@ class Filter:
 
     def rounds(self, turns_of: JournalTurns, first: int = 1, last: int | None = None) -> Iterator[RoundInContext]:
         """Yield the rounds from `first` to `last` with the turns that are shown."""
-        for told in turns_of.rounds(agent=self.agent, round_=self.round_, first=first, last=last):
+        found = turns_of.rounds(agent=self.agent, round_=self.round_, first=first, last=last, times=self.times)
+        for told in found:
             if not self.chooses_turns:
                 yield told
                 continue
@@ -81,6 +83,9 @@ def log(
     no_fuel: Annotated[
         bool, typer.Option("--no-fuel", help="Leave out fuel and executions, which equal runs may differ in.")
     ] = False,
+    times: Annotated[
+        bool, typer.Option("--times", help="When rounds began, and how long turns, effects and commits took.")
+    ] = False,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with what a run commits, until it ends or Ctrl-C.")
     ] = False,
@@ -100,11 +105,13 @@ def log(
         raise UsageError("--json prints one object, which --follow would never complete", hint="Leave one of them out.")
     if follow and round_ is not None:
         raise UsageError("--round shows one round, after which there is nothing to --follow", hint="Leave one out.")
-    chosen = Filter(agent, round_, failed, None if level is None else log_choice(level, "--level"))
+    chosen = Filter(agent, round_, failed, None if level is None else log_choice(level, "--level"), times)
     out = Output.out()
     with Run.open(journal) as run:
         found = summary.summarize(run)
         unproved = run.unproved if agent is not None else run.unproved[1:]  # whole rounds are compared as they are read
+        if times:
+            unproved += ("times were noted by the clock" if len(run.timings) else "no times were recorded",)
     with Journal.open(journal) as opened:
         turns_of = JournalTurns(opened)
         if agent is not None:

@@ -19,7 +19,7 @@ from turnwise.errors import JournalError
 from turnwise.journal.file.errors import damaged, foreign, reading, translated, unwritable
 from turnwise.journal.file.format import APPLICATION_ID, FORMAT, FORMAT_OLDEST
 from turnwise.journal.file.lock import WriterLock
-from turnwise.journal.file.schema import SCHEMA, UPGRADES
+from turnwise.journal.file.schema import OPTIONAL, SCHEMA, UPGRADES
 
 BUSY_MS: Final = 5_000
 """Milliseconds that a statement waits for a lock of another process.
@@ -153,7 +153,8 @@ def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
     for name, sql in wanted.items():
         if found.get(name) != sql:
             raise damaged(path, f"{name} is not as in format {version}", expected=sql, actual=found.get(name))
-    strangers = sorted(str(name) for name in found.keys() - wanted.keys() - STATISTICS)
+    optional = {name for name, sql in OPTIONAL[version].items() if found.get(name) == sql}
+    strangers = sorted(str(name) for name in found.keys() - wanted.keys() - optional - STATISTICS)
     if strangers:
         raise JournalError(
             f"another program has added to the journal: {', '.join(strangers)}.",

@@ -13,7 +13,7 @@ from turnwise.journal.file.code_source import CodeSource
 from turnwise.journal.file.connection import connect
 from turnwise.journal.file.errors import translated
 from turnwise.journal.file.format import APPLICATION_ID, FORMAT
-from turnwise.journal.file.schema import SCHEMA
+from turnwise.journal.file.schema import OPTIONAL, SCHEMA
 from turnwise.journal.write.encode import COLUMNS, Encoder
 
 
@@ -34,7 +34,7 @@ def write_beginning(
             connection.execute("BEGIN EXCLUSIVE")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
-            for sql in SCHEMA[FORMAT].values():
+            for sql in (SCHEMA[FORMAT] | OPTIONAL[FORMAT]).values():
                 connection.execute(sql)
             connection.execute("INSERT INTO meta VALUES ('plan', ?)", (encoder.value(plan),))
             connection.execute("INSERT INTO meta VALUES ('chains', ?)", (str(RULE),))

@@ -24,6 +24,8 @@ from turnwise.journal.file.format import (
     TEXT_INLINE_CHARS_MAX,
 )
 from turnwise.journal.file.number_runs import recorded, request_runs, runs
+from turnwise.journal.file.times import RoundTimes
+from turnwise.journal.write.times_row import TimesRow, times_row
 
 COLUMNS: Final = {
     "blobs": 4,
@@ -36,6 +38,7 @@ COLUMNS: Final = {
     "stops": 3,
     "waves": 6,
     "rounds": 17,
+    "timings": 8,
 }
 """Columns of the tables that a commit adds to, in the order in which it does."""
 
@@ -47,7 +50,7 @@ class Batch:
     """One round as rows: per table its columns one after the other. `generation` says which encoder state it needs.
 
     `after` is the round that was encoded before; rounds in which nobody moved are not committed. `end` holds the
-    columns of the end that came with the round, if one did.
+    columns of the end that came with the round, if one did; `times` are to be written once its commit is over.
     """
 
     round: int
@@ -55,6 +58,7 @@ class Batch:
     generation: int
     rows: dict[str, list[object]]
     end: list[object] | None = None
+    times: TimesRow | None = None
 
 
 class Encoder:
@@ -75,8 +79,8 @@ class Encoder:
         self.agents = agents
         self.seq_last = seq_last
 
-    def batch(self, record: RoundRecord, end: EndRecord | None = None) -> Batch:
-        """The rows of one round, and of the end that came with it.
+    def batch(self, record: RoundRecord, end: EndRecord | None = None, times: RoundTimes | None = None) -> Batch:
+        """The rows of one round, of its times, and of the end that came with it.
 
         Raises InvariantError if the round does not follow what was encoded before.
         """
@@ -130,7 +134,7 @@ class Encoder:
             record.outcome,
         ]
         after, self.round = self.round, record.round
-        return Batch(record.round, after, self.generation, rows, ending)
+        return Batch(record.round, after, self.generation, rows, ending, None if times is None else times_row(times))
 
     def _wave_rows(self, record: RoundRecord) -> list[object]:
         rows: list[object] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,9 @@ from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.errors import InvariantError
 from turnwise.journal.file.blobs import BlobWriter
 from turnwise.journal.file.errors import translated
+from turnwise.journal.file.times import RoundTimes
 from turnwise.journal.write.encode import COLUMNS, Batch, Encoder
+from turnwise.journal.write.times_row import wall_us
 
 ROWS_MAX: Final = 1_000
 """Rows that SQLite is handed in one statement; fewer if its limit of variables is small."""
@@ -35,6 +38,8 @@ class RoundWriter:
         self._stale = False
         self._statements: dict[tuple[str, int], str] = {}
         self._variables_max = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+        self._times: list[object] = []
+        self._timed = False
         self._restart()
 
     def _restart(self) -> None:
@@ -45,25 +50,27 @@ class RoundWriter:
             round_last = connection.execute("SELECT coalesce(max(round), 0) FROM rounds").fetchone()[0]
             agents = connection.execute("SELECT coalesce(max(place) + 1, 0) FROM agents").fetchone()[0]
             seq_last = connection.execute("SELECT coalesce(max(seq), -1) FROM messages").fetchone()[0]
+            timings = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'timings'").fetchone()
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise translated(error, self.path, writing=False) from error
         self._committed = round_last
+        self._timed = timings is not None
         self._encoder.restart(round_last=round_last, agents=agents, seq_last=seq_last)
         self._stale = False
 
-    def commit(self, record: RoundRecord, end: EndRecord | None = None) -> None:
+    def commit(self, record: RoundRecord, end: EndRecord | None = None, times: RoundTimes | None = None) -> None:
         """Write one round, with the end if it brought one about, in one transaction; it is on disk when this returns.
 
         Raises EnvironmentFailure if the disk is full or fails: nothing of the round is kept then, everything before it
         is, and the same round can be committed again.
         """
-        self.write(self.encode(record, end))
+        self.write(self.encode(record, end, times))
 
-    def encode(self, record: RoundRecord, end: EndRecord | None = None) -> Batch:
+    def encode(self, record: RoundRecord, end: EndRecord | None = None, times: RoundTimes | None = None) -> Batch:
         """The first half of `commit`: rows of a round that follows the last one encoded. Needs no disk."""
         if self._stale:
             self._restart()
-        return self._encoder.batch(record, end)
+        return self._encoder.batch(record, end, times)
 
     def write(self, batch: Batch) -> None:
         """The second half of `commit`. May run in another thread than `encode`, one call at a time, in order."""
@@ -71,7 +78,10 @@ class RoundWriter:
         if batch.generation != self._encoder.generation or batch.after != self._committed:
             where, expected = str(self.path), self._committed
             raise InvariantError("a round is written out of order", where=where, expected=expected, actual=batch.after)
+        started_us, zero_ns = wall_us(), time.perf_counter_ns()
         self._transaction(connection, batch.rows, None if batch.end is None else (_insertion(*_ENDS), batch.end))
+        if batch.times is not None and self._timed:
+            self._times += batch.times.columns(started_us, (time.perf_counter_ns() - zero_ns) // 1_000)
         self._committed = batch.round
 
     def end(self, record: EndRecord) -> None:
@@ -79,6 +89,11 @@ class RoundWriter:
         if self._stale:
             self._restart()
         self._append(*_ENDS, self._encoder.end_row(record))
+
+    def keep_times(self) -> None:
+        """Write the times of the latest commit, which the next one would have taken along."""
+        if self._times:
+            self._transaction(self._connection, {})
 
     def resumed(self, *, versions: str, info: str) -> None:
         """Note that another process goes on writing, with its versions and where it finds things (JSON texts)."""
@@ -102,9 +117,12 @@ class RoundWriter:
             for table, flat in rows.items():
                 if flat:
                     self._insert(connection, table, flat)
+            if self._times:
+                self._insert(connection, "timings", self._times)
             if last is not None:
                 connection.execute(*last)
             connection.execute("COMMIT")
+            self._times = []
         except BaseException as error:
             self._stale = True
             self._encoder.generation += 1  # what has been encoded after this batch cannot follow it any more
@@ -130,7 +148,8 @@ class RoundWriter:
         if known is not None:
             return known
         row = "(" + ",".join("?" * COLUMNS[table]) + ")"
-        statement = f"INSERT INTO {table} VALUES {','.join([row] * rows)}"
+        verb = "INSERT OR REPLACE" if table == "timings" else "INSERT"  # what lies there of a round to come is not ours
+        statement = f"{verb} INTO {table} VALUES {','.join([row] * rows)}"
         if len(self._statements) >= 64:
             self._statements.clear()
         self._statements[table, rows] = statement

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from turnwise.core.records import EndRecord, RoundRecord
+from turnwise.journal.file.times import RoundTimes
 from turnwise.journal.write.rounds import RoundWriter
 
 IN_FLIGHT_MAX: Final = 4
@@ -43,7 +44,9 @@ class JournalWriter:
     ) -> None:
         await self.close()
 
-    async def submit(self, record: RoundRecord, end: EndRecord | None = None) -> asyncio.Future[None]:
+    async def submit(
+        self, record: RoundRecord, end: EndRecord | None = None, times: RoundTimes | None = None
+    ) -> asyncio.Future[None]:
         """Hand over a round, with the end if it brought one about, and wait while too many are in flight.
 
         The future is done when the round is on disk.
@@ -54,17 +57,17 @@ class JournalWriter:
                 self._collect()
             self._collect()
             self._raise_failure()
-            batch = self._rounds.encode(record, end)
+            batch = self._rounds.encode(record, end, times)
             future = asyncio.get_running_loop().run_in_executor(self._thread, self._rounds.write, batch)
             self._in_flight.append(future)
             return future
 
-    async def commit(self, record: RoundRecord, end: EndRecord | None = None) -> None:
+    async def commit(self, record: RoundRecord, end: EndRecord | None = None, times: RoundTimes | None = None) -> None:
         """Hand over a round and wait until it is on disk.
 
         If the caller is cancelled while it waits, the round is written all the same.
         """
-        future = await self.submit(record, end)
+        future = await self.submit(record, end, times)
         await asyncio.wait([future])
         self._collect()
         if future.exception() is not None:

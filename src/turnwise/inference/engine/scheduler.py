@@ -31,7 +31,11 @@ WAIT_STEPS_MAX: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class BeginSequence:
-    """Give the sequence a row. All rows need `room` positions. Then `reused` may be told."""
+    """Give a sequence a row, before its first chunk. Then `Scheduler.reused` may be called.
+
+    - `number`: of the sequence
+    - `room`: positions that all rows need
+    """
 
     number: int
     room: int
@@ -39,7 +43,12 @@ class BeginSequence:
 
 @dataclass(frozen=True, slots=True)
 class PrefillChunk:
-    """Run prompt tokens [start, stop) of a sequence; with `last`, its first token is then chosen."""
+    """Run a chunk of a prompt.
+
+    - `number`: of the sequence
+    - `start`, `stop`: prompt tokens [start, stop)
+    - `last`: whether the prompt is then complete, and the first token is chosen
+    """
 
     number: int
     start: int

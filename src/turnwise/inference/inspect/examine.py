@@ -37,7 +37,20 @@ _RULES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A model that loads. `costs` says what `rule` costs here, `advice` what would cost less, if anything would."""
+    """A language model that loads.
+
+    - `path`: its folder
+    - `info`: what it is, and what runs it
+    - `variants`: names that `variant` may have for the folder
+    - `layers`: of the decoder
+    - `weights_bytes`: size of the graph and its weights
+    - `weights`, `attention`: names of the graph's form
+    - `ends`: number of end tokens
+    - `has_template`: whether it has a chat template
+    - `rule`: by which sequences are run, and why
+    - `costs`: what the rule costs here
+    - `advice`: what would cost less; None if nothing would
+    """
 
     path: str
     info: ModelInfo

@@ -35,7 +35,13 @@ MIB: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Pooled:
-    """Pooling of an encoder, the dimensions of its vectors, and how many tokens a text may have."""
+    """The way from texts to vectors.
+
+    - `pooling`: of the tokens' vectors
+    - `normalised`: whether vectors have length 1
+    - `dimensions`: of a vector
+    - `tokens_max`: of a text
+    """
 
     pooling: str
     normalised: bool
@@ -45,10 +51,21 @@ class Pooled:
 
 @dataclass(frozen=True, slots=True)
 class ExaminedGraph:
-    """A graph that loads.
+    """A graph, or an encoder, that loads.
 
-    `batches` says which requests share a run, and why. `checks` were made on inputs of the shapes `tried` (None: the
-    graph refuses random inputs, so nothing is known). `limits` are those of a request, for people.
+    - `path`: its folder or file
+    - `info`: what it is, and what runs it
+    - `variants`: names that `variant` may have for the folder
+    - `weights_bytes`: size of the graph and its weights
+    - `weights`: name of the graph's form
+    - `operators`: number of nodes
+    - `inputs`, `outputs`: of the graph
+    - `batches`: which requests share a run, and why
+    - `tried`: shapes of the inputs that were tried; None: the graph refuses random inputs, so nothing is known
+    - `numeric_class`: by the checks
+    - `checks`: what was tried, and whether the bits were the same
+    - `limits`: of a request, for people
+    - `pooled`: of an encoder; None for a graph to `infer`
     """
 
     path: str

@@ -21,7 +21,12 @@ TOKEN: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class DecoderSpeed:
-    """Prompt tokens a second, and milliseconds of a step (median) by how many sequences share it."""
+    """Speed of a decoder.
+
+    - `prompt_tokens`: of the prompt that was measured
+    - `prompt_tokens_per_s`: the best of two
+    - `step_ms`: of a step (median), by how many sequences share it
+    """
 
     prompt_tokens: int
     prompt_tokens_per_s: float

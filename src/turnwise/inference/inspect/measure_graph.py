@@ -31,7 +31,11 @@ WORDS: Final = ("time", "year", "people", "way", "day", "man", "thing", "woman",
 
 @dataclass(frozen=True, slots=True)
 class GraphSpeed:
-    """Runs a second (median) by how many rows share one, of inputs of the shapes `tried`."""
+    """Speed of a graph.
+
+    - `tried`: shapes of the inputs
+    - `runs_per_s`: median, by how many rows share a run
+    """
 
     tried: dict[str, tuple[int, ...]]
     runs_per_s: dict[int, float]
@@ -39,7 +43,11 @@ class GraphSpeed:
 
 @dataclass(frozen=True, slots=True)
 class EncoderSpeed:
-    """Texts a second by how many tokens each has: asked for one at a time, and `TEXTS` in one request."""
+    """Speed of an encoder, in texts a second by how many tokens each has.
+
+    - `one`: asked for one at a time
+    - `many`: `TEXTS` in one request
+    """
 
     one: dict[int, float]
     many: dict[int, float]

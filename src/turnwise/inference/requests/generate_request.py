@@ -109,6 +109,8 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
+    """A message of a conversation: `role` is what the model's chat template knows (`user`, `assistant`, …)."""
+
     role: str
     content: str
 
@@ -123,12 +125,18 @@ class GrammarSource:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A checked request. Exactly one of `prompt` and `messages` is given.
+    """A checked request.
 
-    `messages` begin with the request's `system`, if there is one. `tokens_max` None: `TOKENS_MAX_DEFAULT`, or what the
-    context leaves room for if that is less. `logit_bias` names tokens by id or text; `logprobs` is the number of
-    alternatives that are told with each token, None for none and no log probabilities at all. `template` are arguments
-    of the chat template.
+    - `prompt`: text; None where `messages` are given
+    - `messages`: of a conversation, the request's `system` first; empty where a `prompt` is given
+    - `tokens_max`: of the answer; None: `TOKENS_MAX_DEFAULT`, or what the context leaves room for if that is less
+    - `sampling`: parameters of choosing a token
+    - `stop`: texts at which the answer ends
+    - `logit_bias`: numbers by token, which is named by id or text
+    - `logprobs`: number of alternatives that are told with each token; None: no log probabilities at all
+    - `grammar`: that the answer follows; None for none
+    - `template`: arguments of the chat template
+    - `on_full`: what happens if the prompt is too long for the context
     """
 
     prompt: str | None

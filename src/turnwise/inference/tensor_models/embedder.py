@@ -193,7 +193,12 @@ class EmbedJob:
 
 @dataclass(frozen=True, slots=True)
 class LoadedEmbedder:
-    """A model that answers `embed`."""
+    """A model that answers `embed`.
+
+    - `info`: what is told of it
+    - `embedder`: texts to vectors
+    - `found`: the open graph
+    """
 
     info: ModelInfo
     embedder: Embedder

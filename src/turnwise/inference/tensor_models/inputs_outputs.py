@@ -23,8 +23,12 @@ Dim = int | str | None
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """Name, type and dimensions of an input or output; `dims` is empty for a single number, and where the graph says
-    nothing of the shape."""
+    """An input or output of a graph.
+
+    - `name`: in the graph
+    - `dtype`: one of `ELEMENT_BYTES`
+    - `dims`: empty for a single number, and where the graph says nothing of the shape
+    """
 
     name: str
     dtype: str

@@ -28,7 +28,12 @@ from turnwise.inference.tensor_models.graph_model import GraphModel
 
 @dataclass(frozen=True, slots=True)
 class LoadedGraph:
-    """A graph that answers `infer`."""
+    """A graph that answers `infer`.
+
+    - `info`: what is told of it
+    - `model`: what runs rows of it
+    - `found`: the open graph
+    """
 
     info: ModelInfo
     model: GraphModel

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.worlds import kind, plan, sends, still
+from turnwise.core.envelope import decode_needs
 from turnwise.core.events import Advance, Commit, EffectAnswered, Execute, Input, Request, TurnEnded, WaveRun
 from turnwise.core.machine import Machine
 from turnwise.core.plan import Grants, Limits, Plan
@@ -227,6 +228,44 @@ def test_sequential_moves_one_agent_a_round_oldest_first() -> None:
     assert run.rounds[2].turns[0].inbox == (0, 1)
 
 
+@pytest.mark.parametrize("agents", [["sleeper:sleeper", "reader:reader"], ["reader:reader", "sleeper:sleeper"]])
+@pytest.mark.parametrize(
+    ("alarm", "expected"),
+    [
+        (1, [(1, ["sleeper"]), (2, ["sleeper"]), (3, ["reader"])]),  # both are due in round 2: the alarm comes first
+        (2, [(1, ["sleeper"]), (2, ["reader"]), (3, ["sleeper"])]),  # the mail is older
+    ],
+)
+def test_sequential_takes_alarms_before_mail_of_the_same_round(
+    agents: list[str], alarm: int, expected: list[tuple[int, list[str]]]
+) -> None:
+    def sleeper(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        first = turn["turn"] == 1
+        return {"state": "", **({"wake_in": alarm, "send": [{"to": "reader", "body": ""}]} if first else {})}
+
+    kinds = [kind("sleeper", start=True, grants=sends("reader")), kind("reader")]
+    run = simulate(plan(kinds, agents, schedule="sequential"), {"sleeper": sleeper, "reader": still})
+    assert moves(run) == expected
+
+
+def test_sequential_rings_alarms_of_the_same_round_in_order_of_place() -> None:
+    world = plan([kind("a", start=True)], ["x:a", "y:a", "z:a"], schedule="sequential")
+    assert moves(simulate(world, {"a": still})) == [(1, ["x"]), (2, ["y"]), (3, ["z"])]
+
+
+@pytest.mark.parametrize("schedule", ["rounds", "sequential"])
+def test_an_alarm_skips_to_its_round_and_a_newer_one_replaces_it(schedule: str) -> None:
+    def sleeper(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        return {"state": "", **({"wake_in": 9} if turn["turn"] == 1 else {"wake_in": 2} if turn["turn"] == 2 else {})}
+
+    kinds = [kind("sleeper", start=True), kind("caller", start=True, grants=sends("sleeper"))]
+    world = plan(kinds, schedule=schedule)
+    run = simulate(world, {"sleeper": sleeper, "caller": starts_with_a_message("sleeper")})
+    rounds = [round_ for round_, names in moves(run) if "sleeper" in names]
+    second = 2 if schedule == "rounds" else 3
+    assert rounds == [1, second, second + 2]
+
+
 def test_effects_suspend_the_turn_and_run_it_again_with_the_replies() -> None:
     executions: list[int] = []
 
@@ -309,7 +348,26 @@ def test_fuel_is_charged_over_all_executions() -> None:
         return failure.kind if failure else None
 
     assert run(7) is None  # six executions of one unit each
+    assert run(6) == FailureClass.FUEL  # nothing is left: whoever spends exactly what there is has failed
     assert run(5) == FailureClass.FUEL
+
+
+def test_what_a_turn_used_is_recorded_and_what_is_left_is_handed_on() -> None:
+    machine = Machine(plan([kind("a", start=True, limits=Limits(fuel=10))]))
+    (first,) = machine.step(Advance())
+    assert isinstance(first, Execute)
+    assert first.fuel == 10
+    needs = decode_needs('{"effect": "nothing"}')
+    (second,) = machine.step(TurnEnded(0, needs, 4, "first"))
+    assert isinstance(second, Execute)
+    assert second.fuel == 6
+    (commit,) = machine.step(TurnEnded(0, Completed(TurnOutput("")), 6, "second"))
+    assert isinstance(commit, Commit)
+    (turn,) = commit.record.turns
+    assert (turn.fuel, turn.executions, turn.stdout) == (10, 2, "second")
+    assert turn.failure is not None
+    assert turn.failure.kind == FailureClass.FUEL
+    assert "its 10 units of fuel (`fuel` of its kind)" in turn.failure.message
 
 
 def test_the_machine_refuses_events_that_cannot_come() -> None:

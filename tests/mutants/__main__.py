@@ -18,6 +18,8 @@ AREAS: dict[str, tuple[str, ...]] = {
     "journal": ("tests/journal",),
 }
 """Where the tests of an area lie. They run from the one that is named like the module to the others."""
+BROAD = ("test_machine.py", "test_sums.py")
+"""Tests that see much of an area in little time."""
 LEFT_OUT = ("test_nothing_around_the_interpreter_reaches_an_answer",)
 """Tests whose code runs in processes of their own, which know nothing of the change."""
 PATIENCE = 5.0
@@ -45,8 +47,8 @@ def tests_for(module: str, area: str) -> list[str]:
     """All test files of the area, the module's own first."""
     paths = [path for folder in AREAS[area] for path in sorted((ROOT / folder).rglob("test_*.py"))]
     files = [str(path.relative_to(ROOT)) for path in paths]
-    own = f"test_{module.rpartition('.')[2]}.py"
-    files.sort(key=lambda file: (not file.endswith("/" + own), file))
+    first = (f"test_{module.rpartition('.')[2]}.py", *BROAD)
+    files.sort(key=lambda file: (first.index(name) if (name := Path(file).name) in first else len(first), file))
     return [*files, "-k", " and ".join(f"not {name}" for name in LEFT_OUT)]
 
 

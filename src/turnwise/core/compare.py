@@ -128,5 +128,5 @@ def _agent_facts(agent: AgentRecord) -> Iterator[Fact]:
 def _message_facts(what: str, messages: Sequence[MessageRecord], name_of: Callable[[int], str]) -> Iterator[Fact]:
     for message in messages:
         sender = None if message.sender is None else name_of(message.sender)
-        yield sender, f"{what} {message.seq}: to", (message.to, message.recipients)
+        yield sender, f"{what} {message.seq}: to", (message.round, message.to, message.recipients)
         yield sender, f"{what} {message.seq}: body", message.body

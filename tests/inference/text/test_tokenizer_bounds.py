@@ -9,7 +9,7 @@ import pytest
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Regex, models, normalizers
+from tokenizers import Regex, models, normalizers, pre_tokenizers
 
 from tests.inference import toy
 from turnwise.errors import ModelError
@@ -132,3 +132,16 @@ def test_a_text_that_could_become_too_long_is_refused() -> None:
 def test_usual_tokenizers_are_within_the_bounds(stories_models: Path) -> None:
     for path in sorted(stories_models.glob("*/tokenizer.json")):
         assert text_bounds(json.loads(path.read_text())).growth < 20
+
+
+def test_an_expression_that_takes_too_many_steps_is_an_answer(capfd: pytest.CaptureFixture[str]) -> None:
+    """The library counts them and gives up; that ends no process."""
+    inner = toy.byte_tokenizer()
+    backtracking = pre_tokenizers.Split(Regex("(a+)+$"), "isolated")
+    inner.pre_tokenizer = pre_tokenizers.Sequence([backtracking, inner.pre_tokenizer])
+    tokenizer = Tokenizer(inner, None)
+    with pytest.raises(Refusal) as caught:
+        tokenizer.encode("a" * 40 + "!")
+    assert caught.value.message == "the model's tokenizer fails on this text"
+    assert len(tokenizer.encode("a" * 40)) == 40
+    assert "retry-limit-in-match" in capfd.readouterr().err

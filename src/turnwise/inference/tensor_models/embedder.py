@@ -32,7 +32,7 @@ from turnwise.inference.tensor_models.inputs_outputs import TensorSpec
 from turnwise.inference.tensor_models.load import OpenGraph, graph_info, open_graph
 from turnwise.inference.tensor_models.row_batching import Arrays
 from turnwise.inference.tensor_models.tensor_arrays import tensor_over
-from turnwise.inference.text.tokenizer import check_size, read_library_tokenizer
+from turnwise.inference.text.tokenizer import check_size, encoded, read_library_tokenizer
 
 _TRY_ERRORS: Final[tuple[type[Exception], ...]] = (Refusal, *RUNTIME_ERRORS)
 _INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
@@ -72,7 +72,7 @@ class Embedder:
         if truncate:
             self._tokenizer.enable_truncation(self._folder.tokens_max)
         try:
-            ids: list[int] = self._tokenizer.encode(text.lower() if self._folder.lower else text).ids
+            ids: list[int] = encoded(self._tokenizer, text.lower() if self._folder.lower else text, special=True).ids
         finally:
             self._tokenizer.no_truncation()
         return ids

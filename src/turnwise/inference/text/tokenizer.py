@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import tokenizers
@@ -17,6 +17,8 @@ from turnwise.inference.text.detokenizer import Detokenizer
 from turnwise.inference.text.special_tokens import RenderedPrompt, SpecialTokenMarker, read_rendered
 from turnwise.inference.text.tokenizer_bounds import GROWN_CHARS_MAX, OutOfBounds, TextBounds, text_bounds
 from turnwise.inference.text.vocabulary import Vocabulary
+
+PANIC: Final = "PanicException"
 
 
 class Tokenizer:
@@ -56,7 +58,7 @@ class Tokenizer:
         If the model wants BOS, the prompt begins with exactly one, whether or not the text begins with it.
         """
         self._check_size(text)
-        return self._with_bos(self._encoder.encode(text, add_special_tokens=False).ids)
+        return self._with_bos(encoded(self._encoder, text).ids)
 
     def encode_rendered(self, text: str) -> list[int]:
         """Encode a prompt that a chat template made of marked messages. Begins as with `encode`.
@@ -76,7 +78,7 @@ class Tokenizer:
     def _encode_forged(self, prompt: RenderedPrompt) -> list[int]:
         """Encode a marked prompt. A piece between two special tokens that holds a forged one is plain text."""
         text = prompt.text
-        found = self._encoder.encode(text, add_special_tokens=False)
+        found = encoded(self._encoder, text)
         specials = [place for token, place in zip(found.ids, found.offsets, strict=True) if token in self._control]
         if not any(prompt.is_forged(*place) for place in specials):
             return list(found.ids)
@@ -97,7 +99,7 @@ class Tokenizer:
         """Encode a piece of text; `plain`: as if there were no special tokens."""
         self._encoder.encode_special_tokens = plain
         try:
-            return list(self._encoder.encode(text, add_special_tokens=False).ids) if text else []
+            return list(encoded(self._encoder, text).ids) if text else []
         finally:
             self._encoder.encode_special_tokens = False
 
@@ -206,6 +208,21 @@ def read_library_tokenizer(path: Path) -> tuple[tokenizers.Tokenizer, TextBounds
     return inner, bounds
 
 
+def encoded(inner: tokenizers.Tokenizer, text: str, *, special: bool = False) -> tokenizers.Encoding:
+    """Encode a text; `special`: with the special tokens that the file puts around it.
+
+    Raises Refusal if the library fails on it, as it does where an expression of the file's would take more than a
+    counted number of steps: the same everywhere, so it is an answer.
+    """
+    try:
+        return inner.encode(text, add_special_tokens=special)
+    except BaseException as error:
+        # What the library gives up in Rust is no Exception; what is none of its own goes on.
+        if not isinstance(error, Exception) and type(error).__name__ != PANIC:
+            raise
+        raise Refusal("refused", "the model's tokenizer fails on this text") from None
+
+
 def check_size(text: str, what: str, bounds: TextBounds) -> None:
     """Raises Refusal for a text of which the tokenizer could make more than is allowed."""
     if not bounds.allow(len(text)):
@@ -217,5 +234,8 @@ def check_size(text: str, what: str, bounds: TextBounds) -> None:
 
 
 def _begins_with(inner: Any, bos: int | None) -> bool:
-    ids = inner.encode("a", add_special_tokens=True).ids
+    try:
+        ids = encoded(inner, "a", special=True).ids
+    except Refusal:
+        return False
     return bos is not None and ids[:1] == [bos]

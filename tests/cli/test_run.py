@@ -82,6 +82,27 @@ def test_failed_turns_are_shown_and_the_others_go_on(tmp_path: Path) -> None:
     assert "  turns     3, 1 failed\n" in ended.stdout
     assert "1 failed turn\n  round 1, bad: raised: ValueError: \\e[2J\\u202eno\n" in ended.stdout
     assert "--agent bad --round 1   shows the first failure\n" in ended.stdout
+    assert "The exit code is 0 all the same; --fail-on-failed-turns makes it 1." in ended.stdout
+    for words in (("run", world), ("resume", "runs/w-0.journal")):
+        ended = turnwise(*words, "--fail-on-failed-turns", cwd=tmp_path)
+        assert ended.returncode == 1, ended.stderr
+        assert "Turns have failed, so the exit code is 1 (--fail-on-failed-turns)." in ended.stdout
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_a_run_in_which_no_turn_completed_has_failed(tmp_path: Path, native: bool) -> None:
+    world = make_world(tmp_path / "w", {"bad.py": "def turn(t):\n    1 / 0\n"})
+    ended = turnwise("run", world, *(["--native"] if native else []), cwd=tmp_path)
+    assert ended.returncode == 1
+    assert "No turn has completed, so the exit code is 1." in ended.stdout
+    if not native:
+        assert turnwise("resume", "runs/w-0.journal", cwd=tmp_path).returncode == 1
+
+
+def test_turns_that_all_complete_satisfy_fail_on_failed_turns(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "w", {"tick.wat": TICKS}, rounds_max=2)
+    ended = turnwise("run", world, "--fail-on-failed-turns", cwd=tmp_path)
+    assert (ended.returncode, "exit code" in ended.stdout) == (0, False)
 
 
 def test_a_run_that_fails(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.core.worlds import kind, plan
 from turnwise.core.machine import Machine
 from turnwise.core.records import EndRecord, RoundRecord
-from turnwise.errors import EnvironmentFailure
+from turnwise.errors import EnvironmentFailure, InvariantError
 from turnwise.orchestrator.driver import COMMITS_MAX, Driver
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 
@@ -39,7 +39,7 @@ class Parts:
             results = [TurnResult(job.id, "completed", body, None, 1, "") for job in jobs]
             asyncio.get_running_loop().call_soon(self.driver.on_results, results)
 
-    async def commit(self, record: RoundRecord) -> None:
+    async def commit(self, record: RoundRecord, end: EndRecord | None, times: object) -> None:
         await self.hold.wait()
         if self.failure is not None:
             raise self.failure
@@ -112,6 +112,18 @@ def test_a_commit_that_fails_ends_the_round_in_progress() -> None:
             await playing
         with pytest.raises(EnvironmentFailure, match="the disk is full"):
             await parts.driver.settle()
+
+    run(main())
+
+
+def test_a_commit_that_fails_by_a_defect_ends_the_run_as_one() -> None:
+    async def main() -> None:
+        parts = Parts()
+        parts.failure = ZeroDivisionError("in the writer")
+        await parts.driver.round()
+        parts.answers = False
+        with pytest.raises(InvariantError, match="ZeroDivisionError: in the writer"):
+            await parts.driver.round()
 
     run(main())
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import turnwise
 from tests.guests import SPINS, constant
 from tests.orchestrator.worlds import lively
-from turnwise import Agent, Grants, InitialMessage, UsageError, World
+from turnwise import Agent, Grants, InitialMessage, NoRound, RoundRecord, RunClosed, UsageError, World
+from turnwise.orchestrator.live import Live
+from turnwise.orchestrator.progress import Status
+from turnwise.orchestrator.session import Session
 
 ECHO = """
 from turnwise_guest import Turn
@@ -29,13 +35,14 @@ def listening() -> World:
 
 def test_steps_and_messages_from_outside(tmp_path: Path) -> None:
     with listening().start(journal=tmp_path / "a.journal", workers=1) as live:
-        assert live.step() is None
+        assert live.step() is NoRound.WAITING
         live.send("echo", "one")
         live.send("all", "two")
         record = live.step()
-        assert record is not None
+        assert isinstance(record, RoundRecord)
         assert [message.body for message in record.inputs] == ["one", "two"]
-        assert live.step() is None
+        assert live.step() is NoRound.WAITING
+        assert not live.step()
         live.send("echo", "stop")
         with live.result() as run:
             assert (run.status, run.result) == ("finished", ["one", "two", "stop"])
@@ -127,6 +134,138 @@ def test_a_live_run_can_be_driven_from_an_event_loop(tmp_path: Path) -> None:
             return run.status
 
     assert asyncio.run(play()) == "quiet"
+
+
+def test_a_step_tells_waiting_from_over(tmp_path: Path) -> None:
+    with listening().start(journal=tmp_path / "a.journal") as live:
+        assert live.step() is NoRound.WAITING
+        live.send("echo", "stop")
+        assert isinstance(live.step(), RoundRecord)
+        assert live.step() is NoRound.OVER
+        assert live.step() is NoRound.OVER
+        with pytest.raises(UsageError, match="the run has ended"):
+            live.send("echo", "late")
+    with turnwise.open(tmp_path / "a.journal") as run:
+        assert run.status == "finished"
+
+
+def test_rounds_can_be_iterated(tmp_path: Path) -> None:
+    with lively().start(journal=tmp_path / "a.journal") as live:
+        rounds = [record.round for record in live]
+        assert live.step() is NoRound.OVER
+        assert list(live) == []
+    with turnwise.run(lively(), journal=tmp_path / "b.journal") as run:
+        assert rounds == [record.round for record in run.rounds]
+
+
+def test_the_twins_for_coroutines_do_the_same(tmp_path: Path) -> None:
+    async def main() -> list[str]:
+        async with listening().start(journal=tmp_path / "a.journal") as live:
+            assert await live.astep() is NoRound.WAITING
+            await live.asend("echo", "one")
+            assert [record.round async for record in live] == [1]
+            await live.asend("echo", "stop")
+            with await live.aresult() as run:
+                assert (run.status, run.result) == ("finished", ["one", "stop"])
+            with pytest.raises(RunClosed):
+                await live.astep()
+        return ["done"]
+
+    assert asyncio.run(main()) == ["done"]
+
+
+def test_who_waits_may_give_up_and_the_round_is_played_all_the_same(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with listening().start(journal=tmp_path / "a.journal") as live:
+            await live.asend("echo", "one")
+            waiting = asyncio.create_task(live.astep())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            assert await live.astep() is NoRound.WAITING  # after the round that nobody waited for
+            assert live.progress().round == 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("to", "body", "message"),
+    [
+        ("echo", {"a": 1}, "the body of a message is text, not dict"),
+        ("echo", b"bytes", "the body of a message is text, not bytes"),
+        ("echo", None, "the body of a message is text, not NoneType"),
+        (["echo"], "hello", "the name of who gets a message is text, not list"),
+        ("echo", "half \ud800", "half a surrogate pair at character 6"),
+    ],
+)
+def test_what_is_no_message_is_refused_at_once_and_the_run_goes_on(
+    tmp_path: Path, to: Any, body: Any, message: str
+) -> None:
+    with listening().start(journal=tmp_path / "a.journal") as live:
+        with pytest.raises(UsageError, match=message):
+            live.send(to, body)
+        live.send("echo", "fine")
+        record = live.step()
+        assert isinstance(record, RoundRecord)
+        assert [one.body for one in record.inputs] == ["fine"]
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_run_that_is_closed_says_so_whatever_is_asked_of_it(tmp_path: Path, end: str, begun: bool) -> None:
+    with listening().start(journal=tmp_path / "a.journal") as live:
+        if begun:
+            live.step()
+        getattr(live, end)()
+        for use in (live.step, live.play, live.result, lambda: live.send("echo", "x"), lambda: list(live)):
+            with pytest.raises(RunClosed, match="has been closed"):
+                use()
+        assert isinstance(RunClosed(), UsageError)
+        live.stop()
+        live.progress()
+        live.logs()
+
+
+def test_stopping_what_has_not_begun_ends_it_at_once(tmp_path: Path) -> None:
+    """Loading may take minutes, and nothing of it is worth waiting for."""
+    begun = threading.Event()
+
+    async def begin(status: Status) -> Session:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    with Live(tmp_path / "a.journal", begin) as live:
+        live.play()
+        assert begun.wait(60)
+        live.stop()
+        assert live.wait(60)
+        with pytest.raises(RunClosed):
+            live.result()
+
+
+def test_steps_from_two_threads_are_rounds_one_after_the_other(tmp_path: Path) -> None:
+    with lively().start(journal=tmp_path / "a.journal") as live, ThreadPoolExecutor(3) as threads:
+        found = [list(rounds) for rounds in threads.map(list, [live] * 3)]
+    played = sorted(record.round for rounds in found for record in rounds)
+    with turnwise.run(lively(), journal=tmp_path / "b.journal") as run:
+        assert played == [record.round for record in run.rounds]
+    assert turnwise.replay(tmp_path / "a.journal").difference is None
+
+
+def test_everything_works_inside_an_event_loop_as_in_a_notebook(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+
+    async def cell() -> None:
+        with turnwise.run(listening(), journal=path) as run:
+            assert run.status == "quiet"
+        assert turnwise.check(lively()) == []
+        assert turnwise.replay(path).difference is None
+        with listening().start(journal=tmp_path / "b.journal") as live:
+            assert live.step() is NoRound.WAITING
+
+    asyncio.run(cell())
 
 
 def test_on_failure_stop_ends_the_run_and_says_why(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ Nothing heavy is imported before a command needs it, so that `turnwise --help` i
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 __all__ = ["main"]
@@ -17,6 +19,8 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program. Leaves by SystemExit with the exit code, and never with a traceback."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as orderly an end as Ctrl-C, from the first moment
     try:
         from turnwise.cli.program import run_program
 

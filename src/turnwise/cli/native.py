@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from turnwise.cli.errors import DONE, FAILED
 from turnwise.cli.log_text import parsed
 from turnwise.cli.logs import LogChoice, is_shown, write
 from turnwise.cli.output import Output, bold, dim, green, red, yellow
 from turnwise.cli.result import result_text
+from turnwise.cli.summary import judge
 from turnwise.cli.text import json_text, last_line, shorten
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def play_native(
     models: Mapping[str, Path],
     overrides: Sequence[str],
     log: LogChoice,
+    fail_on_failed_turns: bool = False,
     as_json: bool,
 ) -> int:
     """Play a world natively, and tell how it went. No live display: the terminal belongs to the debugger."""
@@ -54,7 +55,10 @@ def play_native(
     _show(ended, err if as_json else Output.out())
     if as_json:
         Output.out().write(_json(ended))
-    return FAILED if ended.end.reason == "failed" else DONE
+    verdict = judge(ended.end.reason, ended.turns, ended.failures, fail_on_failed_turns=fail_on_failed_turns)
+    if verdict.reason is not None:
+        (err if as_json else Output.out()).line(verdict.reason)
+    return verdict.code
 
 
 def _teller(output: Output, log: LogChoice) -> Callable[[RoundRecord, Callable[[int], str]], None]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from concurrent.futures import CancelledError
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from turnwise.cli import summary
-from turnwise.cli.errors import DONE, FAILED, INTERRUPTED, json_line, report
+from turnwise.cli.errors import INTERRUPTED, json_line, report
 from turnwise.cli.errors import as_json as error_as_json
 from turnwise.cli.interrupts import Interrupts
 from turnwise.cli.logs import LOGS_AT_ONCE_MAX, LogChoice, is_shown
@@ -16,7 +15,7 @@ from turnwise.cli.output import Output
 from turnwise.cli.progress import Display, display_for
 from turnwise.cli.summary import quoted_path
 from turnwise.cli.text import count
-from turnwise.errors import JournalError, TurnwiseError, UsageError
+from turnwise.errors import JournalError, RunClosed, TurnwiseError, UsageError
 
 if TYPE_CHECKING:
     from turnwise.journal.run import Run
@@ -26,14 +25,17 @@ WAIT_S_MAX = 0.1
 """How long a wait lasts at most: the display is drawn, and an interruption answered, about ten times a second."""
 
 STOPPING = "Stopping when the round in progress is committed. Ctrl-C again stops at once."
+STOPPING_AT_START = "Stopping: no round has begun."
 ABORTING = "Stopping at once: the round in progress is lost, what was committed is safe."
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """How it went: `run` as far as it is in its journal (None if there is none yet), and `error`, what went wrong.
+    """The end of playing.
 
-    `interrupted`: somebody asked to stop.
+    run: the run as far as it is in its journal; None if there is none yet.
+    error: what went wrong.
+    interrupted: somebody asked to stop.
     """
 
     run: Run | None
@@ -41,59 +43,66 @@ class Played:
     interrupted: bool
 
 
-def play_and_tell(live: Live, world: str, *, log: LogChoice = "info", as_json: bool) -> int:
-    """Play `world` to the end, tell how it went, and return the exit code."""
+def play_and_tell(
+    begin: Callable[[], Live],
+    world: str,
+    *,
+    log: LogChoice = "info",
+    fail_on_failed_turns: bool = False,
+    as_json: bool,
+) -> int:
+    """Begin to play `world`, play it to the end, tell how it went, and return the exit code."""
     err = Output.err()
-    played = play(live, f"{world}, journal {quoted_path(live.journal)}", err, log)
-    code = DONE if played.error is None else report(played.error, err)
+    played = play(begin, world, err, log)
     if played.run is None:
+        code = INTERRUPTED if played.error is None else report(played.error, err)
         return _tell_nothing(played.error, code, as_json=as_json)
     with played.run as run:
-        extra: dict[str, object] = {}
-        if played.error is not None:
-            err.line()
-            extra["error"] = error_as_json(played.error, code)
-        elif run.status == "failed":
-            code = FAILED
-        elif run.status == "open":
-            code = INTERRUPTED
-        return tell(run, as_json=as_json, extra=extra, code=code)
+        if played.error is None:
+            return tell(run, as_json=as_json, fail_on_failed_turns=fail_on_failed_turns)
+        code = report(played.error, err)
+        err.line()
+        found = summary.summarize(run)
+        summary.show(found, err if as_json else Output.out())
+        if as_json:
+            Output.out().write(summary.as_json(found, {"error": error_as_json(played.error, code)}))
+        return code
 
 
 def _tell_nothing(error: TurnwiseError | None, code: int, *, as_json: bool) -> int:
-    """There is no run to tell of: it could not be begun, or was interrupted before it was."""
+    """Say that there is no run to tell of: it could not be begun, or was interrupted before it was."""
     if error is None:
         Output.err().line("interrupted before the first round was committed: there is nothing to go on with.")
-        code = INTERRUPTED
     if as_json:
         Output.out().write(json_line(error or KeyboardInterrupt(), code))
     return code
 
 
-def tell(run: Run, *, as_json: bool, extra: Mapping[str, object] | None = None, code: int | None = None) -> int:
-    """Print what a run has come to: for people, and for programs if they asked. Returns the exit code."""
+def tell(run: Run, *, as_json: bool, fail_on_failed_turns: bool = False) -> int:
+    """Print the summary of a run: for people, and for programs if they asked. Returns the exit code."""
     found = summary.summarize(run)
-    summary.show(found, Output.err() if as_json else Output.out())
+    verdict = summary.judge(found.status, found.turns, found.failed, fail_on_failed_turns=fail_on_failed_turns)
+    summary.show(found, Output.err() if as_json else Output.out(), verdict.reason)
     if as_json:
-        Output.out().write(summary.as_json(found, extra))
-    return (FAILED if found.status == "failed" else DONE) if code is None else code
+        Output.out().write(summary.as_json(found))
+    return verdict.code
 
 
-def play(live: Live, title: str, output: Output, log: LogChoice = "info") -> Played:
+def play(begin: Callable[[], Live], world: str, output: Output, log: LogChoice = "info") -> Played:
     """Play while showing how it goes on `output`. The first Ctrl-C stops at a safe point, the second at once.
 
-    What agents log is shown as it comes, from the level `log` on.
-
-    Closes `live`: when this returns, everything that will ever be committed is in the journal.
+    What agents log is shown as it comes, from the level `log` on. `begin` starts the run, where an interruption is
+    answered as it is later. When this returns, everything that will ever be committed is in the journal.
     """
-    error: TurnwiseError | None = None
-    run: Run | None = None
     with Interrupts() as interrupts:
+        live = begin()
+        error: TurnwiseError | None = None
+        run: Run | None = None
         try:
-            with display_for(output, title) as display:
+            with display_for(output, f"{world}, journal {quoted_path(live.journal)}") as display:
                 _watch(live, display, interrupts, log)
             run = live.result()
-        except CancelledError:  # stopped at once
+        except RunClosed:  # stopped at once, or before there was a round
             pass
         except UsageError as mistake:  # nothing was played, and a journal that is there may be another run's
             return Played(None, mistake, interrupts.count > 0)
@@ -101,7 +110,7 @@ def play(live: Live, title: str, output: Output, log: LogChoice = "info") -> Pla
             error = failure
         finally:
             live.close()
-    return Played(run or _written(live), error, interrupts.count > 0)
+        return Played(run or _written(live), error, interrupts.count > 0)
 
 
 def _written(live: Live) -> Run | None:
@@ -130,7 +139,7 @@ def _watch(live: Live, display: Display, interrupts: Interrupts, log: LogChoice)
         if asked < interrupts.count:
             asked += 1
             if asked == 1:
-                display.note(STOPPING)
+                display.note(STOPPING if live.progress().phase != "starting" else STOPPING_AT_START)
                 live.stop()
             else:
                 display.note(ABORTING)

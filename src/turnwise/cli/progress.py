@@ -194,7 +194,7 @@ class LiveDisplay:
 
         label = "cyan"
         if progress.phase == "stopping":
-            when = f"when round {progress.round:,} is committed" if progress.round else "as soon as it has started"
+            when = f"when round {progress.round:,} is committed" if progress.round else "now"
             first = Text.assemble(("stopping  ", "yellow"), when)
         else:
             full = min(BAR_COLUMNS, BAR_COLUMNS * progress.round // max(1, progress.rounds_max))

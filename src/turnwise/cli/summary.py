@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from turnwise.cli.errors import DONE, FAILED, INTERRUPTED
 from turnwise.cli.output import Output, Part, bold, dim, green, red, yellow
 from turnwise.cli.result import result_text
 from turnwise.cli.text import count, json_text, last_line, shorten, visible
@@ -56,6 +57,29 @@ class Summary:
     head: str
     journal: Path
     numeric_classes: Mapping[str, Promise] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The exit code of a run, and why it is not the one that its status alone would have: a line, or None."""
+
+    code: int
+    reason: str | None
+
+
+def judge(status: str, turns: int, failed: int, *, fail_on_failed_turns: bool) -> Verdict:
+    """Judge a run by its end and its turns. A failed turn is the agent's; a run in which none completed has failed."""
+    if status == "failed":
+        return Verdict(FAILED, None)
+    if status == "open":
+        return Verdict(INTERRUPTED, None)
+    if turns and failed == turns:
+        return Verdict(FAILED, "No turn has completed, so the exit code is 1.")
+    if failed and fail_on_failed_turns:
+        return Verdict(FAILED, "Turns have failed, so the exit code is 1 (--fail-on-failed-turns).")
+    if failed:
+        return Verdict(DONE, "The exit code is 0 all the same; --fail-on-failed-turns makes it 1.")
+    return Verdict(DONE, None)
 
 
 def summarize(run: Run) -> Summary:
@@ -105,8 +129,8 @@ def as_json(summary: Summary, extra: Mapping[str, object] | None = None) -> str:
     return json_text(value) + "\n"
 
 
-def show(summary: Summary, output: Output) -> None:
-    """The summary for people."""
+def show(summary: Summary, output: Output, reason: str | None = None) -> None:
+    """Show the summary for people; `reason` is what there is to say of the exit code."""
     show_title(summary, output)
     gaps = f", the last is round {summary.last_round:,}" if summary.last_round != summary.rounds else ""
     _row("rounds", f"{summary.rounds:,}{gaps}", output)
@@ -124,6 +148,8 @@ def show(summary: Summary, output: Output) -> None:
             output.row(yellow("model".ljust(NAME_COLUMNS)), line, indent=2)
     _row("journal", str(summary.journal), output)
     _failures(summary, output)
+    if reason is not None:
+        output.line(reason, indent=2)
     _next(summary, output)
 
 

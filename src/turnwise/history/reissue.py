@@ -26,6 +26,7 @@ from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.journal import Journal
 from turnwise.orchestrator.assembly import check_models, specs_of
+from turnwise.orchestrator.loop_thread import run_alone
 from turnwise.orchestrator.reproducibility import recorded_plan
 from turnwise.orchestrator.settings import Settings
 
@@ -120,7 +121,7 @@ def reissue(
     journal: str | os.PathLike[str], round_: int, wave: int, settings: Settings | None = None
 ) -> tuple[Reissue, ...]:
     """Issue one wave of a round again: an outcome for each of its models, in order of their names."""
-    return asyncio.run(_reissue(Path(journal), round_, wave, settings or Settings()))
+    return run_alone(_reissue(Path(journal), round_, wave, settings or Settings()))
 
 
 async def _reissue(path: Path, round_: int, number: int, settings: Settings) -> tuple[Reissue, ...]:

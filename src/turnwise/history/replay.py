@@ -11,7 +11,6 @@ turns that ran out of fuel or stack then are taken from the journal: `Replay.not
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from turnwise.history.replay_driver import Nowhere, ReplayDriver
 from turnwise.journal import Journal
 from turnwise.journal.file.stored_json import stored_object
 from turnwise.orchestrator.assembly import check_codes, stored_sources
+from turnwise.orchestrator.loop_thread import run_alone
 from turnwise.orchestrator.settings import Settings
 from turnwise.sandbox.build.code import prepare
 from turnwise.sandbox.pool.pool import Pool
@@ -57,7 +57,7 @@ class Replay:
 
 def replay(journal: Path, settings: Settings, progress: OnProgress | None = None) -> Replay:
     """Replay a journal. Raises `TurnwiseError` if it cannot be replayed here."""
-    return asyncio.run(_replay(journal, settings, progress or _silent))
+    return run_alone(_replay(journal, settings, progress or _silent))
 
 
 def _silent(_done: int, _total: int) -> None:

@@ -1,6 +1,6 @@
 """Puts a run together: compiles what agents execute, loads models, opens the journal, starts sandboxes.
 
-What can be done at the same time is. Whatever fails closes what was opened before.
+Sources are compiled while models are loaded. Whatever fails closes what was opened before.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 import platform
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
@@ -28,7 +28,7 @@ from turnwise.journal import CodeSource, Journal, JournalWriter
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.file.stored_json import stored_object
 from turnwise.orchestrator.driver import Driver
-from turnwise.orchestrator.effects import ModelEffects
+from turnwise.orchestrator.effects import HostAnswers, ModelEffects
 from turnwise.orchestrator.progress import Status
 from turnwise.orchestrator.reproducibility import cautions, changed, plan_bound
 from turnwise.orchestrator.session import Session
@@ -52,24 +52,24 @@ async def begin(world: World, journal: Path, settings: Settings, status: Status)
         raise WorldError(problems)
     specs = specs_of_world(resolved)
     async with AsyncExitStack() as stack:
-        parts = _Parts(stack, settings, status)
-        codes, host = await parts.compile_and_load(sources_of(resolved), specs)
+        prepared = await _prepare(stack, settings, status, sources_of(resolved), specs)
+        models = prepared.host.models
         plan = world.plan(
-            {kind: code.hash for kind, code in codes.items()},
-            {name: info.sha256 for name, info in host.models.items()},
+            {kind: code.hash for kind, code in prepared.codes.items()},
+            {name: info.sha256 for name, info in models.items()},
         )
         file = stack.enter_context(
             Journal.create(
                 journal,
                 plan=plan_to_json(plan),
                 info=_info(specs),
-                versions=versions_of(host.models),
-                codes=_code_sources(resolved, codes),
+                versions=versions_of(models),
+                codes=_code_sources(resolved, prepared.codes),
                 agents=first_agents(plan),
             )
         )
         machine = Machine(plan, file.header.versions)
-        return await parts.assemble(machine, file, codes)
+        return await _assemble(stack, settings, status, prepared, machine, file)
 
 
 def sources_of(resolved: Resolved) -> dict[str, Source]:
@@ -150,20 +150,20 @@ async def resume(journal: Path, settings: Settings, status: Status) -> Session:
         status.doing = "reading the journal"
         file = stack.enter_context(Journal.open(journal, write=True))
         plan = plan_from_json(file.header.plan)
-        parts = _Parts(stack, settings, status)
         specs = specs_of(file, settings.models)
-        codes, host = await parts.compile_and_load(stored_sources(file, plan), specs)
-        check_codes(file, plan, codes)
-        check_models(journal, plan, host.models)
-        versions = versions_of(host.models)
+        prepared = await _prepare(stack, settings, status, stored_sources(file, plan), specs)
+        models = prepared.host.models
+        check_codes(file, plan, prepared.codes)
+        check_models(journal, plan, models)
+        versions = versions_of(models)
         machine = Machine(plan, file.header.versions, file.header.rule)
         machine.restore(file.rounds.between())
-        status.notices += changed(file, host.models)
+        status.notices += changed(file, models)
         file.writer.resumed(versions=versions, info=_info(specs))
         continued = file.header.continued_versions(file.rounds.last_round)
         if continued is not None:
             machine.continued_by(continued)
-        return await parts.assemble(machine, file, codes)
+        return await _assemble(stack, settings, status, prepared, machine, file)
 
 
 def stored_sources(file: Journal, plan: Plan) -> dict[str, Source]:
@@ -253,70 +253,72 @@ def check_models(journal: Path, plan: Plan, models: Mapping[str, ModelInfo]) -> 
 # -- both --------------------------------------------------------------------------------------------------------
 
 
-class _Parts:
-    """Opens the parts of a session on an exit stack, which the session then owns."""
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """The part of a run that can be made before its plan is known.
 
-    def __init__(self, stack: AsyncExitStack, settings: Settings, status: Status) -> None:
-        self._stack = stack
-        self._settings = settings
-        self._status = status
-        self._driver: Driver | None = None
-        self._effects: ModelEffects | None = None
-        self._host: InferenceHost | None = None
+    codes: what each kind executes, compiled. host: the models, loaded. answers: the callbacks of the host.
+    """
 
-    async def compile_and_load(
-        self, sources: Mapping[str, Source], specs: Sequence[ModelSpec]
-    ) -> tuple[dict[str, Code], InferenceHost]:
-        """Compile all sources and load all models, at the same time."""
-        self._status.doing = "loading " + ", ".join([spec.name for spec in specs]) if specs else "preparing agents"
-        host = InferenceHost(
-            specs,
-            on_replies=lambda replies: self._answering.on_replies(replies),
-            on_wave=lambda reply: self._answering.on_wave(reply),
-            on_failure=lambda error: self._running.on_failure(error),
-            transport=self._settings.transport,
+    codes: dict[str, Code]
+    host: InferenceHost
+    answers: HostAnswers
+
+
+async def _prepare(
+    stack: AsyncExitStack,
+    settings: Settings,
+    status: Status,
+    sources: Mapping[str, Source],
+    specs: Sequence[ModelSpec],
+) -> _Prepared:
+    """Compile all sources and load all models, at the same time. The stack owns what was opened."""
+    status.doing = "loading " + ", ".join([spec.name for spec in specs]) if specs else "preparing agents"
+    answers = HostAnswers()
+    host = InferenceHost(
+        specs,
+        on_replies=answers.on_replies,
+        on_wave=answers.on_wave,
+        on_failure=answers.on_failure,
+        transport=settings.transport,
+    )
+    stack.push_async_callback(host.close)
+
+    def announce(line: str) -> None:
+        status.doing = line
+
+    codes, _ = await _both(prepare(list(sources.values()), announce=announce), host.start())
+    status.notices += [info.fallback for info in host.models.values() if info.fallback]
+    status.notices += cautions(host.models)
+    return _Prepared(dict(zip(sources, codes, strict=True)), host, answers)
+
+
+async def _assemble(
+    stack: AsyncExitStack,
+    settings: Settings,
+    status: Status,
+    prepared: _Prepared,
+    machine: Machine,
+    file: Journal,
+) -> Session:
+    """Start the sandboxes and connect everything; the session owns what the stack did."""
+    status.doing = "starting sandboxes"
+    writer = await stack.enter_async_context(JournalWriter(file.writer))
+    codes = prepared.codes
+    driver = Driver(machine, {kind: code.hash for kind, code in codes.items()}, writer)
+    driver.sandboxes = await stack.enter_async_context(
+        Pool(
+            list({code.hash: code for code in codes.values()}.values()),
+            workers=settings.workers_count,
+            on_results=driver.on_results,
+            on_failure=driver.on_failure,
+            transport=settings.transport,
+            deadline_ms=settings.deadline_ms,
         )
-        self._stack.push_async_callback(host.close)
-        self._host = host
-        codes, _ = await _both(prepare(list(sources.values()), announce=self._announce), host.start())
-        self._status.notices += [info.fallback for info in host.models.values() if info.fallback]
-        self._status.notices += cautions(host.models)
-        return dict(zip(sources, codes, strict=True)), host
-
-    async def assemble(self, machine: Machine, file: Journal, codes: Mapping[str, Code]) -> Session:
-        """Start the sandboxes and connect everything."""
-        self._status.doing = "starting sandboxes"
-        writer = await self._stack.enter_async_context(JournalWriter(file.writer))
-        driver = Driver(machine, {kind: code.hash for kind, code in codes.items()}, writer)
-        self._driver = driver
-        by_hash = {code.hash: code for code in codes.values()}
-        pool = await self._stack.enter_async_context(
-            Pool(
-                list(by_hash.values()),
-                workers=self._settings.workers_count,
-                on_results=driver.on_results,
-                on_failure=driver.on_failure,
-                transport=self._settings.transport,
-                deadline_ms=self._settings.deadline_ms,
-            )
-        )
-        driver.sandboxes = pool
-        assert self._host is not None
-        self._effects = driver.effects = ModelEffects(self._host, driver, plan_bound(self._host.models))
-        return Session(driver, self._stack.pop_all(), self._host)
-
-    @property
-    def _running(self) -> Driver:
-        assert self._driver is not None
-        return self._driver
-
-    @property
-    def _answering(self) -> ModelEffects:
-        assert self._effects is not None
-        return self._effects
-
-    def _announce(self, line: str) -> None:
-        self._status.doing = line
+    )
+    driver.effects = ModelEffects(prepared.host, driver, plan_bound(prepared.host.models))
+    prepared.answers.attach(driver.effects, driver)
+    return Session(driver, stack.pop_all(), prepared.host)
 
 
 async def _both(first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:

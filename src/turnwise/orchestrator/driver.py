@@ -137,6 +137,8 @@ class Driver:
         error = None if commit.cancelled() else commit.exception()
         if isinstance(error, TurnwiseError):
             self.on_failure(error)
+        elif error is not None:
+            self.on_failure(InvariantError(f"a round could not be kept: {type(error).__name__}: {error}"))
 
     async def settle(self) -> None:
         """Wait until every round that has been played is durable."""
@@ -154,6 +156,11 @@ class Driver:
             counts.effects += len(turn.effects)
             if turn.failure is not None:
                 counts.failures += 1
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has ended, or will with the next step, in which nobody moves."""
+        return self._end_kept or self.machine.end is not None
 
     # -- callbacks ---------------------------------------------------------------------------------------------
 
@@ -227,7 +234,8 @@ class Driver:
                     self._requests[id_] = (action.place, action.index)
                     requests.append((id_, action))
                 case Commit() | End():
-                    assert self._outcome is not None
+                    if self._outcome is None:
+                        raise InvariantError("the outcome of a round that nobody plays")
                     if not self._outcome.done():
                         self._outcome.set_result(action)
         if jobs:

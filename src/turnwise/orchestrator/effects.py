@@ -7,6 +7,7 @@ from typing import Protocol
 
 from turnwise.core.events import Request
 from turnwise.core.records import WaveRecord
+from turnwise.errors import InvariantError, TurnwiseError
 from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.wave import WaveReply
 from turnwise.inference.requests.embed_request import EmbedRequest
@@ -18,22 +19,29 @@ Replies = Sequence[tuple[int, str]]
 
 
 class Asker(Protocol):
-    """Who asks for effects: the driver."""
+    """The driver, as the one that asks for effects."""
 
     def on_replies(self, replies: Replies) -> None: ...
     def on_wave_begun(self) -> None: ...
     def on_wave(self, records: Sequence[WaveRecord], replies: Replies) -> None: ...
+    def on_failure(self, error: TurnwiseError) -> None: ...
 
 
 def as_model_request(id_: int, action: Request) -> GenerateRequest | InferRequest | EmbedRequest:
     """An effect as the inference host takes it."""
-    request = action.request
-    assert request.model is not None
+    request, model = action.request, model_of(action)
     if request.kind == "infer":
-        return InferRequest(id_, request.model, request.body)
+        return InferRequest(id_, model, request.body)
     if request.kind == "embed":
-        return EmbedRequest(id_, request.model, request.body)
-    return GenerateRequest(id_, request.model, request.body, action.stream, action.now_us)
+        return EmbedRequest(id_, model, request.body)
+    return GenerateRequest(id_, model, request.body, action.stream, action.now_us)
+
+
+def model_of(action: Request) -> str:
+    """The model that an effect asks."""
+    if action.request.model is None:
+        raise InvariantError("an effect without a model", actual=action.request.kind)
+    return action.request.model
 
 
 class ModelEffects:
@@ -56,7 +64,7 @@ class ModelEffects:
         direct = []
         for id_, action in requests:
             if action.request.kind == "generate" and action.request.model in self._waved:
-                self._waves.hold(id_, action)
+                self._waves.hold(id_, model_of(action), action)
             else:
                 self._others[id_] = action.place
                 direct.append(as_model_request(id_, action))
@@ -77,3 +85,41 @@ class ModelEffects:
     def on_wave(self, reply: WaveReply) -> None:
         """What came of a wave."""
         self._waves.take(reply)
+
+
+class HostAnswers:
+    """The callbacks of an inference host, which is started before the driver that asks it can be made.
+
+    A failure that comes before `attach` is kept for the driver.
+    """
+
+    def __init__(self) -> None:
+        self._attached: tuple[ModelEffects, Asker] | None = None
+        self._failure: TurnwiseError | None = None
+
+    def attach(self, effects: ModelEffects, asker: Asker) -> None:
+        """Hand on what comes from here on, and a failure that has come before."""
+        self._attached = effects, asker
+        if self._failure is not None:
+            asker.on_failure(self._failure)
+
+    def on_replies(self, replies: Sequence[GenerateReply]) -> None:
+        """Answers beside waves."""
+        self._effects.on_replies(replies)
+
+    def on_wave(self, reply: WaveReply) -> None:
+        """The answers of a wave."""
+        self._effects.on_wave(reply)
+
+    def on_failure(self, error: TurnwiseError) -> None:
+        """Nothing more comes."""
+        if self._attached is None:
+            self._failure = error
+        else:
+            self._attached[1].on_failure(error)
+
+    @property
+    def _effects(self) -> ModelEffects:
+        if self._attached is None:
+            raise InvariantError("an answer that nobody has asked for")
+        return self._attached[0]

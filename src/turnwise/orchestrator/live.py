@@ -7,18 +7,19 @@ alike. All methods are thread-safe. What goes wrong is raised by the method that
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError, Future
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from turnwise.core.records import RoundRecord
-from turnwise.errors import UsageError
+from turnwise.errors import RunClosed
 from turnwise.journal.run import Run
 from turnwise.orchestrator.logs import Logged, Logs
+from turnwise.orchestrator.loop_thread import LoopThread
+from turnwise.orchestrator.no_round import NoRound
 from turnwise.orchestrator.progress import Progress, Status
 from turnwise.orchestrator.session import Session
 
@@ -28,7 +29,19 @@ Begin = Callable[[Status], Coroutine[Any, Any, Session]]
 
 
 class Live:
-    """A live run. A context manager: leaving it closes the journal, and what has been committed can be resumed."""
+    """A live run. A context manager: leaving it closes the journal, and what has been committed can be resumed.
+
+    ::
+
+        with world.start() as live:
+            for record in live:        # round after round, while somebody has something to do
+                ...
+            live.send("echo", "hello")
+            live.step()
+
+    `astep`, `asend`, `aresult`, `aclose`, `async for` and `async with` are the same for coroutines; cancelling one of
+    them stops the waiting alone. After `close` or `abort` every method that would do something raises `RunClosed`.
+    """
 
     def __init__(self, journal: Path, begin: Begin) -> None:
         self.journal = journal
@@ -36,20 +49,18 @@ class Live:
         self._logs = Logs()
         self._session: Session | None = None
         self._stopping = False
-        self._closed = False
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="turnwise", daemon=True)
-        self._thread.start()
-        self._begun = self._call(self._begin(begin))
+        self._aborted = False
+        self._thread = LoopThread()
+        self._playing = asyncio.Lock()
+        self._begun = self._thread.submit(self._begin(begin))
         self._played: Future[None] | None = None
 
     @property
     def notices(self) -> list[str]:
-        """What a person should know, a line each: a provider's fallback, for example."""
+        """Lines that a person should read: a provider's fallback, for example."""
         return list(self._status.notices)
 
-    # -- playing -----------------------------------------------------------------------------------------------
+    # -- playing -----------------------------------------------------------------------------------------------------
 
     def play(self) -> None:
         """Play to the end in the background. Returns at once."""
@@ -62,49 +73,79 @@ class Live:
             return False
         return bool(wait_for([self._played], timeout_s).done)
 
-    def step(self) -> RoundRecord | None:
-        """Play one round, until it is durable. None: nobody has anything to do, or the run is over."""
+    def step(self) -> RoundRecord | NoRound:
+        """Play one round, until it is durable; or say why there is none: `NoRound.WAITING`, or `NoRound.OVER`."""
         return self._call(self._step()).result()
 
+    async def astep(self) -> RoundRecord | NoRound:
+        """As `step`."""
+        return await asyncio.wrap_future(self._call(self._step()))
+
+    def __iter__(self) -> Iterator[RoundRecord]:
+        """Play round after round, until nobody has anything to do or the run is over."""
+        while isinstance(record := self.step(), RoundRecord):
+            yield record
+
+    async def __aiter__(self) -> AsyncIterator[RoundRecord]:
+        while isinstance(record := await self.astep(), RoundRecord):
+            yield record
+
     def send(self, to: str, body: str) -> None:
-        """A message from outside to an agent or a group; it is read in the round that begins next."""
+        """Send a message from outside to an agent or a group; it is read in the round that begins next.
+
+        Raises `UsageError` at once for what cannot be a message, or for nobody.
+        """
         self._call(self._send(to, body)).result()
 
+    async def asend(self, to: str, body: str) -> None:
+        """As `send`."""
+        await asyncio.wrap_future(self._call(self._send(to, body)))
+
     def result(self) -> Run:
-        """Play to the end, close, and open what came of it. Raises what went wrong (`TurnwiseError`)."""
+        """Play to the end, close, and open the journal for reading. Raises what went wrong (`TurnwiseError`)."""
         try:
-            self.play()
-            assert self._played is not None
-            self._played.result()
+            self._all_played().result()
         finally:
             self.close()
         return Run.open(self.journal)
 
-    # -- stopping ----------------------------------------------------------------------------------------------
+    async def aresult(self) -> Run:
+        """As `result`; a cancellation closes the run."""
+        try:
+            await asyncio.wrap_future(self._all_played())
+        finally:
+            await self.aclose()
+        return Run.open(self.journal)
+
+    def _all_played(self) -> Future[None]:
+        self.play()
+        if self._played is None:
+            raise RunClosed
+        return self._played
+
+    # -- stopping ----------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Stop when the round in progress has been committed. The run can be resumed."""
+        """Stop when the round in progress has been committed; at once if none has begun. The run can be resumed."""
         self._stopping = True
-        if self._status.phase != "ended":
+        if self._session is None:
+            self.abort()
+        elif self._status.phase != "ended":
             self._status.phase = "stopping"
 
     def abort(self) -> None:
         """Stop at once. The round in progress is lost; all that was committed stays, and the run can be resumed."""
-        self._stopping = True
-        for future in (self._played, self._begun):
-            if future is not None:
-                future.cancel()
+        self._stopping = self._aborted = True
+        self._thread.cancel_all()
 
     def close(self) -> None:
         """Give up everything that the run holds. Twice does no harm."""
-        if self._closed:
-            return
-        self._closed = True
-        self.abort()
-        self._call(self._end()).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._stopping = self._aborted = True
+        self._thread.close(self._end())
+
+    async def aclose(self) -> None:
+        """As `close`."""
+        await asyncio.to_thread(self.close)
 
     def __enter__(self) -> Self:
         return self
@@ -114,35 +155,37 @@ class Live:
     ) -> None:
         self.close()
 
-    # -- display -----------------------------------------------------------------------------------------------
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    # -- display -----------------------------------------------------------------------------------------------------
 
     def progress(self) -> Progress:
-        """What the run is doing now."""
+        """A snapshot of what the run is doing."""
         session = self._session
         if session is None:
             return Progress(self._status.phase, self._status.doing, 0, 0, 0, 0, 0, 0, 0, ())
         return session.progress(self._status)
 
     def logs(self) -> tuple[list[Logged], int]:
-        """What agents have logged since the last call, in order, and how many logs before those were not kept.
+        """The logs of agents since the last call, in order, and how many logs before those were not kept.
 
         A thousand are kept at most; all are in the journal. A round's logs may be here just before it is durable.
         """
         return self._logs.take()
 
-    # -- in the event loop -------------------------------------------------------------------------------------
+    # -- in the event loop -------------------------------------------------------------------------------------------
 
     def _call(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        return asyncio.run_coroutine_threadsafe(self._tracked(coroutine), self._loop)
-
-    async def _tracked(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            return await coroutine
-        finally:
-            self._tasks.discard(task)
+        if self._aborted:
+            coroutine.close()
+            raise RunClosed
+        return self._thread.submit(coroutine)
 
     async def _begin(self, begin: Begin) -> Session:
         self._session = await begin(self._status)
@@ -151,15 +194,13 @@ class Live:
         return self._session
 
     async def _ready(self) -> Session:
-        try:
-            return await asyncio.wrap_future(self._begun)
-        except CancelledError:
-            raise UsageError("the run has been closed", hint="Use turnwise.resume() to go on with it.") from None
+        return await asyncio.wrap_future(self._begun)
 
     async def _play(self) -> None:
         session = await self._ready()
         while not self._stopping and session.end is None:
-            await self._round(session)
+            async with self._playing:
+                await self._round(session)
         await session.settle()
         self._status.phase = "ended"
 
@@ -169,21 +210,20 @@ class Live:
             self._logs.note(record, session.name)
         return record
 
-    async def _step(self) -> RoundRecord | None:
+    async def _step(self) -> RoundRecord | NoRound:
         session = await self._ready()
-        if session.end is not None or not session.due:
-            return None
-        record = await self._round(session)
+        async with self._playing:  # one round after the other, whoever asks for them
+            if session.over:
+                return NoRound.OVER
+            if not session.due:
+                return NoRound.WAITING
+            record = await self._round(session)
         await session.settle()
-        return record
+        return record or NoRound.OVER
 
     async def _send(self, to: str, body: str) -> None:
         (await self._ready()).send(to, body)
 
     async def _end(self) -> None:
-        others = self._tasks - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
         if self._session is not None:
             await self._session.close()

@@ -7,11 +7,9 @@ waits for its answer where it is asked, so that a debugger sees each turn once.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import marshal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
@@ -29,6 +27,7 @@ from turnwise.errors import TurnwiseError, UsageError, WorldError
 from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.orchestrator.effects import as_model_request
+from turnwise.orchestrator.loop_thread import LoopThread
 from turnwise.orchestrator.tasks import specs_of_world, wrong_tasks
 from turnwise.world import Resolved, SourceFiles, World
 from turnwise_guest.runtime.execute import play
@@ -75,7 +74,7 @@ def run_native(world: World, *, on_round: OnRound | None = None) -> NativeRun:
 
 
 class _Native:
-    def __init__(self, machine: Machine, agents: Mapping[str, _Agent], answer: Callable[[Request], str] | None) -> None:
+    def __init__(self, machine: Machine, agents: Mapping[str, _Agent], answer: Callable[[Request], str]) -> None:
         self._machine = machine
         self._agents = agents
         self._answer = answer
@@ -108,10 +107,8 @@ class _Native:
         def effect(text: str) -> str:
             nonlocal rest
             rest = self._machine.step(TurnEnded(action.place, decode_needs(text), 0))
-            while rest and isinstance(rest[0], Request):
-                request = rest.pop(0)
-                assert isinstance(request, Request)
-                assert self._answer is not None
+            while rest and isinstance(request := rest[0], Request):
+                del rest[0]
                 reply = self._answer(request)
                 rest += self._machine.step(EffectAnswered(request.place, request.index, reply))
             if rest and isinstance(rest[0], Execute) and rest[0].place == action.place:
@@ -166,14 +163,8 @@ def _renamed(program: Program, texts: Mapping[str, str], folder: Path) -> Progra
 
 
 @contextmanager
-def _models(resolved: Resolved) -> Iterator[Callable[[Request], str] | None]:
-    """A function that answers effects with the world's models, which live behind an event loop in another thread."""
-    if not resolved.models:
-        yield None
-        return
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="turnwise-native", daemon=True)
-    thread.start()
+def _models(resolved: Resolved) -> Iterator[Callable[[Request], str]]:
+    """A function that answers effects with the world's models, whose event loop runs in another thread."""
     waiting: dict[int, Future[str]] = {}
     ids = count()
 
@@ -193,21 +184,20 @@ def _models(resolved: Resolved) -> Iterator[Callable[[Request], str] | None]:
         await host.start()
         return host
 
-    try:
-        host = asyncio.run_coroutine_threadsafe(open_host(), loop).result()
+    with LoopThread("turnwise-native") as thread:
+        host = thread.submit(open_host()).result()
+
+        async def submit(id_: int, request: Request) -> None:
+            host.submit([as_model_request(id_, request)])
 
         def answer(request: Request) -> str:
             future: Future[str] = Future()
             id_ = next(ids)
             waiting[id_] = future
-            loop.call_soon_threadsafe(host.submit, [as_model_request(id_, request)])
+            thread.submit(submit(id_, request)).result()
             return future.result()
 
         try:
             yield answer
         finally:
-            asyncio.run_coroutine_threadsafe(host.close(), loop).result()
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+            thread.submit(host.close()).result()

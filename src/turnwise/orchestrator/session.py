@@ -24,6 +24,11 @@ class Session:
         return self._driver.machine.end
 
     @property
+    def over(self) -> bool:
+        """Whether no round will be played any more."""
+        return self._driver.over
+
+    @property
     def due(self) -> bool:
         """Whether anybody has anything to do."""
         return self._driver.machine.due
@@ -38,7 +43,9 @@ class Session:
         await self._driver.settle()
 
     def send(self, to: str, body: str) -> None:
-        """A message from outside. Raises `UsageError` if nobody is called so."""
+        """Take a message from outside. Raises `UsageError` if nobody is called so, or if it cannot be one."""
+        _check_text("the body of a message", body)
+        _check_text("the name of who gets a message", to)
         world = self._driver.machine.world
         agent = world.by_name.get(to)
         if to not in world.groups and (agent is None or not agent.alive):
@@ -48,7 +55,7 @@ class Session:
                 actual=to,
                 hint="Name an agent that lives, or a group of the world.",
             )
-        if self.end is not None:
+        if self.over:
             raise UsageError("the run has ended", where="send", hint="Start another run, or fork this one.")
         self._driver.input(to, body)
 
@@ -82,3 +89,23 @@ class Session:
             await self._driver.settle()
         finally:
             await self._resources.aclose()
+
+
+def _check_text(what: str, value: object) -> None:
+    """Raise `UsageError` for what is not text that can be stored."""
+    if not isinstance(value, str):
+        raise UsageError(
+            f"{what} is text, not {type(value).__name__}",
+            where="send",
+            expected="str",
+            actual=type(value).__name__,
+            hint="Send JSON as text: json.dumps(value).",
+        )
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{what} has half a surrogate pair at character {error.start + 1:,}, which is no text",
+            where="send",
+            hint="Decode the text that it was made from as UTF-8, or replace what is wrong in it.",
+        ) from None

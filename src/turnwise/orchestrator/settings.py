@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 from turnwise.errors import UsageError
 from turnwise.sharedmem import Transport
@@ -27,15 +28,27 @@ class Settings:
     models: Mapping[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.workers is not None and not 1 <= self.workers <= WORKERS_MAX:
+        workers = self.workers
+        if workers is not None and not (isinstance(workers, int) and 1 <= workers <= WORKERS_MAX):
             raise UsageError(
-                f"there cannot be {self.workers} workers",
+                f"there cannot be {workers!r} workers",
                 where="--workers",
                 expected=f"1 to {WORKERS_MAX}",
                 actual=self.workers,
                 hint=f"Give a number from 1 to {WORKERS_MAX}, or leave it out for one a core.",
             )
 
+        transports = get_args(Transport)
+        if self.transport not in transports:
+            raise UsageError(
+                f"there is no transport {self.transport!r}",
+                where="transport",
+                expected=transports,
+                actual=self.transport,
+                hint=f"Give one of {', '.join(transports)}, or leave it out.",
+            )
+
     @property
     def workers_count(self) -> int:
+        """Sandbox processes: as many as were asked for, or one a core."""
         return self.workers or min(WORKERS_MAX, cores())

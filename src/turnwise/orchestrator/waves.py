@@ -27,7 +27,7 @@ class Waves:
         self._host = host
         self._on_begun = on_begun
         self._on_wave = on_wave
-        self._held: list[tuple[int, Request]] = []
+        self._held: list[tuple[int, str, Request]] = []
         self._places: set[int] = set()
         self._running: dict[int, tuple[Wave, tuple[tuple[int, int], ...]]] = {}
         self._replies: list[WaveReply] = []
@@ -37,9 +37,9 @@ class Waves:
         self._number = 0
         self._id = 0
 
-    def hold(self, id_: int, action: Request) -> None:
-        """An effect for the next wave."""
-        self._held.append((id_, action))
+    def hold(self, id_: int, model: str, action: Request) -> None:
+        """Keep an effect for the next wave of its model."""
+        self._held.append((id_, model, action))
         self._places.add(action.place)
 
     def settled(self, round_: int, others: Collection[int]) -> None:
@@ -55,14 +55,13 @@ class Waves:
         if round_ != self._round:
             self._round, self._number = round_, 0
         self._number += 1
-        held = sorted(self._held, key=lambda item: (item[1].place, item[1].index))
-        numbers = sorted(id_ for id_, _ in held)
+        held = sorted(self._held, key=lambda item: (item[2].place, item[2].index))
+        numbers = sorted(id_ for id_, _, _ in held)
         self._held, self._places = [], set()
-        self._asked = {number: id_ for number, (id_, _) in zip(numbers, held, strict=True)}
+        self._asked = {number: id_ for number, (id_, _, _) in zip(numbers, held, strict=True)}
         models: dict[str, list[tuple[int, Request]]] = {}
-        for number, (_, action) in zip(numbers, held, strict=True):
-            assert action.request.model is not None
-            models.setdefault(action.request.model, []).append((number, action))
+        for number, (_, model, action) in zip(numbers, held, strict=True):
+            models.setdefault(model, []).append((number, action))
         for model, asked in models.items():
             self._id += 1
             requests = tuple(

@@ -25,6 +25,9 @@ Log = Annotated[
     str,
     typer.Option("--log", metavar="LEVEL", help="Show what agents log from this level on: " + ", ".join(CHOICES) + "."),
 ]
+FailOnFailedTurns = Annotated[
+    bool, typer.Option("--fail-on-failed-turns", help="Exit code 1 if a turn has failed, whatever the run came to.")
+]
 JournalFile = Annotated[Path, typer.Argument(metavar="JOURNAL", help="The journal of a run.", show_default=False)]
 WorldFolder = Annotated[
     Path, typer.Argument(metavar="WORLD", help="A folder with a world.toml, or such a file.", show_default=False)

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from turnwise.cli.commands.options import JournalFile, Json, Log, Models, Workers, log_choice, model_folders
+from functools import partial
+
+from turnwise.cli.commands.options import (
+    FailOnFailedTurns,
+    JournalFile,
+    Json,
+    Log,
+    Models,
+    Workers,
+    log_choice,
+    model_folders,
+)
 from turnwise.cli.output import Output
 
 
 def resume(
-    journal: JournalFile, workers: Workers = None, model: Models = None, log: Log = "info", json: Json = False
+    journal: JournalFile,
+    workers: Workers = None,
+    model: Models = None,
+    log: Log = "info",
+    fail_on_failed_turns: FailOnFailedTurns = False,
+    json: Json = False,
 ) -> int:
     """Go on with a run that was stopped or has crashed.
 
@@ -21,6 +37,7 @@ def resume(
     with Run.open(journal) as run:
         if run.status != "open":
             Output.err().line("This run has ended already; there is nothing to go on with.")
-            return tell(run, as_json=json)
+            return tell(run, as_json=json, fail_on_failed_turns=fail_on_failed_turns)
         world = run.world_name
-    return play_and_tell(turnwise.resume(journal, workers=workers, models=models), world, log=level, as_json=json)
+    begin = partial(turnwise.resume, journal, workers=workers, models=models)
+    return play_and_tell(begin, world, log=level, fail_on_failed_turns=fail_on_failed_turns, as_json=json)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from turnwise.cli.commands.options import Json, Log, Models, Workers, WorldFolder, log_choice, model_folders
-from turnwise.errors import UsageError
+from turnwise.cli.commands.options import (
+    FailOnFailedTurns,
+    Json,
+    Log,
+    Models,
+    Workers,
+    WorldFolder,
+    log_choice,
+    model_folders,
+)
 
 Seed = Annotated[
     int | None, typer.Option("--seed", metavar="N", help="Another seed than the world's.", show_default=False)
@@ -52,6 +60,7 @@ def run(
     model: Models = None,
     journal: Journal = None,
     log: Log = "info",
+    fail_on_failed_turns: FailOnFailedTurns = False,
     native: Native = False,
     json: Json = False,
 ) -> int:
@@ -60,6 +69,9 @@ def run(
     A live display shows how it goes, and above it what agents log for people, as it comes. A summary follows with the
     head, which names everything that happened, and the journal's path. Ctrl-C stops when the round in progress is
     committed, a second Ctrl-C stops at once; either way the run can be resumed.
+
+    Without --journal, the journal is runs/WORLD-SEED.journal below the current folder, or with the first number behind
+    it that is free. The exit code is 1 if no turn has completed.
     """
     models, level = model_folders(model), log_choice(log)
     if native:
@@ -73,25 +85,21 @@ def run(
             models=models,
             overrides=set_ or (),
             log=level,
+            fail_on_failed_turns=fail_on_failed_turns,
             as_json=json,
         )
     from turnwise import start
     from turnwise.cli.playing import play_and_tell
 
-    try:
-        live = start(
-            world,
-            seed=seed,
-            workers=workers,
-            schedule=schedule,
-            rounds=rounds,
-            models=models,
-            overrides=set_ or (),
-            journal=journal,
-        )
-    except OSError as error:  # the folder for journals that nobody has named
-        where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
-        raise UsageError(
-            f"no journal can be put there: {error.strerror}", where=where, hint="Name a place for it: --journal FILE"
-        ) from error
-    return play_and_tell(live, str(world), log=level, as_json=json)
+    begin = partial(
+        start,
+        world,
+        seed=seed,
+        workers=workers,
+        schedule=schedule,
+        rounds=rounds,
+        models=models,
+        overrides=set_ or (),
+        journal=journal,
+    )
+    return play_and_tell(begin, str(world), log=level, fail_on_failed_turns=fail_on_failed_turns, as_json=json)

@@ -1,0 +1,95 @@
+"""The options of `run`, `start`, `resume` and `check`, as keyword arguments with one definition each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypedDict
+
+from turnwise.demo import model_folder
+from turnwise.errors import UsageError
+from turnwise.orchestrator.settings import Settings
+from turnwise.sharedmem import Transport
+from turnwise.world import Overrides
+
+StrPath = str | os.PathLike[str]
+
+
+class _Models(TypedDict, total=False):
+    models: Mapping[str, StrPath] | None
+    """Folders of models by name, in place of those that the world or the journal names."""
+
+
+class ExecutionOptions(TypedDict, total=False):
+    """Options of how turns are executed, which change nothing that a run computes."""
+
+    workers: int | None
+    """Sandbox processes; None: one a core."""
+    transport: Transport
+    """The transport between processes: "auto" (unless given), "memfd" or "portable"."""
+
+
+class WorldOptions(_Models, total=False):
+    """Options that replace what a world says."""
+
+    seed: int | None
+    """Another seed."""
+    schedule: str | None
+    """Another schedule: "rounds" or "sequential"."""
+    rounds: int | None
+    """Another bound `rounds_max`."""
+    overrides: Sequence[str]
+    """`KEY.PATH=VALUE` for any other key of the world file; the value is TOML, or else text."""
+
+
+class ResumeOptions(_Models, ExecutionOptions, total=False):
+    """Options of `resume`. The content of other model folders must be what the run has used."""
+
+
+class RunOptions(WorldOptions, ExecutionOptions, total=False):
+    """Options of `run` and `start`."""
+
+    journal: StrPath | None
+    """A file that does not exist yet. None: `runs/WORLD-SEED.journal` below the current folder, or with the first
+    number behind it that is free."""
+
+
+def check_names(function: str, options: Mapping[str, Any], known: type) -> None:
+    """Raise TypeError for an option that a function does not have, as Python does for its own keywords."""
+    names: Collection[str] = known.__annotations__
+    for name in options:
+        if name not in names:
+            meant = get_close_matches(name, names, 1)
+            hint = f". Did you mean {meant[0]!r}?" if meant else ""
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
+
+
+def overrides_of(options: Mapping[str, Any]) -> Overrides:
+    """The changes of a world that some options ask for."""
+    settings = options.get("overrides") or ()
+    if isinstance(settings, str):
+        raise UsageError(
+            "overrides are a list of texts, not one text",
+            where="overrides",
+            actual=settings,
+            hint=f"Write overrides=[{settings!r}].",
+        )
+    return Overrides(
+        settings=tuple(settings),
+        seed=options.get("seed"),
+        schedule=options.get("schedule"),
+        rounds=options.get("rounds"),
+        models=options.get("models") or {},
+    )
+
+
+def settings_of(options: Mapping[str, Any], *, models: bool = False) -> Settings:
+    """How a run is carried out, by some options; with `models` also where the models of a journal lie."""
+    folders: Mapping[str, StrPath] = (options.get("models") or {}) if models else {}
+    return Settings(
+        workers=options.get("workers"),
+        transport=options.get("transport", "auto"),
+        models={name: Path(model_folder(folder)).absolute() for name, folder in folders.items()},
+    )

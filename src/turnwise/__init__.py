@@ -8,7 +8,8 @@
     print(run.head, run.result)
 
 `run` plays a world to its end; `start` gives a live run to step through and to send to; `open` reads a journal;
-`resume` goes on with one; `replay` executes one again and compares; `check` says what is wrong with a world.
+`resume` goes on with one; `replay` executes one again and compares; `diff` compares two; `check` says what is wrong
+with a world.
 
 Names are imported when they are first used, since worker processes and `turnwise --help` need few of them.
 """
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING
 from turnwise._version import __version__
 
 if TYPE_CHECKING:
-    from turnwise.api import World, check, open, replay, resume, run, start  # noqa: A004 - as gzip.open
+    from turnwise.api import World, check, diff, open, replay, resume, run, start  # noqa: A004 - as gzip.open
     from turnwise.core.compare import Difference
     from turnwise.core.records import EffectRecord, RoundRecord, WaveRecord
     from turnwise.core.turn import Failure, TurnOutput
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         UsageError,
         WorldError,
     )
+    from turnwise.history.diff import Diff, TurnDiff
     from turnwise.history.replay import Replay
     from turnwise.journal.file.times import Span
     from turnwise.journal.run import Message, RecordedValue, RoundTiming, Run, RunAgent, Turn
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
     from turnwise.world import Agent, Grants, InitialMessage, Model, Overrides
 
 _MODULES = {
-    "turnwise.api": ("World", "check", "open", "replay", "resume", "run", "start"),
+    "turnwise.api": ("World", "check", "diff", "open", "replay", "resume", "run", "start"),
     "turnwise.errors": (
         "DifferenceFound",
         "EnvironmentFailure",
@@ -66,6 +68,7 @@ _MODULES = {
     "turnwise.core.compare": ("Difference",),
     "turnwise.core.records": ("EffectRecord", "RoundRecord", "WaveRecord"),
     "turnwise.core.turn": ("Failure", "TurnOutput"),
+    "turnwise.history.diff": ("Diff", "TurnDiff"),
     "turnwise.history.replay": ("Replay",),
     "turnwise.journal.file.times": ("Span",),
     "turnwise.journal.run": ("Message", "RecordedValue", "RoundTiming", "Run", "RunAgent", "Turn"),
@@ -93,6 +96,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Agent",
+    "Diff",
     "Difference",
     "DifferenceFound",
     "EffectRecord",
@@ -124,6 +128,7 @@ __all__ = [
     "RunOptions",
     "Span",
     "Turn",
+    "TurnDiff",
     "TurnOutput",
     "TurnwiseError",
     "UsageError",
@@ -133,6 +138,7 @@ __all__ = [
     "WorldOptions",
     "__version__",
     "check",
+    "diff",
     "open",
     "replay",
     "resume",

@@ -8,6 +8,8 @@ from typing import Unpack
 
 from turnwise import world as worlds
 from turnwise.errors import Problem, UsageError, WorldError
+from turnwise.history.diff import Diff
+from turnwise.history.diff import diff as diff_journals
 from turnwise.history.replay import OnProgress, Replay
 from turnwise.history.replay import replay as replay_journal
 from turnwise.journal import Journal
@@ -92,6 +94,11 @@ def replay(journal: StrPath, *, progress: OnProgress | None = None, **options: U
     """Execute all turns of a journal again with the effects that were recorded, and compare."""
     check_names("replay", options, ExecutionOptions)
     return replay_journal(Path(journal), settings_of(options), progress)
+
+
+def diff(left: StrPath, right: StrPath, *, agent: str | None = None) -> Diff:
+    """Compare two journals turn by turn: the first difference, and what it reached. `agent` keeps one agent's turns."""
+    return diff_journals(Path(left), Path(right), agent)
 
 
 def check(world: worlds.World | StrPath, **options: Unpack[WorldOptions]) -> list[Problem]:

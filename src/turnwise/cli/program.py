@@ -9,6 +9,7 @@ from typing import Annotated, ParamSpec
 import typer
 
 from turnwise.cli.commands.check import check
+from turnwise.cli.commands.diff import diff
 from turnwise.cli.commands.doctor import doctor
 from turnwise.cli.commands.generate import generate
 from turnwise.cli.commands.log import log
@@ -48,7 +49,7 @@ def _interruptible(command: Callable[Options, int]) -> Callable[Options, int]:
     return run
 
 
-for command in (run, resume, replay, log, runs, check, new, doctor, generate):
+for command in (run, resume, replay, diff, log, runs, check, new, doctor, generate):
     app.command()(_interruptible(command))
 
 models = typer.Typer(

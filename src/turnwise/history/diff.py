@@ -1,0 +1,283 @@
+"""Where two runs differ, and what the difference reached: aligned by round and by agents' names, on outcomes.
+
+Heads are of no use for it, since they begin with the plan: two worlds that are unlike in one word have no head in
+common. So turns are compared by what they read, asked, were answered, and left; messages by sender, addressee and body,
+since their numbers shift.
+
+A turn that differs has causes, as far as the journals hold any: its agent differed before (its state, its alarm, its
+count of turns), it read what the other did not, or an agent spawned or stopped it in one run only. A turn that differs
+without any of these is an origin: another seed, model, code, or argument. Nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from turnwise.core.compare import Difference
+from turnwise.core.records import EndRecord, RoundRecord, TurnRecord
+from turnwise.journal import Journal
+from turnwise.journal.file.errors import damaged
+from turnwise.journal.file.stored_json import stored_object
+
+TURNS_KEPT_MAX: Final = 10_000
+"""Turns that differ and are kept with their differences; all are counted."""
+
+PLAN_CHANGES_MAX: Final = 100
+
+OUTSIDE: Final = "outside"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDiff:
+    """A turn that is not the same in both runs.
+
+    `what` names the first fact that differs, `left` and `right` are its values, None where a run has no such turn.
+    `causes` are the agents from which the difference came, its own name among them if it differed before; none for an
+    origin.
+    """
+
+    round: int
+    agent: str
+    what: str
+    left: object
+    right: object
+    causes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """What differs between two runs.
+
+    `plan` lists members of the plans that differ (name, left, right). `first` is the first turn that differs, or None;
+    `turns` are all, at most `TURNS_KEPT_MAX`, of `count`. `reached` maps the agents that differ to the first round in
+    which they do; `unreached` are those whose turns are all the same. `rounds` counts rounds that are in either run.
+    `end` is how the runs ended, if that differs. `related` is False if no agent is in both.
+    """
+
+    plan: tuple[tuple[str, object, object], ...]
+    first: TurnDiff | None
+    turns: tuple[TurnDiff, ...]
+    count: int
+    reached: dict[str, int]
+    unreached: tuple[str, ...]
+    rounds: int
+    end: Difference | None
+    related: bool
+
+    @property
+    def equal(self) -> bool:
+        """Whether everything that happened is the same, whatever the plans say."""
+        return self.first is None and self.end is None and self.related
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A turn in facts that do not depend on places and sequence numbers. `read` are its messages, with senders."""
+
+    facts: tuple[tuple[str, object], ...]
+    read: tuple[tuple[str, str, str], ...]
+    standing: tuple[object, ...]
+
+
+class _Side:
+    """One of the two journals, read round by round, each compared with its outcome."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.names: list[str] = []
+        self.parents: dict[str, str | None] = {}
+        for agent in journal.queries.agents():
+            parent = None if agent.parent is None else self.names[agent.parent]
+            self.names.append(agent.name)
+            self.parents[agent.name] = parent
+        self.stoppers: dict[str, str] = {}
+        self._unread: dict[int, tuple[tuple[str, str, str], int]] = {}
+        self._rounds = journal.chains.rounds()
+        self._next = next(self._rounds, None)
+
+    @property
+    def round(self) -> int | None:
+        """The number of the round that comes next."""
+        return None if self._next is None else self._next.round
+
+    def take(self) -> dict[str, _Turn]:
+        """The turns of the round that comes next, by agent."""
+        record, self._next = self._next, next(self._rounds, None)
+        if record is None:
+            return {}
+        self._deliver(record, inputs=True)
+        turns = {self.names[turn.place]: self._turn(record, turn) for turn in record.turns}
+        self._deliver(record, inputs=False)
+        for turn in record.turns:
+            for name in turn.output.stop if turn.output is not None else ():
+                self.stoppers.setdefault(name, self.names[turn.place])
+        return turns
+
+    def _deliver(self, record: RoundRecord, *, inputs: bool) -> None:
+        for message in record.inputs if inputs else record.messages:
+            if message.recipients:
+                sender = OUTSIDE if message.sender is None else self.names[message.sender]
+                self._unread[message.seq] = (sender, message.to, message.body), len(message.recipients)
+
+    def _read(self, seq: int) -> tuple[str, str, str]:
+        if seq not in self._unread:
+            raise damaged(self.journal.path, f"message {seq} was read by an agent that it was not sent to")
+        message, readers = self._unread[seq]
+        if readers == 1:
+            del self._unread[seq]
+        else:
+            self._unread[seq] = message, readers - 1
+        return message
+
+    def _turn(self, record: RoundRecord, turn: TurnRecord) -> _Turn:
+        read = tuple([self._read(seq) for seq in turn.inbox])
+        facts: list[tuple[str, object]] = [("read", read)]
+        for effect in turn.effects:
+            facts.append((f"effect {effect.index}: request", effect.request))
+            facts.append((f"effect {effect.index}: reply", effect.reply))
+        facts.append(("failure", None if turn.failure is None else str(turn.failure.kind)))
+        standing: tuple[object, ...] = (turn.turn, None)
+        if turn.output is not None:
+            output = turn.output
+            facts += [
+                ("stdout", turn.stdout),
+                ("log", [(line.level, line.text) for line in output.log]),
+                ("record", [(entry.name, entry.value) for entry in output.record]),
+                ("sent", [(sent.to, sent.body) for sent in output.send]),
+                ("wake_in", output.wake_in),
+                ("spawn", [(child.kind, child.name, child.args, child.state) for child in output.spawn]),
+                ("stop", output.stop),
+                ("finish", output.finish),
+                ("state", output.state),
+            ]
+            standing = turn.turn, output.state, output.wake_in
+        return _Turn(tuple(facts), read, standing)
+
+
+def diff(left: Path, right: Path, agent: str | None = None) -> Diff:
+    """Compare two journals; `agent` keeps the turns of one agent only. Raises `JournalError` if one is damaged."""
+    with ExitStack() as stack:
+        sides = [stack.enter_context(Journal.open(path)) for path in (left, right)]
+        for journal in sides:
+            journal.chains.check_links()
+        return _Comparison(_Side(sides[0]), _Side(sides[1])).diff(agent)
+
+
+class _Comparison:
+    def __init__(self, left: _Side, right: _Side) -> None:
+        self._left = left
+        self._right = right
+        self._apart: set[str] = set()
+        self._reached: dict[str, int] = {}
+
+    def diff(self, agent: str | None) -> Diff:
+        kept: list[TurnDiff] = []
+        first: TurnDiff | None = None
+        count = rounds = 0
+        while number := min([side.round for side in (self._left, self._right) if side.round is not None], default=0):
+            rounds += 1
+            for found in self._round(number):
+                first = first or found
+                if agent is not None and found.agent != agent:
+                    continue
+                count += 1
+                if len(kept) < TURNS_KEPT_MAX:
+                    kept.append(found)
+        names = dict.fromkeys((*self._left.names, *self._right.names))
+        both = set(self._left.names) & set(self._right.names)
+        return Diff(
+            plan=tuple(_plan_changes(self._left.journal, self._right.journal)),
+            first=first,
+            turns=tuple(kept),
+            count=count,
+            reached=self._reached,
+            unreached=tuple([name for name in names if name not in self._reached]),
+            rounds=rounds,
+            end=_end(self._left.journal, self._right.journal),
+            related=bool(both) or not names,
+        )
+
+    def _round(self, number: int) -> list[TurnDiff]:
+        left = self._left.take() if self._left.round == number else {}
+        right = self._right.take() if self._right.round == number else {}
+        found = []
+        for name in dict.fromkeys((*left, *right)):
+            mine, other = left.get(name), right.get(name)
+            causes = self._causes(name, mine, other)
+            if mine is None or other is None or mine.facts != other.facts:
+                self._reached.setdefault(name, number)
+                found.append(_turn_diff(number, name, mine, other, causes))
+        for name in dict.fromkeys((*left, *right)):
+            mine, other = left.get(name), right.get(name)
+            together = mine is not None and other is not None and mine.standing == other.standing
+            if not together or (mine is not None and mine.standing[1] is None and name in self._apart):
+                self._apart.add(name)
+            else:
+                self._apart.discard(name)
+        return found
+
+    def _causes(self, name: str, left: _Turn | None, right: _Turn | None) -> tuple[str, ...]:
+        """Agents from which a difference came to this turn, if there is one."""
+        causes = [name] if name in self._apart else []
+        read = [Counter(turn.read) if turn is not None else Counter() for turn in (left, right)]
+        unlike = (read[0] - read[1]) + (read[1] - read[0])
+        causes += sorted({sender for sender, _, _ in unlike})
+        parents = {side.parents.get(name) for side in (self._left, self._right) if name in side.parents}
+        if name not in self._left.parents or name not in self._right.parents:
+            causes += sorted(parent for parent in parents if parent is not None)
+        stoppers = {self._left.stoppers.get(name), self._right.stoppers.get(name)}
+        if (left is None or right is None) and len(stoppers) > 1:
+            causes += sorted(stopper for stopper in stoppers if stopper is not None)
+        return tuple(dict.fromkeys(causes))
+
+
+def _turn_diff(number: int, name: str, left: _Turn | None, right: _Turn | None, causes: tuple[str, ...]) -> TurnDiff:
+    if left is None or right is None:
+        there, other = ["a turn" if turn is not None else None for turn in (left, right)]
+        return TurnDiff(number, name, "turn", there, other, causes)
+    # Facts that are in both stand in one order, and the state is last: so the first pair that differs is there.
+    one, two = next(pair for pair in zip(left.facts, right.facts, strict=False) if pair[0] != pair[1])
+    if one[0] != two[0]:
+        return TurnDiff(number, name, "effects", f"{one[0]} = {one[1]!r}", f"{two[0]} = {two[1]!r}", causes)
+    return TurnDiff(number, name, one[0], one[1], two[1], causes)
+
+
+def _end(left: Journal, right: Journal) -> Difference | None:
+    ends = [journal.rounds.end_record for journal in (left, right)]
+    shown = [None if end is None else _shown(end) for end in ends]
+    if shown[0] == shown[1]:
+        return None
+    last = min(left.rounds.last_round, right.rounds.last_round)
+    return Difference(last, None, "how the run ended", shown[0], shown[1])
+
+
+def _shown(end: EndRecord) -> tuple[object, ...]:
+    return end.reason, end.round, end.result, end.message
+
+
+def _plan_changes(left: Journal, right: Journal) -> Iterator[tuple[str, object, object]]:
+    """Members of the plans that differ, named by their path."""
+    found = _changes("", *(stored_object(of.header.plan, "plan", of.path) for of in (left, right)))
+    for number, change in enumerate(found):
+        if number == PLAN_CHANGES_MAX:
+            return
+        yield change
+
+
+def _changes(path: str, left: Any, right: Any) -> Iterator[tuple[str, object, object]]:
+    if left == right and type(left) is type(right):
+        return
+    if isinstance(left, dict) and isinstance(right, dict):
+        for key in sorted(left.keys() | right.keys()):
+            yield from _changes(f"{path}.{key}" if path else key, left.get(key), right.get(key))
+    elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        for index, (mine, other) in enumerate(zip(left, right, strict=True)):
+            name = mine.get("name", index) if isinstance(mine, dict) else index
+            yield from _changes(f"{path}[{name}]", mine, other)
+    else:
+        yield path, left, right

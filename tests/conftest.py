@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.inference.layouts_toy import story_layout
+from turnwise.demo import BUILTIN_DEMO, model_folder
 
 # No test asserts a time: these machines may be busy.
 settings.register_profile("turnwise", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -19,15 +23,32 @@ if threading.current_thread() is threading.main_thread() and signal.getsignal(si
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def found_stories() -> Path | None:
+    """Return the folder of the trained story models, if it is there."""
+    named = os.environ.get("TURNWISE_TEST_MODELS")
+    places = [Path(named)] if named else [parent / "shared" / "models" for parent in Path(__file__).resolve().parents]
+    return next((place for place in places if (place / "reference.json").is_file()), None)
+
+
 @pytest.fixture(scope="session")
 def stories_models() -> Path:
     """The folder of the trained story models: `shared/models` beside a parent, or `TURNWISE_TEST_MODELS`.
 
     They are not part of the repository. Tests that need them are skipped where they are absent.
     """
-    named = os.environ.get("TURNWISE_TEST_MODELS")
-    places = [Path(named)] if named else [parent / "shared" / "models" for parent in Path(__file__).resolve().parents]
-    for place in places:
-        if (place / "reference.json").is_file():
-            return place
+    found = found_stories()
+    if found is not None:
+        return found
     pytest.skip("the story models are not here: set TURNWISE_TEST_MODELS to the folder that holds reference.json")
+
+
+@pytest.fixture
+def in_layout(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives a model in one of the layouts of the story models: the trained one, or a small one where there is none."""
+    return lambda layout: story_layout(layout, found_stories(), tmp_path_factory.mktemp(layout))
+
+
+@pytest.fixture(scope="session")
+def demo_model() -> Path:
+    """The folder of the model that comes with Turnwise, for tests that need a language model and not a certain one."""
+    return model_folder(BUILTIN_DEMO)

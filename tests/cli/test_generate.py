@@ -15,16 +15,16 @@ from tests.cli.conftest import Command
 
 
 @pytest.fixture
-def model(stories_models: Path) -> Path:
-    return stories_models / "stories260k-genai-fp32"
+def model(demo_model: Path) -> Path:
+    return demo_model
 
 
 def test_only_the_generated_text_is_on_stdout(command: Command, model: Path) -> None:
     ended = command("generate", model, "Once upon a time", "--max-tokens", 20)
     assert ended.code == 0
-    assert ended.out.startswith(", there was a little girl")
+    assert re.search("[a-z]", ended.out)
     assert ended.out.endswith("\n")
-    assert "there was" not in ended.err
+    assert ended.out.strip() not in ended.err
     assert command("generate", model, "Once upon a time", "--max-tokens", 20).out == ended.out
 
 

@@ -118,7 +118,7 @@ def test_a_traceback_names_the_agents_own_lines(tmp_path: Path) -> None:
         assert lines[-1] == "KeyError: 'voice'"
 
 
-def test_what_a_failed_turn_did_is_discarded_but_its_effects_stay(stories_models: Path, tmp_path: Path) -> None:
+def test_what_a_failed_turn_did_is_discarded_but_its_effects_stay(demo_model: Path, tmp_path: Path) -> None:
     source = python(
         "t.state['touched'] = True\n"
         "t.send('b', 'hello')\n"
@@ -127,7 +127,7 @@ def test_what_a_failed_turn_did_is_discarded_but_its_effects_stay(stories_models
     )
     world = turnwise.World(
         name="w",
-        models={"m": turnwise.Model(stories_models / "stories260k-genai-fp32")},
+        models={"m": turnwise.Model(demo_model)},
         agents={
             "a": Agent(source, start=True, grants=Grants(send=["b"], generate=["m"])),
             "b": Agent(constant({"state": ""})),

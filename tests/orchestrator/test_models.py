@@ -6,6 +6,7 @@ import dataclasses
 import os
 import signal
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -48,8 +49,8 @@ def writers(model: Path, count: int = 3) -> World:
 
 
 @pytest.fixture
-def story_model(stories_models: Path) -> Path:
-    return stories_models / "stories260k-genai-fp32"
+def story_model(demo_model: Path) -> Path:
+    return demo_model
 
 
 def test_texts_depend_on_nothing_but_the_world(story_model: Path, tmp_path: Path) -> None:
@@ -101,13 +102,13 @@ def test_a_host_killed_in_mid_generation_does_not_show(story_model: Path, tmp_pa
 
 
 def test_a_model_that_changed_is_refused_when_a_run_goes_on(
-    story_model: Path, stories_models: Path, tmp_path: Path
+    story_model: Path, in_layout: Callable[[str], Path], tmp_path: Path
 ) -> None:
     path = tmp_path / "a.journal"
     with writers(story_model).start(journal=path) as live:
         live.step()
     with pytest.raises(turnwise.JournalError, match="the model storyteller is not the one that the run used"):
-        turnwise.resume(path, models={"storyteller": stories_models / "stories260k-genai-mha-fp32"}).result()
+        turnwise.resume(path, models={"storyteller": in_layout("genai-mha-fp32")}).result()
     with turnwise.resume(path, models={"storyteller": story_model}).result() as run:
         assert run.status == "quiet"
 

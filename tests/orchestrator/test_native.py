@@ -61,16 +61,16 @@ def test_webassembly_cannot_run_natively() -> None:
         run_native(world)
 
 
-def test_effects_are_answered_where_they_are_asked(stories_models: Path) -> None:
+def test_effects_are_answered_where_they_are_asked(demo_model: Path) -> None:
     source = """
 def turn(t):
-    one = t.generate("m", "Once upon a time", tokens_max=5)
-    two = t.generate_all("m", ["The cat", "The dog"], tokens_max=5)
+    one = t.generate("m", "Once upon a time", tokens_max=2)
+    two = t.generate_all("m", ["The cat", "The dog"], tokens_max=2)
     t.finish([one.tokens, *(answer.tokens for answer in two)])
 """
     world = turnwise.World(
         name="w",
-        models={"m": Model(stories_models / "stories260k-genai-fp32")},
+        models={"m": Model(demo_model)},
         agents={"a": Agent(source, start=True, grants=Grants(generate=["m"]))},
     )
-    assert run_native(world).end.result == "[5,5,5]"
+    assert run_native(world).end.result == "[2,2,2]"

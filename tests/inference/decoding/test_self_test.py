@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -202,21 +202,26 @@ def test_what_a_small_cache_can_hold_is_enough(tmp_path: Path, monkeypatch: pyte
     ],
 )
 def test_every_known_form_is_batch_invariant(
-    stories_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str, batching: str, chunked: bool
+    in_layout: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    layout: str,
+    batching: str,
+    chunked: bool,
 ) -> None:
     monkeypatch.setenv("TURNWISE_CACHE", str(tmp_path))
-    numeric = load_model(ModelSpec("m", stories_models / f"stories260k-{layout}", "cpu")).info.numeric
+    numeric = load_model(ModelSpec("m", in_layout(layout), "cpu")).info.numeric
     assert numeric is not None
     assert (numeric.numeric_class, numeric.batching, numeric.chunked) == ("batch-invariant", batching, chunked)
 
 
 def test_a_rule_that_does_not_hold_is_noticed(
-    stories_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    in_layout: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Below accuracy level 4 one row is multiplied by other arithmetic, whatever the table says."""
     monkeypatch.setenv("TURNWISE_CACHE", str(tmp_path))
     monkeypatch.setattr("turnwise.inference.decoding.graph_form.batching_of", lambda graph, growing: "free")
-    spec = ModelSpec("m", stories_models / "stories260k-genai-int4-acc1", "cpu")
+    spec = ModelSpec("m", in_layout("genai-int4-acc1"), "cpu")
     folder = read_model_folder(spec.path)
     opened = open_session(spec, folder.graph_path, folder.weights_bytes, EngineOptions())
     observed = observe(spec, folder, opened, "digest")

@@ -16,8 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.conftest import found_stories
 from tests.inference import toy
 from tests.inference.forms_toy import Form, write_form
+from tests.inference.layouts_toy import story_layout
 from turnwise.core.canonical import canonical
 from turnwise.inference.decoding.graph_form import Rule
 from turnwise.inference.decoding.self_test import SelfTest
@@ -109,8 +111,7 @@ def alone(path: Path, requests: Sequence[GenerateRequest], **options: Any) -> Ou
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if request.param == "toy":
         return toy.write_attention_folder(tmp_path_factory.mktemp("toy"), context_length=1024)
-    stories: Path = request.getfixturevalue("stories_models")
-    return stories / f"stories260k-{request.param}"
+    return story_layout(request.param, found_stories(), tmp_path_factory.mktemp(request.param))
 
 
 @pytest.fixture(scope="module")

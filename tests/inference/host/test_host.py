@@ -371,8 +371,8 @@ def stories_answers(path: Path, prompts: Sequence[str], kill: bool) -> dict[int,
     return answers
 
 
-def test_stories_are_the_same_after_a_kill(stories_models: Path) -> None:
-    path = stories_models / "stories260k-genai-fp32"
+def test_texts_are_the_same_after_a_kill(demo_model: Path) -> None:
+    path = demo_model
     prompts = ["Once upon a time", "Lily found a", "The big dog"]
     undisturbed = stories_answers(path, prompts, kill=False)
     assert stories_answers(path, prompts, kill=True) == undisturbed

@@ -47,8 +47,8 @@ def test_wrong_arguments_are_the_users_mistake(tmp_path: Path) -> None:
         generate_text(tmp_path / "nowhere", "a")
 
 
-def test_another_process_generates_the_same(stories_models: Path) -> None:
-    folder = stories_models / "stories260k-genai-fp32"
+def test_another_process_generates_the_same(demo_model: Path) -> None:
+    folder = demo_model
     script = (
         "import sys; from turnwise.inference.inspect.generate import generate_text\n"
         "print(''.join(generate_text(sys.argv[1], 'One day', temperature=0.8, seed=11, tokens_max=100)))"

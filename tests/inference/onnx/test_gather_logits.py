@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,8 @@ def test_the_graph_asks_which_positions_are_wanted() -> None:
 
 
 @pytest.mark.parametrize("layout", STORIES)
-def test_the_bits_stay(stories_models: Path, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = ModelSpec("m", stories_models / f"stories260k-{layout}", "cpu")
+def test_the_bits_stay(in_layout: Callable[[str], Path], layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = ModelSpec("m", in_layout(layout), "cpu")
     found = []
     for rewrites in (True, False):
         if not rewrites:

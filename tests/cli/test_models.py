@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,13 +32,13 @@ def test_check_says_what_a_model_is(command: Command, tmp_path: Path) -> None:
     assert found["info"]["numeric"]["numeric_class"] == "batch-invariant"
 
 
-def test_check_says_what_padding_costs(command: Command, stories_models: Path) -> None:
-    ended = command("models", "check", stories_models / "stories260k-genai-int4-acc1")
+def test_check_says_what_padding_costs(command: Command, in_layout: Callable[[str], Path]) -> None:
+    ended = command("models", "check", in_layout("genai-int4-acc1"))
     assert "even numbers of rows" in ended.out
     assert "ms instead of" in ended.out
     assert "rewritten to accuracy level 4" in ended.out
     assert "times as fast here" in ended.out
-    assert "instead of" not in command("models", "check", stories_models / "stories260k-genai-int4").out
+    assert "instead of" not in command("models", "check", in_layout("genai-int4")).out
 
 
 def test_check_and_bench_of_a_graph(command: Command, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -255,10 +256,10 @@ def test_a_run_that_goes_on_otherwise_says_so(
 
 
 def test_int4_weights_at_a_low_accuracy_level_in_batches_as_they_come(
-    stories_models: Path, steady: Path, tmp_path: Path
+    in_layout: Callable[[str], Path], steady: Path, tmp_path: Path
 ) -> None:
     """A real model of a form that is not independent of its batch: faster so, and the same bits every time."""
-    model = stories_models / "stories260k-genai-int4-acc1"
+    model = in_layout("genai-int4-acc1")
     runs = [
         turnwise.run(talkers(model, steady), journal=tmp_path / f"{workers}.journal", workers=workers)
         for workers in (1, 4)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,31 +22,31 @@ def spec(path: Path, **more: object) -> ModelSpec:
     return ModelSpec("m", path, "cpu", **more)  # type: ignore[arg-type]
 
 
-def test_rewriting_is_measured_where_it_changes_something(stories_models: Path) -> None:
-    low = examine(stories_models / "stories260k-genai-int4-acc1", provider="cpu")
+def test_rewriting_is_measured_where_it_changes_something(in_layout: Callable[[str], Path]) -> None:
+    low = examine(in_layout("genai-int4-acc1"), provider="cpu")
     assert low.advice is not None
     for words in ("rewritten to accuracy level 4", "times as fast here", "batched as they come", "other answers"):
         assert words in low.advice
-    assert examine(stories_models / "stories260k-genai-int4", provider="cpu").advice is None
-    done = examine(stories_models / "stories260k-genai-int4-acc1", provider="cpu", accuracy_level=4)
+    assert examine(in_layout("genai-int4"), provider="cpu").advice is None
+    done = examine(in_layout("genai-int4-acc1"), provider="cpu", accuracy_level=4)
     assert (done.advice, done.info.accuracy_level) == (None, 4)
     assert done.rule.startswith("sequences are batched as they come")
 
 
-def test_what_batches_of_equal_length_cost_is_measured(stories_models: Path) -> None:
-    found = examine(stories_models / "stories260k-hf-fp32", provider="cpu")
+def test_what_batches_of_equal_length_cost_is_measured(in_layout: Callable[[str], Path]) -> None:
+    found = examine(in_layout("hf-fp32"), provider="cpu")
     assert found.rule.startswith("sequences of equal length are batched: the cache grows with each step")
     assert "for 8 that are equally long" in found.costs
-    whole = examine(stories_models / "stories260k-genai-mha-fp32", provider="cpu")
+    whole = examine(in_layout("genai-mha-fp32"), provider="cpu")
     assert whole.rule.startswith("sequences of equal length are batched, prompts in one piece:")
     assert "a prompt runs in one piece, and none is reused" in whole.costs
 
 
 def test_what_is_too_large_to_be_loaded_twice_is_not_measured(
-    stories_models: Path, monkeypatch: pytest.MonkeyPatch
+    in_layout: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("turnwise.inference.inspect.examine.memory_bytes", lambda: 1_000_000)
-    advice = examine(stories_models / "stories260k-genai-int4-acc1", provider="cpu").advice
+    advice = examine(in_layout("genai-int4-acc1"), provider="cpu").advice
     assert advice is not None
     assert "not measured" in advice
 

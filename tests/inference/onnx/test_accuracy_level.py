@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -73,9 +74,10 @@ def logits(model: LanguageModel) -> list[bytes]:
     return found + [decoder.decode([token])[0].tobytes() for token in range(20, 25)]
 
 
-def test_a_rewritten_model_is_the_model_built_so(stories_models: Path) -> None:
-    low, built = (stories_models / f"stories260k-genai-{name}" for name in ("int4-acc1", "int4"))
-    assert with_accuracy((low / "model.onnx").read_bytes(), 4) == (built / "model.onnx").read_bytes()
+def test_a_rewritten_model_is_the_model_built_so(in_layout: Callable[[str], Path]) -> None:
+    low, built = (in_layout(f"genai-{name}") for name in ("int4-acc1", "int4"))
+    graphs = [next(folder.rglob("model.onnx")).read_bytes() for folder in (low, built)]
+    assert with_accuracy(graphs[0], 4) == graphs[1]
     rewritten = load_model(ModelSpec("m", low, "cpu", accuracy_level=4))
     plain, wanted = load_model(ModelSpec("m", low, "cpu")), load_model(ModelSpec("m", built, "cpu"))
     assert logits(rewritten) == logits(wanted) != logits(plain)
@@ -86,16 +88,16 @@ def test_a_rewritten_model_is_the_model_built_so(stories_models: Path) -> None:
 
 
 def test_its_class_is_found_anew_and_its_hash_is_its_own(
-    stories_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    in_layout: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TURNWISE_CACHE", str(tmp_path))
-    path = stories_models / "stories260k-genai-int4-acc1"
+    path = in_layout("genai-int4-acc1")
     plain = load_model(ModelSpec("m", path, "cpu")).info
     before = (tmp_path / "self-tests.json").stat().st_size
     rewritten = load_model(ModelSpec("m", path, "cpu", accuracy_level=4)).info
     assert (tmp_path / "self-tests.json").stat().st_size > before
     assert plain.sha256 != rewritten.sha256
-    already = stories_models / "stories260k-genai-int4"
+    already = in_layout("genai-int4")
     alike = [load_model(ModelSpec("m", already, "cpu", accuracy_level=level)).info for level in (None, 4)]
     assert alike[0].sha256 == alike[1].sha256
     assert alike[1].accuracy_level is None

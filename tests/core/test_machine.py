@@ -266,6 +266,20 @@ def test_an_alarm_skips_to_its_round_and_a_newer_one_replaces_it(schedule: str) 
     assert rounds == [1, second, second + 2]
 
 
+@pytest.mark.parametrize("schedule", ["rounds", "sequential"])
+def test_an_alarm_that_was_replaced_is_silent_behind_one_that_rings(schedule: str) -> None:
+    """Both sleep until round 6; the second is woken before, and sleeps on until round 13 and more."""
+
+    def sleeper(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        return {"state": "", "wake_in": {1: 6 - turn["round"], 2: 20}.get(turn["turn"], 40)}
+
+    kinds = [kind("sleeper", start=True), kind("caller", start=True, grants=sends("second"))]
+    world = plan(kinds, ["first:sleeper", "second:sleeper", "caller:caller"], schedule=schedule, rounds_max=10)
+    run = simulate(world, {"sleeper": sleeper, "caller": starts_with_a_message("second")})
+    assert [round_ for round_, names in moves(run) if "first" in names] == [1, 6]
+    assert [round_ for round_, names in moves(run) if "second" in names] == ([1, 2] if schedule == "rounds" else [2, 4])
+
+
 def test_effects_suspend_the_turn_and_run_it_again_with_the_replies() -> None:
     executions: list[int] = []
 

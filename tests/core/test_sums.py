@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.core.worlds import WITHOUT_SUMS, kind, plan, sends, still
 from turnwise.core.effects_budget import EffectsBudget
+from turnwise.core.events import Advance
 from turnwise.core.inbox import Letter, fitting
 from turnwise.core.machine import Machine
 from turnwise.core.plan import Grants, Limits, Plan
@@ -271,3 +272,10 @@ def test_plans_of_version_1_have_none_of_these_bounds() -> None:
     run = simulate(world, {"a": much, "hub": reads})
     assert not any(turn.failure for round_ in run.rounds for turn in round_.turns)
     assert [len(turn.inbox) for turn in run.rounds[1].turns] == [2]
+
+
+def test_what_waits_is_shown_while_the_round_is_played() -> None:
+    run = simulate(crowd(Limits(inbox_bytes_max=2 * SIZE)), {"s": speaks, "hub": reads}, rounds=1)
+    assert run.machine.backlog == 0
+    run.machine.step(Advance())
+    assert run.machine.backlog == 3

@@ -217,6 +217,8 @@ class LiveDisplay:
         waits = [waiting_line(progress.waiting)] if progress.waiting else []
         if progress.executing:
             waits.append(f"{count(progress.executing, 'turn')} for a sandbox")
+        if progress.backlog:
+            waits.append(f"{count(progress.backlog, 'message')} for room in an inbox")
         return [first, second, Text.assemble(("waits     ", label), "; ".join(waits) or ("nobody", "dim"))]
 
     def _bar(self) -> tuple[str, str]:

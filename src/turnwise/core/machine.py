@@ -97,6 +97,11 @@ class Machine:
         """How many turns are being executed, or wait for a sandbox: for display only."""
         return sum(not turn.ended and not turn.unanswered for turn in self._open.values())
 
+    @property
+    def backlog(self) -> int:
+        """How many messages did not fit the inboxes of the round in progress: for display only."""
+        return sum(turn.backlog for turn in self._open.values())
+
     # -- step --------------------------------------------------------------------------------------------------
 
     def step(self, event: Event) -> list[Action]:

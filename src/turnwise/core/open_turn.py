@@ -84,6 +84,11 @@ class OpenTurn:
         return self._unanswered
 
     @property
+    def backlog(self) -> int:
+        """How many messages did not fit, and wait for the agent's next turn."""
+        return self._input.backlog
+
+    @property
     def ended(self) -> bool:
         return self.output is not None or self.failure is not None
 

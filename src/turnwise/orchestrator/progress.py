@@ -26,6 +26,8 @@ class Progress:
     tokens: int
     waiting: tuple[str, ...]
     executing: int = 0
+    backlog: int = 0
+    """Messages that did not fit the inboxes of this round and wait for the next."""
 
 
 @dataclass(slots=True)

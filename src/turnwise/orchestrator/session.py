@@ -81,6 +81,7 @@ class Session:
             tokens=self._host.statistics().tokens if self._host is not None else 0,
             waiting=tuple(waiting),
             executing=driver.machine.executing,
+            backlog=driver.machine.backlog,
         )
 
     async def close(self) -> None:

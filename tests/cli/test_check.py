@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.cli.worlds import TICKS, make_world, turnwise
-from turnwise.cli.text import visible
+from turnwise.visible_text import visible
 
 
 def test_a_world_without_problems_is_described(tmp_path: Path) -> None:

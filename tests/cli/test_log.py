@@ -16,13 +16,13 @@ import pytest
 from tests.cli.conftest import Command
 from tests.cli.journals import CODES, EVIL, EVIL_SHOWN, evil_plan, play, write
 from tests.history.forger import changed, rechained
-from turnwise.cli.text import visible
 from turnwise.core.plan import AgentPlan, Kind
 from turnwise.core.plan_json import plan_to_json
 from turnwise.core.records import WaveRecord
 from turnwise.core.state import first_agents
 from turnwise.journal import Journal, RoundTimes, Span
 from turnwise.sim import simulate
+from turnwise.visible_text import visible
 
 
 def test_everything_that_happened_is_told(command: Command, evil_journal: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.cli.journals import EVIL_SHOWN, evil_plan, play, write
-from turnwise.cli.text import visible
 from turnwise.journal.run import Run
+from turnwise.visible_text import visible
 
 
 @pytest.fixture

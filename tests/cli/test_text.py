@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnwise.cli.text import count, json_text, last_line, shorten, visible
+from turnwise.cli.text import count, json_text, last_line, shorten
+from turnwise.visible_text import visible
 
 JOINERS = {"\u200c", "\u200d"}
 

@@ -279,3 +279,30 @@ def test_what_waits_is_shown_while_the_round_is_played() -> None:
     assert run.machine.backlog == 0
     run.machine.step(Advance())
     assert run.machine.backlog == 3
+
+
+def test_requests_fill_the_bound_exactly() -> None:
+    budget = EffectsBudget(10)
+    assert budget.request(6) is True
+    assert budget.request(5) is False
+    assert budget.request(4) is True  # what was refused has taken nothing
+    assert budget.reply(0, 1) == [0]
+    budget.next_call()
+    assert budget.request(0) is True
+    assert budget.request(1) is False
+
+
+def test_without_a_bound_everything_fits() -> None:
+    budget = EffectsBudget(None)
+    assert budget.request(10**12) is True
+    assert budget.reply(0, 10**12) == []
+
+
+def test_what_a_call_has_left_is_there_for_the_next() -> None:
+    budget = EffectsBudget(10)
+    assert budget.reply(0, 4) == []
+    assert budget.reply(1, 7) == [1]
+    budget.next_call()
+    assert budget.reply(2, 6) == []
+    budget.next_call()
+    assert budget.reply(3, 1) == [3]

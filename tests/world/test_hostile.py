@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.world.conftest import MINIMAL
 from turnwise.errors import WorldError
+from turnwise.visible_text import visible
 from turnwise.world import Agent, Grants, InitialMessage, Model, Overrides, World
 from turnwise.world.meaning.resolve import resolve
 from turnwise.world.problems import Problems
@@ -88,7 +89,8 @@ def test_any_document_is_a_world_or_has_problems(folder: Path, document: dict[st
     resolved = resolve(parse(document, folder, problems), problems)
     assert (resolved is None) == bool(problems)
     for problem in problems.found:
-        assert str(problem).replace("\n  ", "", 1).isprintable()
+        text = str(problem).replace("\n  ", "", 1)
+        assert visible(text) == text
         assert problem.message
         assert problem.hint
 

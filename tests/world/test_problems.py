@@ -32,7 +32,7 @@ def test_values_in_words(value: object, words: str) -> None:
     [
         ("plain é", '"plain é"'),
         ("a\nb\t", '"a\\nb\\t"'),
-        ("\u202e\x00\x7f\u2028", '"\\u202e\\x00\\x7f\\u2028"'),
+        ("\u202e\x00\x7f\u2028", '"\\u202e\\0\\x7f\\u2028"'),
         ("\ud800", '"\\ud800"'),
         ("x" * 60, f'"{"x" * 60}"'),
         ("x" * 61, f'"{"x" * 59}…"'),

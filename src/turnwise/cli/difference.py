@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from turnwise.cli.text import shorten, visible
+from turnwise.cli.text import shorten
+from turnwise.visible_text import visible
 
 AROUND_CHARS_MAX = 36
 VALUE_CHARS_MAX = 160

@@ -18,8 +18,9 @@ import traceback
 import typer
 
 from turnwise.cli.output import Output, Part, Styled, bold, dim
-from turnwise.cli.text import json_text, shorten, visible
+from turnwise.cli.text import json_text, shorten
 from turnwise.errors import DifferenceFound, InvariantError, TurnwiseError, WorldError
+from turnwise.visible_text import visible
 
 DONE = 0
 FAILED = 1

@@ -11,7 +11,8 @@ from turnwise.cli.difference import changes
 from turnwise.cli.journal_turns import RoundInContext, TurnInContext
 from turnwise.cli.logs import LogChoice, is_shown
 from turnwise.cli.output import Output, Part, Style, Styled, bold, dim, red, yellow
-from turnwise.cli.text import count, shorten, visible
+from turnwise.cli.text import count, shorten
+from turnwise.visible_text import visible
 
 if TYPE_CHECKING:
     from turnwise.core.records import EffectRecord, MessageRecord, WaveRecord

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from turnwise.cli.output import TEXT_COLUMNS_MIN, Output, Part, Style, Styled
-from turnwise.cli.text import shorten, visible
+from turnwise.cli.text import shorten
+from turnwise.visible_text import visible
 
 if TYPE_CHECKING:
     from turnwise.core.turn import LogLevel

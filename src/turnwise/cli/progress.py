@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 from turnwise.cli.logs import lines_of, write
 from turnwise.cli.output import Output, Part, is_terminal
 from turnwise.cli.speed import Speed, duration, rate
-from turnwise.cli.text import count, shorten, visible
+from turnwise.cli.text import count, shorten
+from turnwise.visible_text import visible
 
 if TYPE_CHECKING:
     from rich.console import Group

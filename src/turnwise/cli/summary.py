@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from turnwise.cli.errors import DONE, FAILED, INTERRUPTED
 from turnwise.cli.output import Output, Part, bold, dim, green, red, yellow
 from turnwise.cli.result import result_text
-from turnwise.cli.text import count, json_text, last_line, shorten, visible
+from turnwise.cli.text import count, json_text, last_line, shorten
 from turnwise.core.promise import Promise, caution
+from turnwise.visible_text import visible
 
 if TYPE_CHECKING:
     from turnwise.journal.run import Run

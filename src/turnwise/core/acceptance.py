@@ -1,4 +1,4 @@
-"""Whether what a turn returned can be accepted: is all of it granted, and does it keep the bounds of sums?"""
+"""Accepting a turn's output: all of it must be granted, and within the bounds of sums."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from turnwise.core.turn import Failure, FailureClass, TurnOutput
 
 
 def refusal(agent: AgentState, output: TurnOutput, world: WorldState) -> Failure | None:
-    """Why an output cannot be accepted, or None. Depends on the world as it was when the round began."""
+    """Return why an output cannot be accepted, or None. Depends on the world as it was when the round began."""
     return _denied(agent, output, world) or _excess(agent, output, world)
 
 

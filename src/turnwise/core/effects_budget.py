@@ -23,7 +23,7 @@ class EffectsBudget:
         self._refused_from: int | None = None
 
     def request(self, size: int) -> bool:
-        """Whether one more request fits; if it does, it is counted."""
+        """Count one more request if it fits; return whether it does."""
         if self._bytes_max is None:
             return True
         if self._spent + size > self._bytes_max:
@@ -32,7 +32,7 @@ class EffectsBudget:
         return True
 
     def next_call(self) -> None:
-        """What follows is asked by another call, which begins with whatever the ones before have left."""
+        """Begin another call, which has what the calls before it have left."""
         self._kept, self._sizes, self._refused_from = [], {}, None
 
     def reply(self, index: int, size: int) -> list[int]:

@@ -36,14 +36,14 @@ NAME_LEN_MAX = 200
 EFFECT_KINDS = ("generate", "infer", "embed")
 _ROUNDS_MAX = 2**31
 _BYTES_A_CHARACTER_MAX = 6
-"""What one character can take as JSON in UTF-8: `\\u001f`."""
+"""The most bytes that one character takes as JSON in UTF-8: `\\u001f`."""
 
 quote: Callable[[str], str] = encode_basestring
 """A string as JSON text, other characters than ASCII kept."""
 
 
 class _MalformedError(Exception):
-    """What is wrong with an envelope."""
+    """An envelope that is not of the ABI's form; says why."""
 
 
 # -- in ----------------------------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ def text_bytes(text: str) -> int:
 
 
 def within(texts: Iterable[str], bytes_max: int) -> bool:
-    """Whether texts take at most so many bytes as JSON, together. Costs next to nothing where that is plain."""
+    """Return whether texts take at most so many bytes as JSON, together. Costs next to nothing where that is plain."""
     texts = tuple(texts)
     if sum(map(len, texts)) * _BYTES_A_CHARACTER_MAX + 2 * len(texts) <= bytes_max:
         return True
@@ -82,7 +82,7 @@ def join_replies(replies: Sequence[str], many: bool) -> str:
 
 
 def decode_output(text: bytes | str) -> Completed | Failed:
-    """What a turn returned."""
+    """Decode what a turn returned."""
     try:
         return _output(_parse(text))
     except _MalformedError as error:
@@ -90,7 +90,7 @@ def decode_output(text: bytes | str) -> Completed | Failed:
 
 
 def decode_needs(text: bytes | str) -> Needs | Failed:
-    """What a turn asked for when it called `effect`."""
+    """Decode what a turn asked for when it called `effect`."""
     try:
         request = _parse(text)
         if "effects" in request:

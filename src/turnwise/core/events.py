@@ -1,4 +1,4 @@
-"""What the machine is told (`Event`) and what it wants done (`Action`)."""
+"""Events, which the machine is told, and actions, which it wants carried out."""
 
 from __future__ import annotations
 

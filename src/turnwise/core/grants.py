@@ -1,4 +1,4 @@
-"""What an agent may do: deny by default, and a child at most what its parent may.
+"""Grants, the acts that an agent may do: deny by default, and a child at most what its parent may.
 
 An agent is bound by one or more layers of grants, its own kind's and those of all its ancestors; an act is allowed if
 every layer allows it.
@@ -57,7 +57,7 @@ def may_spawn(layers: Iterable[Grants], kind: str) -> bool:
 
 
 def may_ask(layers: Iterable[Grants], effect: str, model: str) -> bool:
-    """Whether a model may be asked for an effect: `generate`, `infer` or `embed`."""
+    """Return whether a model may be asked for an effect: `generate`, `infer` or `embed`."""
     return all(model in _models(layer, effect) for layer in layers)
 
 

@@ -16,7 +16,7 @@ class Letter:
 
 
 def fitting(letters: Sequence[Letter], bytes_max: int | None) -> int:
-    """How many of the first letters one turn reads: as many as fit, commas counted, and at least one."""
+    """Count the letters that one turn reads: as many of the first as fit, commas counted, and at least one."""
     if bytes_max is None:
         return len(letters)
     size = 0

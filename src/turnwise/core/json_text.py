@@ -83,7 +83,7 @@ _decode = json.JSONDecoder(parse_int=_integer, parse_constant=_refuse_constant).
 
 
 def _deeper_than(value: object, levels: int) -> bool:
-    """Whether a value has more than so many levels of lists and objects, found level by level, without recursion."""
+    """Return whether a value has more levels of lists and objects than that, without recursion."""
     layer: list[Any] = [value] if type(value) in _CONTAINERS else []
     for _ in range(levels):
         layer = [

@@ -94,12 +94,12 @@ class Machine:
 
     @property
     def executing(self) -> int:
-        """How many turns are being executed, or wait for a sandbox: for display only."""
+        """The number of turns that are executed or wait for a sandbox: for display only."""
         return sum(not turn.ended and not turn.unanswered for turn in self._open.values())
 
     @property
     def backlog(self) -> int:
-        """How many messages did not fit the inboxes of the round in progress: for display only."""
+        """The number of messages that did not fit the inboxes of the round in progress: for display only."""
         return sum(turn.backlog for turn in self._open.values())
 
     # -- step --------------------------------------------------------------------------------------------------
@@ -281,7 +281,7 @@ class Machine:
         return tuple(messages)
 
     def _end_after(self, record: RoundRecord) -> EndRecord | None:
-        """Whether a round ends the run: somebody finished it, or a failure does."""
+        """Return the end of the run if this round is its last: somebody finished it, or a failure ends it."""
         if self.plan.on_failure == "stop":
             for turn in record.turns:
                 if turn.failure is not None:

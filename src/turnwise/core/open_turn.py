@@ -80,12 +80,12 @@ class OpenTurn:
 
     @property
     def unanswered(self) -> int:
-        """How many effects the turn waits for."""
+        """The number of effects that the turn waits for."""
         return self._unanswered
 
     @property
     def backlog(self) -> int:
-        """How many messages did not fit, and wait for the agent's next turn."""
+        """The number of messages that did not fit and wait for the agent's next turn."""
         return self._input.backlog
 
     @property
@@ -198,7 +198,7 @@ class OpenTurn:
 
 
 def _without_content(request: EffectRequest) -> EffectRequest:
-    """What is recorded of a request that is refused for its size: its own size and hash stand for it."""
+    """Return the request as it is recorded when it is refused for its size: size and hash stand for its content."""
     body = request.body.encode()
     facts = {"effect": request.kind, "model": request.model, "bytes": len(body), "sha256": sha256(body).hexdigest()}
     return EffectRequest(request.kind, request.model, canonical(facts))

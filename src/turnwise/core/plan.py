@@ -36,13 +36,13 @@ ROUND_US_DEFAULT = 1_000_000
 
 
 def valid_name(name: str) -> bool:
-    """Whether an agent, kind, group or model may be called so (`NAME_RULE`)."""
+    """Return whether an agent, kind, group or model may be called so (`NAME_RULE`)."""
     return _NAME.fullmatch(name) is not None and name != OUTSIDE
 
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """What a kind of agent may do. Names, patterns (`narrator-*`) and groups; empty means nothing.
+    """The acts that a kind of agent may do. Names, patterns (`narrator-*`) and groups; empty means nothing.
 
     `generate`, `infer` and `embed` name the models that the effect of that name may ask.
     """
@@ -67,9 +67,9 @@ class Limits:
     memory_bytes: int = MEMORY_MIB_DEFAULT * 1024 * 1024
     """Linear memory."""
     output_bytes_max: int = OUTPUT_BYTES_MAX_DEFAULT
-    """What the turn returns, and each of its requests."""
+    """Bytes of the turn's output, and of each of its requests."""
     effects_max: int = EFFECTS_MAX_DEFAULT
-    """How many effects the turn asks for."""
+    """Effects that the turn asks for."""
     state_bytes_max: int | None = STATE_BYTES_MAX_DEFAULT
     """The agent's args and state together."""
     send_bytes_max: int | None = SEND_BYTES_MAX_DEFAULT

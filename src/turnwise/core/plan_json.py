@@ -229,7 +229,7 @@ class _Members:
         raise _damaged(f"{self._what} has an unknown {name!r}: {value!r}")
 
     def close(self) -> None:
-        """What nobody took is not of this version."""
+        """Raise for members that were not taken: they are not of this version."""
         rest = self._values.keys() - self._taken
         if rest:
             raise _damaged(f"{self._what} has an unknown member {min(rest)!r}")

@@ -1,4 +1,4 @@
-"""Who moves when.
+"""The schedule: which agents move in a round.
 
 An agent is due when it has unread mail, or when its alarm has rung (`wake_in`; `start = true` is an alarm for the
 agent's first round). An agent has at most one alarm: a newer `wake_in` replaces it. Rounds in which nobody is due are
@@ -15,7 +15,7 @@ from typing import Protocol
 
 
 class Pending(Protocol):
-    """What an agent still waits for."""
+    """An agent as the schedule sees it: its unread mail and its alarm."""
 
     def has_unread(self, seq: int) -> bool: ...
     @property

@@ -1,4 +1,4 @@
-"""What goes into a turn and what comes out of it: the words of the ABI, as types.
+"""A turn's outcome in the words of the ABI, as types.
 
 A turn is a pure function of (code, args, state, inbox, results of effects so far). It ends in one of three ways:
 `Completed`, `Needs` (effects whose results are not there yet; the turn runs again from its start when they are), or
@@ -29,9 +29,9 @@ class FailureClass(StrEnum):
     STACK = "stack"
     """The WebAssembly stack overflowed."""
     OUTPUT = "output"
-    """What the turn returned is not JSON, or not of the ABI's form."""
+    """The turn's output is not JSON, or not of the ABI's form."""
     OUTPUT_SIZE = "output_size"
-    """What the turn returned or asked is larger than its limit."""
+    """The turn's output or a request is larger than a limit, or a sum of them is."""
     EFFECTS = "effects"
     """The turn asked for more effects than its limit."""
     DENIED = "denied"
@@ -80,7 +80,7 @@ class Spawn:
 
 @dataclass(frozen=True, slots=True)
 class TurnOutput:
-    """All that a completed turn leaves. `finish` is canonical JSON text of the world's result, or None."""
+    """The output of a completed turn. `finish` is canonical JSON text of the world's result, or None."""
 
     state: str
     send: tuple[Send, ...] = ()

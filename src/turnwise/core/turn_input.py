@@ -9,7 +9,7 @@ from turnwise.core.envelope import ABI, quote
 
 @dataclass(frozen=True, slots=True)
 class TurnInput:
-    """What an agent is told when it moves.
+    """The input of one turn, not encoded yet.
 
     It refers to state and messages that exist anyway, so that a round's inputs take no memory before `encode` makes
     one of them; messages that many have in their inbox exist once.
@@ -28,7 +28,7 @@ class TurnInput:
     mail: tuple[bytes, ...]
     """Messages as JSON, in the order of delivery."""
     backlog: int = 0
-    """How many more messages the agent has that did not fit. The input says so if there are any."""
+    """Number of messages that did not fit. The input has the member only if there are any."""
 
     @property
     def size_bytes(self) -> int:

@@ -22,7 +22,7 @@ from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.core.turn import Completed, EffectRequest, Failed, Failure, FailureClass, Needs
 
 Effect = Callable[[dict[str, Any]], dict[str, Any]]
-"""What a behaviour calls for an effect: request → reply, as in the ABI."""
+"""The function that a behaviour calls for an effect: request → reply, as in the ABI."""
 Behaviour = Callable[[dict[str, Any], Effect], dict[str, Any]]
 """An agent: (input envelope, effect) → output envelope. A pure function: it runs again from its start."""
 Answer = Callable[[EffectRequest, bytes], dict[str, Any]]

@@ -47,7 +47,7 @@ def is_file(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder. What cannot be looked at is none."""
+    """Return whether there is a folder. What cannot be looked at is none."""
     try:
         return path.is_dir()
     except OSError:

@@ -11,10 +11,10 @@ from turnwise.world.limits import INTEGER_MAX, JSON_DEPTH_MAX
 from turnwise.world.problems import KeyPath, Problems, said
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
-"""What can be an argument or a state. In Python any mapping and sequence will do; TOML's tables and lists are some."""
+"""An argument or a state: in Python any mapping and sequence will do, and TOML's tables and lists are some."""
 
 Fault = tuple[KeyPath, str, str]
-"""Where below the value, what, and what to do."""
+"""(place below the value, message, hint)"""
 
 
 def to_text(value: object, path: KeyPath, problems: Problems, bytes_max: int) -> str | None:

@@ -61,7 +61,7 @@ INBOX_MIB_MAX: Final = 64
 EFFECTS_MIB_DEFAULT: Final = 64
 EFFECTS_MIB_MAX: Final = 128
 AGENTS_EVER_MAX: Final = 100_000_000
-"""What `agents_max` can be set to."""
+"""The largest `agents_max`."""
 ROUND_SECONDS_MAX: Final = 1_000_000_000
 TIME_END_US: Final = 253_402_300_800_000_000
 """10000-01-01T00:00:00Z, the first instant that Python's datetime cannot say. No round may lie there."""

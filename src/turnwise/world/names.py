@@ -20,7 +20,7 @@ RESERVED_HINT: Final = f'"{OUTSIDE}" is the sender of messages that come from ou
 
 
 def fault(name: str) -> tuple[str, str] | None:
-    """What is wrong with a name, as message and hint; None if it is good."""
+    """Return what is wrong with a name, as message and hint; None if it is good."""
     if valid_name(name):
         return None
     if name == OUTSIDE:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 from turnwise.errors import Problem, WorldError
+from turnwise.visible_text import visible
 from turnwise.world.limits import PROBLEMS_MAX
 
 KeyPath = tuple[str | int, ...]
-"""Where in a world: `("agents", "narrator", "count")`, `("messages", 0, "body")`."""
+"""A place in a world: `("agents", "narrator", "count")`, `("messages", 0, "body")`."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _SHOWN_MAX = 60
@@ -24,15 +25,8 @@ def dotted(path: KeyPath) -> str:
 
 
 def quoted(text: str) -> str:
-    """The text in double quotes on one line, shortened, with what does not print as escapes."""
+    """The text in double quotes on one line, shortened, with what would act on a terminal as escapes."""
     return f'"{visible(text if len(text) <= _SHOWN_MAX else text[: _SHOWN_MAX - 1] + "…")}"'
-
-
-def visible(text: str) -> str:
-    """The text with what does not print (control and bidirectional characters too) as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def said(value: object) -> str:
@@ -70,7 +64,7 @@ def listed(words: Sequence[str], empty: str = "none") -> str:
 
 
 class Problems:
-    """What is wrong with one world so far.
+    """The problems found in one world so far.
 
     `label` names the file (or the World built in Python). Key paths that an option has set are blamed on the option.
     """
@@ -84,7 +78,7 @@ class Problems:
         self._options: dict[KeyPath, str] = {}
 
     def mark(self, path: KeyPath, option: str) -> None:
-        """Says that what stands at `path` came from `option` (`--seed`), and no longer from the file."""
+        """Say that what stands at `path` came from `option` (`--seed`), and no longer from the file."""
         self._options[path] = option
 
     def where(self, path: KeyPath) -> str:
@@ -95,7 +89,7 @@ class Problems:
         return f"{self.label}: {dotted(path)}" if path else self.label
 
     def add(self, path: KeyPath, message: str, hint: str | Callable[[], str]) -> None:
-        """Adds a problem. A hint that costs something is given as a function, called only if it will be shown."""
+        """Add a problem. A hint that costs something is given as a function, called only if it will be shown."""
         self._count += 1
         self._paths.add(path)
         self._above.update(path[:length] for length in range(len(path) + 1))
@@ -113,14 +107,14 @@ class Problems:
         return path in self._paths
 
     def below(self, path: KeyPath) -> bool:
-        """Whether something is wrong at this place or inside it."""
+        """Return whether something is wrong at this place or inside it."""
         return path in self._above
 
     def __bool__(self) -> bool:
         return self._count > 0
 
     def raise_if_any(self) -> None:
-        """Raises WorldError with all problems, if there are any."""
+        """Raise WorldError with all problems, if there are any."""
         if not self._count:
             return
         rest = self._count - len(self.found)

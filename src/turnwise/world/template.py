@@ -25,7 +25,7 @@ TEMPLATES: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def create_world(folder: Path, template: str = "guessing") -> tuple[Path, ...]:
-    """Writes a small world that runs into a new folder, or an empty one, and returns its files, world.toml first.
+    """Write a small world that runs into a new folder, or an empty one, and returns its files, world.toml first.
 
     The world is named like the folder. Nothing is ever overwritten: raises UsageError where something is in the way,
     and for an unknown template.

@@ -31,7 +31,7 @@ class World(Description):
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], overrides: Overrides | None = None) -> Self:
-        """Reads and checks a world: a folder with a world.toml, or such a file.
+        """Read and check a world: a folder with a world.toml, or such a file.
 
         Raises WorldError with everything that is wrong with it.
         """
@@ -48,7 +48,7 @@ class World(Description):
         return self._checked(describe(self), self.folder, overrides, self._problems())
 
     def resolve(self) -> Resolved:
-        """Checks the world and reads its sources and tables: once, later calls return the same.
+        """Check the world and read its sources and tables: once, later calls return the same.
 
         Raises WorldError with everything that is wrong.
         """

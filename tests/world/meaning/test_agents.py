@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.world.conftest import MINIMAL, Write, only_problem, problems_of
+from turnwise.visible_text import visible
 from turnwise.world import Agent, World
 
 WORLD = '[world]\nname = "test"\n'
@@ -70,7 +71,7 @@ def test_a_name_that_is_none(name: str) -> None:
     problem = only_problem(World("test", agents={name: Agent("pass\n")}))
     assert problem.message == "is not a name"
     assert problem.hint == "A name is a letter, then at most 63 letters, digits, '-', '_' or '.', all of them ASCII."
-    assert problem.where.isprintable()
+    assert visible(problem.where) == problem.where
 
 
 @pytest.mark.parametrize("name", ["a", "Z9", "a.b-c_d", "x" * 64])
@@ -108,7 +109,7 @@ def test_too_many_kinds_and_messages(write: Write, monkeypatch: pytest.MonkeyPat
     assert (problem.message, problem.hint) == ("has 2 entries", "At most 1 are allowed: send to a group.")
 
 
-def test_a_crowd_is_cast() -> None:
+def test_a_crowd_is_listed() -> None:
     resolved = World("crowd", agents={"a": Agent("pass\n", count=100_000, args={"x": 1})}).resolve()
     assert len(resolved.agents) == 100_000
     assert resolved.agents[-1].name == "a-100000"

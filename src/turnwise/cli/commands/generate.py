@@ -13,8 +13,8 @@ import typer
 from turnwise.cli.commands.models.options import AccuracyLevel, ModelFolder, Variant
 from turnwise.cli.errors import DONE
 from turnwise.cli.output import Output, dim
-from turnwise.cli.text import visible
 from turnwise.errors import UsageError
+from turnwise.visible_text import visible
 
 if TYPE_CHECKING:
     from turnwise.inference.plans.model_info import ModelInfo

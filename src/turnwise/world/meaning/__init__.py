@@ -1,1 +1,1 @@
-"""What a world means: its tables and sources read, its agents listed, every name in it resolved."""
+"""The meaning of a world: its tables and sources read, its agents listed, every name in it resolved."""

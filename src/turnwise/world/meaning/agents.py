@@ -1,4 +1,4 @@
-"""The cast: every agent that exists from the beginning, in order of place, with its name, arguments and state."""
+"""The agents that exist from the beginning, in order of place, each with its name, arguments and state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from turnwise.world.written.types import Agent
 
 
 @dataclass(slots=True)
-class Cast:
+class InitialAgents:
     """`args` and `states` are each kind's own, for agents that are spawned: canonical JSON text, and opaque text."""
 
     agents: list[AgentPlan] = field(default_factory=list)
@@ -30,21 +30,21 @@ class Cast:
     kind_of: dict[str, str] = field(default_factory=dict)
     """The kind of each agent, by the agent's name."""
     sizes: dict[str, int] = field(default_factory=dict)
-    """How many agents each kind has."""
+    """The number of agents of each kind."""
 
 
-def gather(kinds: Mapping[str, Agent], base: Path, root: Path | None, problems: Problems) -> Cast:
-    """Lists the agents of all kinds. What is wrong is reported; the result is then only good for finding more."""
-    cast = Cast()
+def list_agents(kinds: Mapping[str, Agent], base: Path, root: Path | None, problems: Problems) -> InitialAgents:
+    """List the agents of all kinds. What is wrong is reported; the result is then only good for finding more."""
+    initial = InitialAgents()
     for name, agent in kinds.items():
-        _Members(name, agent, problems).join(cast, base, root)
-    if not cast.agents and not problems.below(("agents",)):
+        _Members(name, agent, problems).join(initial, base, root)
+    if not initial.agents and not problems.below(("agents",)):
         problems.add(("agents",), "the world has no agents", 'Add one: [agents.narrator], then source = "narrator.py".')
-    return cast
+    return initial
 
 
 class _Members:
-    """The agents of one kind, on their way into the cast."""
+    """The agents of one kind, before they join the agents of all kinds."""
 
     def __init__(self, kind: str, agent: Agent, problems: Problems) -> None:
         self.kind = kind
@@ -52,28 +52,28 @@ class _Members:
         self.path: KeyPath = ("agents", kind)
         self.problems = problems
 
-    def join(self, cast: Cast, base: Path, root: Path | None) -> None:
+    def join(self, initial: InitialAgents, base: Path, root: Path | None) -> None:
         wrong = fault(self.kind)
         if wrong is not None:
             self.problems.add(self.path, *wrong)
         own = self._own_args()
         shared = own if isinstance(own, str) else "{}"
         state = self._state()
-        cast.args[self.kind] = shared
-        cast.states[self.kind] = state
+        initial.args[self.kind] = shared
+        initial.states[self.kind] = state
         table = self._table(base, root)
         size = self._size(table)
-        cast.sizes[self.kind] = size
-        if len(cast.agents) + size > AGENTS_MAX:
+        initial.sizes[self.kind] = size
+        if len(initial.agents) + size > AGENTS_MAX:
             hint = f"A world has at most {AGENTS_MAX} agents from the beginning, all kinds together."
             key = "table" if table is not None else "count"
             self.problems.add((*self.path, key), f"makes {size} agents, which is too many", hint)
             return
         names = self._names(table, size)
-        self._claim(names, cast.kind_of)
+        self._claim(names, initial.kind_of)
         texts = self._arguments(own, table, size)
         self._check_sizes(texts, state)
-        cast.agents += [AgentPlan(name, self.kind, text, state) for name, text in zip(names, texts, strict=True)]
+        initial.agents += [AgentPlan(name, self.kind, text, state) for name, text in zip(names, texts, strict=True)]
 
     def _check_sizes(self, args: Sequence[str], state: str) -> None:
         """Report agents that a first turn would have to fail for: args and state are bounded together."""
@@ -150,7 +150,7 @@ class _Members:
                 self.problems.add((*self.path, "table"), f"line {line}: the name {quoted(name)} {message}", hint)
 
     def _claim(self, names: Sequence[str], kind_of: dict[str, str]) -> None:
-        """Enters the names as taken, and reports those that were taken already."""
+        """Enter the names as taken, and report those that were taken already."""
         fresh = dict.fromkeys(names, self.kind)
         if len(fresh) < len(names):
             twice = next(name for name, times in Counter(names).items() if times > 1)

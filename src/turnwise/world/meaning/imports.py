@@ -1,4 +1,4 @@
-"""Which local modules a Python agent imports, read from its text without running it.
+"""The local modules that a Python agent imports, read from its text without running it.
 
 What is not found beside the agent (the standard library, the SDK) is left to the interpreter. Imports by a computed
 name cannot be seen.

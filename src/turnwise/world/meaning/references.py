@@ -10,7 +10,7 @@ from turnwise.core import plan as core
 from turnwise.core.grants import is_pattern
 from turnwise.core.plan import OUTSIDE, InitialMessage
 from turnwise.world.limits import COMPARISONS_MAX, GRANTED_MAX
-from turnwise.world.meaning.agents import Cast
+from turnwise.world.meaning.agents import InitialAgents
 from turnwise.world.names import NAME_HINT, RESERVED_HINT, fault, matcher
 from turnwise.world.problems import KeyPath, Problems, listed, nearest, quoted
 from turnwise.world.written.types import Description, Grants
@@ -25,13 +25,13 @@ class Names:
     If any kind may be spawned, agent names are open-ended: unknown names in grants are not reported then.
     """
 
-    def __init__(self, world: Description, cast: Cast, problems: Problems) -> None:
+    def __init__(self, world: Description, initial: InitialAgents, problems: Problems) -> None:
         self._problems = problems
         self._models = dict.fromkeys(world.models)
         self._kinds = dict.fromkeys(world.agents)
-        self._agents: Mapping[str, str] = cast.kind_of
+        self._agents: Mapping[str, str] = initial.kind_of
         self._members: dict[str, int] = {}
-        sizes = cast.sizes
+        sizes = initial.sizes
         for kind, agent in world.agents.items():
             for index, group in enumerate(agent.groups):
                 self._check_group(group, ("agents", kind, "groups", index))
@@ -181,7 +181,7 @@ class Names:
             self._problems.add(path, f"the group {quoted(group)} has the name of an agent", hint)
 
     def _is_excused(self, name: str) -> bool:
-        """Whether an unknown name may be due to a problem that has been reported already."""
+        """Return whether an unknown name may be due to a problem that has been reported already."""
         return self._all_vague or any(name == kind or name.startswith(f"{kind}-") for kind in self._vague)
 
     def _is_vague(self, kind: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a world means: its sources and tables read, its agents listed, every name in it known."""
+"""Resolving a world: its sources and tables are read, its agents listed, and every name in it is known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from turnwise.demo import is_builtin, model_folder
 from turnwise.errors import UsageError
 from turnwise.world.files import Refused, is_file, is_folder
 from turnwise.world.limits import FUEL_NS_SLOW, TIME_END_US
-from turnwise.world.meaning.agents import gather
+from turnwise.world.meaning.agents import list_agents
 from turnwise.world.meaning.references import Names
 from turnwise.world.meaning.sources import SourceFiles, from_bytes, from_file, from_text
 from turnwise.world.names import fault
@@ -77,7 +77,7 @@ class Resolved:
     models: tuple[ResolvedModel, ...]
     messages: tuple[InitialMessage, ...]
     label: str = field(compare=False)
-    """What errors call this world: the path of its file, or `World("name")`."""
+    """The name of this world in errors: the path of its file, or `World("name")`."""
 
     def where(self, *path: str | int) -> str:
         """A place in the world for errors that are found later: `world.toml: agents.narrator.source`."""
@@ -85,15 +85,15 @@ class Resolved:
 
     @property
     def sources(self) -> dict[str, SourceFiles]:
-        """What each kind executes, by its name."""
+        """The source of each kind, by its name."""
         return {kind.name: kind.source for kind in self.kinds}
 
 
 def resolve(world: Description, problems: Problems) -> Resolved | None:
-    """Checks a description and reads what it names. None if there are problems, earlier ones included."""
+    """Check a description and read what it names. None if there are problems, earlier ones included."""
     base, root = _folders(world)
-    cast = gather(world.agents, base, root, problems)
-    names = Names(world, cast, problems)
+    initial = list_agents(world.agents, base, root, problems)
+    names = Names(world, initial, problems)
     grants = {name: names.grants(name, agent.grants) for name, agent in world.agents.items()}
     names.check_messages(world.messages)
     sources = dict(_sources(world, base, root, problems))
@@ -106,8 +106,8 @@ def resolve(world: Description, problems: Problems) -> Resolved | None:
         ResolvedKind(
             name=name,
             source=sources[name],
-            args=cast.args[name],
-            state=cast.states[name],
+            args=initial.args[name],
+            state=initial.states[name],
             start=agent.start,
             groups=tuple(sorted(set(agent.groups))),
             grants=grants[name],
@@ -136,7 +136,7 @@ def resolve(world: Description, problems: Problems) -> Resolved | None:
         time_start_us=time_start_us,
         round_us=round_us,
         kinds=tuple(kinds),
-        agents=tuple(cast.agents),
+        agents=tuple(initial.agents),
         models=models,
         messages=tuple(InitialMessage(message.to, message.body) for message in world.messages),
         label=problems.label,

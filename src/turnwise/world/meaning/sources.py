@@ -24,7 +24,7 @@ _WASM_MAGIC: Final = b"\0asm"
 
 @dataclass(frozen=True, slots=True)
 class SourceFiles:
-    """What a kind executes. `files` are (name relative to the entry's folder, with `/`; content), in order of name.
+    """The source of a kind. `files` are (name relative to the entry's folder, with `/`; content), in order of name.
 
     `entry` is the name of one of them. Python texts are UTF-8 without a byte order mark, lines end in a line feed.
     `path` is where the entry lies, for debuggers, and None if the source was given in Python; it is not compared.
@@ -87,7 +87,7 @@ class _Modules:
         self._bytes = 0
 
     def add(self, name: str, text: str) -> None:
-        """Raises Refused if it is too much."""
+        """Raise Refused if it is too much."""
         self.texts[name] = _lines(text)
         self._bytes += len(self.texts[name].encode())
         if len(self.texts) > PYTHON_SOURCE_FILES_MAX:
@@ -102,7 +102,7 @@ class _Modules:
             )
 
     def follow_imports(self, folder: Path, root: Path | None) -> None:
-        """Adds every local module that the entry imports, also through others."""
+        """Add every local module that the entry imports, also through others."""
         waiting = deque([self.entry])
         while waiting:
             name = waiting.popleft()

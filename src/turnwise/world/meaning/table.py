@@ -62,7 +62,7 @@ class Table:
 
 
 def read_table(text: str, file: str, required: Sequence[str], report: Report) -> Table | None:
-    """Reads CSV text. What is wrong is reported with the line, and the result is then None."""
+    """Read CSV text. What is wrong is reported with the line, and the result is then None."""
     faults = 0
 
     def say(message: str, hint: str) -> None:

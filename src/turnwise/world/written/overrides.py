@@ -22,7 +22,7 @@ _CHOSEN: Final = ("agents", "models")
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What is to be different from the world file.
+    """Changes to a world file for one run.
 
     `settings` are `KEY.PATH=VALUE`, the value as TOML or else as text. `models` maps names of models to folders,
     relative to the current folder. `rounds` is `rounds_max`.
@@ -89,7 +89,7 @@ def _value(text: str) -> object:
 
 
 def _put(document: Document, path: KeyPath, value: object, option: str, problems: Problems) -> None:
-    """Sets the value at the path, and makes tables on the way where there are none.
+    """Set the value at the path, and makes tables on the way where there are none.
 
     What lies on the way is copied, so that the document that was given stays as it is.
     """

@@ -67,7 +67,7 @@ from turnwise.world.written.types import (
 
 
 def parse(document: Document, folder: str | os.PathLike[str] | None, problems: Problems) -> Description:
-    """Reads a document into typed parts. What is wrong is reported and replaced by its default."""
+    """Read a document into typed parts. What is wrong is reported and replaced by its default."""
     top = Reader(document, (), problems)
     world = Reader(top.value("world") if top.present("world") else {}, ("world",), problems)
     settings = Description(

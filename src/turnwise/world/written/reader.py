@@ -16,7 +16,7 @@ _Choice = TypeVar("_Choice", bound=str)
 
 
 class Reader:
-    """Reads a table; a value that is wrong is reported, and its default taken, so that reading can go on."""
+    """Read a table; a value that is wrong is reported, and its default taken, so that reading can go on."""
 
     __slots__ = ("_asked", "_usable", "_values", "path", "problems")
 
@@ -158,7 +158,7 @@ class Reader:
         return value
 
     def missing(self, key: str, example: str) -> None:
-        """Reports that a key which must be there is not."""
+        """Report that a key which must be there is not."""
         if self._usable:
             self._missing(key, example)
 
@@ -173,7 +173,7 @@ class Reader:
         return len(self._values)
 
     def close(self) -> None:
-        """Reports every key that was not asked for, with the nearest that could have been meant."""
+        """Report every key that was not asked for, with the nearest that could have been meant."""
         known = dict.fromkeys(self._asked)
         for key in self._values:
             if key in known:

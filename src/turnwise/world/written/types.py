@@ -1,4 +1,4 @@
-"""What a world is made of: types for what a person writes, in a world file or in Python. Nothing here is checked."""
+"""Types for what a person writes, in a world file or in Python. They check nothing; resolving a world does."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ TIME_START_DEFAULT = datetime.fromtimestamp(TIME_START_US_DEFAULT // 1_000_000, 
 PROVIDER_DEFAULT = "auto"
 
 Task = Literal["generate", "infer", "embed"]
-"""What a model is for: the effect of that name."""
+"""The effect that a model answers."""
 ACCURACY_LEVEL: Final = 4
-"""What 4-bit products can be rewritten to."""
+"""The accuracy level that 4-bit products can be rewritten to."""
 Batching = Literal["free"]
-"""How sequences run together where a world does not leave it to the engine."""
+"""A world's own choice of how sequences run together; without one, the engine chooses."""
 BATCHINGS: Final[tuple[Batching, ...]] = ("free",)
 TASKS: Final[tuple[Task, ...]] = ("generate", "infer", "embed")
 
@@ -84,7 +84,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grants:
-    """What agents of a kind may do. Nothing, unless it is named here.
+    """The acts that agents of a kind may do: none, unless it is named here.
 
     `generate`, `infer` and `embed` name models and `spawn` kinds; `send` and `stop` name agents and groups. A pattern
     (`narrator-*`) stands for all that it matches.

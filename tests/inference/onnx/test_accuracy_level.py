@@ -109,7 +109,7 @@ def test_a_graph_without_such_products(tmp_path: Path, monkeypatch: pytest.Monke
         load_model(ModelSpec("m", path, "cpu", accuracy_level=4))
     assert "Leave accuracy_level out" in str(caught.value)
     (path / "big.onnx").write_bytes(quantised(1))
-    monkeypatch.setattr("turnwise.inference.onnx.accuracy_level.GRAPH_BYTES_MAX", 10)
+    monkeypatch.setattr("turnwise.inference.onnx.accuracy_level.REWRITTEN_BYTES_MAX", 10)
     with pytest.raises(ModelError, match="too many to rewrite"):
         load_graph(ModelSpec("g", path / "big.onnx", "cpu", accuracy_level=4))
 

@@ -13,7 +13,7 @@ from turnwise.inference.engine.load import load_model
 from turnwise.inference.folders.model_folder import ModelFolder, read_model_folder, variants
 from turnwise.inference.folders.spec_changes import changed_folder
 from turnwise.inference.inspect.measure import compare, step_ms
-from turnwise.inference.onnx.gather_logits import GRAPH_BYTES_MAX
+from turnwise.inference.onnx.protobuf import REWRITTEN_BYTES_MAX
 from turnwise.inference.onnx.sessions import open_session
 from turnwise.inference.plans.batching import is_equal, is_even
 from turnwise.inference.plans.engine_options import EngineOptions
@@ -136,7 +136,10 @@ def _advice(spec: ModelSpec, folder: ModelFolder, model: LanguageModel) -> str |
 def _rewritten(spec: ModelSpec, folder: ModelFolder, model: LanguageModel) -> str:
     """Rewrite the graph to another accuracy level, and measure it beside the graph as it is."""
     what = f"rewritten to accuracy level {ACCURACY_FREE} when it is loaded (accuracy_level = {ACCURACY_FREE})"
-    if MEMORY_PARTS_MIN * folder.weights_bytes > memory_bytes() or folder.graph_path.stat().st_size > GRAPH_BYTES_MAX:
+    if (
+        MEMORY_PARTS_MIN * folder.weights_bytes > memory_bytes()
+        or folder.graph_path.stat().st_size > REWRITTEN_BYTES_MAX
+    ):
         return f"{what}, it may be: not measured, since it is too large to load it twice"
     other = load_model(replace(spec, accuracy_level=ACCURACY_FREE))
     ratio = compare(model.decoder, other.decoder)

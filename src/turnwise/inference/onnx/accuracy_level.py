@@ -13,16 +13,23 @@ from pathlib import Path
 from typing import Final
 
 from turnwise.errors import ModelError
-from turnwise.inference.onnx.gather_logits import GRAPH_BYTES_MAX
+from turnwise.inference.onnx import schema
 from turnwise.inference.onnx.graph_facts import MATMUL_N_BITS, Graph
-from turnwise.inference.onnx.protobuf import Unreadable, decoded, fields, message, number_field, text_field
+from turnwise.inference.onnx.protobuf import (
+    REWRITTEN_BYTES_MAX,
+    Unreadable,
+    fields,
+    message,
+    number_field,
+    text,
+    text_field,
+)
 
 ACCURACY_LEVELS: Final = (4,)
 """What a graph can be rewritten to."""
 
 NESTING_MAX: Final = 32
 _ATTRIBUTE: Final = "accuracy_level"
-_INT: Final = 2
 _DOMAIN, _, _KIND = MATMUL_N_BITS.partition(":")
 
 
@@ -31,7 +38,8 @@ def with_accuracy(model: bytes, level: int) -> bytes:
 
     Raises ValueError for bytes that are no model. A node that has the level already stays as it is.
     """
-    attribute = text_field(1, _ATTRIBUTE) + number_field(3, level) + number_field(20, _INT)
+    of = schema.Attribute
+    attribute = text_field(of.NAME, _ATTRIBUTE) + number_field(of.I, level) + number_field(of.TYPE, of.INT)
     return _Rewriter(attribute).model(model)
 
 
@@ -45,11 +53,11 @@ def rewritten_graph(graph: Graph, level: int, where: Path) -> Graph:
             actual=sorted(graph.operators),
             hint="Leave accuracy_level out, or take the model's variant q4.",
         )
-    if (size := where.stat().st_size) > GRAPH_BYTES_MAX:
+    if (size := where.stat().st_size) > REWRITTEN_BYTES_MAX:
         raise ModelError(
             f"has {size} bytes, too many to rewrite it when it is loaded",
             where=str(where),
-            expected=GRAPH_BYTES_MAX,
+            expected=REWRITTEN_BYTES_MAX,
             actual=size,
             hint="Store its weights in a file of their own (external data), or build it at that accuracy level.",
         )
@@ -67,48 +75,46 @@ class _Rewriter:
         self._attribute = attribute
 
     def model(self, body: bytes) -> bytes:
-        """ModelProto: graph = 7, functions = 25."""
-        return _changed(body, {7: lambda graph: self._graph(graph, 0), 25: self._function})
+        of = schema.Model
+        return _changed(body, {of.GRAPH: lambda graph: self._graph(graph, 0), of.FUNCTIONS: self._function})
 
     def _function(self, body: bytes) -> bytes:
-        """FunctionProto: node = 7."""
-        return _changed(body, {7: lambda node: self._node(node, 0)})
+        return _changed(body, {schema.Function.NODE: lambda node: self._node(node, 0)})
 
     def _graph(self, body: bytes, depth: int) -> bytes:
-        """GraphProto: node = 1."""
         if depth > NESTING_MAX:
             raise Unreadable(f"graphs are nested more than {NESTING_MAX} deep")
-        return _changed(body, {1: lambda node: self._node(node, depth)})
+        return _changed(body, {schema.Graph.NODE: lambda node: self._node(node, depth)})
 
     def _node(self, body: bytes, depth: int) -> bytes:
-        """NodeProto: op_type = 4, attribute = 5, domain = 7; AttributeProto: name = 1, g = 6, graphs = 11."""
-        names = {
-            number: decoded(body, low, high) for number, _, low, high in fields(body, 0, len(body)) if number in (4, 7)
-        }
-        if (names.get(7), names.get(4)) != (_DOMAIN, _KIND):
-            inner = {number: lambda graph: self._graph(graph, depth + 1) for number in (6, 11)}
-            return _changed(body, {5: lambda attribute: _changed(attribute, inner)})
-        found = _changed(body, {5: lambda attribute: self._attribute if _is_level(attribute) else attribute})
-        has = any(number == 5 and _is_level(found[low:high]) for number, _, low, high in fields(found, 0, len(found)))
-        return found if has else found + message(5, self._attribute)
+        of = schema.Node
+        kind = (of.DOMAIN, of.OP_TYPE)
+        names = {part.number: text(body, part) for part in fields(body, 0, len(body)) if part.number in kind}
+        if (names.get(of.DOMAIN), names.get(of.OP_TYPE)) != (_DOMAIN, _KIND):
+            graphs = (schema.Attribute.G, schema.Attribute.GRAPHS)
+            inner = {number: lambda graph: self._graph(graph, depth + 1) for number in graphs}
+            return _changed(body, {of.ATTRIBUTE: lambda attribute: _changed(attribute, inner)})
+        levels = {of.ATTRIBUTE: lambda attribute: self._attribute if _is_level(attribute) else attribute}
+        found = _changed(body, levels)
+        attributes = (part for part in fields(found, 0, len(found)) if part.number == of.ATTRIBUTE)
+        has = any(_is_level(found[part.low : part.high]) for part in attributes)
+        return found if has else found + message(of.ATTRIBUTE, self._attribute)
 
 
-def _changed(body: bytes, parts: Mapping[int, Callable[[bytes], bytes]]) -> bytes:
+def _changed(body: bytes, changes: Mapping[int, Callable[[bytes], bytes]]) -> bytes:
     """The message with some of its fields, by number, replaced by what is made of them."""
     out = bytearray()
     done = 0
-    for number, start, low, high in fields(body, 0, len(body)):
-        if number in parts:
-            old = body[low:high]
-            new = parts[number](old)
+    for part in fields(body, 0, len(body)):
+        if part.number in changes:
+            old = body[part.low : part.high]
+            new = changes[part.number](old)
             if new != old:
-                out += body[done:start] + message(number, new)
-                done = high
+                out += body[done : part.start] + message(part.number, new)
+                done = part.high
     return bytes(out + body[done:]) if done else body
 
 
 def _is_level(attribute: bytes) -> bool:
-    names = (
-        decoded(attribute, low, high) for number, _, low, high in fields(attribute, 0, len(attribute)) if number == 1
-    )
-    return _ATTRIBUTE in names
+    names = (part for part in fields(attribute, 0, len(attribute)) if part.number == schema.Attribute.NAME)
+    return any(text(attribute, name) == _ATTRIBUTE for name in names)

@@ -4,8 +4,8 @@ A graph gives logits for every token that goes in; of a prompt only the last are
 logits of 512 tokens are 311 MB for 152 thousand words. So the graph is given one more input, the positions that are
 wanted, and a `Gather` before the product with the head's weights. The bits of what is left are the same.
 
-The graph is rewritten in its wire format (numbers from onnx.proto3), where whatever is not ours is copied as it is. The
-file on disk stays. A graph whose head is not found as expected is used as it is.
+The graph is rewritten in its wire format, where whatever is not ours is copied as it is. The file on disk stays. A
+graph whose head is not found as expected is used as it is.
 """
 
 from __future__ import annotations
@@ -14,16 +14,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from turnwise.inference.onnx.protobuf import Unreadable, decoded, fields, message, number_field, text_field
+from turnwise.inference.onnx import schema
+from turnwise.inference.onnx.protobuf import (
+    REWRITTEN_BYTES_MAX,
+    Field,
+    Unreadable,
+    fields,
+    message,
+    number_field,
+    text,
+    text_field,
+)
 
 POSITIONS_INPUT: Final = "turnwise_positions"
 """int64 [wanted]: places among the new tokens."""
 
-GRAPH_BYTES_MAX: Final = 512 * 1024 * 1024
 STEPS_MAX: Final = 16
 
 _GATHERED: Final = "turnwise_wanted"
-_INT64: Final = 7
 _HEADS: Final = frozenset({"MatMul", "MatMulNBits", "FusedMatMul", "MatMulInteger"})
 _PASSED: Final = frozenset({"Cast", "Mul", "Div", "Add", "Sub", "Tanh", "Identity"})
 """Operators between the head and the logits that treat each number by itself."""
@@ -52,29 +60,28 @@ def with_positions(model: bytes, logits: str) -> bytes | None:
 
 
 def _rewrite(model: bytes, logits: str) -> bytes | None:
-    if len(model) > GRAPH_BYTES_MAX:
+    if len(model) > REWRITTEN_BYTES_MAX:
         return None
-    parts = [(number, start, low, high) for number, start, low, high in fields(model, 0, len(model))]
-    graphs = [(start, low, high) for number, start, low, high in parts if number == 7]
+    graphs = [part for part in fields(model, 0, len(model)) if part.number == schema.Model.GRAPH]
     if len(graphs) != 1:
         return None
-    start, low, high = graphs[0]
-    graph = _graph(model[low:high], logits)
-    return None if graph is None else model[:start] + message(7, graph) + model[high:]
+    part = graphs[0]
+    graph = _graph(model[part.low : part.high], logits)
+    return None if graph is None else model[: part.start] + message(part.number, graph) + model[part.high :]
 
 
 def _graph(graph: bytes, logits: str) -> bytes | None:
-    """GraphProto: node = 1, initializer = 5, input = 11, output = 12, value_info = 13."""
+    of = schema.Graph
     nodes: list[_Node] = []
     constants: set[str] = set()
     outputs: set[str] = set()
-    for number, start, low, high in fields(graph, 0, len(graph)):
-        if number == 1:
-            nodes.append(_node(graph, start, low, high))
-        elif number == 5:
-            constants.add(_name(graph, low, high, 8))
-        elif number == 12:
-            outputs.add(_name(graph, low, high, 1))
+    for part in fields(graph, 0, len(graph)):
+        if part.number == of.NODE:
+            nodes.append(_node(graph, part))
+        elif part.number == of.INITIALIZER:
+            constants.add(_name(graph, part, schema.Tensor.NAME))
+        elif part.number == of.OUTPUT:
+            outputs.add(_name(graph, part, schema.Value.NAME))
     if logits not in outputs:
         return None
     for node in nodes:
@@ -86,23 +93,36 @@ def _graph(graph: bytes, logits: str) -> bytes | None:
     head, between = found
     out = bytearray()
     done = 0
-    for number, start, low, high in fields(graph, 0, len(graph)):
+    for part in fields(graph, 0, len(graph)):
         new: bytes | None = None
-        if number == 1 and start == head.start:
-            gather = [text_field(1, head.inputs[0]), text_field(1, POSITIONS_INPUT), text_field(2, _GATHERED)]
-            gather.append(text_field(4, "Gather"))
-            gather.append(message(5, text_field(1, "axis") + number_field(3, 1) + number_field(20, 2)))
-            new = message(1, b"".join(gather)) + message(1, _with_first_input(head.body, _GATHERED))
-        elif number == 13 and _name(graph, low, high, 1) in between:
+        if part.number == of.NODE and part.start == head.start:
+            new = message(of.NODE, _gather(head.inputs[0]))
+            new += message(of.NODE, _with_first_input(head.body, _GATHERED))
+        elif part.number == of.VALUE_INFO and _name(graph, part, schema.Value.NAME) in between:
             new = b""
-        elif number == 12 and _name(graph, low, high, 1) == logits:
-            new = message(12, _with_second_dim(graph[low:high]))
+        elif part.number == of.OUTPUT and _name(graph, part, schema.Value.NAME) == logits:
+            new = message(of.OUTPUT, _with_second_dim(graph[part.low : part.high]))
         if new is not None:
-            out += graph[done:start] + new
-            done = high
-    shape = message(2, message(1, text_field(2, POSITIONS_INPUT)))
-    kind = message(2, message(1, number_field(1, _INT64) + shape))
-    return bytes(out + graph[done:] + message(11, text_field(1, POSITIONS_INPUT) + kind))
+            out += graph[done : part.start] + new
+            done = part.high
+    return bytes(out + graph[done:] + message(of.INPUT, _positions()))
+
+
+def _gather(data: str) -> bytes:
+    """The node that takes the wanted positions, from the second dimension on, of `data`."""
+    node, attribute = schema.Node, schema.Attribute
+    axis = text_field(attribute.NAME, "axis") + number_field(attribute.I, 1)
+    axis += number_field(attribute.TYPE, attribute.INT)
+    names = text_field(node.INPUT, data) + text_field(node.INPUT, POSITIONS_INPUT) + text_field(node.OUTPUT, _GATHERED)
+    return names + text_field(node.OP_TYPE, "Gather") + message(node.ATTRIBUTE, axis)
+
+
+def _positions() -> bytes:
+    """The new input: int64, with a dimension of its own name."""
+    value = schema.Value
+    shape = message(value.SHAPE, message(value.DIM, text_field(value.DIM_NAME, POSITIONS_INPUT)))
+    tensor = number_field(value.ELEMENT_TYPE, schema.Type.INT64) + shape
+    return text_field(value.NAME, POSITIONS_INPUT) + message(value.TYPE, message(value.TENSOR, tensor))
 
 
 def _head(
@@ -132,47 +152,47 @@ def _head(
     return None
 
 
-def _node(graph: bytes, start: int, low: int, high: int) -> _Node:
-    """NodeProto: input = 1, output = 2, op_type = 4."""
+def _node(graph: bytes, node: Field) -> _Node:
     inputs, outputs, kind = [], [], ""
-    for number, _, first, last in fields(graph, low, high):
-        if number == 1:
-            inputs.append(decoded(graph, first, last))
-        elif number == 2:
-            outputs.append(decoded(graph, first, last))
-        elif number == 4:
-            kind = decoded(graph, first, last)
-    return _Node(start, graph[low:high], kind, tuple(inputs), tuple(outputs))
+    for part in fields(graph, node.low, node.high):
+        if part.number == schema.Node.INPUT:
+            inputs.append(text(graph, part))
+        elif part.number == schema.Node.OUTPUT:
+            outputs.append(text(graph, part))
+        elif part.number == schema.Node.OP_TYPE:
+            kind = text(graph, part)
+    return _Node(node.start, graph[node.low : node.high], kind, tuple(inputs), tuple(outputs))
 
 
 def _with_first_input(body: bytes, name: str) -> bytes:
-    for number, start, _, high in fields(body, 0, len(body)):
-        if number == 1:
-            return body[:start] + text_field(1, name) + body[high:]
+    for part in fields(body, 0, len(body)):
+        if part.number == schema.Node.INPUT:
+            return body[: part.start] + text_field(part.number, name) + body[part.high :]
     raise Unreadable("a node without inputs")
 
 
 def _with_second_dim(value: bytes) -> bytes:
-    """The ValueInfoProto whose second dimension is called as the positions are, at the end of the path to it.
-
-    ValueInfoProto: type = 2; TypeProto: tensor_type = 1; Tensor: shape = 2; TensorShapeProto: dim = 1.
-    """
+    """The logits' description with its second dimension called as the positions are."""
+    of = schema.Value
 
     def rewritten(body: bytes, path: tuple[tuple[int, int], ...]) -> bytes:
+        """Follow a path of (field, which of several)."""
         (wanted, place), rest = path[0], path[1:]
-        for number, start, low, high in fields(body, 0, len(body)):
-            if number == wanted:
+        for part in fields(body, 0, len(body)):
+            if part.number == wanted:
                 if place == 0:
-                    inner = rewritten(body[low:high], rest) if rest else text_field(2, POSITIONS_INPUT)
-                    return body[:start] + message(wanted, inner) + body[high:]
+                    inside = body[part.low : part.high]
+                    inner = rewritten(inside, rest) if rest else text_field(of.DIM_NAME, POSITIONS_INPUT)
+                    return body[: part.start] + message(wanted, inner) + body[part.high :]
                 place -= 1
         raise Unreadable("logits without three dimensions")
 
-    return rewritten(value, ((2, 0), (1, 0), (2, 0), (1, 1)))
+    return rewritten(value, ((of.TYPE, 0), (of.TENSOR, 0), (of.SHAPE, 0), (of.DIM, 1)))
 
 
-def _name(data: bytes, low: int, high: int, field: int) -> str:
-    for number, _, first, last in fields(data, low, high):
-        if number == field:
-            return decoded(data, first, last)
+def _name(data: bytes, message: Field, number: int) -> str:
+    """The first text field of that number in a message."""
+    for part in fields(data, message.low, message.high):
+        if part.number == number:
+            return text(data, part)
     return ""

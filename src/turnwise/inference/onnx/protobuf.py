@@ -1,39 +1,65 @@
-"""The protobuf wire format, as far as a graph is rewritten: fields found by their place, and messages made of bytes.
+"""The protobuf wire format: fields found by their place, and messages made of bytes.
 
-Whatever is not ours is copied as it is. Numbers of fields come from onnx.proto3.
+What is read of a graph is read here, and what is rewritten is copied as it is where it is not ours. Which number is
+which field of an ONNX model stands in `schema`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+GRAPH_BYTES_MAX: Final = 2**31 - 1
+"""A protobuf message is no longer, so neither is a model."""
+
+REWRITTEN_BYTES_MAX: Final = 512 * 1024 * 1024
+"""A graph that is rewritten when it is loaded lies in memory twice."""
 
 
 class Unreadable(ValueError):
-    """The bytes are not what we know how to rewrite."""
+    """The bytes are no message, or not one as we know how to read it."""
 
 
-def fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """(field number, start of its tag, start and end of its content). A number's content is its bytes."""
+class Field(NamedTuple):
+    """A field of a message.
+
+    number: what it is, by the message's schema.
+    start: where its tag begins.
+    low, high: where its content lies.
+    value: the number that it is; None where it holds bytes, a text or a message.
+    """
+
+    number: int
+    start: int
+    low: int
+    high: int
+    value: int | None
+
+
+def fields(data: bytes | memoryview, start: int, end: int) -> Iterator[Field]:
+    """Walk the fields of the message that lies there. Raises Unreadable."""
     while start < end:
         first = start
-        tag, start = _varint(data, start, end)
+        tag, start = varint(data, start, end)
         number, wire = tag >> 3, tag & 7
+        value = None
         if wire == 2:
-            size, start = _varint(data, start, end)
+            size, start = varint(data, start, end)
         elif wire == 0:
-            _, after = _varint(data, start, end)
+            value, after = varint(data, start, end)
             size = after - start
         elif wire in (1, 5):
             size = 8 if wire == 1 else 4
         else:
-            raise Unreadable(f"wire type {wire}")
+            raise Unreadable(f"wire type {wire} at byte {first}")
         if number == 0 or size > end - start:
-            raise Unreadable("a field goes beyond its message")
-        yield number, first, start, start + size
+            raise Unreadable(f"a field goes beyond its message at byte {first}")
+        yield Field(number, first, start, start + size, value)
         start += size
 
 
-def _varint(data: bytes, start: int, end: int) -> tuple[int, int]:
+def varint(data: bytes | memoryview, start: int, end: int) -> tuple[int, int]:
+    """The number that begins there, and where it ends. Raises Unreadable."""
     value = shift = 0
     while start < end and shift < 64:
         byte = data[start]
@@ -42,7 +68,7 @@ def _varint(data: bytes, start: int, end: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, start
         shift += 7
-    raise Unreadable("a number is cut off")
+    raise Unreadable(f"a number is cut off at byte {start}")
 
 
 def _encoded(value: int) -> bytes:
@@ -66,8 +92,11 @@ def text_field(field: int, text: str) -> bytes:
     return message(field, text.encode())
 
 
-def decoded(data: bytes, low: int, high: int) -> str:
+def text(data: bytes | memoryview, field: Field) -> str:
+    """What a text field says. Raises Unreadable."""
+    if field.value is not None:
+        raise Unreadable("a text field holds a number")
     try:
-        return data[low:high].decode()
+        return bytes(data[field.low : field.high]).decode()
     except UnicodeDecodeError as error:
         raise Unreadable("a name is not UTF-8") from error

@@ -23,6 +23,7 @@ from typing import Any, Final
 import numpy as np
 
 from turnwise.errors import EnvironmentFailure
+from turnwise.inference.onnx import schema
 from turnwise.inference.onnx.cuda_driver import cuda_driver, device_is_there
 from turnwise.inference.onnx.protobuf import message, number_field, text_field
 from turnwise.inference.onnx.provider_names import CPU, CUDA, REMOTE, short
@@ -50,7 +51,6 @@ CUDA_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
 attention nor products that choose their kernels otherwise."""
 
 _PLUGIN_ERRORS: Final[tuple[type[Exception], ...]] = (ImportError, AttributeError, OSError, *RUNTIME_ERRORS)
-_FLOAT: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,14 +213,19 @@ def _trial(name: str, found: Installed) -> str | None:
 
 def _squares() -> bytes:
     """A model whose `y` is `x` times `x`."""
+    of = schema.Value
 
     def value(name: str) -> bytes:
-        shape = message(2, message(1, number_field(1, 8)))
-        return text_field(1, name) + message(2, message(1, number_field(1, _FLOAT) + shape))
+        shape = message(of.SHAPE, message(of.DIM, number_field(of.DIM_VALUE, 8)))
+        tensor = number_field(of.ELEMENT_TYPE, schema.Type.FLOAT) + shape
+        return text_field(of.NAME, name) + message(of.TYPE, message(of.TENSOR, tensor))
 
-    node = text_field(1, "x") + text_field(1, "x") + text_field(2, "y") + text_field(4, "Mul")
-    graph = message(1, node) + text_field(2, "squares") + message(11, value("x")) + message(12, value("y"))
-    return number_field(1, 8) + message(8, number_field(2, 17)) + message(7, graph)
+    node, graph, model = schema.Node, schema.Graph, schema.Model
+    product = text_field(node.INPUT, "x") + text_field(node.INPUT, "x") + text_field(node.OUTPUT, "y")
+    body = message(graph.NODE, product + text_field(node.OP_TYPE, "Mul")) + text_field(graph.NAME, "squares")
+    body += message(graph.INPUT, value("x")) + message(graph.OUTPUT, value("y"))
+    opset = message(model.OPSETS, number_field(schema.OpsetId.VERSION, 17))
+    return number_field(model.IR_VERSION, 8) + opset + message(model.GRAPH, body)
 
 
 def _plugin_packages() -> set[str]:

@@ -19,7 +19,8 @@ from turnwise.inference.onnx.accuracy_level import with_accuracy
 from turnwise.inference.onnx.counted_memory import counted_memory
 from turnwise.inference.onnx.cuda_driver import cuda_driver, device_is_there
 from turnwise.inference.onnx.device import Cuda, Device
-from turnwise.inference.onnx.gather_logits import GRAPH_BYTES_MAX, with_positions
+from turnwise.inference.onnx.gather_logits import with_positions
+from turnwise.inference.onnx.protobuf import REWRITTEN_BYTES_MAX
 from turnwise.inference.onnx.provider_names import CPU, CUDA, short
 from turnwise.inference.onnx.providers import CUDA_OPTIONS, Installed, installed, prepare_cuda, why_cuda_fails
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, Session, first_line, ort
@@ -149,7 +150,7 @@ class Sessions:
         if self._counted:
             counted_memory().use(settings)
         source = self._source
-        if name != CPU and self._logits is not None and self._graph.stat().st_size <= GRAPH_BYTES_MAX:
+        if name != CPU and self._logits is not None and self._graph.stat().st_size <= REWRITTEN_BYTES_MAX:
             content = source if isinstance(source, bytes) else self._graph.read_bytes()
             source = with_wide_logits(content, self._logits) or source
         if isinstance(source, bytes):
@@ -224,7 +225,7 @@ def _wanted(spec: ModelSpec, there: Installed) -> list[str]:
 def _source(graph: Path, logits: str | None, accuracy_level: int | None) -> str | bytes:
     """Source for ONNX Runtime: the file's path, or its content rewritten."""
     content = None if accuracy_level is None else with_accuracy(graph.read_bytes(), accuracy_level)
-    if logits is not None and graph.stat().st_size <= GRAPH_BYTES_MAX:
+    if logits is not None and graph.stat().st_size <= REWRITTEN_BYTES_MAX:
         positions = with_positions(content or graph.read_bytes(), logits)
         content = positions or content
     return content or str(graph)

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from turnwise.inference.onnx.protobuf import Unreadable, decoded, fields, message, number_field, text_field
+from turnwise.inference.onnx import schema
+from turnwise.inference.onnx.protobuf import Unreadable, fields, message, number_field, text, text_field
 
 WIDE_LOGITS: Final = "turnwise_logits"
-
-_FLOAT: Final = 1
-_HALF: Final = 10
-_INT: Final = 2
 
 
 def with_wide_logits(model: bytes, logits: str) -> bytes | None:
@@ -27,39 +24,40 @@ def with_wide_logits(model: bytes, logits: str) -> bytes | None:
 
 
 def _model(model: bytes, logits: str) -> bytes | None:
-    """ModelProto: graph = 7."""
-    for number, start, low, high in fields(model, 0, len(model)):
-        if number == 7:
-            graph = _graph(model[low:high], logits)
-            return None if graph is None else model[:start] + message(7, graph) + model[high:]
+    for part in fields(model, 0, len(model)):
+        if part.number == schema.Model.GRAPH:
+            graph = _graph(model[part.low : part.high], logits)
+            return None if graph is None else model[: part.start] + message(part.number, graph) + model[part.high :]
     return None
 
 
 def _graph(graph: bytes, logits: str) -> bytes | None:
-    """GraphProto: node = 1, output = 12; NodeProto: input = 1, output = 2, op_type = 4, attribute = 5."""
-    for number, start, low, high in fields(graph, 0, len(graph)):
-        if number == 12 and (wide := _output(graph[low:high], logits)) is not None:
-            to = text_field(1, "to") + number_field(3, _FLOAT) + number_field(20, _INT)
-            cast = text_field(1, logits) + text_field(2, WIDE_LOGITS) + text_field(4, "Cast") + message(5, to)
-            return graph[:start] + message(12, wide) + graph[high:] + message(1, cast)
+    of = schema.Graph
+    for part in fields(graph, 0, len(graph)):
+        if part.number == of.OUTPUT and (wide := _output(graph[part.low : part.high], logits)) is not None:
+            return graph[: part.start] + message(of.OUTPUT, wide) + graph[part.high :] + message(of.NODE, _cast(logits))
     return None
 
 
+def _cast(logits: str) -> bytes:
+    node, attribute = schema.Node, schema.Attribute
+    to = text_field(attribute.NAME, "to") + number_field(attribute.I, schema.Type.FLOAT)
+    to += number_field(attribute.TYPE, attribute.INT)
+    names = text_field(node.INPUT, logits) + text_field(node.OUTPUT, WIDE_LOGITS)
+    return names + text_field(node.OP_TYPE, "Cast") + message(node.ATTRIBUTE, to)
+
+
 def _output(value: bytes, logits: str) -> bytes | None:
-    """ValueInfoProto: name = 1, type = 2; TypeProto: tensor_type = 1; Tensor: elem_type = 1, shape = 2."""
-    name, shape, kind = "", b"", 0
-    for number, _, low, high in fields(value, 0, len(value)):
-        if number == 1:
-            name = decoded(value, low, high)
-        elif number == 2:
-            for inner, _, first, last in fields(value, low, high):
-                if inner == 1:
-                    tensor = value[first:last]
-                    for part, _, a, b in fields(tensor, 0, len(tensor)):
-                        if part == 1:
-                            kind = tensor[a]  # types are below 128, so in one byte
-                        elif part == 2:
-                            shape = message(2, tensor[a:b])
-    if name != logits or kind != _HALF:
+    """The new output, of the shape of the old one; None if that is another or not in fp16."""
+    of = schema.Value
+    parts = list(fields(value, 0, len(value)))
+    if [text(value, part) for part in parts if part.number == of.NAME] != [logits]:
         return None
-    return text_field(1, WIDE_LOGITS) + message(2, message(1, number_field(1, _FLOAT) + shape))
+    kinds = [part for part in parts if part.number == of.TYPE]
+    tensors = [inner for kind in kinds for inner in fields(value, kind.low, kind.high) if inner.number == of.TENSOR]
+    facts = [fact for tensor in tensors for fact in fields(value, tensor.low, tensor.high)]
+    if [fact.value for fact in facts if fact.number == of.ELEMENT_TYPE] != [schema.Type.HALF]:
+        return None
+    shape = b"".join(message(of.SHAPE, value[fact.low : fact.high]) for fact in facts if fact.number == of.SHAPE)
+    tensor = number_field(of.ELEMENT_TYPE, schema.Type.FLOAT) + shape
+    return text_field(of.NAME, WIDE_LOGITS) + message(of.TYPE, message(of.TENSOR, tensor))

@@ -1,0 +1,113 @@
+"""Numbers of the fields of an ONNX model that are read or written here (onnx.proto3)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+class Model:
+    """ModelProto."""
+
+    IR_VERSION: Final = 1
+    GRAPH: Final = 7
+    OPSETS: Final = 8
+    FUNCTIONS: Final = 25
+
+
+class OpsetId:
+    """OperatorSetIdProto."""
+
+    VERSION: Final = 2
+
+
+class Function:
+    """FunctionProto."""
+
+    NODE: Final = 7
+    ATTRIBUTE_DEFAULT: Final = 11
+
+
+class Graph:
+    """GraphProto."""
+
+    NODE: Final = 1
+    NAME: Final = 2
+    INITIALIZER: Final = 5
+    INPUT: Final = 11
+    OUTPUT: Final = 12
+    VALUE_INFO: Final = 13
+    SPARSE_INITIALIZER: Final = 15
+
+
+class Node:
+    """NodeProto."""
+
+    INPUT: Final = 1
+    OUTPUT: Final = 2
+    OP_TYPE: Final = 4
+    ATTRIBUTE: Final = 5
+    DOMAIN: Final = 7
+
+
+class Attribute:
+    """AttributeProto. `INT` is the value of `TYPE` for a number."""
+
+    NAME: Final = 1
+    I: Final = 3  # noqa: E741
+    T: Final = 5
+    G: Final = 6
+    TENSORS: Final = 10
+    GRAPHS: Final = 11
+    TYPE: Final = 20
+    SPARSE_TENSOR: Final = 22
+    SPARSE_TENSORS: Final = 23
+    INT: Final = 2
+
+
+class Value:
+    """ValueInfoProto, and what lies in it: TypeProto, its tensor, that one's shape, a dimension of it."""
+
+    NAME: Final = 1
+    TYPE: Final = 2
+    TENSOR: Final = 1
+    ELEMENT_TYPE: Final = 1
+    SHAPE: Final = 2
+    DIM: Final = 1
+    DIM_VALUE: Final = 1
+    DIM_NAME: Final = 2
+
+
+class Tensor:
+    """TensorProto. `EXTERNAL` is the value of `DATA_LOCATION` for data in another file."""
+
+    DIMS: Final = 1
+    DATA_TYPE: Final = 2
+    INT32_DATA: Final = 5
+    NAME: Final = 8
+    RAW_DATA: Final = 9
+    EXTERNAL_DATA: Final = 13
+    DATA_LOCATION: Final = 14
+    EXTERNAL: Final = 1
+
+
+class SparseTensor:
+    """SparseTensorProto."""
+
+    VALUES: Final = 1
+    INDICES: Final = 2
+
+
+class Entry:
+    """StringStringEntryProto."""
+
+    KEY: Final = 1
+    VALUE: Final = 2
+
+
+class Type:
+    """TensorProto.DataType."""
+
+    FLOAT: Final = 1
+    INT64: Final = 7
+    BOOL: Final = 9
+    HALF: Final = 10

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from turnwise._version import __version__
 
 if TYPE_CHECKING:
-    from turnwise.api import World, check, diff, open, replay, resume, run, start  # noqa: A004 - as gzip.open
+    from turnwise.api import World, check, diff, open, replay, resume, run, start, why  # noqa: A004 - as gzip.open
     from turnwise.core.compare import Difference
     from turnwise.core.records import EffectRecord, RoundRecord, WaveRecord
     from turnwise.core.turn import Failure, TurnOutput
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from turnwise.history.diff import Diff, TurnDiff
     from turnwise.history.replay import Replay
+    from turnwise.history.why import Cause
     from turnwise.journal.file.times import Span
     from turnwise.journal.run import Message, RecordedValue, RoundTiming, Run, RunAgent, Turn
     from turnwise.orchestrator.live import Live
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from turnwise.world import Agent, Grants, InitialMessage, Model, Overrides
 
 _MODULES = {
-    "turnwise.api": ("World", "check", "diff", "open", "replay", "resume", "run", "start"),
+    "turnwise.api": ("World", "check", "diff", "open", "replay", "resume", "run", "start", "why"),
     "turnwise.errors": (
         "DifferenceFound",
         "EnvironmentFailure",
@@ -70,6 +71,7 @@ _MODULES = {
     "turnwise.core.turn": ("Failure", "TurnOutput"),
     "turnwise.history.diff": ("Diff", "TurnDiff"),
     "turnwise.history.replay": ("Replay",),
+    "turnwise.history.why": ("Cause",),
     "turnwise.journal.file.times": ("Span",),
     "turnwise.journal.run": ("Message", "RecordedValue", "RoundTiming", "Run", "RunAgent", "Turn"),
     "turnwise.orchestrator.live": ("Live",),
@@ -96,6 +98,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Agent",
+    "Cause",
     "Diff",
     "Difference",
     "DifferenceFound",
@@ -144,4 +147,5 @@ __all__ = [
     "resume",
     "run",
     "start",
+    "why",
 ]

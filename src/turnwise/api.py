@@ -12,6 +12,8 @@ from turnwise.history.diff import Diff
 from turnwise.history.diff import diff as diff_journals
 from turnwise.history.replay import OnProgress, Replay
 from turnwise.history.replay import replay as replay_journal
+from turnwise.history.why import Cause
+from turnwise.history.why import why as why_in_journal
 from turnwise.journal import Journal
 from turnwise.journal.run import Run
 from turnwise.orchestrator import assembly
@@ -99,6 +101,19 @@ def replay(journal: StrPath, *, progress: OnProgress | None = None, **options: U
 def diff(left: StrPath, right: StrPath, *, agent: str | None = None) -> Diff:
     """Compare two journals turn by turn: the first difference, and what it reached. `agent` keeps one agent's turns."""
     return diff_journals(Path(left), Path(right), agent)
+
+
+def why(
+    journal: StrPath,
+    agent: str | None = None,
+    round: int | None = None,  # noqa: A002 - as it is called everywhere
+    *,
+    message: int | None = None,
+    record: str | None = None,
+    depth: int = 3,
+) -> Cause:
+    """Follow a turn, a value that it recorded, or a message back to what it came from; see `turnwise.history.why`."""
+    return why_in_journal(Path(journal), agent, round, message=message, record=record, depth=depth)
 
 
 def check(world: worlds.World | StrPath, **options: Unpack[WorldOptions]) -> list[Problem]:

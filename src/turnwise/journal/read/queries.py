@@ -66,6 +66,11 @@ class QueryReader:
             for (number,) in pages(fetch, 0, PAGE_ROWS):
                 yield from ((number, turn) for turn in self._turns_of(number, place))
 
+    def turn_before(self, place: int, number: int) -> tuple[int, TurnRecord] | None:
+        """The latest turn of an agent before a round, with its round; None if there is none."""
+        row = self._query.row(f"{ROUNDS_OF} AND rounds.round < ? ORDER BY 1 DESC LIMIT 1", place, number)
+        return None if row is None else (row[0], next(iter(self._turns_of(row[0], place))))
+
     def _turns_of(self, number: int, place: int | None) -> Iterable[TurnRecord]:
         if place is None:
             return self._rounds.round(number).turns

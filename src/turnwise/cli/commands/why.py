@@ -1,0 +1,84 @@
+"""`turnwise why`: where a turn, a message or a recorded value came from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from turnwise.cli.commands.options import JournalFile, Json
+from turnwise.cli.errors import DONE
+from turnwise.cli.output import Output, Styled, dim
+from turnwise.cli.text import json_text, shorten
+
+if TYPE_CHECKING:
+    from turnwise.history.why import Cause
+
+TEXT_CHARS_MAX = 160
+INDENT_MAX = 60
+
+
+def why(
+    journal: JournalFile,
+    agent: Annotated[
+        str | None,
+        typer.Option("--agent", metavar="NAME", help="The agent whose turn it is.", show_default=False),
+    ] = None,
+    round_: Annotated[
+        int | None, typer.Option("--round", metavar="N", min=1, help="The round of that turn.", show_default=False)
+    ] = None,
+    message: Annotated[
+        int | None,
+        typer.Option("--message", metavar="SEQ", min=0, help="A message instead, by its number.", show_default=False),
+    ] = None,
+    record: Annotated[
+        str | None, typer.Option("--record", metavar="NAME", help="A value that the turn recorded.", show_default=False)
+    ] = None,
+    depth: Annotated[
+        int, typer.Option("--depth", metavar="N", min=1, help="How many turns behind each other are followed.")
+    ] = 3,
+    json: Json = False,
+) -> int:
+    """Say where something came from: the messages, answers and turns behind it, as a tree.
+
+    All of it is recorded; which of the causes mattered is not said.
+    """
+    from turnwise.history.why import why as explain
+
+    found = explain(journal, agent, round_, message=message, record=record, depth=depth)
+    out = Output.out()
+    if json:
+        out.write(json_text(_as_json(found)) + "\n")
+    else:
+        _show(found, out, 0)
+    return DONE
+
+
+def _show(cause: Cause, out: Output, level: int) -> None:
+    label = f"round {cause.round}  " if cause.kind != "world" else ""
+    text = f": {shorten(cause.text, TEXT_CHARS_MAX)}" if cause.text else ""
+    name = Styled(cause.agent, "cyan")
+    more = "" if cause.told else dim("  (told elsewhere, or deeper: --depth)")
+    out.line(dim(label), f"{_WORDS[cause.kind]} ", name, text, more, indent=min(2 * level, INDENT_MAX))
+    for behind in cause.causes:
+        _show(behind, out, level + 1)
+
+
+_WORDS = {
+    "turn": "turn of",
+    "message": "message from",
+    "record": "recorded by",
+    "effect": "answer to",
+    "world": "in the world from the beginning:",
+}
+
+
+def _as_json(cause: Cause) -> dict[str, object]:
+    return {
+        "kind": cause.kind,
+        "round": cause.round,
+        "agent": cause.agent,
+        "text": cause.text,
+        "told": cause.told,
+        "causes": [_as_json(behind) for behind in cause.causes],
+    }

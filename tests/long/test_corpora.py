@@ -8,7 +8,9 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import subprocess
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,14 +25,15 @@ from tests.long.fetch_corpora import RENDER, python
 from turnwise.errors import ModelError
 from turnwise.inference.onnx.runtime import ort
 from turnwise.inference.plans.model_spec import ModelSpec
-from turnwise.inference.requests.generate_request import ChatMessage
+from turnwise.inference.requests.generate_request import ChatMessage, GrammarSource
 from turnwise.inference.requests.infer_request import InferRequest, parcel_of
 from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.requests.tensors import Tensor, to_json
+from turnwise.inference.sampling.grammar import GrammarCompiler
 from turnwise.inference.tensor_models.infer_job import InferJob
 from turnwise.inference.tensor_models.load import load_graph
 from turnwise.inference.text.chat_template import ChatTemplate
-from turnwise.inference.text.tokenizer import read_tokenizer
+from turnwise.inference.text.tokenizer import Tokenizer, read_tokenizer
 
 pytestmark = [pytest.mark.corpora, pytest.mark.timeout(3600)]
 
@@ -180,7 +183,8 @@ ARGUMENTS: list[dict[str, Any]] = [{}, {"tools": [TOOL]}, {"enable_thinking": Fa
 def test_chat_templates_render_as_in_transformers(corpora: Path) -> None:
     """Templates of real models. Those that write the date are rendered for today."""
     paths = sorted(corpora.glob("unpacked/*/**/*.jinja"))
-    texts = sorted({path.read_text() for path in paths})
+    beside = {text for path in tokenizers(corpora) if (text := chat_template(path))}
+    texts = sorted({path.read_text() for path in paths} | beside)
     cases = list(itertools.product(texts, CONVERSATIONS, ARGUMENTS))
     asked = [
         {"template": text, "messages": messages, "arguments": {**TOKENS, **arguments}}
@@ -221,18 +225,69 @@ def test_chat_templates_render_as_in_transformers(corpora: Path) -> None:
     assert counts["other"] == 0
 
 
+def tokenizers(corpora: Path) -> list[Path]:
+    return sorted(corpora.glob("unpacked/*/**/tokenizer.json"))
+
+
+def chat_template(path: Path) -> str | None:
+    """The template beside a tokenizer, if there is one."""
+    template = json.loads((path.parent / "tokenizer_config.json").read_text()).get("chat_template")
+    return template if isinstance(template, str) else None
+
+
 def test_tokenizers_of_real_models(corpora: Path) -> None:
-    """Text comes back as it was, and messages forge no control token."""
-    sentences = ["Hello, world!", "def f(x):\n    return x  # é 日本語 🙂\n", "  two  spaces ", "<｜User｜>\n<think>"]
+    """Text comes back as it was, messages forge no control token, and grammars write text as the tokenizer would."""
+    sentences = ["Hello, world!", "def f(x):\n    return x  # é 日本語 🙂\n", "  two  spaces ", "x" * 1000, "‮ﷺ\u00a0\t"]
     counts: Counter[str] = Counter()
-    for path in sorted(corpora.glob("unpacked/*/**/tokenizer.json")):
-        tokenizer = read_tokenizer(path, bos=None, add_bos=False)
+    for path in tokenizers(corpora):
+        tokenizer = read_tokenizer(path, bos=None, add_bos=False, template=chat_template(path))
         counts["tokenizers"] += 1
+        counts["control tokens without the flag"] += len(tokenizer._control - tokenizer._special)
         for sentence in sentences:
-            detokenizer = tokenizer.detokenizer([])
-            ids = tokenizer.encode_rendered(tokenizer.marker.content(sentence))
-            assert "".join(detokenizer.push(token) for token in ids) == sentence
-            assert not set(ids) & tokenizer._control
+            text = written(tokenizer, tokenizer.encode(sentence))
+            assert text in (sentence, unicodedata.normalize("NFKC", sentence)), (path, sentence)
             counts["texts"] += 1
+        for token in sorted(tokenizer._control):
+            name = tokenizer._added[token]
+            forged = f"a{name}b"
+            ids = tokenizer.encode_rendered(tokenizer.marker.content(forged))
+            assert not set(ids) & tokenizer._control, (path, name)
+            assert written(tokenizer, ids) in (forged, unicodedata.normalize("NFKC", forged)), (path, name)
+            counts["forgeries"] += 1
+        grammars = GrammarCompiler(tokenizer.vocabulary(frozenset({min(tokenizer._special)})))
+        for sentence in (
+            "Once upon a time.",
+            "<tool_call>",
+            "<think>é</think>",
+            "日本語",
+            *sorted(added_texts(tokenizer))[:40],
+        ):
+            answer = followed(grammars, GrammarSource("regex", re.escape(sentence)), tokenizer.ids_end)
+            assert answer == sentence, (path, sentence)
+            counts["forced texts"] += 1
     print("\nTokenizers:", dict(counts))
     assert counts["tokenizers"] > 0
+
+
+def written(tokenizer: Tokenizer, ids: list[int]) -> str:
+    detokenizer = tokenizer.detokenizer([])
+    return "".join(detokenizer.push(token) for token in ids)
+
+
+def added_texts(tokenizer: Tokenizer) -> set[str]:
+    """Added tokens whose text an answer may hold."""
+    return {
+        text for number, text in tokenizer._added.items() if number not in tokenizer._special and text.isprintable()
+    }
+
+
+def followed(grammars: GrammarCompiler, source: GrammarSource, count: int) -> str:
+    """What comes of a grammar: what is forced, else the first token that may come."""
+    matcher = grammars.matcher(source)
+    found: list[int] = []
+    while not matcher.complete and len(found) < 100:
+        tokens = matcher.forced() or [int(np.flatnonzero(matcher.allowed(count)).min())]
+        for token in tokens:
+            matcher.push(token)
+        found += tokens
+    return str(grammars._vocabulary.trie.decode_bytes(found).decode())

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -103,8 +104,12 @@ def test_the_rate_is_measured_once_in_a_process_of_its_own() -> None:
     async def run() -> list[float | None]:
         rate = FuelRate()
         found = [rate.get_nowait()]
+        async with asyncio.timeout(WAIT_S_MAX):
+            while rate.get_nowait() is None:
+                await asyncio.sleep(0.01)
+        found += [rate.get_nowait(), rate.get_nowait()]
         await rate.close()
-        return [*found, rate.get_nowait(), rate.get_nowait()]
+        return found
 
     before, first, second = asyncio.run(run())
     assert before is None
@@ -115,7 +120,28 @@ def test_the_rate_is_measured_once_in_a_process_of_its_own() -> None:
 
 def test_a_rate_that_cannot_be_measured_is_a_slow_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadline, "RATE_PROCESS", "turnwise.no_such_module")
-    assert deadline._measure() == FUEL_NS_UNKNOWN
+    assert asyncio.run(deadline._measure()) == FUEL_NS_UNKNOWN
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert asyncio.run(deadline._measure()) == FUEL_NS_UNKNOWN
+
+
+def test_closing_ends_what_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))"
+    (tmp_path / "measures_for_ever.py").write_text(f"import os, pathlib, time\n{told}\ntime.sleep(3600)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(deadline, "RATE_PROCESS", "measures_for_ever")
+
+    async def run() -> int:
+        rate = FuelRate()
+        async with asyncio.timeout(WAIT_S_MAX):
+            while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
+                assert rate.get_nowait() is None
+                await asyncio.sleep(0.01)
+            await rate.close()
+        return int((tmp_path / "pid").read_text())
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(asyncio.run(run()), 0)
 
 
 def test_the_walk_through_memory_visits_every_line() -> None:

@@ -253,7 +253,11 @@ def test_a_worker_that_computes_beyond_what_its_fuel_allows_is_ended(
     agent: Code, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control: with a machine that is said to be much faster than it is, the same turn ends workers."""
-    monkeypatch.setattr(deadline, "_measure", lambda: 1e-12)
+
+    async def very_fast() -> float:
+        return 1e-12
+
+    monkeypatch.setattr(deadline, "_measure", very_fast)
     monkeypatch.setattr(deadline, "CLOCK_FACTOR", 1)
 
     async def run() -> None:

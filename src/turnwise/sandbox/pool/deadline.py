@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterable
@@ -69,30 +68,38 @@ class FuelRate:
     def get_nowait(self) -> float | None:
         """Return the rate, or begin to measure it and return None."""
         if self._measuring is None:
-            self._measuring = asyncio.create_task(asyncio.to_thread(_measure))
+            self._measuring = asyncio.create_task(_measure())
         return self._measuring.result() if self._measuring.done() else None
 
     async def close(self) -> None:
-        """Wait until nothing is measured any more."""
+        """End the process that measures, if there is one."""
         if self._measuring is not None:
+            self._measuring.cancel()
             await asyncio.gather(self._measuring, return_exceptions=True)
 
 
-def _measure() -> float:
+async def _measure() -> float:
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", RATE_PROCESS, str(os.getpid())],
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", RATE_PROCESS, str(os.getpid())),
             env=child_environment(None),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
-            timeout=RATE_S_MAX,
-            check=True,
         )
-        return float(done.stdout)
-    except (OSError, ValueError, subprocess.SubprocessError):
+    except OSError:
         return FUEL_NS_UNKNOWN
+    try:
+        async with asyncio.timeout(RATE_S_MAX):
+            output, _ = await process.communicate()
+        return float(output) if process.returncode == 0 else FUEL_NS_UNKNOWN
+    except (TimeoutError, ValueError):
+        return FUEL_NS_UNKNOWN
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 class Deadline:

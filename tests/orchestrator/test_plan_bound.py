@@ -22,6 +22,7 @@ import turnwise
 from tests.inference import toy
 from turnwise import Agent, Grants, Model, World
 from turnwise.core.plan import Schedule
+from turnwise.errors import ModelError
 from turnwise.history import reissue
 from turnwise.orchestrator import assembly
 from turnwise.orchestrator.live import Live
@@ -274,16 +275,32 @@ def test_int4_weights_at_a_low_accuracy_level_in_batches_as_they_come(
         assert even.promise == "batch-invariant"
 
 
-def test_a_model_that_is_never_the_same_promises_nothing(steady: Path, tmp_path: Path) -> None:
-    """Class `none`: people are told, and the run can be replayed. Waves would be of no use."""
+def test_a_model_that_draws_random_numbers_is_refused(steady: Path, tmp_path: Path) -> None:
     world = talkers(toy.write_chance_folder(tmp_path / "chance"), steady, batching=None)
-    heads = set()
-    for name in ("a", "b"):
-        with turnwise.start(world, journal=tmp_path / f"{name}.journal") as live, live.result() as run:
-            assert [notice for notice in live.notices if "nothing is promised" in notice] == live.notices
-            assert run.numeric_classes == {"model": "none", "steady": "batch-invariant"}
-            assert run.promise == "none"
-            assert not any(record.waves for record in run.rounds)
-            heads.add(run.head)
-    assert len(heads) == 2
+    with pytest.raises(ModelError, match="draws random numbers"):
+        turnwise.run(world, journal=tmp_path / "a.journal")
+
+
+def test_a_model_that_is_never_the_same_promises_nothing(
+    mixing: Path, steady: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Class `none`: people are told, and the run can be replayed. Waves would be of no use.
+
+    No graph that loads on the CPU is of that class, so what was observed of these is written over.
+    """
+    monkeypatch.setenv("TURNWISE_CACHE", str(tmp_path / "cache"))
+    world = talkers(mixing, steady, batching=None)
+    with turnwise.run(world, journal=tmp_path / "before.journal") as run:
+        assert run.promise == "batch-invariant"
+    observed = tmp_path / "cache" / "self-tests.json"
+    text = observed.read_text()
+    assert text.count('"batch-invariant"') == 2
+    observed.write_text(text.replace('"batch-invariant"', '"none"'))
+    with turnwise.start(world, journal=tmp_path / "a.journal") as live, live.result() as run:
+        told = [notice for notice in live.notices if "nothing is promised" in notice]
+        assert told
+        assert told == live.notices
+        assert run.numeric_classes == {"model": "none", "steady": "none"}
+        assert run.promise == "none"
+        assert not any(record.waves for record in run.rounds)
     assert turnwise.replay(tmp_path / "a.journal").difference is None

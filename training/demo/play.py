@@ -161,7 +161,7 @@ def _execute(action: Execute, agent: Agent) -> Outcome:
             raise _Suspended
         return reply
 
-    turn = Turn(json.loads(action.input), effect)
+    turn = Turn(json.loads(action.input.encode()), effect)
     try:
         agent(turn)
     except _Suspended:

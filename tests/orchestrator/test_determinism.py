@@ -120,7 +120,7 @@ def test_workers_killed_in_mid_turn_do_not_show(name: str, tmp_path: Path) -> No
 def test_a_worker_stopped_for_longer_than_its_deadline_does_not_show(tmp_path: Path) -> None:
     world = talkers()
     expected = head(world, tmp_path / "whole.journal")
-    with begun(world, tmp_path / "stopped.journal", Settings(workers=2, deadline_ms=700)) as live:
+    with begun(world, tmp_path / "stopped.journal", Settings(workers=2, deadline_ms=3_000)) as live:
         live.step()
         for pid in worker_pids(live):
             os.kill(pid, signal.SIGSTOP)

@@ -73,7 +73,7 @@ async def begin(world: World, journal: Path, settings: Settings, status: Status)
 
 
 def sources_of(resolved: Resolved) -> dict[str, Source]:
-    """What each kind executes, as the sandbox takes it."""
+    """The sources of each kind, as the sandbox takes them."""
     return {kind: _source(resolved.where("agents", kind, "source"), files) for kind, files in resolved.sources.items()}
 
 
@@ -167,7 +167,7 @@ async def resume(journal: Path, settings: Settings, status: Status) -> Session:
 
 
 def stored_sources(file: Journal, plan: Plan) -> dict[str, Source]:
-    """What each kind executes, from the journal. Raises `JournalError` if this installation cannot execute it."""
+    """Read the sources of each kind from the journal. Raises `JournalError` if this installation cannot execute it."""
     stored = file.header.codes
     mine = interpreter_hash()
     sources = {}

@@ -37,21 +37,21 @@ COMMITS_MAX = 4
 
 
 class Sandboxes(Protocol):
-    """What executes turns; `on_results` of the driver is told what came of them."""
+    """The executor of turns; it reports results to `on_results` of the driver."""
 
     def submit(self, jobs: Sequence[TurnJob]) -> None: ...
 
 
 class Effects(Protocol):
-    """What answers effects; `on_replies` of the driver is told the replies."""
+    """The answerer of effects; it reports replies to `on_replies` of the driver."""
 
     def submit(self, requests: Sequence[tuple[int, Request]]) -> None: ...
     def settled(self, round_: int) -> None:
-        """Nothing of the round goes on before an effect is answered."""
+        """Take note that no turn of the round can go on before an effect is answered."""
 
 
 class Sink(Protocol):
-    """What keeps rounds: the journal's writer, or a comparison with another journal."""
+    """The keeper of rounds: the journal's writer, or a comparison with another journal."""
 
     async def commit(self, record: RoundRecord, end: EndRecord | None = None, times: RoundTimes | None = None) -> None:
         """Keep a round, its times, and the end of the run if the round itself brought it about."""
@@ -62,7 +62,7 @@ class Sink(Protocol):
 
 @dataclass(slots=True)
 class Counts:
-    """What has been done so far, for display."""
+    """Counts of what has been done so far, for display."""
 
     rounds: int = 0
     turns: int = 0
@@ -159,7 +159,7 @@ class Driver:
 
     @property
     def over(self) -> bool:
-        """Whether the run has ended, or will with the next step, in which nobody moves."""
+        """True when the run has ended, or will with the next step, in which nobody moves."""
         return self._end_kept or self.machine.end is not None
 
     # -- callbacks ---------------------------------------------------------------------------------------------
@@ -282,7 +282,7 @@ class Driver:
 
 
 def outcome_of(result: TurnResult) -> Outcome:
-    """What a sandbox reports, decoded. Whatever is wrong with it is the agent's failure."""
+    """Decode the report of a sandbox. Whatever is wrong with it is the agent's failure."""
     if result.status == "completed":
         return decode_output(result.body)
     if result.status == "needs":

@@ -77,13 +77,13 @@ class ModelEffects:
             self._waves.settled(round_, self._others.values())
 
     def on_replies(self, replies: Sequence[GenerateReply]) -> None:
-        """What the host has answered beside waves."""
+        """Hand on answers of the host beside waves."""
         for reply in replies:
             self._others.pop(reply.id, None)
         self._asker.on_replies([(reply.id, reply.body) for reply in replies])
 
     def on_wave(self, reply: WaveReply) -> None:
-        """What came of a wave."""
+        """Hand on the answers of a wave."""
         self._waves.take(reply)
 
 
@@ -112,7 +112,7 @@ class HostAnswers:
         self._effects.on_wave(reply)
 
     def on_failure(self, error: TurnwiseError) -> None:
-        """Nothing more comes."""
+        """Hand on that the host has failed, or keep it until there is a driver."""
         if self._attached is None:
             self._failure = error
         else:

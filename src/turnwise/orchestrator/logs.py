@@ -1,4 +1,4 @@
-"""What agents log for people, kept until somebody looks. Nothing here flows back into the run."""
+"""Logs of agents for people, kept until somebody looks. Nothing here flows back into the run."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from turnwise.core.records import RoundRecord
 from turnwise.core.turn import LogLevel
 
 LOGS_KEPT_MAX: Final = 1_000
-"""Who looks too seldom loses the oldest; the journal has them all."""
+"""Logs beyond these push out the oldest; the journal has them all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """What an agent has logged: one call of `t.log`. The text may have several lines."""
+    """A log of an agent: one call of `t.log`. The text may have several lines."""
 
     round: int
     agent: str
@@ -26,7 +26,7 @@ class Logged:
 
 
 def logs_of(record: RoundRecord, name_of: Callable[[int], str]) -> list[Logged]:
-    """What was logged in a round, in order. Turns that failed have logged nothing."""
+    """The logs of a round, in order. Turns that failed have logged nothing."""
     return [
         Logged(record.round, name_of(turn.place), log.level, log.text)
         for turn in record.turns
@@ -53,7 +53,7 @@ class Logs:
                 self._lost += 1
 
     def take(self) -> tuple[list[Logged], int]:
-        """What has been logged since this was called before, in order, and how many of the first of it are lost."""
+        """Take the logs since the last call, in order, and how many before those are lost."""
         with self._lock:
             taken = list(self._kept), self._lost
             self._kept.clear()

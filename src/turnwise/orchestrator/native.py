@@ -42,7 +42,7 @@ _NO_HASH = "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class NativeRun:
-    """What came of a native run. There is no head: it proves nothing."""
+    """The outcome of a native run. There is no head: it proves nothing."""
 
     rounds: int
     turns: int

@@ -1,4 +1,4 @@
-"""What a run is doing, for display. Nothing here flows back into the run."""
+"""Progress of a run, for display. Nothing here flows back into the run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 Phase = Literal["starting", "playing", "stopping", "ended"]
 WAITING_MAX = 8
-"""How many waiting agents a display is told of."""
+"""Waiting agents that a display is told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Progress:
 
 @dataclass(slots=True)
 class Status:
-    """What those who start a run write down as they go."""
+    """Notes of those who start a run, as they go."""
 
     phase: Phase = "starting"
     doing: str = ""

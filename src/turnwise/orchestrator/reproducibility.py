@@ -1,4 +1,4 @@
-"""What a run may promise of its models, from what was observed of them when they were loaded."""
+"""The reproducibility that a run may promise of its models, as observed when they were loaded."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def overrides_of(options: Mapping[str, Any]) -> Overrides:
 
 
 def settings_of(options: Mapping[str, Any], *, models: bool = False) -> Settings:
-    """How a run is carried out, by some options; with `models` also where the models of a journal lie."""
+    """The settings of a run by some options; with `models` also the folders of a journal's models."""
     folders: Mapping[str, StrPath] = (options.get("models") or {}) if models else {}
     return Settings(
         workers=options.get("workers"),

@@ -1,4 +1,4 @@
-"""All that a run needs while it is under way, opened together and closed together."""
+"""The parts of a run that is under way, opened together and closed together."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Session:
 
     @property
     def over(self) -> bool:
-        """Whether no round will be played any more."""
+        """True when no round will be played any more."""
         return self._driver.over
 
     @property
     def due(self) -> bool:
-        """Whether anybody has anything to do."""
+        """True when somebody has something to do."""
         return self._driver.machine.due
 
     async def round(self) -> RoundRecord | None:

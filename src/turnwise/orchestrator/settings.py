@@ -1,4 +1,4 @@
-"""How a run is carried out: nothing in here may change what it computes."""
+"""Settings of how a run is carried out. None of them may change what it computes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a child finds its end of the link."""
+"""The child's end of the link, found by the first argument of its process."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Endpoint:
         return None
 
     def poll(self) -> bool:
-        """Whether `receive` would return at once, with a message or with None. Takes in what is there; never waits."""
+        """Tell whether `receive` would return at once, with a message or None. Takes in what is there; never waits."""
         while not self._inbox and not self._ended and self._wire.poll():
             message = self._take()
             if message is not None:

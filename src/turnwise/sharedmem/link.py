@@ -111,7 +111,7 @@ class Link:
         _wake(self._receiver)
 
     def on_room(self) -> None:
-        """What was refused may be sent."""
+        """Wake the sender that waits for room."""
         _wake(self._room)
 
     def on_end(self) -> None:

@@ -144,7 +144,7 @@ class MemfdBlockingWire:
         return data, fds
 
     def poll(self) -> bool:
-        """Whether a packet is there, or the end."""
+        """Tell whether a packet is there, or the end."""
         return bool(self._poller.poll(0))
 
     def close(self) -> None:

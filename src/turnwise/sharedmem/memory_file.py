@@ -20,7 +20,7 @@ assert sys.platform == "linux", "this module is imported on Linux only"
 import fcntl  # noqa: E402 - does not exist everywhere
 
 SIZE_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
-"""Whoever could shrink a file would make the other's access a bus error."""
+"""Seals of the size: a side that could shrink a file would make the other's access a bus error."""
 LAST_SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 F_SEAL_SEAL: Final = fcntl.F_SEAL_SEAL
 F_SEAL_FUTURE_WRITE: Final = 0x10  # not in `fcntl` before Python 3.13

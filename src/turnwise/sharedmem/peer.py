@@ -30,7 +30,7 @@ LIMITS: Final = {
     errno.EAGAIN: "Raise the limit of processes of this user: ulimit -u",
     errno.ENOMEM: "Free memory, or raise the limit of this process: ulimit -v",
 }
-"""What to do about a process that cannot be started, by the system's error."""
+"""Hints for a process that cannot be started, by the system's error."""
 
 
 class Peer:

@@ -44,7 +44,7 @@ class PipeEnd(Protocol):
 
 
 class _Ahead:
-    """How many more messages may be read before some are released: the keeper of all messages of a pipe."""
+    """The keeper of all messages of a pipe: it lets no more be read than may be unreleased."""
 
     def __init__(self) -> None:
         self._room = threading.Semaphore(MESSAGES_AHEAD_MAX)
@@ -57,7 +57,7 @@ class _Ahead:
         self._room.release()
 
     def open(self) -> None:
-        """Nobody is waited for any more."""
+        """Stop counting: the reader may go on to the end."""
         self._room.release(MESSAGES_AHEAD_MAX)
 
 
@@ -228,7 +228,7 @@ class PipeBlockingWire:
         return Message(kind, memoryview(frame)[:-KIND_BYTES], self._keeper, 0)
 
     def poll(self) -> bool:
-        """Whether a frame is there, or the end."""
+        """Tell whether a frame is there, or the end."""
         try:
             return self._connection.poll(0)
         except (EOFError, OSError):  # Windows says so when the other end is gone

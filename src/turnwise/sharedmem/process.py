@@ -43,7 +43,7 @@ ENVIRONMENT_KEPT: Final = (
     "VIRTUAL_ENV",
     "XDG_CACHE_HOME",
 )
-"""What a child inherits of the environment: what Python and shared libraries need to be found, and no secret."""
+"""Variables that a child inherits: those that Python and shared libraries need to be found, and no secret."""
 
 PACKAGE_FOLDER: Final = Path(__file__).resolve().parents[2]
 PACKAGE_INSTALLED: Final = PACKAGE_FOLDER in {

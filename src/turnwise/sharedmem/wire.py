@@ -22,7 +22,7 @@ class BlockingWire(Protocol):
         ...
 
     def poll(self) -> bool:
-        """Whether `take` would not wait."""
+        """Tell whether `take` would return without waiting."""
         ...
 
     def close(self) -> None:
@@ -34,19 +34,19 @@ class Receiver(Protocol):
     """The owner of a `LoopWire`, which is told in the event loop what comes."""
 
     def on_message(self, message: Message) -> None:
-        """A message came."""
+        """Take a message that came."""
         ...
 
     def on_room(self) -> None:
-        """What `put` refused may now be sent."""
+        """Take note that a message which `put` refused may now be sent."""
         ...
 
     def on_end(self) -> None:
-        """Nothing more comes: the child has closed, or died."""
+        """Take note of the end of file: the child has closed, or died."""
         ...
 
     def on_broken(self, error: EnvironmentFailure) -> None:
-        """The link cannot go on: the child broke the rules (PeerBroken), or there is no memory (NoMemory)."""
+        """Take note that the link cannot go on: the child broke the rules (PeerBroken), or memory lacks (NoMemory)."""
         ...
 
 

@@ -381,7 +381,8 @@ def test_thousands_of_instances_leave_nothing_behind(engine: wasmtime.Engine) ->
     before = measured()
     round_of(3_000)
     after = measured()
-    assert after[1:] == before[1:]
+    assert after[1] <= before[1]
+    assert after[2] == before[2]
     assert after[0] - before[0] < 4 * MIB
 
 

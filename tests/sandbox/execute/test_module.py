@@ -241,7 +241,7 @@ def test_ten_thousand_instances_leave_nothing_behind(engine: wasmtime.Engine) ->
     round_of(1_000)
     descriptors, resident = descriptor_count(), resident_bytes()
     round_of(10_000)
-    assert descriptor_count() == descriptors
+    assert descriptor_count() <= descriptors
     assert resident_bytes() - resident < 4 * MIB
 
 

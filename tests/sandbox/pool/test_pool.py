@@ -206,7 +206,7 @@ def test_a_worker_that_is_stopped_beyond_its_deadline_changes_nothing(
         for pid in stopped:
             os.kill(pid, signal.SIGSTOP)
 
-    results, pool = asyncio.run(disturbed(agent, stop, 2, deadline_ms=500))
+    results, pool = asyncio.run(disturbed(agent, stop, 2, deadline_ms=3_000))
     assert results == expected
     assert 1 <= pool.statistics().kills <= 2
     assert not any(alive(pid) for pid in stopped)

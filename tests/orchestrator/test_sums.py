@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 
 import turnwise
 from tests.guests import constant, sender
-from turnwise import Agent, Grants, World
+from tests.inference import graphs
+from turnwise import Agent, Grants, Model, World
 
 
 def flood(senders: int, size: int) -> World:
@@ -72,3 +74,25 @@ def test_a_broadcast_takes_no_more_memory_for_more_recipients(tmp_path: Path) ->
 
     few, many = peak_kib(10), peak_kib(300)
     assert many - few < 100 * 1024  # a copy for each would be 290 MB more
+
+
+ASKS_FOR_MUCH = """
+def turn(t):
+    found = t.infer_all("grows", [{"shape": [4_000_000]}] * 14, return_errors=True)
+    t.state["kinds"] = [getattr(one, "kind", "fits") for one in found]
+"""
+
+
+@pytest.mark.timeout(900)
+def test_a_turn_that_asks_for_fourteen_large_outputs_has_those_that_fit(tmp_path: Path) -> None:
+    """14 outputs of 16 MB, of which two fit `effects_mib`: 21 MB each, as base64."""
+    graphs.write_graph(tmp_path / "grows.onnx", graphs.growing_graph())
+    asker = Agent(ASKS_FOR_MUCH, start=True, memory_mib=1024, effects_mib=48, grants=Grants(infer=["grows"]))
+    world = World("much", models={"grows": Model(tmp_path / "grows.onnx")}, agents={"asker": asker})
+    path = tmp_path / "much.journal"
+    with turnwise.run(world, journal=path) as run:
+        (turn,) = run.turns
+        assert turn.failure is None
+        assert json.loads(turn.output.state) == {"kinds": ["fits"] * 2 + ["refused"] * 12}
+        assert [len(effect.reply) < 1000 for effect in turn.effects] == [False] * 2 + [True] * 12
+    assert turnwise.replay(path).difference is None

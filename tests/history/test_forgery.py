@@ -318,3 +318,35 @@ def test_the_content_of_an_older_journal_is_compared_with_its_head(tmp_path: Pat
         assert not any("content" in line for line in run.unproved)
     with turnwise.open(forged) as run, pytest.raises(JournalError, match="round 3: head"):
         run.check()
+
+
+# -- stored JSON that is none ----------------------------------------------------------------------------------------
+
+NO_JSON = ["{", "[" * 50_000, "nan", ""]
+
+
+@pytest.mark.parametrize("text", NO_JSON, ids=range(len(NO_JSON)))
+def test_stored_json_that_is_none_is_damage(tmp_path: Path, text: str) -> None:
+    """In a journal of an older format the head covers no end, so that the text is reached at all."""
+    stored = Path(shutil.copy(Path(__file__).parents[1] / "data" / "rounds-0.1.0.journal", tmp_path))
+    forged = changed(stored, tmp_path, f"UPDATE ends SET result = '{text}'")
+    with turnwise.open(forged) as run, pytest.raises(JournalError, match="the result is not JSON"):
+        _ = run.result
+    forged = changed(stored, tmp_path, f"UPDATE agents SET args = '{text}' WHERE born > 0")
+    with turnwise.open(forged) as run, pytest.raises(JournalError, match=r"args of .* is not"):
+        list(run.agents)
+    forged = changed(stored, tmp_path, f"UPDATE writers SET versions = '{text}'")
+    with pytest.raises(JournalError, match="versions of a writer"):
+        turnwise.replay(forged, workers=1)
+    with turnwise.open(forged) as run, pytest.raises(JournalError, match="versions of a writer"):
+        _ = run.numeric_classes
+    left = Path(shutil.copy(Path(__file__).parents[1] / "data" / "rounds-0.1.0-open.journal", tmp_path))
+    with pytest.raises(JournalError, match="info of a writer"):
+        turnwise.resume(changed(left, tmp_path, f"UPDATE writers SET info = '{text}'")).result()
+
+
+@pytest.mark.parametrize("info", ["{}", "7", '{"models":7}', '{"models":{"m":{}}}', '{"models":{"m":{"path":7}}}'])
+def test_a_note_of_where_models_are_that_is_none_is_damage(tmp_path: Path, info: str) -> None:
+    left = Path(shutil.copy(Path(__file__).parents[1] / "data" / "rounds-0.1.0-open.journal", tmp_path))
+    with pytest.raises(JournalError, match="info of a writer"):
+        turnwise.resume(changed(left, tmp_path, f"UPDATE writers SET info = '{info}'")).result()

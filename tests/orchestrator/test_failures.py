@@ -261,3 +261,28 @@ def test_a_turn_that_takes_worker_after_worker_stops_the_run_as_a_failure_of_the
         live.result()
     with turnwise.open(path) as run:
         assert (run.status, len(run.rounds)) == ("open", 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="long messages are files of memory on Linux only")
+def test_a_message_for_which_there_is_no_memory_stops_the_run_and_it_can_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = python("t.state = t.state or 'x' * 6_000_000\nt.wake_in(1)\nif t.turn == 3: t.finish(len(t.state))")
+    world = turnwise.World(
+        name="w", agents={"a": Agent(source, start=True, output_mib=16, memory_mib=256, fuel=10**10)}
+    )
+    path = tmp_path / "a.journal"
+
+    def refuse(name: str, flags: int) -> int:
+        raise OSError(12, "Cannot allocate memory")
+
+    with world.start(journal=path, workers=1) as live:
+        live.step()
+        monkeypatch.setattr(os, "memfd_create", refuse)
+        with pytest.raises(EnvironmentFailure, match="no memory for a message"):
+            live.step()
+        monkeypatch.undo()
+    with turnwise.open(path) as run:
+        assert (run.status, len(run.rounds)) == ("open", 1)
+    with turnwise.resume(path).result() as run:
+        assert (run.status, run.result) == ("finished", 6_000_000)

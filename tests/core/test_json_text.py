@@ -124,8 +124,9 @@ ENVIRONMENTS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
 }
 
 
-def answers(environment: dict[str, str], options: tuple[str, ...]) -> str:
-    arguments = options if "-c" in options else (*options, "-c", PROGRAM)
+def answers_of(program: str, environment: dict[str, str], options: tuple[str, ...]) -> str:
+    """What a program writes in such an environment. `options` may hold another program after `-c`."""
+    arguments = options if "-c" in options else (*options, "-c", program)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "LC_", "LANG"))}
     paths = os.pathsep.join(path for path in sys.path if path)
     return subprocess.run(
@@ -135,6 +136,10 @@ def answers(environment: dict[str, str], options: tuple[str, ...]) -> str:
         check=True,
         encoding="utf-8",
     ).stdout
+
+
+def answers(environment: dict[str, str], options: tuple[str, ...]) -> str:
+    return answers_of(PROGRAM, environment, options)
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)

@@ -7,13 +7,16 @@ name cannot be seen.
 from __future__ import annotations
 
 import ast
+import os
 import re
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from turnwise.world.files import is_file, is_folder
+from turnwise.world.files import Refused, is_file, is_folder
+from turnwise.world.problems import quoted
 
 SDK: Final = "turnwise_guest"
 """The agents' SDK is part of the interpreter; a copy beside an agent, there for an editor, never travels."""
@@ -91,7 +94,18 @@ def _absolute(imports: Iterable[Import], package: tuple[str, ...]) -> Iterator[t
 
 
 def _files(dotted: tuple[str, ...], folder: Path) -> Iterator[str]:
-    """The files that importing a dotted name loads: the packages on the way, then the module."""
+    """The files that importing a dotted name loads: the packages on the way, then the module.
+
+    Raises Refused where file names cannot hold the name: it would be passed over here and travel elsewhere.
+    """
+    try:
+        os.fsencode("/".join(dotted))
+    except UnicodeEncodeError:
+        encoding = sys.getfilesystemencoding()
+        raise Refused(
+            f"the module {quoted('.'.join(dotted))} cannot be looked for: file names are {encoding} here",
+            "Use a locale with UTF-8, or set PYTHONUTF8=1.",
+        ) from None
     for length in range(1, len(dotted) + 1):
         name = "/".join(dotted[:length])
         if is_file(folder / name / "__init__.py"):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A stretch of time within a round: microseconds from the round's beginning, and how many it took."""
+class Span(NamedTuple):
+    """A stretch of time within a round: microseconds from the round's beginning, and how many it took.
+
+    A tuple, since one is made for every turn: a frozen dataclass costs a multiple.
+    """
 
     start_us: int
     duration_us: int

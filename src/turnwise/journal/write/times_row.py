@@ -41,7 +41,7 @@ def times_row(times: RoundTimes) -> TimesRow:
 
 
 def _spans(spans: Collection[Span]) -> tuple[list[int], list[int]]:
-    return [span.start_us for span in spans], [span.duration_us for span in spans]
+    return [start for start, _ in spans], [duration for _, duration in spans]
 
 
 def wall_us() -> int:

@@ -49,7 +49,9 @@ class Bare:
     """The graph and its KV cache, and nothing else."""
 
     def __init__(self, folder: ModelFolder, options: EngineOptions) -> None:
-        opened = open_session(ModelSpec("m", folder.path, "cpu"), folder.graph_path, folder.weights_bytes, options)
+        opened = open_session(
+            ModelSpec("m", folder.path, "cpu"), folder.layout.graph_path, folder.weights_bytes, options
+        )
         self._session = opened.session
         self._signature = Signature(folder, opened.session)
         self._folder = folder
@@ -57,7 +59,7 @@ class Bare:
     def run(self, prompts: list[list[int]], new: int) -> Iterator[tuple[list[int], float]]:
         """Of each step: the tokens that it gave, one a prompt, and its seconds; of the prompts themselves, first."""
         kv, rows, longest = self._signature.kv, len(prompts), max(map(len, prompts))
-        index, vocabulary = self._signature.index, self._folder.vocabulary_size
+        index, vocabulary = self._signature.index, self._folder.layout.vocabulary_size
         room = -(-(longest + new) // 64) * 64
         slab = np.zeros((len(kv.past), *kv.shape(rows, room)), kv.dtype)
         found = []
@@ -87,7 +89,7 @@ class Bare:
 
     def _binding(self, slab: Any, ids: Any, mask: Any, logits: Any) -> Any:
         binding = self._session.io_binding()
-        kv, names = self._signature.kv, self._folder.names
+        kv, names = self._signature.kv, self._folder.layout.names
         for index, (past, present) in enumerate(zip(kv.past, kv.present, strict=True)):
             part = slab[index]
             binding.bind_input(past, "cpu", 0, kv.dtype, part.shape, part.ctypes.data)

@@ -148,7 +148,11 @@ def test_another_model_does_not_agree(tmp_path: Path) -> None:
             )
         )
         opened = sessions.open_session(
-            ModelSpec("m", folder.path, "cpu"), folder.graph_path, 1000, sessions.EngineOptions(), logits="logits"
+            ModelSpec("m", folder.path, "cpu"),
+            folder.layout.graph_path,
+            1000,
+            sessions.EngineOptions(),
+            logits="logits",
         )
         found.append(Decoder(folder, opened))
     assert difference(found[0], found[0], toy.VOCABULARY, 0.001) is None

@@ -29,8 +29,8 @@ PROMPT = [int(token) for token in np.random.default_rng(5).integers(2, toy.VOCAB
 
 def on_device(path: Path, device: FakeDevice, options: EngineOptions | None = None, *, whole: bool = False) -> Decoder:
     folder = read_model_folder(path)
-    logits = None if whole else folder.names.logits
-    opened = open_on_device(ModelSpec("m", path), folder.graph_path, folder.weights_bytes, logits, device)
+    logits = None if whole else folder.layout.names.logits
+    opened = open_on_device(ModelSpec("m", path), folder.layout.graph_path, folder.weights_bytes, logits, device)
     return Decoder(folder, opened, options)
 
 

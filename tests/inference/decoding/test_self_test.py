@@ -223,6 +223,6 @@ def test_a_rule_that_does_not_hold_is_noticed(
     monkeypatch.setattr("turnwise.inference.decoding.graph_form.batching_of", lambda graph, growing: "free")
     spec = ModelSpec("m", in_layout("genai-int4-acc1"), "cpu")
     folder = read_model_folder(spec.path)
-    opened = open_session(spec, folder.graph_path, folder.weights_bytes, EngineOptions())
+    opened = open_session(spec, folder.layout.graph_path, folder.weights_bytes, EngineOptions())
     observed = observe(spec, folder, opened, "digest")
     assert (observed.numeric_class, observed.rule) == ("batch-invariant", EVEN)

@@ -47,8 +47,8 @@ def test_a_variant_comes_with_its_weights(hub: FakeHub) -> None:
     pulled = pull("someone/toy", "v1", variant="q4")
     assert {"onnx/model_q4.onnx", "onnx/model_q4.onnx_data"} <= set(hub.fetched())
     assert "onnx/model.onnx" not in hub.fetched()
-    assert read_model_folder(pulled.path).variant == "q4"
-    assert read_model_folder(pull("someone/toy", variant="fp16").path, "q4").variant == "q4"
+    assert read_model_folder(pulled.path).layout.variant == "q4"
+    assert read_model_folder(pull("someone/toy", variant="fp16").path, "q4").layout.variant == "q4"
 
 
 def test_what_is_there_is_not_fetched_again(hub: FakeHub) -> None:

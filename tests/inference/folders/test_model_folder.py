@@ -34,18 +34,18 @@ def error(path: Path) -> ModelError:
 def test_what_is_read(folder: Path) -> None:
     model = read_model_folder(folder)
     assert list(model.files) == ["genai_config.json", "model.onnx", "tokenizer.json", "tokenizer_config.json"]
-    assert (model.layers, model.kv_heads, model.head_size) == (1, 1, 1)
-    assert model.context_length == toy.CONTEXT_LENGTH
-    assert model.ends == {toy.END}
+    assert (model.layout.layers, model.layout.kv_heads, model.layout.head_size) == (1, 1, 1)
+    assert model.layout.context_length == toy.CONTEXT_LENGTH
+    assert model.layout.ends == {toy.END}
     assert model.add_bos
     assert model.special_tokens == {"bos_token": "<s>", "eos_token": "</s>"}
-    assert model.names.past_key == "past_key_values.%d.key"
+    assert model.layout.names.past_key == "past_key_values.%d.key"
     assert model.template is None
 
 
 def test_several_end_tokens(tmp_path: Path) -> None:
     folder = toy.write_folder(tmp_path, configuration=toy.config(eos_token_id=[1, 5]))
-    assert read_model_folder(folder).ends == {1, 5}
+    assert read_model_folder(folder).layout.ends == {1, 5}
 
 
 def test_the_template_of_its_own_file_goes_first(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_links_of_the_hugging_face_cache_are_followed(tmp_path: Path) -> None:
     for path in list(folder.iterdir()):
         path.replace(repository / "blobs" / path.name)
         path.symlink_to(Path("../../blobs") / path.name)
-    assert read_model_folder(folder).vocabulary_size == toy.VOCABULARY
+    assert read_model_folder(folder).layout.vocabulary_size == toy.VOCABULARY
     (folder / "tokenizer.json").unlink()
     (tmp_path / "elsewhere.json").write_text("{}")
     (folder / "tokenizer.json").symlink_to(tmp_path / "elsewhere.json")

@@ -35,9 +35,9 @@ TOP_TOLERANCES: Final = 4
 
 def tolerance_of(folder: ModelFolder) -> float:
     """Distance that logits may have, in parts of their spread, by the types in which a graph computes."""
-    if folder.graph.quantised:
+    if folder.layout.graph.quantised:
         return TOLERANCE_QUANTISED
-    return TOLERANCE_HALF if folder.graph.half else TOLERANCE_FULL
+    return TOLERANCE_HALF if folder.layout.graph.half else TOLERANCE_FULL
 
 
 def difference(decoder: Decoder, reference: Decoder, vocabulary: int, tolerance: float) -> str | None:

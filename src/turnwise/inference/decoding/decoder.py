@@ -63,11 +63,11 @@ class Decoder:
         signature = Signature(folder, opened.session)
         self.kv = signature.kv
         device = opened.device
-        form = form_of(folder.graph)
+        form = form_of(folder.layout.graph)
         kernels = kernels_of(folder, opened)
         # Where the memory of a device is not addressed from here, ONNX Runtime copies, and the cache grows on the host.
         in_place = not form.growing and (opened.provider == CPU or device is not None)
-        masked = folder.names.attention_mask in signature.inputs
+        masked = folder.layout.names.attention_mask in signature.inputs
         batched = masked if in_place else form.growing and opened.provider == CPU
         wanted_batching = for_cache(batching or kernels.rule.batching, not in_place)
         self.batching: Batching = wanted_batching if batched else "single"
@@ -79,12 +79,12 @@ class Decoder:
         self._on_grid = kernels.on_grid and in_place and masked
         self.rows_min = kernels.rows_min if in_place and masked else 1
         self._in_place = in_place
-        self._window = folder.window if in_place else 0
+        self._window = folder.layout.window if in_place else 0
         self.form = f"{'in_place' if in_place else 'growing'} {self.kv.dtype}"
         budget_of = partial(
             budget,
             bytes_per_token=self.kv.bytes_per_token * (1 if in_place else GROWING_COST),
-            context_length=folder.context_length,
+            context_length=folder.layout.context_length,
             rows_max=1 if self.batching == "single" else options.rows_max,
             rows_spare=max(int(self._even), self.rows_min - 1),
             row_positions_min=self._window,
@@ -107,7 +107,7 @@ class Decoder:
         self._blocks = KvBlocks(self.kv, self.budget.blocks, device) if self.budget.blocks else None
         self._lengths = np.zeros(rows + self.rows_min + 1, np.int64)
         wanted = (2 if self._even else 1) if signature.positions else None
-        make = partial(Call, opened, folder.names, signature, folder.vocabulary_size, self._kv, wanted)
+        make = partial(Call, opened, folder.layout.names, signature, folder.layout.vocabulary_size, self._kv, wanted)
         self._steps, self._prompts = make(), make()
 
     def plan(self, threads: int, *, any_machine: bool = False) -> BatchPlan:
@@ -300,4 +300,6 @@ class Decoder:
 def kernels_of(folder: ModelFolder, opened: Opened) -> Kernels:
     """What the graph's kernels need on the provider that runs it."""
     multiprocessors = None if opened.device is None else opened.device.multiprocessors
-    return on_provider(form_of(folder.graph), folder.graph, opened.provider, folder.kv_heads, multiprocessors)
+    return on_provider(
+        form_of(folder.layout.graph), folder.layout.graph, opened.provider, folder.layout.kv_heads, multiprocessors
+    )

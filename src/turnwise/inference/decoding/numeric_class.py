@@ -48,7 +48,7 @@ def observe(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -
     """
     trial = _trial(folder, opened)
     options = EngineOptions(rows_max=max(trial.batches))
-    form = form_of(folder.graph)
+    form = form_of(folder.layout.graph)
     first = kernels_of(folder, opened).rule
     if spec.batching is not None:
         first = Rule(for_cache(spec.batching, form.growing), first.chunked)
@@ -59,14 +59,16 @@ def observe(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -
         if opened.provider != CPU or 4 * folder.weights_bytes > memory_bytes():
             return None
         threads = 2 if opened.threads == 1 else 1
-        logits = folder.names.logits
+        logits = folder.layout.names.logits
         here = replace(spec, provider="cpu", require=False)
-        other = open_session(here, folder.graph_path, folder.weights_bytes, options, threads, logits=logits)
+        other = open_session(here, folder.layout.graph_path, folder.weights_bytes, options, threads, logits=logits)
         return _Rows(Decoder(folder, other, options, rule.batching, rule.chunked))
 
     def test() -> SelfTest:
         stricter = spec.batching is None
-        return self_test(make, folder.vocabulary_size, folder.context_length, trial, first, stricter=stricter)
+        return self_test(
+            make, folder.layout.vocabulary_size, folder.layout.context_length, trial, first, stricter=stricter
+        )
 
     key = _key(opened, digest)
     if spec.batching is not None:
@@ -90,9 +92,13 @@ def differs(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -
 
     def find() -> _Agreement:
         here = replace(spec, provider="cpu", require=False)
-        cpu_session = open_session(here, folder.graph_path, folder.weights_bytes, options, logits=folder.names.logits)
+        cpu_session = open_session(
+            here, folder.layout.graph_path, folder.weights_bytes, options, logits=folder.layout.names.logits
+        )
         reference = Decoder(folder, cpu_session, options)
-        return _Agreement(difference(Decoder(folder, opened, options), reference, folder.vocabulary_size, tolerance))
+        return _Agreement(
+            difference(Decoder(folder, opened, options), reference, folder.layout.vocabulary_size, tolerance)
+        )
 
     key = {"agreement": 2, "tolerance": f"{tolerance}", **_key(opened, digest)}
     # What disagrees is tried again each time: a driver may have been mended.

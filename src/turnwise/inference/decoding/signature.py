@@ -37,12 +37,12 @@ class Signature:
     """
 
     def __init__(self, folder: ModelFolder, session: Session) -> None:
-        self._where = str(folder.graph_path)
-        self._config = folder.config_path.name
+        self._where = str(folder.layout.graph_path)
+        self._config = folder.layout.config_path.name
         given = {item.name: item for item in session.get_inputs()}
         results = {item.name: item for item in session.get_outputs()}
-        names = folder.names
-        layers = range(folder.layers)
+        names = folder.layout.names
+        layers = range(folder.layout.layers)
         past = [name.replace("%d", str(layer)) for layer in layers for name in (names.past_key, names.past_value)]
         present = [
             name.replace("%d", str(layer)) for layer in layers for name in (names.present_key, names.present_value)
@@ -81,11 +81,11 @@ class Signature:
         if len(kinds) != 1:
             self._type(past[0], sorted(str(kind) for kind in kinds), ["one type for the whole KV cache"])
         for name in past:
-            self._shape(name, given[name].shape, (None, folder.kv_heads, None, folder.head_size))
+            self._shape(name, given[name].shape, (None, folder.layout.kv_heads, None, folder.layout.head_size))
         for name in present:
-            self._shape(name, results[name].shape, (None, folder.kv_heads, None, folder.head_size))
-        self._shape(names.logits, results[self.logits_name].shape, (None, None, folder.vocabulary_size))
-        self.kv = KvShape(tuple(past), tuple(present), folder.kv_heads, folder.head_size, kinds.pop())
+            self._shape(name, results[name].shape, (None, folder.layout.kv_heads, None, folder.layout.head_size))
+        self._shape(names.logits, results[self.logits_name].shape, (None, None, folder.layout.vocabulary_size))
+        self.kv = KvShape(tuple(past), tuple(present), folder.layout.kv_heads, folder.layout.head_size, kinds.pop())
 
     def _missing(self, kind: str, names: set[str]) -> None:
         if names:

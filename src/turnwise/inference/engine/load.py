@@ -38,10 +38,10 @@ def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> Languag
     folder = changed.folder
     tokenizer = read_tokenizer(
         folder.tokenizer_path,
-        bos=folder.bos,
+        bos=folder.layout.bos,
         add_bos=folder.add_bos,
         template=folder.template,
-        vocabulary_size=folder.vocabulary_size,
+        vocabulary_size=folder.layout.vocabulary_size,
     )
     template = None
     if folder.template is not None:
@@ -53,12 +53,12 @@ def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> Languag
     decoder = Decoder(folder, opened, options, observed.rule.batching, observed.rule.chunked)
     numeric = _numeric(folder, decoder, observed)
     info = _info(spec, changed, opened, decoder, numeric, digest, (time.monotonic() - started) * 1000)
-    grammars = GrammarCompiler(tokenizer.vocabulary(folder.ends))
-    return LanguageModel(info, numeric, tokenizer, template, grammars, decoder, folder.ends)
+    grammars = GrammarCompiler(tokenizer.vocabulary(folder.layout.ends))
+    return LanguageModel(info, numeric, tokenizer, template, grammars, decoder, folder.layout.ends)
 
 
 def _numeric(folder: ModelFolder, decoder: Decoder, observed: SelfTest) -> Numeric:
-    form = form_of(folder.graph)
+    form = form_of(folder.layout.graph)
     return Numeric(
         numeric_class=observed.numeric_class,
         batching=decoder.batching,
@@ -71,7 +71,9 @@ def _numeric(folder: ModelFolder, decoder: Decoder, observed: SelfTest) -> Numer
 
 def _open(spec: ModelSpec, folder: ModelFolder, options: EngineOptions, digest: str) -> Opened:
     """A session on the best provider that starts, can run a few tokens, and agrees with the CPU about them."""
-    sessions = Sessions(spec, folder.graph_path, folder.weights_bytes, options, logits=folder.names.logits)
+    sessions = Sessions(
+        spec, folder.layout.graph_path, folder.weights_bytes, options, logits=folder.layout.names.logits
+    )
     while True:
         opened = sessions.open()
         try:
@@ -106,14 +108,14 @@ def _info(
         fallback=opened.fallback,
         form=decoder.form,
         context_length=decoder.budget.context_length,
-        context_wanted=folder.context_length,
-        vocabulary_size=folder.vocabulary_size,
+        context_wanted=folder.layout.context_length,
+        vocabulary_size=folder.layout.vocabulary_size,
         kv_bytes_per_token=decoder.kv.bytes_per_token,
         threads=opened.threads,
         versions=versions() | dict(opened.facts),
-        architecture=folder.architecture,
-        convention=folder.convention,
-        variant=folder.variant,
+        architecture=folder.layout.architecture,
+        convention=folder.layout.convention,
+        variant=folder.layout.variant,
         numeric=numeric,
         load_ms=load_ms,
         accuracy_level=changed.changes.get("accuracy_level"),
@@ -126,12 +128,12 @@ def _try_out(folder: ModelFolder, decoder: Decoder) -> None:
     if decoder.kv.bytes_per_token > KV_BYTES_PER_TOKEN_MAX:
         raise ModelError(
             f"a token needs {decoder.kv.bytes_per_token} bytes of KV cache, more than {KV_BYTES_PER_TOKEN_MAX}",
-            where=str(folder.config_path),
+            where=str(folder.layout.config_path),
             expected=KV_BYTES_PER_TOKEN_MAX,
             actual=decoder.kv.bytes_per_token,
             hint="head_size, num_key_value_heads or num_hidden_layers is wrong.",
         )
-    token = folder.bos or 0
+    token = folder.layout.bos or 0
     steps = [[token, token], [token, token], [token]] if decoder.chunk_tokens else [[token, token], [token]]
     decoder.begin(sum(len(step) for step in steps))
     try:
@@ -140,16 +142,16 @@ def _try_out(folder: ModelFolder, decoder: Decoder) -> None:
         refused = "An operator of it refuses what it is given, and says why: what the graph asks for is not supported"
         raise ModelError(
             f"the graph fails on its first tokens: {first_line(error)}",
-            where=str(folder.graph_path),
+            where=str(folder.layout.graph_path),
             expected="logits",
-            hint=f"{refused}, or {folder.config_path.name} describes another graph."
+            hint=f"{refused}, or {folder.layout.config_path.name} describes another graph."
             if is_kernel_refusal(error)
-            else f"The graph is damaged, or not a decoder as {folder.config_path.name} describes it.",
+            else f"The graph is damaged, or not a decoder as {folder.layout.config_path.name} describes it.",
         ) from error
     if not all(np.isfinite(row.max()) for row in rows):
         raise ModelError(
             "the graph gives logits that are not numbers",
-            where=str(folder.graph_path),
+            where=str(folder.layout.graph_path),
             expected="finite logits",
             hint="Its weights are damaged, or do not belong to this graph: copy the folder again.",
         )

@@ -16,8 +16,7 @@ import msgspec
 from turnwise.errors import ModelError
 from turnwise.inference.folders.files import CONFIG_BYTES_MAX, COPY, WHAT_A_MODEL_IS, FolderFiles
 from turnwise.inference.folders.layouts import genai, optimum
-from turnwise.inference.folders.layouts.layout import GraphNames, Layout
-from turnwise.inference.onnx.graph_facts import Graph
+from turnwise.inference.folders.layouts.layout import Layout
 from turnwise.inference.onnx.operators import check_operators
 
 TOKENIZER: Final = "tokenizer.json"
@@ -42,34 +41,25 @@ class _TokenizerConfig(msgspec.Struct):
 class ModelFolder:
     """A model folder, read and checked as far as is possible without loading the graph.
 
-    `files` are all files that decide what the model computes, by their name inside the folder. `template` is the chat
-    template's source and `template_from` the file it stands in; None where there is none. `config_path` is the file
-    that describes the decoder; `variant` names the graph that was chosen, None where a folder holds one only.
+    path: the folder.
+    layout: what it says of the decoder.
+    files: all files that decide what the model computes, by their name inside the folder.
+    tokenizer_path: the tokenizer's file.
+    add_bos: whether prompts begin with BOS, as the tokenizer's configuration says.
+    special_tokens: the special tokens' texts, by what they are for.
+    template, template_from: the chat template's source, and the file it stands in; None where there is none.
+    weights_bytes: the size of the graph and of the files that hold its weights.
     """
 
     path: Path
-    convention: str
-    variant: str | None
-    config_path: Path
+    layout: Layout
     files: Mapping[str, Path]
-    graph_path: Path
-    graph: Graph
     tokenizer_path: Path
-    names: GraphNames
-    architecture: str
-    layers: int
-    kv_heads: int
-    head_size: int
-    context_length: int
-    vocabulary_size: int
-    bos: int | None
     add_bos: bool
-    ends: frozenset[int]
     special_tokens: Mapping[str, str]
     template: str | None
     template_from: str | None
     weights_bytes: int
-    window: int = 0
 
 
 def variants(path: Path) -> list[str]:
@@ -92,24 +82,10 @@ def read_model_folder(path: Path, variant: str | None = None) -> ModelFolder:
     template, template_from = _template(files, settings)
     return ModelFolder(
         path=path,
-        convention=layout.convention,
-        variant=layout.variant,
-        config_path=layout.config_path,
+        layout=layout,
         files=dict(sorted(files.files.items())),
-        graph_path=layout.graph_path,
-        graph=layout.graph,
         tokenizer_path=tokenizer_path,
-        names=layout.names,
-        architecture=layout.architecture,
-        layers=layout.layers,
-        kv_heads=layout.kv_heads,
-        head_size=layout.head_size,
-        context_length=layout.context_length,
-        window=layout.window,
-        vocabulary_size=layout.vocabulary_size,
-        bos=layout.bos,
         add_bos=settings.add_bos_token is True,
-        ends=layout.ends,
         special_tokens=_special_tokens(settings),
         template=template,
         template_from=template_from,

@@ -28,23 +28,24 @@ class ChangedFolder:
 
 def changed_folder(spec: ModelSpec, folder: ModelFolder) -> ChangedFolder:
     """Apply what the spec changes. Raises ModelError for what the model does not allow."""
-    graph, changes = _with_accuracy_level(spec, folder.graph, folder.graph_path)
+    layout = folder.layout
+    graph, changes = _with_accuracy_level(spec, layout.graph, layout.graph_path)
     if changes:
-        folder = replace(folder, graph=graph)
+        layout = replace(layout, graph=graph)
     wanted = spec.context_tokens_max
     if wanted is not None:
-        if not CONTEXT_LENGTH_MIN <= wanted <= folder.context_length:
+        if not CONTEXT_LENGTH_MIN <= wanted <= layout.context_length:
             raise ModelError(
-                f"context_tokens_max is {wanted}, and the model's context {folder.context_length}",
+                f"context_tokens_max is {wanted}, and the model's context {layout.context_length}",
                 where=f"models.{spec.name}.context_tokens_max",
-                expected=(CONTEXT_LENGTH_MIN, folder.context_length),
+                expected=(CONTEXT_LENGTH_MIN, layout.context_length),
                 actual=wanted,
-                hint=f"Write a number from {CONTEXT_LENGTH_MIN} to {folder.context_length}, or leave it out.",
+                hint=f"Write a number from {CONTEXT_LENGTH_MIN} to {layout.context_length}, or leave it out.",
             )
-        if wanted < folder.context_length:
+        if wanted < layout.context_length:
             changes["context_tokens_max"] = wanted
-            folder = replace(folder, context_length=wanted)
-    return ChangedFolder(folder, changes)
+            layout = replace(layout, context_length=wanted)
+    return ChangedFolder(replace(folder, layout=layout), changes)
 
 
 def changed_graph(spec: ModelSpec, graph: Graph, path: Path) -> tuple[Graph, Mapping[str, int]]:

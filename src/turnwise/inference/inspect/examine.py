@@ -73,18 +73,18 @@ def examine(
     spec = ModelSpec(path.name, path, provider, variant=variant, accuracy_level=accuracy_level)
     model = load_model(spec)
     folder = changed_folder(spec, read_model_folder(path, spec.variant)).folder
-    form = form_of(folder.graph)
+    form = form_of(folder.layout.graph)
     rule = Rule(model.decoder.batching, model.numeric.chunked)
     known = f"{_RULES[rule.batching]}{'' if rule.chunked else ', prompts in one piece'}: {form.why}"
     return Examined(
         path=str(path),
         info=model.info,
         variants=tuple(variants(path)),
-        layers=folder.layers,
+        layers=folder.layout.layers,
         weights_bytes=folder.weights_bytes,
         weights=form.weights,
         attention=form.attention,
-        ends=len(folder.ends),
+        ends=len(folder.layout.ends),
         has_template=folder.template is not None,
         rule=known,
         costs=_costs(spec, folder, model.decoder, rule),
@@ -106,7 +106,9 @@ def _costs(spec: ModelSpec, folder: ModelFolder, decoder: Decoder, rule: Rule) -
         return said
     options = EngineOptions()
     here = replace(spec, provider="cpu", require=False)
-    opened = open_session(here, folder.graph_path, folder.weights_bytes, options, logits=folder.names.logits)
+    opened = open_session(
+        here, folder.layout.graph_path, folder.weights_bytes, options, logits=folder.layout.names.logits
+    )
     bare = step_ms(Decoder(folder, opened, options, "free"), 1)
     padded = step_ms(decoder, 1)
     return f"{said}; a step of one sequence takes {padded:.2f} ms instead of {bare:.2f} ms"
@@ -121,7 +123,7 @@ def _shared(decoder: Decoder) -> str:
 
 def _advice(spec: ModelSpec, folder: ModelFolder, model: LanguageModel) -> str | None:
     """Say what would be faster: rewriting the graph when it is loaded, which is tried, or building it differently."""
-    kinds = folder.graph.quantised
+    kinds = folder.layout.graph.quantised
     said = []
     if any(kind.accuracy != ACCURACY_FREE for kind in kinds):
         said.append(_rewritten(spec, folder, model))
@@ -138,7 +140,7 @@ def _rewritten(spec: ModelSpec, folder: ModelFolder, model: LanguageModel) -> st
     what = f"rewritten to accuracy level {ACCURACY_FREE} when it is loaded (accuracy_level = {ACCURACY_FREE})"
     if (
         MEMORY_PARTS_MIN * folder.weights_bytes > memory_bytes()
-        or folder.graph_path.stat().st_size > REWRITTEN_BYTES_MAX
+        or folder.layout.graph_path.stat().st_size > REWRITTEN_BYTES_MAX
     ):
         return f"{what}, it may be: not measured, since it is too large to load it twice"
     other = load_model(replace(spec, accuracy_level=ACCURACY_FREE))

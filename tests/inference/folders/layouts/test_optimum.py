@@ -25,9 +25,13 @@ def error(path: Path, variant: str | None = None) -> ModelError:
 
 def test_a_folder(tmp_path: Path) -> None:
     folder = read_model_folder(toy.write_optimum_folder(tmp_path))
-    assert (folder.convention, folder.variant, folder.architecture) == ("optimum", "fp32", "toy")
-    assert (folder.layers, folder.kv_heads, folder.head_size) == (1, 1, 1)
-    assert (folder.bos, folder.ends, folder.context_length) == (toy.BOS, {toy.END}, toy.CONTEXT_LENGTH)
+    assert (folder.layout.convention, folder.layout.variant, folder.layout.architecture) == ("optimum", "fp32", "toy")
+    assert (folder.layout.layers, folder.layout.kv_heads, folder.layout.head_size) == (1, 1, 1)
+    assert (folder.layout.bos, folder.layout.ends, folder.layout.context_length) == (
+        toy.BOS,
+        {toy.END},
+        toy.CONTEXT_LENGTH,
+    )
     assert set(folder.files) == {"config.json", "onnx/model.onnx", "tokenizer.json", "tokenizer_config.json"}
     assert "".join(generate_text(tmp_path, "abc")) == "defghijklmnopqrstuvwxyz"
 
@@ -43,11 +47,11 @@ def test_a_folder(tmp_path: Path) -> None:
 )
 def test_without_a_variant_the_most_exact_is_taken(tmp_path: Path, there: list[str], first: str) -> None:
     path = toy.write_optimum_folder(tmp_path, variants=there)
-    assert read_model_folder(path).variant == first
+    assert read_model_folder(path).layout.variant == first
     assert variants(path)[0] == first
     for name in variants(path):
         folder = read_model_folder(path, name)
-        assert folder.variant == name
+        assert folder.layout.variant == name
         assert [file for file in folder.files if file.endswith(".onnx")] == [
             "onnx/model.onnx" if name == "fp32" else f"onnx/model_{name}.onnx"
         ]
@@ -78,7 +82,7 @@ def test_variants_are_different_models(tmp_path: Path) -> None:
 def test_generation_config_goes_before_config(tmp_path: Path) -> None:
     generation = {"bos_token_id": 5, "eos_token_id": [1, 7]}
     folder = read_model_folder(toy.write_optimum_folder(tmp_path, generation=generation))
-    assert (folder.bos, folder.ends) == (5, {1, 7})
+    assert (folder.layout.bos, folder.layout.ends) == (5, {1, 7})
     assert "generation_config.json" in folder.files
 
 
@@ -88,16 +92,16 @@ def test_sizes_that_the_graph_leaves_open_stand_in_the_configuration(tmp_path: P
     graph.inputs[2:] = [toy.value(f"past_key_values.0.{part}", toy.FLOAT, cache) for part in ("key", "value")]
     sizes = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2}
     folder = read_model_folder(toy.write_optimum_folder(tmp_path, graph=graph, configuration=sizes))
-    assert (folder.kv_heads, folder.head_size) == (2, 8)
+    assert (folder.layout.kv_heads, folder.layout.head_size) == (2, 8)
     folder = read_model_folder(toy.write_optimum_folder(tmp_path, graph=graph, configuration=sizes | {"head_dim": 16}))
-    assert (folder.kv_heads, folder.head_size) == (2, 16)
+    assert (folder.layout.kv_heads, folder.layout.head_size) == (2, 16)
     load_model(ModelSpec("m", tmp_path, "cpu"))
 
 
 def test_the_part_for_text_of_a_larger_configuration(tmp_path: Path) -> None:
     text = {"max_position_embeddings": 99, "vocab_size": toy.VOCABULARY, "head_dim": 1}
     folder = read_model_folder(toy.write_optimum_folder(tmp_path, configuration={"text_config": text}))
-    assert (folder.context_length, folder.ends) == (99, {toy.END})
+    assert (folder.layout.context_length, folder.layout.ends) == (99, {toy.END})
     path = toy.write_optimum_folder(tmp_path, configuration={"text_config": {"vocab_size": "many"}})
     assert "text_config" in str(error(path))
 
@@ -173,7 +177,7 @@ def test_a_repository_of_several_genai_folders(tmp_path: Path) -> None:
     assert variants(tmp_path) == ["cpu-int4", "cuda-fp16"]
     assert "Name one of them" in str(error(tmp_path))
     assert "no variant" in str(error(tmp_path, "x"))
-    assert read_model_folder(tmp_path, "cpu-int4").variant == "cpu-int4"
+    assert read_model_folder(tmp_path, "cpu-int4").layout.variant == "cpu-int4"
     assert "name no variant" in str(error(tmp_path / "cpu-int4", "q4"))
 
 

@@ -44,7 +44,7 @@ def _cut(text: str, offset: int) -> str:
 
 
 def as_text(value: object) -> str:
-    """A value as one reads it: text as it is, anything else as JSON where it can be."""
+    """Return a value as one reads it: text as it is, anything else as JSON where it can be."""
     if isinstance(value, str):
         return value
     try:

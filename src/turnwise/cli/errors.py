@@ -1,4 +1,4 @@
-"""What the program says when something went wrong, and which exit code it then has.
+"""Errors as the program reports them, and its exit codes.
 
 | code | meaning |
 |---|---|
@@ -75,7 +75,7 @@ def as_json(error: BaseException, code: int) -> dict[str, object]:
 
 
 def json_line(error: BaseException, code: int) -> str:
-    """What `--json` prints when there is nothing else to print: the usual keys, without values, and the error."""
+    """Return the object of `--json` for a command that failed before it had a run: the usual keys, and the error."""
     usual: dict[str, object] = dict.fromkeys(("head", "rounds", "turns", "result", "journal"))
     status = "interrupted" if code == INTERRUPTED else "error"
     return json_text({**usual, "status": status, "error": as_json(error, code)}) + "\n"

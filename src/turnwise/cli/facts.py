@@ -1,4 +1,4 @@
-"""What is known of this machine and this installation, a section at a time, for `turnwise doctor`."""
+"""Facts about this machine and this installation, section by section, for `turnwise doctor`."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Section:
 
 
 def examine() -> list[Section]:
-    """Every section. One that fails says so, and the others are there all the same."""
+    """Return every section. One that fails says so, and the others are there all the same."""
     return [_section(name, find) for name, find in SECTIONS.items()]
 
 
@@ -115,7 +115,7 @@ def providers() -> list[Fact]:
 
 
 def _short(provider: str) -> str:
-    """The name that a world file uses."""
+    """Return the name that a world file uses."""
     return provider.removesuffix("ExecutionProvider").lower()
 
 
@@ -128,14 +128,14 @@ def transport() -> list[Fact]:
 
 
 def hardening() -> list[Fact]:
-    """What a sandbox worker has given up, as one says that was started just for this."""
+    """Start a sandbox worker, and return what it says that it has given up."""
     from turnwise.sandbox.pool.pool import measures_here
 
     return _measured(asyncio.run(measures_here()))
 
 
 def inference_hardening() -> list[Fact]:
-    """What an inference process has given up, as one says that was started just for this."""
+    """Start an inference process, and return what it says that it has given up."""
     from turnwise.inference.host.measures import measures_here
 
     return _measured(asyncio.run(measures_here()))

@@ -53,7 +53,7 @@ class RoundInContext:
 
 
 class JournalTurns:
-    """A journal's rounds, told. Keeps the names of all agents, and the latest states and messages within bounds."""
+    """Rounds in context. Keeps the names of all agents, and the latest states and messages within bounds."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -64,11 +64,11 @@ class JournalTurns:
         self.read_spawned()
 
     def name(self, place: int | None) -> str:
-        """The name of the agent at a place; `outside` for None."""
+        """Return the name of the agent at a place; `outside` for None."""
         return "outside" if place is None else self._agents[place].name
 
     def agent(self, name: str) -> AgentRecord:
-        """The agent of this name. Raises UsageError, with the names that are near, if there is none."""
+        """Return the agent of this name. Raises UsageError, with the names that are near, if there is none."""
         place = self._places.get(name)
         if place is not None:
             return self._agents[place]
@@ -124,7 +124,7 @@ class JournalTurns:
             yield RoundInContext(record.round, record.inputs, turns, stopped, record.waves, spans)
 
     def _sent(self, round_: int, turn: TurnRecord) -> list[MessageRecord]:
-        """The messages of one turn, from among those of its round."""
+        """Return the messages of one turn, from among those of its round."""
         if turn.output is None or not turn.output.send:
             return []
         summary = self._journal.rounds.summary(round_)
@@ -147,7 +147,7 @@ class JournalTurns:
         )
 
     def _state_before(self, round_: int, turn: TurnRecord) -> str:
-        """The state that a turn began with. Turns of an agent are mostly asked for one after the other."""
+        """Return the state that a turn began with. Turns of an agent are mostly asked for one after the other."""
         kept = self._states.find(turn.place)
         if kept is not None and kept[0] == turn.turn - 1:
             state = kept[1]

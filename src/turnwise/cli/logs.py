@@ -1,4 +1,4 @@
-"""What agents log for people, shown while a run is played."""
+"""Logs of agents, shown while a run is played."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from turnwise.orchestrator.logs import Logged
 
 LogChoice = Literal["debug", "info", "warning", "error", "none"]
-"""What is shown: logs of this level and above, or none."""
+"""The lowest level that is shown, or none."""
 CHOICES: Final[tuple[LogChoice, ...]] = get_args(LogChoice)
 
 NAME_COLUMNS: Final = 10
@@ -26,12 +26,12 @@ _STYLES: Final[dict[str, Style]] = {"debug": "dim", "warning": "yellow", "error"
 
 
 def is_shown(level: LogLevel, least: LogChoice) -> bool:
-    """Whether somebody who wants `least` and above sees this level."""
+    """Return True if `level` is `least` or above."""
     return CHOICES.index(level) >= CHOICES.index(least)
 
 
 def lines_of(said: Logged, width: int | None) -> list[tuple[Part, ...]]:
-    """The lines for one log, broken between words where they are wider than `width`; None: wherever they end.
+    """Return the lines for one log, broken between words where they are wider than `width`; None: wherever they end.
 
     The agent's name stands before them. Of several lines the first is a heading, and a blank line follows. What goes
     on in the next line is indented by two more than what it belongs to.
@@ -54,7 +54,7 @@ def lines_of(said: Logged, width: int | None) -> list[tuple[Part, ...]]:
 
 
 def write(said: Logged, output: Output) -> None:
-    """Show one log."""
+    """Write one log."""
     for line in lines_of(said, output.width):
         output.line(*line)
     output.flush()

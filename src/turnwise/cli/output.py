@@ -1,4 +1,4 @@
-"""Where the command line writes: what was asked for on stdout, everything on the way there on stderr.
+"""The two streams of the command line: results on stdout, progress, notices and errors on stderr.
 
 `Output` makes all text visible (see `turnwise.cli.text`) before it is written, whoever it comes from, and adds colour
 itself. So nothing that is shown can act on the terminal, and no caller has to remember it.
@@ -69,24 +69,24 @@ class Output:
 
     @classmethod
     def out(cls) -> Output:
-        """The stream for what was asked for."""
+        """Return the stream for results."""
         return cls(sys.stdout)
 
     @classmethod
     def err(cls) -> Output:
-        """The stream for everything else: progress, notices, errors."""
+        """Return the stream for everything else: progress, notices, errors."""
         return cls(sys.stderr)
 
     def line(self, *parts: Part, indent: int = 0) -> None:
-        """One line. Line breaks within the parts are shown as such and break nothing."""
+        """Write one line. Line breaks within the parts are shown as escapes and break nothing."""
         self.write(" " * indent + "".join([self._shown(part) for part in parts]).rstrip() + "\n")
 
     def row(self, label: Part, text: str, more: Part = "", *, indent: int = 0) -> None:
-        """A label and a text of one line, which on a terminal is broken where it is too long, below its beginning."""
+        """Write a label and a text of one line; on a terminal, a long one goes on below its beginning."""
         self._hanging(label, [visible(text)], None, more, indent)
 
     def block(self, text: str, *, indent: int = 0, first: Part = "", style: Style | None = None) -> None:
-        """Text of several lines, indented; `first` stands before the first of them, the others are aligned with it."""
+        """Write text of several lines, indented; `first` stands before the first, the others are aligned with it."""
         self._hanging(first, visible(text, lines=True).expandtabs(TAB_COLUMNS).split("\n"), style, "", indent)
 
     def _hanging(self, first: Part, lines: list[str], style: Style | None, more: Part, indent: int) -> None:
@@ -100,7 +100,7 @@ class Output:
             self.write(f"{' ' * indent}{start}{self._styled(line, style)}{end}".rstrip() + "\n")
 
     def write(self, text: str) -> None:
-        """Writes text that is fit to be shown as it is: our own, or JSON of ASCII alone."""
+        """Write text that is fit to be shown as it is: our own, or JSON of ASCII alone."""
         if self.gone:
             return
         try:
@@ -117,7 +117,7 @@ class Output:
             self._went()
 
     def _went(self) -> None:
-        """Nobody reads any more. What is still buffered must not fail when the interpreter exits."""
+        """Note that the reader has gone, and lead what is still buffered nowhere: it must not fail at the exit."""
         self.gone = True
         try:
             descriptor = self.stream.fileno()
@@ -139,7 +139,7 @@ class Output:
 
 
 def _columns(stream: TextIO) -> int | None:
-    """How wide the terminal of a stream is: as COLUMNS says, or the terminal itself; None if neither does."""
+    """Return the width of a stream's terminal: as COLUMNS says, or the terminal itself; None if neither does."""
     said = os.environ.get("COLUMNS", "")
     if said.isdecimal() and int(said):
         return int(said)
@@ -150,12 +150,12 @@ def _columns(stream: TextIO) -> int | None:
 
 
 def _broken(line: str, room: int) -> list[str]:
-    """A line in pieces that fit, broken between words where there are any."""
+    """Return a line in pieces that fit, broken between words where there are any."""
     return textwrap.wrap(line, room, replace_whitespace=False, expand_tabs=False, break_on_hyphens=False) or [""]
 
 
 def wants_colour(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether a stream gets colour: NO_COLOR says no, FORCE_COLOR yes, else whether it is a terminal that has any."""
+    """Return True if a stream gets colour: never with NO_COLOR, always with FORCE_COLOR, else on a terminal."""
     if environment.get("NO_COLOR"):
         return False
     if environment.get("FORCE_COLOR"):
@@ -164,7 +164,7 @@ def wants_colour(stream: TextIO, environment: Mapping[str, str] = os.environ) ->
 
 
 def is_terminal(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether lines that were written can be written over, as a live display does."""
+    """Return True if lines that were written can be written over, as a live display does."""
     return stream.isatty() and environment.get("TERM", "dumb") != "dumb"
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from turnwise.orchestrator.live import Live
 
 WAIT_S_MAX = 0.1
-"""How long a wait lasts at most: the display is drawn, and an interruption answered, about ten times a second."""
+"""Longest wait: the display is drawn, and an interruption answered, about ten times a second."""
 
 STOPPING = "Stopping when the round in progress is committed. Ctrl-C again stops at once."
 STOPPING_AT_START = "Stopping: no round has begun."
@@ -114,7 +114,7 @@ def play(begin: Callable[[], Live], world: str, output: Output, log: LogChoice =
 
 
 def _written(live: Live) -> Run | None:
-    """What was committed of a run that did not come to its end; None if it has no journal, or not a whole one."""
+    """Return what was committed of a run that did not come to its end; None without a whole journal."""
     from turnwise.journal.run import Run
 
     try:

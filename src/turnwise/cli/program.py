@@ -36,7 +36,7 @@ app = typer.Typer(
 
 
 class _Interrupted(Exception):
-    """Ctrl-C in a command. typer would make a bare exit code of KeyboardInterrupt, and nobody would say anything."""
+    """Ctrl-C in a command, which typer would turn into a bare exit code without a message."""
 
 
 def _interruptible(command: Callable[Options, int]) -> Callable[Options, int]:
@@ -112,7 +112,7 @@ def _fail(error: BaseException, arguments: list[str]) -> int:
 
 
 def _flushed(code: int) -> int:
-    """What the interpreter would find when it exits, found while it can still be said."""
+    """Flush both streams while an error can still be reported; return the exit code."""
     try:
         Output.out().flush()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""How a run goes, while it goes: a live display on a terminal, plain lines anywhere else. Always on stderr."""
+"""Progress of a run while it is played: a live display on a terminal, plain lines anywhere else; on stderr."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ Clock = Callable[[], float]
 
 
 class Display(AbstractContextManager["Display"], Protocol):
-    """What shows a run while it is played. `update` may be called as often as one likes."""
+    """A display of a run while it is played. `update` may be called as often as one likes."""
 
     def update(self, progress: Progress) -> None: ...
     def note(self, text: str) -> None:
-        """A line that stays."""
+        """Show a line that stays."""
 
     def say(self, said: Logged) -> None:
-        """What an agent has logged: lines that stay."""
+        """Show what an agent has logged, in lines that stay."""
 
 
 def display_for(output: Output, title: str) -> Display:
@@ -235,7 +235,7 @@ def _rich(parts: Sequence[Part]) -> Text:
 
 
 def waiting_line(waiting: tuple[str, ...]) -> str:
-    """Who waits for what: the first few."""
+    """Return the first few agents that wait, and what for."""
     shown = [shorten(visible(who), WAITING_CHARS_MAX) for who in waiting[:WAITING_SHOWN_MAX]]
     if len(waiting) > WAITING_SHOWN_MAX:
         shown.append("…")

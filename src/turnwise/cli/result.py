@@ -9,14 +9,14 @@ from typing import Final
 LINE_CHARS_MAX: Final = 80
 """A value whose JSON text is no longer than this stays one line."""
 DEPTH_MAX: Final = 4
-"""What lies deeper is shown as JSON text."""
+"""Deeper values are shown as JSON text."""
 TABLE_ROWS_MIN: Final = 2
 TABLE_COLUMNS_MAX: Final = 12
 CELL_CHARS_MAX: Final = 40
 
 
 def result_text(value: object) -> str:
-    """The text for any JSON value: a text as it is, other values as JSON or laid out in lines."""
+    """Return the text for any JSON value: a text as it is, other values as JSON or laid out in lines."""
     return value if isinstance(value, str) else "\n".join(_lines(value, 0))
 
 
@@ -42,7 +42,7 @@ def _lines(value: object, depth: int) -> Iterator[str]:
 
 
 def _table(rows: Sequence[object]) -> list[str]:
-    """The lines of a table with a heading, if all rows are objects with the same members, and short ones."""
+    """Return the lines of a table with a heading, if all rows are objects with the same members, and short ones."""
     if len(rows) < TABLE_ROWS_MIN or not isinstance(rows[0], Mapping) or not 1 <= len(rows[0]) <= TABLE_COLUMNS_MAX:
         return []
     names = list(rows[0])

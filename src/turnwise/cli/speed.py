@@ -1,4 +1,4 @@
-"""How fast something goes just now."""
+"""Current speeds, from counts over time."""
 
 from __future__ import annotations
 

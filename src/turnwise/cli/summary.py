@@ -37,7 +37,7 @@ class FailedTurn:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run has come to. `failures` are the first few of the `failed` turns; `result` is a JSON value or None.
+    """A run in a few values. `failures` are the first few of the `failed` turns; `result` is a JSON value or None.
 
     `rounds` counts the rounds that were committed. Rounds in which nobody moves are not, so `last_round` may be larger.
     `numeric_classes` are those of its language models, by name.
@@ -110,7 +110,7 @@ def summarize(run: Run) -> Summary:
 
 
 def as_json(summary: Summary, extra: Mapping[str, object] | None = None) -> str:
-    """The object that `--json` prints, as one line."""
+    """Return the object that `--json` prints, as one line."""
     value: dict[str, object] = {
         "head": summary.head,
         "rounds": summary.rounds,
@@ -155,7 +155,7 @@ def show(summary: Summary, output: Output, reason: str | None = None) -> None:
 
 
 def show_title(summary: Summary, output: Output) -> None:
-    """The world's name, and how the run ended."""
+    """Write the world's name, and how the run ended."""
     output.line(bold(summary.world), ": ", *_status(summary))
     if summary.message:
         output.block(shorten(summary.message, RESULT_CHARS_MAX), indent=2)
@@ -192,7 +192,7 @@ def _failures(summary: Summary, output: Output) -> None:
 
 
 def _next(summary: Summary, output: Output) -> None:
-    """What can be done with the journal now."""
+    """Write the commands that go on from here."""
     journal = quoted_path(summary.journal)
     commands: list[tuple[str, str]] = []
     if summary.status == "open":
@@ -209,7 +209,7 @@ def _next(summary: Summary, output: Output) -> None:
 
 
 def show_commands(commands: Sequence[tuple[str, str]], output: Output) -> None:
-    """Commands that a person can copy, after a blank line, each with what it does."""
+    """Write commands that a person can copy, after a blank line, each with what it does."""
     columns = max(len(command) for command, _ in commands)
     output.line()
     for command, what in commands:
@@ -217,7 +217,7 @@ def show_commands(commands: Sequence[tuple[str, str]], output: Output) -> None:
 
 
 def quoted_path(path: Path) -> str:
-    """The path as a shell takes it; relative to the current folder where that is shorter."""
+    """Return the path as a shell takes it; relative to the current folder where that is shorter."""
     with contextlib.suppress(ValueError, OSError):
         path = path.relative_to(Path.cwd())
     return shlex.quote(visible(str(path)))

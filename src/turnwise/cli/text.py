@@ -8,14 +8,14 @@ SHORT_CHARS_MAX = 200
 
 
 def shorten(text: str, chars_max: int = SHORT_CHARS_MAX) -> str:
-    """The text, or its beginning and how long it is."""
+    """Return the text, or its beginning and its length."""
     if len(text) <= chars_max:
         return text
     return f"{text[:chars_max]}… ({len(text):,} characters)"
 
 
 def last_line(text: str) -> str:
-    """The last line with anything in it: what a traceback ends with."""
+    """Return the last line with anything in it: what a traceback ends with."""
     return text.rstrip().rpartition("\n")[2]
 
 
@@ -25,5 +25,5 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def json_text(value: object) -> str:
-    """A value as JSON text of ASCII alone, so that no terminal and no encoding can make anything else of it."""
+    """Return a value as JSON text of ASCII alone, so that no terminal and no encoding can make anything else of it."""
     return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(", ", ": ")).replace("\x7f", "\\u007f")

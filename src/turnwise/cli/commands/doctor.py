@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from turnwise.cli.errors import DONE, FAILED
-from turnwise.cli.output import Output, bold, dim, red, yellow
+from turnwise.cli.output import Output, bold, red, yellow
 from turnwise.cli.text import json_text
 
 NAME_COLUMNS = 26
@@ -28,8 +28,12 @@ def doctor(
         output.line(bold(section.name))
         for fact in section.facts:
             value = "missing" if fact.value is None else str(fact.value)
-            parts = [fact.name.ljust(NAME_COLUMNS), value if fact.good else yellow(value)]
-            output.line(*parts, dim(f"  {fact.note}" if fact.note else ""), indent=2)
+            text = f"{fact.name.ljust(NAME_COLUMNS)}{value}"
+            if fact.note:
+                label = f"{text}  "
+                output.block(fact.note, indent=2, first=label if fact.good else yellow(label), style="dim")
+            else:
+                output.line(text if fact.good else yellow(text), indent=2)
         if section.error is not None:
             output.block(section.error, indent=2, first=red("failed: "))
         output.line()

@@ -1,4 +1,4 @@
-"""`turnwise log`: what happened in a run."""
+"""`turnwise log`: the turns of a run, told."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from turnwise.journal import Journal
 
 LOOK_AGAIN_S = 0.2
-"""How often a journal that is followed is looked at."""
+"""Time between two looks at a journal that is followed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which turns are shown.
+    """A choice of turns to show.
 
     `agent` and `round_` keep those of one agent and one round, `failed` those that failed, `level` those that logged
     at this level or above. `times` reads the times of rounds, too.

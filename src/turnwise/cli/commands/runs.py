@@ -19,7 +19,7 @@ from turnwise.cli.text import count, json_text
 from turnwise.errors import TurnwiseError, UsageError
 
 FOLDER = Path("runs")
-"""Where `turnwise run` puts journals that nobody has named."""
+"""The folder of journals that nobody has named."""
 
 FILES_MAX = 100_000
 """So many files of a folder are looked at."""

@@ -1,4 +1,4 @@
-"""What was found out about a model, for people."""
+"""Facts about a model, for people."""
 
 from __future__ import annotations
 

@@ -135,3 +135,19 @@ class TestPlugins:
         assert info.fallback == "model m: toy asked, runs on cpu because onnxruntime-ep-toy finds no device"
         with pytest.raises(ModelError, match="finds no device"):
             load(folder, "toy", require=True)
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise OSError("libcublasLt.so.13: cannot open shared object file: No such file or directory")
+
+    class Driver:
+        def facts(self) -> None:
+            """There is a device."""
+
+    monkeypatch.setattr(providers, "cuda_driver", Driver)
+    monkeypatch.setattr(providers.ctypes, "CDLL", missing)
+    reason = providers.why_cuda_fails()
+    assert reason is not None
+    assert "the library libcublasLt.so.13 is missing" in reason
+    assert 'pip install "turnwise[cuda]"' in reason

@@ -1,4 +1,4 @@
-"""What can go wrong, sorted by whose fault it is.
+"""Exceptions of Turnwise, sorted by whose fault they are.
 
 One root, and below it four kinds: the user's mistake, the agent's fault, the environment's failure, and a
 broken invariant of ours. Every error says what happened, where, and what to do next; expected and actual values

@@ -55,7 +55,7 @@ def as_text(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that changed in a state: `sign` is `+` (new), `-` (gone) or `~` (another value)."""
+    """Change of one value in a state: `sign` is `+` (new), `-` (gone) or `~` (another value)."""
 
     sign: str
     where: str

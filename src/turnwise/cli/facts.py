@@ -40,7 +40,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One line. `value` is None where something is missing; `note` says why, or what follows from it."""
+    """Line about one fact. `value` is None where something is missing; `note` says why, or what follows from it."""
 
     name: str
     value: str | int | None

@@ -65,7 +65,7 @@ def milliseconds(us: int) -> str:
 
 
 def _wave(wave: WaveRecord, output: Output, times: RoundTimes | None) -> None:
-    """One wave: requests that a model answered together."""
+    """Write a wave: requests that a model answered together."""
     agents = len({place for place, _ in wave.requests})
     text = f"{wave.model} answered {count(len(wave.requests), 'request')} of {count(agents, 'agent')} together"
     span = times.waves.get(wave.wave) if times is not None else None

@@ -21,7 +21,7 @@ CHOICES: Final[tuple[LogChoice, ...]] = get_args(LogChoice)
 NAME_COLUMNS: Final = 10
 TEXT_CHARS_MAX: Final = 4_000
 LOGS_AT_ONCE_MAX: Final = 100
-"""So many are shown of those that came since the display was drawn; the others are counted."""
+"""Number of lines shown of those that came since the display was drawn; the others are counted."""
 _STYLES: Final[dict[str, Style]] = {"debug": "dim", "warning": "yellow", "error": "red"}
 
 

@@ -14,7 +14,7 @@ from turnwise.core.plan import Grants
 
 
 def is_pattern(entry: str) -> bool:
-    """Whether a grant's entry is a pattern (`narrator-*`) rather than a name."""
+    """Return True if a grant's entry is a pattern (`narrator-*`) rather than a name."""
     return any(mark in entry for mark in "*?")
 
 
@@ -34,7 +34,7 @@ def pattern(entry: str) -> re.Pattern[str]:
 
 
 def reaches(entries: Iterable[str], name: str, groups: Collection[str]) -> bool:
-    """Whether a list of names, patterns and groups covers an agent or group called `name`.
+    """Return True if a list of names, patterns and groups covers an agent or group called `name`.
 
     `groups` are those that the agent belongs to (empty for a group, or for nobody).
     """

@@ -85,7 +85,7 @@ class Machine:
 
     @property
     def due(self) -> bool:
-        """Whether there is anything left to do: mail, an alarm, or an input from outside."""
+        """Return True if anything is left to do: mail, an alarm, or an input from outside."""
         return bool(self._inputs) or self.world.schedule.next_round(self.world.round) is not None
 
     def waiting(self) -> list[tuple[str, int]]:
@@ -255,7 +255,7 @@ class Machine:
     def _messages(
         self, round_: int, turns: Iterable[TurnRecord], spawned: Iterable[AgentRecord], stopped: set[int]
     ) -> tuple[MessageRecord, ...]:
-        """This round's messages in the order of delivery, to those who will live in the next round."""
+        """Return this round's messages in the order of delivery, to those who will live in the next round."""
         world = self.world
         born = {agent.name: agent.place for agent in spawned}
         members: dict[str, list[int]] = {}

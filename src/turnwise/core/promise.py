@@ -1,4 +1,4 @@
-"""What can be promised of a run that asked models, by the numeric classes of these."""
+"""Reproducibility of a run that asked models, by the numeric classes of these."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final, Literal
 
 Promise = Literal["batch-invariant", "plan-bound", "none"]
-"""What the models give when they are asked again on the same machine with the same versions.
+"""Reproducibility of the models' answers, asked again on the same machine with the same versions.
 
 The same bits whatever runs beside what; the same bits in the same batches only, which the journal holds; or nothing
 that is known. The agents' own logic, and replay with recorded answers, need no such promise.
@@ -16,7 +16,7 @@ _FROM_STRONGEST: Final[tuple[Promise, ...]] = ("batch-invariant", "plan-bound", 
 
 
 def promise_of(numeric_class: str) -> Promise:
-    """What one model's class promises. A class that is not known promises nothing."""
+    """Return the promise of one model's class. A class that is not known promises nothing."""
     for known in _FROM_STRONGEST:
         if known == numeric_class:
             return known
@@ -24,7 +24,7 @@ def promise_of(numeric_class: str) -> Promise:
 
 
 def weakest(promises: Iterable[Promise]) -> Promise:
-    """What several models promise together."""
+    """Return the promise of several models together, the weakest of theirs."""
     return max(promises, key=_FROM_STRONGEST.index, default="batch-invariant")
 
 

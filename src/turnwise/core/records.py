@@ -13,7 +13,7 @@ from typing import Literal
 from turnwise.core.turn import Failure, TurnOutput
 
 EndReason = Literal["finished", "quiet", "rounds_max", "failed"]
-"""Why a run ended: `finish` was called; nobody had anything to do; its bound was reached; a turn failed."""
+"""Reason why a run ended: `finish` was called; no agent had anything to do; its bound was reached; a turn failed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class Discipline(Protocol):
 
 
 class Rounds:
-    """All agents that are due move in the same round."""
+    """Schedule in which all agents that are due move in the same round."""
 
     def __init__(self, agents: Agents) -> None:
         self._agents = agents
@@ -86,7 +86,7 @@ class Rounds:
 
 
 class Sequential:
-    """One turn a round: the agent whose oldest unread message, or alarm, is oldest.
+    """Schedule of one turn a round: of the agent whose oldest unread message, or alarm, is oldest.
 
     Alarms that ring in a round come before the mail that can be read from that round on.
     """
@@ -101,7 +101,7 @@ class Sequential:
         heappush(self._queue, (ready, self._MAIL, seq, place))
 
     def backlog(self, place: int) -> None:
-        """Each message has its own entry in the queue, and those not read keep theirs."""
+        """Keep the entries of messages that were not read: each message has its own in the queue."""
 
     def alarm(self, place: int, round_: int) -> None:
         heappush(self._queue, (round_, self._ALARM, place, place))

@@ -16,7 +16,7 @@ LOG_LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning", "error")
 
 
 class FailureClass(StrEnum):
-    """Why a turn failed: a closed list, since it is part of the head."""
+    """Reason why a turn failed: a closed list, since it is part of the head."""
 
     RAISED = "raised"
     """The agent declared an error, or its Python code raised."""

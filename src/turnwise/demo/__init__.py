@@ -1,4 +1,4 @@
-"""What comes with Turnwise, so that the first run needs nothing else: `builtin:demo`, a model that haggles.
+"""Built-in demo, so that the first run needs nothing else: `builtin:demo`, a model that haggles.
 
 It has 1.2 million parameters, haggles in simple English and can do nothing else. `training/demo` of the repository
 makes it, from text that the scripts there write. `builtin:demo` stands wherever the path of a model's folder may.
@@ -17,7 +17,7 @@ _BUILTIN: Final = "builtin:"
 
 
 def is_builtin(path: str | os.PathLike[str]) -> bool:
-    """Whether a path names something that comes with Turnwise, instead of a file or a folder."""
+    """Return True if a path names something that comes with Turnwise, instead of a file or a folder."""
     return os.fspath(path).startswith(_BUILTIN)
 
 

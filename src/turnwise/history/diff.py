@@ -1,4 +1,4 @@
-"""Where two runs differ, and what the difference reached: aligned by round and by agents' names, on outcomes.
+"""Comparison of two runs and of what their difference reached: by round and agents' names, on outcomes.
 
 Heads are of no use for it, since they begin with the plan: two worlds that are unlike in one word have no head in
 common. So turns are compared by what they read, asked, were answered, and left; messages by sender, addressee and body,
@@ -51,7 +51,7 @@ class TurnDiff:
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """What differs between two runs.
+    """Differences between two runs.
 
     `plan` lists members of the plans that differ (name, left, right). `first` is the first turn that differs, or None;
     `turns` are all, at most `TURNS_KEPT_MAX`, of `count`. `reached` maps the agents that differ to the first round in
@@ -71,7 +71,7 @@ class Diff:
 
     @property
     def equal(self) -> bool:
-        """Whether everything that happened is the same, whatever the plans say."""
+        """True if everything that happened is the same, whatever the plans say."""
         return self.first is None and self.end is None and self.related
 
 

@@ -1,4 +1,4 @@
-"""Where something in a run came from: backwards over what the journal holds, to any depth.
+"""Causes of something in a run: traced backwards over what the journal holds, to any depth.
 
 A turn follows from its agent's state (its turn before), the messages that it read (the turns that sent them), the
 answers to its effects, and, if it is the first, from who spawned the agent. All of it is recorded: nothing is guessed,
@@ -125,7 +125,7 @@ class _Tracing:
         return Cause("message", message.round, sender.name, message.body)
 
     def _before(self, round_: int, turn: TurnRecord, depth: int) -> Cause:
-        """What an agent was before a turn: its turn before, who spawned it, or the world."""
+        """Trace an agent before a turn: to its turn before, to the agent that spawned it, or to the world."""
         before = self._journal.queries.turn_before(turn.place, round_)
         if before is not None:
             return self.turn(*before, depth - 1)

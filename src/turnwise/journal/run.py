@@ -214,7 +214,7 @@ class Run:
 
     @property
     def message(self) -> str | None:
-        """Why the run failed, if it did."""
+        """Reason why the run failed; None if it did not."""
         end = self._journal.rounds.end_record
         return end.message if end is not None else None
 
@@ -243,7 +243,7 @@ class Run:
         return self._journal.rounds.last_round
 
     def turn(self, round_: int, agent: str) -> Turn | None:
-        """One agent's turn in one round."""
+        """Return one agent's turn in one round."""
         place = self._journal.queries.agent(agent).place
         for number, record in self._journal.queries.turns(place, round_):
             return self._turn(number, record)

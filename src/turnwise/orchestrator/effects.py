@@ -45,7 +45,7 @@ def model_of(action: Request) -> str:
 
 
 class ModelEffects:
-    """Every effect is answered by a model: at once, or for the models `waved` in waves.
+    """Answerer of effects by models: at once, or for the models `waved` in waves.
 
     The host reports to `on_replies` and `on_wave`.
     """
@@ -72,7 +72,7 @@ class ModelEffects:
             self._host.submit(direct)
 
     def settled(self, round_: int) -> None:
-        """No turn of the round is being executed: a wave may begin."""
+        """Note that no turn of the round is being executed: a wave may begin."""
         if self._waved:
             self._waves.settled(round_, self._others.values())
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 
 class NoRound(Enum):
-    """Why a step played no round. False where it is tested, as a round is not."""
+    """Reason why a step played no round. False where it is tested, as a round is not."""
 
     WAITING = "waiting"
     """No agent has anything to do; a message from outside may change that."""

@@ -84,7 +84,7 @@ def _turn(tree: ast.Module, name: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _sets_turn(node: ast.stmt) -> bool:
-    """Whether a statement itself, not one inside it, gives the name `turn` a value."""
+    """Return True if a statement itself, not one inside it, gives the name `turn` a value."""
     for child in ast.iter_child_nodes(node):
         if not isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
             for part in ast.walk(child):
@@ -131,7 +131,7 @@ def _inside(node: ast.stmt) -> list[ast.stmt]:
 
 
 def _catches(handler: ast.ExceptHandler) -> bool:
-    """Whether a handler takes a failed import."""
+    """Return True if a handler takes a failed import."""
     if handler.type is None:
         return True
     return any(isinstance(part, ast.Name) and part.id in _CAUGHT for part in ast.walk(handler.type))

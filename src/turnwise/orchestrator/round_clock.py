@@ -58,7 +58,7 @@ class RoundClock:
         self._wave_us = self._now_us()
 
     def wave_ended(self, records: Sequence[WaveRecord]) -> None:
-        """All models of a wave have answered."""
+        """Note the time at which all models of a wave have answered."""
         span = Span(self._wave_us, self._now_us() - self._wave_us)
         self._waves |= {record.wave: span for record in records}
 

@@ -43,7 +43,7 @@ class Waves:
         self._places.add(action.place)
 
     def settled(self, round_: int, others: Collection[int]) -> None:
-        """No turn of the round is being executed; turns of the places `others` wait for effects outside of waves.
+        """Begin a wave if it may: no turn is being executed; the places `others` wait for effects outside of waves.
 
         The wave begins unless one of them could go on without it.
         """

@@ -14,7 +14,7 @@ class PeerBroken(EnvironmentFailure):
 
 
 class NoMemory(EnvironmentFailure):
-    """This machine has no memory, or this process no file descriptor, for a message. Another peer would not help."""
+    """Lack of memory on this machine, or of a descriptor in this process, for a message. Another peer has no more."""
 
     def __init__(self, length: int, reason: BaseException) -> None:
         super().__init__(

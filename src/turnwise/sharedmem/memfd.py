@@ -266,4 +266,4 @@ class MemfdLoopWire:
             unmap(self._mappings.pop())
 
     def join(self) -> None:
-        """There are no threads to wait for."""
+        """Return at once: there are no threads to wait for."""

@@ -40,5 +40,5 @@ KIND_MAX: Final = 0xFFFF
 
 
 def pack(operation: int, *, slot: int = 0, kind: int = 0, length: int = 0, released: int = 0) -> bytes:
-    """One packet."""
+    """Return one packet as bytes."""
     return FORMAT.pack(operation, slot, kind, length, released)

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 MEMORY_BYTES_ASSUMED: Final = 8 * 1024**3
-"""Where the system does not say."""
+"""Size of memory that is assumed where the system does not say."""
 
 UNLIMITED_BYTES_MIN: Final = 2**60
 """The first version of control groups writes a number near 2**63 for "no limit"."""

@@ -39,7 +39,7 @@ def locate(name: str | os.PathLike[str], base: Path, root: Path | None) -> Path:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a regular file. What cannot be looked at (a name too long, a closed folder) is none."""
+    """Return True if there is a regular file. What cannot be looked at (a name too long, a closed folder) is none."""
     try:
         return path.is_file()
     except OSError:

@@ -103,7 +103,7 @@ class Problems:
         self.found.append(Problem(visible(option), visible(message), visible(hint)))
 
     def at(self, path: KeyPath) -> bool:
-        """Whether something is wrong at exactly this place, so that what follows from it need not be said too."""
+        """Return True if something is wrong at exactly this place, so that its consequences need not be reported."""
         return path in self._paths
 
     def below(self, path: KeyPath) -> bool:

@@ -22,14 +22,14 @@ FOLDER = Path("runs")
 """The folder of journals that nobody has named."""
 
 FILES_MAX = 100_000
-"""So many files of a folder are looked at."""
+"""Number of files of a folder that are looked at."""
 
 HEAD_CHARS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class JournalFacts:
-    """One journal of a folder.
+    """Facts about one journal of a folder. All but `journal` are None where they could not be read.
 
     `changed` is when its file was last written, ISO 8601 in UTC. `error` says why a file cannot be read; then there is
     nothing else.
@@ -92,7 +92,7 @@ def _is_named(entry: os.DirEntry[str]) -> bool:
 
 
 def _changed_ns(path: Path) -> int:
-    """When a journal was last written: it or the log beside it. 0 for one that has just gone."""
+    """Return the time of the last write to a journal or the log beside it; 0 for a journal that has just gone."""
     times = []
     for file in (path, path.with_name(f"{path.name}-wal")):
         try:

@@ -1,4 +1,4 @@
-"""Whether a provider computes what the CPU computes: a model runs elsewhere only after it has been compared.
+"""Comparison of a provider with the CPU: a model runs elsewhere only after the two have agreed.
 
 The same tokens run on both: a prompt whole and in pieces, steps behind it, and a batch where sequences are batched.
 Logits may differ as much as the types of numbers explain. What that does not explain (bytes that never reached the
@@ -30,7 +30,7 @@ TOLERANCE_QUANTISED: Final = 0.25
 
 Seen in full precision: 0.00006 from a device that is right, 0.007 and more from a driver that is wrong."""
 TOP_TOLERANCES: Final = 4
-"""How many tolerances the likeliest token may lie below the reference's."""
+"""Number of tolerances by which the likeliest token may lie below the reference's."""
 
 
 def tolerance_of(folder: ModelFolder) -> float:
@@ -79,7 +79,7 @@ def _trials(
 
 
 def _batch(decoder: Decoder, reference: Decoder, prompt: Any, context: int) -> Iterator[tuple[str, Any, Any]]:
-    """One step of several rows, each of which has a prompt of its own."""
+    """Run one step of several rows, each of which has a prompt of its own."""
     rows = min(ROWS, decoder.budget.rows_max, reference.budget.rows_max)
     if rows < 2 or context < 2 * ROWS + 2:
         return

@@ -32,7 +32,7 @@ from turnwise.inference.plans.engine_options import EngineOptions
 UNBOUNDED_BYTES: Final = 1 << 62
 CHUNK_TOKENS: Final = 128
 WIDTH_MIN_TOKENS: Final = 1024
-"""Where the width of a prompt's mask shows in its bits, all prompts of up to so many tokens share one."""
+"""Tokens up to which all prompts share one width of mask, where that width shows in the bits."""
 
 DEVICE_MEMORY_SHARE: Final = 2
 """Of a device's free memory, one part in so many is for KV cache: while rows grow, both sizes of them are there."""
@@ -111,7 +111,7 @@ class Decoder:
         self._steps, self._prompts = make(), make()
 
     def plan(self, threads: int, *, any_machine: bool = False) -> BatchPlan:
-        """What this machine has room for, or one that has memory for everything."""
+        """Return the plan for what this machine has room for, or for one that has memory for everything."""
         there = self._budget_of_any if any_machine else self.budget
         return BatchPlan(
             batching=self.batching,
@@ -137,11 +137,11 @@ class Decoder:
         self._kv.reserve(rows, self.room(room), self._lengths.tolist())
 
     def room(self, capacity: int) -> int:
-        """How many positions the row of a sequence has that needs `capacity` of them."""
+        """Return the number of positions in the row of a sequence that needs `capacity` of them."""
         return max(capacity, self._window, self.prompt_width(capacity))
 
     def prompt_width(self, tokens: int) -> int:
-        """How wide the mask of a prompt of so many tokens is in all its pieces; 0 if that does not show in the bits.
+        """Return the width of a prompt's mask, the same in all its pieces; 0 if it does not show in the bits.
 
         What one prompt leaves behind is of use to another of the same width only.
         """
@@ -153,17 +153,17 @@ class Decoder:
         return min(width, -(-max(self.budget.context_length, tokens) // ROUND_UP_TOKENS) * ROUND_UP_TOKENS)
 
     def reusable(self, tokens: int) -> int:
-        """How many of the first tokens of a prompt, if so many are known, another prompt can take."""
+        """Return how many first tokens of a prompt another prompt can take, of those that are known."""
         return tokens // self._piece_tokens * self._piece_tokens if self._on_grid else tokens
 
     def keepable(self, tokens: int) -> int:
-        """How many of the first tokens of a prompt of so many another prompt may take: those of its whole pieces."""
+        """Return how many first tokens of a prompt another prompt may take: those of its whole pieces."""
         if not self._on_grid:
             return tokens
         return sum(piece for piece in self.pieces(tokens) if piece == self._piece_tokens)
 
     def pieces(self, tokens: int) -> list[int]:
-        """How many tokens each piece of a prompt of so many has, where that shows in the bits; else it is one."""
+        """Return the number of tokens in each piece of a prompt, where that shows in the bits; else it is one piece."""
         if not self._on_grid or tokens <= self._piece_tokens:
             return [tokens]
         whole, rest = divmod(tokens, self._piece_tokens)
@@ -178,7 +178,7 @@ class Decoder:
         self._steps.mask_known = False
 
     def move(self, source: int, target: int) -> None:
-        """What row `source` holds goes to row `target`; `source` is then empty."""
+        """Move what row `source` holds to row `target`; `source` is then empty."""
         self._kv.move(source, target, int(self._lengths[source]))
         self._lengths[target] = self._lengths[source]
         self.clear(source)
@@ -298,7 +298,7 @@ class Decoder:
 
 
 def kernels_of(folder: ModelFolder, opened: Opened) -> Kernels:
-    """What the graph's kernels need on the provider that runs it."""
+    """Return what the graph's kernels need on the provider that runs it."""
     multiprocessors = None if opened.device is None else opened.device.multiprocessors
     return on_provider(
         form_of(folder.layout.graph), folder.layout.graph, opened.provider, folder.layout.kv_heads, multiprocessors

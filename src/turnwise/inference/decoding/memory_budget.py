@@ -1,4 +1,4 @@
-"""How a budget of memory becomes rows, positions and blocks of KV cache. Numbers only."""
+"""Division of a budget of memory into rows, positions and blocks of KV cache. Numbers only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from turnwise.system.memory import memory_bytes
 
 ROUND_UP_TOKENS: Final = 64
 MEMORY_SHARE: Final = 4
-"""Where no budget is stated: one part in so many of the memory that there is."""
+"""Default budget: one part in so many of the memory that there is."""
 
 CACHE_SHARE: Final = 8
 """One part in so many of the budget is for prompts that were prefilled before."""
@@ -21,7 +21,7 @@ CACHE_CONTEXTS_MAX: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What fits: at most `rows_max` rows and `positions_max` positions in all of them together.
+    """Room in the KV cache: at most `rows_max` rows and `positions_max` positions in all of them together.
 
     `rows_spare` of the rows belong to no sequence. `context_length` is the model's, or less where a single row of it
     does not fit. `blocks` are for prompts that were prefilled before, where there is room beside one whole context.

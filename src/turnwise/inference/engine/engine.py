@@ -88,7 +88,7 @@ class Engine:
 
     @property
     def pending(self) -> bool:
-        """Whether `step` has something to do."""
+        """True if `step` has something to do."""
         return bool(self._sequences or self._answers)
 
     @property

@@ -23,7 +23,7 @@ from turnwise.inference.folders.layouts import genai, optimum
 from turnwise.system.user_folders import models_folder
 
 RECORD: Final = "turnwise-model.json"
-"""What was pulled, beside the model's files."""
+"""Name of the file, beside the model's files, that says what was pulled."""
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _UNWRITABLE: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
@@ -33,7 +33,7 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,255}")
 _NAME = re.compile(r"[A-Za-z0-9._+-]+(/[A-Za-z0-9._+-]+)*")
 _MODULE = re.compile(r"[0-9]+_[A-Za-z]+/config\.json")
-"""What sentence-transformers says of an encoder's pooling."""
+"""Path of a file in which sentence-transformers describes an encoder's pooling."""
 _BESIDE: Final = (".json", ".jinja")
 _INSTALL: Final = "Install it: pip install 'turnwise[hub]'."
 

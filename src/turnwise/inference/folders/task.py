@@ -40,7 +40,7 @@ def task_of(spec: ModelSpec) -> Task:
 
 
 def _is_encoder(path: Path) -> bool:
-    """Whether a config.json is an encoder's. One that cannot be read is left to the reader of language models."""
+    """Return True if a config.json is an encoder's. An unreadable one is left to the reader of language models."""
     try:
         if path.stat().st_size > CONFIG_BYTES_MAX:
             return False

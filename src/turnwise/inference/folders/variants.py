@@ -19,7 +19,7 @@ _PLACES: Final[dict[Task, tuple[str, str]]] = {
     "infer": ("", f"{optimum.GRAPHS}/"),
     "embed": (f"{optimum.GRAPHS}/", ""),
 }
-"""Where graphs are looked for inside a folder: the first place that has any counts."""
+"""Places inside a folder where graphs are looked for: the first that has any counts."""
 
 _HINTS: Final[dict[Task, str]] = {
     "infer": 'Name the file itself: path = "….onnx".',

@@ -59,7 +59,7 @@ class OpenRequests:
         return len(self._requests) + sum(len(wave.requests) for wave in self.waves.values())
 
     def __contains__(self, number: int) -> bool:
-        """Whether a request of this number is open, outside waves."""
+        """Return True if a request of this number is open, outside waves."""
         return number in self._requests
 
     def add(self, number: int, request: OpenRequest) -> None:

@@ -44,7 +44,7 @@ class Client(Protocol):
 
     @property
     def has_work(self) -> bool:
-        """Whether an answer is waited for."""
+        """True if an answer is waited for."""
 
     def process_loaded(self, models: Sequence[ModelInfo], send: SendMessage) -> None:
         """A process is ready and knows of nothing yet: send everything that is open. Raises TurnwiseError."""

@@ -27,7 +27,7 @@ from turnwise.inference.tensor_models.load import LoadedGraph, fails, load_graph
 from turnwise.inference.tensor_models.row_batching import BATCH_SIZES, ROWS_SEEN_MIN, Arrays, Shapes, random_arrays
 
 OPEN_SIZE: Final = 8
-"""What a dimension without a number is tried with; the first, where rows may be batched, with 1."""
+"""Size with which a dimension without a number is tried; the first, where rows may be batched, with 1."""
 
 TEXT: Final = "The quick brown fox jumps over the lazy dog."
 MIB: Final = 1024 * 1024

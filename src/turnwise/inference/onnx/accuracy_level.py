@@ -26,7 +26,7 @@ from turnwise.inference.onnx.protobuf import (
 )
 
 ACCURACY_LEVELS: Final = (4,)
-"""What a graph can be rewritten to."""
+"""Accuracy levels to which a graph can be rewritten."""
 
 NESTING_MAX: Final = 32
 _ATTRIBUTE: Final = "accuracy_level"

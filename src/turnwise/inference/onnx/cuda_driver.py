@@ -79,7 +79,7 @@ class _Copy(ctypes.Structure):
 
 
 def device_is_there() -> bool:
-    """Whether the system knows an NVIDIA device. Loads nothing."""
+    """Return True if the system knows an NVIDIA device. Loads nothing."""
     if sys.platform == "win32":
         return (Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32" / LIBRARY).exists()
     return any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/nvidia0", "/proc/driver/nvidia/version"))

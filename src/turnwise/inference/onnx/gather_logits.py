@@ -40,7 +40,7 @@ _PASSED: Final = frozenset({"Cast", "Mul", "Div", "Add", "Sub", "Tanh", "Identit
 @dataclass(frozen=True, slots=True)
 class _Node:
     start: int
-    """Where the field begins in the graph, tag included."""
+    """Offset at which the field begins in the graph, tag included."""
 
     body: bytes
     kind: str

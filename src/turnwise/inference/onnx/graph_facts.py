@@ -260,7 +260,7 @@ class _Reader:
             self._graph.external.append(_external(name, kind, dims, entries))
 
     def _is_false(self, tensor: Field) -> bool:
-        """Whether a tensor is one `false`."""
+        """Return True if a tensor is one `false`."""
         of = schema.Tensor
         kind, values, size = 0, b"\1", 1
         for part in self._parts(tensor):
@@ -298,7 +298,7 @@ class _Reader:
         return fields(self._view, message.low, message.high)
 
     def _within(self, message: Field, path: tuple[int, ...]) -> Iterator[Field]:
-        """What is found from field to field along `path`."""
+        """Yield the values found from field to field along `path`."""
         for part in self._parts(message):
             if part.number == path[0]:
                 if len(path) == 1:

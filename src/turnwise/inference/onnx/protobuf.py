@@ -93,7 +93,7 @@ def text_field(field: int, text: str) -> bytes:
 
 
 def text(data: bytes | memoryview, field: Field) -> str:
-    """What a text field says. Raises Unreadable."""
+    """Return the text of a field. Raises Unreadable."""
     if field.value is not None:
         raise Unreadable("a text field holds a number")
     try:

@@ -55,7 +55,7 @@ RUNTIME_ERRORS: Final[tuple[type[Exception], ...]] = (
     _errors.RuntimeException,
     RuntimeError,
 )
-"""What ONNX Runtime raises; the classes have no common one but Exception."""
+"""Exceptions that ONNX Runtime raises; the classes have no common one but Exception."""
 
 
 _KERNEL_STATUS: Final = "Non-zero status code returned while running"
@@ -63,7 +63,7 @@ _MACHINE_WORDS: Final = ("alloc", "memory", "cuda", "cublas", "cudnn", "device",
 
 
 def is_kernel_refusal(error: BaseException) -> bool:
-    """Whether a graph's operator did not take its inputs, so that the same tokens fail always, on every machine.
+    """Return True if a graph's operator refused its inputs, so that the same tokens fail always, on every machine.
 
     With IO binding everything is a RuntimeError, so only the text tells this from a lack of memory or a lost device.
     When in doubt it is the machine: then a run stops and can be resumed, instead of journalling an accident.

@@ -20,12 +20,12 @@ def for_cache(batching: Batching, growing: bool) -> Batching:
 
 
 def is_even(batching: Batching) -> bool:
-    """Whether an odd number of rows or of prompt tokens is run as one more."""
+    """Return True if an odd number of rows or of prompt tokens is run as one more."""
     return batching in ("even", "equal-even")
 
 
 def is_equal(batching: Batching) -> bool:
-    """Whether only sequences of equal length run together."""
+    """Return True if only sequences of equal length run together."""
     return batching in ("equal", "equal-even")
 
 

@@ -9,7 +9,7 @@ from turnwise.inference.plans.model_spec import Task
 
 @dataclass(frozen=True, slots=True)
 class Numeric:
-    """Whether a model gives the same bits whatever runs beside it, as it was observed on this machine.
+    """Numeric class of a model on this machine: on what its bits depend beside the request.
 
     - `numeric_class`: `batch-invariant`, `plan-bound` (only in the same batches and with as many threads) or `none`
     - `batching`: the rule under which the class holds (see `batching`)

@@ -47,7 +47,7 @@ LOGPROBS_MAX: Final = 20
 TEMPLATE_CHARS_MAX: Final = 65_536
 TEMPLATE_NAME_CHARS_MAX: Final = 64
 GRAMMAR_CHARS_MAX: Final[Mapping[GrammarKind, int]] = {"json_schema": 32_768, "regex": 2_048, "lark": 8_192}
-"""What a grammar costs to compile grows faster than its text, and compiling holds up everybody."""
+"""Bound of a grammar's text: compiling costs more than in proportion to it, and holds up every other request."""
 STREAM_BYTES: Final = 32
 
 _KEYS: Final = frozenset(

@@ -31,7 +31,7 @@ class ModelServer:
 
     @property
     def pending(self) -> bool:
-        """Whether `step` has something to do."""
+        """True if `step` has something to do."""
         return bool(self._open or self._waves or self._later or self._engine.pending)
 
     def submit(self, request: GenerateRequest) -> None:

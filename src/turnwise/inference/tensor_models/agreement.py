@@ -1,4 +1,4 @@
-"""Whether a graph on tensors gives on another provider what it gives on the CPU, for the same random inputs."""
+"""Comparison of a graph on tensors with itself on the CPU: another provider must give the same for random inputs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from turnwise.inference.tensor_models.inputs_outputs import Dim
 from turnwise.inference.tensor_models.row_batching import Arrays, random_arrays
 
 OPEN_SIZES: Final = (1, 8)
-"""What dimensions without a number are tried with; and 8 behind a first one of 1, as a row of a batch has it."""
+"""Sizes with which dimensions without a number are tried; and 8 behind a first of 1, as a row of a batch has it."""
 
 TOLERANCE_FULL: Final = 0.001
 TOLERANCE_LESS: Final = 0.05
-"""How far numbers may be apart, in parts of the largest: in full precision, and with fp16 or quantised parts."""
+"""Tolerances, in parts of the largest number: in full precision, and with fp16 or quantised parts."""
 
 
 def difference(model: GraphModel, reference: GraphModel, tolerance: float) -> str | None:

@@ -53,7 +53,7 @@ class Embedder:
 
     @property
     def is_pooled(self) -> bool:
-        """Whether the graph gives one vector for a text by itself."""
+        """True if the graph gives one vector for a text by itself."""
         return self._pooled
 
     @property

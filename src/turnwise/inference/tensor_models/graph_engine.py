@@ -61,7 +61,7 @@ class GraphEngine:
 
     @property
     def pending(self) -> bool:
-        """Whether `step` has something to do."""
+        """True if `step` has something to do."""
         return bool(self._jobs)
 
     def submit(self, job: Job) -> None:

@@ -36,7 +36,7 @@ class GraphModel:
         return [ort.OrtValue.ortvalue_from_numpy(arrays[spec.name]) for spec in self.inputs]
 
     def run(self, arrays: Arrays, rows: int = 1) -> dict[str, NDArray[Any]]:
-        """One run of contiguous arrays, which hold so many rows.
+        """Run the graph once on contiguous arrays, which hold so many rows.
 
         Raises Refusal if the operators do not take them, or need more memory than is allowed; RUNTIME_ERRORS are the
         machine's.

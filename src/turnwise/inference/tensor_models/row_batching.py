@@ -77,7 +77,7 @@ class RowBatching:
         return next((size for size in BATCH_SIZES if size <= waiting), 1)
 
     def equal(self, shapes: Shapes) -> bool | None:
-        """Whether random rows of these shapes get the same bits together as alone; None where no run can be shared."""
+        """Return True if random rows of these shapes get the same bits together as alone; None if none can share a run."""
         if self._symbol is None:
             return None
         if shapes not in self._equal:
@@ -94,7 +94,7 @@ class RowBatching:
             return False
 
     def _equal_in(self, rows: Sequence[Arrays], alone: Sequence[Arrays], size: int) -> bool:
-        """Whether all rows, run in batches of this size, get what they got alone."""
+        """Return True if all rows, run in batches of this size, get what they got alone."""
         for start in range(0, len(rows), size):
             found = self._model.run_rows(rows[start : start + size])
             if not all(_same(one, other) for one, other in zip(alone[start : start + size], found, strict=True)):

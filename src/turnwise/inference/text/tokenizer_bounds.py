@@ -1,4 +1,4 @@
-"""What a `tokenizer.json` may hold, so that the work and the memory of encoding follow from the size of a text.
+"""Bounds of a `tokenizer.json`, so that the work and the memory of encoding follow from the size of a text.
 
 A tokenizer is data that can be made to grow a text without bound (replacements of replacements), to look at it again
 and again, or to choose at random. That is told from the file, so it is an error when the model is loaded.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 GROWTH_MAX: Final = 1_000
-"""How many times its size a text may become. NFKC alone can make eighteen characters of one."""
+"""Largest growth of a text, in multiples of its size. NFKC alone can make eighteen characters of one."""
 GROWN_CHARS_MAX: Final = 64 * 1024 * 1024
 """Characters that a text could become at most, all growth supposed."""
 WORD_CHARS_MAX: Final = 1_000
@@ -34,7 +34,7 @@ class OutOfBounds(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TextBounds:
-    """What a tokenizer can make of a text: at most `growth` times as many characters, and `added` more."""
+    """Bounds of what a tokenizer can make of a text: at most `growth` times as many characters, and `added` more."""
 
     growth: float
     added: int
@@ -81,7 +81,7 @@ def _bounds(part: Any, key: str) -> TextBounds:
 
 
 def _step(step: dict[str, Any]) -> tuple[float, int]:
-    """How many characters one step can make of one, and how many it adds to a text."""
+    """Return how many characters one step can make of one, and how many it adds to a text."""
     kind = step.get("type")
     if kind == "Replace":
         text = str(step.get("content", ""))

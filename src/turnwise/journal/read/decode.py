@@ -260,7 +260,7 @@ def by_turn(rows: Iterable[Row]) -> dict[tuple[int, int], list[Row]]:
 
 
 def pages(fetch: Callable[[int], list[Row]], after: int, size: int) -> Iterator[Row]:
-    """All rows, a page at a time, so that no read transaction stays open between pages.
+    """Yield all rows, a page at a time, so that no read transaction stays open between pages.
 
     `fetch(after)` returns at most `size` rows whose first column is above `after`, in its order.
     """

@@ -27,7 +27,7 @@ class QueryReader:
         self._rounds = rounds
 
     def agents(self, at_round: int | None = None) -> Iterator[AgentRecord]:
-        """All agents that had come to be after a round (default: the last), stopped ones too, in order of place."""
+        """Yield all agents that existed after a round (default: the last), stopped ones too, in order of place."""
 
         def fetch(after: int) -> list[Row]:
             return self._query.rows(f"{AGENT} WHERE place > ? ORDER BY place LIMIT ?", after, PAGE_ROWS)
@@ -84,7 +84,7 @@ class QueryReader:
         return self._rounds.turns(number, number, map(self._query.decoder.message, rows), place).get(number, [])
 
     def messages(self, seq_first: int = 0) -> Iterator[MessageRecord]:
-        """All messages from a sequence number on, those from outside too."""
+        """Yield all messages from a sequence number on, those from outside too."""
 
         def fetch(after: int) -> list[Row]:
             return self._query.rows(f"{MESSAGE} WHERE seq > ? ORDER BY seq LIMIT ?", after, PAGE_ROWS)

@@ -30,7 +30,7 @@ class Query:
         self._connection = connection
 
     def rows(self, sql: str, *parameters: object) -> list[Row]:
-        """All rows that a statement returns."""
+        """Return all rows of a statement."""
         with reading(self.path):
             try:
                 return self._connection.execute(sql, parameters).fetchall()

@@ -51,7 +51,7 @@ class RoundReader:
         return ends[-1] if ends and ends[-1].round >= self.last_round else None
 
     def ends(self) -> list[EndRecord]:
-        """All ends in order, those after which the run was continued too."""
+        """Return all ends in order, those after which the run was continued too."""
         head = "head" if self._has(FORMAT_OF_OUTCOMES) else "NULL"
         return [self._query.decoder.end(row) for row in self._query.rows(f"{END.format(head=head)} ORDER BY id")]
 
@@ -88,7 +88,7 @@ class RoundReader:
         return pages(lambda after: self._query.rows(select, after, PAGE_ROWS), 0, PAGE_ROWS)
 
     def round(self, number: int) -> RoundRecord:
-        """One round, complete, equal to what was committed."""
+        """Return one round, complete, equal to what was committed."""
         return self._load([self.summary(number)])[0]
 
     def between(self, first: int = 1, last: int | None = None) -> Iterator[RoundRecord]:

@@ -18,7 +18,7 @@ COMPILERS_MAX = 4
 """Compilers that run at the same time; each uses all processors already."""
 
 LONG_BYTES_MIN = 1024 * 1024
-"""What is larger takes seconds to compile, so that people are told."""
+"""Size from which compiling takes seconds, so that people are told."""
 
 
 class Artefacts:

@@ -20,7 +20,7 @@ from turnwise.sandbox.build.messages import PrepareReply, PrepareRequest
 
 BUILDERS_MAX = 4
 PROGRAMS_PER_BUILDER = 8
-"""So many share a builder, which starts slower than it compiles, before a second one pays."""
+"""Number of programs that share a builder: it starts slower than it compiles, so a second one pays late."""
 
 
 @dataclass(frozen=True, slots=True)

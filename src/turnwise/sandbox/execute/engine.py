@@ -37,7 +37,7 @@ recursion ends in `RecursionError`, which an agent can catch, and not in a trap,
 """
 
 ASYNC_STACK_BYTES = WASM_STACK_BYTES + 1024 * 1024
-"""Nothing runs on such a stack, but wasmtime refuses a `WASM_STACK_BYTES` that would not fit into one."""
+"""Size of an async stack. None is used, but wasmtime refuses a `WASM_STACK_BYTES` that would not fit into one."""
 
 THREAD_STACK_BYTES = WASM_STACK_BYTES + 16 * 1024 * 1024
 """Native stack of the thread that runs guests: their frames, and those of the host functions that they call.

@@ -14,7 +14,7 @@ from turnwise.core.turn import FailureClass
 ExecutionStatus = Literal["completed", "needs", "failed"]
 
 STDOUT_BYTES_MAX = 64 * 1024
-"""What a turn prints beyond this many bytes is dropped, and a last line says so."""
+"""Bytes that a turn may print; what is beyond is dropped, and a last line says so."""
 
 
 class Input(Protocol):

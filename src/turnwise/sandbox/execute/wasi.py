@@ -203,7 +203,7 @@ _U64 = HostFunction("func() -> u64", _random_u64)
 _NO_TERMINAL = HostFunction("func() -> option<own>", lambda _: None)
 
 WRITE_BYTES_MAX = 4096
-"""What `check-write` allows at once, as other hosts do."""
+"""Bytes that `check-write` allows at once, as other hosts do."""
 
 HOST_FUNCTIONS: dict[str, HostFunction] = {
     "wasi:cli/environment.get-arguments": HostFunction("func() -> list<string>", lambda _: []),

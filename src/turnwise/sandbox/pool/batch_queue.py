@@ -15,7 +15,7 @@ BATCH_US = 10_000
 """Time that a batch is meant to take."""
 
 COST_US_UNKNOWN = 10_000
-"""What a job of code that never ran is taken to cost: its first batch has one job."""
+"""Assumed cost of a job of code that never ran: its first batch has one job."""
 
 LEARNING_RATE = 1 / 8
 

@@ -24,7 +24,7 @@ ReadyItem = tuple[str, bool, str]
 """A measure of the confinement: name, whether it holds, detail."""
 
 LacksItem = str
-"""What the machine refused to the worker, which ends then."""
+"""Resource that the machine refused to the worker, which ends then."""
 
 encode = msgspec.msgpack.Encoder().encode
 decode_load = msgspec.msgpack.Decoder(list[LoadItem]).decode

@@ -24,16 +24,16 @@ from turnwise.sharedmem import Message, NoMemory, Peer, PeerBroken, PeerGone, Tr
 
 WORKER = "turnwise.sandbox.pool.worker"
 WORKER_ENVIRONMENT: dict[str, str] = {}
-"""What workers find in their environment beyond the little that every child inherits."""
+"""Environment of workers beyond the little that every child inherits."""
 
 BATCHES_MAX = 2
 START_MS_MAX = 120_000
-"""How long a worker may take until it is ready: on a machine that is busy, much longer than usual."""
+"""Time within which a worker must be ready: on a busy machine it takes much longer than usual."""
 
 LACK_CHARS_MAX = 1_000
 
 LOOKS = 8
-"""How often a worker is looked at within the time that it may stand still."""
+"""Number of times that a worker is looked at within the time that it may stand still."""
 
 BARREN_DEATHS_MAX = 5
 """Workers of one slot that may die in a row without one result and without a job to blame."""

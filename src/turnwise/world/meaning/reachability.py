@@ -31,7 +31,7 @@ def unreachable(world: Resolved) -> list[Problem]:
 
 
 class _TooManyComparisons(Exception):
-    """It would take too long to find out."""
+    """Signal that finding out would take too long."""
 
 
 class _Reach:

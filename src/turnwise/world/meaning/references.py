@@ -1,4 +1,4 @@
-"""Every name that a world mentions is one that it has: models, kinds, agents and groups."""
+"""Check of references: every name that a world mentions is one that it has (models, kinds, agents, groups)."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Names:
             self._problems.add(path, f"no agent matches {quoted(pattern)}", hint)
 
     def _matches_any(self, pattern: str, matches: Callable[[str], object], path: KeyPath) -> bool:
-        """Whether a pattern matches an agent or a group; true as well where that can no longer be found out."""
+        """Return True if a pattern matches an agent or a group, or if that can no longer be found out."""
         found = self._matching.get(pattern)
         if found is None:
             found = False
@@ -204,5 +204,5 @@ def _listed_names(agents: Iterable[str], groups: Iterable[str]) -> str:
 
 
 def _sorted(names: Iterable[str]) -> tuple[str, ...]:
-    """Each name once, in order of name: how a grant is written leaves no trace in the plan."""
+    """Return each name once, in order of name: how a grant is written leaves no trace in the plan."""
     return tuple(sorted(set(names)))

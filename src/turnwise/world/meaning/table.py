@@ -42,7 +42,7 @@ class Table:
     lines: Sequence[int]
 
     def texts_over(self, bases: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Each row as canonical JSON text of an object, over one base for all rows or one for each.
+        """Return each row as canonical JSON text of an object, over one base for all rows or one for each.
 
         The texts are put together column by column, at a fraction of what encoding row by row costs.
         """
@@ -107,7 +107,7 @@ def _encode(cell: str | int | float | bool) -> str:
 
 
 def _rows(text: str, file: str, say: Report) -> tuple[list[list[str]], list[int]]:
-    """All rows that are not blank, and the line in which each ends."""
+    """Yield all rows that are not blank, and the line in which each ends."""
     rows: list[list[str]] = []
     lines: list[int] = []
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)

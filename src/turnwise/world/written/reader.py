@@ -54,7 +54,7 @@ class Reader:
         return default if found is None else found
 
     def choice_or_none(self, key: str, choices: tuple[_Choice, ...]) -> _Choice | None:
-        """One of the choices; None if it is absent or wrong."""
+        """Return one of the choices; None if it is absent or wrong."""
         value = self._take(key)
         if value is _ABSENT:
             return None

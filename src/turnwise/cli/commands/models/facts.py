@@ -30,7 +30,7 @@ class Facts:
         self._output.row(yellow(label.ljust(LABEL_COLUMNS)), text, indent=2)
 
     def runs(self, info: ModelInfo) -> None:
-        """What runs the model, and under which name it is journalled."""
+        """Write what runs the model, and the name under which it is journalled."""
         nodes = ", ".join(f"{name} {number:,}" for name, number in info.nodes.items()) or "not told by ONNX Runtime"
         self.fact("provider", f"{info.provider}; nodes: {nodes}; {count(info.threads, 'thread')}")
         if info.fallback:

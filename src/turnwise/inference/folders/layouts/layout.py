@@ -1,4 +1,4 @@
-"""What a convention's files say about a decoder, in the same words for all conventions."""
+"""Facts about a decoder from a convention's files, in the same words for all conventions."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ WORK_MAX: Final = 1_000_000
 
 
 class Ends:
-    """Which schemas of a whole one can be finished."""
+    """Analysis of which schemas inside a whole one can be finished."""
 
     def __init__(self, root: Any) -> None:
         self._root = root

@@ -66,7 +66,7 @@ def _other_names(listed: Sequence[str]) -> str:
 
 
 def _outside(node: dict[str, Any]) -> str:
-    """What may follow where the names of a tree have come to `node`, so that it is none of them."""
+    """Return what may follow where the names of a tree have come to `node`, so that the key is none of them."""
     letters = [letter for letter in node if letter != _END]
     if not letters:
         return "(?s:.)+"

@@ -1,4 +1,4 @@
-"""What a JSON schema may hold before it becomes a grammar.
+"""Limits of what a JSON schema may hold before it becomes a grammar.
 
 llguidance's own bounds do not bound everything: a `multipleOf` of a million takes a minute, and patterns that one text
 must match all of take for ever. What is refused here is counted, so it is refused at the same place everywhere.
@@ -61,7 +61,7 @@ def check_schema(schema: Any) -> None:
 
 
 def _combines(value: Any) -> bool:
-    """Whether a schema holds one whose parts must all be followed by the same value."""
+    """Return True if a schema holds one whose parts must all be followed by the same value."""
     if isinstance(value, list):
         return any(_combines(item) for item in value)
     if not isinstance(value, dict):
@@ -72,7 +72,7 @@ def _combines(value: Any) -> bool:
 
 
 def _members(value: Any, depth: int = SCHEMA_DEPTH_MAX) -> Iterator[tuple[str, Any]]:
-    """All members of all objects in a JSON value."""
+    """Yield all members of all objects in a JSON value."""
     if depth == 0 and isinstance(value, dict | list):
         raise Refusal("refused", f"json_schema is nested deeper than {SCHEMA_DEPTH_MAX} levels")
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Where a JSON schema holds other schemas, so that what only looks like one (in `enum`, `const`, …) is left alone."""
+"""Positions of schemas in a JSON schema, so that what only looks like one (in `enum`, `const`, …) is left alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def changed(schema: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, A
 
 
 def schemas(schema: Any) -> Iterator[dict[str, Any]]:
-    """This schema and all in it that are objects."""
+    """Yield this schema and all in it that are objects."""
     if not isinstance(schema, dict):
         return
     yield schema

@@ -38,7 +38,7 @@ _COMPARING: Final = {
     "gt": ("gt", "greaterthan", ">"), "gteq": ("ge", ">="), "in": ("in",),
 }  # fmt: skip
 _FRAME: Final = ("_loop_vars", "_block_vars")
-"""What compiled templates give to every call beside its arguments."""
+"""Arguments that compiled templates add to every call."""
 _LOOP: Final = frozenset({"cycle"})
 
 

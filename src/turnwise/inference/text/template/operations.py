@@ -1,4 +1,4 @@
-"""What templates do to values beside filters: operators, comparisons, slices, loops, tests, functions.
+"""Operations of templates on values, beside filters: operators, comparisons, slices, loops, tests, functions.
 
 Together with `template.filters` and `template.methods` this is a closed list, where jinja2 has an open one: what is not
 here, a template cannot do.

@@ -85,7 +85,7 @@ class Machine:
 
     @property
     def due(self) -> bool:
-        """Return True if anything is left to do: mail, an alarm, or an input from outside."""
+        """True if anything is left to do: mail, an alarm, or an input from outside."""
         return bool(self._inputs) or self.world.schedule.next_round(self.world.round) is not None
 
     def waiting(self) -> list[tuple[str, int]]:

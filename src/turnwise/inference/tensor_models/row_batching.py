@@ -77,7 +77,7 @@ class RowBatching:
         return next((size for size in BATCH_SIZES if size <= waiting), 1)
 
     def equal(self, shapes: Shapes) -> bool | None:
-        """Return True if random rows of these shapes get the same bits together as alone; None if none can share a run."""
+        """Return True if rows of these shapes get the same bits together as alone; None where no run can be shared."""
         if self._symbol is None:
             return None
         if shapes not in self._equal:

@@ -107,7 +107,7 @@ def _encode(cell: str | int | float | bool) -> str:
 
 
 def _rows(text: str, file: str, say: Report) -> tuple[list[list[str]], list[int]]:
-    """Yield all rows that are not blank, and the line in which each ends."""
+    """Return all rows that are not blank, and the line in which each ends."""
     rows: list[list[str]] = []
     lines: list[int] = []
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)

@@ -56,7 +56,9 @@ def test_what_a_turn_sends_is_bounded(bodies: list[str], fits: bool) -> None:
     assert failure(run) == (None if fits else expected)
 
 
-@pytest.mark.parametrize(("to", "fits"), [(["all"], True), (["all", "b-1"], True), (["all", "all"], False)])
+@pytest.mark.parametrize(
+    ("to", "fits"), [(["all"], True), (["all", "b-1"], True), (["all", "all"], False), (["all", "b-1", "b-2"], False)]
+)
 @pytest.mark.parametrize("nobody", [0, 1])
 def test_recipients_are_bounded(to: list[str], nobody: int, fits: bool) -> None:
     limits = Limits(deliveries_max=4 + nobody)

@@ -29,6 +29,7 @@ from typing import Final
 from turnwise.core.plan import Plan
 from turnwise.core.plan_json import plan_to_json
 from turnwise.core.records import AgentRecord, EndRecord, MessageRecord, TurnRecord, WaveRecord
+from turnwise.errors import InvariantError
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
@@ -149,7 +150,8 @@ def _turn_line(turn: TurnRecord) -> str:
         for effect in turn.effects
     ]
     if turn.output is None:
-        assert turn.failure is not None
+        if turn.failure is None:
+            raise InvariantError("a turn has neither an output nor a failure")
         return "F" + _encode([turn.place, turn.turn, turn.inbox, turn.failure.kind, effects])
     output = turn.output
     state = text_digest(output.state)

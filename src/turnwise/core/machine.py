@@ -126,24 +126,25 @@ class Machine:
         if self._round is not None or self.end is not None:
             raise InvariantError("a round is in progress, or the run is over")
         end = self._end_after(self._last) if self._last else None
-        if end is None:
-            inputs = self._take_inputs()
-            round_ = self.world.schedule.next_round(self.world.round)
-            if round_ is None:
-                end = self._chained(EndRecord("quiet", self.world.round, None))
-            elif round_ > self.plan.rounds_max:
-                end = self._chained(EndRecord("rounds_max", self.world.round, None))
         if end is not None:
-            self.end = end
-            self.head = end.head or self.head
-            return [End(end)]
-        assert round_ is not None
+            return self._finish(end)
+        inputs = self._take_inputs()
+        round_ = self.world.schedule.next_round(self.world.round)
+        if round_ is None:
+            return self._finish(self._chained(EndRecord("quiet", self.world.round, None)))
+        if round_ > self.plan.rounds_max:
+            return self._finish(self._chained(EndRecord("rounds_max", self.world.round, None)))
         self._round = round_
         self._round_inputs = inputs
         agents = [self.world.agents[place] for place in self.world.schedule.take(round_)]
         self._open = {agent.place: OpenTurn(self.world, agent, round_) for agent in agents}
         self._open_count = len(self._open)
         return [turn.execute() for turn in self._open.values()]
+
+    def _finish(self, end: EndRecord) -> list[Action]:
+        self.end = end
+        self.head = end.head or self.head
+        return [End(end)]
 
     def _take_inputs(self) -> tuple[MessageRecord, ...]:
         """Inputs become messages that were sent in the round before, by nobody."""
@@ -177,7 +178,7 @@ class Machine:
                 case Failed(failure):
                     turn.fail(failure.kind, failure.message)
         self._open_count -= 1
-        return [] if self._open_count else [self._commit()]
+        return [] if self._open_count else [self._commit(self.round)]
 
     def _complete(self, turn: OpenTurn, output: TurnOutput) -> None:
         failure = refusal(turn.agent, output, self.world)
@@ -188,9 +189,8 @@ class Machine:
 
     # -- the end of a round ------------------------------------------------------------------------------------
 
-    def _commit(self) -> Commit:
-        assert self._round is not None
-        round_, world = self._round, self.world
+    def _commit(self, round_: int) -> Commit:
+        world = self.world
         spawned = self._spawned(round_)
         turns = tuple([turn.record() for turn in self._open.values()])
         stopped = self._stopped(turns)

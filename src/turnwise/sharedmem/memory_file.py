@@ -15,9 +15,10 @@ from typing import Final
 from turnwise.sharedmem.errors import PeerBroken
 from turnwise.sharedmem.parts import Flat, copy
 
-assert sys.platform == "linux", "this module is imported on Linux only"
+if sys.platform != "linux":
+    raise ImportError("memory files exist on Linux only")
 
-import fcntl  # noqa: E402 - does not exist everywhere
+import fcntl
 
 SIZE_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 """Seals of the size: a side that could shrink a file would make the other's access a bus error."""

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
+from turnwise.errors import InvariantError
+
 STDERR_TAIL_BYTES_MAX: Final = 16 * 1024
 JOIN_S_MAX: Final = 1.0
 
@@ -93,9 +95,11 @@ class Process:
         self.pid = self._popen.pid
         self._tail = bytearray()
         self._lock = threading.Lock()
-        assert self._popen.stderr is not None
+        stderr = self._popen.stderr
+        if stderr is None:
+            raise InvariantError("a child was started without a pipe for its standard error")
         self._stderr_thread = threading.Thread(
-            target=self._keep_tail, args=(self._popen.stderr,), name="turnwise-stderr", daemon=True
+            target=self._keep_tail, args=(stderr,), name="turnwise-stderr", daemon=True
         )
         self._stderr_thread.start()
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from turnwise.core.canonical import canonical
 from turnwise.core.envelope import decode_needs, decode_output
-from turnwise.core.events import Action, Advance, Commit, EffectAnswered, End, Event, Execute, Request, TurnEnded
+from turnwise.core.events import Advance, Commit, EffectAnswered, End, Event, Execute, Request, TurnEnded
 from turnwise.core.machine import Machine
 from turnwise.core.plan import Plan
 from turnwise.core.records import EndRecord, RoundRecord
@@ -78,12 +78,11 @@ def simulate(
     return run
 
 
-def _carry_out(action: Action, behaviours: Mapping[str, Behaviour], answer: Answer | None) -> Event:
+def _carry_out(action: Execute | Request, behaviours: Mapping[str, Behaviour], answer: Answer | None) -> Event:
     if isinstance(action, Request):
         if answer is None:
             raise ValueError("this world has effects: pass `answer`")
         return EffectAnswered(action.place, action.index, canonical(answer(action.request, action.stream)))
-    assert isinstance(action, Execute)
     return TurnEnded(action.place, _execute(action, behaviours[action.kind]), fuel=1)
 
 

@@ -27,7 +27,7 @@ class TimingReader:
 
     @property
     def there(self) -> bool:
-        """Return True if the journal holds times: it may be older than they are, or they may have been dropped."""
+        """True if the journal holds times: it may be older than they are, or they may have been dropped."""
         return self._query.row("SELECT 1 FROM sqlite_master WHERE name = 'timings'") is not None
 
     def between(self, first: int = 1, last: int = ROUND_MAX) -> Iterator[RoundTimes]:

@@ -15,6 +15,7 @@ import wasmtime
 from wasmtime import component as wc
 
 from turnwise.core.turn import FailureClass
+from turnwise.errors import InvariantError
 from turnwise.sandbox.execute.execution import (
     HOST_CALL_FUEL,
     HOST_HANDLE_FUEL,
@@ -50,7 +51,8 @@ class ComponentCarrier:
         self._linker = wc.Linker(engine)
         self._link()
         index = component.get_export_index(TURN)
-        assert index is not None
+        if index is None:
+            raise InvariantError(f"a component without the export {TURN!r} came through the check")
         self._turn_index = index
 
     def execute(self, execution: Execution) -> tuple[ExecutionOutcome, int]:
@@ -76,7 +78,8 @@ class ComponentCarrier:
         try:
             instance = self._linker.instantiate(store, self._component)
             turn = instance.get_func(store, self._turn_index)
-            assert turn is not None
+            if turn is None:
+                raise InvariantError(f"the export {TURN!r} of a component is no function")
             output = turn(store, execution.input.decode("utf-8")).encode("utf-8")
         except wasmtime.WasmtimeError as error:
             if execution.lacked_memory:
@@ -96,8 +99,8 @@ class ComponentCarrier:
                     continue
                 match = WASI_NAME.fullmatch(name)
                 imported = item.ty
-                assert match is not None, "anything else is refused when it is compiled"
-                assert isinstance(imported, wc.ComponentInstanceType)
+                if match is None or not isinstance(imported, wc.ComponentInstanceType):
+                    raise InvariantError(f"a component that imports {name!r} came through the check")
                 with root.add_instance(name) as interface:
                     for member, kind in imported.exports(self._engine).items():
                         self._link_member(interface, match[1], member, kind.ty, types)
@@ -118,7 +121,8 @@ class ComponentCarrier:
 
         def call(store: wasmtime.StoreContext, *arguments: Any) -> Any:
             wasi = self._wasi
-            assert wasi is not None
+            if wasi is None:
+                raise InvariantError("a host function was called while no turn is executed")
             try:
                 wasi.execution.charge(HOST_CALL_FUEL + HOST_HANDLE_FUEL * _handles_beyond_first(arguments))
                 return answer(wasi, *[_argument(store, argument) for argument in arguments])

@@ -27,7 +27,14 @@ HOST_HANDLE_FUEL = 50_000
 
 
 class Ended(Exception):
-    """End of an execution, raised inside a host function by `Execution` and caught by the carriers."""
+    """End of an execution, raised inside a host function by `Execution` and caught by the carriers.
+
+    `outcome` is that of the execution.
+    """
+
+    def __init__(self, outcome: ExecutionOutcome) -> None:
+        super().__init__(outcome.status)
+        self.outcome = outcome
 
 
 @dataclass(slots=True)
@@ -76,7 +83,7 @@ class Execution:
         """Set the outcome, unless there is one already; return the exception to raise."""
         if self.outcome is None:
             self.outcome = outcome
-        return Ended(self.outcome.status)
+        return Ended(self.outcome)
 
     def charge(self, fuel: int) -> None:
         """Charge a host call. The charge comes on top of the engine's own count, within the same limit."""

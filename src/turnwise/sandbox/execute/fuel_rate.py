@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import cast
 
 import wasmtime
 
@@ -70,9 +71,7 @@ def measure(engine: wasmtime.Engine, wat: str, *, fuel: int = FUEL, repeats: int
     store = wasmtime.Store(engine)
     store.set_fuel(1 << 40)
     exports = wasmtime.Instance(store, wasmtime.Module(engine, wat), []).exports(store)
-    begin, run = exports["begin"], exports["run"]
-    assert isinstance(begin, wasmtime.Func)
-    assert isinstance(run, wasmtime.Func)
+    begin, run = cast("wasmtime.Func", exports["begin"]), cast("wasmtime.Func", exports["run"])
     begin(store)
     slowest = 0
     for _ in range(repeats):

@@ -16,6 +16,7 @@ from typing import cast
 import wasmtime
 
 from turnwise.core.turn import FailureClass
+from turnwise.errors import InvariantError
 from turnwise.sandbox.execute.execution import Ended, Execution, ExecutionOutcome, failed
 from turnwise.sandbox.execute.traps import outcome_of_error, outcome_of_trap
 
@@ -56,7 +57,8 @@ class ModuleCarrier:
             store.close()
 
     def _effect(self, pointer: int, length: int) -> int:
-        assert self._turn is not None
+        if self._turn is None:
+            raise InvariantError("a host function was called while no turn is executed")
         return self._turn.effect(pointer, length)
 
 
@@ -85,9 +87,8 @@ class _Turn:
             pointer = self._place(execution.input)
             packed = turn(self._store, pointer, len(execution.input))
             return ExecutionOutcome("completed", self._take(packed >> 32 & U32_MASK, packed & U32_MASK, "output"))
-        except Ended:
-            assert execution.outcome is not None
-            return execution.outcome
+        except Ended as ended:
+            return ended.outcome
         except wasmtime.Trap as trap:
             outcome = outcome_of_trap(trap, execution.fuel)
             if memory is None or outcome.failure is not FailureClass.TRAP:

@@ -201,9 +201,11 @@ class WorkerSlot:
 
     def start_batch(self, batch: list[Item]) -> None:
         """Give the worker a batch. Only when `takes_batches`."""
-        assert self._peer is not None
+        peer = self._peer
+        if peer is None:
+            raise InvariantError(f"{self.name} was given a batch while it has no worker")
         if not self.running:
-            self._deadline = Deadline(self._peer.pid, self._deadline_s, self._rate)
+            self._deadline = Deadline(peer.pid, self._deadline_s, self._rate)
             self._watch()
         self.running.update((job.id, (job, index)) for job, index in batch)
         self._batches.append(len(batch))
@@ -214,8 +216,8 @@ class WorkerSlot:
             ]
         )
         try:
-            if not self._peer.send_nowait(messages.RUN, data):
-                self._sending = asyncio.create_task(self._send(self._peer, data))
+            if not peer.send_nowait(messages.RUN, data):
+                self._sending = asyncio.create_task(self._send(peer, data))
         except (PeerGone, PeerBroken):
             return  # the end of file follows, and the jobs run again
         except NoMemory as error:

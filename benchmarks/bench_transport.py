@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from turnwise.sharedmem import Endpoint, Message, Peer, Transport, connect, launch
+from turnwise.sharedmem import Endpoint, LinkMessage, Peer, Transport, connect, launch
 from turnwise.sharedmem.exchange import Notice
 from turnwise.sharedmem.transport import resolve
 
@@ -132,7 +132,7 @@ class BlockingPair:
         self.put = self._wire.put
         self.end = Endpoint(self)
 
-    def take(self) -> Message | None:
+    def take(self) -> LinkMessage | None:
         found = self._wire.exchange.feed(self._socket.recv(17))
         return self._wire._attend(found) if isinstance(found, Notice) else found
 

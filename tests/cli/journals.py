@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from turnwise.core.plan import AgentPlan, Grants, InitialMessage, Kind, Plan
+from turnwise.core.plan import AgentPlan, InitialMessage, Kind, KindGrants, Plan
 from turnwise.core.plan_json import plan_to_json
 from turnwise.core.state import first_agents
 from turnwise.core.turn import EffectRequest
@@ -50,8 +50,8 @@ def answer(request: EffectRequest, stream: bytes) -> dict[str, Any]:
 
 def evil_plan() -> Plan:
     kinds = (
-        Kind("talker", CODE, start=True, grants=Grants(generate=("m",), send=("*",), spawn=("listener",))),
-        Kind("listener", CODE, groups=("listeners",), grants=Grants(stop=("*",))),
+        Kind("talker", CODE, start=True, grants=KindGrants(generate=("m",), send=("*",), spawn=("listener",))),
+        Kind("listener", CODE, groups=("listeners",), grants=KindGrants(stop=("*",))),
     )
     agents = (AgentPlan("talker", "talker"), AgentPlan("listener-1", "listener"), AgentPlan("listener-2", "listener"))
     messages = (InitialMessage("listener-1", f"begin {EVIL}"),)

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from turnwise.core.grants import may_ask, may_send, may_spawn, may_stop, pattern, reaches
-from turnwise.core.plan import Grants
+from turnwise.core.plan import KindGrants
 
 
 @pytest.mark.parametrize(
@@ -55,12 +55,12 @@ def test_no_name_makes_a_pattern_go_back(stars: int) -> None:
 
 
 def test_every_layer_must_allow_a_stop() -> None:
-    assert may_stop([Grants(stop=("*",)), Grants(stop=("a",))], "a", ())
-    assert not may_stop([Grants(stop=("*",)), Grants(stop=("a",))], "b", ())
+    assert may_stop([KindGrants(stop=("*",)), KindGrants(stop=("a",))], "a", ())
+    assert not may_stop([KindGrants(stop=("*",)), KindGrants(stop=("a",))], "b", ())
 
 
 def test_every_layer_must_allow() -> None:
-    child, parent = Grants(send=("*",), spawn=("x",), generate=("m",)), Grants(send=("a",))
+    child, parent = KindGrants(send=("*",), spawn=("x",), generate=("m",)), KindGrants(send=("a",))
     assert may_send([child, parent], "a", ())
     assert not may_send([child, parent], "b", ())
     assert may_spawn([child], "x")
@@ -70,7 +70,7 @@ def test_every_layer_must_allow() -> None:
 
 
 def test_each_effect_has_a_grant_of_its_own() -> None:
-    layers = [Grants(generate=("a",), infer=("b",), embed=("c",))]
+    layers = [KindGrants(generate=("a",), infer=("b",), embed=("c",))]
     allowed = {
         (effect, model)
         for effect in ("generate", "infer", "embed", "send")

@@ -14,7 +14,7 @@ from tests.core.worlds import kind, plan, sends, still
 from turnwise.core.envelope import decode_needs
 from turnwise.core.events import Advance, Commit, EffectAnswered, Execute, Input, Request, TurnEnded, WaveRun
 from turnwise.core.machine import Machine
-from turnwise.core.plan import Grants, Limits, Plan
+from turnwise.core.plan import KindGrants, Limits, Plan
 from turnwise.core.records import WaveRecord
 from turnwise.core.turn import Completed, EffectRequest, FailureClass, TurnOutput
 from turnwise.errors import DifferenceFound, InvariantError
@@ -124,13 +124,13 @@ def test_a_message_to_nobody_is_a_dead_letter_and_no_failure() -> None:
 @pytest.mark.parametrize(
     ("output", "grants"),
     [
-        ({"send": [{"to": "b", "body": ""}]}, Grants(send=("c",))),
-        ({"spawn": [{"kind": "b", "name": "new"}]}, Grants()),
-        ({"spawn": [{"kind": "nothing", "name": "new"}]}, Grants(spawn=("nothing",))),
-        ({"stop": ["b"]}, Grants()),
+        ({"send": [{"to": "b", "body": ""}]}, KindGrants(send=("c",))),
+        ({"spawn": [{"kind": "b", "name": "new"}]}, KindGrants()),
+        ({"spawn": [{"kind": "nothing", "name": "new"}]}, KindGrants(spawn=("nothing",))),
+        ({"stop": ["b"]}, KindGrants()),
     ],
 )
-def test_what_is_not_granted_fails_the_turn_and_discards_its_output(output: dict[str, Any], grants: Grants) -> None:
+def test_what_is_not_granted_fails_the_turn_and_discards_its_output(output: dict[str, Any], grants: KindGrants) -> None:
     kinds = [kind("a", start=True, state="old", grants=grants), kind("b")]
     run = simulate(plan(kinds), {"a": lambda turn, effect: {"state": "new", **output}, "b": still})
     turn = run.rounds[0].turns[0]
@@ -173,7 +173,7 @@ def spawner(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
 
 
 def test_a_child_is_born_at_the_commit_and_has_its_first_turn_in_the_next_round() -> None:
-    parent = kind("parent", start=True, grants=Grants(spawn=("child",), send=("*-child",)))
+    parent = kind("parent", start=True, grants=KindGrants(spawn=("child",), send=("*-child",)))
     child = kind("child", start=True, args='{"x":1}')
     run = simulate(plan([parent, child], ["p:parent"]), {"parent": spawner, "child": still})
     assert moves(run) == [(1, ["p"]), (2, ["p-child"])]
@@ -184,7 +184,7 @@ def test_a_child_is_born_at_the_commit_and_has_its_first_turn_in_the_next_round(
 
 
 def test_a_child_may_at_most_what_its_parent_may() -> None:
-    parent = kind("parent", start=True, grants=Grants(spawn=("child",), send=("*-child",)))
+    parent = kind("parent", start=True, grants=KindGrants(spawn=("child",), send=("*-child",)))
     child = kind("child", start=True, grants=sends("p", "*-child"))
     run = simulate(plan([parent, child], ["p:parent"]), {"parent": spawner, "child": starts_with_a_message("p")})
     failure = run.rounds[1].turns[0].failure
@@ -196,7 +196,7 @@ def test_a_name_that_exists_fails_the_turn_that_comes_second() -> None:
     def same(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
         return {"state": "changed", "spawn": [{"kind": "child", "name": "twin"}]}
 
-    kinds = [kind("parent", start=True, grants=Grants(spawn=("child",))), kind("child")]
+    kinds = [kind("parent", start=True, grants=KindGrants(spawn=("child",))), kind("child")]
     run = simulate(plan(kinds, ["p-1:parent", "p-2:parent"]), {"parent": same, "child": still}, order=5)
     assert [turn.failure and turn.failure.kind for turn in run.rounds[0].turns] == [None, FailureClass.CONFLICT]
     assert [agent.name for agent in run.rounds[0].spawned] == ["twin"]
@@ -211,7 +211,7 @@ def test_a_stopped_agent_moves_no_more_and_its_mail_is_dead() -> None:
         return {"state": "", "wake_in": 1}
 
     kinds = [
-        kind("killer", start=True, grants=Grants(send=("victim",), stop=("victim",))),
+        kind("killer", start=True, grants=KindGrants(send=("victim",), stop=("victim",))),
         kind("victim", start=True),
     ]
     run = simulate(plan(kinds), {"killer": killer, "victim": victim})
@@ -295,7 +295,7 @@ def test_effects_suspend_the_turn_and_run_it_again_with_the_replies() -> None:
         streams.append(stream)
         return {"ok": {"text": json.loads(request.body)["prompt"] + "+"}}
 
-    kinds = [kind("thinker", start=True, grants=Grants(generate=("m",)))]
+    kinds = [kind("thinker", start=True, grants=KindGrants(generate=("m",)))]
     run = simulate(plan(kinds, models=(("m", "0" * 64),)), {"thinker": thinker}, answer=answer)
     turn = run.rounds[0].turns[0]
     assert turn.output is not None
@@ -438,7 +438,7 @@ def chatter(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
 
 
 def chatter_world(seed: int, schedule: str) -> Plan:
-    everything = Grants(generate=("m",), send=("all", "*"), spawn=("chatter",), stop=("*",))
+    everything = KindGrants(generate=("m",), send=("all", "*"), spawn=("chatter",), stop=("*",))
     kinds = [kind("chatter", start=True, groups=("all",), grants=everything)]
     return plan(
         kinds,
@@ -506,7 +506,7 @@ def test_adding_an_agent_shifts_nobody_elses_stream() -> None:
 
 
 def test_requests_name_their_stream_by_agent_and_turn() -> None:
-    machine = Machine(plan([kind("a", start=True, grants=Grants(generate=("m",)))]))
+    machine = Machine(plan([kind("a", start=True, grants=KindGrants(generate=("m",)))]))
     machine.step(Advance())
     from turnwise.core.turn import Needs
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.core.worlds import WITHOUT_SUMS
 from turnwise.core.canonical import canonical
-from turnwise.core.plan import AgentPlan, Grants, InitialMessage, Kind, Limits, Plan
+from turnwise.core.plan import AgentPlan, InitialMessage, Kind, KindGrants, Limits, Plan
 from turnwise.core.plan_json import VERSION, plan_from_json, plan_to_json
 from turnwise.errors import InvariantError, JournalError
 
@@ -18,7 +18,7 @@ NAMES = st.sampled_from(["a", "b", "a-1", "trader", "é"])
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5) | st.sampled_from(["", "{}"])
 LISTS = st.lists(NAMES, max_size=3).map(tuple)
 INTEGERS = st.integers(0, 2**63 - 1)
-GRANTS = st.builds(Grants, LISTS, LISTS, LISTS, LISTS, LISTS, LISTS)
+GRANTS = st.builds(KindGrants, LISTS, LISTS, LISTS, LISTS, LISTS, LISTS)
 LIMITS = st.builds(Limits, *[INTEGERS] * 9)
 LIMITS_1 = st.builds(Limits, *[INTEGERS] * 4, *[st.none()] * 5)
 
@@ -47,7 +47,7 @@ PLANS = plans(LIMITS, INTEGERS) | plans(LIMITS_1, st.none())
 PLAN = Plan(
     name="market",
     seed=7,
-    kinds=(Kind("trader", "ab" * 32, '{"budget":3}', "{}", groups=("traders",), grants=Grants(send=("market",))),),
+    kinds=(Kind("trader", "ab" * 32, '{"budget":3}', "{}", groups=("traders",), grants=KindGrants(send=("market",))),),
     agents=(
         AgentPlan("trader-1", "trader", '{"budget":3}', "{}"),
         AgentPlan("trader-2", "trader", '{"budget":4}', "{}"),
@@ -115,7 +115,7 @@ def test_other_plans_have_other_texts(one: Plan, other: Plan) -> None:
 
 def test_every_field_counts() -> None:
     """A field that is added to the plan and not to its text would let two runs have one head."""
-    granted = dataclasses.replace(PLAN.kinds[0], grants=Grants(infer=("m",), embed=("m",)), system="s")
+    granted = dataclasses.replace(PLAN.kinds[0], grants=KindGrants(infer=("m",), embed=("m",)), system="s")
     text = plan_to_json(dataclasses.replace(PLAN, kinds=(granted,)))
     for part in (PLAN, granted, granted.grants, granted.limits, PLAN.agents[1], PLAN.messages[0]):
         for item in dataclasses.fields(part):
@@ -180,7 +180,7 @@ def test_a_newer_version_is_said_to_be_one() -> None:
 
 
 def test_later_grants_are_written_where_there_are_any() -> None:
-    plan = dataclasses.replace(PLAN, kinds=(dataclasses.replace(PLAN.kinds[0], grants=Grants(infer=("x",))),))
+    plan = dataclasses.replace(PLAN, kinds=(dataclasses.replace(PLAN.kinds[0], grants=KindGrants(infer=("x",))),))
     text = plan_to_json(plan)
     assert '"grants":{"generate":[],"infer":["x"],"send":[],"spawn":[],"stop":[]}' in text
     assert plan_from_json(text) == plan

@@ -17,7 +17,7 @@ from turnwise.core.effects_budget import EffectsBudget
 from turnwise.core.events import Advance
 from turnwise.core.inbox import Letter, fitting
 from turnwise.core.machine import Machine
-from turnwise.core.plan import Grants, Limits, Plan
+from turnwise.core.plan import KindGrants, Limits, Plan
 from turnwise.core.turn import FailureClass
 from turnwise.sim import Effect, Simulation, simulate
 
@@ -83,7 +83,7 @@ def test_recipients_are_bounded(to: list[str], nobody: int, fits: bool) -> None:
 )
 def test_a_child_is_bounded_like_any_agent(spawn: dict[str, Any], fits: bool) -> None:
     limits = Limits(state_bytes_max=(2 + 2) + (2 + 9) + (2 + 2))
-    kinds = [kind("a", start=True, grants=Grants(spawn=("c",))), kind("c", state="own", limits=limits)]
+    kinds = [kind("a", start=True, grants=KindGrants(spawn=("c",))), kind("c", state="own", limits=limits)]
     world = plan(kinds, ["a:a"])
     run = simulate(world, {"a": returns(spawn=[{"kind": "c", "name": "c", **spawn}])}, rounds=1)
     assert (failure(run) is None) is fits
@@ -99,7 +99,7 @@ def test_agents_are_bounded_in_order_of_place() -> None:
         children = [{"kind": "c", "name": f"{turn['self']}-{number}"} for number in (1, 2)]
         return {"state": "", "spawn": children}
 
-    kinds = [kind("a", start=True, grants=Grants(spawn=("c",))), kind("c")]
+    kinds = [kind("a", start=True, grants=KindGrants(spawn=("c",))), kind("c")]
     world = plan(kinds, ["a:a", "b:a", "c:a"], agents_max=7)
     run = simulate(world, {"a": spawns, "c": still}, rounds=1)
     assert [agent.name for agent in run.rounds[0].spawned] == ["a-1", "a-2", "b-1", "b-2"]
@@ -234,7 +234,7 @@ REPLY = len('{"ok":""}')
 @pytest.mark.parametrize("order", [None, 1, 2, 3])
 def test_replies_beyond_the_bound_are_refused_in_their_order(order: int | None) -> None:
     room = 4 * REQUEST + 2 * (REPLY + 10)
-    world = plan([kind("a", start=True, grants=Grants(generate=("m",)), limits=Limits(effects_bytes_max=room))])
+    world = plan([kind("a", start=True, grants=KindGrants(generate=("m",)), limits=Limits(effects_bytes_max=room))])
     run = simulate(world, {"a": asks([[10, 10, 99, 10]])}, answer=answer, order=order)
     assert json.loads(run.machine.world.agents[0].state) == [10, 10, "refused", "refused"]
     effects = run.rounds[0].turns[0].effects
@@ -244,7 +244,7 @@ def test_replies_beyond_the_bound_are_refused_in_their_order(order: int | None) 
 
 def test_calls_share_the_bound_and_a_request_that_is_refused_leaves_its_hash() -> None:
     room = 2 * REQUEST + REPLY + 10 + REPLY + 10 - 1
-    world = plan([kind("a", start=True, grants=Grants(generate=("m",)), limits=Limits(effects_bytes_max=room))])
+    world = plan([kind("a", start=True, grants=KindGrants(generate=("m",)), limits=Limits(effects_bytes_max=room))])
     run = simulate(world, {"a": asks([[10], [10], [10]])}, answer=answer)
     assert json.loads(run.machine.world.agents[0].state) == [10, "refused", "refused"]
     third = run.rounds[0].turns[0].effects[2]
@@ -261,7 +261,7 @@ def test_calls_share_the_bound_and_a_request_that_is_refused_leaves_its_hash() -
 
 def test_plans_of_version_1_have_none_of_these_bounds() -> None:
     kinds = [
-        kind("a", start=True, grants=Grants(send=("hub",), generate=("m",), spawn=("hub",)), limits=WITHOUT_SUMS),
+        kind("a", start=True, grants=KindGrants(send=("hub",), generate=("m",), spawn=("hub",)), limits=WITHOUT_SUMS),
         kind("hub", limits=WITHOUT_SUMS),
     ]
     world = plan(kinds, agents_max=None)

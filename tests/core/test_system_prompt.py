@@ -7,7 +7,7 @@ import pytest
 
 from tests.core.worlds import kind, plan
 from turnwise.core.canonical import canonical
-from turnwise.core.plan import Grants
+from turnwise.core.plan import KindGrants
 from turnwise.core.system_prompt import with_system
 from turnwise.core.turn import EffectRequest
 from turnwise.sim import Effect, simulate
@@ -60,7 +60,7 @@ def test_it_is_recorded_as_it_was_asked() -> None:
         return {"ok": {}}
 
     def heads(system: str) -> bytes:
-        kinds = [kind("talker", start=True, grants=Grants(generate=("m",)), system=system)]
+        kinds = [kind("talker", start=True, grants=KindGrants(generate=("m",)), system=system)]
         run = simulate(plan(kinds, models=(("m", "0" * 64),)), {"talker": talker}, answer=answer)
         effects = run.rounds[0].turns[0].effects
         assert [json.loads(effect.request) for effect in effects] == asked[-2:]

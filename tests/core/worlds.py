@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from turnwise.core.plan import AgentPlan, Grants, InitialMessage, Kind, Limits, Plan
+from turnwise.core.plan import AgentPlan, InitialMessage, Kind, KindGrants, Limits, Plan
 from turnwise.sim import Effect
 
 CODE = "0" * 64
@@ -27,8 +27,8 @@ def plan(kinds: list[Kind], agents: list[str] | None = None, **options: Any) -> 
     return Plan(options.pop("name", "test"), options.pop("seed", 7), tuple(kinds), first, messages=messages, **options)
 
 
-def sends(*names: str) -> Grants:
-    return Grants(send=names)
+def sends(*names: str) -> KindGrants:
+    return KindGrants(send=names)
 
 
 def still(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 from tests.core.worlds import kind, plan
 from turnwise.core.canonical import canonical
 from turnwise.core.machine import Machine
-from turnwise.core.plan import Grants, Schedule
+from turnwise.core.plan import KindGrants, Schedule
 from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.core.streams import effect_stream
 from turnwise.inference.plans.batch_plan import BatchPlan
@@ -148,7 +148,7 @@ def executed(job: TurnJob) -> TurnResult:
 
 def play(seed: int, schedule: Schedule = "rounds", *, waved: bool = True) -> tuple[list[RoundRecord], World]:
     names = [f"a-{number}" for number in range(8)]
-    kinds = [kind("a", start=True, grants=Grants(generate=MODELS))]
+    kinds = [kind("a", start=True, grants=KindGrants(generate=MODELS))]
     models = tuple((name, "0" * 64) for name in MODELS)
     whole = plan(kinds, [f"{name}:a" for name in names], models=models, schedule=schedule)
     world = World(Random(seed), waved)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from turnwise.sharedmem import Endpoint, Message, PeerGone
+from turnwise.sharedmem import Endpoint, LinkMessage, PeerGone
 from turnwise.sharedmem.parts import Flat
 
 
@@ -26,7 +26,7 @@ class ScriptedWire:
 
     def __init__(self) -> None:
         self.keeper = Keeper()
-        self.packets: deque[Message | type[EOFError] | None] = deque()
+        self.packets: deque[LinkMessage | type[EOFError] | None] = deque()
         self.sent: list[tuple[int, bytes]] = []
         self.room = 100
         self.gone = False
@@ -43,7 +43,7 @@ class ScriptedWire:
         self.sent.append((kind, data))
         return True
 
-    def take(self) -> Message | None:
+    def take(self) -> LinkMessage | None:
         assert self.packets, "the endpoint would wait for ever"
         found = self.packets.popleft()
         if found is EOFError:
@@ -60,7 +60,7 @@ class ScriptedWire:
         self.closed += 1
 
     def message(self, data: bytes, kind: int = 1) -> None:
-        self.packets.append(Message(kind, memoryview(data), self.keeper, 0))
+        self.packets.append(LinkMessage(kind, memoryview(data), self.keeper, 0))
 
     def make_room(self) -> None:
         self.packets.append(None)

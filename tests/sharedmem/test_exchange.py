@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from turnwise.sharedmem import PeerBroken, packet
 from turnwise.sharedmem.exchange import Exchange, Notice
-from turnwise.sharedmem.message import Message
+from turnwise.sharedmem.message import LinkMessage
 from turnwise.sharedmem.parts import measure
 from turnwise.sharedmem.transport import Geometry
 
@@ -24,7 +24,7 @@ class Side:
         self.exchange = Exchange(memoryview(outgoing), memoryview(incoming).toreadonly(), geometry, self.tell)
         self.unsent: deque[tuple[int, bytes]] = deque()
         self.expected: deque[tuple[int, bytes]] = deque()
-        self.held: list[tuple[Message, bytes]] = []
+        self.held: list[tuple[LinkMessage, bytes]] = []
 
     def tell(self) -> None:
         data = self.exchange.release_packet()
@@ -50,7 +50,7 @@ class Side:
             return False
         message = self.exchange.feed(other.sent.popleft())
         if message is not None:
-            assert isinstance(message, Message)
+            assert isinstance(message, LinkMessage)
             kind, data = other.expected.popleft()
             assert (message.kind, bytes(message.body)) == (kind, data)
             self.held.append((message, data))
@@ -71,9 +71,9 @@ class Side:
         return self.exchange.free == self.exchange._all
 
 
-def feed(side: Side, data: bytes) -> Message:
+def feed(side: Side, data: bytes) -> LinkMessage:
     message = side.exchange.feed(data)
-    assert isinstance(message, Message)
+    assert isinstance(message, LinkMessage)
     return message
 
 
@@ -155,13 +155,13 @@ def test_hostile_packets_give_messages_inside_a_slot_or_are_refused(packets: lis
     side = Side(bytearray(geometry.arena_bytes), memory, geometry)
     side.post(1, b"in flight")
     side.push()
-    held: list[Message] = []
+    held: list[LinkMessage] = []
     for data in packets:
         try:
             found = side.exchange.feed(data)
         except PeerBroken:
             break
-        if not isinstance(found, Message):
+        if not isinstance(found, LinkMessage):
             continue
         assert len(found.body) <= geometry.slot_bytes
         assert bytes(found.body) in bytes(memory)

@@ -18,7 +18,7 @@ if sys.platform != "linux":
     pytest.skip("memfd exists on Linux only", allow_module_level=True)
 
 from turnwise.errors import EnvironmentFailure
-from turnwise.sharedmem import Message, NoMemory, PeerBroken, PeerGone, memfd, memory_file, packet
+from turnwise.sharedmem import LinkMessage, NoMemory, PeerBroken, PeerGone, memfd, memory_file, packet
 from turnwise.sharedmem.memfd import MemfdLoopWire
 from turnwise.sharedmem.transport import Geometry
 
@@ -31,9 +31,9 @@ class Events:
     """A receiver that keeps what it is told, in order."""
 
     def __init__(self) -> None:
-        self.told: asyncio.Queue[Message | EnvironmentFailure | str] = asyncio.Queue()
+        self.told: asyncio.Queue[LinkMessage | EnvironmentFailure | str] = asyncio.Queue()
 
-    def on_message(self, message: Message) -> None:
+    def on_message(self, message: LinkMessage) -> None:
         self.told.put_nowait(message)
 
     def on_room(self) -> None:
@@ -151,7 +151,7 @@ def test_a_child_sends_a_long_message_in_a_file_that_it_asked_for(run: Any) -> N
             memory_file.fill(fd, LONG, [b"z" * LONG])
             raw.send(packet.LONG, slot=2, kind=9, length=LONG)
             message = await events.told.get()
-            assert isinstance(message, Message)
+            assert isinstance(message, LinkMessage)
             with message:
                 assert (message.kind, message.body.readonly) == (9, True)
                 assert bytes(message.body) == b"z" * LONG
@@ -245,7 +245,7 @@ def test_file_descriptors_that_a_child_sends_are_not_taken(run: Any) -> None:
                 data = packet.pack(packet.MESSAGE, slot=0, length=0)
                 sender.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [write] * 20))])
             message = await events.told.get()
-            assert isinstance(message, Message)
+            assert isinstance(message, LinkMessage)
             message.release()
             os.close(write)
             # An end of file, since nobody has the other end any more.

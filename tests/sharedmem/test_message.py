@@ -5,7 +5,7 @@ from pickle import PickleBuffer
 
 import pytest
 
-from turnwise.sharedmem.message import Message
+from turnwise.sharedmem.message import LinkMessage
 
 
 class Keeper:
@@ -16,8 +16,8 @@ class Keeper:
         self.released.append(slot)
 
 
-def message(keeper: Keeper) -> Message:
-    return Message(7, memoryview(b"body"), keeper, 2)
+def message(keeper: Keeper) -> LinkMessage:
+    return LinkMessage(7, memoryview(b"body"), keeper, 2)
 
 
 def test_the_body_cannot_be_used_after_release() -> None:
@@ -60,14 +60,14 @@ def test_a_message_that_is_dropped_unreleased_is_reported() -> None:
 
 def test_its_representation_shows_no_content() -> None:
     with message(Keeper()) as one:
-        assert repr(one) == "<Message kind=7 4 bytes>"
-    assert repr(one) == "<Message kind=7 released>"
+        assert repr(one) == "<LinkMessage kind=7 4 bytes>"
+    assert repr(one) == "<LinkMessage kind=7 released>"
 
 
 def test_memory_of_its_own_goes_with_it_unless_somebody_kept_a_slice() -> None:
     keeper = Keeper()
     mappings = [mmap.mmap(-1, 4096) for _ in range(2)]
-    released, kept = (Message(1, memoryview(mapping), keeper, 0, mapping) for mapping in mappings)
+    released, kept = (LinkMessage(1, memoryview(mapping), keeper, 0, mapping) for mapping in mappings)
     released.release()
     assert mappings[0].closed
     piece = kept.body[:5]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from turnwise.errors import EnvironmentFailure, UsageError
-from turnwise.sharedmem import Message, Peer, PeerGone, Transport, launch
+from turnwise.sharedmem import LinkMessage, Peer, PeerGone, Transport, launch
 from turnwise.sharedmem.transport import GEOMETRY_DEFAULT, MIB
 
 LINUX = sys.platform == "linux"
@@ -30,7 +30,7 @@ async def text(peer: Peer) -> str:
         return bytes(message.body).decode()
 
 
-async def exchange(peer: Peer, kind: int, data: bytes) -> Message:
+async def exchange(peer: Peer, kind: int, data: bytes) -> LinkMessage:
     sending = asyncio.create_task(peer.send(kind, data))
     message = await peer.receive()
     assert message is not None, peer.stderr_tail()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from turnwise.errors import EnvironmentFailure
-from turnwise.sharedmem import Message, PeerBroken, PeerGone
+from turnwise.sharedmem import LinkMessage, PeerBroken, PeerGone
 from turnwise.sharedmem.pipe import PipeBlockingWire, PipeLoopWire
 from turnwise.sharedmem.transport import MESSAGES_AHEAD_MAX
 
@@ -25,9 +25,9 @@ class Events:
     """A receiver that keeps what it is told, in order."""
 
     def __init__(self) -> None:
-        self.told: asyncio.Queue[Message | EnvironmentFailure | str] = asyncio.Queue()
+        self.told: asyncio.Queue[LinkMessage | EnvironmentFailure | str] = asyncio.Queue()
 
-    def on_message(self, message: Message) -> None:
+    def on_message(self, message: LinkMessage) -> None:
         self.told.put_nowait(message)
 
     def on_room(self) -> None:
@@ -62,7 +62,7 @@ def test_a_frame_is_the_body_and_then_the_kind(run: Any) -> None:
             assert await asyncio.to_thread(raw.recv_bytes) == b"body\x02\x01"
             raw.send_bytes(b"back\x07\x00")
             message = await events.told.get()
-            assert isinstance(message, Message)
+            assert isinstance(message, LinkMessage)
             with message:
                 assert (message.kind, bytes(message.body), message.body.readonly) == (7, b"back", True)
 
@@ -107,10 +107,10 @@ def test_no_more_is_read_than_may_be_unreleased(run: Any) -> None:
             held = [await events.told.get() for _ in range(MESSAGES_AHEAD_MAX)]
             # One more cannot be taken in before one is released; then it is, and it alone.
             assert events.told.empty()
-            assert all(isinstance(one, Message) for one in held)
+            assert all(isinstance(one, LinkMessage) for one in held)
             held[0].release()  # type: ignore[union-attr]
             last = await events.told.get()
-            assert isinstance(last, Message)
+            assert isinstance(last, LinkMessage)
             assert bytes(last.body) == bytes([MESSAGES_AHEAD_MAX])
             for one in [*held[1:], last]:
                 one.release()  # type: ignore[union-attr]

@@ -34,14 +34,14 @@ def test_an_exception_of_a_behaviour_is_its_agents_failure() -> None:
 
 
 def test_effects_need_an_answer() -> None:
-    from turnwise.core.plan import Grants
+    from turnwise.core.plan import KindGrants
 
     def asks(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
         effect({"effect": "generate", "model": "m", "prompt": "x"})
         return {"state": ""}
 
     with pytest.raises(ValueError, match="pass `answer`"):
-        simulate(plan([kind("a", start=True, grants=Grants(generate=("m",)))]), {"a": asks})
+        simulate(plan([kind("a", start=True, grants=KindGrants(generate=("m",)))]), {"a": asks})
 
 
 def test_a_crowd_is_simulated() -> None:

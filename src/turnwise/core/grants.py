@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 
-from turnwise.core.plan import Grants
+from turnwise.core.plan import KindGrants
 
 
 def is_pattern(entry: str) -> bool:
@@ -44,24 +44,24 @@ def reaches(entries: Iterable[str], name: str, groups: Collection[str]) -> bool:
     )
 
 
-def may_send(layers: Iterable[Grants], to: str, groups: Collection[str]) -> bool:
+def may_send(layers: Iterable[KindGrants], to: str, groups: Collection[str]) -> bool:
     return all(reaches(layer.send, to, groups) for layer in layers)
 
 
-def may_stop(layers: Iterable[Grants], name: str, groups: Collection[str]) -> bool:
+def may_stop(layers: Iterable[KindGrants], name: str, groups: Collection[str]) -> bool:
     return all(reaches(layer.stop, name, groups) for layer in layers)
 
 
-def may_spawn(layers: Iterable[Grants], kind: str) -> bool:
+def may_spawn(layers: Iterable[KindGrants], kind: str) -> bool:
     return all(kind in layer.spawn for layer in layers)
 
 
-def may_ask(layers: Iterable[Grants], effect: str, model: str) -> bool:
+def may_ask(layers: Iterable[KindGrants], effect: str, model: str) -> bool:
     """Return whether a model may be asked for an effect: `generate`, `infer` or `embed`."""
     return all(model in _models(layer, effect) for layer in layers)
 
 
-def _models(layer: Grants, effect: str) -> tuple[str, ...]:
+def _models(layer: KindGrants, effect: str) -> tuple[str, ...]:
     if effect == "generate":
         return layer.generate
     return layer.infer if effect == "infer" else layer.embed if effect == "embed" else ()

@@ -41,7 +41,7 @@ def valid_name(name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Grants:
+class KindGrants:
     """The acts that a kind of agent may do. Names, patterns (`narrator-*`) and groups; empty means nothing.
 
     `generate`, `infer` and `embed` name the models that the effect of that name may ask.
@@ -98,7 +98,7 @@ class Kind:
     state: str = ""
     start: bool = False
     groups: tuple[str, ...] = ()
-    grants: Grants = Grants()
+    grants: KindGrants = KindGrants()
     limits: Limits = Limits()
     system: str = ""
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from turnwise.core.canonical import canonical
-from turnwise.core.plan import AgentPlan, Grants, InitialMessage, Kind, Limits, OnFailure, Plan, Schedule
+from turnwise.core.plan import AgentPlan, InitialMessage, Kind, KindGrants, Limits, OnFailure, Plan, Schedule
 from turnwise.errors import InvariantError, JournalError
 
 VERSION: Final = 2
@@ -125,7 +125,7 @@ def _kind_from_json(kind: _Members, bounded: bool) -> Kind:
         state=kind.take("state", str),
         start=kind.take("start", bool),
         groups=kind.texts("groups"),
-        grants=Grants(
+        grants=KindGrants(
             **{name: grants.texts(name) for name in _GRANTS},
             **{name: grants.texts_given(name) for name in _GRANTS_LATER},
         ),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from turnwise.core.envelope import encode_mail
 from turnwise.core.inbox import Letter
-from turnwise.core.plan import OUTSIDE, Grants, Kind, Plan
+from turnwise.core.plan import OUTSIDE, Kind, KindGrants, Plan
 from turnwise.core.records import AgentRecord, MessageRecord, RoundRecord
 from turnwise.core.schedule import Discipline, Rounds, Sequential
 from turnwise.errors import InvariantError
@@ -21,7 +21,7 @@ class AgentState:
 
     __slots__ = ("alive", "args", "grants", "inbox", "kind", "name", "place", "record", "state", "turns", "wake_at")
 
-    def __init__(self, record: AgentRecord, kind: Kind, grants: tuple[Grants, ...]) -> None:
+    def __init__(self, record: AgentRecord, kind: Kind, grants: tuple[KindGrants, ...]) -> None:
         self.record = record
         self.place = record.place
         self.name = record.name

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from turnwise.sharedmem.connect import connect
 from turnwise.sharedmem.endpoint import Endpoint
 from turnwise.sharedmem.errors import NoMemory, PeerBroken, PeerGone
-from turnwise.sharedmem.message import Message
+from turnwise.sharedmem.message import LinkMessage
 from turnwise.sharedmem.transport import Transport
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ __all__ = [
     "GRACE_MS_DEFAULT",
     "Endpoint",
     "Link",
-    "Message",
+    "LinkMessage",
     "NoMemory",
     "Peer",
     "PeerBroken",

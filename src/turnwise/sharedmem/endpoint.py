@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from turnwise.sharedmem.errors import PeerGone
-from turnwise.sharedmem.message import Message
+from turnwise.sharedmem.message import LinkMessage
 from turnwise.sharedmem.packet import KIND_MAX
 from turnwise.sharedmem.parts import Flat, measure
 from turnwise.sharedmem.wire import BlockingWire
@@ -22,7 +22,7 @@ class Endpoint:
 
     def __init__(self, wire: BlockingWire) -> None:
         self._wire = wire
-        self._inbox: deque[Message] = deque()
+        self._inbox: deque[LinkMessage] = deque()
         self._ended = False
 
     def send(self, kind: int, *parts: Buffer) -> None:
@@ -37,7 +37,7 @@ class Endpoint:
             if message is not None:
                 self._inbox.append(message)
 
-    def receive(self) -> Message | None:
+    def receive(self) -> LinkMessage | None:
         """The next message, to be released when it has been read. None: the orchestrator is gone."""
         if self._inbox:
             return self._inbox.popleft()
@@ -60,7 +60,7 @@ class Endpoint:
             raise PeerGone("the orchestrator is gone")
         return self._wire.put(kind, flat, length)
 
-    def _take(self) -> Message | None:
+    def _take(self) -> LinkMessage | None:
         try:
             return self._wire.take()
         except EOFError:

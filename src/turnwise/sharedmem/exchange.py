@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from turnwise.sharedmem import packet
 from turnwise.sharedmem.errors import PeerBroken
-from turnwise.sharedmem.message import Message
+from turnwise.sharedmem.message import LinkMessage
 from turnwise.sharedmem.parts import Flat
 from turnwise.sharedmem.transport import Geometry
 
@@ -109,7 +109,7 @@ class Exchange:
 
     # -- receiving ---------------------------------------------------------------------------------------------------
 
-    def feed(self, data: bytes) -> Message | Notice | None:
+    def feed(self, data: bytes) -> LinkMessage | Notice | None:
         """Take a packet in: the message in it, or what the wire must see to. What the rules do not allow: PeerBroken.
 
         The slot of a notice is not yet held: see `hold` and `accept`.
@@ -124,7 +124,7 @@ class Exchange:
                 raise PeerBroken("the peer sent more than a slot", expected=self._slot_bytes, actual=length)
             self.hold(slot)
             at = slot * self._slot_bytes
-            return Message(kind, self._incoming[at : at + length], self, slot)
+            return LinkMessage(kind, self._incoming[at : at + length], self, slot)
         if operation == packet.RELEASE and released and not (slot or kind or length):
             return None
         if operation in (packet.LONG, packet.ASK, packet.GRANT):
@@ -148,9 +148,9 @@ class Exchange:
         if self.due and self._held.bit_count() >= self._held_max:
             self._tell()
 
-    def accept(self, slot: int, kind: int, mapping: mmap.mmap) -> Message:
+    def accept(self, slot: int, kind: int, mapping: mmap.mmap) -> LinkMessage:
         """The message in a file of its own, for which `slot` is held; it owns the mapping."""
-        return Message(kind, memoryview(mapping), self, slot, mapping)
+        return LinkMessage(kind, memoryview(mapping), self, slot, mapping)
 
     def release(self, slot: int) -> None:
         """A message is no longer needed."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from turnwise.errors import EnvironmentFailure
 from turnwise.sharedmem.endpoint import check_kind
 from turnwise.sharedmem.errors import PeerGone
-from turnwise.sharedmem.message import Message
+from turnwise.sharedmem.message import LinkMessage
 from turnwise.sharedmem.parts import Flat, measure
 from turnwise.sharedmem.wire import LoopWire
 
@@ -30,7 +30,7 @@ class Link:
         self._name = name
         self._wire = wire
         self._on_broken = on_broken
-        self._inbox: deque[Message] = deque()
+        self._inbox: deque[LinkMessage] = deque()
         self._receiver: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._senders = asyncio.Lock()
@@ -78,7 +78,7 @@ class Link:
             error.where = self._name
             raise
 
-    async def receive(self) -> Message | None:
+    async def receive(self) -> LinkMessage | None:
         """The next message, to be released when it has been read; None at end of file.
 
         What was sent before the end is still received. PeerBroken: the child broke the rules, and has been killed.
@@ -99,13 +99,13 @@ class Link:
             finally:
                 self._receiver = None
 
-    def receive_nowait(self) -> Message | None:
+    def receive_nowait(self) -> LinkMessage | None:
         """The next message if it is there already; None otherwise, also at end of file."""
         return self._inbox.popleft() if self._inbox else None
 
     # -- told by the wire --------------------------------------------------------------------------------------------
 
-    def on_message(self, message: Message) -> None:
+    def on_message(self, message: LinkMessage) -> None:
         """A message came."""
         self._inbox.append(message)
         _wake(self._receiver)

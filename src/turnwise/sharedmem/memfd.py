@@ -19,7 +19,7 @@ from turnwise.sharedmem import memory_file, packet
 from turnwise.sharedmem.errors import NoMemory, PeerBroken, PeerGone
 from turnwise.sharedmem.exchange import Exchange, Notice
 from turnwise.sharedmem.memory_file import F_SEAL_FUTURE_WRITE, F_SEAL_SEAL, SIZE_SEALS, create, map_file, seal, unmap
-from turnwise.sharedmem.message import Message
+from turnwise.sharedmem.message import LinkMessage
 from turnwise.sharedmem.parts import Flat
 from turnwise.sharedmem.transport import GEOMETRY_DEFAULT, Geometry
 from turnwise.sharedmem.wire import Receiver
@@ -191,7 +191,7 @@ class MemfdLoopWire:
                 self._refused = False
                 receiver.on_room()
 
-    def _attend(self, notice: Notice) -> Message | None:
+    def _attend(self, notice: Notice) -> LinkMessage | None:
         if notice.operation == packet.ASK and not notice.kind:
             self._grant(notice.slot, notice.length)
             return None
@@ -225,7 +225,7 @@ class MemfdLoopWire:
         except OSError as error:
             raise NoMemory(length, error) from error
 
-    def _take_long(self, notice: Notice) -> Message:
+    def _take_long(self, notice: Notice) -> LinkMessage:
         """The message in the file that was granted for a slot."""
         fd, length = self._granted.pop(notice.slot, (-1, -1))
         if fd < 0:

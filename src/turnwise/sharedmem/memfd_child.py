@@ -14,7 +14,7 @@ from turnwise.sharedmem import memory_file, packet
 from turnwise.sharedmem.errors import PeerBroken, PeerGone
 from turnwise.sharedmem.exchange import Exchange, Notice
 from turnwise.sharedmem.memory_file import map_file, unmap
-from turnwise.sharedmem.message import Message
+from turnwise.sharedmem.message import LinkMessage
 from turnwise.sharedmem.parts import Flat
 from turnwise.sharedmem.transport import Geometry
 
@@ -105,7 +105,7 @@ class MemfdBlockingWire:
             except OSError:
                 return
 
-    def take(self) -> Message | None:
+    def take(self) -> LinkMessage | None:
         """Wait for one packet, and take it in."""
         data, fds = self._receive()
         found = self.exchange.feed(data)
@@ -113,7 +113,7 @@ class MemfdBlockingWire:
             return self._attend(found, fds)
         return found
 
-    def _attend(self, notice: Notice, fds: Sequence[int]) -> Message | None:
+    def _attend(self, notice: Notice, fds: Sequence[int]) -> LinkMessage | None:
         if len(fds) != 1:
             raise PeerBroken("a file was expected with this packet", expected=1, actual=len(fds))
         if notice.operation == packet.GRANT and self._asked == (notice.slot, notice.length) and self._file is None:

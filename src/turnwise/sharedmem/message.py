@@ -15,7 +15,7 @@ class Keeper(Protocol):
     def release(self, slot: int) -> None: ...
 
 
-class Message:
+class LinkMessage:
     """A received message. `body` is a read-only view of it, valid until `release`; a context manager.
 
     The sender may be hostile and may still write to the memory: copy (`bytes(message.body)`) before checking, and
@@ -48,7 +48,7 @@ class Message:
             self._mapping = None
         keeper.release(self._slot)
 
-    def __enter__(self) -> Message:
+    def __enter__(self) -> LinkMessage:
         return self
 
     def __exit__(
@@ -62,4 +62,4 @@ class Message:
 
     def __repr__(self) -> str:
         state = "released" if self._keeper is None else f"{len(self.body)} bytes"
-        return f"<Message kind={self.kind} {state}>"
+        return f"<LinkMessage kind={self.kind} {state}>"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from turnwise.errors import EnvironmentFailure, UsageError
 from turnwise.sharedmem.connect import endpoint_spec
 from turnwise.sharedmem.link import Link
-from turnwise.sharedmem.message import Message
+from turnwise.sharedmem.message import LinkMessage
 from turnwise.sharedmem.process import Process, child_environment
 from turnwise.sharedmem.transport import GEOMETRY_DEFAULT, Geometry, Transport, resolve
 from turnwise.sharedmem.wire import LoopWire
@@ -56,7 +56,7 @@ class Peer:
         """As `Link.send`."""
         await self.link.send(kind, *parts)
 
-    async def receive(self) -> Message | None:
+    async def receive(self) -> LinkMessage | None:
         """As `Link.receive`."""
         return await self.link.receive()
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from turnwise.errors import EnvironmentFailure
 from turnwise.sharedmem.errors import NoMemory, PeerBroken, PeerGone
-from turnwise.sharedmem.message import Message
+from turnwise.sharedmem.message import LinkMessage
 from turnwise.sharedmem.parts import Flat
 from turnwise.sharedmem.transport import MESSAGES_AHEAD_MAX
 from turnwise.sharedmem.wire import Receiver
@@ -160,7 +160,7 @@ class PipeLoopWire:
             receiver.on_end()
         else:
             kind = int.from_bytes(frame[-KIND_BYTES:], "little")
-            receiver.on_message(Message(kind, memoryview(frame)[:-KIND_BYTES], self._ahead, 0))
+            receiver.on_message(LinkMessage(kind, memoryview(frame)[:-KIND_BYTES], self._ahead, 0))
 
     def _in_loop(self, function: object, *arguments: object) -> bool:
         """Call a function in the loop; False if the loop has been closed."""
@@ -216,7 +216,7 @@ class PipeBlockingWire:
             raise PeerGone("the orchestrator is gone") from error
         return True
 
-    def take(self) -> Message | None:
+    def take(self) -> LinkMessage | None:
         """Wait for a message."""
         try:
             frame = self._connection.recv_bytes()
@@ -225,7 +225,7 @@ class PipeBlockingWire:
         if not frame:
             raise EOFError("the orchestrator is gone")
         kind = int.from_bytes(frame[-KIND_BYTES:], "little")
-        return Message(kind, memoryview(frame)[:-KIND_BYTES], self._keeper, 0)
+        return LinkMessage(kind, memoryview(frame)[:-KIND_BYTES], self._keeper, 0)
 
     def poll(self) -> bool:
         """Tell whether a frame is there, or the end."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from turnwise.errors import EnvironmentFailure
-from turnwise.sharedmem.message import Message
+from turnwise.sharedmem.message import LinkMessage
 from turnwise.sharedmem.parts import Flat
 
 
@@ -17,7 +17,7 @@ class BlockingWire(Protocol):
         """Send a message. False: it was not sent, and the same message may be when `take` has taken a packet in."""
         ...
 
-    def take(self) -> Message | None:
+    def take(self) -> LinkMessage | None:
         """Wait for one packet, and take it in: the message that it brought, if it brought one."""
         ...
 
@@ -33,7 +33,7 @@ class BlockingWire(Protocol):
 class Receiver(Protocol):
     """The owner of a `LoopWire`, which is told in the event loop what comes."""
 
-    def on_message(self, message: Message) -> None:
+    def on_message(self, message: LinkMessage) -> None:
         """Take a message that came."""
         ...
 

@@ -17,7 +17,7 @@ from turnwise.inference.requests.tensors import Tensor
 from turnwise.inference.server.tensor_server import HELD_COUNT_MAX, TensorServer
 from turnwise.inference.tensor_models.load import load_graph
 from turnwise.sharedmem.exchange import Exchange
-from turnwise.sharedmem.message import Message
+from turnwise.sharedmem.message import LinkMessage
 from turnwise.sharedmem.parts import measure
 from turnwise.sharedmem.transport import MIB, Geometry
 
@@ -45,12 +45,12 @@ class Wire:
 
         monkeypatch.setattr(loaded.model, "bind", watched)
 
-    def message(self, *parcels: Parcel) -> Message:
+    def message(self, *parcels: Parcel) -> LinkMessage:
         flat, length = measure(pack(parcels))
         data = self.sender.write(4, flat, length)
         assert data is not None
         message = self.receiver.feed(data)
-        assert isinstance(message, Message)
+        assert isinstance(message, LinkMessage)
         return message
 
     def released(self) -> int:

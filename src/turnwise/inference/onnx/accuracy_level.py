@@ -38,7 +38,7 @@ def with_accuracy(model: bytes, level: int) -> bytes:
 
     Raises ValueError for bytes that are no model. A node that has the level already stays as it is.
     """
-    of = schema.Attribute
+    of = schema.AttributeProto
     attribute = text_field(of.NAME, _ATTRIBUTE) + number_field(of.I, level) + number_field(of.TYPE, of.INT)
     return _Rewriter(attribute).model(model)
 
@@ -75,23 +75,23 @@ class _Rewriter:
         self._attribute = attribute
 
     def model(self, body: bytes) -> bytes:
-        of = schema.Model
+        of = schema.ModelProto
         return _changed(body, {of.GRAPH: lambda graph: self._graph(graph, 0), of.FUNCTIONS: self._function})
 
     def _function(self, body: bytes) -> bytes:
-        return _changed(body, {schema.Function.NODE: lambda node: self._node(node, 0)})
+        return _changed(body, {schema.FunctionProto.NODE: lambda node: self._node(node, 0)})
 
     def _graph(self, body: bytes, depth: int) -> bytes:
         if depth > NESTING_MAX:
             raise Unreadable(f"graphs are nested more than {NESTING_MAX} deep")
-        return _changed(body, {schema.Graph.NODE: lambda node: self._node(node, depth)})
+        return _changed(body, {schema.GraphProto.NODE: lambda node: self._node(node, depth)})
 
     def _node(self, body: bytes, depth: int) -> bytes:
-        of = schema.Node
+        of = schema.NodeProto
         kind = (of.DOMAIN, of.OP_TYPE)
         names = {part.number: text(body, part) for part in fields(body, 0, len(body)) if part.number in kind}
         if (names.get(of.DOMAIN), names.get(of.OP_TYPE)) != (_DOMAIN, _KIND):
-            graphs = (schema.Attribute.G, schema.Attribute.GRAPHS)
+            graphs = (schema.AttributeProto.G, schema.AttributeProto.GRAPHS)
             inner = {number: lambda graph: self._graph(graph, depth + 1) for number in graphs}
             return _changed(body, {of.ATTRIBUTE: lambda attribute: _changed(attribute, inner)})
         levels = {of.ATTRIBUTE: lambda attribute: self._attribute if _is_level(attribute) else attribute}
@@ -116,5 +116,5 @@ def _changed(body: bytes, changes: Mapping[int, Callable[[bytes], bytes]]) -> by
 
 
 def _is_level(attribute: bytes) -> bool:
-    names = (part for part in fields(attribute, 0, len(attribute)) if part.number == schema.Attribute.NAME)
+    names = (part for part in fields(attribute, 0, len(attribute)) if part.number == schema.AttributeProto.NAME)
     return any(text(attribute, name) == _ATTRIBUTE for name in names)

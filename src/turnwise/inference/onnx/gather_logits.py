@@ -62,7 +62,7 @@ def with_positions(model: bytes, logits: str) -> bytes | None:
 def _rewrite(model: bytes, logits: str) -> bytes | None:
     if len(model) > REWRITTEN_BYTES_MAX:
         return None
-    graphs = [part for part in fields(model, 0, len(model)) if part.number == schema.Model.GRAPH]
+    graphs = [part for part in fields(model, 0, len(model)) if part.number == schema.ModelProto.GRAPH]
     if len(graphs) != 1:
         return None
     part = graphs[0]
@@ -71,7 +71,7 @@ def _rewrite(model: bytes, logits: str) -> bytes | None:
 
 
 def _graph(graph: bytes, logits: str) -> bytes | None:
-    of = schema.Graph
+    of = schema.GraphProto
     nodes: list[_Node] = []
     constants: set[str] = set()
     outputs: set[str] = set()
@@ -79,9 +79,9 @@ def _graph(graph: bytes, logits: str) -> bytes | None:
         if part.number == of.NODE:
             nodes.append(_node(graph, part))
         elif part.number == of.INITIALIZER:
-            constants.add(_name(graph, part, schema.Tensor.NAME))
+            constants.add(_name(graph, part, schema.TensorProto.NAME))
         elif part.number == of.OUTPUT:
-            outputs.add(_name(graph, part, schema.Value.NAME))
+            outputs.add(_name(graph, part, schema.ValueInfoProto.NAME))
     if logits not in outputs:
         return None
     for node in nodes:
@@ -98,9 +98,9 @@ def _graph(graph: bytes, logits: str) -> bytes | None:
         if part.number == of.NODE and part.start == head.start:
             new = message(of.NODE, _gather(head.inputs[0]))
             new += message(of.NODE, _with_first_input(head.body, _GATHERED))
-        elif part.number == of.VALUE_INFO and _name(graph, part, schema.Value.NAME) in between:
+        elif part.number == of.VALUE_INFO and _name(graph, part, schema.ValueInfoProto.NAME) in between:
             new = b""
-        elif part.number == of.OUTPUT and _name(graph, part, schema.Value.NAME) == logits:
+        elif part.number == of.OUTPUT and _name(graph, part, schema.ValueInfoProto.NAME) == logits:
             new = message(of.OUTPUT, _with_second_dim(graph[part.low : part.high]))
         if new is not None:
             out += graph[done : part.start] + new
@@ -110,7 +110,7 @@ def _graph(graph: bytes, logits: str) -> bytes | None:
 
 def _gather(data: str) -> bytes:
     """The node that takes the wanted positions, from the second dimension on, of `data`."""
-    node, attribute = schema.Node, schema.Attribute
+    node, attribute = schema.NodeProto, schema.AttributeProto
     axis = text_field(attribute.NAME, "axis") + number_field(attribute.I, 1)
     axis += number_field(attribute.TYPE, attribute.INT)
     names = text_field(node.INPUT, data) + text_field(node.INPUT, POSITIONS_INPUT) + text_field(node.OUTPUT, _GATHERED)
@@ -119,9 +119,9 @@ def _gather(data: str) -> bytes:
 
 def _positions() -> bytes:
     """The new input: int64, with a dimension of its own name."""
-    value = schema.Value
+    value = schema.ValueInfoProto
     shape = message(value.SHAPE, message(value.DIM, text_field(value.DIM_NAME, POSITIONS_INPUT)))
-    tensor = number_field(value.ELEMENT_TYPE, schema.Type.INT64) + shape
+    tensor = number_field(value.ELEMENT_TYPE, schema.DataType.INT64) + shape
     return text_field(value.NAME, POSITIONS_INPUT) + message(value.TYPE, message(value.TENSOR, tensor))
 
 
@@ -155,25 +155,25 @@ def _head(
 def _node(graph: bytes, node: Field) -> _Node:
     inputs, outputs, kind = [], [], ""
     for part in fields(graph, node.low, node.high):
-        if part.number == schema.Node.INPUT:
+        if part.number == schema.NodeProto.INPUT:
             inputs.append(text(graph, part))
-        elif part.number == schema.Node.OUTPUT:
+        elif part.number == schema.NodeProto.OUTPUT:
             outputs.append(text(graph, part))
-        elif part.number == schema.Node.OP_TYPE:
+        elif part.number == schema.NodeProto.OP_TYPE:
             kind = text(graph, part)
     return _Node(node.start, graph[node.low : node.high], kind, tuple(inputs), tuple(outputs))
 
 
 def _with_first_input(body: bytes, name: str) -> bytes:
     for part in fields(body, 0, len(body)):
-        if part.number == schema.Node.INPUT:
+        if part.number == schema.NodeProto.INPUT:
             return body[: part.start] + text_field(part.number, name) + body[part.high :]
     raise Unreadable("a node without inputs")
 
 
 def _with_second_dim(value: bytes) -> bytes:
     """The logits' description with its second dimension called as the positions are."""
-    of = schema.Value
+    of = schema.ValueInfoProto
 
     def rewritten(body: bytes, path: tuple[tuple[int, int], ...]) -> bytes:
         """Follow a path of (field, which of several)."""

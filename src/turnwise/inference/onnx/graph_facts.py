@@ -126,10 +126,10 @@ class _Reader:
     def model(self) -> None:
         found = False
         for part in fields(self._view, 0, len(self._view)):
-            if part.number == schema.Model.GRAPH:
+            if part.number == schema.ModelProto.GRAPH:
                 found = True
                 self._graph_message(part, 0)
-            elif part.number == schema.Model.FUNCTIONS:
+            elif part.number == schema.ModelProto.FUNCTIONS:
                 self._function(part)
         if not found:
             raise Unreadable("it has no graph")
@@ -138,20 +138,20 @@ class _Reader:
     def _function(self, function: Field) -> None:
         self._scopes.append(_Scope())
         for part in self._parts(function):
-            if part.number == schema.Function.NODE:
+            if part.number == schema.FunctionProto.NODE:
                 self._node(part, 0)
-            elif part.number == schema.Function.ATTRIBUTE_DEFAULT:
+            elif part.number == schema.FunctionProto.ATTRIBUTE_DEFAULT:
                 self._attribute(part, 0)
         self._scopes.pop()
 
     def _graph_message(self, graph: Field, depth: int) -> None:
-        of = schema.Graph
+        of = schema.GraphProto
         self._scopes.append(_Scope())
         for part in self._parts(graph):
             if part.number == of.NODE:
                 self._node(part, depth)
             if part.number == of.INPUT:
-                names = self._within(part, (schema.Value.NAME,))
+                names = self._within(part, (schema.ValueInfoProto.NAME,))
                 self._scopes[-1].inputs.update(text(self._view, name) for name in names)
             if part.number in (of.INPUT, of.OUTPUT) and depth == 0:
                 name, shape = self._value(part)
@@ -159,14 +159,14 @@ class _Reader:
             elif part.number == of.INITIALIZER:
                 self._tensor(part)
                 if self._is_false(part):
-                    names = self._within(part, (schema.Tensor.NAME,))
+                    names = self._within(part, (schema.TensorProto.NAME,))
                     self._scopes[-1].false.update(text(self._view, name) for name in names)
             elif part.number == of.SPARSE_INITIALIZER:
                 self._sparse(part)
         self._scopes.pop()
 
     def _node(self, node: Field, depth: int) -> None:
-        of = schema.Node
+        of = schema.NodeProto
         kind = domain = ""
         names: dict[int, list[str]] = {of.INPUT: [], of.OUTPUT: []}
         integers: dict[str, int] = {}
@@ -180,7 +180,9 @@ class _Reader:
                 domain = text(self._view, part)
             elif part.number == of.ATTRIBUTE:
                 integers.update(self._attribute(part, depth))
-                false = false or any(self._is_false(tensor) for tensor in self._within(part, (schema.Attribute.T,)))
+                false = false or any(
+                    self._is_false(tensor) for tensor in self._within(part, (schema.AttributeProto.T,))
+                )
         name = f"{domain}:{kind}" if domain and domain != "ai.onnx" else kind
         self._graph.operators[name] = self._graph.operators.get(name, 0) + 1
         if kind == "Constant" and false:
@@ -197,7 +199,7 @@ class _Reader:
         """Its name and number, if it is one."""
         if depth >= NESTING_MAX:
             raise Unreadable(f"graphs are nested more than {NESTING_MAX} deep")
-        of = schema.Attribute
+        of = schema.AttributeProto
         name, value = "", None
         for part in self._parts(attribute):
             if part.number == of.NAME:
@@ -214,7 +216,7 @@ class _Reader:
 
     def _value(self, value: Field) -> tuple[str, Shape]:
         """Name and shape of an input or output."""
-        of = schema.Value
+        of = schema.ValueInfoProto
         name, half = "", False
         dims: list[int | None] = []
         for part in self._parts(value):
@@ -222,7 +224,7 @@ class _Reader:
                 name = text(self._view, part)
             elif part.number == of.TYPE:
                 kinds = [kind.value for kind in self._within(part, (of.TENSOR, of.ELEMENT_TYPE))]
-                half = schema.Type.HALF in kinds
+                half = schema.DataType.HALF in kinds
                 for dim in self._within(part, (of.TENSOR, of.SHAPE, of.DIM)):
                     sizes = (size.value for size in self._parts(dim) if size.number == of.DIM_VALUE)
                     dims.append(next((size for size in sizes if size is not None), None))
@@ -234,11 +236,11 @@ class _Reader:
 
     def _sparse(self, sparse: Field) -> None:
         for part in self._parts(sparse):
-            if part.number in (schema.SparseTensor.VALUES, schema.SparseTensor.INDICES):
+            if part.number in (schema.SparseTensorProto.VALUES, schema.SparseTensorProto.INDICES):
                 self._tensor(part)
 
     def _tensor(self, tensor: Field) -> None:
-        of = schema.Tensor
+        of = schema.TensorProto
         dims: list[int] = []
         name, kind, outside = "", 0, False
         entries: dict[str, str] = {}
@@ -261,7 +263,7 @@ class _Reader:
 
     def _is_false(self, tensor: Field) -> bool:
         """Return True if a tensor is one `false`."""
-        of = schema.Tensor
+        of = schema.TensorProto
         kind, values, size = 0, b"\1", 1
         for part in self._parts(tensor):
             if part.number == of.DIMS:
@@ -272,12 +274,12 @@ class _Reader:
                 values = bytes([part.value != 0])
             elif part.number in (of.INT32_DATA, of.RAW_DATA) and part.high - part.low == 1:
                 values = bytes(self._view[part.low : part.high])
-        return kind == schema.Type.BOOL and size == 1 and values == b"\0"
+        return kind == schema.DataType.BOOL and size == 1 and values == b"\0"
 
     def _entry(self, entry: Field) -> tuple[str, str]:
-        known = (schema.Entry.KEY, schema.Entry.VALUE)
+        known = (schema.StringStringEntryProto.KEY, schema.StringStringEntryProto.VALUE)
         texts = {part.number: text(self._view, part) for part in self._parts(entry) if part.number in known}
-        return texts.get(schema.Entry.KEY, ""), texts.get(schema.Entry.VALUE, "")
+        return texts.get(schema.StringStringEntryProto.KEY, ""), texts.get(schema.StringStringEntryProto.VALUE, "")
 
     def _integers(self, field: Field) -> Iterator[int]:
         """Values of a repeated int64, which may be packed."""

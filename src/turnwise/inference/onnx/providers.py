@@ -213,18 +213,18 @@ def _trial(name: str, found: Installed) -> str | None:
 
 def _squares() -> bytes:
     """A model whose `y` is `x` times `x`."""
-    of = schema.Value
+    of = schema.ValueInfoProto
 
     def value(name: str) -> bytes:
         shape = message(of.SHAPE, message(of.DIM, number_field(of.DIM_VALUE, 8)))
-        tensor = number_field(of.ELEMENT_TYPE, schema.Type.FLOAT) + shape
+        tensor = number_field(of.ELEMENT_TYPE, schema.DataType.FLOAT) + shape
         return text_field(of.NAME, name) + message(of.TYPE, message(of.TENSOR, tensor))
 
-    node, graph, model = schema.Node, schema.Graph, schema.Model
+    node, graph, model = schema.NodeProto, schema.GraphProto, schema.ModelProto
     product = text_field(node.INPUT, "x") + text_field(node.INPUT, "x") + text_field(node.OUTPUT, "y")
     body = message(graph.NODE, product + text_field(node.OP_TYPE, "Mul")) + text_field(graph.NAME, "squares")
     body += message(graph.INPUT, value("x")) + message(graph.OUTPUT, value("y"))
-    opset = message(model.OPSETS, number_field(schema.OpsetId.VERSION, 17))
+    opset = message(model.OPSETS, number_field(schema.OperatorSetIdProto.VERSION, 17))
     return number_field(model.IR_VERSION, 8) + opset + message(model.GRAPH, body)
 
 

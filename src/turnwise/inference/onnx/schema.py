@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 
-class Model:
+class ModelProto:
     """ModelProto."""
 
     IR_VERSION: Final = 1
@@ -14,20 +14,20 @@ class Model:
     FUNCTIONS: Final = 25
 
 
-class OpsetId:
+class OperatorSetIdProto:
     """OperatorSetIdProto."""
 
     VERSION: Final = 2
 
 
-class Function:
+class FunctionProto:
     """FunctionProto."""
 
     NODE: Final = 7
     ATTRIBUTE_DEFAULT: Final = 11
 
 
-class Graph:
+class GraphProto:
     """GraphProto."""
 
     NODE: Final = 1
@@ -39,7 +39,7 @@ class Graph:
     SPARSE_INITIALIZER: Final = 15
 
 
-class Node:
+class NodeProto:
     """NodeProto."""
 
     INPUT: Final = 1
@@ -49,7 +49,7 @@ class Node:
     DOMAIN: Final = 7
 
 
-class Attribute:
+class AttributeProto:
     """AttributeProto. `INT` is the value of `TYPE` for a number."""
 
     NAME: Final = 1
@@ -64,7 +64,7 @@ class Attribute:
     INT: Final = 2
 
 
-class Value:
+class ValueInfoProto:
     """ValueInfoProto, and what lies in it: TypeProto, its tensor, that one's shape, a dimension of it."""
 
     NAME: Final = 1
@@ -77,7 +77,7 @@ class Value:
     DIM_NAME: Final = 2
 
 
-class Tensor:
+class TensorProto:
     """TensorProto. `EXTERNAL` is the value of `DATA_LOCATION` for data in another file."""
 
     DIMS: Final = 1
@@ -90,21 +90,21 @@ class Tensor:
     EXTERNAL: Final = 1
 
 
-class SparseTensor:
+class SparseTensorProto:
     """SparseTensorProto."""
 
     VALUES: Final = 1
     INDICES: Final = 2
 
 
-class Entry:
+class StringStringEntryProto:
     """StringStringEntryProto."""
 
     KEY: Final = 1
     VALUE: Final = 2
 
 
-class Type:
+class DataType:
     """TensorProto.DataType."""
 
     FLOAT: Final = 1

@@ -17,7 +17,7 @@ from turnwise.inference.tensor_models.embedder import LoadedEmbedder
 from turnwise.inference.tensor_models.graph_engine import GraphAnswer, GraphEngine, GraphStatistics
 from turnwise.inference.tensor_models.infer_job import InferJob
 from turnwise.inference.tensor_models.load import LoadedGraph
-from turnwise.sharedmem import Message
+from turnwise.sharedmem import LinkMessage
 
 HELD_COUNT_MAX: Final = 2
 IN_PLACE_BYTES_MIN: Final = 64 * 1024
@@ -44,7 +44,7 @@ class TensorServer:
         loaded = self._models.get(model)
         return None if loaded is None else loaded.info.task
 
-    def infer(self, message: Message) -> None:
+    def infer(self, message: LinkMessage) -> None:
         """Take the requests of a message, and the message itself: it is released when they are done with."""
         if len(message.body) < IN_PLACE_BYTES_MIN or self._held >= HELD_COUNT_MAX:
             with message:
@@ -88,7 +88,7 @@ class TensorServer:
     def statistics(self) -> list[GraphStatistics]:
         return [engine.statistics() for engine in self._engines.values()]
 
-    def _infer_in_place(self, message: Message, hold: _Hold) -> None:
+    def _infer_in_place(self, message: LinkMessage, hold: _Hold) -> None:
         """Take requests whose tensors stay in the message. Apart, so that no frame refers to its memory afterwards."""
         for parcel in unpack(message.body):
             self._infer(parcel, hold)
@@ -118,7 +118,7 @@ class _Hold:
 
     __slots__ = ("_message", "_server", "count")
 
-    def __init__(self, message: Message, server: TensorServer) -> None:
+    def __init__(self, message: LinkMessage, server: TensorServer) -> None:
         self._message = message
         self._server = server
         self.count = 1

@@ -24,7 +24,7 @@ _FAILURES: Final = {kind.value: kind for kind in FailureClass}
 _END_REASONS: Final = ("finished", "quiet", "rounds_max", "failed")
 
 
-class Decoder:
+class RowDecoder:
     """Turns rows into records. Holds what bounds a list of numbers: how many agents and messages there are."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from turnwise.journal.file.errors import damaged, reading
-from turnwise.journal.read.decode import Decoder, Row
+from turnwise.journal.read.decode import Row, RowDecoder
 
 PAGE_ROWS: Final = 1_000
 """Rows that are fetched at once where a whole table is read."""
@@ -26,7 +26,7 @@ class Query:
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.path = path
-        self.decoder = Decoder(connection, path)
+        self.decoder = RowDecoder(connection, path)
         self._connection = connection
 
     def rows(self, sql: str, *parameters: object) -> list[Row]:

@@ -37,7 +37,7 @@ ENTRY_BYTES_MAX = 64 * 1024
 HINT = "Set TURNWISE_CACHE to a folder that belongs to you and that nobody else can write to."
 
 
-class Entry(msgspec.Struct, frozen=True):
+class CacheEntry(msgspec.Struct, frozen=True):
     """Entry of an artefact in the cache.
 
     `digest`: SHA-256 of the artefact, hex. `facts`: what its maker notes about it. `signature`: over the entry's name
@@ -93,7 +93,7 @@ class Cache:
     def store(self, name: str, content: bytes, facts: Mapping[str, str]) -> Artefact:
         """Write an artefact and its entry, each whole or not at all. Raises `EnvironmentFailure`."""
         digest = hashlib.sha256(content).hexdigest()
-        entry = Entry(digest, dict(facts), self._sign(name, digest, facts))
+        entry = CacheEntry(digest, dict(facts), self._sign(name, digest, facts))
         path = self._artefact_path(digest)
         try:
             self._make_room(len(content), keep=path)
@@ -103,10 +103,10 @@ class Cache:
             raise _failure(self.folder, error) from error
         return Artefact(path, entry.facts)
 
-    def _read_entry(self, name: str) -> Entry | None:
+    def _read_entry(self, name: str) -> CacheEntry | None:
         """Return the entry of `name`, or None if there is none that this cache has signed, whatever its bytes are."""
         try:
-            entry = msgspec.json.decode(_read(self.folder / f"{name}.json", ENTRY_BYTES_MAX), type=Entry)
+            entry = msgspec.json.decode(_read(self.folder / f"{name}.json", ENTRY_BYTES_MAX), type=CacheEntry)
             signature = self._sign(name, entry.digest, entry.facts)
         except (OSError, ValueError, RecursionError):  # ValueError: of msgspec, and of bytes that are no UTF-8
             return None

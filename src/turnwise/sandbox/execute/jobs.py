@@ -17,7 +17,7 @@ STDOUT_BYTES_MAX = 64 * 1024
 """Bytes that a turn may print; what is beyond is dropped, and a last line says so."""
 
 
-class Input(Protocol):
+class InputEnvelope(Protocol):
     """An input envelope that is not made yet."""
 
     @property
@@ -40,7 +40,7 @@ class TurnJob:
 
     id: int
     code: str
-    input: bytes | Input
+    input: bytes | InputEnvelope
     replies: tuple[bytes, ...]
     fuel: int
     memory_bytes: int

@@ -20,7 +20,7 @@ from turnwise.sandbox.execute.jobs import STDOUT_BYTES_MAX, TurnJob, TurnResult
 from turnwise.sandbox.pool import messages
 from turnwise.sandbox.pool.batch_queue import Item
 from turnwise.sandbox.pool.deadline import Deadline, FuelRate
-from turnwise.sharedmem import Message, NoMemory, Peer, PeerBroken, PeerGone, Transport, launch
+from turnwise.sharedmem import LinkMessage, NoMemory, Peer, PeerBroken, PeerGone, Transport, launch
 
 WORKER = "turnwise.sandbox.pool.worker"
 WORKER_ENVIRONMENT: dict[str, str] = {}
@@ -159,7 +159,7 @@ class WorkerSlot:
             with message:
                 self._take(message)
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: LinkMessage) -> None:
         body = bytes(message.body)
         if message.kind == messages.READY and not self.ready:
             self.measures = tuple(Measure(*item) for item in messages.decode_ready(body))

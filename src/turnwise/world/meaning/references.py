@@ -45,10 +45,10 @@ class Names:
         self._present = _listed_names(self._agents, self._members)
         self._all_vague = problems.at(("agents",)) or any(self._hides_names(kind) for kind in world.agents)
 
-    def grants(self, kind: str, grants: Grants) -> core.Grants:
+    def grants(self, kind: str, grants: Grants) -> core.KindGrants:
         """The grants of a kind, checked, in order of name. Patterns over models and kinds are written out."""
         path: KeyPath = ("agents", kind, "grants")
-        return core.Grants(
+        return core.KindGrants(
             generate=_sorted(self._choose(grants.generate, self._models, "model", (*path, "generate"))),
             send=_sorted(self._reach(grants.send, (*path, "send"))),
             spawn=_sorted(self._choose(grants.spawn, self._kinds, "kind of agent", (*path, "spawn"))),

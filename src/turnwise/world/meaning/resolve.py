@@ -55,7 +55,7 @@ class ResolvedKind:
     state: str
     start: bool
     groups: tuple[str, ...]
-    grants: core.Grants
+    grants: core.KindGrants
     limits: Limits
     system: str
 

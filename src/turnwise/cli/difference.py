@@ -18,12 +18,16 @@ _NOTHING = object()
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Two texts cut to where they first differ. `column` is the differing place in both cuts; `offset` in the texts."""
+    """Two texts cut to where they first differ."""
 
     expected: str
+    """Cut of the first text."""
     actual: str
+    """Cut of the second."""
     column: int
+    """Differing place in both cuts."""
     offset: int
+    """Differing place in the texts."""
 
 
 def first_place(expected: object, actual: object) -> Place:
@@ -55,12 +59,16 @@ def as_text(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Change of one value in a state: `sign` is `+` (new), `-` (gone) or `~` (another value)."""
+    """Change of one value in a state."""
 
     sign: str
+    """`+` (new), `-` (gone) or `~` (another value)."""
     where: str
+    """Path of the value in the state; empty for the whole."""
     before: str | None
+    """Value before, as shown; None if there was none."""
     after: str | None
+    """Value after, as shown; None if there is none."""
 
     def __str__(self) -> str:
         name = f"{self.where}: " if self.where else ""

@@ -40,21 +40,28 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Line about one fact. `value` is None where something is missing; `note` says why, or what follows from it."""
+    """Line about one fact."""
 
     name: str
+    """Name of the fact."""
     value: str | int | None
+    """Value as shown; None where something is missing."""
     note: str = ""
+    """Reason why it is missing, or what follows from the value."""
     good: bool = True
+    """False marks what a person should look at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Facts that belong together. `error` if they could not be found out."""
+    """Facts that belong together."""
 
     name: str
+    """Title."""
     facts: tuple[Fact, ...]
+    """The facts, in order."""
     error: str | None = None
+    """Reason why they could not be found out, or None."""
 
 
 def examine() -> list[Section]:

@@ -25,31 +25,40 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class TurnInContext:
-    """A turn with what it refers to. `sent` are its messages as they went out; none if it failed."""
+    """A turn with what it refers to."""
 
     agent: str
+    """Name of the agent."""
     kind: str
+    """Kind of the agent."""
     turn: TurnRecord
+    """The turn as recorded."""
     inbox: tuple[MessageRecord, ...]
+    """Messages that it read."""
     sent: tuple[MessageRecord, ...]
+    """Messages as they went out; none if it failed."""
     state_before: str
+    """State that it began with."""
     spawned: tuple[AgentRecord, ...]
+    """Agents that it spawned."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoundInContext:
-    """A round: what came from outside, the turns (of one agent, if one was asked for), and who was stopped.
-
-    `waves` are the effects that models answered together; they belong to no single agent. `times` are there if they
-    were asked for and recorded.
-    """
+    """A round with what it refers to."""
 
     round: int
+    """Number of the round."""
     inputs: tuple[MessageRecord, ...]
+    """Messages from outside."""
     turns: Iterator[TurnInContext]
+    """Turns: all, or those of one agent, if one was asked for."""
     stopped: tuple[str, ...]
+    """Names of the agents that were stopped."""
     waves: tuple[WaveRecord, ...] = ()
+    """Effects that models answered together; they belong to no single agent."""
     times: RoundTimes | None = None
+    """Times, if they were asked for and recorded."""
 
 
 class JournalTurns:

@@ -28,7 +28,9 @@ class Styled:
     """A piece of text with a style that is nice to have: it must read as well without."""
 
     text: str
+    """Text without escapes."""
     style: Style
+    """Style, dropped where the stream gets no colour."""
 
 
 Part = str | Styled

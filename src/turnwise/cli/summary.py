@@ -27,45 +27,62 @@ NAME_COLUMNS = 10
 
 @dataclass(frozen=True, slots=True)
 class FailedTurn:
-    """A turn that failed. `reason` is its class of failure, `message` what there is to say about it."""
+    """A turn that failed."""
 
     round: int
+    """Round of the turn."""
     agent: str
+    """Name of the agent."""
     reason: str
+    """Class of its failure."""
     message: str
+    """Text of its failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A run in a few values. `failures` are the first few of the `failed` turns; `result` is a JSON value or None.
-
-    `rounds` counts the rounds that were committed. Rounds in which nobody moves are not, so `last_round` may be larger.
-    `numeric_classes` are those of its language models, by name.
-    """
+    """A run in a few values."""
 
     world: str
+    """Name of the world."""
     seed: int
+    """Seed of the run."""
     status: str
+    """Status of the run."""
     message: str | None
+    """Reason why the run failed, or None."""
     rounds: int
+    """Rounds that were committed; rounds in which nobody moves are not."""
     last_round: int
+    """Number of the last round that was committed."""
     rounds_max: int
+    """Bound of the run."""
     turns: int
+    """Turns, failed ones too."""
     failed: int
+    """Turns that failed."""
     messages: int
+    """Messages of the run."""
     failures: tuple[FailedTurn, ...]
+    """The first few of the failed turns."""
     result: object
+    """JSON value that the run ended with, or None."""
     head: str
+    """Head of the run."""
     journal: Path
+    """Path of the journal."""
     numeric_classes: Mapping[str, Promise] = field(default_factory=dict)
+    """Classes of its language models, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The exit code of a run, and why it is not the one that its status alone would have: a line, or None."""
+    """Judgement of a run."""
 
     code: int
+    """Exit code."""
     reason: str | None
+    """Reason why it is not the code that the status alone would have: a line, or None."""
 
 
 def judge(status: str, turns: int, failed: int, *, fail_on_failed_turns: bool) -> Verdict:

@@ -45,68 +45,78 @@ class RunAgent:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of a run.
-
-    `seq` counts messages over the run, from 0; `round` is the round in which it was sent (it can be read from the next
-    on); `sender` is the name of the agent that sent it, or `outside`; `to` is the agent or group it was sent to;
-    `recipients` are the names of the agents that get it, none for a dead letter.
-    """
+    """A message of a run."""
 
     seq: int
+    """Number of the message in the run, from 0."""
     round: int
+    """Round in which it was sent; it can be read from the next on."""
     sender: str
+    """Name of the agent that sent it, or `outside`."""
     to: str
+    """Agent or group that it was sent to."""
     body: str
+    """Text of the message."""
     recipients: tuple[str, ...]
+    """Names of the agents that get it; none for a dead letter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A turn of an agent.
-
-    `turn` counts the agent's own turns, from 1; `inbox` holds the sequence numbers of the messages that it read;
-    `output` is what it left, None exactly when `failure` is not; `effects` are what it asked for, with the replies;
-    `stdout` is what it printed; `fuel` counts the WebAssembly instructions of all its executions.
-    """
+    """A turn of an agent."""
 
     round: int
+    """Round of the turn."""
     agent: str
+    """Name of the agent."""
     turn: int
+    """Number of the turn among the agent's own, from 1."""
     inbox: tuple[int, ...]
+    """Sequence numbers of the messages that it read."""
     output: TurnOutput | None
+    """Output that it left; None exactly when `failure` is not."""
     failure: Failure | None
+    """Reason why it failed, or None."""
     effects: tuple[EffectRecord, ...]
+    """Effects that it asked for, with the replies."""
     stdout: str
+    """Text that it printed."""
     fuel: int
+    """WebAssembly instructions of all its executions."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedValue:
-    """A value that an agent recorded with `record(name, value)`, and the round in which it did."""
+    """A value that an agent recorded with `record(name, value)`."""
 
     round: int
+    """Round in which it did."""
     agent: str
+    """Name of the agent."""
     name: str
+    """Name that the agent gave."""
     value: float | int | str
+    """Value that it recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoundTiming:
-    """Times of a round by the clock, which nothing proves.
-
-    `started_us` is the wall-clock time of its beginning, microseconds since 1970-01-01 UTC; spans count from there.
-    `duration_us` lasts until the end of its last turn. `turns` are by agent, from the first execution to the end of the
-    last; `effects` by agent and index, from asking to the answer; `waves` by number; `commit` is what making the round
-    durable took.
-    """
+    """Times of a round by the clock, which nothing proves. Spans count from `started_us`."""
 
     round: int
+    """Number of the round."""
     started_us: int
+    """Wall-clock time of its beginning, microseconds since 1970-01-01 UTC."""
     duration_us: int
+    """Time until the end of its last turn."""
     turns: dict[str, Span]
+    """Spans by agent, from the first execution to the end of the last."""
     effects: dict[tuple[str, int], Span]
+    """Spans by agent and index of the effect, from asking to the answer."""
     waves: dict[int, Span]
+    """Spans by number of the wave."""
     commit: Span | None
+    """Span of making the round durable; None if it is not known."""
 
 
 class Rows(Iterable[T], Generic[T]):

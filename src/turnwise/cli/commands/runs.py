@@ -29,21 +29,26 @@ HEAD_CHARS = 12
 
 @dataclass(frozen=True, slots=True)
 class JournalFacts:
-    """Facts about one journal of a folder. All but `journal` are None where they could not be read.
-
-    `changed` is when its file was last written, ISO 8601 in UTC. `error` says why a file cannot be read; then there is
-    nothing else.
-    """
+    """Facts about one journal of a folder. With an `error`, only `journal` and `changed` are known."""
 
     journal: str
+    """Path of the file."""
     changed: str
+    """Time of its last write, ISO 8601 in UTC."""
     world: str | None = None
+    """Name of the world."""
     seed: int | None = None
+    """Seed of the run."""
     head: str | None = None
+    """Head of the run."""
     status: str | None = None
+    """Status of the run."""
     rounds: int | None = None
+    """Rounds that were committed."""
     failed_turns: int | None = None
+    """Turns that failed."""
     error: str | None = None
+    """Reason why the file cannot be read."""
 
 
 def runs(

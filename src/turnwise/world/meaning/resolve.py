@@ -32,10 +32,12 @@ _VARIANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 @dataclass(frozen=True, slots=True)
 class ResolvedModel:
-    """A model of the world. `path` is an absolute path of a folder, or of a .onnx file, that exists."""
+    """A model of the world, checked. Members are those of `Model`."""
 
     name: str
+    """Name of the model in the world."""
     path: Path
+    """Absolute path of a folder, or of a .onnx file, that exists."""
     provider: str
     require: bool
     variant: str | None
@@ -47,22 +49,28 @@ class ResolvedModel:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedKind:
-    """A kind of agent, all but the hash of its code. `args` is canonical JSON text, `state` opaque text."""
+    """A kind of agent, all but the hash of its code. Members without a word here are those of `Agent`."""
 
     name: str
+    """Name of the kind."""
     source: SourceFiles
+    """Files that its agents execute."""
     args: str
+    """Arguments of spawned agents, canonical JSON text."""
     state: str
+    """First state of spawned agents, opaque text."""
     start: bool
     groups: tuple[str, ...]
     grants: core.KindGrants
+    """Acts that agents of the kind may do, groups and names checked."""
     limits: Limits
+    """Bounds of a turn."""
     system: str
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A world, checked and read: all that a plan needs but hashes. Kinds and agents are in order of place."""
+    """A world, checked and read: all that a plan needs but hashes. Members without a word here are those of `World`."""
 
     name: str
     seed: int
@@ -71,11 +79,17 @@ class Resolved:
     agents_max: int
     on_failure: core.OnFailure
     time_start_us: int
+    """Virtual time of the beginning, microseconds since 1970-01-01 UTC."""
     round_us: int
+    """Virtual time of a round, microseconds."""
     kinds: tuple[ResolvedKind, ...]
+    """Kinds in order of place."""
     agents: tuple[AgentPlan, ...]
+    """Agents of the beginning, in order of place."""
     models: tuple[ResolvedModel, ...]
+    """Models of the world."""
     messages: tuple[InitialMessage, ...]
+    """Messages that wait when the run begins."""
     label: str = field(compare=False)
     """The name of this world in errors: the path of its file, or `World("name")`."""
 

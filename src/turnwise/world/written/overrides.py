@@ -22,17 +22,18 @@ _CHOSEN: Final = ("agents", "models")
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """Changes to a world file for one run.
-
-    `settings` are `KEY.PATH=VALUE`, the value as TOML or else as text. `models` maps names of models to folders,
-    relative to the current folder. `rounds` is `rounds_max`.
-    """
+    """Changes to a world file for one run."""
 
     settings: Sequence[str] = ()
+    """Changes `KEY.PATH=VALUE`, the value as TOML or else as text."""
     seed: int | None = None
+    """Seed of the run, if another."""
     schedule: str | None = None
+    """Schedule of the run, if another."""
     rounds: int | None = None
+    """`rounds_max` of the run, if another."""
     models: Mapping[str, str | os.PathLike[str]] = field(default_factory=dict)
+    """Folders of models by name, relative to the current folder."""
 
 
 def apply_overrides(document: Document, overrides: Overrides, problems: Problems) -> Document:

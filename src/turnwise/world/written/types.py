@@ -62,93 +62,125 @@ class SourceText(str):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that agents may be granted. `path` is its folder (or a .onnx file), relative to the world's.
+    """A model that agents may be granted.
 
-    `provider` is the ONNX Runtime execution provider to use (`auto`, `cpu`, `cuda`, …); with `require` it is an error
-    if that one cannot be used, without it another one is. `variant` chooses among the graphs of a folder that holds
-    several (`q4`, `fp16`, …). `task` says which effect it answers: `generate`, `infer` or `embed`; None is what the
-    folder shows. `accuracy_level` rewrites 4-bit products when the model is loaded, and `context_tokens_max` makes its
-    context shorter: either makes another model of it, and another head. `batching` `free` runs sequences together as
-    they come even where their bits depend on that; None is the cheapest way in which they do not.
+    `accuracy_level` and `context_tokens_max` each make another model of it, and so another head.
     """
 
     path: str | os.PathLike[str]
+    """Its folder, or a .onnx file, relative to the world's folder."""
     provider: str = field(default=PROVIDER_DEFAULT, kw_only=True)
+    """ONNX Runtime execution provider to use: `auto`, `cpu`, `cuda`, …"""
     require: bool = field(default=False, kw_only=True)
+    """True makes it an error that `provider` cannot be used; otherwise another one is used."""
     variant: str | None = field(default=None, kw_only=True)
+    """Choice among the graphs of a folder that holds several: `q4`, `fp16`, …"""
     task: Task | None = field(default=None, kw_only=True)
+    """Effect that it answers; None is what the folder shows."""
     accuracy_level: int | None = field(default=None, kw_only=True)
+    """Accuracy level to which 4-bit products are rewritten when the model is loaded; None leaves them."""
     context_tokens_max: int | None = field(default=None, kw_only=True)
+    """Bound of its context, where that is to be shorter than its own."""
     batching: Batching | None = field(default=None, kw_only=True)
+    """`free` runs sequences together even where bits depend on that; None: the cheapest way in which they do not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grants:
     """The acts that agents of a kind may do: none, unless it is named here.
 
-    `generate`, `infer` and `embed` name models and `spawn` kinds; `send` and `stop` name agents and groups. A pattern
-    (`narrator-*`) stands for all that it matches.
+    A pattern (`narrator-*`) stands for all that it matches.
     """
 
     generate: Sequence[str] = ()
+    """Models that may be asked for text."""
     infer: Sequence[str] = ()
+    """Models that may be run on tensors."""
     embed: Sequence[str] = ()
+    """Models that may embed texts."""
     send: Sequence[str] = ()
+    """Agents and groups to which messages may be sent."""
     spawn: Sequence[str] = ()
+    """Kinds of which agents may be spawned."""
     stop: Sequence[str] = ()
+    """Agents and groups that may be stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """A kind of agent, and how many of it there are.
+    """A kind of agent, and how many of it there are. Bounds hold for one turn.
 
-    `source` is a path (.py, .wasm, .wat), or the source itself: text of more than one line (Python, or WAT), or bytes
-    (WebAssembly). Without `count` and `table` there is one agent, named like its kind; with `count`, or with a list of
-    `args`, they are numbered from 1 (`narrator-1`); with `table`, a CSV file, each row is one, and columns become
-    arguments. `state` is the first state: a JSON value that is a mapping, or text as it is. `system` begins each
-    conversation of theirs with a model that has no system message of its own. Bounds hold for one turn.
+    Without `count` and `table` there is one agent, named like its kind; with `count`, or with a list of `args`, they
+    are numbered from 1 (`narrator-1`).
     """
 
     source: str | os.PathLike[str] | bytes
+    """Path (.py, .wasm, .wat), or the source itself: text of several lines (Python, WAT), or bytes (WebAssembly)."""
     count: int | None = field(default=None, kw_only=True)
+    """Number of agents; None without a list of `args` or a `table` is one."""
     table: str | os.PathLike[str] | None = field(default=None, kw_only=True)
+    """CSV file of agents, one a row; its columns become arguments."""
     columns: Sequence[str] = field(default=(), kw_only=True)
+    """Columns that `table` must have, with a value in every row."""
     args: Mapping[str, Json] | Sequence[Mapping[str, Json]] = field(default_factory=dict, kw_only=True)
+    """Arguments of each agent, or a list of them, one for each agent."""
     state: Mapping[str, Json] | str | None = field(default=None, kw_only=True)
+    """First state: a JSON value that is a mapping, or text as it is."""
     start: bool = field(default=False, kw_only=True)
+    """True gives each agent a turn in round 1 without mail."""
     groups: Sequence[str] = field(default=(), kw_only=True)
+    """Groups to which the agents belong."""
     grants: Grants = field(default=Grants(), kw_only=True)
+    """Acts that the agents may do."""
     system: str = field(default="", kw_only=True)
+    """System message of each conversation with a model that has none of its own."""
     fuel: int = field(default=FUEL_DEFAULT, kw_only=True)
+    """WebAssembly instructions of a turn."""
     memory_mib: int = field(default=MEMORY_MIB_DEFAULT, kw_only=True)
+    """Linear memory of a turn."""
     output_mib: int = field(default=OUTPUT_MIB_DEFAULT, kw_only=True)
+    """Output of a turn, and each effect request."""
     effects_max: int = field(default=EFFECTS_MAX_DEFAULT, kw_only=True)
+    """Effects of a turn."""
     effects_mib: int = field(default=EFFECTS_MIB_DEFAULT, kw_only=True)
+    """Requests and replies of a turn's effects together."""
     state_mib: int = field(default=STATE_MIB_DEFAULT, kw_only=True)
+    """Arguments and state of an agent together."""
     inbox_mib: int = field(default=INBOX_MIB_DEFAULT, kw_only=True)
+    """Bodies that a turn reads; other messages wait for the next."""
     send_mib: int = field(default=SEND_MIB_DEFAULT, kw_only=True)
+    """Bodies of all messages that a turn sends."""
     deliveries_max: int = field(default=DELIVERIES_MAX_DEFAULT, kw_only=True)
+    """Recipients of the messages that a turn sends; a message to nobody counts as one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A whole world as it was written.
-
-    Paths are relative to `folder`, and what agents execute must lie inside it; None: paths are relative to the current
-    folder and may lead anywhere. `round_seconds` is virtual time from one round to the next. `turn_seconds_max` bounds
-    the fuel of all agents by the time that it can take on a slow machine.
-    """
+    """A whole world as it was written."""
 
     name: str
+    """Name of the world."""
     seed: int = field(default=SEED_DEFAULT, kw_only=True)
+    """Seed of all chance in the run."""
     schedule: Schedule = field(default="rounds", kw_only=True)
+    """Rule of who moves in a round."""
     rounds_max: int = field(default=ROUNDS_DEFAULT, kw_only=True)
+    """Round after which the run ends."""
     agents_max: int = field(default=AGENTS_MAX_DEFAULT, kw_only=True)
+    """Agents that ever come to be, stopped ones counted."""
     on_failure: OnFailure = field(default="continue", kw_only=True)
+    """What a failed turn does to the run."""
     time_start: datetime = field(default=TIME_START_DEFAULT, kw_only=True)
+    """Virtual time in round 1."""
     round_seconds: float = field(default=ROUND_SECONDS_DEFAULT, kw_only=True)
+    """Virtual time from one round to the next."""
     turn_seconds_max: int = field(default=TURN_SECONDS_DEFAULT, kw_only=True)
+    """Time that the fuel of one turn may take on a slow machine, which bounds the fuel of all agents."""
     models: Mapping[str, Model] = field(default_factory=dict, kw_only=True)
+    """Models by name."""
     agents: Mapping[str, Agent] = field(default_factory=dict, kw_only=True)
+    """Kinds of agents by name."""
     messages: Sequence[InitialMessage] = field(default=(), kw_only=True)
+    """Messages that wait when the run begins."""
     folder: str | os.PathLike[str] | None = field(default=None, kw_only=True)
+    """Folder of relative paths, which holds all that agents execute; None: the current one, and any place."""

@@ -31,16 +31,14 @@ ABORTING = "Stopping at once: the round in progress is lost, what was committed 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """The end of playing.
-
-    run: the run as far as it is in its journal; None if there is none yet.
-    error: what went wrong.
-    interrupted: somebody asked to stop.
-    """
+    """The end of playing."""
 
     run: Run | None
+    """The run as far as it is in its journal; None if there is none yet."""
     error: TurnwiseError | None
+    """Error that ended it, or None."""
     interrupted: bool
+    """True if somebody asked to stop."""
 
 
 def play_and_tell(

@@ -34,19 +34,20 @@ OUTSIDE: Final = "outside"
 
 @dataclass(frozen=True, slots=True)
 class TurnDiff:
-    """A turn that is not the same in both runs.
-
-    `what` names the first fact that differs, `left` and `right` are its values, None where a run has no such turn.
-    `causes` are the agents from which the difference came, its own name among them if it differed before; none for an
-    origin.
-    """
+    """A turn that is not the same in both runs."""
 
     round: int
+    """Round of the turn."""
     agent: str
+    """Name of the agent."""
     what: str
+    """Name of the first fact that differs."""
     left: object
+    """Value of it in the first run; None where that has no such turn."""
     right: object
+    """Value of it in the second run; None where that has no such turn."""
     causes: tuple[str, ...]
+    """Agents from which the difference came, its own included if it differed before; none for an origin."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,17 +33,20 @@ from turnwise.orchestrator.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Reissue:
-    """Outcome of a wave that was issued again. `difference` is the first reply that is another, None if none is.
-
-    `requests` counts those that were compared: all up to the difference.
-    """
+    """Outcome of a wave that was issued again."""
 
     round: int
+    """Round of the wave."""
     wave: int
+    """Number of the wave in its round."""
     model: str
+    """Name of the model."""
     plan: BatchPlan
+    """Plan by which the wave ran."""
     requests: int
+    """Requests that were compared: all up to the difference."""
     difference: Difference | None
+    """First reply that is another; None if none is."""
 
 
 class Reissuing:

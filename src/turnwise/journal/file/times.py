@@ -13,24 +13,26 @@ class Span(NamedTuple):
     """
 
     start_us: int
+    """Microseconds from the round's beginning."""
     duration_us: int
+    """Microseconds that it took."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoundTimes:
-    """Times of one round.
-
-    `started_us` is the wall-clock time of its beginning, microseconds since 1970-01-01 UTC; everything else counts from
-    there, by a clock that is never set. `duration_us` lasts until its last turn ended. `turns` maps places to the time
-    from the first execution to the end of the last, waiting for effects included; `effects` maps (place, index) to the
-    time from asking to the answer, `waves` their numbers to the time that models took. `commit` is what making the
-    round durable took; None until that is known.
-    """
+    """Times of one round. Spans count from `started_us`, by a clock that is never set."""
 
     round: int
+    """Number of the round."""
     started_us: int
+    """Wall-clock time of its beginning, microseconds since 1970-01-01 UTC."""
     duration_us: int
+    """Time until its last turn ended."""
     turns: dict[int, Span]
+    """By place: from the first execution to the end of the last, waiting for effects included."""
     effects: dict[tuple[int, int], Span]
+    """By (place, index): from asking to the answer."""
     waves: dict[int, Span]
+    """By number of the wave: the time that models took."""
     commit: Span | None = None
+    """Span of making the round durable; None until that is known."""

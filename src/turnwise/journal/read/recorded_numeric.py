@@ -12,10 +12,12 @@ from turnwise.journal.file.errors import damaged
 
 @dataclass(frozen=True, slots=True)
 class RecordedNumeric:
-    """The class of a model, and the rule under which its sequences were batched."""
+    """Numeric class of a model, as a journal holds it."""
 
     promise: Promise
+    """Reproducibility of its answers."""
     batching: str | None
+    """Rule under which its sequences were batched; None if it was not noted."""
 
 
 def recorded_numeric(versions: str, path: Path) -> dict[str, RecordedNumeric]:

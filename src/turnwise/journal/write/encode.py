@@ -47,18 +47,20 @@ Value = str | int | None
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One round as rows: per table its columns one after the other. `generation` says which encoder state it needs.
-
-    `after` is the round that was encoded before; rounds in which nobody moved are not committed. `end` holds the
-    columns of the end that came with the round, if one did; `times` are to be written once its commit is over.
-    """
+    """One round as rows."""
 
     round: int
+    """Number of the round."""
     after: int
+    """Round that was encoded before; rounds in which nobody moved are not committed."""
     generation: int
+    """Encoder state that the rows need."""
     rows: dict[str, list[object]]
+    """Columns of each table, one after the other."""
     end: list[object] | None = None
+    """Columns of the end that came with the round, if one did."""
     times: TimesRow | None = None
+    """Times, to be written once the commit is over."""
 
 
 class Encoder:

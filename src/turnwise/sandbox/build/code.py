@@ -33,29 +33,30 @@ class CodeError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A source as its author wrote it. `label` names it in errors (``agents.editor.source``).
-
-    `files` maps relative names (with `/`) to content; `entry` is one of them, and for `wasm` and `wat` the only one.
-    """
+    """A source as its author wrote it."""
 
     label: str
+    """Name of the source in errors (``agents.editor.source``)."""
     language: Language
+    """Language in which it is written."""
     files: Mapping[str, bytes]
+    """Contents by relative name (with `/`)."""
     entry: str
+    """Name of the file that is executed; for `wasm` and `wat` the only one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Compiled code that workers can execute. `hash` (SHA-256, hex) names all that its results depend on.
-
-    `path` is the compiled artefact, in the cache; `program` the compiled program of a Python agent, which the
-    interpreter that the artefact is reads from each input envelope.
-    """
+    """Compiled code that workers can execute."""
 
     hash: str
+    """SHA-256 (hex) of all that its results depend on."""
     carrier: CarrierName
+    """Kind of carrier that executes it."""
     path: Path
+    """Compiled artefact, in the cache."""
     program: str | None = None
+    """Compiled program of a Python agent, which the interpreter reads from each input envelope."""
 
 
 async def prepare(

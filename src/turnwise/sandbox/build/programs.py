@@ -25,18 +25,22 @@ PROGRAMS_PER_BUILDER = 8
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """The interpreter component of this installation, compiled. `sha256` is over the component."""
+    """The interpreter component of this installation, compiled."""
 
     sha256: bytes
+    """SHA-256 of the component."""
     artefact: Artefact
+    """Compiled component, in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramSource:
-    """Files of a Python agent: texts by relative name, and the name of the one that defines `turn`."""
+    """Files of a Python agent."""
 
     entry: str
+    """Name of the file that defines `turn`."""
     texts: Mapping[str, str]
+    """Texts by relative name."""
 
 
 async def load_interpreter(artefacts: Artefacts) -> Interpreter:

@@ -33,10 +33,12 @@ class Carrier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LoadedCode:
-    """Loaded code: its carrier, and for Python agents the ending of their input envelopes."""
+    """Code that a worker has loaded."""
 
     carrier: Carrier
+    """Carrier that executes it."""
     ending: bytes | None
+    """Ending of the input envelopes of Python agents; None for others."""
 
 
 class Executor:

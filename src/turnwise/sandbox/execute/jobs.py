@@ -30,21 +30,22 @@ class InputEnvelope(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TurnJob:
-    """One execution of a turn.
-
-    `id` is unique among open jobs. `code` is the hash of a `Code`. `input` is the input envelope, UTF-8 JSON without
-    the member `program`, or what makes it when the job is handed to a worker. `replies` are the replies to the calls
-    of `effect` so far, in order. `fuel` is what is left for this execution; `memory_bytes` bounds linear memory,
-    `output_bytes_max` the output and each effect request.
-    """
+    """One execution of a turn."""
 
     id: int
+    """Number that is unique among open jobs."""
     code: str
+    """Hash of a `Code`."""
     input: bytes | InputEnvelope
+    """Input envelope, UTF-8 JSON without `program`; or what makes it when a worker gets the job."""
     replies: tuple[bytes, ...]
+    """Replies to the calls of `effect` so far, in order."""
     fuel: int
+    """Fuel that is left for this execution."""
     memory_bytes: int
+    """Bound of linear memory."""
     output_bytes_max: int
+    """Bound of the output, and of each effect request."""
 
     @property
     def size_bytes(self) -> int:
@@ -59,16 +60,17 @@ class TurnJob:
 
 @dataclass(frozen=True, slots=True)
 class TurnResult:
-    """Result of one execution.
-
-    `body` is the output envelope (`completed`), the effect request (`needs`), or a message for people (`failed`), all
-    UTF-8. `failure` is set exactly when `status` is `failed`. `fuel` is what this execution used. `stdout` is what it
-    printed, at most `STDOUT_BYTES_MAX` bytes.
-    """
+    """Result of one execution."""
 
     id: int
+    """Number of its job."""
     status: ExecutionStatus
+    """Way in which it ended."""
     body: bytes
+    """Output envelope (`completed`), effect request (`needs`), or a message for people (`failed`), all UTF-8."""
     failure: FailureClass | None
+    """Class of failure; None unless `status` is `failed`."""
     fuel: int
+    """Fuel that this execution used."""
     stdout: str
+    """Text that it printed, at most `STDOUT_BYTES_MAX` bytes."""

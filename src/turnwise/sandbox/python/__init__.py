@@ -18,17 +18,20 @@ _HINT = "It comes with the wheel. In a source tree, build it: pip install -e . (
 
 @dataclass(frozen=True, slots=True)
 class ComponentInfo:
-    """Facts about the interpreter component.
-
-    `sha256` (hex) is over the component's bytes. `modules` are the standard modules that agents can import.
-    """
+    """Facts about the interpreter component."""
 
     sha256: str
+    """SHA-256 (hex) of the component."""
     bytes: int
+    """Size of the component."""
     cpython: str
+    """Version of CPython in it."""
     componentize_py: str
+    """Version of componentize-py that built it."""
     sdk: str
+    """Version of the SDK in it."""
     modules: tuple[str, ...]
+    """Standard modules that agents can import."""
 
 
 def component_path() -> Path:

@@ -22,11 +22,14 @@ from turnwise.world.written.types import Agent
 
 @dataclass(slots=True)
 class InitialAgents:
-    """`args` and `states` are each kind's own, for agents that are spawned: canonical JSON text, and opaque text."""
+    """The agents of the beginning, and what spawned agents of their kinds start with."""
 
     agents: list[AgentPlan] = field(default_factory=list)
+    """Agents in order of place."""
     args: dict[str, str] = field(default_factory=dict)
+    """Arguments of spawned agents by kind, canonical JSON text."""
     states: dict[str, str] = field(default_factory=dict)
+    """First state of spawned agents by kind, opaque text."""
     kind_of: dict[str, str] = field(default_factory=dict)
     """The kind of each agent, by the agent's name."""
     sizes: dict[str, int] = field(default_factory=dict)

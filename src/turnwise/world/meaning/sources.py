@@ -24,16 +24,16 @@ _WASM_MAGIC: Final = b"\0asm"
 
 @dataclass(frozen=True, slots=True)
 class SourceFiles:
-    """The source of a kind. `files` are (name relative to the entry's folder, with `/`; content), in order of name.
-
-    `entry` is the name of one of them. Python texts are UTF-8 without a byte order mark, lines end in a line feed.
-    `path` is where the entry lies, for debuggers, and None if the source was given in Python; it is not compared.
-    """
+    """The source of a kind. Python texts are UTF-8 without a byte order mark, lines end in a line feed."""
 
     language: Language
+    """Language in which it is written."""
     entry: str
+    """Name of the file that is executed."""
     files: tuple[tuple[str, bytes], ...]
+    """(Name relative to the entry's folder, with `/`; content), in order of name."""
     path: Path | None = field(default=None, compare=False)
+    """Path of the entry, for debuggers; None if the source was given in Python. It is not compared."""
 
 
 def from_text(text: SourceText, kind: str, folder: Path | None, root: Path | None) -> SourceFiles:

@@ -32,14 +32,14 @@ Report = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The rows of a table, column by column. `names` are the agents' names, or None without a column `name`.
-
-    All sequences have one entry per row. A cell of None sets nothing. `lines` are line numbers in the file.
-    """
+    """The rows of a table, column by column. All sequences have one entry per row."""
 
     names: Sequence[str] | None
+    """Names of the agents; None without a column `name`."""
     columns: dict[str, Sequence[Cell]]
+    """Cells by column. A cell of None sets nothing."""
     lines: Sequence[int]
+    """Line numbers in the file."""
 
     def texts_over(self, bases: Sequence[Mapping[str, Any]]) -> list[str]:
         """Return each row as canonical JSON text of an object, over one base for all rows or one for each.

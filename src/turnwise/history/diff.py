@@ -77,7 +77,7 @@ class Diff:
 
 
 @dataclass(frozen=True, slots=True)
-class _Turn:
+class _ComparedTurn:
     """A turn in facts that do not depend on places and sequence numbers. `read` are its messages, with senders."""
 
     facts: tuple[tuple[str, object], ...]
@@ -106,7 +106,7 @@ class _Side:
         """The number of the round that comes next."""
         return None if self._next is None else self._next.round
 
-    def take(self) -> dict[str, _Turn]:
+    def take(self) -> dict[str, _ComparedTurn]:
         """The turns of the round that comes next, by agent."""
         record, self._next = self._next, next(self._rounds, None)
         if record is None:
@@ -135,7 +135,7 @@ class _Side:
             self._unread[seq] = message, readers - 1
         return message
 
-    def _turn(self, record: RoundRecord, turn: TurnRecord) -> _Turn:
+    def _turn(self, record: RoundRecord, turn: TurnRecord) -> _ComparedTurn:
         read = tuple([self._read(seq) for seq in turn.inbox])
         facts: list[tuple[str, object]] = [("read", read)]
         for effect in turn.effects:
@@ -157,7 +157,7 @@ class _Side:
                 ("state", output.state),
             ]
             standing = turn.turn, output.state, output.wake_in
-        return _Turn(tuple(facts), read, standing)
+        return _ComparedTurn(tuple(facts), read, standing)
 
 
 def diff(left: Path, right: Path, agent: str | None = None) -> Diff:
@@ -222,7 +222,7 @@ class _Comparison:
                 self._apart.discard(name)
         return found
 
-    def _causes(self, name: str, left: _Turn | None, right: _Turn | None) -> tuple[str, ...]:
+    def _causes(self, name: str, left: _ComparedTurn | None, right: _ComparedTurn | None) -> tuple[str, ...]:
         """Agents from which a difference came to this turn, if there is one."""
         causes = [name] if name in self._apart else []
         read = [Counter(turn.read) if turn is not None else Counter() for turn in (left, right)]
@@ -237,7 +237,9 @@ class _Comparison:
         return tuple(dict.fromkeys(causes))
 
 
-def _turn_diff(number: int, name: str, left: _Turn | None, right: _Turn | None, causes: tuple[str, ...]) -> TurnDiff:
+def _turn_diff(
+    number: int, name: str, left: _ComparedTurn | None, right: _ComparedTurn | None, causes: tuple[str, ...]
+) -> TurnDiff:
     if left is None or right is None:
         there, other = ["a turn" if turn is not None else None for turn in (left, right)]
         return TurnDiff(number, name, "turn", there, other, causes)

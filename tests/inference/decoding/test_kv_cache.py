@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from turnwise.errors import InvariantError
 from turnwise.inference.decoding.block_span import BlockSpan
 from turnwise.inference.decoding.kv_cache import InPlaceKv, KvBlocks
-from turnwise.inference.decoding.slab import HostSlab, KvShape, Span
+from turnwise.inference.decoding.slab import HostSlab, KvShape, SlabSpan
 from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
 
 SHAPE = KvShape(("k", "v"), ("nk", "nv"), 2, 4, np.dtype(np.float32))
@@ -31,7 +31,7 @@ class Recorded:
 
 def view(kv: InPlaceKv, row: int, start: int, count: int) -> NDArray[Any]:
     assert isinstance(kv.slab, HostSlab)
-    return kv.slab.view(Span(row, start, count))
+    return kv.slab.view(SlabSpan(row, start, count))
 
 
 def filled(kv: InPlaceKv, lengths: list[int]) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tests.inference import toy
 from turnwise.inference.decoding.graph_form import Rule
-from turnwise.inference.decoding.numeric_class import observe
+from turnwise.inference.decoding.numeric_class import observe_numeric_class
 from turnwise.inference.decoding.self_test import (
     TRIAL,
     TRIAL_OF_LARGE,
@@ -224,5 +224,5 @@ def test_a_rule_that_does_not_hold_is_noticed(
     spec = ModelSpec("m", in_layout("genai-int4-acc1"), "cpu")
     folder = read_model_folder(spec.path)
     opened = open_session(spec, folder.layout.graph_path, folder.weights_bytes, EngineOptions())
-    observed = observe(spec, folder, opened, "digest")
+    observed = observe_numeric_class(spec, folder, opened, "digest")
     assert (observed.numeric_class, observed.rule) == ("batch-invariant", EVEN)

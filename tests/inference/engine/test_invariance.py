@@ -263,7 +263,7 @@ def test_beside_others_whom_the_graph_refuses(tmp_path: Path, batching: Any, mon
     (And with it most of the self-test's, so its finding is given.)
     """
     found = SelfTest("batch-invariant", Rule(batching, chunked=True), {})
-    monkeypatch.setattr("turnwise.inference.engine.load.observe", lambda *arguments, **options: found)
+    monkeypatch.setattr("turnwise.inference.engine.load.observe_numeric_class", lambda *arguments, **options: found)
     graph = toy.attention_graph()
     weights = np.random.default_rng(7).standard_normal((toy.VOCABULARY - 6, 32)).astype(np.float32)
     graph.tensors[0] = toy.tensor("embedding", weights)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
-from turnwise.inference.decoding.slab import HostSlab, KvShape, Slab, Span
+from turnwise.inference.decoding.slab import HostSlab, KvShape, Slab, SlabSpan
 from turnwise.inference.onnx.device import Device, DeviceMemory, kind_of
 
 POSITIONS_MIN: Final = 64
@@ -124,12 +124,12 @@ class GrowingKv:
         group = self._groups[row]
         return group.view[:, group.rows.index(row), :, start : start + count]
 
-    def keep(self, blocks: Slab, spans: list[tuple[Span, Span]]) -> None:
+    def keep(self, blocks: Slab, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
         """Copy from spans of rows into spans of blocks."""
         for origin, target in spans:
             _host(blocks).view(target)[:] = self.positions(origin.row, origin.start, origin.count)
 
-    def restore(self, blocks: Slab, spans: list[tuple[Span, Span]]) -> None:
+    def restore(self, blocks: Slab, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
         """Copy from spans of blocks into spans of rows."""
         for origin, target in spans:
             self.positions(target.row, target.start, target.count)[:] = _host(blocks).view(origin)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from turnwise.errors import InvariantError
 from turnwise.inference.decoding.block_span import BlockSpan
 from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS
-from turnwise.inference.decoding.slab import HostSlab, KvShape, Slab, Span, new_slab
+from turnwise.inference.decoding.slab import HostSlab, KvShape, Slab, SlabSpan, new_slab
 from turnwise.inference.onnx.device import Device, kind_of
 from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
 
@@ -34,10 +34,10 @@ class Kv(Protocol):
     def clear(self, row: int) -> None:
         """The row is nobody's any more."""
 
-    def keep(self, blocks: Slab, spans: list[tuple[Span, Span]]) -> None:
+    def keep(self, blocks: Slab, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
         """Copy from spans of rows into spans of blocks."""
 
-    def restore(self, blocks: Slab, spans: list[tuple[Span, Span]]) -> None:
+    def restore(self, blocks: Slab, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
         """Copy from spans of blocks into spans of rows."""
 
     def bind(self, binding: Any, rows: Sequence[int], count: int, past: int, new: int) -> None:
@@ -84,7 +84,7 @@ class InPlaceKv:
         if rows > self._rows_max or rows * room > self._positions_max:
             raise InvariantError(f"{rows} of {self._rows_max} rows, {room} of {self._positions_max} positions each")
         most = min(self._rows_max, self._positions_max // room)
-        live = [Span(row, 0, length) for row, length in enumerate(lengths) if length and row < self._rows]
+        live = [SlabSpan(row, 0, length) for row, length in enumerate(lengths) if length and row < self._rows]
         old, self._slab = self._slab, None
         if self._device is not None:
             rows = min(most, 1 << (rows - 1).bit_length())
@@ -127,12 +127,12 @@ class InPlaceKv:
 
     def move(self, source: int, target: int, length: int) -> None:
         if length:
-            self.slab.copy(self.slab, [(Span(source, 0, length), Span(target, 0, length))])
+            self.slab.copy(self.slab, [(SlabSpan(source, 0, length), SlabSpan(target, 0, length))])
 
-    def keep(self, blocks: Slab, spans: list[tuple[Span, Span]]) -> None:
+    def keep(self, blocks: Slab, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
         blocks.copy(self.slab, spans)
 
-    def restore(self, blocks: Slab, spans: list[tuple[Span, Span]]) -> None:
+    def restore(self, blocks: Slab, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
         self.slab.copy(blocks, spans)
 
     def _host_slab(self, old: Slab | None, rows: int, room: int) -> HostSlab:
@@ -158,6 +158,6 @@ class KvBlocks:
         kv.restore(self._slab, _pairs(row, spans))
 
 
-def _pairs(row: int, spans: Sequence[BlockSpan]) -> list[tuple[Span, Span]]:
+def _pairs(row: int, spans: Sequence[BlockSpan]) -> list[tuple[SlabSpan, SlabSpan]]:
     """Of each span: where it lies in its block, and where in the row."""
-    return [(Span(span.block, 0, span.count), Span(row, span.start, span.count)) for span in spans]
+    return [(SlabSpan(span.block, 0, span.count), SlabSpan(row, span.start, span.count)) for span in spans]

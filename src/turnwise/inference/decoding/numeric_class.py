@@ -41,7 +41,7 @@ from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.system.memory import memory_bytes
 
 
-def observe(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -> SelfTest:
+def observe_numeric_class(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -> SelfTest:
     """Find the numeric class of a graph on this machine, from memory or by trying.
 
     `digest` names the content of its folder.

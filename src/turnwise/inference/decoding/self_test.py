@@ -96,7 +96,7 @@ def self_test(
 
     Not `stricter`: `first` is kept whatever is observed.
     """
-    tokens = _Tokens(vocabulary, max(1, context_length - len(trial.batches)), trial.longer)
+    tokens = _TestTokens(vocabulary, max(1, context_length - len(trial.batches)), trial.longer)
     found = None
     for rule in rules_from(first) if stricter else (first,):
         try:
@@ -118,7 +118,7 @@ def _class(checks: dict[str, bool]) -> NumericClass:
 
 
 @dataclass(frozen=True, slots=True)
-class _Tokens:
+class _TestTokens:
     """Arbitrary tokens, always the same. `equal`: how many each prompt has, None where they have different numbers."""
 
     vocabulary: int
@@ -146,7 +146,7 @@ def token_of(vocabulary: int, row: int, place: int) -> int:
     return int.from_bytes(digest, "little") % vocabulary
 
 
-def _try(make: Make, rule: Rule, tokens: _Tokens, trial: Trial) -> dict[str, bool]:
+def _try(make: Make, rule: Rule, tokens: _TestTokens, trial: Trial) -> dict[str, bool]:
     runner = make(rule, False)
     if runner is None:
         raise InvariantError("there is always a runner with the threads that the model has")
@@ -177,11 +177,11 @@ def _holds(check: Callable[[], bool]) -> bool:
         return False
 
 
-def _room(tokens: _Tokens, batches: Sequence[int]) -> int:
+def _room(tokens: _TestTokens, batches: Sequence[int]) -> int:
     return max(tokens.length(batches[0]), tokens.equal or 0) + batches[0] + len(batches) + 2
 
 
-def _alone(runner: Runner, tokens: _Tokens, row: int, steps: int) -> list[bytes]:
+def _alone(runner: Runner, tokens: _TestTokens, row: int, steps: int) -> list[bytes]:
     """Logits of a sequence by itself: of its prompt, then of each step."""
     prompt = tokens.of(row)
     runner.begin_rows(1, len(prompt) + steps + 2)
@@ -190,7 +190,7 @@ def _alone(runner: Runner, tokens: _Tokens, row: int, steps: int) -> list[bytes]
     return found + [runner.decode([token])[0].tobytes() for token in after]
 
 
-def _together(runner: Runner, tokens: _Tokens, batches: Sequence[int]) -> list[list[bytes]]:
+def _together(runner: Runner, tokens: _TestTokens, batches: Sequence[int]) -> list[list[bytes]]:
     """The same of all sequences, as many in each step as `batches` says."""
     rows = batches[0]
     runner.begin_rows(rows, _room(tokens, batches))
@@ -203,7 +203,7 @@ def _together(runner: Runner, tokens: _Tokens, batches: Sequence[int]) -> list[l
     return found
 
 
-def _whole(runner: Runner, tokens: _Tokens, pieces: Sequence[int]) -> list[bytes]:
+def _whole(runner: Runner, tokens: _TestTokens, pieces: Sequence[int]) -> list[bytes]:
     """Logits after a prompt that was appended in pieces, and of the step after it."""
     prompt = tokens.prompt(0, sum(pieces))
     runner.begin_rows(1, len(prompt) + 2)
@@ -214,7 +214,7 @@ def _whole(runner: Runner, tokens: _Tokens, pieces: Sequence[int]) -> list[bytes
     return [logits, runner.decode([tokens.token(0, len(prompt))])[0].tobytes()]
 
 
-def _warm(runner: Runner, tokens: _Tokens, length: int) -> list[bytes]:
+def _warm(runner: Runner, tokens: _TestTokens, length: int) -> list[bytes]:
     """The same, of a prompt whose beginning comes from the prefix cache."""
     prompt = tokens.prompt(0, length)
     runner.begin_rows(1, len(prompt) + 2)
@@ -227,7 +227,7 @@ def _warm(runner: Runner, tokens: _Tokens, length: int) -> list[bytes]:
 # -- remembered --------------------------------------------------------------------------------------------------
 
 
-class _Stored(msgspec.Struct):
+class _StoredSelfTest(msgspec.Struct):
     numeric_class: NumericClass
     batching: Batching
     chunked: bool
@@ -237,11 +237,11 @@ class _Stored(msgspec.Struct):
 def known(key: dict[str, object], test: Callable[[], SelfTest], *, cache: Path | None = None) -> SelfTest:
     """Return what was observed under `key` before; else make the test, and remember it."""
 
-    def find() -> _Stored:
+    def find() -> _StoredSelfTest:
         found = test()
-        return _Stored(found.numeric_class, found.rule.batching, found.rule.chunked, found.checks)
+        return _StoredSelfTest(found.numeric_class, found.rule.batching, found.rule.chunked, found.checks)
 
-    stored = remembered({"format": _FORMAT, **key}, _Stored, find, cache=cache)
+    stored = remembered({"format": _FORMAT, **key}, _StoredSelfTest, find, cache=cache)
     return SelfTest(stored.numeric_class, Rule(stored.batching, stored.chunked), stored.checks)
 
 

@@ -46,7 +46,7 @@ class KvShape:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class SlabSpan:
     """`count` positions from `start` on of a `row`."""
 
     row: int
@@ -64,7 +64,7 @@ class Slab(Protocol):
         """Address at which a row of one tensor begins."""
         ...
 
-    def copy(self, source: Any, spans: list[tuple[Span, Span]]) -> None:
+    def copy(self, source: Any, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
         """Copy pairs (span of `source`, span of this) of equal length from a slab of the same kind."""
         ...
 
@@ -81,11 +81,11 @@ class HostSlab:
     def address(self, tensor: int, row: int) -> int:
         return int(self._view[tensor, row].ctypes.data)
 
-    def view(self, span: Span) -> NDArray[Any]:
+    def view(self, span: SlabSpan) -> NDArray[Any]:
         """[tensors, heads, count, head_size]: what a row holds."""
         return self._view[:, span.row, :, span.start : span.start + span.count]
 
-    def copy(self, source: HostSlab, spans: list[tuple[Span, Span]]) -> None:
+    def copy(self, source: HostSlab, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
         for origin, target in spans:
             self.view(target)[:] = source.view(origin)
 
@@ -102,14 +102,14 @@ class DeviceSlab:
     def address(self, tensor: int, row: int) -> int:
         return self._memory.address + (tensor * self.rows + row) * self._row_bytes
 
-    def region(self, span: Span) -> Region:
+    def region(self, span: SlabSpan) -> Region:
         """The beginnings of a span in all tensors (planes) and heads (lines)."""
         if not (0 <= span.row < self.rows and span.start >= 0 and span.start + span.count <= self.room):
             raise InvariantError(f"{span} of a slab of {self.rows} rows of {self.room}")
         address = self.address(0, span.row) + span.start * self._shape.line_bytes
         return Region(address, self.room * self._shape.line_bytes, self.rows * self._row_bytes)
 
-    def copy(self, source: DeviceSlab, spans: list[tuple[Span, Span]]) -> None:
+    def copy(self, source: DeviceSlab, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
         for origin, target in spans:
             self._device.copy(
                 source.region(origin),

@@ -10,7 +10,7 @@ import numpy as np
 from turnwise.errors import EnvironmentFailure, ModelError, TurnwiseError
 from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.decoding.graph_form import form_of
-from turnwise.inference.decoding.numeric_class import differs, observe
+from turnwise.inference.decoding.numeric_class import differs, observe_numeric_class
 from turnwise.inference.decoding.self_test import SelfTest
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.folders.content_hash import changed_hash, content_hash
@@ -49,7 +49,7 @@ def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> Languag
     digest = changed_hash(content_hash(folder.files), changed.changes)
     options = options or EngineOptions()
     opened = _open(spec, folder, options, digest)
-    observed = observe(spec, folder, opened, digest)
+    observed = observe_numeric_class(spec, folder, opened, digest)
     decoder = Decoder(folder, opened, options, observed.rule.batching, observed.rule.chunked)
     numeric = _numeric(folder, decoder, observed)
     info = _info(spec, changed, opened, decoder, numeric, digest, (time.monotonic() - started) * 1000)

@@ -13,7 +13,7 @@ from turnwise.inference.plans.model_spec import ModelSpec, Task
 MODULES: Final = "modules.json"
 
 
-class _Config(msgspec.Struct):
+class _Architectures(msgspec.Struct):
     architectures: list[str] = []
 
 
@@ -44,7 +44,7 @@ def _is_encoder(path: Path) -> bool:
     try:
         if path.stat().st_size > CONFIG_BYTES_MAX:
             return False
-        names = msgspec.json.decode(path.read_bytes(), type=_Config).architectures
+        names = msgspec.json.decode(path.read_bytes(), type=_Architectures).architectures
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
     return bool(names) and all(name.endswith("Model") and not name.endswith("LMHeadModel") for name in names)

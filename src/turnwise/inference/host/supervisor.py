@@ -62,7 +62,7 @@ class Client(Protocol):
         """The supervisor has ended, after a process was ready once."""
 
 
-class _Process:
+class _InferenceProcess:
     """One process, and what is on its way to it."""
 
     def __init__(self, peer: Peer) -> None:
@@ -123,7 +123,7 @@ class Supervisor:
         self._restarts_max = restarts_max
         self._deadline_s = deadline_s
         self._load_deadline_s = load_deadline_s
-        self._process: _Process | None = None
+        self._process: _InferenceProcess | None = None
         self._deaths = 0
         self._restarts = 0
         loop = asyncio.get_running_loop()
@@ -181,7 +181,7 @@ class Supervisor:
         """Run one process to its end; returns how it died. Raises TurnwiseErrors that a restart would not mend."""
         environment = {name: os.environ[name] for name in ENVIRONMENT_PASSED if name in os.environ}
         peer = await launch(SERVER, name="inference", transport=self._transport, environment=environment)
-        process = self._process = _Process(peer)
+        process = self._process = _InferenceProcess(peer)
         loop = asyncio.get_running_loop()
         tasks = [loop.create_task(self._watch(process)), loop.create_task(process.write())]
         try:
@@ -204,13 +204,13 @@ class Supervisor:
             self._client.process_ended()
             await peer.close()
 
-    async def _cause(self, process: _Process) -> str:
+    async def _cause(self, process: _InferenceProcess) -> str:
         """Describe how a process ended. Raises the error that kept us from sending to it."""
         if process.failure is not None:
             raise process.failure
         return await process.cause()
 
-    def _take(self, process: _Process, kind: int, body: bytes) -> None:
+    def _take(self, process: _InferenceProcess, kind: int, body: bytes) -> None:
         if kind == MessageKind.TENSORS:
             self._client.take_tensors(body)
             self._deaths = 0
@@ -228,7 +228,7 @@ class Supervisor:
         elif self._client.take(message):
             self._deaths = 0
 
-    async def _watch(self, process: _Process) -> None:
+    async def _watch(self, process: _InferenceProcess) -> None:
         """Kill a process that has work and says nothing: it hangs, and a new one will not."""
         loop = asyncio.get_running_loop()
         while True:

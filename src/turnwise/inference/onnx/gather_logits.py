@@ -38,7 +38,7 @@ _PASSED: Final = frozenset({"Cast", "Mul", "Div", "Add", "Sub", "Tanh", "Identit
 
 
 @dataclass(frozen=True, slots=True)
-class _Node:
+class _GraphNode:
     start: int
     """Offset at which the field begins in the graph, tag included."""
 
@@ -72,7 +72,7 @@ def _rewrite(model: bytes, logits: str) -> bytes | None:
 
 def _graph(graph: bytes, logits: str) -> bytes | None:
     of = schema.GraphProto
-    nodes: list[_Node] = []
+    nodes: list[_GraphNode] = []
     constants: set[str] = set()
     outputs: set[str] = set()
     for part in fields(graph, 0, len(graph)):
@@ -126,10 +126,10 @@ def _positions() -> bytes:
 
 
 def _head(
-    nodes: Sequence[_Node], constants: set[str], outputs: set[str], logits: str
-) -> tuple[_Node, frozenset[str]] | None:
+    nodes: Sequence[_GraphNode], constants: set[str], outputs: set[str], logits: str
+) -> tuple[_GraphNode, frozenset[str]] | None:
     """The product that gives the logits, and the names between it and them; nobody else may read those."""
-    made: Mapping[str, _Node] = {name: node for node in nodes for name in node.outputs}
+    made: Mapping[str, _GraphNode] = {name: node for node in nodes for name in node.outputs}
     readers: dict[str, int] = {}
     for node in nodes:
         for name in node.inputs:
@@ -152,7 +152,7 @@ def _head(
     return None
 
 
-def _node(graph: bytes, node: Field) -> _Node:
+def _node(graph: bytes, node: Field) -> _GraphNode:
     inputs, outputs, kind = [], [], ""
     for part in fields(graph, node.low, node.high):
         if part.number == schema.NodeProto.INPUT:
@@ -161,7 +161,7 @@ def _node(graph: bytes, node: Field) -> _Node:
             outputs.append(text(graph, part))
         elif part.number == schema.NodeProto.OP_TYPE:
             kind = text(graph, part)
-    return _Node(node.start, graph[node.low : node.high], kind, tuple(inputs), tuple(outputs))
+    return _GraphNode(node.start, graph[node.low : node.high], kind, tuple(inputs), tuple(outputs))
 
 
 def _with_first_input(body: bytes, name: str) -> bytes:

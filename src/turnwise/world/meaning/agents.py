@@ -40,13 +40,13 @@ def list_agents(kinds: Mapping[str, Agent], base: Path, root: Path | None, probl
     """List the agents of all kinds. What is wrong is reported; the result is then only good for finding more."""
     initial = InitialAgents()
     for name, agent in kinds.items():
-        _Members(name, agent, problems).join(initial, base, root)
+        _KindMembers(name, agent, problems).join(initial, base, root)
     if not initial.agents and not problems.below(("agents",)):
         problems.add(("agents",), "the world has no agents", 'Add one: [agents.narrator], then source = "narrator.py".')
     return initial
 
 
-class _Members:
+class _KindMembers:
     """The agents of one kind, before they join the agents of all kinds."""
 
     def __init__(self, kind: str, agent: Agent, problems: Problems) -> None:

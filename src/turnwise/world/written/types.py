@@ -169,7 +169,7 @@ class Description:
     agents_max: int = field(default=AGENTS_MAX_DEFAULT, kw_only=True)
     """Agents that ever come to be, stopped ones counted."""
     on_failure: OnFailure = field(default="continue", kw_only=True)
-    """What a failed turn does to the run."""
+    """Consequence of a failed turn: the others go on, or the run ends."""
     time_start: datetime = field(default=TIME_START_DEFAULT, kw_only=True)
     """Virtual time in round 1."""
     round_seconds: float = field(default=ROUND_SECONDS_DEFAULT, kw_only=True)

@@ -58,7 +58,7 @@ class _Model(msgspec.Struct):
     type: str = ""
 
 
-class _Config(msgspec.Struct):
+class _GenaiConfig(msgspec.Struct):
     model: _Model
 
 
@@ -73,7 +73,7 @@ def variants(path: Path) -> list[str]:
 def read(files: FolderFiles) -> Layout:
     """Read the folder. Raises ModelError."""
     config_path = files.file(CONFIG, CONFIG_BYTES_MAX)
-    model = files.json(config_path, _Config).model
+    model = files.json(config_path, _GenaiConfig).model
     decoder = model.decoder
     names = _names(decoder, config_path)
     ends = model.eos_token_id if isinstance(model.eos_token_id, list) else [model.eos_token_id]

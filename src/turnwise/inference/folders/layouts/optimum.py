@@ -35,7 +35,7 @@ _PAST_KEY = re.compile(r"past_key_values\.(0|[1-9][0-9]{0,5})\.key")
 _NAMES: Final = GraphNames()
 
 
-class _Config(msgspec.Struct):
+class _DecoderConfig(msgspec.Struct):
     """Of `config.json`; models of text and images have the part for text under `text_config`."""
 
     model_type: str = ""
@@ -56,7 +56,7 @@ class _Config(msgspec.Struct):
     text_config: Any = None
 
 
-class _Generation(msgspec.Struct):
+class _GenerationConfig(msgspec.Struct):
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
 
@@ -101,7 +101,7 @@ def _variant(stem: str, kind: str) -> str | None:
 def read(files: FolderFiles, variant: str | None) -> Layout:
     """Read the folder. Raises ModelError."""
     config_path = files.file(CONFIG, CONFIG_BYTES_MAX)
-    config = files.json(config_path, _Config)
+    config = files.json(config_path, _DecoderConfig)
     if isinstance(config.text_config, dict):
         config = _text_part(config, config_path)
     chosen = _choose(files.path, variant)
@@ -149,9 +149,9 @@ def _choose(path: Path, variant: str | None) -> str:
     return variant or there[0]
 
 
-def _text_part(config: _Config, path: Path) -> _Config:
+def _text_part(config: _DecoderConfig, path: Path) -> _DecoderConfig:
     try:
-        text = msgspec.convert(config.text_config, _Config)
+        text = msgspec.convert(config.text_config, _DecoderConfig)
     except msgspec.ValidationError as error:
         raise ModelError(str(error), where=f"{path}: text_config", hint=COPY) from error
     text.bos_token_id = config.bos_token_id if text.bos_token_id is None else text.bos_token_id
@@ -159,7 +159,7 @@ def _text_part(config: _Config, path: Path) -> _Config:
     return text
 
 
-def _cache(graph: Graph, config: _Config, graph_path: Path) -> tuple[int, int, int]:
+def _cache(graph: Graph, config: _DecoderConfig, graph_path: Path) -> tuple[int, int, int]:
     """Layers, heads and head size of the KV cache, by the graph's inputs; where those have names, by the config."""
     layers = {int(match[1]): name for name in graph.inputs if (match := _PAST_KEY.fullmatch(name))}
     if not layers or sorted(layers) != list(range(len(layers))):
@@ -192,7 +192,7 @@ def _cache(graph: Graph, config: _Config, graph_path: Path) -> tuple[int, int, i
     return len(layers), heads, size
 
 
-def _vocabulary(graph: Graph, config: _Config, graph_path: Path) -> int:
+def _vocabulary(graph: Graph, config: _DecoderConfig, graph_path: Path) -> int:
     size = _dimension(graph.outputs.get(_NAMES.logits, ()), 2)
     if size is None:
         return _number(config, graph_path.parent.parent / CONFIG, "vocab_size")
@@ -207,11 +207,11 @@ def _vocabulary(graph: Graph, config: _Config, graph_path: Path) -> int:
     return size
 
 
-def _marks(files: FolderFiles, config: _Config) -> tuple[int | None, frozenset[int]]:
+def _marks(files: FolderFiles, config: _DecoderConfig) -> tuple[int | None, frozenset[int]]:
     """BOS and end tokens. `generation_config.json` goes before `config.json`, since chat models add theirs there."""
-    generation = _Generation()
+    generation = _GenerationConfig()
     if files.has(GENERATION_CONFIG):
-        generation = files.json(files.file(GENERATION_CONFIG, CONFIG_BYTES_MAX), _Generation)
+        generation = files.json(files.file(GENERATION_CONFIG, CONFIG_BYTES_MAX), _GenerationConfig)
     bos = generation.bos_token_id if generation.bos_token_id is not None else config.bos_token_id
     ends = generation.eos_token_id if generation.eos_token_id is not None else config.eos_token_id
     if ends is None:
@@ -224,7 +224,7 @@ def _marks(files: FolderFiles, config: _Config) -> tuple[int | None, frozenset[i
     return bos, frozenset(ends if isinstance(ends, list) else [ends])
 
 
-def _number(config: _Config, path: Path, *names: str) -> int:
+def _number(config: _DecoderConfig, path: Path, *names: str) -> int:
     """The first of these keys that the configuration has."""
     for name in names:
         value = getattr(config, name)

@@ -22,7 +22,7 @@ def is_builtin(path: str | os.PathLike[str]) -> bool:
 
 
 def model_folder(path: str | os.PathLike[str]) -> Path:
-    """The folder that the path of a model means: that of `builtin:demo`, or the path itself.
+    """Return the folder that the path of a model means: that of `builtin:demo`, or the path itself.
 
     Raises UsageError for another `builtin:` name, and where the files of the model are missing.
     """

@@ -107,7 +107,7 @@ class _Side:
         return None if self._next is None else self._next.round
 
     def take(self) -> dict[str, _ComparedTurn]:
-        """The turns of the round that comes next, by agent."""
+        """Return the turns of the round that comes next, by agent."""
         record, self._next = self._next, next(self._rounds, None)
         if record is None:
             return {}

@@ -177,7 +177,7 @@ def _unproved(journal: Journal, answers: int, waves: int) -> Iterator[str]:
 
 
 def _foreign(journal: Journal) -> str | None:
-    """The version of wasmtime that made the journal, if it is another one than ours."""
+    """Return the version of wasmtime that made the journal, if it is another one than ours."""
     writers = journal.header.writers()
     what = "versions of a writer"
     recorded = {stored_object(writer.versions, what, journal.path).get("wasmtime") for writer in writers}

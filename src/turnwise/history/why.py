@@ -92,7 +92,7 @@ class _Tracing:
         self.messages = sum(summary.messages + summary.inputs for summary in journal.rounds.summaries())
 
     def turn_of(self, agent: str, round_: int) -> TurnRecord:
-        """The turn of an agent in a round."""
+        """Return the turn of an agent in a round."""
         place = self._journal.queries.agent(agent).place
         self._journal.rounds.summary(round_)
         for _, turn in self._journal.queries.turns(place, round_):
@@ -101,7 +101,7 @@ class _Tracing:
         raise UsageError(f"{agent} has no turn in round {round_}", where="--round", hint=hint)
 
     def turn(self, round_: int, turn: TurnRecord, depth: int) -> Cause:
-        """A turn, and all that it follows from."""
+        """Trace a turn, and all that it follows from."""
         name = self._agents[turn.place].name
         text = f"failed: {turn.failure.kind}" if turn.failure is not None else ""
         key = round_, turn.place
@@ -115,7 +115,7 @@ class _Tracing:
         return Cause("turn", round_, name, text, tuple(causes))
 
     def message(self, message: MessageRecord, depth: int) -> Cause:
-        """A message, and the turn that sent it."""
+        """Trace a message, and the turn that sent it."""
         if message.sender is None:
             return Cause("message", message.round, "outside", message.body)
         sender = self._agents[message.sender]

@@ -168,7 +168,7 @@ _FROM_PROCESS: Final[msgspec.json.Decoder[FromProcess]] = msgspec.json.Decoder(F
 
 
 def encode(message: ToProcess | FromProcess) -> bytes:
-    """A message as JSON text; values of errors that JSON does not have become text."""
+    """Return a message as JSON text; values of errors that JSON does not have become text."""
     return _ENCODER.encode(message)
 
 
@@ -200,14 +200,14 @@ def request_messages(requests: Sequence[OpenRequest]) -> Iterator[tuple[MessageK
 
 
 def wave_messages(wave: Wave) -> Iterator[WavePart]:
-    """The messages that hand a wave over."""
+    """Yield the messages that hand a wave over."""
     parts = list(_cut(wave.requests))
     for number, part in enumerate(parts, 1):
         yield WavePart(wave.id, wave.model, part, wave.plan, number == len(parts))
 
 
 def wave_reply_messages(reply: WaveReply) -> Iterator[WaveReplyPart]:
-    """The messages that answer a wave."""
+    """Yield the messages that answer a wave."""
     parts = list(_cut(reply.replies)) or [[]]
     for number, part in enumerate(parts, 1):
         yield WaveReplyPart(reply.id, part, reply.plan, reply.problem, number == len(parts))
@@ -221,7 +221,7 @@ class WaveParts:
         self._replies: list[GenerateReply] = []
 
     def wave(self, part: WavePart) -> Wave | None:
-        """The wave, if this was its last part."""
+        """Return the wave, if this was its last part."""
         self._requests += part.requests
         if not part.last:
             return None
@@ -229,7 +229,7 @@ class WaveParts:
         return Wave(part.id, part.model, tuple(requests), part.plan)
 
     def reply(self, part: WaveReplyPart) -> WaveReply | None:
-        """The answer, if this was its last part."""
+        """Return the answer, if this was its last part."""
         self._replies += part.replies
         if not part.last:
             return None
@@ -238,7 +238,7 @@ class WaveParts:
 
 
 def _cut(items: Sequence[_T]) -> Iterator[list[_T]]:
-    """The items in groups of about BATCH_BYTES_MAX."""
+    """Yield the items in groups of about BATCH_BYTES_MAX."""
     group: list[_T] = []
     size = 0
     for item in items:

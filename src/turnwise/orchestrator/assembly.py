@@ -73,7 +73,7 @@ async def begin(world: World, journal: Path, settings: Settings, status: Status)
 
 
 def sources_of(resolved: Resolved) -> dict[str, Source]:
-    """The sources of each kind, as the sandbox takes them."""
+    """Return the sources of each kind, as the sandbox takes them."""
     return {kind: _source(resolved.where("agents", kind, "source"), files) for kind, files in resolved.sources.items()}
 
 
@@ -198,7 +198,7 @@ def _language(entry: str) -> Language:
 
 
 def specs_of(file: Journal, paths: Mapping[str, Path]) -> list[ModelSpec]:
-    """The journal's models, where they were, or where `paths` says."""
+    """Return the journal's models, where they were, or where `paths` says."""
     models = stored_object(file.header.info, "info of a writer", file.path).get("models")
     try:
         return [

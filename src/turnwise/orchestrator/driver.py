@@ -256,11 +256,11 @@ class Driver:
     # -- what a replay may decide otherwise --------------------------------------------------------------------
 
     def decide(self, action: Execute) -> Failure | None:
-        """The failure of a turn that need not be executed to know it."""
+        """Return the failure of a turn that need not be executed to know it."""
         return None
 
     def spent(self, result: TurnResult) -> int:
-        """The fuel that an execution is charged."""
+        """Return the fuel that an execution is charged."""
         return result.fuel
 
     def job(self, action: Execute) -> TurnJob:

@@ -28,7 +28,7 @@ class Asker(Protocol):
 
 
 def as_model_request(id_: int, action: Request) -> GenerateRequest | InferRequest | EmbedRequest:
-    """An effect as the inference host takes it."""
+    """Return an effect as the inference host takes it."""
     request, model = action.request, model_of(action)
     if request.kind == "infer":
         return InferRequest(id_, model, request.body)
@@ -38,7 +38,7 @@ def as_model_request(id_: int, action: Request) -> GenerateRequest | InferReques
 
 
 def model_of(action: Request) -> str:
-    """The model that an effect asks."""
+    """Return the model that an effect asks."""
     if action.request.model is None:
         raise InvariantError("an effect without a model", actual=action.request.kind)
     return action.request.model

@@ -78,7 +78,7 @@ class Live:
         return self._call(self._step()).result()
 
     async def astep(self) -> RoundRecord | NoRound:
-        """As `step`."""
+        """Do what `step` does, in an event loop."""
         return await asyncio.wrap_future(self._call(self._step()))
 
     def __iter__(self) -> Iterator[RoundRecord]:
@@ -98,7 +98,7 @@ class Live:
         self._call(self._send(to, body)).result()
 
     async def asend(self, to: str, body: str) -> None:
-        """As `send`."""
+        """Do what `send` does, in an event loop."""
         await asyncio.wrap_future(self._call(self._send(to, body)))
 
     def result(self) -> Run:
@@ -110,7 +110,7 @@ class Live:
         return Run.open(self.journal)
 
     async def aresult(self) -> Run:
-        """As `result`; a cancellation closes the run."""
+        """Do what `result` does, in an event loop; a cancellation closes the run."""
         try:
             await asyncio.wrap_future(self._all_played())
         finally:
@@ -144,7 +144,7 @@ class Live:
         self._thread.close(self._end())
 
     async def aclose(self) -> None:
-        """As `close`."""
+        """Do what `close` does, in an event loop."""
         await asyncio.to_thread(self.close)
 
     def __enter__(self) -> Self:
@@ -166,14 +166,14 @@ class Live:
     # -- display -----------------------------------------------------------------------------------------------------
 
     def progress(self) -> Progress:
-        """A snapshot of what the run is doing."""
+        """Return a snapshot of what the run is doing."""
         session = self._session
         if session is None:
             return Progress(self._status.phase, self._status.doing, 0, 0, 0, 0, 0, 0, 0, ())
         return session.progress(self._status)
 
     def logs(self) -> tuple[list[Logged], int]:
-        """The logs of agents since the last call, in order, and how many logs before those were not kept.
+        """Take the logs of agents since the last call, in order, and how many logs before those were not kept.
 
         A thousand are kept at most; all are in the journal. A round's logs may be here just before it is durable.
         """

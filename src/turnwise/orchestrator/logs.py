@@ -26,7 +26,7 @@ class Logged:
 
 
 def logs_of(record: RoundRecord, name_of: Callable[[int], str]) -> list[Logged]:
-    """The logs of a round, in order. Turns that failed have logged nothing."""
+    """Return the logs of a round, in order. Turns that failed have logged nothing."""
     return [
         Logged(record.round, name_of(turn.place), log.level, log.text)
         for turn in record.turns

@@ -153,7 +153,7 @@ class _Agent:
 
 
 def _renamed(program: Program, texts: Mapping[str, str], folder: Path) -> Program:
-    """The same program with the paths of its files, which breakpoints go by."""
+    """Return the same program with the paths of its files, which breakpoints go by."""
     modules = {
         name: (str(folder / file), package, marshal.dumps(compile(texts[file], str(folder / file), "exec")))
         for name, (file, package, _) in program.modules.items()

@@ -10,7 +10,7 @@ class NoRound(Enum):
     """Reason why a step played no round. False where it is tested, as a round is not."""
 
     WAITING = "waiting"
-    """No agent has anything to do; a message from outside may change that."""
+    """Rest: no agent has anything to do; a message from outside may change that."""
     OVER = "over"
     """The run has ended, and its journal says how."""
 

@@ -120,7 +120,7 @@ def _imports(body: list[ast.stmt]) -> Iterator[tuple[int, str]]:
 
 
 def _inside(node: ast.stmt) -> list[ast.stmt]:
-    """The statements that a statement holds, in order."""
+    """Return the statements that a statement holds, in order."""
     found: list[ast.stmt] = []
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.stmt):

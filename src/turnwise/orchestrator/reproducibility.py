@@ -16,12 +16,12 @@ Models = Mapping[str, ModelInfo]
 
 
 def plan_bound(models: Models) -> list[str]:
-    """The models that must be asked in waves."""
+    """Return the models that must be asked in waves."""
     return [name for name, info in models.items() if info.numeric and info.numeric.numeric_class == "plan-bound"]
 
 
 def cautions(models: Models) -> list[str]:
-    """A line about each model that does not promise the same bits whatever runs beside what."""
+    """Return a line about each model that does not promise the same bits whatever runs beside what."""
     found = [caution(name, promise_of(info.numeric.numeric_class)) for name, info in models.items() if info.numeric]
     found += [
         f"{name} has less memory here than waves of it take elsewhere: on a machine with more, the head may be another"
@@ -32,7 +32,7 @@ def cautions(models: Models) -> list[str]:
 
 
 def recorded_plan(journal: Journal, wave: WaveRecord) -> BatchPlan:
-    """The plan of a recorded wave. Raises JournalError if it is none."""
+    """Return the plan of a recorded wave. Raises JournalError if it is none."""
     try:
         return read_plan(wave.plan)
     except ValueError as error:
@@ -44,7 +44,7 @@ def recorded_plan(journal: Journal, wave: WaveRecord) -> BatchPlan:
 
 
 def changed(journal: Journal, models: Models) -> list[str]:
-    """A line about each model whose answers may not be what they would have been where the run was begun.
+    """Return a line about each model whose answers may not be what they would have been where the run was begun.
 
     To be asked before this process is noted as a writer.
     """

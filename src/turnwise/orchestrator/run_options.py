@@ -67,7 +67,7 @@ def check_names(function: str, options: Mapping[str, Any], known: type) -> None:
 
 
 def overrides_of(options: Mapping[str, Any]) -> Overrides:
-    """The changes of a world that some options ask for."""
+    """Return the changes of a world that some options ask for."""
     settings = options.get("overrides") or ()
     if isinstance(settings, str):
         raise UsageError(
@@ -86,7 +86,7 @@ def overrides_of(options: Mapping[str, Any]) -> Overrides:
 
 
 def settings_of(options: Mapping[str, Any], *, models: bool = False) -> Settings:
-    """The settings of a run by some options; with `models` also the folders of a journal's models."""
+    """Return the settings of a run by some options; with `models` also the folders of a journal's models."""
     folders: Mapping[str, StrPath] = (options.get("models") or {}) if models else {}
     return Settings(
         workers=options.get("workers"),

@@ -60,7 +60,7 @@ class Session:
         self._driver.input(to, body)
 
     def name(self, place: int) -> str:
-        """The name of the agent at a place."""
+        """Return the name of the agent at a place."""
         return self._driver.machine.world.agents[place].name
 
     def progress(self, status: Status) -> Progress:

@@ -15,7 +15,7 @@ _TASKS: Final[tuple[Task, ...]] = ("generate", "infer", "embed")
 
 
 def specs_of_world(world: Resolved) -> list[ModelSpec]:
-    """The models as inference takes them."""
+    """Return the models as inference takes them."""
     return [ModelSpec(**asdict(model)) for model in world.models]
 
 

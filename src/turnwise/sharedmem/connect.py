@@ -15,7 +15,7 @@ PR_SET_PDEATHSIG: Final = 1
 
 
 def endpoint_spec(transport: str, handle: int) -> str:
-    """The first argument of a child: transport, inherited handle, and the process that it belongs to."""
+    """Return the first argument of a child: transport, inherited handle, and the process that it belongs to."""
     return f"{transport}:{handle}:{os.getpid()}"
 
 

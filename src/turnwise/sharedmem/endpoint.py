@@ -38,7 +38,7 @@ class Endpoint:
                 self._inbox.append(message)
 
     def receive(self) -> LinkMessage | None:
-        """The next message, to be released when it has been read. None: the orchestrator is gone."""
+        """Return the next message, to be released when it has been read. None: the orchestrator is gone."""
         if self._inbox:
             return self._inbox.popleft()
         while not self._ended:

@@ -82,7 +82,7 @@ class Exchange:
         return _pack(packet.MESSAGE, slot, kind, length, self.take_due())
 
     def take(self) -> int | None:
-        """The lowest free slot, which is now in flight; None if there is none."""
+        """Return the lowest free slot, which is now in flight; None if there is none."""
         free = self.free
         if not free:
             return None
@@ -95,7 +95,7 @@ class Exchange:
         self.free |= 1 << slot
 
     def take_due(self) -> int:
-        """The mask of slots to give back with the packet that is about to go."""
+        """Return the mask of slots to give back with the packet that is about to go."""
         due = self.due
         if due:
             self._held &= ~due
@@ -103,7 +103,7 @@ class Exchange:
         return due
 
     def release_packet(self) -> bytes | None:
-        """A packet that gives back what is due; None if nothing is."""
+        """Return a packet that gives back what is due; None if nothing is."""
         due = self.take_due()
         return packet.pack(packet.RELEASE, released=due) if due else None
 
@@ -149,7 +149,7 @@ class Exchange:
             self._tell()
 
     def accept(self, slot: int, kind: int, mapping: mmap.mmap) -> LinkMessage:
-        """The message in a file of its own, for which `slot` is held; it owns the mapping."""
+        """Return the message in a file of its own, for which `slot` is held; it owns the mapping."""
         return LinkMessage(kind, memoryview(mapping), self, slot, mapping)
 
     def release(self, slot: int) -> None:

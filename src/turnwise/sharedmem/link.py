@@ -79,7 +79,7 @@ class Link:
             raise
 
     async def receive(self) -> LinkMessage | None:
-        """The next message, to be released when it has been read; None at end of file.
+        """Return the next message, to be released when it has been read; None at end of file.
 
         What was sent before the end is still received. PeerBroken: the child broke the rules, and has been killed.
         NoMemory: there was no memory for what it wanted to send.
@@ -100,7 +100,7 @@ class Link:
                 self._receiver = None
 
     def receive_nowait(self) -> LinkMessage | None:
-        """The next message if it is there already; None otherwise, also at end of file."""
+        """Return the next message if it is there already; None otherwise, also at end of file."""
         return self._inbox.popleft() if self._inbox else None
 
     # -- told by the wire --------------------------------------------------------------------------------------------

@@ -226,7 +226,7 @@ class MemfdLoopWire:
             raise NoMemory(length, error) from error
 
     def _take_long(self, notice: Notice) -> LinkMessage:
-        """The message in the file that was granted for a slot."""
+        """Return the message in the file that was granted for a slot."""
         fd, length = self._granted.pop(notice.slot, (-1, -1))
         if fd < 0:
             raise PeerBroken("the peer sent a file that it had not asked for", actual=notice.slot)

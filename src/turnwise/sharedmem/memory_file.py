@@ -33,7 +33,7 @@ BLOCK_BYTES: Final = 512
 
 
 def create(length: int) -> int:
-    """A memory file of `length` bytes, of which none takes memory before it is written; not yet sealed."""
+    """Return a memory file of `length` bytes, of which none takes memory before it is written; not yet sealed."""
     flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
     try:
         fd = os.memfd_create("turnwise", flags | MFD_NOEXEC_SEAL)
@@ -65,7 +65,7 @@ def unmap(mapping: mmap.mmap) -> None:
 
 
 def of_parts(parts: Sequence[Flat], length: int) -> int:
-    """A file with the parts one behind the other, which nobody can change any more."""
+    """Return a file with the parts one behind the other, which nobody can change any more."""
     fd = create(length)
     try:
         rest = [memoryview(part) for part in parts if len(part)]

@@ -23,7 +23,7 @@ def flatten(part: Buffer) -> Flat:
 
 
 def measure(parts: Sequence[Buffer]) -> tuple[list[Flat], int]:
-    """The parts as bytes, not copied, and their number of bytes."""
+    """Return the parts as bytes, not copied, and their number of bytes."""
     flat = [part if type(part) is bytes else flatten(part) for part in parts]
     length = 0
     for part in flat:

@@ -49,15 +49,15 @@ class Peer:
         self.link = Link(wire, name=name, on_broken=self.kill)
 
     def send_nowait(self, kind: int, *parts: Buffer) -> bool:
-        """As `Link.send_nowait`."""
+        """Call `Link.send_nowait`."""
         return self.link.send_nowait(kind, *parts)
 
     async def send(self, kind: int, *parts: Buffer) -> None:
-        """As `Link.send`."""
+        """Call `Link.send`."""
         await self.link.send(kind, *parts)
 
     async def receive(self) -> LinkMessage | None:
-        """As `Link.receive`."""
+        """Call `Link.receive`."""
         return await self.link.receive()
 
     @property
@@ -66,7 +66,7 @@ class Peer:
         return self._process.poll()
 
     def stderr_tail(self) -> str:
-        """The end of what the process wrote to standard error."""
+        """Return the end of what the process wrote to standard error."""
         return self._process.stderr_tail()
 
     def kill(self) -> None:
@@ -160,7 +160,7 @@ async def launch(
 def make_wire(
     kind: Literal["memfd", "portable"], loop: asyncio.AbstractEventLoop, geometry: Geometry = GEOMETRY_DEFAULT
 ) -> LoopWire:
-    """A wire of a transport; `geometry` is that of each direction, where there are slots."""
+    """Return a wire of a transport; `geometry` is that of each direction, where there are slots."""
     if kind == "portable":
         from turnwise.sharedmem.pipe import PipeLoopWire
 

@@ -240,7 +240,7 @@ class PipeBlockingWire:
 
 
 def _connection(handle: int) -> PipeEnd:
-    """The pipe end that we have inherited."""
+    """Return the pipe end that we have inherited."""
     if sys.platform == "win32":
         from multiprocessing.connection import PipeConnection
 

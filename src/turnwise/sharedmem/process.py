@@ -54,7 +54,7 @@ PACKAGE_INSTALLED: Final = PACKAGE_FOLDER in {
 
 
 def child_environment(extra: Mapping[str, str] | None) -> dict[str, str]:
-    """The child's environment: `ENVIRONMENT_KEPT` of ours, then `extra`.
+    """Return the child's environment: `ENVIRONMENT_KEPT` of ours, then `extra`.
 
     Where this package is not installed but found by other means, its folder is added to `PYTHONPATH`, so that both
     processes run the same code.
@@ -111,7 +111,7 @@ class Process:
                     del self._tail[:-STDERR_TAIL_BYTES_MAX]
 
     def stderr_tail(self) -> str:
-        """The end of what it wrote to standard error; all of it up to its death, if it is dead."""
+        """Return the end of what it wrote to standard error; all of it up to its death, if it is dead."""
         if self.poll() is not None:
             self._stderr_thread.join(JOIN_S_MAX)
         with self._lock:

@@ -39,7 +39,7 @@ GEOMETRY_DEFAULT: Final = Geometry()
 
 
 def resolve(transport: Transport) -> Literal["memfd", "portable"]:
-    """The transport that `auto` means here; an explicit one is itself."""
+    """Return the transport that `auto` means here; an explicit one is itself."""
     if transport == "auto":
         return "memfd" if sys.platform == "linux" else "portable"
     return transport

@@ -42,7 +42,7 @@ class CacheFile:
         self._entries_max = entries_max
 
     def get(self, key: str, form: type[_T]) -> _T | None:
-        """The value under a key; None if there is none of this form."""
+        """Return the value under a key; None if there is none of this form."""
         raw = self._read().get(key)
         if raw is None:
             return None

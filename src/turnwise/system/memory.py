@@ -38,7 +38,7 @@ def machine_memory_bytes() -> int:
 
 
 def group_limit_bytes(root: Path = Path("/")) -> int | None:
-    """The smallest memory limit of the control groups that this process is in; None without any."""
+    """Return the smallest memory limit of the control groups that this process is in; None without any."""
     limits = [limit for file in _limit_files(root) if (limit := _read(file)) is not None]
     return min(limits, default=None)
 

@@ -24,7 +24,7 @@ def _chosen(variable: str) -> Path | None:
 
 
 def _base(xdg: str, default: tuple[str, ...], mac: tuple[str, ...], windows: str) -> Path:
-    """The folder of Turnwise: on Linux by the XDG specification, which has relative paths ignored."""
+    """Return the folder of Turnwise: on Linux by the XDG specification, which has relative paths ignored."""
     home = Path.home()
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "turnwise" / windows

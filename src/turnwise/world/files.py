@@ -18,7 +18,7 @@ class Refused(Exception):
 
 
 def locate(name: str | os.PathLike[str], base: Path, root: Path | None) -> Path:
-    """The absolute path of a file named relative to `base`, symbolic links resolved.
+    """Return the absolute path of a file named relative to `base`, symbolic links resolved.
 
     With `root` (resolved already) the file must lie inside it, so that the folder is the whole world.
     """
@@ -55,7 +55,7 @@ def is_folder(path: Path) -> bool:
 
 
 def read_bytes(path: Path, bytes_max: int) -> bytes:
-    """The content of a file that is no larger than `bytes_max`."""
+    """Return the content of a file that is no larger than `bytes_max`."""
     try:
         with path.open("rb") as file:
             data = file.read(bytes_max + 1)

@@ -18,7 +18,7 @@ Fault = tuple[KeyPath, str, str]
 
 
 def to_text(value: object, path: KeyPath, problems: Problems, bytes_max: int) -> str | None:
-    """The canonical JSON text of a value, or None after its faults have been reported."""
+    """Return the canonical JSON text of a value, or None after its faults have been reported."""
     faults = list(_faults(value, (), 0))
     for below, message, hint in faults:
         problems.add((*path, *below), message, hint)
@@ -72,7 +72,7 @@ def _mapping_faults(value: Mapping[object, object], path: KeyPath, depth: int) -
 
 
 def _plain(value: object) -> object:
-    """The same value in the types that the encoder knows: mappings that are no dicts become dicts."""
+    """Return the same value in the types that the encoder knows: mappings that are no dicts become dicts."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -14,7 +14,7 @@ _SHA256_HEX: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def build_plan(world: Resolved, codes: Mapping[str, str], models: Mapping[str, str]) -> Plan:
-    """The plan of a world.
+    """Return the plan of a world.
 
     `codes` maps each kind to the hash of what it executes, `models` each model to that of its content; both SHA-256 in
     lower-case hex. Raises InvariantError if one is missing or is no such hash, since callers compute them.

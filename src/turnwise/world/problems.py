@@ -20,17 +20,17 @@ _CANDIDATES_MAX = 1_000
 
 
 def dotted(path: KeyPath) -> str:
-    """The path as `--set` takes it: `agents.narrator.count`, `agents."a.b".count`, `messages.0.body`."""
+    """Return the path as `--set` takes it: `agents.narrator.count`, `agents."a.b".count`, `messages.0.body`."""
     return ".".join(str(key) if isinstance(key, int) or _BARE.fullmatch(key) else quoted(key) for key in path)
 
 
 def quoted(text: str) -> str:
-    """The text in double quotes on one line, shortened, with what would act on a terminal as escapes."""
+    """Return the text in double quotes on one line, shortened, with what would act on a terminal as escapes."""
     return f'"{visible(text if len(text) <= _SHOWN_MAX else text[: _SHOWN_MAX - 1] + "…")}"'
 
 
 def said(value: object) -> str:
-    """A wrong value in words, with its type: `the text "3"`, `the number 3.5`, `a table`."""
+    """Return a wrong value in words, with its type: `the text "3"`, `the number 3.5`, `a table`."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -46,7 +46,7 @@ def said(value: object) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was probably meant, or None. Of very many, only the first are looked at."""
+    """Return the known word that was probably meant, or None. Of very many, only the first are looked at."""
     candidates = list(islice(known, _CANDIDATES_MAX))
     for candidate in candidates:
         if candidate.casefold() == word.casefold():
@@ -56,7 +56,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def listed(words: Sequence[str], empty: str = "none") -> str:
-    """A few words for a hint: `a, b, c and 7 more`."""
+    """Return a few words for a hint: `a, b, c and 7 more`."""
     if not words:
         return empty
     shown = ", ".join(words[:12])

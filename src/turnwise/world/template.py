@@ -66,6 +66,6 @@ def _write(path: Path, name: str, template: str) -> Path:
 
 
 def _original(template: str, file: str) -> Traversable:
-    """A file of a template. A wheel takes `haggle` in from the examples; a checkout has it there."""
+    """Return a file of a template. A wheel takes `haggle` in from the examples; a checkout has it there."""
     packaged = files(__package__).joinpath("templates", template, file)
     return packaged if packaged.is_file() else Path(__file__).parents[3] / "examples" / template / file

@@ -44,7 +44,7 @@ class World(Description):
         return cls._checked(document, file.parent.absolute(), overrides, problems)
 
     def override(self, overrides: Overrides) -> Self:
-        """The same world with something changed by options, and checked. Raises WorldError."""
+        """Return the same world with something changed by options, and checked. Raises WorldError."""
         return self._checked(describe(self), self.folder, overrides, self._problems())
 
     def resolve(self) -> Resolved:
@@ -60,7 +60,7 @@ class World(Description):
         return self._resolved
 
     def plan(self, codes: Mapping[str, str], models: Mapping[str, str]) -> Plan:
-        """The plan, given the hash of each kind's code and of each model's content (SHA-256, hex)."""
+        """Return the plan, given the hash of each kind's code and of each model's content (SHA-256, hex)."""
         return build_plan(self.resolve(), codes, models)
 
     @classmethod
@@ -71,7 +71,7 @@ class World(Description):
         overrides: Overrides | None,
         problems: Problems,
     ) -> Self:
-        """The world that a document describes, resolved. Raises WorldError."""
+        """Return the world that a document describes, resolved. Raises WorldError."""
         if overrides is not None:
             document = apply_overrides(document, overrides, problems)
         description = parse(document, folder, problems)

@@ -29,7 +29,7 @@ class Kv(Protocol):
         """At least so many rows of `room` positions. The first `lengths[row]` positions of each row stay."""
 
     def forget(self, positions_max: int) -> None:
-        """No row holds anything: lay them out anew, in at most so many positions (never more than at first)."""
+        """Lay the rows out anew, all empty, in at most so many positions (never more than at first)."""
 
     def clear(self, row: int) -> None:
         """The row is nobody's any more."""

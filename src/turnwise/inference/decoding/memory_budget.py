@@ -16,7 +16,7 @@ CACHE_SHARE: Final = 8
 """One part in so many of the budget is for prompts that were prefilled before."""
 
 CACHE_CONTEXTS_MAX: Final = 64
-"""And no more than for this many prompts of the model's whole context."""
+"""Most prompts of the model's whole context for which memory is taken."""
 
 
 @dataclass(frozen=True, slots=True)

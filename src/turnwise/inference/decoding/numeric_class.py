@@ -112,7 +112,7 @@ def _trial(folder: ModelFolder, opened: Opened) -> Trial:
 
 
 def _key(opened: Opened, digest: str) -> dict[str, object]:
-    """Everything that could change what was observed."""
+    """Return the key of an observation: everything that could change it."""
     key: dict[str, object] = {
         "model": digest,
         "provider": opened.provider,

@@ -70,7 +70,7 @@ def _numeric(folder: ModelFolder, decoder: Decoder, observed: SelfTest) -> Numer
 
 
 def _open(spec: ModelSpec, folder: ModelFolder, options: EngineOptions, digest: str) -> Opened:
-    """A session on the best provider that starts, can run a few tokens, and agrees with the CPU about them."""
+    """Open a session on the best provider that starts, can run a few tokens, and agrees with the CPU about them."""
     sessions = Sessions(
         spec, folder.layout.graph_path, folder.weights_bytes, options, logits=folder.layout.names.logits
     )

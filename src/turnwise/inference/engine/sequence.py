@@ -151,7 +151,7 @@ class Sequence:
         return piece
 
     def reply_body(self) -> str | None:
-        """The reply; None until `finish` is set."""
+        """Return the reply; None until `finish` is set."""
         if self.finish is None:
             return None
         return ok_body(

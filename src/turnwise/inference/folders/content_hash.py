@@ -44,14 +44,14 @@ def content_hash(files: Mapping[str, Path], *, cache: Path | None = None) -> str
 
 
 def changed_hash(digest: str, changes: Mapping[str, int]) -> str:
-    """The hash (hex) of a model whose files have the hash `digest`, and that `changes` make another one of."""
+    """Return the hash (hex) of a model whose files have the hash `digest`, and that `changes` make another one of."""
     if not changes:
         return digest
     return hashlib.sha256(canonical({"model": digest, "changes": dict(changes)}).encode()).hexdigest()
 
 
 def _file_hash(path: Path, cache: CacheFile, new: dict[str, str]) -> str:
-    """The digest of a file, from the cache if it is large; one that can be remembered goes into `new`."""
+    """Return the digest of a file, from the cache if it is large; one that can be remembered goes into `new`."""
     try:
         with path.open("rb") as file:
             before = os.fstat(file.fileno())

@@ -123,7 +123,7 @@ def _pooling(files: FolderFiles, folder: str) -> Pooling:
 
 
 def _length(files: FolderFiles) -> tuple[int, bool]:
-    """The smallest of the limits that the folder states; sentence-transformers' own goes before the others."""
+    """Return the smallest of the limits that the folder states; sentence-transformers' own goes before the others."""
     found: dict[str, int] = {}
     lower = False
     for name in ("sentence_bert_config.json", "tokenizer_config.json", "config.json"):

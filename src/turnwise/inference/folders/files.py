@@ -43,7 +43,7 @@ class FolderFiles:
         return (self.path / name).exists()
 
     def file(self, name: str, bytes_max: int | None = None, *, named_by: Path | None = None) -> Path:
-        """The file of that name, which must lie inside the folder."""
+        """Return the file of that name, which must lie inside the folder."""
         by = f", named by {named_by.name}," if named_by else ""
         relative = Path(name)
         if not name or relative.is_absolute() or ".." in relative.parts or "\0" in name or "\\" in name:
@@ -99,7 +99,7 @@ class FolderFiles:
             ) from error
 
     def external(self, graph_path: Path, graph: Graph) -> list[Path]:
-        """The files that hold the graph's weights: there, inside the folder, and long enough."""
+        """Return the files that hold the graph's weights: there, inside the folder, and long enough."""
         found: dict[str, Path] = {}
         base = graph_path.parent.relative_to(self.path)
         for tensor in graph.external:

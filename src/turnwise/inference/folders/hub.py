@@ -74,7 +74,7 @@ def split_name(text: str) -> tuple[str, str | None]:
 
 
 def choose(files: Sequence[HubFile], variant: str | None) -> tuple[list[HubFile], str, str | None]:
-    """The files of one model, the folder inside the repository that it is in, and its variant.
+    """Return the files of one model, the folder inside the repository that it is in, and its variant.
 
     Raises ModelError if there is no such model.
     """
@@ -176,7 +176,7 @@ def _endpoint() -> str | None:
 
 
 def _listed(hub: Any, repository: str, revision: str | None) -> tuple[str, list[HubFile]]:
-    """The commit that a revision is, and its files."""
+    """Return the commit that a revision is, and its files."""
     api = hub.HfApi(endpoint=_endpoint())
     info = _asked(hub, repository, lambda: api.model_info(repository, revision=revision, files_metadata=True))
     siblings = list(info.siblings or ())

@@ -49,7 +49,7 @@ def changed_folder(spec: ModelSpec, folder: ModelFolder) -> ChangedFolder:
 
 
 def changed_graph(spec: ModelSpec, graph: Graph, path: Path) -> tuple[Graph, Mapping[str, int]]:
-    """The same for a graph that generates nothing, and so has no context."""
+    """Return the same for a graph that generates nothing, and so has no context."""
     if spec.context_tokens_max is not None:
         raise ModelError(
             "context_tokens_max is stated, and only models that generate have a context",

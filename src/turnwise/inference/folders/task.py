@@ -18,7 +18,7 @@ class _Architectures(msgspec.Struct):
 
 
 def task_of(spec: ModelSpec) -> Task:
-    """The task that is asked for, or what the path shows: `generate` where it shows nothing else.
+    """Return the task that is asked for, or what the path shows: `generate` where it shows nothing else.
 
     A .onnx file, or a folder with one (in onnx/ too) and without any configuration, is a graph to `infer`.
     sentence-transformers' modules.json, or a config.json of an encoder (`BertModel`, not `LlamaForCausalLM`), means

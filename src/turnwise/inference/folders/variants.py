@@ -62,7 +62,7 @@ def choose_graph(path: Path, variant: str | None, task: Task) -> GraphChoice:
 
 
 def infer_graph(path: Path, variant: str | None) -> tuple[FolderFiles, GraphChoice]:
-    """The graph at `path`: a .onnx file, or one of a folder. Raises ModelError."""
+    """Return the graph at `path`: a .onnx file, or one of a folder. Raises ModelError."""
     if path.is_dir():
         return FolderFiles(path), choose_graph(path, variant, "infer")
     if not path.is_file():

@@ -34,7 +34,7 @@ _DOMAIN, _, _KIND = MATMUL_N_BITS.partition(":")
 
 
 def with_accuracy(model: bytes, level: int) -> bytes:
-    """The model with every MatMulNBits at this level, those in subgraphs and functions included.
+    """Return the model with every MatMulNBits at this level, those in subgraphs and functions included.
 
     Raises ValueError for bytes that are no model. A node that has the level already stays as it is.
     """
@@ -102,7 +102,7 @@ class _Rewriter:
 
 
 def _changed(body: bytes, changes: Mapping[int, Callable[[bytes], bytes]]) -> bytes:
-    """The message with some of its fields, by number, replaced by what is made of them."""
+    """Return the message with some of its fields, by number, replaced by what is made of them."""
     out = bytearray()
     done = 0
     for part in fields(body, 0, len(body)):

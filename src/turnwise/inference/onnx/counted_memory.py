@@ -58,7 +58,7 @@ class CountedMemory:
 
 @cache
 def counted_memory() -> CountedMemory:
-    """The arena, made when it is first needed."""
+    """Return the arena, made when it is first needed."""
     return CountedMemory()
 
 
@@ -77,7 +77,7 @@ def is_full(error: BaseException) -> bool:
 
 
 def _negate() -> bytes:
-    """A model whose `y` is minus `x`."""
+    """Return a model whose `y` is minus `x`."""
 
     def value(name: str) -> bytes:
         shape = message(2, message(1, number_field(1, 1)))

@@ -194,5 +194,5 @@ class CudaDriver:
 
 @cache
 def cuda_driver() -> CudaDriver:
-    """The driver of this process."""
+    """Return the driver of this process."""
     return CudaDriver()

@@ -49,7 +49,7 @@ class _GraphNode:
 
 
 def with_positions(model: bytes, logits: str) -> bytes | None:
-    """The model with the input `turnwise_positions`; None if its head is not where we look for it.
+    """Return the model with the input `turnwise_positions`; None if its head is not where we look for it.
 
     `logits` [batch, new, vocabulary] then has as many places as positions are given: [batch, wanted, vocabulary].
     """
@@ -109,7 +109,7 @@ def _graph(graph: bytes, logits: str) -> bytes | None:
 
 
 def _gather(data: str) -> bytes:
-    """The node that takes the wanted positions, from the second dimension on, of `data`."""
+    """Return the node that takes the wanted positions, from the second dimension on, of `data`."""
     node, attribute = schema.NodeProto, schema.AttributeProto
     axis = text_field(attribute.NAME, "axis") + number_field(attribute.I, 1)
     axis += number_field(attribute.TYPE, attribute.INT)
@@ -118,7 +118,7 @@ def _gather(data: str) -> bytes:
 
 
 def _positions() -> bytes:
-    """The new input: int64, with a dimension of its own name."""
+    """Return the new input: int64, with a dimension of its own name."""
     value = schema.ValueInfoProto
     shape = message(value.SHAPE, message(value.DIM, text_field(value.DIM_NAME, POSITIONS_INPUT)))
     tensor = number_field(value.ELEMENT_TYPE, schema.DataType.INT64) + shape
@@ -128,7 +128,7 @@ def _positions() -> bytes:
 def _head(
     nodes: Sequence[_GraphNode], constants: set[str], outputs: set[str], logits: str
 ) -> tuple[_GraphNode, frozenset[str]] | None:
-    """The product that gives the logits, and the names between it and them; nobody else may read those."""
+    """Return the product that gives the logits, and the names between it and them; nobody else may read those."""
     made: Mapping[str, _GraphNode] = {name: node for node in nodes for name in node.outputs}
     readers: dict[str, int] = {}
     for node in nodes:
@@ -172,7 +172,7 @@ def _with_first_input(body: bytes, name: str) -> bytes:
 
 
 def _with_second_dim(value: bytes) -> bytes:
-    """The logits' description with its second dimension called as the positions are."""
+    """Return the logits' description with its second dimension called as the positions are."""
     of = schema.ValueInfoProto
 
     def rewritten(body: bytes, path: tuple[tuple[int, int], ...]) -> bytes:
@@ -191,7 +191,7 @@ def _with_second_dim(value: bytes) -> bytes:
 
 
 def _name(data: bytes, message: Field, number: int) -> str:
-    """The first text field of that number in a message."""
+    """Return the first text field of that number in a message."""
     for part in fields(data, message.low, message.high):
         if part.number == number:
             return text(data, part)

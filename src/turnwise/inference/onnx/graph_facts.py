@@ -294,7 +294,7 @@ class _Reader:
             yield value
 
     def _parts(self, message: Field) -> Iterator[Field]:
-        """The fields of a message."""
+        """Yield the fields of a message."""
         if message.value is not None:
             raise Unreadable("a number where a message should be")
         return fields(self._view, message.low, message.high)

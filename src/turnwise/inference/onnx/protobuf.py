@@ -59,7 +59,7 @@ def fields(data: bytes | memoryview, start: int, end: int) -> Iterator[Field]:
 
 
 def varint(data: bytes | memoryview, start: int, end: int) -> tuple[int, int]:
-    """The number that begins there, and where it ends. Raises Unreadable."""
+    """Return the number that begins there, and where it ends. Raises Unreadable."""
     value = shift = 0
     while start < end and shift < 64:
         byte = data[start]

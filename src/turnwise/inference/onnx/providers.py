@@ -111,7 +111,7 @@ class Installed:
         }
 
     def why_not(self, name: str) -> str | None:
-        """The reason why a provider cannot be used, as far as is known without a session."""
+        """Return the reason why a provider cannot be used, as far as is known without a session."""
         plugin = self.plugin(name)
         if plugin is not None:
             return None if plugin.devices else f"{plugin.package} finds no device"
@@ -212,7 +212,7 @@ def _trial(name: str, found: Installed) -> str | None:
 
 
 def _squares() -> bytes:
-    """A model whose `y` is `x` times `x`."""
+    """Return a model whose `y` is `x` times `x`."""
     of = schema.ValueInfoProto
 
     def value(name: str) -> bytes:

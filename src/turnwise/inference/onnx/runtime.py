@@ -73,6 +73,6 @@ def is_kernel_refusal(error: BaseException) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """The message of an error of ONNX Runtime, cut to one line, without the place in its own source."""
+    """Return the message of an error of ONNX Runtime, cut to one line, without the place in its own source."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return _SOURCE.sub("", line)[:300]

@@ -32,7 +32,7 @@ from turnwise.system.cores import cores
 SINGLE_THREAD_BYTES_MAX: Final = 16 * 1024 * 1024
 """Up to this size of weights a step is too short for threads: handing work over costs more than it saves."""
 SPIN_US: Final = 1000
-"""So long, threads that wait for work poll: longer than what lies between two steps. A bound of 40 ms is not
+"""Time for which threads that wait for work poll, longer than what lies between two steps. A bound of 40 ms is not
 faster beyond the noise, and uses a core for as long after the last run."""
 
 IN_PLACE: Final = "GroupQueryAttention"
@@ -92,7 +92,7 @@ class Sessions:
             self._reasons.append(reason)
 
     def open(self) -> Opened:
-        """A session on the best provider that is left. Raises ModelError if there is none, or for the graph itself."""
+        """Open a session on the best provider that is left. Raises ModelError if there is none, or for the graph."""
         while self._wanted:
             name = self._wanted.pop(0)
             if name == CPU and self._spec.require and self._spec.provider.lower() != "cpu":
@@ -114,7 +114,7 @@ class Sessions:
         self._reasons.append(f"{short(opened.provider)} {seen}")
 
     def _open(self, name: str) -> Opened | str:
-        """A session on one provider, or why there is none."""
+        """Open a session on one provider; return it, or why there is none."""
         if reason := self._installed.why_not(name):
             return reason
         try:
@@ -166,7 +166,7 @@ class Sessions:
         return ort.InferenceSession(source, sess_options=settings, providers=providers, enable_fallback=0)
 
     def _line(self, used: str) -> str | None:
-        """The one line about a fallback, or None if the best provider that was asked for is used."""
+        """Return the one line about a fallback, or None if the best provider that was asked for is used."""
         if not self._reasons:
             return None
         asked = f"{short(CUDA)} asked by auto" if self._auto else f"{self._spec.provider} asked"

@@ -16,7 +16,7 @@ WIDE_LOGITS: Final = "turnwise_logits"
 
 
 def with_wide_logits(model: bytes, logits: str) -> bytes | None:
-    """The model with the output `turnwise_logits` in place of `logits`; None if those are not in fp16."""
+    """Return the model with the output `turnwise_logits` in place of `logits`; None if those are not in fp16."""
     try:
         return _model(model, logits)
     except Unreadable:
@@ -48,7 +48,7 @@ def _cast(logits: str) -> bytes:
 
 
 def _output(value: bytes, logits: str) -> bytes | None:
-    """The new output, of the shape of the old one; None if that is another or not in fp16."""
+    """Return the new output, of the shape of the old one; None if that is another or not in fp16."""
     of = schema.ValueInfoProto
     parts = list(fields(value, 0, len(value)))
     if [text(value, part) for part in parts if part.number == of.NAME] != [logits]:

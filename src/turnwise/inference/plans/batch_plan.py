@@ -78,7 +78,7 @@ class BatchPlan:
         )
 
     def problem(self, machine: BatchPlan) -> str | None:
-        """The reason why a machine of the plan `machine` cannot run this plan; None if it can."""
+        """Return the reason why a machine of the plan `machine` cannot run this plan; None if it can."""
         if self.threads != machine.threads:
             return f"it ran on {self.threads} threads, and here the model runs on {machine.threads}"
         if self.batching != machine.batching:
@@ -95,7 +95,7 @@ class BatchPlan:
         return None
 
     def text(self) -> str:
-        """The plan as canonical JSON, which the journal holds."""
+        """Return the plan as canonical JSON, which the journal holds."""
         return canonical(asdict(self))
 
 

@@ -13,7 +13,7 @@ PREFILL_TOKENS_MAX_EQUAL: Final = 16 * 512
 
 
 def for_cache(batching: Batching, growing: bool) -> Batching:
-    """The batching that does the same for a cache of this kind: rows of one that grows must be equally long."""
+    """Return the batching that does the same for a cache of this kind: rows of one that grows must be equally long."""
     if growing and batching in ("free", "even"):
         return "equal" if batching == "free" else "equal-even"
     return batching

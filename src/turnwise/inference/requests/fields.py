@@ -126,13 +126,13 @@ def refuse(message: str) -> NoReturn:
 
 
 def kind(value: object) -> str:
-    """The type of a JSON value, for people."""
+    """Return the type of a JSON value, for people."""
     names = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
     return names.get(type(value), "null")
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it: cut to 60 characters."""
+    """Return a value as a message shows it: cut to 60 characters."""
     text = canonical(value)
     return text if len(text) <= 60 else text[:57] + "…"
 

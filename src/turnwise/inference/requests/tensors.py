@@ -46,7 +46,7 @@ class Tensor:
 
 
 def declared_bytes(value: object, where: str) -> int:
-    """The size of a tensor of a request, by its type and shape; its data is not looked at. Raises Refusal."""
+    """Return the size of a tensor of a request, by its type and shape; its data is not looked at. Raises Refusal."""
     return _header(value, where)[2]
 
 

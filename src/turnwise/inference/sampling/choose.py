@@ -107,7 +107,7 @@ def _kept(ids: Ids, values: NDArray[Any], places: NDArray[np.intp]) -> tuple[NDA
 
 
 def _lowest(largest: float, temperature: float, min_p: float) -> float:
-    """A logit that is a little less than any whose weight can be `min_p`: it saves most of the weights."""
+    """Return a logit that is a little less than any whose weight can be `min_p`: it saves most of the weights."""
     lowest = largest + temperature * math.log(min_p)
     return lowest - 1e-5 * (abs(largest) + abs(lowest) + temperature)
 

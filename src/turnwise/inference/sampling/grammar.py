@@ -57,7 +57,7 @@ class GrammarMatcher:
         return bool(self._matcher.is_stopped())
 
     def allowed(self, count: int) -> NDArray[np.bool_]:
-        """The mask of the tokens that may come next, shape [count]. Raises Refusal if no token fits."""
+        """Return the mask of the tokens that may come next, shape [count]. Raises Refusal if no token fits."""
         bits = self._bits()
         if not bits.any():
             raise Refusal("refused", "the grammar cannot go on from here: no token fits")
@@ -105,7 +105,7 @@ class GrammarMatcher:
         self._check()
 
     def _bits(self) -> NDArray[np.uint8]:
-        """The mask of the tokens that may come next, a bit for each."""
+        """Return the mask of the tokens that may come next, a bit for each."""
         if self._mask is None:
             self._mask = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
             self._check()
@@ -161,7 +161,7 @@ class GrammarCompiler:
         return matcher
 
     def _lark(self, text: str) -> str:
-        """A Lark grammar whose schemas (`%json {…}`) are bounded and without white space like any other."""
+        """Return a Lark grammar whose schemas (`%json {…}`) are bounded and without white space like any other."""
         if "%llguidance" in text:
             raise Refusal("refused", "lark has %llguidance, which is not supported")
         combined = text.count("&") + text.count("~")
@@ -188,7 +188,7 @@ class GrammarCompiler:
 
 @cache
 def _byte_trie() -> LLTokenizer:
-    """A vocabulary of bytes, the last being its end token."""
+    """Return a vocabulary of bytes, the last being its end token."""
     return LLTokenizer(TokenizerWrapper(_Bytes()), eos_token=0xFF)
 
 
@@ -217,7 +217,7 @@ def named_tokens(text: str, added: Mapping[str, int]) -> str:
 
 
 def _reason(matcher: LLMatcher) -> str:
-    """The error that llguidance reports, on one line."""
+    """Return the error that llguidance reports, on one line."""
     lines = [line.strip() for line in str(matcher.get_error()).splitlines()]
     text = " ".join(line for line in lines if line and line != "<non-verbose/>")
     return text if len(text) <= REASON_CHARS_MAX else text[: REASON_CHARS_MAX - 1] + "…"

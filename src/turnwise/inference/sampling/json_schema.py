@@ -44,7 +44,7 @@ def _text(schema: Any) -> str:
 
 
 def _rewritten(schema: Any, ends: Ends) -> Any:
-    """The schema with what cannot be finished taken out, keys closed, formats exact, and everything in order."""
+    """Return the schema with what cannot be finished taken out, keys closed, formats exact, and everything in order."""
     if not isinstance(schema, dict):
         return schema
     if not ends.can_end(schema):

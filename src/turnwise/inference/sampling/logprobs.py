@@ -24,7 +24,7 @@ ENTRIES_MAX: Final = 262_144
 
 
 def token_logprobs(logits: NDArray[Any], token: int, count: int, vocabulary: Vocabulary) -> dict[str, Any]:
-    """The log probabilities of one token that was taken, by `logits` (shape [vocabulary]).
+    """Return the log probabilities of one token that was taken, by `logits` (shape [vocabulary]).
 
     Raises UnusableLogits where they are no probabilities: with NaN or plus infinity, or minus infinity for all tokens.
 

@@ -17,7 +17,7 @@ FEW: Final = 4 * BLOCK
 
 
 def rounding_slack(count: int) -> float:
-    """An upper bound of the relative difference of two sums of `count` weights in different orders.
+    """Return an upper bound of the relative difference of two sums of `count` weights in different orders.
 
     Each is within `count * 2**-53` of the true sum, to first order.
     """

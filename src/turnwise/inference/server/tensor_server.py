@@ -40,7 +40,7 @@ class TensorServer:
         return bool(self._refused) or any(engine.pending for engine in self._engines.values())
 
     def task(self, model: str) -> str | None:
-        """The task of a model; None if it is not one of these."""
+        """Return the task of a model; None if it is not one of these."""
         loaded = self._models.get(model)
         return None if loaded is None else loaded.info.task
 

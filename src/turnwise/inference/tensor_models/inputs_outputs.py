@@ -86,7 +86,7 @@ def check(specs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], tensors: M
 
 
 def _told_shape(spec: TensorSpec, sizes: Mapping[str, int]) -> tuple[int, ...] | None:
-    """The shape of an output, if numbers and symbols of the inputs tell it."""
+    """Return the shape of an output, if numbers and symbols of the inputs tell it."""
     shape = [dim if isinstance(dim, int) else sizes.get(dim or "") for dim in spec.dims]
     return tuple(size for size in shape if size is not None) if None not in shape else None
 
@@ -117,7 +117,7 @@ def _check_shape(spec: TensorSpec, shape: tuple[int, ...], sizes: dict[str, tupl
 
 
 def batch_symbol(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> str | None:
-    """The symbol that is the first dimension of every input and output and stands nowhere else, or None."""
+    """Return the symbol that is the first dimension of every input and output and stands nowhere else, or None."""
     first = {spec.dims[0] if spec.dims else None for spec in (*inputs, *outputs)}
     symbol = first.pop() if len(first) == 1 else None
     if not inputs or not isinstance(symbol, str) or any(symbol in spec.dims[1:] for spec in (*inputs, *outputs)):

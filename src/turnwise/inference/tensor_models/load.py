@@ -97,7 +97,7 @@ def _open(
     graph: Graph,
     output_bytes_max: int | None,
 ) -> tuple[Opened, GraphModel]:
-    """A session on the best provider that starts and agrees with the CPU about random inputs."""
+    """Return a session on the best provider that starts and agrees with the CPU about random inputs."""
     sessions = Sessions(spec, path, weights_bytes, options, counted=True)
     tolerance = TOLERANCE_LESS if graph.half or graph.quantised else TOLERANCE_FULL
     while True:

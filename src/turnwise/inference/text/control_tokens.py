@@ -18,7 +18,7 @@ _PIPED = re.compile(r"<[|\uff5c].+[|\uff5c]>", re.DOTALL)
 
 
 def control_tokens(inner: tokenizers.Tokenizer, template: str | None) -> frozenset[int]:
-    """The control tokens that are not flagged as special. `template` is the source of the chat template."""
+    """Return the control tokens that are not flagged as special. `template` is the source of the chat template."""
     return frozenset(
         number
         for number, token in inner.get_added_tokens_decoder().items()

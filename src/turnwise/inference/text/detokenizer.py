@@ -48,7 +48,7 @@ class Detokenizer:
 
 
 def _context_of(decode: Decode, prompt: Sequence[int]) -> tuple[list[int], str]:
-    """The last tokens of the prompt and their text, beginning between two characters.
+    """Return the last tokens of the prompt and their text, beginning between two characters.
 
     Where every byte is a token, a window could begin within a character, and byte decoders then show nothing of it.
     """
@@ -96,12 +96,12 @@ class StopScanner:
         return self._without_names(text, len(text) - keep)
 
     def rest(self) -> str:
-        """The text that was held back, for the end of a generation that no stop string ended."""
+        """Return the text that was held back, for the end of a generation that no stop string ended."""
         text, self._held = self._held, ""
         return self._without_names(text, len(text))
 
     def _without_names(self, text: str, end: int) -> str:
-        """The text before `end` without the names in it. What of a name lies beyond is remembered for later."""
+        """Return the text before `end` without the names in it. What of a name lies beyond is remembered for later."""
         if not self._names:
             return text[:end]
         given, at = [], 0

@@ -14,7 +14,7 @@ from turnwise.inference.text.special_tokens import MARK
 
 
 def plain(text: str) -> str:
-    """The text without marks."""
+    """Return the text without marks."""
     return text.replace(MARK, "") if MARK in text else text
 
 
@@ -32,7 +32,7 @@ class Cutter:
             self._at.append(len(text))
 
     def cut(self, start: int, stop: int) -> str:
-        """The characters from `start` to `stop`, each with the mark behind it."""
+        """Return the characters from `start` to `stop`, each with the mark behind it."""
         if start >= stop:
             return ""
         return self.text[start:stop] if self._at is None else self.text[self._at[start] : self._at[stop]]
@@ -56,7 +56,7 @@ class Cutter:
 
 
 def characters(text: str) -> Iterator[str]:
-    """The characters, each with the mark behind it."""
+    """Yield the characters, each with the mark behind it."""
     if MARK not in text:
         yield from text
         return
@@ -66,7 +66,7 @@ def characters(text: str) -> Iterator[str]:
 
 
 def item(text: str, index: int) -> str:
-    """The character at `index`. Raises IndexError."""
+    """Return the character at `index`. Raises IndexError."""
     if MARK not in text:
         return text[index]
     place = range(len(plain(text)))[index]

@@ -77,7 +77,7 @@ def read_prompt(
 
 
 def droppable_counts(messages: tuple[ChatMessage, ...]) -> list[int]:
-    """The numbers of oldest messages that may be dropped, the system's not counted: rising, beginning with 0."""
+    """Return the numbers of oldest messages that may be dropped, the system's not counted: rising, beginning with 0."""
     others = [message.role for message in messages if message.role != "system"]
     counts = [count for count, role in enumerate(others) if role == others[0]]
     if others and counts[-1] != len(others) - 1:
@@ -86,7 +86,7 @@ def droppable_counts(messages: tuple[ChatMessage, ...]) -> list[int]:
 
 
 def without_oldest(messages: tuple[ChatMessage, ...], dropped: int) -> tuple[ChatMessage, ...]:
-    """The messages without the oldest `dropped` that are not the system's."""
+    """Return the messages without the oldest `dropped` that are not the system's."""
     kept = []
     for message in messages:
         if message.role == "system" or dropped == 0:
@@ -97,7 +97,7 @@ def without_oldest(messages: tuple[ChatMessage, ...], dropped: int) -> tuple[Cha
 
 
 def tokens_left(tokens_max: int | None, prompt_tokens: int, context_length: int) -> int:
-    """The number of tokens that may be generated. Raises Refusal if the context has no room for `tokens_max`."""
+    """Return the number of tokens that may be generated. Raises Refusal if the context has no room for `tokens_max`."""
     left = context_length - prompt_tokens
     if left < 1:
         raise Refusal(

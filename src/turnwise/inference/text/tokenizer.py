@@ -116,7 +116,7 @@ class Tokenizer:
         return [self.bos, *ids[start:]]
 
     def vocabulary(self, ends: frozenset[int]) -> Vocabulary:
-        """The vocabulary as bytes, for grammars and single tokens. `ends` are the model's end tokens."""
+        """Return the vocabulary as bytes, for grammars and single tokens. `ends` are the model's end tokens."""
         if ends not in self._vocabularies:
             self._vocabularies[ends] = Vocabulary(self._inner, ends, self.ids_end)
         return self._vocabularies[ends]
@@ -126,11 +126,11 @@ class Tokenizer:
         return token in self._special
 
     def special_text(self, token: int) -> str:
-        """The name of a special token, such as `<|im_end|>`; empty for all others."""
+        """Return the name of a special token, such as `<|im_end|>`; empty for all others."""
         return self._added[token] if token in self._special else ""
 
     def detokenizer(self, prompt: Sequence[int]) -> Detokenizer:
-        """A detokenizer for the continuation of `prompt`."""
+        """Return a detokenizer for the continuation of `prompt`."""
         return Detokenizer(self._decode, prompt)
 
     def _decode(self, ids: Sequence[int]) -> str:

@@ -106,7 +106,7 @@ def _longest(charsmap: Any) -> int:
 
 
 def _parts(part: Any, key: str, depth: int = 16) -> Iterator[dict[str, Any]]:
-    """The steps of a sequence of steps, in order."""
+    """Yield the steps of a sequence of steps, in order."""
     table = _table(part)
     if not depth:
         raise OutOfBounds("its parts are nested too deeply")

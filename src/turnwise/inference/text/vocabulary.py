@@ -86,14 +86,14 @@ class Vocabulary:
         return tokens if self.trie.decode_bytes(tokens) + rest == text else []
 
     def token_text(self, token: int) -> str:
-        """The text of one token by itself; bytes that are not UTF-8 as U+FFFD. Empty for one that has none."""
+        """Return the text of one token by itself; bytes that are not UTF-8 as U+FFFD. Empty for one that has none."""
         try:
             return self._texts[token]
         except IndexError:
             return ""
 
     def ids(self, text: str) -> tuple[int, ...]:
-        """The tokens whose text is exactly this, rising: byte-fallback vocabularies can have two of the same."""
+        """Return the tokens whose text is exactly this, rising: byte-fallback vocabularies can have two of the same."""
         return self._by_text.get(text, ())
 
     @cached_property
@@ -131,6 +131,6 @@ class _Tokens:
 def _with_bytes(
     trie: llguidance.LLTokenizer, written: Mapping[int, bytes], ends: tuple[int, ...]
 ) -> llguidance.LLTokenizer:
-    """The trie in which these tokens write these bytes and are not special."""
+    """Return the trie in which these tokens write these bytes and are not special."""
     tokens = llguidance.TokenizerWrapper(_Tokens(trie, written, ends))
     return llguidance.LLTokenizer(tokens, eos_token=list(ends))

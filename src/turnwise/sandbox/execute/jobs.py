@@ -25,7 +25,7 @@ class InputEnvelope(Protocol):
         """About how large it will be."""
 
     def encode(self) -> bytes:
-        """The envelope, UTF-8 JSON."""
+        """Return the envelope, UTF-8 JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class TurnJob:
         return own + sum(map(len, self.replies))
 
     def encoded_input(self) -> bytes:
-        """The input envelope. Made anew for each call, and held by nobody."""
+        """Return the input envelope. Made anew for each call, and held by nobody."""
         return self.input if isinstance(self.input, bytes) else self.input.encode()
 
 

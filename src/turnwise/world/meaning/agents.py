@@ -88,7 +88,7 @@ class _KindMembers:
             self.problems.add((*self.path, "state_mib"), message, hint)
 
     def _own_args(self) -> str | list[str]:
-        """The args of the kind as canonical text: one for all agents, or one for each."""
+        """Return the args of the kind as canonical text: one for all agents, or one for each."""
         args = self.agent.args
         path = (*self.path, "args")
         if isinstance(args, Mapping):
@@ -167,7 +167,7 @@ class _KindMembers:
         kind_of.update(fresh)
 
     def _arguments(self, own: str | list[str], table: Table | None, size: int) -> Sequence[str]:
-        """The args of each agent as canonical text: the row's over the kind's."""
+        """Return the args of each agent as canonical text: the row's over the kind's."""
         if isinstance(own, list) and len(own) != size:
             if self.agent.table is None or table is not None:
                 hint = "Write one table for each agent, or a single table for all."

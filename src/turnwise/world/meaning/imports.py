@@ -94,7 +94,7 @@ def _absolute(imports: Iterable[Import], package: tuple[str, ...]) -> Iterator[t
 
 
 def _files(dotted: tuple[str, ...], folder: Path) -> Iterator[str]:
-    """The files that importing a dotted name loads: the packages on the way, then the module.
+    """Yield the files that importing a dotted name loads: the packages on the way, then the module.
 
     Raises Refused where file names cannot hold the name: it would be passed over here and travel elsewhere.
     """

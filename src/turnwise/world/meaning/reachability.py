@@ -11,7 +11,7 @@ from turnwise.world.meaning.resolve import Resolved
 
 
 def unreachable(world: Resolved) -> list[Problem]:
-    """A warning for each kind that can never move, unless mail comes from outside the run."""
+    """Return a warning for each kind that can never move, unless mail comes from outside the run."""
     try:
         reached = _Reach(world).all()
     except _TooManyComparisons:

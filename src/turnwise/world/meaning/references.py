@@ -46,7 +46,7 @@ class Names:
         self._all_vague = problems.at(("agents",)) or any(self._hides_names(kind) for kind in world.agents)
 
     def grants(self, kind: str, grants: Grants) -> core.KindGrants:
-        """The grants of a kind, checked, in order of name. Patterns over models and kinds are written out."""
+        """Return the grants of a kind, checked, in order of name. Patterns over models and kinds are written out."""
         path: KeyPath = ("agents", kind, "grants")
         return core.KindGrants(
             generate=_sorted(self._choose(grants.generate, self._models, "model", (*path, "generate"))),

@@ -94,7 +94,7 @@ class Resolved:
     """The name of this world in errors: the path of its file, or `World("name")`."""
 
     def where(self, *path: str | int) -> str:
-        """A place in the world for errors that are found later: `world.toml: agents.narrator.source`."""
+        """Return a place in the world for errors that are found later: `world.toml: agents.narrator.source`."""
         return f"{self.label}: {dotted(path)}"
 
     @property
@@ -158,7 +158,7 @@ def resolve(world: Description, problems: Problems) -> Resolved | None:
 
 
 def _folders(world: Description) -> tuple[Path, Path | None]:
-    """The folder that paths are relative to, and the one that files must lie in."""
+    """Return the folder that paths are relative to, and the one that files must lie in."""
     if world.folder is None:
         return Path.cwd(), None
     base = Path(world.folder).absolute()
@@ -187,7 +187,7 @@ def _source(kind: str, source: str | os.PathLike[str] | bytes, base: Path, root:
 
 
 def _models(world: Description, base: Path, problems: Problems) -> Iterator[ResolvedModel]:
-    """The models in order of name, since their order in the file means nothing."""
+    """Yield the models in order of name, since their order in the file means nothing."""
     for name, model in sorted(world.models.items()):
         path = ("models", name)
         wrong = fault(name)
@@ -226,7 +226,7 @@ def _models(world: Description, base: Path, problems: Problems) -> Iterator[Reso
 
 
 def _at_home(path: Path) -> Path:
-    """The path with `~` at its beginning replaced, where that says a home folder."""
+    """Return the path with `~` at its beginning replaced, where that says a home folder."""
     try:
         return path.expanduser()
     except RuntimeError:

@@ -48,7 +48,7 @@ def from_text(text: SourceText, kind: str, folder: Path | None, root: Path | Non
 
 
 def from_bytes(data: bytes, kind: str) -> SourceFiles:
-    """A WebAssembly binary given as bytes."""
+    """Return a WebAssembly binary given as bytes."""
     if not data.startswith(_WASM_MAGIC):
         raise Refused(
             "these bytes are not WebAssembly", "Give a .wasm file's content as bytes, or Python source as text."
@@ -63,7 +63,7 @@ def _bounded(data: bytes) -> bytes:
 
 
 def from_file(name: str | os.PathLike[str], base: Path, root: Path | None) -> SourceFiles:
-    """A source file named relative to `base`; with `root`, it and all that it imports lie inside."""
+    """Return a source file named relative to `base`; with `root`, it and all that it imports lie inside."""
     language = _LANGUAGES.get(Path(name).suffix)
     if language is None:
         raise Refused(f"{quoted(os.fspath(name))} is no source", "A source is a .py, .wasm or .wat file.")

@@ -150,7 +150,7 @@ def _check_header(header: Sequence[str], line: int, file: str, required: Sequenc
 
 
 def _typed(cells: Sequence[str]) -> Sequence[Cell]:
-    """The cells of one column as numbers, booleans or texts, all of one type."""
+    """Return the cells of one column as numbers, booleans or texts, all of one type."""
     filled = [cell for cell in cells if cell]
     for convert in (_integers, _floats, _booleans):
         values = convert(filled)

@@ -36,12 +36,12 @@ Document = dict[str, Any]
 
 
 def world_file(path: Path) -> Path:
-    """The world file that a path means: itself, or the world.toml of a folder."""
+    """Return the world file that a path means: itself, or the world.toml of a folder."""
     return path / FILE_NAME if is_folder(path) else path
 
 
 def load(file: Path, problems: Problems) -> Document | None:
-    """The document of a world file, or None after what is wrong with the file has been reported."""
+    """Return the document of a world file, or None after what is wrong with the file has been reported."""
     if not is_file(file):
         hint = f"Name a world file or a folder with a {FILE_NAME} in it, or make a new world: turnwise new NAME."
         problems.add((), "there is no such world file", hint)
@@ -66,14 +66,14 @@ def load(file: Path, problems: Problems) -> Document | None:
 
 
 def _located(message: str, text: str) -> str:
-    """The parser's message, with a line also where it only says that the document has ended."""
+    """Return the parser's message, with a line also where it only says that the document has ended."""
     if re.search(r"\(at line \d+", message):
         return message
     return re.sub(r" \(at end of document\)", "", message) + f" (at line {text.rstrip().count(chr(10)) + 1}, the last)"
 
 
 def describe(world: Description) -> Document:
-    """The document that says what a World built in Python says. Values are taken over as they are."""
+    """Return the document that says what a World built in Python says. Values are taken over as they are."""
     return {
         "world": {name: getattr(world, name) for name in SETTINGS},
         "models": _table(world.models),
@@ -101,7 +101,7 @@ def _agents(entries: object) -> object:
 
 
 def _fields(part: object) -> object:
-    """The fields of a part as a table, without those that say nothing."""
+    """Return the fields of a part as a table, without those that say nothing."""
     if not dataclasses.is_dataclass(part) or isinstance(part, type):
         return part
     table = {item.name: getattr(part, item.name) for item in dataclasses.fields(part)}

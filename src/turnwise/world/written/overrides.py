@@ -37,7 +37,7 @@ class Overrides:
 
 
 def apply_overrides(document: Document, overrides: Overrides, problems: Problems) -> Document:
-    """A changed copy of the document. Problems that come of an option, now or later, are blamed on it."""
+    """Return a changed copy of the document. Problems that come of an option, now or later, are blamed on it."""
     document = dict(document)
     for setting in overrides.settings:
         _set(document, setting, problems)
@@ -66,7 +66,7 @@ def _set(document: Document, setting: str, problems: Problems) -> None:
 
 
 def _key_path(key: str) -> KeyPath | None:
-    """The keys of a dotted TOML key; those that are whole numbers in decimal may index lists."""
+    """Return the keys of a dotted TOML key; those that are whole numbers in decimal may index lists."""
     if not key.strip() or any(character in key for character in "\n\r#="):
         return None
     try:
@@ -81,7 +81,7 @@ def _key_path(key: str) -> KeyPath | None:
 
 
 def _value(text: str) -> object:
-    """The text as a TOML value, or as itself."""
+    """Return the text as a TOML value, or as itself."""
     try:
         document = parse_toml(f"value = {text}")
     except (ValueError, RecursionError):  # whatever is wrong with it is a ValueError

@@ -108,7 +108,7 @@ def _title(world: Reader) -> str:
 
 
 def _named(top: Reader, key: str, entries_max: int) -> list[tuple[str, Reader]]:
-    """The tables in a table whose keys the user chose."""
+    """Return the tables in a table whose keys the user chose."""
     if not top.present(key):
         top.value(key)
         return []
@@ -140,7 +140,7 @@ def _model(reader: Reader) -> Model:
 
 
 def _accuracy_level(reader: Reader) -> int | None:
-    """The one level that there is to choose, or None."""
+    """Return the one level that there is to choose, or None."""
     value = reader.value("accuracy_level")
     if value is not None and (isinstance(value, bool) or value != ACCURACY_LEVEL):
         hint = f"Write accuracy_level = {ACCURACY_LEVEL}, or leave it out for the graph's own."

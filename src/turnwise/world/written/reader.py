@@ -33,7 +33,7 @@ class Reader:
         return key in self._values
 
     def value(self, key: str) -> Any:
-        """The value as it stands, of any type; None if it is absent."""
+        """Return the value as it stands, of any type; None if it is absent."""
         self._asked.append(key)
         return self._values.get(key)
 
@@ -79,7 +79,7 @@ class Reader:
         return default if value is None else value
 
     def integer_or_none(self, key: str, low: int, high: int) -> int | None:
-        """A whole number within bounds, both included; None if it is absent or wrong."""
+        """Return a whole number within bounds, both included; None if it is absent or wrong."""
         value = self._take(key)
         if value is _ABSENT:
             return None
@@ -106,7 +106,7 @@ class Reader:
         return value
 
     def instant(self, key: str, default: datetime) -> datetime:
-        """A date and time with its offset from UTC."""
+        """Return a date and time with its offset from UTC."""
         value = self._take(key)
         if value is _ABSENT:
             return default
@@ -121,7 +121,7 @@ class Reader:
         return value
 
     def texts(self, key: str, *, example: str) -> tuple[str, ...]:
-        """A list of texts. Entries that are none are reported and left out."""
+        """Return a list of texts. Entries that are none are reported and left out."""
         value = self._take(key)
         if value is _ABSENT:
             return ()
@@ -143,7 +143,7 @@ class Reader:
         return tuple(found)
 
     def file(self, key: str) -> str | os.PathLike[str] | None:
-        """A path: a text that is not empty, or a path object. None if it is absent or wrong."""
+        """Return a path: a text that is not empty, or a path object. None if it is absent or wrong."""
         value = self._take(key)
         if value is _ABSENT:
             return None
@@ -163,7 +163,7 @@ class Reader:
             self._missing(key, example)
 
     def entries(self) -> Iterator[tuple[str, Any]]:
-        """The entries of a table whose keys are names that the user chose."""
+        """Yield the entries of a table whose keys are names that the user chose."""
         for key, value in self._values.items():
             if isinstance(key, str):
                 self._asked.append(key)

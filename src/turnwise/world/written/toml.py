@@ -34,7 +34,7 @@ class LongKeyError(ValueError):
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """The document of a TOML text. Raises `LongKeyError`, and what `tomllib.loads` raises."""
+    """Return the document of a TOML text. Raises `LongKeyError`, and what `tomllib.loads` raises."""
     for token in _TOKEN.finditer(text):
         if token["long"] is not None:
             raise LongKeyError(text.count("\n", 0, token.start()) + 1)

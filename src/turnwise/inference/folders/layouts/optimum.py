@@ -225,7 +225,7 @@ def _marks(files: FolderFiles, config: _DecoderConfig) -> tuple[int | None, froz
 
 
 def _number(config: _DecoderConfig, path: Path, *names: str) -> int:
-    """The first of these keys that the configuration has."""
+    """Return the first of these keys that the configuration has."""
     for name in names:
         value = getattr(config, name)
         if isinstance(value, int):

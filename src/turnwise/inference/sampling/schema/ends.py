@@ -70,7 +70,7 @@ class Ends:
         return True
 
     def _target(self, ref: str) -> Any:
-        """The schema that a `$ref` leads to; True for one that is not in this text by its place."""
+        """Return the schema that a `$ref` leads to; True for one that is not in this text by its place."""
         if not ref.startswith("#"):
             return True
         found = self._root

@@ -25,7 +25,7 @@ PATTERNS: Final[Mapping[str, str]] = {
 
 
 def with_pattern(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with its format, if it is one of these, as a pattern."""
+    """Return the schema with its format, if it is one of these, as a pattern."""
     name = schema.get("format")
     pattern = PATTERNS.get(name) if isinstance(name, str) else None
     if pattern is None:

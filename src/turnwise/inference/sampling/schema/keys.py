@@ -49,7 +49,7 @@ def with_closed_keys(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _other_names(listed: Sequence[str]) -> str:
-    """A pattern of all names but these: where a name leaves the tree of the listed ones, anything may follow."""
+    """Return a pattern of all names but these: where a name leaves the tree of the listed ones, anything may follow."""
     if max(map(len, listed)) > NAME_CHARS_MAX or sum(map(len, listed)) > NAMES_CHARS_MAX:
         raise Refusal(
             "refused",

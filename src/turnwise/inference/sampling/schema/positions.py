@@ -12,7 +12,7 @@ JOINING: Final = ("allOf", "anyOf", "oneOf", "$ref")
 
 
 def changed(schema: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
-    """The schema with every schema directly in it changed."""
+    """Return the schema with every schema directly in it changed."""
     found: dict[str, Any] = {}
     for key, value in schema.items():
         if key in MANY and isinstance(value, list):
@@ -41,7 +41,7 @@ def schemas(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 def names(schema: dict[str, Any]) -> tuple[str, ...]:
-    """The names that a schema of an object lists: those of `required`, then the others of `properties`."""
+    """Return the names that a schema of an object lists: those of `required`, then the others of `properties`."""
     properties, required = schema.get("properties"), schema.get("required")
     first = [name for name in required if isinstance(name, str)] if isinstance(required, list) else []
     rest = properties if isinstance(properties, dict) else {}

@@ -52,7 +52,7 @@ _DIRECTIVES: Final[Mapping[str, Callable[[datetime], str]]] = {
 
 
 def strftime(now_us: int, format_: object) -> str:
-    """The virtual date (microseconds since 1970, UTC) as `format_` says. Raises TemplateRefused."""
+    """Return the virtual date (microseconds since 1970, UTC) as `format_` says. Raises TemplateRefused."""
     if not isinstance(format_, str) or len(format_) > FORMAT_CHARS_MAX:
         raise TemplateRefused(f"strftime_now takes a format of at most {FORMAT_CHARS_MAX} characters")
     try:

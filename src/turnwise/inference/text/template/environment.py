@@ -155,7 +155,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
 
 
 def _tree(operations: Operations) -> dict[str, Callable[..., Any]]:
-    """The operations that a template's tree is rewritten to."""
+    """Return the operations that a template's tree is rewritten to."""
     return {
         tree.LOOP: operations.loop, tree.PRINT: operations.printed,
         tree.CONCAT: operations.concat, tree.COMPARE: operations.compare,

@@ -46,7 +46,7 @@ class Filters:
         return bool(self._operations.compare(left, "eq", right))
 
     def table(self) -> dict[str, Callable[..., Any]]:
-        """The filters by the names that templates call them by."""
+        """Return the filters by the names that templates call them by."""
         found = {name.removeprefix("do_"): getattr(self, name) for name in dir(self) if name.startswith("do_")}
         aliases = {"count": "length", "d": "default", "e": "escape", "safe": "string"}
         return found | {alias: found[name] for alias, name in aliases.items()}

@@ -47,7 +47,7 @@ class WorkMeter:
             yield value
 
     def plain(self, value: Any, depth: int = VALUE_DEPTH_MAX) -> Any:
-        """A copy of a value for comparing: texts without marks. All that it holds is charged."""
+        """Return a copy of a value for comparing: texts without marks. All that it holds is charged."""
         if isinstance(value, str):
             self.charge(len(value) + 1)
             return marked_text.plain(str(value))
@@ -105,7 +105,7 @@ def scalar(value: Any) -> Any:
 
 
 def small(value: Any) -> Any:
-    """A number for calculating. Raises TemplateRefused for whole numbers that are too large."""
+    """Return a number for calculating. Raises TemplateRefused for whole numbers that are too large."""
     if isinstance(value, int) and value.bit_length() > INTEGER_BITS_MAX:
         raise TemplateRefused(f"a whole number of more than {INTEGER_BITS_MAX} bits")
     return value

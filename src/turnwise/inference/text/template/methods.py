@@ -31,7 +31,7 @@ MAPPING: Final = frozenset({"get", "items", "keys", "values"})
 
 
 def names(value: object) -> frozenset[str]:
-    """The methods of a value that a template may call."""
+    """Return the methods of a value that a template may call."""
     if isinstance(value, str):
         return TEXT
     if isinstance(value, list | tuple):

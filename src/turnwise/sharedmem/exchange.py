@@ -25,9 +25,13 @@ class Notice:
     """A packet about a message in a file of its own, which only the wire can carry out."""
 
     operation: int
+    """Operation of the packet."""
     slot: int
+    """Slot of the message."""
     kind: int
+    """Kind of the message."""
     length: int
+    """Length of the message, bytes."""
 
 
 class Exchange:

@@ -42,30 +42,39 @@ class ExecutionOutcome:
     """Outcome of an execution, without the number of its job: see `TurnResult`."""
 
     status: ExecutionStatus
+    """Way in which it ended."""
     body: bytes
+    """Output envelope, effect request, or a message for people: see `TurnResult.body`."""
     failure: FailureClass | None = None
+    """Class of failure; None unless `status` is `failed`."""
 
 
 @dataclass(slots=True)
 class Execution:
-    """State of the execution that is going on.
-
-    `input`, `replies` and the limits are those of `TurnJob`. `calls`: calls of `effect` so far. `host_fuel`: charges of
-    host calls so far. `outcome`: set when a host function ended the execution. `printed`: the text that is kept of
-    `printed_bytes`. `lacked_memory`: whether a host function found no memory.
-    """
+    """State of the execution that is going on."""
 
     input: bytes
+    """Input envelope, UTF-8 JSON."""
     replies: tuple[bytes, ...]
+    """Replies to the calls of `effect` so far, in order."""
     fuel: int
+    """Fuel that is left for the execution."""
     memory_bytes: int
+    """Bound of linear memory."""
     output_bytes_max: int
+    """Bound of the output, and of each effect request."""
     calls: int = 0
+    """Calls of `effect` so far."""
     host_fuel: int = 0
+    """Charges of host calls so far."""
     outcome: ExecutionOutcome | None = None
+    """Outcome, set when a host function ended the execution."""
     printed: bytearray = field(default_factory=bytearray)
+    """Printed text that is kept."""
     printed_bytes: int = 0
+    """Bytes that were printed."""
     lacked_memory: bool = False
+    """True if a host function found no memory."""
 
     def effect(self, request: bytes) -> bytes:
         """Return the reply to the next call of `effect`, or end the execution if it is not known yet."""

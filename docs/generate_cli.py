@@ -18,6 +18,7 @@ COMMANDS = (
     "run",
     "resume",
     "replay",
+    "verify",
     "log",
     "runs",
     "check",

@@ -8,8 +8,8 @@
     print(run.head, run.result)
 
 `run` plays a world to its end; `start` gives a live run to step through and to send to; `open` reads a journal;
-`resume` goes on with one; `replay` executes one again and compares; `diff` compares two; `check` says what is wrong
-with a world.
+`resume` goes on with one; `replay` executes one again and compares; `verify` asks its models again, too; `diff`
+compares two; `check` says what is wrong with a world.
 
 Names are imported when they are first used, since worker processes and `turnwise --help` need few of them.
 """
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from turnwise._version import __version__
 
 if TYPE_CHECKING:
-    from turnwise.api import World, check, diff, open, replay, resume, run, start, why  # noqa: A004 - as gzip.open
+    from turnwise.api import World, check, diff, open, replay, resume, run, start, verify, why  # noqa: A004 - as gzip.open
     from turnwise.core.compare import Difference
     from turnwise.core.records import EffectRecord, RoundRecord, WaveRecord
     from turnwise.core.turn import Failure, TurnOutput
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from turnwise.history.diff import Diff, TurnDiff
     from turnwise.history.replay import Replay
+    from turnwise.history.verify import ModelVerification, Verification
     from turnwise.history.why import Cause
     from turnwise.journal.file.times import Span
     from turnwise.journal.run import Message, RecordedValue, RoundTiming, Run, RunAgent, Turn
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from turnwise.world import Agent, Grants, InitialMessage, Model, Overrides
 
 _MODULES = {
-    "turnwise.api": ("World", "check", "diff", "open", "replay", "resume", "run", "start", "why"),
+    "turnwise.api": ("World", "check", "diff", "open", "replay", "resume", "run", "start", "verify", "why"),
     "turnwise.errors": (
         "DifferenceFound",
         "EnvironmentFailure",
@@ -71,6 +72,7 @@ _MODULES = {
     "turnwise.core.turn": ("Failure", "TurnOutput"),
     "turnwise.history.diff": ("Diff", "TurnDiff"),
     "turnwise.history.replay": ("Replay",),
+    "turnwise.history.verify": ("ModelVerification", "Verification"),
     "turnwise.history.why": ("Cause",),
     "turnwise.journal.file.times": ("Span",),
     "turnwise.journal.run": ("Message", "RecordedValue", "RoundTiming", "Run", "RunAgent", "Turn"),
@@ -115,6 +117,7 @@ __all__ = [
     "Message",
     "Model",
     "ModelError",
+    "ModelVerification",
     "NoRound",
     "Overrides",
     "Problem",
@@ -135,6 +138,7 @@ __all__ = [
     "TurnOutput",
     "TurnwiseError",
     "UsageError",
+    "Verification",
     "WaveRecord",
     "World",
     "WorldError",
@@ -147,5 +151,6 @@ __all__ = [
     "resume",
     "run",
     "start",
+    "verify",
     "why",
 ]

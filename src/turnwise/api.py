@@ -12,6 +12,8 @@ from turnwise.history.diff import Diff
 from turnwise.history.diff import diff as diff_journals
 from turnwise.history.replay import OnProgress, Replay
 from turnwise.history.replay import replay as replay_journal
+from turnwise.history.verify import Verification
+from turnwise.history.verify import verify as verify_journal
 from turnwise.history.why import Cause
 from turnwise.history.why import why as why_in_journal
 from turnwise.journal import Journal
@@ -96,6 +98,23 @@ def replay(journal: StrPath, *, progress: OnProgress | None = None, **options: U
     """Execute all turns of a journal again with the effects that were recorded, and compare."""
     check_names("replay", options, ExecutionOptions)
     return replay_journal(Path(journal), settings_of(options), progress)
+
+
+def verify(
+    journal: StrPath,
+    *,
+    rounds: tuple[int, int | None] = (1, None),
+    agent: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Unpack[ResumeOptions],
+) -> Verification:
+    """Execute all turns of a journal again, ask its models again what they were asked, and compare.
+
+    `rounds` are the first and the last, None for the end of the run; `agent` keeps the requests of one agent. A model
+    that `models` names is asked even if it is not the recorded one.
+    """
+    check_names("verify", options, ResumeOptions)
+    return verify_journal(Path(journal), settings_of(options, models=True), progress, rounds=rounds, agent=agent)
 
 
 def diff(left: StrPath, right: StrPath, *, agent: str | None = None) -> Diff:

@@ -19,6 +19,7 @@ from turnwise.cli.commands.replay import replay
 from turnwise.cli.commands.resume import resume
 from turnwise.cli.commands.run import run
 from turnwise.cli.commands.runs import runs
+from turnwise.cli.commands.verify import verify
 from turnwise.cli.commands.why import why
 from turnwise.cli.errors import FAILED, json_line, report
 from turnwise.cli.output import Output, prepare_streams
@@ -50,7 +51,7 @@ def _interruptible(command: Callable[Options, int]) -> Callable[Options, int]:
     return run
 
 
-for command in (run, resume, replay, diff, why, log, runs, check, new, doctor, generate):
+for command in (run, resume, replay, verify, diff, why, log, runs, check, new, doctor, generate):
     app.command()(_interruptible(command))
 
 models = typer.Typer(

@@ -18,6 +18,8 @@ from turnwise.core.turn import EffectRequest, Failure, FailureClass, Needs, Turn
 from turnwise.core.turn_input import TurnInput
 from turnwise.errors import InvariantError
 
+_BY_EFFECTS_MIB = " (`effects_mib` of its kind)"
+
 
 class OpenTurn:
     """Executes, is suspended while it waits for effects, executes again, and ends with an output or a failure."""
@@ -182,7 +184,7 @@ class OpenTurn:
     def _too_large(self) -> str:
         bytes_max = self.agent.kind.limits.effects_bytes_max
         message = f"requests and replies of this turn's effects come to more than {bytes_max:,} bytes"
-        return error_reply("refused", f"{message} (`effects_mib` of its kind)")
+        return error_reply("refused", message + _BY_EFFECTS_MIB)
 
     def _refusal(self, request: EffectRequest) -> str | None:
         if request.kind not in EFFECT_KINDS:
@@ -202,3 +204,8 @@ def _without_content(request: EffectRequest) -> EffectRequest:
     body = request.body.encode()
     facts = {"effect": request.kind, "model": request.model, "bytes": len(body), "sha256": sha256(body).hexdigest()}
     return EffectRequest(request.kind, request.model, canonical(facts))
+
+
+def is_too_large(reply: str) -> bool:
+    """Whether a recorded reply is the core's own, in place of one that came to more than a turn may have."""
+    return reply.startswith('{"error":') and reply.endswith(_BY_EFFECTS_MIB + '"}}')

@@ -20,14 +20,19 @@ class Departure(DifferenceFound):
 
 
 class RecordedEffects:
-    """Answers the effects of one round after another from the journal's records."""
+    """Answers the effects of one round after another from the journal's records.
+
+    `on_request` is told each request that the core hands to a model, with its record.
+    """
 
     def __init__(
         self,
         on_replies: Callable[[Replies], None],
         on_departure: Callable[[Departure], None],
         name_of: Callable[[int], str],
+        on_request: Callable[[Request, EffectRecord], None] | None = None,
     ) -> None:
+        self._on_request = on_request
         self._on_replies = on_replies
         self._on_departure = on_departure
         self._name_of = name_of
@@ -52,5 +57,7 @@ class RecordedEffects:
                 agent = self._name_of(action.place)
                 self._on_departure(Departure(Difference(self._round, agent, what, expected, action.request.body)))
                 return
+            if self._on_request is not None:
+                self._on_request(action, effect)
             replies.append((id_, effect.reply))
         self._on_replies(replies)

@@ -16,13 +16,14 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Protocol
 
 from turnwise.core.compare import Difference, first_agents_difference, first_difference
-from turnwise.core.events import Advance, End
+from turnwise.core.events import Advance, End, Request
 from turnwise.core.head import ended
 from turnwise.core.machine import Machine
 from turnwise.core.plan_json import plan_from_json
-from turnwise.core.records import EndRecord, RoundRecord
+from turnwise.core.records import EffectRecord, EndRecord, RoundRecord
 from turnwise.core.state import first_agents
 from turnwise.history.recorded import Departure, RecordedEffects
 from turnwise.history.replay_driver import Nowhere, ReplayDriver
@@ -36,6 +37,16 @@ from turnwise.sandbox.pool.pool import Pool
 
 OnProgress = Callable[[int, int], None]
 """Told (rounds done, rounds in all)."""
+
+
+class Witness(Protocol):
+    """Sees what a replay takes from the journal, to prove it in another way."""
+
+    def asked(self, request: Request, effect: EffectRecord) -> None:
+        """A turn of the round in progress asked a model, and was given the recorded reply."""
+
+    async def round(self, record: RoundRecord) -> bool:
+        """Take note of a round that was played, also of one that differs; False: the replay need not go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +68,27 @@ class Replay:
 
 def replay(journal: Path, settings: Settings, progress: OnProgress | None = None) -> Replay:
     """Replay a journal. Raises `TurnwiseError` if it cannot be replayed here."""
-    return run_alone(_replay(journal, settings, progress or _silent))
+    return run_alone(replay_rounds(journal, settings, progress or silent))
 
 
-def _silent(_done: int, _total: int) -> None:
+def silent(_done: int, _total: int) -> None:
     """Tells nobody."""
 
 
-async def _replay(path: Path, settings: Settings, progress: OnProgress) -> Replay:
+async def replay_rounds(
+    path: Path,
+    settings: Settings,
+    progress: OnProgress,
+    *,
+    first: int = 1,
+    last: int | None = None,
+    witness: Witness | None = None,
+) -> Replay:
+    """Replay the rounds from `first` to `last` (default: all, and the end).
+
+    The state before `first` is folded from what the journal holds of earlier rounds, whose heads are compared. What a
+    `witness` sees is its to prove, and is not named in `Replay.unproved`.
+    """
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal.open(path))
         plan = plan_from_json(journal.header.plan)
@@ -74,7 +98,12 @@ async def _replay(path: Path, settings: Settings, progress: OnProgress) -> Repla
         foreign = _foreign(journal)
         machine = Machine(plan, journal.header.versions, journal.header.rule)
         driver = ReplayDriver(machine, {kind: code.hash for kind, code in codes.items()}, Nowhere(), foreign)
-        effects = RecordedEffects(driver.on_replies, driver.on_failure, lambda place: machine.world.agents[place].name)
+        effects = RecordedEffects(
+            driver.on_replies,
+            driver.on_failure,
+            lambda place: machine.world.agents[place].name,
+            None if witness is None else witness.asked,
+        )
         driver.effects = effects
         driver.sandboxes = await stack.enter_async_context(
             Pool(
@@ -86,27 +115,40 @@ async def _replay(path: Path, settings: Settings, progress: OnProgress) -> Repla
                 deadline_ms=settings.deadline_ms,
             )
         )
-        return await _compare(journal, machine, driver, effects, progress)
+        if first > 1:
+            machine.restore(journal.rounds.between(1, first - 1))
+        return await _compare(journal, machine, driver, effects, progress, first, last, witness)
 
 
 async def _compare(
-    journal: Journal, machine: Machine, driver: ReplayDriver, effects: RecordedEffects, progress: OnProgress
+    journal: Journal,
+    machine: Machine,
+    driver: ReplayDriver,
+    effects: RecordedEffects,
+    progress: OnProgress,
+    first: int,
+    last: int | None,
+    witness: Witness | None,
 ) -> Replay:
-    total = sum(1 for _ in journal.rounds.summaries())
-    follower = journal.chains.follow()
+    total = sum(1 for summary in journal.rounds.summaries(first) if last is None or summary.round <= last)
+    follower = journal.chains.follow(first)
     head = follower.head
     done = turns = answers = waves = 0
+    stopped = False
     difference = first_agents_difference(first_agents(machine.plan), journal.queries.agents(0))
-    given = len(machine.plan.messages)  # inputs of the first round that the machine knows of by itself
+    given = (
+        len(machine.plan.messages) if machine.world.round == 0 else 0
+    )  # inputs of the first round that the machine knows of by itself
     if difference is None:
-        for record in journal.rounds.between():
+        for record in journal.rounds.between(first, last):
             driver.expect(record)
             effects.expect(record)
             for message in record.inputs[given:]:
                 driver.input(message.to, message.body)
             given = 0
             difference = await _round(driver, record) or follower.broken(record)
-            if difference is not None:
+            stopped = witness is not None and not await witness.round(record)
+            if difference is not None or stopped:
                 break
             head = record.head
             done += 1
@@ -115,11 +157,13 @@ async def _compare(
             waves += len(record.waves)
             progress(done, total)
     notes = list(driver.notes)
-    if difference is None:
+    whole = not stopped and (last is None or last >= journal.rounds.last_round)
+    if difference is None and whole:
         difference, end = _end(journal, machine, head, driver.foreign is not None, notes)
         head = head if difference is not None or end is None or end.head is None else end.head
     difference = difference or journal.chains.broken_link()
-    return Replay(done, turns, head.hex(), difference, tuple(notes), tuple(_unproved(journal, answers, waves)))
+    unproved = _unproved(journal, answers, waves) if witness is None else _unproved(journal, 0, 0)
+    return Replay(done, turns, head.hex(), difference, tuple(notes), tuple(unproved))
 
 
 async def _round(driver: ReplayDriver, record: RoundRecord) -> Difference | None:

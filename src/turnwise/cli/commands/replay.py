@@ -44,7 +44,7 @@ def replay(journal: JournalFile, workers: Workers = None, json: Json = False) ->
             "result": result,
             "journal": str(journal),
             "equal": replayed.difference is None,
-            "difference": _difference_json(replayed.difference),
+            "difference": difference_json(replayed.difference),
             "notes": list(replayed.notes),
             "unproved": list(replayed.unproved),
         }
@@ -79,7 +79,8 @@ def show_difference(difference: Difference, output: Output) -> None:
     output.line("What comes after it may be its consequence, and was not compared.", indent=2)
 
 
-def _difference_json(difference: Difference | None) -> dict[str, object] | None:
+def difference_json(difference: Difference | None) -> dict[str, object] | None:
+    """The difference as `--json` has it."""
     if difference is None:
         return None
     from turnwise.cli.difference import as_text

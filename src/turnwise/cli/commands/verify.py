@@ -1,0 +1,126 @@
+"""`turnwise verify`: execute a run again, ask its models again, and compare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from turnwise.cli.commands.options import JournalFile, Json, Workers, model_folders
+from turnwise.cli.commands.replay import difference_json, show_difference
+from turnwise.cli.errors import DIFFERENT, DONE
+from turnwise.cli.output import Output, bold, green
+from turnwise.cli.text import count, json_text, shorten
+from turnwise.errors import UsageError
+
+if TYPE_CHECKING:
+    from turnwise.history.verify import Verification
+
+DIGITS_MAX = 19
+
+
+def verify(
+    journal: JournalFile,
+    rounds: Annotated[
+        str | None,
+        typer.Option("--rounds", metavar="A..B", help="Only these rounds; A.., ..B and A do, too.", show_default=False),
+    ] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(
+            "--agent",
+            metavar="NAME",
+            help="Ask models again only what this agent asked; all turns are executed.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Workers = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="NAME=PATH",
+            help="Ask the model in this folder, also if it is not the recorded one. May be repeated.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Execute a run again, models included, and compare.
+
+    As replay, and each request to a model is submitted to it again: its reply must be the recorded one. The first
+    difference is named, and the exit code is then 3. Of each model it is said what held: L2, replies are the same
+    whatever runs beside what; L1, they are the same in the recorded waves; L0, they were taken from the journal, or are
+    others. A model that is not the recorded one, or runs otherwise than recorded, is not asked unless --model names it.
+    """
+    chosen, models = rounds_of(rounds), model_folders(model)
+    import turnwise
+    from turnwise.cli.progress import counting
+
+    err = Output.err()
+    with counting(err, "verifying round") as progress:
+        found = turnwise.verify(journal, rounds=chosen, agent=agent, workers=workers, models=models, progress=progress)
+    _show(found, err if json else Output.out())
+    if json:
+        Output.out().write(json_text(_json(found, str(journal))) + "\n")
+    return DONE if found.difference is None else DIFFERENT
+
+
+def rounds_of(option: str | None) -> tuple[int, int | None]:
+    """The first and the last round, from `A..B`, `A..`, `..B` or `A`. Raises UsageError for another form."""
+    if option is None:
+        return 1, None
+    first, dots, last = option.partition("..")
+    texts = (first or "1", last) if dots else (first, first)
+    numbers = [text for text in texts if text]
+    digits = all(text.isascii() and text.isdecimal() and len(text) < DIGITS_MAX for text in numbers)
+    if not digits or not option.strip("."):
+        raise UsageError(
+            f"{shorten(option)!r} names no rounds",
+            where="--rounds",
+            actual=shorten(option),
+            hint="Write --rounds A..B, A.., ..B or A.",
+        )
+    return int(texts[0]), int(texts[1]) if texts[1] else None
+
+
+def _show(found: Verification, output: Output) -> None:
+    counts = f"{count(found.rounds, 'round')}, {count(found.turns, 'turn')}"
+    replies = f"{found.replies:,} {'reply' if found.replies == 1 else 'replies'} of models"
+    if found.difference is None:
+        output.line(green("equal"), f": {counts}, {replies}, head {found.head}")
+    else:
+        show_difference(found.difference, output)
+    for model in found.models:
+        asked = f"{model.compared:,} of {model.requests:,} replies compared"
+        output.line(bold(model.level), f" {model.name}: {asked}")
+        for reason in model.reasons:
+            output.line(reason, indent=3)
+    for note in found.notes:
+        output.line(f"note: {note}")
+    for line in found.unproved:
+        output.line(f"not proved: {line}")
+
+
+def _json(found: Verification, journal: str) -> dict[str, object]:
+    return {
+        "head": found.head,
+        "rounds": found.rounds,
+        "turns": found.turns,
+        "replies": found.replies,
+        "journal": journal,
+        "equal": found.difference is None,
+        "difference": difference_json(found.difference),
+        "models": [
+            {
+                "name": model.name,
+                "level": model.level,
+                "requests": model.requests,
+                "compared": model.compared,
+                "sha256": model.sha256,
+                "reasons": list(model.reasons),
+            }
+            for model in found.models
+        ],
+        "notes": list(found.notes),
+        "unproved": list(found.unproved),
+    }

@@ -1,0 +1,285 @@
+"""Models that are asked again what they were asked in a run, while its turns are replayed.
+
+What the core hands to a model during the replay is submitted to the same model, many rounds in one batch where its bits
+do not depend on that, else by the recorded waves. So the requests are those of the turns as they are executed here, and
+chance comes from the streams that the core makes here; only the expected replies are the journal's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final, Self
+
+from turnwise.core.compare import Difference
+from turnwise.core.events import Request
+from turnwise.core.open_turn import is_too_large
+from turnwise.core.plan_json import plan_from_json
+from turnwise.core.promise import Promise, promise_of, weakest
+from turnwise.core.records import EffectRecord, RoundRecord
+from turnwise.errors import EnvironmentFailure, TurnwiseError
+from turnwise.history.reissue import Reissuing
+from turnwise.history.standing import RecordedModels
+from turnwise.inference.host.host import InferenceHost
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_info import ModelInfo
+from turnwise.inference.requests.generate_request import GenerateReply
+from turnwise.journal import Journal
+from turnwise.orchestrator.assembly import specs_of
+from turnwise.orchestrator.effects import as_model_request, model_of
+from turnwise.orchestrator.reproducibility import recorded_plan
+from turnwise.orchestrator.settings import Settings
+
+OPEN_REQUESTS_MAX: Final = 512
+"""Requests without an answer, above which the replay waits for the models."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """One model, and what has come of asking it again.
+
+    - `name`, `recorded`: its name and the hash (hex) of its content in the plan
+    - `promise`: the weaker of the classes that were recorded and are observed here; None for tasks without one
+    - `info`: as it was loaded here; None if it was not
+    - `named`: whether the caller has named its folder
+    - `reasons`: why it is not asked, or, if its folder was named, what is not as it was
+    - `requests`, `compared`: how many the run asked of it, and how many replies were compared here
+    - `difference`: the first reply that is another, None if none is
+    """
+
+    name: str
+    recorded: str
+    promise: Promise | None
+    named: bool
+    info: ModelInfo | None = None
+    reasons: list[str] = field(default_factory=list)
+    requests: int = 0
+    compared: int = 0
+    difference: Difference | None = None
+
+    @property
+    def another_file(self) -> bool:
+        """Whether the model that was loaded is not the one of the plan."""
+        return self.info is not None and self.info.sha256 != self.recorded
+
+    @property
+    def usable(self) -> bool:
+        """Whether its replies are compared."""
+        return self.info is not None and self.promise != "none" and (self.named or not self.reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    model: Asked
+    round: int
+    agent: str
+    effect: EffectRecord
+
+
+class ModelWitness:
+    """Asks the models of a journal again; a `Witness` of its replay, and an async context manager.
+
+    `models` are all of the plan by name. `agent` keeps the requests of one agent. Raises `TurnwiseError` for a model
+    that cannot be loaded.
+    """
+
+    def __init__(self, journal: Journal, settings: Settings, first: int, last: int, agent: str | None) -> None:
+        self._journal = journal
+        self._settings = settings
+        self._range = first, last
+        self._agent = agent
+        self._names = [record.name for record in journal.queries.agents()]
+        self._recorded = RecordedModels(journal, first, last)
+        self.models = {
+            name: Asked(name, sha256, self._recorded.promise(name), name in settings.models)
+            for name, sha256 in plan_from_json(journal.header.plan).models
+        }
+        self._stack = AsyncExitStack()
+        self._host: InferenceHost | None = None
+        self._waves: dict[str, Reissuing] = {}
+        self._pending: list[tuple[Request, EffectRecord]] = []
+        self._expected: dict[int, _Expected] = {}
+        self._id = 0
+        self._failure: TurnwiseError | None = None
+        self._change = asyncio.Event()
+        self.difference: Difference | None = None
+
+    # -- of the replay ---------------------------------------------------------------------------------------------
+
+    def asked(self, request: Request, effect: EffectRecord) -> None:
+        """A turn of the round in progress asked a model."""
+        self._pending.append((request, effect))
+
+    async def round(self, record: RoundRecord) -> bool:
+        """Ask again what the turns of a round asked; wait if too much is open."""
+        pending, self._pending = self._pending, []
+        waved = {(wave.model, *request) for wave in record.waves for request in wave.requests}
+        requests = []
+        for action, effect in pending:
+            model, agent = self._model(model_of(action)), self._names[action.place]
+            if self._agent not in (None, agent):
+                continue
+            by_waves = model.name in self._waves
+            if by_waves and (model.name, action.place, action.index) in waved:
+                continue  # counted with its wave
+            model.requests += 1
+            if by_waves or not model.usable or is_too_large(effect.reply):
+                continue
+            self._id += 1
+            self._expected[self._id] = _Expected(model, record.round, agent, effect)
+            requests.append(as_model_request(self._id, action))
+        if self._host is not None and requests:
+            self._host.submit(requests)
+        await self._issue(record)
+        if len(self._expected) > OPEN_REQUESTS_MAX:
+            await self._until(OPEN_REQUESTS_MAX // 2)
+        return self.difference is None
+
+    async def drain(self) -> None:
+        """Wait for all answers."""
+        await self._until(0)
+
+    def _model(self, name: str) -> Asked:
+        """The model of this name, also if the plan has been robbed of it."""
+        if name not in self.models:
+            self.models[name] = Asked(name, "", None, named=False, reasons=["the plan does not name it"])
+        return self.models[name]
+
+    async def _issue(self, record: RoundRecord) -> None:
+        """Issue the waves of a round again; with an agent, those in which it had a part."""
+        for wave in record.waves:
+            issuing = self._waves.get(wave.model)
+            if self._agent is not None and not any(self._names[place] == self._agent for place, _ in wave.requests):
+                continue
+            if issuing is None:
+                continue  # its requests were counted one by one
+            model = self.models[wave.model]
+            model.requests += len(wave.requests)
+            if not model.usable:
+                continue
+            try:
+                found = await issuing.issue(record, wave)
+            except EnvironmentFailure as failure:
+                model.reasons.append(f"a wave of it cannot be issued again: {failure.message}")
+                model.named = False
+                continue
+            model.compared += found.requests
+            if found.difference is not None:
+                self._note(model, _named(found.difference, model.name))
+
+    async def _until(self, open_max: int) -> None:
+        while len(self._expected) > open_max and self._failure is None:
+            self._change.clear()
+            await self._change.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    # -- of the host -----------------------------------------------------------------------------------------------
+
+    def _take(self, replies: Sequence[GenerateReply]) -> None:
+        for reply in replies:
+            expected = self._expected.pop(reply.id)
+            expected.model.compared += 1
+            if reply.body != expected.effect.reply:
+                what = f"effect {expected.effect.index}: reply"
+                found = Difference(expected.round, expected.agent, what, expected.effect.reply, reply.body)
+                self._note(expected.model, _named(found, expected.model.name))
+        self._change.set()
+
+    def _note(self, model: Asked, found: Difference) -> None:
+        model.difference = self._earlier(model.difference, found)
+        self.difference = self._earlier(self.difference, found)
+
+    def _earlier(self, one: Difference | None, other: Difference) -> Difference:
+        """The earlier of two differences, by round, place and effect, whatever order the answers came in."""
+        return other if one is None or self._order(other) < self._order(one) else one
+
+    def _order(self, found: Difference) -> tuple[int, int, int]:
+        effect = int(found.what.removeprefix("effect ").split(":")[0])
+        return found.round, self._names.index(found.agent or ""), effect
+
+    def _fail(self, error: TurnwiseError) -> None:
+        self._failure = error
+        self._change.set()
+
+    # -- loading ---------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._load()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _load(self) -> None:
+        together = []
+        specs = [spec for spec in specs_of(self._journal, self._settings.models) if spec.name in self.models]
+        for name in sorted(self.models.keys() - {spec.name for spec in specs}):
+            self.models[name].reasons.append("the journal does not say where it was, and how it was loaded")
+        for spec in specs:
+            model = self.models[spec.name]
+            if model.promise == "none":
+                model.reasons.append("the run noted that it may answer otherwise when it is asked the same again")
+            elif not model.named and not spec.path.exists():
+                model.reasons.append(f"it is not at {spec.path}; --model {spec.name}=PATH says where it is")
+            elif model.promise == "plan-bound":
+                options = self._wave_options(spec.name)
+                issuing = Reissuing(self._journal, {spec.name}, self._settings, options, others=True)
+                self._waves[spec.name] = await self._stack.enter_async_context(issuing)
+                self._loaded(model, issuing.models[spec.name])
+            else:
+                together.append(spec)
+        if together:
+            transport = self._settings.transport
+            self._host = InferenceHost(together, on_replies=self._take, on_failure=self._fail, transport=transport)
+            self._stack.push_async_callback(self._host.close)
+            await self._host.start()
+            for spec in together:
+                self._loaded(self.models[spec.name], self._host.models[spec.name])
+
+    def _wave_options(self, model: str) -> EngineOptions:
+        rows = [
+            recorded_plan(self._journal, wave).rows_max
+            for record in self._journal.rounds.between(*self._range)
+            for wave in record.waves
+            if wave.model == model
+        ]
+        return EngineOptions(rows_max=max([*rows, EngineOptions().rows_max]))
+
+    def _loaded(self, model: Asked, info: ModelInfo) -> None:
+        model.info = info
+        if info.numeric is not None:
+            here = promise_of(info.numeric.numeric_class)
+            model.promise = here if model.promise is None else weakest([model.promise, here])
+        if model.promise == "plan-bound" and model.name not in self._waves:
+            model.named = False  # without recorded waves there is nothing to hold it to, whoever names it
+        if model.another_file:
+            model.reasons.append(f"another model file: {model.recorded} in the run, {info.sha256} here")
+        model.reasons += self._recorded.unlike(info)
+
+
+def _named(found: Difference, model: str) -> Difference:
+    """Name the model, and where two texts differ, show these instead of the whole replies."""
+    what = f"{found.what} of {model}"
+    left, right = _text(found.expected), _text(found.actual)
+    if left is not None and right is not None and left != right:
+        return Difference(found.round, found.agent, f"{what}, text", left, right)
+    return Difference(found.round, found.agent, what, found.expected, found.actual)
+
+
+def _text(reply: object) -> str | None:
+    try:
+        text = json.loads(str(reply))["ok"]["text"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return text if isinstance(text, str) else None

@@ -1,0 +1,76 @@
+"""`turnwise verify`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import turnwise
+from tests.cli.conftest import Command
+from tests.history.test_verify import lied_to, writers
+from tests.inference import toy
+from turnwise.cli.commands.verify import rounds_of
+from turnwise.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.write_attention_folder(tmp_path_factory.mktemp("steady") / "model")
+
+
+def test_an_equal_run_and_the_level_of_its_model(steady: Path, tmp_path: Path, command: Command) -> None:
+    path = tmp_path / "a.journal"
+    with turnwise.run(writers(steady), journal=path) as run:
+        head = run.head
+    ended = command("verify", path, "--workers", 2)
+    assert (ended.code, ended.out) == (
+        0,
+        f"equal: 4 rounds, 12 turns, 36 replies of models, head {head}\nL2 model: 36 of 36 replies compared\n",
+    )
+    ended = command("verify", path, "--rounds", "2..3", "--agent", "writer-1", "--json")
+    assert ended.code == 0
+    value = json.loads(ended.out)
+    assert (value["equal"], value["rounds"], value["replies"], value["journal"]) == (True, 2, 6, str(path))
+    [model] = value["models"]
+    assert (model["name"], model["level"], model["requests"], model["compared"]) == ("model", "L2", 6, 6)
+    assert "not proved: replies to other agents than writer-1" in ended.err
+
+
+def test_a_reply_that_no_model_gave_is_named_and_marked(
+    steady: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    path = lied_to(writers(steady), tmp_path / "a.journal", monkeypatch, 1)
+    ended = command("verify", path)
+    assert ended.code == 3
+    lines = ended.out.splitlines()
+    assert lines[0].startswith("difference: round 1, agent writer-")
+    assert lines[0].endswith(": effect 0: reply of model, text")
+    column = lines[3].index("^")
+    assert lines[1][column] == "!" != lines[2][column]
+    assert "L0 model: " in ended.out
+    ended = command("verify", path, "--json")
+    assert (ended.code, json.loads(ended.out)["equal"]) == (3, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "rounds"),
+    [(None, (1, None)), ("2..3", (2, 3)), ("2..", (2, None)), ("..3", (1, 3)), ("4", (4, 4)), ("007", (7, 7))],
+)
+def test_rounds_that_can_be_named(text: str | None, rounds: tuple[int, int | None]) -> None:
+    assert rounds_of(text) == rounds
+
+
+@pytest.mark.parametrize("text", ["", "..", "a", "1-2", "1..2..3", "-1", "²", "9" * 40])
+def test_what_names_no_rounds_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="names no rounds"):
+        rounds_of(text)
+
+
+def test_rounds_that_are_not_there(steady: Path, tmp_path: Path, command: Command) -> None:
+    path = tmp_path / "a.journal"
+    turnwise.run(writers(steady), journal=path).close()
+    ended = command("verify", path, "--rounds", "3..9")
+    assert ended.code == 2
+    assert "there are no rounds 3 to 9" in ended.err

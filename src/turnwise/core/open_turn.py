@@ -207,5 +207,5 @@ def _without_content(request: EffectRequest) -> EffectRequest:
 
 
 def is_too_large(reply: str) -> bool:
-    """Whether a recorded reply is the core's own, in place of one that came to more than a turn may have."""
+    """True if a recorded reply is the core's own, in place of one that came to more than a turn may have."""
     return reply.startswith('{"error":') and reply.endswith(_BY_EFFECTS_MIB + '"}}')

@@ -63,12 +63,12 @@ class Asked:
 
     @property
     def another_file(self) -> bool:
-        """Whether the model that was loaded is not the one of the plan."""
+        """True if the model that was loaded is not the one of the plan."""
         return self.info is not None and self.info.sha256 != self.recorded
 
     @property
     def usable(self) -> bool:
-        """Whether its replies are compared."""
+        """True if its replies are compared."""
         return self.info is not None and self.promise != "none" and (self.named or not self.reasons)
 
 

@@ -19,6 +19,8 @@ COMMANDS = (
     "resume",
     "replay",
     "verify",
+    "diff",
+    "why",
     "log",
     "runs",
     "check",

@@ -15,7 +15,21 @@ import turnwise as turnwise_package
 from tests.cli.worlds import TICKS, make_world
 from turnwise._version import __version__
 
-COMMANDS = ("run", "resume", "replay", "verify", "log", "runs", "check", "new", "doctor", "generate", "models")
+COMMANDS = (
+    "run",
+    "resume",
+    "replay",
+    "verify",
+    "diff",
+    "why",
+    "log",
+    "runs",
+    "check",
+    "new",
+    "doctor",
+    "generate",
+    "models",
+)
 HEAVY = ("onnxruntime", "wasmtime", "numpy", "tokenizers", "rich", "asyncio", "turnwise.orchestrator", "sqlite3")
 
 

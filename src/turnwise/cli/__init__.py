@@ -1,4 +1,4 @@
-"""The command line: `turnwise run`, `resume`, `replay`, `log`, `check`, `new`, `doctor`, `generate`.
+"""The command line: one module a command below `commands/`, put together in `program`.
 
 A command's module reads its options, calls the public Python API and shows what came of it. What is shared between
 commands lies beside this file: `text` and `output` (nothing that is shown can act on the terminal), `errors` (exit

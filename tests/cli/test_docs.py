@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.cli.test_program import COMMANDS
+from turnwise.cli.program import app
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -18,7 +18,8 @@ def test_the_page_is_what_help_says() -> None:
     assert ended.returncode == 0, ended.stderr
 
 
-def test_every_command_is_in_the_page() -> None:
+def test_every_command_has_a_section() -> None:
     text = (DOCS / "cli.md").read_text(encoding="utf-8")
-    for command in COMMANDS:
-        assert f"## `turnwise {command}`" in text
+    names = [command.callback.__name__ for command in app.registered_commands if command.callback is not None]
+    assert "verify" in names
+    assert [name for name in names if f"## `turnwise {name}`" not in text] == []

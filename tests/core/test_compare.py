@@ -115,6 +115,7 @@ AGENT: dict[str, Any] = {
     "parent": 0,
     "grants": (),
 }
+CARRIED_OUT_OF_EFFECT: dict[str, Any] = {"tokens": (3, 4)}
 MESSAGE: dict[str, Any] = {"seq": 9, "round": 1, "sender": 1, "to": "a", "body": "other", "recipients": ()}
 CARRIED_OUT: dict[str, Any] = {"fuel": 8, "executions": 3}
 IN_THE_HEAD_ELSEWHERE = {"send", "output"}
@@ -161,7 +162,7 @@ def test_every_field_counts(part: str, field: str, value: Any) -> None:
     [
         (TurnOutput, OUTPUT),
         (TurnRecord, TURNS | CARRIED_OUT),
-        (EffectRecord, EFFECT),
+        (EffectRecord, EFFECT | CARRIED_OUT_OF_EFFECT),
         (AgentRecord, AGENT),
         (MessageRecord, MESSAGE),
     ],
@@ -179,6 +180,14 @@ def test_how_it_was_carried_out_counts_only_where_that_is_asked(field: str) -> N
     assert difference is not None
     assert (difference.agent, difference.what, difference.actual) == ("1", field, CARRIED_OUT[field])
     assert first_difference(FULL, FULL, str, execution=True) is None
+
+
+def test_tokens_count_only_where_that_is_asked() -> None:
+    other = changed("effect", "tokens", CARRIED_OUT_OF_EFFECT["tokens"])
+    assert first_difference(FULL, other, str) is None
+    difference = first_difference(FULL, other, str, execution=True)
+    assert difference is not None
+    assert (difference.agent, difference.what, difference.actual) == ("1", "effect 0: tokens", (3, 4))
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,17 @@ def test_what_failed_turns_said_and_printed_is_in_the_execution_digest() -> None
     assert head.execution_advance(start, 3, (QUIET, FULL, FAILED)) == expected
 
 
+def test_tokens_are_in_the_execution_digest_where_they_are_told() -> None:
+    told = replace(FULL, effects=(replace(FULL.effects[0], tokens=(5, 2)),))
+    for rule in (1, 2):
+        facts = [head.facts(3, (), (turn,), (), (), ()) for turn in (FULL, told)]
+        assert facts[0] == facts[1]
+        start = head.execution_genesis("{}", rule)
+        line = f'\nG[0,"{hexed("[5,2]")}"]' if rule > 1 else ""
+        expected = sha256(start + f"round 3\n1 7 2{line}\n".encode()).digest()
+        assert head.execution_advance(start, 3, (told,), rule=rule) == expected
+
+
 def test_waves_are_in_the_execution_digest_where_there_are_any() -> None:
     start = head.execution_genesis("{}")
     wave = WaveRecord(1, "m", ((0, 0), (3, 1)), '{"threads":1}')

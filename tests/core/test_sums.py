@@ -13,12 +13,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.core.worlds import WITHOUT_SUMS, kind, plan, sends, still
+from turnwise.core.canonical import canonical
 from turnwise.core.effects_budget import EffectsBudget
-from turnwise.core.events import Advance
+from turnwise.core.envelope import decode_needs
+from turnwise.core.events import Advance, Commit, EffectAnswered, TurnEnded
 from turnwise.core.inbox import Letter, fitting
 from turnwise.core.machine import Machine
 from turnwise.core.plan import KindGrants, Limits, Plan
-from turnwise.core.turn import FailureClass
+from turnwise.core.turn import Completed, FailureClass, TurnOutput
 from turnwise.sim import Effect, Simulation, simulate
 
 
@@ -240,6 +242,22 @@ def test_replies_beyond_the_bound_are_refused_in_their_order(order: int | None) 
     effects = run.rounds[0].turns[0].effects
     assert "(`effects_mib` of its kind)" in effects[2].reply
     assert sum(len(effect.reply) for effect in effects[:2]) + 4 * REQUEST == room
+
+
+def test_tokens_are_recorded_with_the_replies_that_are_kept() -> None:
+    room = 3 * REQUEST + 2 * (REPLY + 10)
+    world = plan([kind("a", start=True, grants=KindGrants(generate=("m",)), limits=Limits(effects_bytes_max=room))])
+    machine = Machine(world)
+    machine.step(Advance())
+    requests = [{"effect": "generate", "model": "m", "size": 10}] * 3
+    machine.step(TurnEnded(0, decode_needs(canonical({"effects": requests})), 1))
+    for index, tokens in ((2, (5, 6)), (0, (1, 2)), (1, None)):
+        machine.step(EffectAnswered(0, index, canonical({"ok": "x" * 10}), tokens))
+    (commit,) = machine.step(TurnEnded(0, Completed(TurnOutput("")), 1))
+    assert isinstance(commit, Commit)
+    effects = commit.record.turns[0].effects
+    assert [effect.tokens for effect in effects] == [(1, 2), None, None]
+    assert "(`effects_mib` of its kind)" in effects[2].reply
 
 
 def test_calls_share_the_bound_and_a_request_that_is_refused_leaves_its_hash() -> None:

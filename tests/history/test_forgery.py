@@ -125,6 +125,8 @@ def others(value: object) -> list[object]:
             return [value[:-1] + bytes([value[-1] ^ 1])]
         case str() if value.startswith("[["):  # runs of numbers
             return ["[[0,0]]" if value != "[[0,0]]" else "[[1,1]]", f"{value[:-1]},{value[1:]}"]
+        case str() if re.fullmatch(r"\[[\d,]+\]", value):  # numbers
+            return [f"{value[:-1]},0]", "[0]"]
         case str() if value.startswith("{"):
             return ['{"a":2}', re.sub(r"[a-z]([^a-z]*)$", r"q\1", value)]
         case _:

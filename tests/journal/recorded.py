@@ -101,9 +101,18 @@ def recorded_run(format_: int = FORMAT) -> tuple[tuple[AgentRecord, ...], list[R
     rounds = [first, second, fifth]
     end = EndRecord("finished", 5, '{"story":"the end"}', "told")
     if format_ >= 3:
+        first = replace(first, turns=tuple([_with_tokens(turn) for turn in first.turns]))
+        rounds = [first, second, fifth]
         rounds = [replace(round_, outcome=chain("outcome", round_.round)) for round_ in rounds]
         end = replace(end, head=chain("end"))
     return beginning, rounds, end
+
+
+def _with_tokens(turn: TurnRecord) -> TurnRecord:
+    """The turn with the tokens of its answers: of a failed one so many that they are not kept in place."""
+    tokens = (7, 50_000, 2) if turn.failure is None else tuple(range(1_000, 1_300))
+    kept = [replace(effect, tokens=tokens) if effect.kind == "generate" else effect for effect in turn.effects]
+    return replace(turn, effects=tuple(kept))
 
 
 def record(path: Path) -> None:

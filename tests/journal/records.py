@@ -61,6 +61,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.buil
     lambda part, times: part * times, st.text(st.characters(exclude_categories=["Cs"]), max_size=8), st.integers(1, 300)
 )
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
+tokens = st.none() | st.lists(st.integers(0, 200_000), max_size=60).map(tuple)
 numbers = st.integers(0, 2**63 - 1)
 values = st.integers() | st.floats(allow_nan=False) | texts
 places = st.integers(0, 2**32 - 1)
@@ -114,7 +115,7 @@ def runs_of_rounds(draw: st.DrawFn) -> tuple[tuple[AgentRecord, ...], list[Round
                 messages += own
                 output = draw(outputs([Send(entry.to, entry.body) for entry in own]))
             effects = [
-                EffectRecord(index, draw(names), draw(st.none() | names), draw(texts), draw(texts))
+                EffectRecord(index, draw(names), draw(st.none() | names), draw(texts), draw(texts), draw(tokens))
                 for index in range(draw(st.integers(0, 2)))
             ]
             inbox = tuple(draw(st.lists(st.sampled_from(sent), unique=True))) if sent else ()

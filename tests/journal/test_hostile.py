@@ -40,7 +40,7 @@ def rich_round() -> RoundRecord:
         stop=("a-9",),
         finish='"done"',
     )
-    effect = EffectRecord(0, "generate", "storyteller", '{"prompt":"p"}', '{"ok":{}}')
+    effect = EffectRecord(0, "generate", "storyteller", '{"prompt":"p"}', '{"ok":{}}', (7, 8))
     first = replace(base.turns[0], output=output, effects=(effect,), stdout="printed")
     failed = replace(base.turns[-1], output=None, failure=Failure(FailureClass.TRAP, "why"), effects=(effect,))
     second = replace(base.turns[1], inbox=())  # the first round's first message is left out

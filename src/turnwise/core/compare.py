@@ -1,8 +1,8 @@
 """The first difference between two rounds that should be equal.
 
 Causes come before consequences: who moved, with which inbox, what it asked and was answered, and only then what it left
-behind. How a round was carried out (fuel, executions, what failed turns said and printed) is no outcome, and is
-compared only where that is asked for.
+behind. How a round was carried out (fuel, executions, tokens of answers, what failed turns said and printed) is no
+outcome, and is compared only where that is asked for.
 """
 
 from __future__ import annotations
@@ -80,6 +80,8 @@ def _execution_facts(record: RoundRecord, name_of: Callable[[int], str]) -> Iter
         agent = name_of(turn.place)
         yield agent, "fuel", turn.fuel
         yield agent, "executions", turn.executions
+        for effect in turn.effects:
+            yield agent, f"effect {effect.index}: tokens", effect.tokens
         if turn.failure is not None:
             yield agent, "message of the failure", turn.failure.message
             yield agent, "stdout", turn.stdout

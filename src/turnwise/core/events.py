@@ -37,11 +37,15 @@ class TurnEnded:
 
 @dataclass(frozen=True, slots=True)
 class EffectAnswered:
-    """An effect has been answered; `reply` is canonical JSON text, ``{"ok": …}`` or ``{"error": …}``."""
+    """An effect has been answered; `reply` is canonical JSON text, ``{"ok": …}`` or ``{"error": …}``.
+
+    `tokens` are those that a language model's answer is made of, for the record only: no turn is told.
+    """
 
     place: int
     index: int
     reply: str
+    tokens: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

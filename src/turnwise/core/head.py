@@ -3,7 +3,8 @@
 The **head** covers outcomes: the plan (with the hashes of code and models), inputs from outside, states, messages,
 effect requests and replies, what turns recorded and printed, the class of every failure, and how the run ended. Equal
 heads mean "the same run". The **execution digest** covers how it was carried out: versions, fuel, number of executions,
-what failed turns said and printed, waves with their batch plans. It can be equal only on the same build.
+what failed turns said and printed, the tokens of answers, waves with their batch plans. It can be equal only on the
+same build.
 
 The facts of a round are lines of UTF-8, each ended by a line feed. A line is a letter that names the fact, then a JSON
 array, in which long texts (states, bodies, requests, replies) stand as SHA-256 in hex. A fact that is not there has no
@@ -111,13 +112,16 @@ def execution_advance(
     execution: bytes, round_: int, turns: Iterable[TurnRecord], waves: Iterable[WaveRecord] = (), rule: int = RULE
 ) -> bytes:
     """The execution digest after a round."""
-    lines = [
-        f"{turn.place} {turn.fuel} {turn.executions}"
-        if turn.failure is None or rule == 1
-        else f"{turn.place} {turn.fuel} {turn.executions} "
-        f"{text_digest(turn.failure.message)} {text_digest(turn.stdout)}"
-        for turn in turns
-    ]
+    lines = []
+    for turn in turns:
+        line = f"{turn.place} {turn.fuel} {turn.executions}"
+        if rule > 1:
+            if turn.failure is not None:
+                line += f" {text_digest(turn.failure.message)} {text_digest(turn.stdout)}"
+            for effect in turn.effects:
+                if effect.tokens is not None:
+                    line += f"\nG{_encode([effect.index, text_digest(_encode(effect.tokens))])}"
+        lines.append(line)
     lines += ["W" + _encode([wave.wave, wave.model, wave.requests, wave.plan]) for wave in waves]
     text = "\n".join(lines)
     return sha256(execution + f"round {round_}\n{text}\n".encode()).digest()

@@ -110,7 +110,7 @@ class Machine:
             case TurnEnded():
                 return self._turn_ended(event)
             case EffectAnswered():
-                return self._open_turn(event.place).answer(event.index, event.reply)
+                return self._open_turn(event.place).answer(event.index, event.reply, event.tokens)
             case Advance():
                 return self._advance()
             case Input():

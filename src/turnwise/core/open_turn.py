@@ -36,6 +36,7 @@ class OpenTurn:
         "_replies",
         "_requests",
         "_seed",
+        "_tokens",
         "_unanswered",
         "agent",
         "executions",
@@ -62,6 +63,7 @@ class OpenTurn:
         self._calls: list[str] = []
         self._requests: list[EffectRequest] = []
         self._replies: list[str | None] = []
+        self._tokens: dict[int, tuple[int, ...]] = {}
         self._unanswered = 0
         self._many = False
         self._budget = EffectsBudget(agent.kind.limits.effects_bytes_max)
@@ -147,13 +149,16 @@ class OpenTurn:
                 actions.append(Request(self.agent.place, index, request, stream, self._now_us))
         return actions or [self._resume()]
 
-    def answer(self, index: int, reply: str) -> list[Action]:
-        """An effect's reply. With the last one that the turn waits for, it executes again."""
+    def answer(self, index: int, reply: str, tokens: tuple[int, ...] | None = None) -> list[Action]:
+        """An effect's reply, and its tokens. With the last one that the turn waits for, it executes again."""
         if not 0 <= index < len(self._replies) or self._replies[index] is not None:
             raise InvariantError(f"effect {index} of {self.agent.name} was not waited for")
         self._replies[index] = reply
+        if tokens is not None:
+            self._tokens[index] = tokens
         for refused in self._budget.reply(index, len(reply.encode())):
             self._replies[refused] = self._too_large()
+            self._tokens.pop(refused, None)
         self._unanswered -= 1
         return [] if self._unanswered else [self._resume()]
 
@@ -166,7 +171,7 @@ class OpenTurn:
             failure=self.failure,
             effects=tuple(
                 [
-                    EffectRecord(index, request.kind, request.model, request.body, reply)
+                    EffectRecord(index, request.kind, request.model, request.body, reply, self._tokens.get(index))
                     for index, (request, reply) in enumerate(zip(self._requests, self._replies, strict=True))
                     if reply is not None
                 ]

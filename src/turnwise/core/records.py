@@ -2,7 +2,7 @@
 
 Places number agents: the world file's order, then spawning. Sequence numbers of messages run over the whole run. A
 record holds whatever is needed to restore the world at any round, and nothing that depends on how it was carried out,
-except the fields that the execution digest covers (`fuel`, `executions`, `waves`).
+except the fields that the execution digest covers (`fuel`, `executions`, `waves`, `tokens`).
 """
 
 from __future__ import annotations
@@ -51,13 +51,18 @@ class MessageRecord:
 
 @dataclass(frozen=True, slots=True)
 class EffectRecord:
-    """One effect of a turn, `index` counting from 0 over the turn. Request and reply are canonical JSON text."""
+    """One effect of a turn, `index` counting from 0 over the turn. Request and reply are canonical JSON text.
+
+    `tokens` are the ids of all tokens of an answer that a language model generated, its end token included; None where
+    none were told. Part of how a round was carried out: the same text can be made of other tokens.
+    """
 
     index: int
     kind: str
     model: str | None
     request: str
     reply: str
+    tokens: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

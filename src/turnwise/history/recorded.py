@@ -8,7 +8,7 @@ from turnwise.core.compare import Difference
 from turnwise.core.events import Request
 from turnwise.core.records import EffectRecord, RoundRecord
 from turnwise.errors import DifferenceFound
-from turnwise.orchestrator.effects import Replies
+from turnwise.orchestrator.driver import Replies
 
 
 class Departure(DifferenceFound):
@@ -48,7 +48,7 @@ class RecordedEffects:
         """Effects are answered when they are asked."""
 
     def submit(self, requests: Sequence[tuple[int, Request]]) -> None:
-        replies: list[tuple[int, str]] = []
+        replies: list[tuple[int, str, tuple[int, ...] | None]] = []
         for id_, action in requests:
             effect = self._effects.get((action.place, action.index))
             if effect is None or effect.request != action.request.body:
@@ -59,5 +59,5 @@ class RecordedEffects:
                 return
             if self._on_request is not None:
                 self._on_request(action, effect)
-            replies.append((id_, effect.reply))
+            replies.append((id_, effect.reply, effect.tokens))
         self._on_replies(replies)

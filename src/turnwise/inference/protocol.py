@@ -29,6 +29,9 @@ _T = TypeVar("_T", GenerateRequest, GenerateReply, EmbedRequest, Parcel)
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 """Requests are cut into messages of about this size; one request alone may be larger."""
 
+TOKEN_BYTES_MAX: Final = 8
+"""Size of a token's id in a message."""
+
 
 class MessageKind(IntEnum):
     """Form of a message's body."""
@@ -243,6 +246,8 @@ def _cut(items: Sequence[_T]) -> Iterator[list[_T]]:
     size = 0
     for item in items:
         bytes_ = item.data_bytes if isinstance(item, Parcel) else len(item.body)
+        if isinstance(item, GenerateReply) and item.tokens is not None:
+            bytes_ += TOKEN_BYTES_MAX * len(item.tokens)
         if group and size + bytes_ > BATCH_BYTES_MAX:
             yield group
             group, size = [], 0

@@ -35,6 +35,9 @@ from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 
 COMMITS_MAX = 4
 
+Replies = Sequence[tuple[int, str, tuple[int, ...] | None]]
+"""Answers to effects: (id, reply as canonical JSON text, tokens of a language model's answer)."""
+
 
 class Sandboxes(Protocol):
     """The executor of turns; it reports results to `on_results` of the driver."""
@@ -177,20 +180,20 @@ class Driver:
             return
         self._carry_out(actions)
 
-    def on_replies(self, replies: Sequence[tuple[int, str]]) -> None:
-        """Effects were answered: (id, reply as canonical JSON text)."""
+    def on_replies(self, replies: Replies) -> None:
+        """Take answers to effects."""
         actions: list[Action] = []
-        self._clock.answered([self._requests[id_] for id_, _ in replies])
+        self._clock.answered([self._requests[id_] for id_, _, _ in replies])
         try:
-            for id_, reply in replies:
+            for id_, reply, tokens in replies:
                 place, index = self._requests.pop(id_)
-                actions += self.machine.step(EffectAnswered(place, index, reply))
+                actions += self.machine.step(EffectAnswered(place, index, reply, tokens))
         except TurnwiseError as error:
             self.on_failure(error)
             return
         self._carry_out(actions)
 
-    def on_wave(self, records: Sequence[WaveRecord], replies: Sequence[tuple[int, str]]) -> None:
+    def on_wave(self, records: Sequence[WaveRecord], replies: Replies) -> None:
         """Models have answered effects together."""
         self._clock.wave_ended(records)
         try:

@@ -13,9 +13,8 @@ from turnwise.inference.plans.wave import WaveReply
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest
+from turnwise.orchestrator.driver import Replies
 from turnwise.orchestrator.waves import Waves
-
-Replies = Sequence[tuple[int, str]]
 
 
 class Asker(Protocol):
@@ -80,7 +79,7 @@ class ModelEffects:
         """Hand on answers of the host beside waves."""
         for reply in replies:
             self._others.pop(reply.id, None)
-        self._asker.on_replies([(reply.id, reply.body) for reply in replies])
+        self._asker.on_replies([(reply.id, reply.body, reply.tokens) for reply in replies])
 
     def on_wave(self, reply: WaveReply) -> None:
         """Hand on the answers of a wave."""

@@ -15,8 +15,9 @@ from turnwise.core.records import WaveRecord
 from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.generate_request import GenerateRequest
+from turnwise.orchestrator.driver import Replies
 
-OnWave = Callable[[Sequence[WaveRecord], Sequence[tuple[int, str]]], None]
+OnWave = Callable[[Sequence[WaveRecord], Replies], None]
 """Told what ran together, and the replies by the ids that they were asked with."""
 
 
@@ -81,6 +82,8 @@ class Waves:
         if self._running:
             return
         records = sorted(self._records, key=attrgetter("model"))
-        answers = [(self._asked[answer.id], answer.body) for reply in self._replies for answer in reply.replies]
+        answers = [
+            (self._asked[answer.id], answer.body, answer.tokens) for reply in self._replies for answer in reply.replies
+        ]
         self._records, self._replies = [], []
         self._on_wave(records, answers)

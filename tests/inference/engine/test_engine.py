@@ -14,7 +14,7 @@ from turnwise.errors import InvariantError
 from turnwise.inference.engine.engine import Engine, TextPiece
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.model_spec import ModelSpec
-from turnwise.inference.requests.generate_request import GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
 ALPHABET = b"abcdefghijklmnopqrstuvwxyz"
 
@@ -45,6 +45,8 @@ def run(engine: Engine, *requests: GenerateRequest) -> dict[int, Mapping[str, An
                 pieces[event.id] = pieces.get(event.id, "") + event.text
             else:
                 replies[event.id] = json.loads(event.body)
+                told = None if event.tokens is None else len(event.tokens)
+                assert told == replies[event.id].get("ok", {}).get("tokens")
     for number, reply in replies.items():
         assert reply.get("ok", {}).get("text", "") == pieces.get(number, "") or "error" in reply
     return replies
@@ -60,6 +62,29 @@ def refuse(engine: Engine, **body: Any) -> tuple[str, str]:
     reply = run(engine, request(**body))[0]
     assert "error" in reply, reply
     return reply["error"]["kind"], reply["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"prompt": "xyzuv"},
+        {"prompt": "abc", "tokens_max": 3},
+        {"prompt": "abc", "stop": ["h"]},
+        {"prompt": "a", "regex": "bcdefgh"},
+    ],
+    ids=["end", "length", "stop", "forced"],
+)
+def test_a_reply_tells_the_tokens_that_its_text_is_made_of(tmp_path: Path, body: dict[str, Any]) -> None:
+    model = load_model(ModelSpec("m", toy.write_folder(tmp_path), "cpu"))
+    engine, replies = Engine(model), []
+    engine.submit(request(**body))
+    while engine.pending:
+        replies += [event for event in engine.step() if isinstance(event, GenerateReply)]
+    (reply,) = replies
+    assert reply.tokens is not None
+    texts = [model.tokenizer.vocabulary(model.ends).token_text(token) for token in reply.tokens]
+    text = "".join(texts[:-1] if reply.tokens[-1] in model.ends or "stop" in body else texts)
+    assert text == json.loads(reply.body)["ok"]["text"]
 
 
 def test_it_ends_with_an_end_token(alphabet: Engine) -> None:

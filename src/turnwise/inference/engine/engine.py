@@ -119,7 +119,7 @@ class Engine:
         if piece:
             self._answers.append(TextPiece(request.id, piece))
         if (body := sequence.reply_body()) is not None:
-            self._answers.append(GenerateReply(request.id, body))
+            self._answers.append(GenerateReply(request.id, body, tuple(sequence.taken)))
             return
         self._sequences[request.id] = sequence
         self._scheduler.add(request.id, len(sequence.prompt), self._decoder.room(sequence.capacity))
@@ -248,7 +248,7 @@ class Engine:
             yield TextPiece(number, piece)
         if (body := sequence.reply_body()) is not None:
             self._remove(number)
-            yield GenerateReply(number, body)
+            yield GenerateReply(number, body, tuple(sequence.taken))
         elif len(sequence.next) > 1:
             self._scheduler.extend(number, len(sequence.next))
 

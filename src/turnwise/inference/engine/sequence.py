@@ -31,7 +31,7 @@ class Sequence:
     - `id`: of its request
     - `prompt`: ids to run before a token is chosen
     - `next`: ids to run before the next is chosen
-    - `tokens`: how many were taken so far
+    - `taken`: ids of the answer so far
     - `finish`: why it ended; None while it goes on
 
     Its bits depend on the request, its stream and the logits alone. There must be room for `tokens_max`.
@@ -55,7 +55,7 @@ class Sequence:
         self.id = request.id
         self.prompt = prompt.ids
         self.next: list[int] = []
-        self.tokens = 0
+        self.taken: list[int] = []
         self.finish: Finish | None = None
         self._stream = request.stream
         self._sampling = generation.sampling
@@ -74,6 +74,11 @@ class Sequence:
         self._detokenizer = tokenizer.detokenizer(prompt.ids)
         self._scanner = StopScanner(generation.stop)
         self._pieces: list[str] = []
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens taken so far."""
+        return len(self.taken)
 
     @property
     def capacity(self) -> int:
@@ -125,7 +130,7 @@ class Sequence:
 
     def _take(self, token: int) -> str:
         self.next.append(token)
-        self.tokens += 1
+        self.taken.append(token)
         self._processor.push(token)
         if self._grammar is not None:
             self._grammar.push(token)

@@ -81,10 +81,12 @@ class GenerateReply:
 
     - `id`: of the request
     - `body`: canonical JSON text of `{"ok": {…}}` or `{"error": {"kind", "message"}}`
+    - `tokens`: ids of all tokens that a language model's answer is made of, its end token included; else None
     """
 
     id: int
     body: str
+    tokens: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ MESSAGE: Final = "SELECT seq, round, sender, receiver, body, recipients FROM mes
 TURN: Final = (
     "SELECT round, place, turn, inbox, failure, message, state, wake_in, extra, stdout, fuel, executions FROM turns"
 )
-EFFECT: Final = "SELECT round, place, nr, kind, model, request, reply FROM effects"
+EFFECT: Final = "SELECT round, place, nr, kind, model, request, reply, {tokens} FROM effects"
 LOG: Final = "SELECT round, place, nr, level, text FROM logs"
 RECORD: Final = "SELECT round, place, nr, name, value FROM records"
 WAVE: Final = "SELECT round, 0, nr, wave, model, requests, plan FROM waves"

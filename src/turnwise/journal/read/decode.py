@@ -125,7 +125,7 @@ class RowDecoder:
         )
 
     def effect(self, row: Row) -> EffectRecord:
-        """round, place, nr, kind, model, request, reply"""
+        """round, place, nr, kind, model, request, reply, tokens"""
         what = f"of an effect of place {row[1]} in round {row[0]}"
         return EffectRecord(
             self.integer(row[2], f"nr {what}"),
@@ -133,7 +133,14 @@ class RowDecoder:
             None if row[4] is None else self.text(row[4], f"model {what}"),
             self.value(row[5], f"request {what}"),
             self.value(row[6], f"reply {what}"),
+            None if row[7] is None else self._tokens(row[7], f"tokens {what}"),
         )
+
+    def _tokens(self, column: object, what: str) -> tuple[int, ...]:
+        tokens = self.json(column, what)
+        if not isinstance(tokens, list) or not all(type(token) is int and token >= 0 for token in tokens):
+            raise self.damaged(f"{what} are not a list of ids")
+        return tuple(tokens)
 
     def log(self, row: Row) -> Log:
         """round, place, nr, level, text"""

@@ -22,7 +22,7 @@ FORMAT_OF_WAVES: Final = 2
 """The first format whose journals hold waves."""
 
 FORMAT_OF_OUTCOMES: Final = 3
-"""The first format whose rounds hold outcomes, and whose ends hold heads."""
+"""The first format whose rounds hold outcomes, whose ends hold heads, and whose effects hold tokens."""
 
 
 class RoundReader:
@@ -127,11 +127,11 @@ class RoundReader:
         where = "WHERE round BETWEEN ? AND ?" if place is None else "WHERE round BETWEEN ? AND ? AND place = ?"
         at = (first, last) if place is None else (first, last, place)
         turns = self._query.rows(f"{TURN} {where} ORDER BY round, place", *at)
-        effect_rows = self._query.rows(f"{EFFECT} {where} ORDER BY round, place, nr", *at)
+        effect_rows = self._query.rows(f"{self._effect_sql} {where} ORDER BY round, place, nr", *at)
         log_rows = self._query.rows(f"{LOG} {where} ORDER BY round, place, nr", *at)
         decoder = self._query.decoder
         decoder.prefetch(turns, 3, 5, 6, 8, 9)
-        decoder.prefetch(effect_rows, 5, 6)
+        decoder.prefetch(effect_rows, 5, 6, 7)
         decoder.prefetch(log_rows, 4)
         effects = by_turn(effect_rows)
         logs = by_turn(log_rows)
@@ -276,6 +276,10 @@ class RoundReader:
             row = self._query.row("PRAGMA user_version")
             self._format = row[0] if row is not None else 0
         return self._format >= format_
+
+    @property
+    def _effect_sql(self) -> str:
+        return EFFECT.format(tokens="tokens" if self._has(FORMAT_OF_OUTCOMES) else "NULL")
 
     @property
     def _round_sql(self) -> str:

@@ -32,7 +32,7 @@ COLUMNS: Final = {
     "agents": 8,
     "messages": 6,
     "turns": 12,
-    "effects": 7,
+    "effects": 8,
     "logs": 5,
     "records": 5,
     "stops": 3,
@@ -266,6 +266,7 @@ class Encoder:
                 for effect in turn.effects:
                     effects += (round_now, place, effect.index, effect.kind, effect.model)
                     effects += (self._text(effect.request), self._text(effect.reply))
+                    effects.append(None if effect.tokens is None else self._text(canonical(effect.tokens)))
         if sent != len(record.messages):
             raise self._broken(f"round {round_now} holds messages that no turn sent", sent, len(record.messages))
         return turns, effects, logs, records, failed, fuel

@@ -79,7 +79,7 @@ CREATE TABLE effects (
   kind TEXT NOT NULL,
   model TEXT,
   request,
-  reply,
+  reply, tokens,
   PRIMARY KEY (round, place, nr)
 ) WITHOUT ROWID;
 
@@ -154,7 +154,8 @@ FROM messages LEFT JOIN agents ON agents.place = messages.sender;
 
 CREATE VIEW show_effects AS
 SELECT round, place, agents.name AS agent, nr, effects.kind AS kind, model, CASE typeof(request) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = request) ELSE request END AS request,
-  CASE typeof(reply) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = reply) ELSE reply END AS reply
+  CASE typeof(reply) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = reply) ELSE reply END AS reply,
+  CASE typeof(tokens) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = tokens) ELSE tokens END AS tokens
 FROM effects JOIN agents USING (place);
 
 CREATE VIEW show_logs AS

@@ -24,7 +24,7 @@ from turnwise import Agent, Grants, Model, World
 from turnwise.core.plan import Schedule
 from turnwise.errors import ModelError
 from turnwise.history import reissue
-from turnwise.orchestrator import assembly
+from turnwise.orchestrator import assembly, parts
 from turnwise.orchestrator.live import Live
 from turnwise.orchestrator.settings import Settings
 
@@ -98,7 +98,7 @@ def test_without_waves_the_number_of_workers_shows(
     mixing: Path, steady: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same world, whose model is asked as requests come: what waves are there for."""
-    monkeypatch.setattr(assembly, "plan_bound", lambda models: [])
+    monkeypatch.setattr(parts, "plan_bound", lambda models: [])
     heads: set[str] = set()
     for attempt in range(20):
         path = tmp_path / f"{attempt}.journal"

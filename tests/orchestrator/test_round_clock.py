@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from turnwise.core.records import WaveRecord
 from turnwise.journal import Span
-from turnwise.orchestrator import round_clock
 from turnwise.orchestrator.round_clock import RoundClock
 
 
@@ -16,17 +13,19 @@ class Clock:
     def __init__(self) -> None:
         self.us = 0
 
-    def time_ns(self) -> int:
-        return 1_700_000_000_000_000_000
+    def wall_us(self) -> int:
+        return 1_700_000_000_000_000
 
-    def perf_counter_ns(self) -> int:
+    def elapsed_ns(self) -> int:
         return self.us * 1_000
 
+    def processor_s(self, pid: int) -> float | None:
+        raise AssertionError("a round has nothing to do with processes")
 
-def test_spans_of_turns_effects_and_waves(monkeypatch: pytest.MonkeyPatch) -> None:
+
+def test_spans_of_turns_effects_and_waves() -> None:
     hand = Clock()
-    monkeypatch.setattr(round_clock, "time", hand)
-    clock = RoundClock()
+    clock = RoundClock(hand)
     for offset in (5_000, 90_000):  # a second round knows nothing of the first
         hand.us = offset
         clock.begin()

@@ -25,6 +25,7 @@ from turnwise.journal.read.timings import TimingReader
 from turnwise.journal.read.world import WorldReader
 from turnwise.journal.write.beginning import write_beginning
 from turnwise.journal.write.rounds import RoundWriter
+from turnwise.system.clock import SYSTEM_CLOCK, Clock
 
 
 class Journal:
@@ -44,8 +45,9 @@ class Journal:
         reading: sqlite3.Connection,
         writing: sqlite3.Connection | None = None,
         lock: WriterLock | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """Use `create` or `open`."""
+        """Use `create` or `open`; this takes connections that are there, to a journal that may be no file."""
         self.path = path
         self._query = Query(reading, path)
         self.header = HeaderReader(self._query)
@@ -56,7 +58,7 @@ class Journal:
         self.world = WorldReader(self._query, self.rounds, self.queries)
         self._reading = reading
         self._writing = writing
-        self._writer = None if writing is None else RoundWriter(writing, path)
+        self._writer = None if writing is None else RoundWriter(writing, path, clock)
         self._lock = lock
         self._closed = False
 

@@ -9,7 +9,7 @@ import asyncio
 import platform
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
@@ -21,21 +21,18 @@ from turnwise.core.plan import Plan
 from turnwise.core.plan_json import plan_from_json, plan_to_json
 from turnwise.core.state import first_agents
 from turnwise.errors import JournalError, WorldError
-from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.plans.model_spec import ModelSpec
-from turnwise.journal import CodeSource, Journal, JournalWriter
+from turnwise.journal import CodeSource, Journal
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.file.stored_json import stored_object
-from turnwise.orchestrator.driver import Driver
-from turnwise.orchestrator.effects import HostAnswers, ModelEffects
+from turnwise.orchestrator.parts import Prepared, connect, continued, host_of
 from turnwise.orchestrator.progress import Status
-from turnwise.orchestrator.reproducibility import cautions, changed, plan_bound
+from turnwise.orchestrator.reproducibility import cautions, changed
 from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
 from turnwise.orchestrator.tasks import specs_of_world, wrong_tasks
 from turnwise.sandbox.build.code import Code, Language, Source, prepare
-from turnwise.sandbox.pool.pool import Pool
 from turnwise.world import Resolved, SourceFiles, World
 
 A = TypeVar("A")
@@ -69,7 +66,8 @@ async def begin(world: World, journal: Path, settings: Settings, status: Status)
             )
         )
         machine = Machine(plan, file.header.versions)
-        return await _assemble(stack, settings, status, prepared, machine, file)
+        status.doing = "starting sandboxes"
+        return await connect(stack, settings, prepared, machine, file)
 
 
 def sources_of(resolved: Resolved) -> dict[str, Source]:
@@ -156,14 +154,10 @@ async def resume(journal: Path, settings: Settings, status: Status) -> Session:
         check_codes(file, plan, prepared.codes)
         check_models(journal, plan, models)
         versions = versions_of(models)
-        machine = Machine(plan, file.header.versions, file.header.rule)
-        machine.restore(file.rounds.between())
         status.notices += changed(file, models)
-        file.writer.resumed(versions=versions, info=_info(specs))
-        continued = file.header.continued_versions(file.rounds.last_round)
-        if continued is not None:
-            machine.continued_by(continued)
-        return await _assemble(stack, settings, status, prepared, machine, file)
+        machine = continued(file, plan, versions=versions, info=_info(specs))
+        status.doing = "starting sandboxes"
+        return await connect(stack, settings, prepared, machine, file)
 
 
 def stored_sources(file: Journal, plan: Plan) -> dict[str, Source]:
@@ -253,35 +247,16 @@ def check_models(journal: Path, plan: Plan, models: Mapping[str, ModelInfo]) -> 
 # -- both --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """The part of a run that can be made before its plan is known.
-
-    codes: what each kind executes, compiled. host: the models, loaded. answers: the callbacks of the host.
-    """
-
-    codes: dict[str, Code]
-    host: InferenceHost
-    answers: HostAnswers
-
-
 async def _prepare(
     stack: AsyncExitStack,
     settings: Settings,
     status: Status,
     sources: Mapping[str, Source],
     specs: Sequence[ModelSpec],
-) -> _Prepared:
+) -> Prepared:
     """Compile all sources and load all models, at the same time. The stack owns what was opened."""
     status.doing = "loading " + ", ".join([spec.name for spec in specs]) if specs else "preparing agents"
-    answers = HostAnswers()
-    host = InferenceHost(
-        specs,
-        on_replies=answers.on_replies,
-        on_wave=answers.on_wave,
-        on_failure=answers.on_failure,
-        transport=settings.transport,
-    )
+    host, answers = host_of(specs, settings)
     stack.push_async_callback(host.close)
 
     def announce(line: str) -> None:
@@ -290,35 +265,7 @@ async def _prepare(
     codes, _ = await _both(prepare(list(sources.values()), announce=announce), host.start())
     status.notices += [info.fallback for info in host.models.values() if info.fallback]
     status.notices += cautions(host.models)
-    return _Prepared(dict(zip(sources, codes, strict=True)), host, answers)
-
-
-async def _assemble(
-    stack: AsyncExitStack,
-    settings: Settings,
-    status: Status,
-    prepared: _Prepared,
-    machine: Machine,
-    file: Journal,
-) -> Session:
-    """Start the sandboxes and connect everything; the session owns what the stack did."""
-    status.doing = "starting sandboxes"
-    writer = await stack.enter_async_context(JournalWriter(file.writer))
-    codes = prepared.codes
-    driver = Driver(machine, {kind: code.hash for kind, code in codes.items()}, writer)
-    driver.sandboxes = await stack.enter_async_context(
-        Pool(
-            list({code.hash: code for code in codes.values()}.values()),
-            workers=settings.workers_count,
-            on_results=driver.on_results,
-            on_failure=driver.on_failure,
-            transport=settings.transport,
-            deadline_ms=settings.deadline_ms,
-        )
-    )
-    driver.effects = ModelEffects(prepared.host, driver, plan_bound(prepared.host.models))
-    prepared.answers.attach(driver.effects, driver)
-    return Session(driver, stack.pop_all(), prepared.host)
+    return Prepared(dict(zip(sources, codes, strict=True)), host, answers)
 
 
 async def _both(first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:

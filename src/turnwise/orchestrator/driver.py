@@ -32,6 +32,7 @@ from turnwise.errors import InvariantError, TurnwiseError
 from turnwise.journal.file.times import RoundTimes
 from turnwise.orchestrator.round_clock import RoundClock
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
+from turnwise.system.clock import SYSTEM_CLOCK, Clock
 
 COMMITS_MAX = 4
 
@@ -77,7 +78,7 @@ class Counts:
 class Driver:
     """Plays rounds. `sandboxes` and `effects` are set before the first round and report through the callbacks."""
 
-    def __init__(self, machine: Machine, codes: dict[str, str], sink: Sink) -> None:
+    def __init__(self, machine: Machine, codes: dict[str, str], sink: Sink, clock: Clock = SYSTEM_CLOCK) -> None:
         self.machine = machine
         self.counts = Counts()
         self.sandboxes: Sandboxes | None = None
@@ -90,7 +91,7 @@ class Driver:
         self._outcome: asyncio.Future[Commit | End] | None = None
         self._failure: TurnwiseError | None = None
         self._end_kept = False
-        self._clock = RoundClock()
+        self._clock = RoundClock(clock)
         self._commits: list[asyncio.Task[None]] = []
 
     # -- rounds ------------------------------------------------------------------------------------------------

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 
 from turnwise.core.records import WaveRecord
 from turnwise.journal.file.times import RoundTimes, Span
+from turnwise.system.clock import SYSTEM_CLOCK, Clock
 
 
 class RoundClock:
     """Measures when turns, effects and waves of the round in progress begin and end."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self._started_us = 0
         self._zero_ns = 0
         self._turns: dict[int, int] = {}
@@ -24,13 +25,13 @@ class RoundClock:
 
     def begin(self) -> None:
         """A round begins."""
-        self._started_us = time.time_ns() // 1_000
-        self._zero_ns = time.perf_counter_ns()
+        self._started_us = self._clock.wall_us()
+        self._zero_ns = self._clock.elapsed_ns()
         self._turns, self._ended = {}, {}
         self._asked, self._effects, self._waves = {}, {}, {}
 
     def _now_us(self) -> int:
-        return (time.perf_counter_ns() - self._zero_ns) // 1_000
+        return (self._clock.elapsed_ns() - self._zero_ns) // 1_000
 
     def executes(self, places: Iterable[int]) -> None:
         """Executions of these turns are handed out; the first of a turn is its beginning."""

@@ -7,7 +7,7 @@ in a memory file of its own. From the bottom:
 - `exchange`: which side owns which slot, checked, without any IO; `memory_file`: memory that can be sealed.
 - `memfd` with `memfd_child` (Linux, slots) and `pipe` (everywhere): the two transports, behind the interface in `wire`.
 - `endpoint`: the child's end, blocking; `link`: the orchestrator's end, on the event loop.
-- `process`: starting a child; `peer`: a child and its link, with one owner that closes.
+- `process`: starting a child; `peer`: a child and its link, with one owner that closes; `child`: its interface.
 
 Nothing is relied on for order but the order of packets in the socket: a slot belongs to one side at a time, and passes
 only with a packet. Whatever a child sends is checked; one that breaks the rules is a `PeerBroken` and is killed.
@@ -18,6 +18,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from turnwise.sharedmem.child import Child, Launch
 from turnwise.sharedmem.connect import connect
 from turnwise.sharedmem.endpoint import Endpoint
 from turnwise.sharedmem.errors import NoMemory, PeerBroken, PeerGone
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GRACE_MS_DEFAULT",
+    "Child",
     "Endpoint",
+    "Launch",
     "Link",
     "LinkMessage",
     "NoMemory",

@@ -18,7 +18,8 @@ from turnwise.sandbox.execute import fuel_rate
 from turnwise.sandbox.execute.engine import make_engine
 from turnwise.sandbox.execute.jobs import TurnJob
 from turnwise.sandbox.pool import deadline
-from turnwise.sandbox.pool.deadline import FUEL_NS_UNKNOWN, Deadline, FuelRate, bound_s, processor_s
+from turnwise.sandbox.pool.deadline import FUEL_NS_UNKNOWN, Deadline, FuelRate, bound_s
+from turnwise.system.clock import SYSTEM_CLOCK, SystemClock
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="processor time of other processes")
 JOB = TurnJob(1, "code", b"{}", (), 1_000_000_000, 64 << 20, 4 << 20)
@@ -70,9 +71,9 @@ def test_a_process_that_computes_is_ended_by_processor_time_beyond_its_fuel(busy
 @linux
 def test_a_process_that_computes_within_its_fuel_goes_on(busy: int) -> None:
     watched = Deadline(busy, 2, Rate(1_000))
-    begun_s = processor_s(busy)
+    begun_s = SYSTEM_CLOCK.processor_s(busy)
     assert begun_s is not None
-    while (used_s := processor_s(busy)) is not None and used_s < begun_s + 2.5:
+    while (used_s := SYSTEM_CLOCK.processor_s(busy)) is not None and used_s < begun_s + 2.5:
         assert watched.check([JOB]) is None
     assert Deadline(busy, 2, Rate(None)).check([JOB]) is None, "nobody is ended before the rate is known"
 
@@ -93,11 +94,16 @@ def test_progress_begins_again(busy: int) -> None:
     assert watched.check([replace(JOB, fuel=1)]) is None
 
 
-def test_where_processor_time_cannot_be_read_the_clock_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadline, "processor_s", lambda _: None)
-    watched = Deadline(os.getpid(), 0.05, Rate(1e-9))
+class WithoutProcessorTime(SystemClock):
+    def processor_s(self, pid: int) -> float | None:
+        return None
+
+
+def test_where_processor_time_cannot_be_read_the_clock_counts() -> None:
+    clock = WithoutProcessorTime()
+    watched = Deadline(os.getpid(), 0.05, Rate(1e-9), clock)
     assert "by the clock" in first_reason(lambda: watched.check([replace(JOB, fuel=1)]))
-    assert Deadline(os.getpid(), 0.05, Rate(1_000)).check([JOB]) is None
+    assert Deadline(os.getpid(), 0.05, Rate(1_000), clock).check([JOB]) is None
 
 
 def test_the_rate_is_measured_once_in_a_process_of_its_own() -> None:

@@ -28,7 +28,7 @@ from turnwise.inference.requests.generate_request import GenerateReply, Generate
 from turnwise.inference.requests.infer_request import InferRequest, parcel_of
 from turnwise.inference.requests.refusal import Refusal, error_body
 from turnwise.inference.requests.tensors import Data
-from turnwise.sharedmem import Transport
+from turnwise.sharedmem import Launch, Transport, launch
 
 RESTARTS_MAX_DEFAULT: Final = 3
 DEADLINE_MS_DEFAULT: Final = 120_000
@@ -71,6 +71,7 @@ class InferenceHost:
     - `transport`: of the messages
     - `options`: how the process uses the machine
     - `deadline_ms`: how long the process may say nothing while it has work; `load_deadline_ms`, while it loads
+    - `launch`: starts a process
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class InferenceHost:
         restarts_max: int = RESTARTS_MAX_DEFAULT,
         deadline_ms: int = DEADLINE_MS_DEFAULT,
         load_deadline_ms: int = LOAD_DEADLINE_MS_DEFAULT,
+        launch: Launch = launch,
     ) -> None:
         if len({spec.name for spec in models}) != len(models):
             raise InvariantError("two models have the same name", actual=[spec.name for spec in models])
@@ -96,6 +98,7 @@ class InferenceHost:
         self._restarts_max = restarts_max
         self._deadline_s = deadline_ms / 1000
         self._load_deadline_s = load_deadline_ms / 1000
+        self._launch = launch
         self._supervisor: Supervisor | None = None
 
     @property
@@ -141,6 +144,7 @@ class InferenceHost:
             restarts_max=self._restarts_max,
             deadline_s=self._deadline_s,
             load_deadline_s=self._load_deadline_s,
+            launch=self._launch,
         )
         try:
             await asyncio.shield(self._supervisor.ready)

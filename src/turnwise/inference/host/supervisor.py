@@ -19,7 +19,7 @@ from turnwise.inference import protocol
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.protocol import FromProcess, Load, Loaded, LoadFailed, MessageKind
 from turnwise.inference.requests.tensors import Data
-from turnwise.sharedmem import Peer, PeerBroken, PeerGone, Transport, launch
+from turnwise.sharedmem import Child, Launch, PeerBroken, PeerGone, Transport
 
 SERVER: Final = "turnwise.inference.server.server"
 ENVIRONMENT_PASSED: Final = (
@@ -65,7 +65,7 @@ class Client(Protocol):
 class _InferenceProcess:
     """One process, and what is on its way to it."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Child) -> None:
         self.peer = peer
         self.outbox: asyncio.Queue[tuple[MessageKind, Sequence[Data]]] = asyncio.Queue()
         self.loaded = False
@@ -105,6 +105,7 @@ class Supervisor:
     - `load`: the message that begins each process
     - `restarts_max`: deaths in a row, without an answer between them, that are borne
     - `deadline_s`: how long a process may say nothing while it has work; `load_deadline_s` the same while it loads
+    - `launch`: starts a process
     """
 
     def __init__(
@@ -116,10 +117,12 @@ class Supervisor:
         restarts_max: int,
         deadline_s: float,
         load_deadline_s: float,
+        launch: Launch,
     ) -> None:
         self._load = load
         self._client = client
         self._transport: Transport = transport
+        self._launch = launch
         self._restarts_max = restarts_max
         self._deadline_s = deadline_s
         self._load_deadline_s = load_deadline_s
@@ -180,7 +183,7 @@ class Supervisor:
     async def _run_process(self) -> str:
         """Run one process to its end; returns how it died. Raises TurnwiseErrors that a restart would not mend."""
         environment = {name: os.environ[name] for name in ENVIRONMENT_PASSED if name in os.environ}
-        peer = await launch(SERVER, name="inference", transport=self._transport, environment=environment)
+        peer = await self._launch(SERVER, name="inference", transport=self._transport, environment=environment)
         process = self._process = _InferenceProcess(peer)
         loop = asyncio.get_running_loop()
         tasks = [loop.create_task(self._watch(process)), loop.create_task(process.write())]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -14,7 +13,7 @@ from turnwise.journal.file.blobs import BlobWriter
 from turnwise.journal.file.errors import translated
 from turnwise.journal.file.times import RoundTimes
 from turnwise.journal.write.encode import COLUMNS, Batch, Encoder
-from turnwise.journal.write.times_row import wall_us
+from turnwise.system.clock import SYSTEM_CLOCK, Clock
 
 ROWS_MAX: Final = 1_000
 """Rows that SQLite is handed in one statement; fewer if its limit of variables is small."""
@@ -29,8 +28,9 @@ class RoundWriter:
     One thread may encode while another writes.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, clock: Clock = SYSTEM_CLOCK) -> None:
         self.path = path
+        self._clock = clock
         self._connection = connection
         self._blobs = BlobWriter(path)
         self._encoder = Encoder(path, self._blobs)
@@ -78,10 +78,10 @@ class RoundWriter:
         if batch.generation != self._encoder.generation or batch.after != self._committed:
             where, expected = str(self.path), self._committed
             raise InvariantError("a round is written out of order", where=where, expected=expected, actual=batch.after)
-        started_us, zero_ns = wall_us(), time.perf_counter_ns()
+        started_us, zero_ns = self._clock.wall_us(), self._clock.elapsed_ns()
         self._transaction(connection, batch.rows, None if batch.end is None else (_insertion(*_ENDS), batch.end))
         if batch.times is not None and self._timed:
-            self._times += batch.times.columns(started_us, (time.perf_counter_ns() - zero_ns) // 1_000)
+            self._times += batch.times.columns(started_us, (self._clock.elapsed_ns() - zero_ns) // 1_000)
         self._committed = batch.round
 
     def end(self, record: EndRecord) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -42,8 +41,3 @@ def times_row(times: RoundTimes) -> TimesRow:
 
 def _spans(spans: Collection[Span]) -> tuple[list[int], list[int]]:
     return [start for start, _ in spans], [duration for _, duration in spans]
-
-
-def wall_us() -> int:
-    """Microseconds since 1970-01-01 UTC."""
-    return time.time_ns() // 1_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, Self
 
@@ -24,13 +24,16 @@ class JournalWriter:
     """Commits by the writer of an open journal, which stays the caller's to close. An async context manager.
 
     Belongs to one event loop; several tasks may commit at once. After a failure every later call raises it again, since
-    a round that follows a lost one must not be written.
+    a round that follows a lost one must not be written. `thread` does one thing after the other, in order, and is shut
+    down with the writer; None: a thread of its own.
     """
 
-    def __init__(self, rounds: RoundWriter, *, in_flight_max: int = IN_FLIGHT_MAX) -> None:
+    def __init__(
+        self, rounds: RoundWriter, *, in_flight_max: int = IN_FLIGHT_MAX, thread: Executor | None = None
+    ) -> None:
         self._rounds = rounds
         self._in_flight_max = in_flight_max
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="turnwise-journal")
+        self._thread = thread or ThreadPoolExecutor(1, thread_name_prefix="turnwise-journal")
         self._in_flight: deque[asyncio.Future[None]] = deque()
         self._turnstile = asyncio.Lock()
         self._failure: BaseException | None = None

@@ -13,11 +13,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from turnwise.sandbox.execute.jobs import TurnJob
 from turnwise.sharedmem.process import child_environment
+from turnwise.system.clock import SYSTEM_CLOCK, Clock
 
 RATE_PROCESS = "turnwise.sandbox.execute.fuel_rate"
 RATE_S_MAX = 300
@@ -36,18 +36,6 @@ PROCESSOR_FACTOR = 4
 CLOCK_FACTOR = 32
 """Margin where only the clock can be read: others may have the cores."""
 
-CPU_CLOCK_SCHED = 2
-
-
-def processor_s(pid: int) -> float | None:
-    """Return the processor time of a process, in seconds, or None where it cannot be read."""
-    if sys.platform != "linux":
-        return None
-    try:
-        return time.clock_gettime(~pid << 3 | CPU_CLOCK_SCHED)
-    except OSError:
-        return None
-
 
 def bound_s(jobs: Iterable[TurnJob], fuel_ns: float) -> float:
     """Return the time in seconds, without margin, that the longest of `jobs` can take."""
@@ -60,15 +48,19 @@ def bound_s(jobs: Iterable[TurnJob], fuel_ns: float) -> float:
 
 
 class FuelRate:
-    """Nanoseconds for a unit of fuel on this machine, measured once, when it is first asked for."""
+    """Nanoseconds for a unit of fuel on this machine, measured once, when it is first asked for.
 
-    def __init__(self) -> None:
-        self._measuring: asyncio.Task[float] | None = None
+    `measure` measures it; None: in a process of its own.
+    """
+
+    def __init__(self, measure: Callable[[], Awaitable[float]] | None = None) -> None:
+        self._measure = measure
+        self._measuring: asyncio.Future[float] | None = None
 
     def get_nowait(self) -> float | None:
         """Return the rate, or begin to measure it and return None."""
         if self._measuring is None:
-            self._measuring = asyncio.create_task(_measure())
+            self._measuring = asyncio.ensure_future((self._measure or _measure)())
         return self._measuring.result() if self._measuring.done() else None
 
     async def close(self) -> None:
@@ -108,7 +100,8 @@ class Deadline:
     `still_s`: how long it may use no processor time at all; `rate` is shared by the workers of a pool.
     """
 
-    def __init__(self, pid: int, still_s: float, rate: FuelRate) -> None:
+    def __init__(self, pid: int, still_s: float, rate: FuelRate, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self._pid = pid
         self._still_s = still_s
         self._rate = rate
@@ -116,14 +109,14 @@ class Deadline:
 
     def progress(self) -> None:
         """Begin again, since the worker has shown a result or has been given its first job."""
-        self._processor_s = processor_s(self._pid)
-        self._since_s = self._moved_s = time.monotonic()
+        self._processor_s = self._clock.processor_s(self._pid)
+        self._since_s = self._moved_s = self._clock.elapsed_ns() / 1e9
         self._seen_s = self._processor_s
 
     def check(self, jobs: Iterable[TurnJob]) -> str | None:
         """Return why a worker with `jobs` is to be ended, for people, or None while it may go on."""
-        now_s = time.monotonic()
-        processor = processor_s(self._pid)
+        now_s = self._clock.elapsed_ns() / 1e9
+        processor = self._clock.processor_s(self._pid)
         if processor is None or self._processor_s is None:
             return self._check_used(now_s - self._since_s, jobs, CLOCK_FACTOR, "by the clock")
         if processor != self._seen_s:

@@ -21,7 +21,8 @@ from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.sandbox.pool.batch_queue import BatchQueue
 from turnwise.sandbox.pool.deadline import FuelRate
 from turnwise.sandbox.pool.worker_slot import BATCHES_MAX, WorkerSlot
-from turnwise.sharedmem import Transport
+from turnwise.sharedmem import Launch, Transport, launch
+from turnwise.system.clock import SYSTEM_CLOCK, Clock
 
 DEADLINE_MS_DEFAULT = 60_000
 KILLS_MAX_DEFAULT = 3
@@ -52,7 +53,8 @@ class Pool:
 
     `on_results` gets results in the event loop, in any order; `on_failure` is called at most once, when the pool has
     given up, and no result follows. `deadline_ms`: how long a worker may stand still; one that computes has the time
-    that its fuel can take (`deadline`). `kills_max`: how many workers one job may take with it.
+    that its fuel can take (`deadline`). `kills_max`: how many workers one job may take with it. `launch`, `clock` and
+    `rate` are what the pool has of the machine: processes, clocks, and how long a unit of fuel takes.
     """
 
     def __init__(
@@ -65,6 +67,9 @@ class Pool:
         transport: Transport = "auto",
         deadline_ms: int = DEADLINE_MS_DEFAULT,
         kills_max: int = KILLS_MAX_DEFAULT,
+        launch: Launch = launch,
+        clock: Clock = SYSTEM_CLOCK,
+        rate: FuelRate | None = None,
     ) -> None:
         if not 1 <= workers <= WORKERS_MAX:
             raise ValueError(f"workers must be between 1 and {WORKERS_MAX}, not {workers}")
@@ -79,7 +84,7 @@ class Pool:
         self._all_ready = asyncio.Event()
         self._executed = 0
         self._busy_us = 0
-        self._rate = FuelRate()
+        self._rate = rate or FuelRate()
         self._slots = [
             WorkerSlot(
                 f"worker-{number + 1}",
@@ -88,6 +93,8 @@ class Pool:
                 transport=transport,
                 deadline_ms=deadline_ms,
                 rate=self._rate,
+                launch=launch,
+                clock=clock,
             )
             for number in range(workers)
         ]

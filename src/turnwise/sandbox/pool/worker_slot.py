@@ -20,7 +20,8 @@ from turnwise.sandbox.execute.jobs import STDOUT_BYTES_MAX, TurnJob, TurnResult
 from turnwise.sandbox.pool import messages
 from turnwise.sandbox.pool.batch_queue import Item
 from turnwise.sandbox.pool.deadline import Deadline, FuelRate
-from turnwise.sharedmem import LinkMessage, NoMemory, Peer, PeerBroken, PeerGone, Transport, launch
+from turnwise.sharedmem import Child, Launch, LinkMessage, NoMemory, PeerBroken, PeerGone, Transport
+from turnwise.system.clock import Clock
 
 WORKER = "turnwise.sandbox.pool.worker"
 WORKER_ENVIRONMENT: dict[str, str] = {}
@@ -68,6 +69,8 @@ class WorkerSlot:
         transport: Transport,
         deadline_ms: int,
         rate: FuelRate,
+        launch: Launch,
+        clock: Clock,
     ) -> None:
         self.name = name
         self.measures: tuple[Measure, ...] = ()
@@ -79,7 +82,9 @@ class WorkerSlot:
         self._owner = owner
         self._transport: Transport = transport
         self._deadline_s = deadline_ms / 1000
-        self._peer: Peer | None = None
+        self._launch = launch
+        self._clock = clock
+        self._peer: Child | None = None
         self._sending: asyncio.Task[None] | None = None
         self._batches: deque[int] = deque()
         self._rate = rate
@@ -130,7 +135,7 @@ class WorkerSlot:
 
     async def _employ(self) -> str:
         """Start a worker and serve it until it is gone; return the reason, for people."""
-        peer = self._peer = await launch(
+        peer = self._peer = await self._launch(
             WORKER, name=self.name, transport=self._transport, environment=WORKER_ENVIRONMENT
         )
         self._overdue = None
@@ -151,7 +156,7 @@ class WorkerSlot:
             return self._overdue
         return f"it ended with status {peer.returncode}\n{peer.stderr_tail()}".rstrip()
 
-    async def _serve(self, peer: Peer) -> None:
+    async def _serve(self, peer: Child) -> None:
         load = [(str(code.path), code.carrier, code.program) for code in self._codes]
         self._timer = asyncio.get_running_loop().call_later(START_MS_MAX / 1000, self._end_beginner)
         await peer.send(messages.LOAD, messages.encode(load))
@@ -205,7 +210,7 @@ class WorkerSlot:
         if peer is None:
             raise InvariantError(f"{self.name} was given a batch while it has no worker")
         if not self.running:
-            self._deadline = Deadline(peer.pid, self._deadline_s, self._rate)
+            self._deadline = Deadline(peer.pid, self._deadline_s, self._rate, self._clock)
             self._watch()
         self.running.update((job.id, (job, index)) for job, index in batch)
         self._batches.append(len(batch))
@@ -223,7 +228,7 @@ class WorkerSlot:
         except NoMemory as error:
             self._owner.slot_failed(error)
 
-    async def _send(self, peer: Peer, data: bytes) -> None:
+    async def _send(self, peer: Child, data: bytes) -> None:
         try:
             await peer.send(messages.RUN, data)
         except (PeerGone, PeerBroken):

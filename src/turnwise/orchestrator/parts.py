@@ -1,0 +1,88 @@
+"""The parts of a run, connected: sandboxes, models and journal around a driver."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from turnwise.core.machine import Machine
+from turnwise.core.plan import Plan
+from turnwise.inference.host.host import InferenceHost
+from turnwise.inference.plans.model_spec import ModelSpec
+from turnwise.journal import Journal, JournalWriter
+from turnwise.orchestrator.driver import Driver
+from turnwise.orchestrator.edges import EDGES, Edges
+from turnwise.orchestrator.effects import HostAnswers, ModelEffects
+from turnwise.orchestrator.reproducibility import plan_bound
+from turnwise.orchestrator.session import Session
+from turnwise.orchestrator.settings import Settings
+from turnwise.sandbox.build.code import Code
+from turnwise.sandbox.pool.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The part of a run that can be made before its plan is known.
+
+    codes: what each kind executes, compiled. host: the models, loaded. answers: the callbacks of the host.
+    """
+
+    codes: dict[str, Code]
+    host: InferenceHost
+    answers: HostAnswers
+
+
+def host_of(specs: Sequence[ModelSpec], settings: Settings, edges: Edges = EDGES) -> tuple[InferenceHost, HostAnswers]:
+    """Make a host for models, not started yet, and its callbacks."""
+    answers = HostAnswers()
+    host = InferenceHost(
+        specs,
+        on_replies=answers.on_replies,
+        on_wave=answers.on_wave,
+        on_failure=answers.on_failure,
+        transport=settings.transport,
+        launch=edges.launch,
+    )
+    return host, answers
+
+
+def continued(file: Journal, plan: Plan, *, versions: str, info: str) -> Machine:
+    """Return the machine as the journal's last round left it; the journal notes that this process goes on writing."""
+    machine = Machine(plan, file.header.versions, file.header.rule)
+    machine.restore(file.rounds.between())
+    file.writer.resumed(versions=versions, info=info)
+    later = file.header.continued_versions(file.rounds.last_round)
+    if later is not None:
+        machine.continued_by(later)
+    return machine
+
+
+async def connect(
+    stack: AsyncExitStack,
+    settings: Settings,
+    prepared: Prepared,
+    machine: Machine,
+    file: Journal,
+    edges: Edges = EDGES,
+) -> Session:
+    """Start the sandboxes and connect everything; the session owns what the stack did."""
+    writer = await stack.enter_async_context(JournalWriter(file.writer, thread=edges.journal_thread()))
+    codes = prepared.codes
+    driver = Driver(machine, {kind: code.hash for kind, code in codes.items()}, writer, edges.clock)
+    driver.sandboxes = await stack.enter_async_context(
+        Pool(
+            list({code.hash: code for code in codes.values()}.values()),
+            workers=settings.workers_count,
+            on_results=driver.on_results,
+            on_failure=driver.on_failure,
+            transport=settings.transport,
+            deadline_ms=settings.deadline_ms,
+            launch=edges.launch,
+            clock=edges.clock,
+            rate=edges.fuel_rate(),
+        )
+    )
+    driver.effects = ModelEffects(prepared.host, driver, plan_bound(prepared.host.models))
+    prepared.answers.attach(driver.effects, driver)
+    return Session(driver, stack.pop_all(), prepared.host)

@@ -10,7 +10,9 @@ from turnwise.core import head
 from turnwise.core.plan_json import plan_to_json
 from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import Failure, FailureClass, Log, Record, TurnOutput
+from turnwise.core.withheld import Withheld
 
+RESULT = '{"a":1}'
 MESSAGE = MessageRecord(4, 2, None, "a", "hello", (0, 2))
 QUIET = TurnRecord(0, 3, (4,), TurnOutput("state"), None, (), "", 99, 1)
 FULL = TurnRecord(
@@ -18,7 +20,12 @@ FULL = TurnRecord(
     1,
     (),
     TurnOutput(
-        "é", log=(Log("info", "line"),), record=(Record("price", 2.5),), wake_in=2, stop=("x",), finish='{"a":1}'
+        "é",
+        log=(Log("info", "line"),),
+        record=(Record("price", 2.5), Record("mood", "calm")),
+        wake_in=2,
+        stop=("x",),
+        finish=RESULT,
     ),
     None,
     (EffectRecord(0, "generate", "m", '{"q":1}', '{"ok":2}'),),
@@ -28,6 +35,10 @@ FULL = TurnRecord(
 )
 FAILED = TurnRecord(2, 5, (4,), None, Failure(FailureClass.FUEL, "words that may change"), (), "lost", 5, 1)
 CHILD = AgentRecord(3, "child", "k", "{}", "", 3, 1, ("k", "p"))
+
+
+def withheld(text: str) -> Withheld:
+    return Withheld(hexed(text))
 
 
 def hexed(text: str) -> str:
@@ -41,7 +52,7 @@ def test_a_round_is_hashed_as_documented() -> None:
         f'T[0,3,[4],"{hexed("state")}"]',
         f'T[1,1,[],"{hexed("é")}",[[0,"generate","m","{hexed(chr(123) + chr(34) + "q" + chr(34) + ":1}")}",'
         f'"{hexed(chr(123) + chr(34) + "ok" + chr(34) + ":2}")}"]],"{hexed(chr(112) + "rinted" + chr(10))}",'
-        '[["info","line"]],[["price",2.5]],2,["x"],"{\\"a\\":1}"]',
+        f'[["info","{hexed("line")}"]],[["price",2.5],["mood",null,"{hexed("calm")}"]],2,["x"],"{hexed(RESULT)}"]',
         'F[2,5,[4],"fuel",[]]',
         f'M[4,2,null,"a","{hexed("hello")}",[0,2]]',
         f'A[3,"child","k","{hexed("{}")}","{hexed("")}",3,1,["k","p"]]',
@@ -52,6 +63,34 @@ def test_a_round_is_hashed_as_documented() -> None:
     outcome = head.outcome(facts)
     assert outcome == sha256(facts).digest()
     assert head.advance(b"h" * 32, facts) == head.linked(b"h" * 32, outcome) == sha256(b"h" * 32 + outcome).digest()
+
+
+def test_by_the_first_rule_logs_records_and_results_stand_in_full() -> None:
+    line = head.facts(3, (), (FULL,), (), (), (), 1).decode().splitlines()[1]
+    assert line.endswith('[["info","line"]],[["price",2.5],["mood","calm"]],2,["x"],"{\\"a\\":1}"]')
+
+
+def test_a_text_that_was_withheld_has_the_digest_that_it_had() -> None:
+    output = FULL.output
+    assert output is not None
+    without = replace(
+        FULL,
+        output=replace(
+            output,
+            state=withheld(output.state),
+            log=(Log("info", withheld("line")),),
+            record=(Record("price", 2.5), Record("mood", withheld("calm"))),
+            finish=withheld(RESULT),
+        ),
+        effects=(EffectRecord(0, "generate", "m", withheld('{"q":1}'), withheld('{"ok":2}')),),
+        stdout=withheld("printed\n"),
+    )
+    message = replace(MESSAGE, body=withheld("hello"))
+    child = replace(CHILD, args=withheld("{}"), state=withheld(""))
+    facts = head.facts(3, (MESSAGE,), (QUIET, FULL), (), (CHILD,), ())
+    assert head.facts(3, (message,), (QUIET, without), (), (child,), ()) == facts
+    end = EndRecord("finished", 7, RESULT)
+    assert head.ended(b"h" * 32, replace(end, result=withheld(RESULT))) == head.ended(b"h" * 32, end)
 
 
 def test_by_the_first_rule_the_head_holds_the_facts_and_no_end() -> None:
@@ -71,8 +110,8 @@ def test_an_end_is_hashed_as_documented() -> None:
 
 def test_the_beginning_is_the_plan() -> None:
     world = plan([kind("a")])
-    for rule in (1, 2):
-        text = f"turnwise head {rule}\n{plan_to_json(world)}"
+    for rule, plan_text in ((1, plan_to_json(world)), (2, plan_to_json(world, head.text_digest))):
+        text = f"turnwise head {rule}\n{plan_text}"
         assert head.genesis(world, rule) == sha256(text.encode()).digest()
     assert head.genesis(world) == head.genesis(world, head.RULE)
     older = plan([kind("a", limits=WITHOUT_SUMS)], agents_max=None)

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.core.worlds import WITHOUT_SUMS
+from tests.core.worlds import WITHOUT_SUMS, kind, plan
 from turnwise.core.canonical import canonical
+from turnwise.core.head import genesis, text_digest
 from turnwise.core.plan import AgentPlan, InitialMessage, Kind, KindGrants, Limits, Plan
 from turnwise.core.plan_json import VERSION, plan_from_json, plan_to_json
+from turnwise.core.withheld import Withheld
 from turnwise.errors import InvariantError, JournalError
 
 NAMES = st.sampled_from(["a", "b", "a-1", "trader", "é"])
@@ -186,3 +188,34 @@ def test_later_grants_are_written_where_there_are_any() -> None:
     assert plan_from_json(text) == plan
     with pytest.raises(JournalError, match="empty 'infer'"):
         plan_from_json(text.replace('"infer":["x"]', '"infer":[]'))
+
+
+def test_texts_that_were_withheld_leave_the_beginning_of_the_head() -> None:
+    told = kind("a", args='{"secret":1}', state="first", system="be kind")
+    whole = plan([told], ["one:a", "two:a"], messages=[("one", "go")])
+    whole = dataclasses.replace(
+        whole, agents=(whole.agents[0], dataclasses.replace(whole.agents[1], args='{"other":2}'))
+    )
+
+    def without(text: str) -> Withheld:
+        return Withheld(text_digest(text))
+
+    hidden = dataclasses.replace(told, args=without(told.args), state=without(told.state), system=without(told.system))
+    first, second = whole.agents
+    redacted = dataclasses.replace(
+        whole,
+        kinds=(hidden,),
+        agents=(
+            dataclasses.replace(first, args=hidden.args, state=hidden.state),
+            dataclasses.replace(second, args=without(second.args), state=hidden.state),
+        ),
+        messages=(InitialMessage("one", without("go")),),
+    )
+    text = plan_to_json(redacted)
+    assert "secret" not in text
+    assert "other" not in text
+    assert plan_to_json(plan_from_json(text)) == text
+    assert genesis(plan_from_json(text)) == genesis(whole)
+    assert genesis(dataclasses.replace(redacted, kinds=(dataclasses.replace(hidden, args=without("x")),))) != genesis(
+        whole
+    )

@@ -32,7 +32,7 @@ def rechained(path: Path) -> Path:
         before, rows = 0, []
         for record in journal.rounds.between():
             facts = chain.facts(
-                record.round, record.inputs, record.turns, record.messages, record.spawned, record.stopped
+                record.round, record.inputs, record.turns, record.messages, record.spawned, record.stopped, rule
             )
             head, outcome = chain.advance(head, facts, rule), chain.outcome(facts, rule)
             if (continued := header.continued_versions(before, writers)) is not None:

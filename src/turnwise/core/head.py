@@ -7,13 +7,15 @@ what failed turns said and printed, the tokens of answers, waves with their batc
 same build.
 
 The facts of a round are lines of UTF-8, each ended by a line feed. A line is a letter that names the fact, then a JSON
-array, in which long texts (states, bodies, requests, replies) stand as SHA-256 in hex. A fact that is not there has no
+array, in which texts of any length (states, bodies, requests, replies, logs, recorded texts, results) stand as SHA-256
+in hex: whoever takes a text out of a journal and leaves its digest changes no head. A fact that is not there has no
 line, and a member that is added later is added at the end of its array, where it is there: so the lines of what exists
 today stay as they are.
 
 A run keeps the rule by which its chains were begun (`RULE`, or an older one that its journal names):
 
-1. ``head(r) = SHA-256(head(r-1) ‖ facts)``. No end.
+1. ``head(r) = SHA-256(head(r-1) ‖ facts)``. No end. Logs, recorded texts, results and the texts of the plan stand in
+   full.
 2. ``outcome(r) = SHA-256(facts)``, ``head(r) = SHA-256(head(r-1) ‖ outcome(r))``, so that rounds can be compared, and
    the chain be followed, without what is in them. The head of a run that has ended is ``SHA-256(head ‖ end)``. The end
    is a leaf: a run that is continued after it has the heads of one that never ended there.
@@ -30,6 +32,8 @@ from typing import Final
 from turnwise.core.plan import Plan
 from turnwise.core.plan_json import plan_to_json
 from turnwise.core.records import AgentRecord, EndRecord, MessageRecord, TurnRecord, WaveRecord
+from turnwise.core.turn import Record
+from turnwise.core.withheld import Withheld
 from turnwise.errors import InvariantError
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -41,7 +45,8 @@ RULE: Final = 2
 
 def genesis(plan: Plan, rule: int = RULE) -> bytes:
     """The head before the first round."""
-    return sha256(f"turnwise head {rule}\n{plan_to_json(plan)}".encode()).digest()
+    beginning = plan_to_json(plan) if rule == 1 else plan_to_json(plan, text_digest)
+    return sha256(f"turnwise head {rule}\n{beginning}".encode()).digest()
 
 
 def execution_genesis(versions: str, rule: int = RULE) -> bytes:
@@ -56,6 +61,8 @@ def execution_continued(execution: bytes, versions: str) -> bytes:
 
 def text_digest(text: str) -> str:
     """SHA-256 of a text's UTF-8, in hex. Short ones are cached, since states stay the same and bodies go to many."""
+    if type(text) is Withheld:
+        return text.digest
     return _short_digest(text) if len(text) <= _CACHED_LEN_MAX else sha256(text.encode()).hexdigest()
 
 
@@ -74,11 +81,12 @@ def facts(
     messages: Sequence[MessageRecord],
     spawned: Sequence[AgentRecord],
     stopped: Sequence[int],
+    rule: int = RULE,
 ) -> bytes:
     """The lines that say what came of a round."""
     lines = [f"round {round_}"]
     lines += [_message_line("I", message) for message in inputs]
-    lines += [_turn_line(turn) for turn in turns]
+    lines += [_turn_line(turn, rule) for turn in turns]
     lines += [_message_line("M", message) for message in messages]
     lines += [_agent_line(agent) for agent in spawned]
     lines += [f"X[{place}]" for place in stopped]
@@ -148,7 +156,7 @@ def _agent_line(agent: AgentRecord) -> str:
     )
 
 
-def _turn_line(turn: TurnRecord) -> str:
+def _turn_line(turn: TurnRecord, rule: int) -> str:
     effects = [
         [effect.index, effect.kind, effect.model, text_digest(effect.request), text_digest(effect.reply)]
         for effect in turn.effects
@@ -169,10 +177,17 @@ def _turn_line(turn: TurnRecord) -> str:
             state,
             effects,
             text_digest(turn.stdout),
-            [[line.level, line.text] for line in output.log],
-            [[record.name, record.value] for record in output.record],
+            [[line.level, line.text if rule == 1 else text_digest(line.text)] for line in output.log],
+            [_recorded(record, rule) for record in output.record],
             output.wake_in,
             output.stop,
-            output.finish,
+            output.finish if rule == 1 or output.finish is None else text_digest(output.finish),
         ]
     )
+
+
+def _recorded(record: Record, rule: int) -> list[object]:
+    """A recorded number as it is; a text by its digest, in a member of its own."""
+    if rule == 1 or not isinstance(record.value, str):
+        return [record.name, record.value]
+    return [record.name, None, text_digest(record.value)]

@@ -53,7 +53,7 @@ class Machine:
         """Take over rounds that were committed before. Raises `DifferenceFound` if their heads do not follow."""
         for record in rounds:
             facts = head.facts(
-                record.round, record.inputs, record.turns, record.messages, record.spawned, record.stopped
+                record.round, record.inputs, record.turns, record.messages, record.spawned, record.stopped, self.rule
             )
             self.head = head.advance(self.head, facts, self.rule)
             self.execution = record.execution
@@ -196,7 +196,7 @@ class Machine:
         stopped = self._stopped(turns)
         messages = self._messages(round_, turns, spawned, set(stopped))
         inputs = self._round_inputs
-        facts = head.facts(round_, inputs, turns, messages, spawned, stopped)
+        facts = head.facts(round_, inputs, turns, messages, spawned, stopped, self.rule)
         self.head = head.advance(self.head, facts, self.rule)
         outcome = head.outcome(facts, self.rule)
         waves = tuple(sorted(self._waves, key=lambda wave: (wave.wave, wave.model)))

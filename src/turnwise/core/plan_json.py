@@ -6,16 +6,19 @@ The form is stored, so it is public: `{"plan": 1, …}` with the members of `Pla
 
 Version 2 has the bounds of sums (`agents_max`, and the limits of `_LIMITS_LATER`). A plan that has none of them is
 written as version 1, so that older journals keep their text and head.
+
+A text that was taken out of a journal (`Withheld`) stands as the object `{"redacted": "<SHA-256>"}`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from turnwise.core.canonical import canonical
 from turnwise.core.plan import AgentPlan, InitialMessage, Kind, KindGrants, Limits, OnFailure, Plan, Schedule
+from turnwise.core.withheld import as_member, from_member
 from turnwise.errors import InvariantError, JournalError
 
 VERSION: Final = 2
@@ -39,8 +42,11 @@ _Type = TypeVar("_Type")
 _Choice = TypeVar("_Choice", bound=str)
 
 
-def plan_to_json(plan: Plan) -> str:
-    """The canonical text of a plan. Equal plans have equal texts, and other plans others."""
+def plan_to_json(plan: Plan, text: Callable[[str], object] = as_member) -> str:
+    """The canonical text of a plan. Equal plans have equal texts, and other plans others.
+
+    `text` makes the JSON value of what agents are told: args, first states, system prompts and first messages.
+    """
     bounded = plan.agents_max is not None
     for kind in plan.kinds:
         if any((getattr(kind.limits, name) is not None) != bounded for name in _LIMITS_LATER):
@@ -55,9 +61,9 @@ def plan_to_json(plan: Plan) -> str:
             "on_failure": plan.on_failure,
             "time_start_us": plan.time_start_us,
             "round_us": plan.round_us,
-            "kinds": [_kind_to_json(kind) for kind in plan.kinds],
-            "agents": _agents_to_json(plan),
-            "messages": [{"to": message.to, "body": message.body} for message in plan.messages],
+            "kinds": [_kind_to_json(kind, text) for kind in plan.kinds],
+            "agents": _agents_to_json(plan, text),
+            "messages": [{"to": message.to, "body": text(message.body)} for message in plan.messages],
             "models": [{"name": name, "sha256": sha256} for name, sha256 in plan.models],
         }
         | ({"agents_max": plan.agents_max} if bounded else {})
@@ -99,12 +105,12 @@ def plan_from_json(text: str) -> Plan:
     return result
 
 
-def _kind_to_json(kind: Kind) -> dict[str, Any]:
+def _kind_to_json(kind: Kind, text: Callable[[str], object]) -> dict[str, Any]:
     members = {
         "name": kind.name,
         "code": kind.code,
-        "args": kind.args,
-        "state": kind.state,
+        "args": text(kind.args),
+        "state": text(kind.state),
         "start": kind.start,
         "groups": kind.groups,
         "grants": {name: getattr(kind.grants, name) for name in _GRANTS}
@@ -112,7 +118,7 @@ def _kind_to_json(kind: Kind) -> dict[str, Any]:
         "limits": {name: getattr(kind.limits, name) for name in _LIMITS}
         | {name: bound for name in _LIMITS_LATER if (bound := getattr(kind.limits, name)) is not None},
     }
-    return members | ({"system": kind.system} if kind.system else {})
+    return members | ({"system": text(kind.system)} if kind.system else {})
 
 
 def _kind_from_json(kind: _Members, bounded: bool) -> Kind:
@@ -121,8 +127,8 @@ def _kind_from_json(kind: _Members, bounded: bool) -> Kind:
     result = Kind(
         name=kind.take("name", str),
         code=kind.take("code", str),
-        args=kind.take("args", str),
-        state=kind.take("state", str),
+        args=kind.text("args"),
+        state=kind.text("state"),
         start=kind.take("start", bool),
         groups=kind.texts("groups"),
         grants=KindGrants(
@@ -137,23 +143,23 @@ def _kind_from_json(kind: _Members, bounded: bool) -> Kind:
             inbox_bytes_max=limits.take("inbox_bytes_max", int) if bounded else None,
             effects_bytes_max=limits.take("effects_bytes_max", int) if bounded else None,
         ),
-        system=kind.take("system", str) if kind.has("system") else "",
+        system=kind.text("system") if kind.has("system") else "",
     )
     for members in (grants, limits, kind):
         members.close()
     return result
 
 
-def _agents_to_json(plan: Plan) -> list[dict[str, str]]:
+def _agents_to_json(plan: Plan, text: Callable[[str], object]) -> list[dict[str, object]]:
     own = {kind.name: (kind.args, kind.state) for kind in plan.kinds}
-    agents: list[dict[str, str]] = []
+    agents: list[dict[str, object]] = []
     for agent in plan.agents:
-        item = {"name": agent.name, "kind": agent.kind}
+        item: dict[str, object] = {"name": agent.name, "kind": agent.kind}
         args, state = own.get(agent.kind, (None, None))
         if agent.args != args:
-            item["args"] = agent.args
+            item["args"] = text(agent.args)
         if agent.state != state:
-            item["state"] = agent.state
+            item["state"] = text(agent.state)
         agents.append(item)
     return agents
 
@@ -163,8 +169,9 @@ def _agents_from_json(items: Sequence[Any], kinds: Sequence[Kind]) -> tuple[Agen
     agents: list[AgentPlan] = []
     for item in items:
         try:
-            agent = AgentPlan(**{**own.get(item["kind"], {}), **item})
-            if not (type(agent.name) is type(agent.kind) is type(agent.args) is type(agent.state) is str):
+            texts = {name: from_member(item[name]) for name in ("args", "state") if name in item}
+            agent = AgentPlan(**{**own.get(item["kind"], {}), **item, **texts})
+            if not (type(agent.name) is type(agent.kind) is str) or None in texts.values():
                 raise _damaged("an agent has a member that is not text")
             if agent.kind not in own and not {"args", "state"} <= item.keys():
                 raise _damaged("an agent of no known kind has no args or state")
@@ -175,7 +182,7 @@ def _agents_from_json(items: Sequence[Any], kinds: Sequence[Kind]) -> tuple[Agen
 
 
 def _message_from_json(message: _Members) -> InitialMessage:
-    result = InitialMessage(to=message.take("to", str), body=message.take("body", str))
+    result = InitialMessage(to=message.take("to", str), body=message.text("body"))
     message.close()
     return result
 
@@ -205,6 +212,14 @@ class _Members:
             raise _damaged(f"{self._what} has no {name!r} of type {type_.__name__}")
         self._taken.add(name)
         return value
+
+    def text(self, name: str) -> str:
+        """A text that may have been withheld."""
+        found = from_member(self._values.get(name))
+        if found is None:
+            raise _damaged(f"{self._what} has no {name!r} of type str")
+        self._taken.add(name)
+        return found
 
     def texts(self, name: str) -> tuple[str, ...]:
         values = self.take(name, list)

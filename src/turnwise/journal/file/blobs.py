@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from turnwise.core.withheld import Withheld
 from turnwise.errors import JournalError
 from turnwise.journal.file.errors import damaged, translated
 from turnwise.journal.file.format import BLOB_BYTES_MAX, COMPRESS_BYTES_MIN, COMPRESS_LEVEL
@@ -34,8 +35,11 @@ PREFETCH_ROWS_MAX: Final = 1_000
 BlobRow = tuple[int, bytes, int, bytes]
 """A row of `blobs`: id, SHA-256 of the content, its size in bytes, and the content, as it is or compressed by zlib.
 
-It is compressed exactly when `data` is shorter than `size`, which is the rule of SQLite's own archives.
+It is compressed exactly when `data` is shorter than `size`, which is the rule of SQLite's own archives. With size 0 and
+a hash that is not that of nothing, the content was taken out (`turnwise redact`), and only its hash is left.
 """
+
+HASH_OF_NOTHING: Final = hashlib.sha256(b"").digest()
 
 
 class BlobWriter:
@@ -112,6 +116,8 @@ class BlobReader:
         rows = self._select("id = ?", number)
         if not rows:
             raise damaged(self._path, f"blob {number} is missing")
+        if _is_withheld(*rows[0]):
+            raise damaged(self._path, f"the content of blob {number} was taken out")
         return self._unpacked(*rows[0])
 
     def text(self, number: int) -> str:
@@ -120,7 +126,10 @@ class BlobReader:
         if cached is not None:
             self._cache.move_to_end(number)
             return cached
-        return self._keep(number, self.content(number))
+        rows = self._select("id = ?", number)
+        if not rows:
+            raise damaged(self._path, f"blob {number} is missing")
+        return self._keep(number, self._decoded(*rows[0]))
 
     def prefetch(self, numbers: Iterable[int]) -> None:
         """Read the texts with these numbers into memory, neighbours together; what is not there is left out."""
@@ -134,7 +143,7 @@ class BlobReader:
                 last += 1
             if last > first:
                 for row in self._select("id BETWEEN ? AND ?", wanted[first], wanted[last]):
-                    self._keep(row[0], self._unpacked(*row))
+                    self._keep(row[0], self._decoded(*row))
             first = last + 1
 
     def _select(self, where: str, *parameters: int) -> list[tuple[int, object, object, object]]:
@@ -161,13 +170,24 @@ class BlobReader:
             raise damaged(self._path, f"blob {number} is not what its hash says", expected=content_hash, actual=actual)
         return content
 
-    def _keep(self, number: int, content: bytes) -> str:
+    def _decoded(self, number: int, content_hash: object, size: object, data: object) -> str:
+        if _is_withheld(number, content_hash, size, data):
+            return Withheld(bytes(content_hash).hex())  # type: ignore[call-overload]  # it is bytes
         try:
-            text = content.decode()
+            return self._unpacked(number, content_hash, size, data).decode()
         except UnicodeDecodeError as error:
             raise damaged(self._path, f"blob {number} is not UTF-8 text: {error}") from error
+
+    def _keep(self, number: int, text: str) -> str:
         self._cache[number] = text
         self._cache_chars += len(text)
         while self._cache_chars > self._cache_chars_max:
             self._cache_chars -= len(self._cache.popitem(last=False)[1])
         return text
+
+
+def _is_withheld(_: int, content_hash: object, size: object, data: object) -> bool:
+    """Return whether a row holds a hash alone. Of nothing, that is the content itself."""
+    return (
+        size == 0 and data == b"" and type(content_hash) is bytes and len(content_hash) == 32
+    ) and content_hash != HASH_OF_NOTHING

@@ -7,10 +7,14 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+from turnwise.core.withheld import Withheld, is_digest
 from turnwise.journal.file.format import INTEGER_MAX
 
 NUMBER_CHARS_MAX: Final = 100_000
 """Longest decimal text of a recorded number that SQLite cannot hold itself."""
+
+
+WITHHELD_PREFIX: Final = "sha256:"
 
 
 def runs(numbers: Sequence[int]) -> str:
@@ -91,8 +95,11 @@ def requests_of(text: str, *, count_max: int) -> tuple[tuple[int, int], ...]:
 def recorded(value: float | int | str) -> float | int | str | bytes:
     """A recorded value as SQLite holds it exactly: what it would change becomes decimal text in a BLOB.
 
-    That is integers beyond 64 bits, negative zero, and NaN and infinities, should they ever come.
+    That is integers beyond 64 bits, negative zero, and NaN and infinities, should they ever come. A text that was
+    taken out is a BLOB, too: `sha256:` and its digest.
     """
+    if type(value) is Withheld:
+        return f"{WITHHELD_PREFIX}{value.digest}".encode()
     if isinstance(value, str):
         return value
     if isinstance(value, int):
@@ -108,6 +115,8 @@ def recalled(stored: object) -> float | int | str:
         return stored
     if isinstance(stored, bytes) and len(stored) <= NUMBER_CHARS_MAX:
         text = stored.decode("ascii")
+        if text.startswith(WITHHELD_PREFIX) and is_digest(digest := text.removeprefix(WITHHELD_PREFIX)):
+            return Withheld(digest)
         if text.removeprefix("-").isdecimal():
             return int(text)
         return float(text)

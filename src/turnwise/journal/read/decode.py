@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import LOG_LEVELS, Failure, FailureClass, Log, Record, Send, Spawn, TurnOutput
+from turnwise.core.withheld import from_member
 from turnwise.errors import JournalError
 from turnwise.journal.file.blobs import BlobReader
 from turnwise.journal.file.errors import damaged, reading
@@ -204,14 +205,15 @@ class RowDecoder:
             raise self.damaged(f"extra {what} has unknown members")
         spawns = extra.get("spawn", [])
         stops = extra.get("stop", [])
-        finish = extra.get("finish")
+        finish = from_member(extra.get("finish"))
         if not isinstance(spawns, list) or not all(map(_is_spawn, spawns)):
             raise self.damaged(f"extra {what}: spawn is not a list of kind, name, args, state")
         if not isinstance(stops, list) or not all(type(stop) is str for stop in stops):
             raise self.damaged(f"extra {what}: stop is not a list of texts")
-        if finish is not None and type(finish) is not str:
+        if finish is None and extra.get("finish") is not None:
             raise self.damaged(f"extra {what}: finish is not a text")
-        return tuple(Spawn(*spawn) for spawn in spawns), tuple(stops), finish
+        made = [Spawn(kind, name, from_member(args), from_member(state)) for kind, name, args, state in spawns]
+        return tuple(made), tuple(stops), finish
 
     def stopped(self, rows: list[Row]) -> tuple[int, ...]:
         """round, 0, nr, place"""
@@ -250,7 +252,9 @@ def _is_spawn(value: object) -> bool:
     if not isinstance(value, list) or len(value) != 4:
         return False
     kind, name, args, state = value
-    return type(kind) is str and type(name) is str and all(text is None or type(text) is str for text in (args, state))
+    return type(kind) is type(name) is str and all(
+        text is None or from_member(text) is not None for text in (args, state)
+    )
 
 
 def by_turn(rows: Iterable[Row]) -> dict[tuple[int, int], list[Row]]:

@@ -10,7 +10,7 @@ from turnwise.core import head
 from turnwise.core.plan_json import plan_to_json
 from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import Failure, FailureClass, Log, Record, TurnOutput
-from turnwise.core.withheld import Withheld
+from turnwise.core.withheld import Withheld, WithheldTokens
 
 RESULT = '{"a":1}'
 MESSAGE = MessageRecord(4, 2, None, "a", "hello", (0, 2))
@@ -142,6 +142,14 @@ def test_tokens_are_in_the_execution_digest_where_they_are_told() -> None:
         line = f'\nG[0,"{hexed("[5,2]")}"]' if rule > 1 else ""
         expected = sha256(start + f"round 3\n1 7 2{line}\n".encode()).digest()
         assert head.execution_advance(start, 3, (told,), rule=rule) == expected
+
+
+def test_tokens_that_were_withheld_have_the_digest_that_they_had() -> None:
+    start = head.execution_genesis("{}")
+    effect = EffectRecord(0, "generate", "m", "{}", "{}", (5, 6))
+    whole = replace(FULL, effects=(effect,))
+    without = replace(FULL, effects=(replace(effect, tokens=WithheldTokens(hexed("[5,6]"))),))
+    assert head.execution_advance(start, 3, (without,)) == head.execution_advance(start, 3, (whole,))
 
 
 def test_waves_are_in_the_execution_digest_where_there_are_any() -> None:

@@ -33,7 +33,7 @@ from turnwise.core.plan import Plan
 from turnwise.core.plan_json import plan_to_json
 from turnwise.core.records import AgentRecord, EndRecord, MessageRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import Record
-from turnwise.core.withheld import Withheld
+from turnwise.core.withheld import Withheld, WithheldTokens
 from turnwise.errors import InvariantError
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -128,11 +128,15 @@ def execution_advance(
                 line += f" {text_digest(turn.failure.message)} {text_digest(turn.stdout)}"
             for effect in turn.effects:
                 if effect.tokens is not None:
-                    line += f"\nG{_encode([effect.index, text_digest(_encode(effect.tokens))])}"
+                    line += f"\nG{_encode([effect.index, _tokens_digest(effect.tokens)])}"
         lines.append(line)
     lines += ["W" + _encode([wave.wave, wave.model, wave.requests, wave.plan]) for wave in waves]
     text = "\n".join(lines)
     return sha256(execution + f"round {round_}\n{text}\n".encode()).digest()
+
+
+def _tokens_digest(tokens: tuple[int, ...]) -> str:
+    return tokens.digest if isinstance(tokens, WithheldTokens) else text_digest(_encode(tokens))
 
 
 def _message_line(letter: str, message: MessageRecord) -> str:

@@ -46,6 +46,21 @@ class Withheld(str):
         return f"Withheld({self.digest!r})"
 
 
+class WithheldTokens(tuple[int, ...]):
+    """Ids of tokens of which only the SHA-256 of their JSON list is known. As a tuple it is empty."""
+
+    digest: str
+    """SHA-256 (64 hex digits) of the list's canonical JSON text."""
+
+    def __new__(cls, digest: str) -> WithheldTokens:
+        tokens = super().__new__(cls, ())
+        tokens.digest = digest
+        return tokens
+
+    def __repr__(self) -> str:
+        return f"WithheldTokens({self.digest!r})"
+
+
 def as_member(text: str) -> Any:
     """The JSON value that stands for a text among the members of an object: an object if it is withheld."""
     return {MEMBER: text.digest} if type(text) is Withheld else text

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from turnwise.core.withheld import Withheld
 from turnwise.errors import JournalError
 from turnwise.journal.file.blobs import PREFETCH_ROWS_MAX, BlobReader, BlobWriter
 from turnwise.journal.file.format import BLOB_BYTES_MAX
@@ -156,3 +157,19 @@ def test_the_reader_keeps_a_bounded_number_of_characters(database: sqlite3.Conne
     assert statements == []
     assert reader.text(1) == "0" * 100
     assert len(statements) == 1
+
+
+def test_a_content_that_was_taken_out_is_read_by_its_hash(database: sqlite3.Connection) -> None:
+    digest = hashlib.sha256(b"secret").digest()
+    reader = put(database, b"", 0, digest)
+    text = reader.text(1)
+    assert type(text) is Withheld
+    assert text == "secret"
+    with pytest.raises(JournalError, match="taken out"):
+        reader.content(1)
+
+
+def test_an_empty_content_was_not_taken_out(database: sqlite3.Connection) -> None:
+    reader = put(database, b"", 0, hashlib.sha256(b"").digest())
+    assert type(reader.text(1)) is str
+    assert reader.content(1) == b""

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from turnwise.core.withheld import Withheld
 from turnwise.journal.file.number_runs import numbers, recalled, recorded, request_runs, requests_of, runs
 
 
@@ -98,3 +99,14 @@ def test_a_recorded_value_is_the_same_again_exactly(value: float | int | str) ->
 def test_what_is_no_recorded_value(stored: object) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         recalled(stored)
+
+
+def test_a_recorded_text_that_was_taken_out_is_known_by_its_digest() -> None:
+    text = Withheld("ab" * 32)
+    stored = recorded(text)
+    assert stored == b"sha256:" + b"ab" * 32
+    back = recalled(stored)
+    assert type(back) is Withheld
+    assert back.digest == text.digest
+    with pytest.raises(ValueError, match="sha256"):
+        recalled(b"sha256:abc")

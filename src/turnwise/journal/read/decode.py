@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import LOG_LEVELS, Failure, FailureClass, Log, Record, Send, Spawn, TurnOutput
-from turnwise.core.withheld import from_member
+from turnwise.core.withheld import Withheld, WithheldTokens, from_member
 from turnwise.errors import JournalError
 from turnwise.journal.file.blobs import BlobReader
 from turnwise.journal.file.errors import damaged, reading
@@ -138,7 +138,10 @@ class RowDecoder:
         )
 
     def _tokens(self, column: object, what: str) -> tuple[int, ...]:
-        tokens = self.json(column, what)
+        text = self.value(column, what)
+        if type(text) is Withheld:
+            return WithheldTokens(text.digest)
+        tokens = stored_json(text, what, self.path)
         if not isinstance(tokens, list) or not all(type(token) is int and token >= 0 for token in tokens):
             raise self.damaged(f"{what} are not a list of ids")
         return tuple(tokens)

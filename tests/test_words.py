@@ -13,6 +13,7 @@ import pytest
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SOURCES: Final = ROOT / "src" / "turnwise"
+GUESTS: Final = ROOT / "guests" / "python"
 
 pytestmark = pytest.mark.skipif(not SOURCES.is_dir(), reason="the sources lie in the source tree")
 
@@ -59,7 +60,10 @@ def sources() -> dict[str, str]:
 
 
 def test_no_docstring_begins_with_a_riddle(sources: Mapping[str, str]) -> None:
-    found = [f"{name}:{line}: {first}" for name, source in sources.items() for line, first in riddles(source)]
+    guests = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in sorted(GUESTS.rglob("*.py"))}
+    assert "guests/python/turnwise_guest/turn.py" in guests
+    every = {**sources, **guests}
+    found = [f"{name}:{line}: {first}" for name, source in every.items() for line, first in riddles(source)]
     assert not found, "\n".join(found)
 
 

@@ -77,7 +77,11 @@ def test_a_callable_object_will_do(play: Play) -> None:
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
         ("exit(3)", "SystemExit: 3"),
         ("turn(t)", "RecursionError: maximum recursion depth exceeded"),
-        ("raise MemoryError", "MemoryError"),
+        (
+            "raise MemoryError",
+            "MemoryError: the turn asked for more memory than it may have (`memory_mib` of its kind)",
+        ),
+        ("raise MemoryError('mine')", "MemoryError: mine"),
         ("raise GeneratorExit", "GeneratorExit"),
         ("t.send('b', {1})", "turnwise_guest.NotJSON: body is a set"),
         ("t.generate('m', 'x')", "turnwise_guest.EffectError: denied: no"),

@@ -194,6 +194,19 @@ def test_the_last_result_counts_and_none_is_one() -> None:
         t.finish({"when": timedelta(1)})
 
 
+def test_a_result_keeps_the_order_of_its_keys() -> None:
+    t = turn_of()
+    t.finish({"winner": "anna", "bids": [{"round": 2, "at": (1, 2)}], "0": "ü"})
+    assert output(t) == '{"finish":{"winner":"anna","bids":[{"round":2,"at":[1,2]}],"0":"ü"},"state":"{}"}'
+
+
+def test_a_turn_knows_how_much_mail_waits() -> None:
+    assert turn_of().backlog == 0
+    assert turn_of(backlog=3).backlog == 3
+    assert make_turn(inbox=[("editor", "A dog.")], backlog=2).backlog == 2
+    assert make_turn().backlog == 0
+
+
 def test_state_that_is_no_json_is_named() -> None:
     t = turn_of()
     t.state["prices"] = {"oil": {1, 2}}

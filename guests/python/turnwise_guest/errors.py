@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 EffectErrorKind = Literal["denied", "context_full", "unknown", "refused", "unavailable"]
-"""Why an effect was not carried out:
+"""Reason why an effect was not carried out:
 
 - ``denied``: the agent's grants in the world file do not allow it;
 - ``context_full``: the prompt and `tokens_max` do not fit into the model's context;

@@ -10,7 +10,7 @@ from turnwise_guest.errors import EffectError
 from turnwise_guest.jsontext import decode, short
 
 FinishReason = Literal["end", "stop", "length"]
-"""Why a model stopped: it ended by itself, a stop string came, or `tokens_max` was reached."""
+"""Reason why a model stopped: it ended by itself, a stop string came, or `tokens_max` was reached."""
 
 
 class ChatMessage(TypedDict):
@@ -26,7 +26,7 @@ Prompt = str | Sequence[ChatMessage]
 
 
 class Options(TypedDict, total=False):
-    """How a model is to answer: the keyword arguments of `Turn.generate` and `Turn.generate_all`."""
+    """Form that an answer is to have: the keyword arguments of `Turn.generate` and `Turn.generate_all`."""
 
     tokens_max: int
     """At most so many tokens. Not given: 128, or what the context leaves where that is less."""
@@ -59,7 +59,7 @@ class Options(TypedDict, total=False):
     system: str | None
     """The conversation's system prompt, where `messages` have none; goes before the one of the world file."""
     on_full: Literal["error", "drop_oldest"]
-    """When it is too long: an error (the default), or leave out the oldest messages, or a prompt's first tokens."""
+    """Handling of what is too long: an error (the default), or the oldest messages (or first tokens) left out."""
 
 
 class Alternative(NamedTuple):
@@ -86,7 +86,7 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model generated.
+    """An answer that a model generated.
 
     `text` has neither the prompt nor the stop string. `tokens` and `prompt_tokens` count the model's tokens.
     `logprobs` is there if it was asked for, with an entry for each of `tokens`: the end token, and what a stop string

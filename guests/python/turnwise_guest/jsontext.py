@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
 
@@ -21,6 +22,7 @@ SHOWN_CHARS_MAX = 80
 _CONTAINERS = (dict, list, tuple)
 encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 """Return the canonical text of what is known to be JSON."""
+_encode_in_order = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def _refuse(constant: str) -> Any:
@@ -62,6 +64,15 @@ class NotJSON(TypeError):
 
 def canonical(value: Any, name: str) -> str:
     """Return `value` as canonical JSON text. `name` stands for it in errors: ``t.state['prices'] is a set, …``."""
+    return _checked(value, name, encode)
+
+
+def in_order(value: Any, name: str) -> str:
+    """Return `value` as JSON text whose keys stand as they were put in: for what people look at, such as a result."""
+    return _checked(value, name, _encode_in_order)
+
+
+def _checked(value: Any, name: str, encode: Callable[[Any], str]) -> str:
     if type(value) is str:
         check_text(value, name)
         return encode(value)

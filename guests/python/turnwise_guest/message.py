@@ -1,4 +1,4 @@
-"""What an agent gets from others."""
+"""Messages that an agent gets from others."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ TIME_DEFAULT = datetime(2000, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - reads 
 def make_turn(
     *,
     inbox: Iterable[tuple[str, str]] = (),
+    backlog: int = 0,
     state: Any = None,
     args: dict[str, Any] | None = None,
     self_name: str = "agent-1",
@@ -41,9 +42,10 @@ def make_turn(
 ) -> Turn:
     """Return a turn as the runtime would make it.
 
-    `inbox` holds (sender, body) of messages sent in the round before. `state` None is an agent's first state, empty.
-    `generate` is the model: it is given each request (``model``, ``prompt`` or ``messages``, ``tokens_max``, …) and
-    returns the text of the answer or raises `EffectError`. Without it, asking a model is an `EffectError` ("unknown").
+    `inbox` holds (sender, body) of messages sent in the round before; `backlog` more wait for the next turn. `state`
+    None is an agent's first state, empty. `generate` is the model: it is given each request (``model``, ``prompt`` or
+    ``messages``, ``tokens_max``, …) and returns the text of the answer or raises `EffectError`. Without it, asking a
+    model is an `EffectError` ("unknown").
     """
     envelope = {
         "abi": 1,
@@ -57,6 +59,8 @@ def make_turn(
         "state": "" if state is None else canonical(state, "state"),
         "inbox": [{"from": sender, "round": round - 1, "body": body} for sender, body in inbox],
     }
+    if backlog:
+        envelope["backlog"] = backlog
     models = {"generate": generate, "infer": infer, "embed": embed}
     return Turn(envelope, lambda request: encode(_reply(json.loads(request), models)))
 

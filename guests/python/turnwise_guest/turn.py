@@ -11,7 +11,7 @@ from typing import Any, Literal, Unpack, overload
 from turnwise_guest import generate as generation
 from turnwise_guest.errors import EffectError
 from turnwise_guest.generate import Answer, ChatMessage, Options, Prompt
-from turnwise_guest.jsontext import canonical, check_text, decode
+from turnwise_guest.jsontext import canonical, check_text, decode, in_order
 from turnwise_guest.message import Message, messages
 from turnwise_guest.tensor import Tensor, embed_request, infer_request, outputs, vectors
 
@@ -79,6 +79,11 @@ class Turn:
     def turn(self) -> int:
         """The number of this turn among the agent's own; the first is 1."""
         return int(self._input["turn"])
+
+    @property
+    def backlog(self) -> int:
+        """The number of messages that wait for its next turns, since they did not fit this inbox (`inbox_mib`)."""
+        return int(self._input.get("backlog", 0))
 
     @property
     def random(self) -> Random:
@@ -173,11 +178,11 @@ class Turn:
         self._append("stop", name)
 
     def finish(self, result: Any = None) -> None:
-        """End the whole world when the round is over, with a JSON value as its result.
+        """End the whole world when the round is over, with a JSON value as its result. Needs the grant `finish`.
 
-        Called more than once in a turn, the last result counts.
+        Keys of the result keep their order. Called more than once in a turn, the last result counts.
         """
-        self._output["finish"] = json.loads(canonical(result, "result"))
+        self._output["finish"] = json.loads(in_order(result, "result"))
 
     @overload
     def generate(self, model: str, prompt: str, **options: Unpack[Options]) -> Answer: ...

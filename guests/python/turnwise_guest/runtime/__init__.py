@@ -1,4 +1,4 @@
-"""What executes agents: the program, its loader, one turn, and the words for what went wrong.
+"""Execution of agents: the program, its loader, one turn, and the words for what went wrong.
 
 It runs inside the interpreter component, and in the runtime's own process where agents run natively, without sandbox.
 Agents have no use for it.

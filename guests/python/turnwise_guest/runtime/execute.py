@@ -25,6 +25,9 @@ _PROGRAM = '"program":"'
 _scan = JSONDecoder().scan_once  # type: ignore[attr-defined]  # reads a value without looking for white space
 _reserve = bytearray(RESERVE_BYTES)
 
+_MEMORY_KNOB = "`memory_mib` of its kind"
+"""Key of the world file that bounds the memory of a turn."""
+
 
 def execute(text: str, effect: Callable[[str], str]) -> str:
     """Answer an input envelope (JSON text): compile, or play a turn. Never raises for what an agent does.
@@ -95,10 +98,14 @@ def _describe(error: BaseException, program: Program) -> str:
         return describe(error, program.source, files.__contains__)
     _reserve.clear()
     traceback.clear_frames(error.__traceback__)
+    if not error.args:
+        error.args = (f"the turn asked for more memory than it may have ({_MEMORY_KNOB})",)
     try:
         return describe(error, program.source, files.__contains__)
     except MemoryError:
-        return "MemoryError: the turn used up its memory, and what its modules hold left none to say where"
+        return (
+            f"MemoryError: the turn used up its memory ({_MEMORY_KNOB}); what its modules hold left none to say where"
+        )
 
 
 def _error(text: str) -> str:

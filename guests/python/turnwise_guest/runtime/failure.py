@@ -1,4 +1,4 @@
-"""What an agent's author is told when a turn fails: a traceback of the agent's own frames, with its own lines."""
+"""Report to an agent's author of a turn that failed: a traceback of the agent's own frames, with its own lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHAIN_MAX = 100
 
 
 class TurnError(Exception):
-    """What is wrong with an agent as a whole; said without a traceback, since no line is to blame."""
+    """A fault of an agent as a whole; said without a traceback, since no line is to blame."""
 
 
 def describe(error: BaseException, source: Callable[[str], str | None], is_own: Callable[[str], bool]) -> str:

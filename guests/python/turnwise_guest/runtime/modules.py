@@ -99,7 +99,7 @@ BROUGHT: tuple[str, ...] = (
     "tokenize",
     "tracemalloc",
 )
-"""What the advertised modules import only when it is needed, when it would be too late."""
+"""Modules that the advertised ones import only when they are needed, when it would be too late."""
 
 ENCODINGS_LEFT_OUT = frozenset({"bz2_codec", "mbcs", "oem"})
 """Modules of the package `encodings` that need what WebAssembly does not have: bzip2, Windows."""

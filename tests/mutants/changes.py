@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,8 @@ OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitAnd: ast.BitOr,
 }
 
+_Made = tuple[str, Callable[[], None]]
+
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
@@ -42,6 +44,8 @@ class Mutant:
     name: str
     number: int
     """Which change of the module this is, in the order of `changes`."""
+    lines: range
+    """Lines of the statement in which it is, without those of the statements inside it."""
 
     @property
     def key(self) -> str:
@@ -53,24 +57,35 @@ def mutants_of(module: str, path: Path) -> list[Mutant]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     seen: dict[str, int] = {}
     found: list[Mutant] = []
-    for number, (name, _) in enumerate(changes(tree)):
+    for number, change in enumerate(changes(tree)):
+        name = change.name
         seen[name] = seen.get(name, 0) + 1
-        found.append(Mutant(module, path, name if seen[name] == 1 else f"{name} #{seen[name]}", number))
+        found.append(Mutant(module, path, name if seen[name] == 1 else f"{name} #{seen[name]}", number, change.lines))
     return found
 
 
 def mutated(mutant: Mutant) -> ast.Module:
     """The module with the change."""
     tree = ast.parse(mutant.path.read_text(encoding="utf-8"))
-    for number, (_, change) in enumerate(changes(tree)):
+    for number, change in enumerate(changes(tree)):
         if number == mutant.number:
-            change()
+            change.make()
             return ast.fix_missing_locations(tree)
     raise LookupError(mutant.key)
 
 
-def changes(tree: ast.Module) -> Iterator[tuple[str, object]]:
-    """(name, function that makes the change in the tree) for all places, in order."""
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A place of a tree and what is done to it."""
+
+    name: str
+    lines: range
+    make: Callable[[], None]
+    """Changes the tree."""
+
+
+def changes(tree: ast.Module) -> Iterator[Change]:
+    """All changes of a module, in order."""
     yield from _Places(tree).all()
 
 
@@ -78,14 +93,19 @@ class _Places:
     def __init__(self, tree: ast.Module) -> None:
         self._tree = tree
 
-    def all(self) -> Iterator[tuple[str, object]]:
+    def all(self) -> Iterator[Change]:
         yield from self._block(self._tree.body, "module")
 
-    def _block(self, body: list[ast.stmt], scope: str) -> Iterator[tuple[str, object]]:
+    def _block(self, body: list[ast.stmt], scope: str) -> Iterator[Change]:
         for index, statement in enumerate(body):
-            yield from self._statement(body, index, statement, scope)
+            lines = _own_lines(statement)
+            for made in self._statement(body, index, statement, scope):
+                if isinstance(made, Change):
+                    yield made
+                else:
+                    yield Change(made[0], lines, made[1])
 
-    def _statement(self, body: list[ast.stmt], index: int, node: ast.stmt, scope: str) -> Iterator[tuple[str, object]]:
+    def _statement(self, body: list[ast.stmt], index: int, node: ast.stmt, scope: str) -> Iterator[_Made | Change]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             inner = node.name if scope == "module" else f"{scope}.{node.name}"
             if not isinstance(node, ast.ClassDef):
@@ -123,7 +143,7 @@ class _Places:
             if isinstance(value, list) and value and isinstance(value[0], ast.stmt):
                 yield from self._block(value, scope)
 
-    def _expressions(self, root: ast.expr, scope: str) -> Iterator[tuple[str, object]]:
+    def _expressions(self, root: ast.expr, scope: str) -> Iterator[_Made]:
         for node in _walk(root):
             text = _text(node)
             if isinstance(node, ast.Compare):
@@ -182,22 +202,33 @@ def _text(node: ast.AST) -> str:
     return " ".join(ast.unparse(copy.copy(node)).split())[:100]
 
 
-def _set(node: ast.AST, field: str, value: object) -> object:
+def _own_lines(node: ast.stmt) -> range:
+    """Return the lines of a statement up to the first one of the statements inside it."""
+    inside = [
+        child.lineno
+        for name in ("body", "orelse", "finalbody", "handlers", "cases")
+        for part in getattr(node, name, [])
+        for child in ([part.pattern] if isinstance(part, ast.match_case) else [part])
+    ]
+    return range(node.lineno, max(node.lineno + 1, min(inside, default=(node.end_lineno or node.lineno) + 1)))
+
+
+def _set(node: ast.AST, field: str, value: object) -> Callable[[], None]:
     return lambda: setattr(node, field, value)
 
 
-def _replace(items: list, index: int, value: object) -> object:  # type: ignore[type-arg]
+def _replace(items: list, index: int, value: object) -> Callable[[], None]:  # type: ignore[type-arg]
     return lambda: items.__setitem__(index, value)
 
 
-def _swap(node: ast.IfExp) -> object:
+def _swap(node: ast.IfExp) -> Callable[[], None]:
     def swap() -> None:
         node.body, node.orelse = node.orelse, node.body
 
     return swap
 
 
-def _become(node: ast.UnaryOp, other: ast.Call) -> object:
+def _become(node: ast.UnaryOp, other: ast.Call) -> Callable[[], None]:
     """Make a node another one in place, since whatever holds it is not known here."""
 
     def become() -> None:

@@ -1,4 +1,7 @@
-"""Run the tests against one mutant in a process of its own, made by `fork` from one that has loaded what they need."""
+"""Run the tests against one mutant in a process of its own that imports everything anew.
+
+It is made by `fork` from a process that has loaded what comes from elsewhere, and nothing of Turnwise.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import ast
 import importlib.abc
 import importlib.util
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
@@ -18,12 +23,14 @@ import pytest
 
 from tests.mutants.changes import Mutant, mutated
 
+PROFILE = "mutants"
 PLUGINS_OFF = ("cacheprovider", "xdist", "timeout")
-INI = "addopts=--import-mode=importlib -m 'not soak and not fuzz'"
+INI = "addopts=--import-mode=importlib -m 'not soak and not fuzz and not corpora'"
 OPTIONS = (
     "-x",
     "-q",
     "--no-header",
+    f"--hypothesis-profile={PROFILE}",
     f"--override-ini={INI}",
     *[part for name in PLUGINS_OFF for part in ("-p", f"no:{name}")],
 )
@@ -55,36 +62,51 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 def is_killed(mutant: Mutant | None, tests: Sequence[str], seconds_max: float) -> bool:
     """Whether a test fails, or all together take too long. None is the code as it is."""
+    use_profile()
+    folder = tempfile.mkdtemp(prefix="mutants-")
     child = os.fork()
     if child == 0:
-        _test(mutant, tests)
+        _test(mutant, tests, folder)
     deadline = time.monotonic() + seconds_max
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status != 0
-        time.sleep(POLL_S)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return True
+    try:
+        while time.monotonic() < deadline:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return status != 0
+            time.sleep(POLL_S)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return True
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _test(mutant: Mutant | None, tests: Sequence[str]) -> None:
+def use_profile() -> None:
+    """Name the settings of Hypothesis under which a result can be had again, and is had soon."""
+    hypothesis.settings.register_profile(
+        PROFILE,
+        max_examples=40,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+
+
+def silence() -> None:
+    """Send what this process writes to nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+
+
+def _test(mutant: Mutant | None, tests: Sequence[str], folder: str) -> None:
     """In the child: install the change, run the tests, and never return."""
     code = 1
     try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
-        hypothesis.settings.register_profile(
-            "mutants",
-            max_examples=40,
-            deadline=None,
-            database=None,
-            derandomize=True,
-            suppress_health_check=list(hypothesis.HealthCheck),
-        )
-        hypothesis.settings.load_profile("mutants")
+        silence()
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
         if mutant is not None:
             sys.meta_path.insert(0, _Finder(mutant.module, mutated(mutant), str(mutant.path)))
         code = int(pytest.main([*OPTIONS, *tests]))

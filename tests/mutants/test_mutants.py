@@ -5,12 +5,11 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
-import pytest
-
 from tests.mutants.__main__ import ROOT, explained, mutants
-from tests.mutants.changes import mutants_of, mutated
+from tests.mutants.changes import changes, mutants_of, mutated
 
 CODE = '''
 """A docstring."""
@@ -59,24 +58,60 @@ def test_what_is_explained_exists_once() -> None:
 
 
 PROGRAM = """
-import sys
-from tests.mutants.changes import mutants_of
-from tests.mutants import run
+import ast, sys
+from tests.mutants import run, swap, warm
 from tests.mutants.__main__ import ROOT
+from tests.mutants.changes import mutants_of
 
-path = ROOT / "src/turnwise/core/grants.py"
-tests = [str(ROOT / "tests/core/test_grants.py")]
-mutant = next(m for m in mutants_of("turnwise.core.grants", path) if m.name == sys.argv[1])
-if sys.argv[2] == "unchanged":
-    import ast
+name, how, *texts = sys.argv[1:]
+path = ROOT / f"src/turnwise/core/{name}.py"
+tests = [str(ROOT / f"tests/core/test_{name}.py")]
+mutants = [next(m for m in mutants_of(f"turnwise.core.{name}", path) if m.name == text) for text in texts]
+if how == "unchanged":
+    real = warm.replacements
     run.mutated = lambda _: ast.parse(path.read_text())
-print(run.is_killed(mutant, tests, 120.0))
+    warm.replacements = lambda mutant: real(mutant) and swap.functions(compile(path.read_text(), str(path), "exec"))
+with warm.Warm(tests, frozenset([str(path)])) as process:
+    assert process.failed is None, process.failed
+    for mutant in mutants:
+        verdict = process.verdict(mutant)
+        killer = verdict.killer and verdict.killer.partition("::")[0]
+        print(killer, verdict.anew, verdict.reached > 0, run.is_killed(mutant, tests, 120.0) if verdict.anew else "")
 """
 
 
-@pytest.mark.parametrize(("change", "killed"), [("changed", "True"), ("unchanged", "False")])
-def test_a_change_that_matters_is_noticed_and_no_change_is_not(change: str, killed: str) -> None:
-    name = "reaches: `entry == name` with NotEq"
-    command = [sys.executable, "-c", PROGRAM, name, change]
+def tried(name: str, how: str, *texts: str) -> list[list[str]]:
+    command = [sys.executable, "-c", PROGRAM, name, how, *texts]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == killed
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+IN_FUNCTIONS = ["reaches: `entry == name` with NotEq", "may_spawn: `kind in layer.spawn` with NotIn"]
+
+
+def test_a_change_that_matters_is_noticed_and_no_change_is_not() -> None:
+    noticed, unnoticed = ["tests/core/test_grants.py", "False", "True"], ["None", "False", "True"]
+    assert tried("grants", "changed", *IN_FUNCTIONS) == [noticed] * 2
+    assert tried("grants", "unchanged", *IN_FUNCTIONS) == [unnoticed] * 2
+
+
+def test_what_runs_at_import_is_tried_in_a_process_that_imports_it_anew() -> None:
+    change = "module: 4300 is 4301"
+    assert tried("json_text", "changed", change) == [["None", "True", "False", "True"]]
+    assert tried("json_text", "unchanged", change) == [["None", "True", "False", "False"]]
+
+
+def test_a_statement_has_its_own_lines_only() -> None:
+    code = """
+    if (a and
+        b):
+        c = 1
+    elif d:
+        e = (2 +
+             3)
+    """
+    found = {change.name: change.lines for change in changes(ast.parse(textwrap.dedent(code)))}
+    assert found["module: `a and b` is True"] == range(2, 4)
+    assert found["module: 1 is 2"] == range(4, 5)
+    assert found["module: `d` is False"] == range(5, 6)
+    assert found["module: `2 + 3` with Sub"] == range(6, 8)

@@ -1,0 +1,260 @@
+"""A process that has collected the tests of an area once, and forks for every mutant.
+
+The fork replaces the code of the functions that the change is in and runs the tests that reach its lines, those first
+that are likely to notice it. A change outside of functions, or in what runs while modules are imported, needs a process
+that imports the module anew: `run.is_killed`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import pickle
+import resource
+import shutil
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from types import CodeType, FunctionType
+
+import pytest
+
+from tests.mutants.changes import Mutant
+from tests.mutants.reach import UNKNOWN, Line, Reach, Tracer, tracing
+from tests.mutants.run import OPTIONS, silence, use_profile
+from tests.mutants.swap import Place, replace, replacements
+
+POLL_S = 0.005
+SECONDS_LEAST = 10.0
+PATIENCE = 5.0
+"""Times what the tests take without a change, in processor time; beyond that a change is taken to be noticed."""
+WALL_PATIENCE = 6.0
+"""Times the processor time that is allowed: the machine may be busy."""
+OUT_OF_TIME = "it ran out of time, or ended its process"
+ANEW = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a mutant; `anew` if it has to be tried in a process that imports its module anew."""
+
+    killer: str | None
+    anew: bool = False
+    reached: int = 0
+    """The number of tests that reach its lines."""
+
+
+class Warm:
+    """The process, as the one that starts it sees it. A context manager."""
+
+    def __init__(self, tests: Sequence[str], paths: frozenset[str]) -> None:
+        use_profile()
+        self._pipe, other = Pipe()
+        self._process = os.fork()
+        if self._process == 0:
+            try:
+                silence()
+                self._pipe.close()
+                pytest.main([*OPTIONS, *tests], plugins=[_Server(other, paths)])
+            finally:
+                os._exit(1)
+        other.close()
+        try:
+            self.seconds_by_file, self.failed = self._pipe.recv()
+        except EOFError:
+            self.seconds_by_file, self.failed = {}, "the tests cannot be collected"
+
+    def __enter__(self) -> Warm:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pipe.close()
+        os.waitpid(self._process, 0)
+
+    def verdict(self, mutant: Mutant) -> Verdict:
+        """Try a mutant."""
+        self._pipe.send(mutant)
+        return self._pipe.recv()  # type: ignore[no-any-return]
+
+
+class _Server:
+    """A plugin of pytest: in place of running tests, answers what becomes of mutants."""
+
+    def __init__(self, pipe: Connection, paths: frozenset[str]) -> None:
+        self._pipe = pipe
+        self._paths = paths
+        self._at_import: list[set[Line]] = [set()]
+        self._kills: dict[str, Counter[int]] = {}
+        self._live: dict[str, list[FunctionType]] = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self) -> Generator[None, object, object]:
+        with tracing(self._paths, self._at_import):
+            return (yield)
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self._items = session.items
+        self._files = [item.location[0] for item in session.items]
+        self._reach = self._reached()
+        by_file: Counter[str] = Counter()
+        for number, seconds in self._reach.seconds.items():
+            by_file[self._files[number]] += seconds  # type: ignore[assignment]
+        failed = self._reach.failed if session.testsfailed == 0 else "the tests cannot be collected"
+        self._pipe.send((dict(by_file), failed))
+        with contextlib.suppress(EOFError):
+            while True:
+                self._pipe.send(self._verdict(self._pipe.recv()))
+        os._exit(0)
+
+    def _reached(self) -> Reach:
+        """Run all tests without a change, in a fork, and note what they reach."""
+        with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+            found = Path(folder) / "reach"
+            child = os.fork()
+            if child == 0:
+                try:
+                    os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
+                    tracer = Tracer(self._items, self._paths)
+                    self._items[0].config.pluginmanager.register(tracer)
+                    tracer.run()
+                    found.write_bytes(pickle.dumps(tracer.reach))
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+            _, status = os.waitpid(child, 0)
+            if status != 0:
+                return Reach(failed="a process that runs the tests without any change ends")
+            return pickle.loads(found.read_bytes())  # type: ignore[no-any-return]
+
+    def _tests(self, mutant: Mutant) -> list[int]:
+        """Return the numbers of the tests that reach the change, those first that are likely to notice it."""
+        places = {(str(mutant.path), line) for line in mutant.lines} | {UNKNOWN}
+        own = f"test_{mutant.module.rpartition('.')[2]}.py"
+        kills = self._kills.setdefault(mutant.module, Counter())
+        reached = [
+            number
+            for number, lines in self._reach.lines.items()
+            if not places.isdisjoint(lines)
+            or not places.isdisjoint(self._reach.by_fixtures.get(self._files[number], ()))
+        ]
+        seconds = self._reach.seconds
+        return sorted(
+            reached,
+            key=lambda number: (
+                seconds[number] / (1 + kills[number]) * (0.2 if Path(self._files[number]).name == own else 1.0)
+            ),
+        )
+
+    def _verdict(self, mutant: Mutant) -> Verdict:
+        places = {(str(mutant.path), line) for line in mutant.lines}
+        if not places.isdisjoint(self._at_import[0]):
+            return Verdict(None, anew=True)
+        if mutant.module not in self._live:
+            self._live[mutant.module] = [
+                found
+                for found in gc.get_objects()
+                if isinstance(found, FunctionType) and found.__code__.co_filename == str(mutant.path)
+            ]
+        codes = replacements(mutant)
+        if codes is None:
+            return Verdict(None, anew=True)
+        numbers = self._tests(mutant)
+        if not numbers:
+            return Verdict(None)
+        seconds_max = PATIENCE * sum(self._reach.seconds[number] for number in numbers) + SECONDS_LEAST
+        killer = self._killer(self._live[mutant.module], codes, numbers, seconds_max)
+        if killer is ANEW:
+            return Verdict(None, anew=True)
+        if isinstance(killer, int):
+            self._kills[mutant.module][killer] += 1
+            return Verdict(self._items[killer].nodeid, reached=len(numbers))
+        return Verdict(killer, reached=len(numbers))  # type: ignore[arg-type]
+
+    def _killer(
+        self, live: list[FunctionType], codes: dict[Place, CodeType], numbers: list[int], seconds_max: float
+    ) -> object:
+        """Return the number of the test that fails, OUT_OF_TIME, None if none does, or ANEW."""
+        reader, writer = os.pipe()
+        folder = tempfile.mkdtemp(prefix="mutants-")
+        child = os.fork()
+        if child == 0:
+            os.close(reader)
+            self._run_changed(live, codes, numbers, writer, folder, seconds_max)
+        os.close(writer)
+        try:
+            status = ended(child, seconds_max * WALL_PATIENCE)
+            said = os.read(reader, 20).decode()
+        finally:
+            os.close(reader)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
+            shutil.rmtree(folder, ignore_errors=True)
+        if said == "anew":
+            return ANEW
+        if said:
+            return int(said)
+        return None if status == 0 else OUT_OF_TIME
+
+    def _run_changed(
+        self,
+        live: list[FunctionType],
+        codes: dict[Place, CodeType],
+        numbers: list[int],
+        writer: int,
+        folder: str,
+        seconds_max: float,
+    ) -> None:
+        """In the child: put the change in place, run the tests up to the first that fails, and never return."""
+        try:
+            os.setsid()
+            limit_processor_time(seconds_max)
+            os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
+            if not replace(live, codes):
+                os.write(writer, b"anew")
+                os._exit(0)
+            ends = _EndsAtFailure(writer)
+            self._items[0].config.pluginmanager.register(ends)
+            items = [self._items[number] for number in numbers]
+            for number, item, after in zip(numbers, items, [*items[1:], None], strict=True):
+                ends.number = number
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
+            os._exit(0)
+        finally:
+            os._exit(1)
+
+
+class _EndsAtFailure:
+    """A plugin of pytest: the process ends as soon as a test fails, and says which."""
+
+    def __init__(self, writer: int) -> None:
+        self.number = 0
+        self._writer = writer
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            os.write(self._writer, str(self.number).encode())
+            os._exit(1)
+
+
+def ended(child: int, seconds_max: float) -> int:
+    """Wait for a process for so long, then end it; return its status."""
+    deadline = time.monotonic() + seconds_max
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status
+        time.sleep(POLL_S)
+    os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
+
+
+def limit_processor_time(seconds: float) -> None:
+    """Have the kernel end this process when it has computed for so long."""
+    whole = int(seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (whole, whole + 5))

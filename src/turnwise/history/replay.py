@@ -11,7 +11,7 @@ turns that ran out of fuel or stack then are taken from the journal: `Replay.not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -24,9 +24,10 @@ from turnwise.core.head import ended
 from turnwise.core.machine import Machine
 from turnwise.core.plan_json import plan_from_json
 from turnwise.core.records import EffectRecord, EndRecord, RoundRecord
-from turnwise.core.state import first_agents
+from turnwise.core.state import WorldState, first_agents
 from turnwise.history.recorded import Departure, RecordedEffects
 from turnwise.history.replay_driver import Nowhere, ReplayDriver
+from turnwise.history.rounds_ahead import RoundsAhead, worthwhile
 from turnwise.journal import Journal
 from turnwise.journal.file.stored_json import stored_object
 from turnwise.orchestrator.assembly import check_codes, stored_sources
@@ -105,19 +106,43 @@ async def replay_rounds(
             None if witness is None else witness.asked,
         )
         driver.effects = effects
-        driver.sandboxes = await stack.enter_async_context(
+        total, turns = _counts(journal, first, last)
+        world = WorldState(plan) if worthwhile(turns, total, settings.workers_count) else None
+        if first > 1:
+            machine.restore(_also_to(world, journal.rounds.between(1, first - 1)))
+        records: Iterable[RoundRecord] = journal.rounds.between(first, last)
+        ahead = None if world is None else RoundsAhead(driver, world, records)
+        pool = await stack.enter_async_context(
             Pool(
                 list({code.hash: code for code in codes.values()}.values()),
                 workers=settings.workers_count,
-                on_results=driver.on_results,
+                on_results=driver.on_results if ahead is None else ahead.on_results,
                 on_failure=driver.on_failure,
                 transport=settings.transport,
                 deadline_ms=settings.deadline_ms,
             )
         )
-        if first > 1:
-            machine.restore(journal.rounds.between(1, first - 1))
-        return await _compare(journal, machine, driver, effects, progress, first, last, witness)
+        driver.sandboxes = pool
+        if ahead is not None:
+            ahead.pool, driver.sandboxes, records = pool, ahead, ahead
+        return await _compare(journal, machine, driver, effects, records, total, progress, first, last, witness)
+
+
+def _counts(journal: Journal, first: int, last: int | None) -> tuple[int, int]:
+    """The numbers of rounds and turns that are to be executed."""
+    rounds = turns = 0
+    for summary in journal.rounds.summaries(first):
+        if last is None or summary.round <= last:
+            rounds, turns = rounds + 1, turns + summary.turns
+    return rounds, turns
+
+
+def _also_to(world: WorldState | None, records: Iterable[RoundRecord]) -> Iterator[RoundRecord]:
+    """Yield rounds, and apply each to a second state once it has been taken over."""
+    for record in records:
+        yield record
+        if world is not None:
+            world.apply(record)
 
 
 async def _compare(
@@ -125,12 +150,13 @@ async def _compare(
     machine: Machine,
     driver: ReplayDriver,
     effects: RecordedEffects,
+    records: Iterable[RoundRecord],
+    total: int,
     progress: OnProgress,
     first: int,
     last: int | None,
     witness: Witness | None,
 ) -> Replay:
-    total = sum(1 for summary in journal.rounds.summaries(first) if last is None or summary.round <= last)
     follower = journal.chains.follow(first)
     head = follower.head
     done = turns = answers = waves = 0
@@ -140,7 +166,7 @@ async def _compare(
         len(machine.plan.messages) if machine.world.round == 0 else 0
     )  # inputs of the first round that the machine knows of by itself
     if difference is None:
-        for record in journal.rounds.between(first, last):
+        for record in records:
             driver.expect(record)
             effects.expect(record)
             for message in record.inputs[given:]:

@@ -49,15 +49,19 @@ class ReplayDriver(Driver):
             self._decided = {
                 turn.place: (turn.executions, turn.failure)
                 for turn in record.turns
-                if turn.failure is not None and turn.failure.kind in HOST_DEPENDENT
+                if turn.failure is not None and self.takes_as_recorded(turn)
             }
+
+    def takes_as_recorded(self, turn: TurnRecord) -> bool:
+        """True if a turn ended as only another version of wasmtime could decide."""
+        return self.foreign is not None and turn.failure is not None and turn.failure.kind in HOST_DEPENDENT
 
     def decide(self, action: Execute) -> Failure | None:
         executions, failure = self._decided.get(action.place, (0, None))
         return failure if executions == len(action.replies) + 1 else None
 
-    def job(self, action: Execute) -> TurnJob:
-        return super().job(action if self.foreign is None else replace(action, fuel=FUEL_UNBOUNDED))
+    def made(self, id_: int, action: Execute) -> TurnJob:
+        return super().made(id_, action if self.foreign is None else replace(action, fuel=FUEL_UNBOUNDED))
 
     def comparable(self, record: RoundRecord, outcome: RoundRecord) -> RoundRecord:
         """Replace what another version of wasmtime counts and says otherwise by what is recorded."""

@@ -268,8 +268,13 @@ class Driver:
         return result.fuel
 
     def job(self, action: Execute) -> TurnJob:
+        """Return the job of an execution, and wait for its result."""
         id_ = self._id()
         self._jobs[id_] = action.place
+        return self.made(id_, action)
+
+    def made(self, id_: int, action: Execute) -> TurnJob:
+        """Return an execution as the sandboxes take it, under a number."""
         return TurnJob(
             id=id_,
             code=self._codes[action.kind],

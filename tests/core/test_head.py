@@ -8,7 +8,15 @@ from hashlib import sha256
 from tests.core.worlds import WITHOUT_SUMS, kind, plan
 from turnwise.core import head
 from turnwise.core.plan_json import plan_to_json
-from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageRecord, TurnRecord, WaveRecord
+from turnwise.core.records import (
+    AgentRecord,
+    ChangeRecord,
+    EffectRecord,
+    EndRecord,
+    MessageRecord,
+    TurnRecord,
+    WaveRecord,
+)
 from turnwise.core.turn import Failure, FailureClass, Log, Record, TurnOutput
 from turnwise.core.withheld import Withheld, WithheldTokens
 
@@ -49,6 +57,8 @@ def test_a_round_is_hashed_as_documented() -> None:
     lines = [
         "round 3",
         f'I[4,2,null,"a","{hexed("hello")}",[0,2]]',
+        'C["drop",7,null]',
+        f'C["state",2,"{hexed("other")}"]',
         f'T[0,3,[4],"{hexed("state")}"]',
         f'T[1,1,[],"{hexed("é")}",[[0,"generate","m","{hexed(chr(123) + chr(34) + "q" + chr(34) + ":1}")}",'
         f'"{hexed(chr(123) + chr(34) + "ok" + chr(34) + ":2}")}"]],"{hexed(chr(112) + "rinted" + chr(10))}",'
@@ -59,7 +69,8 @@ def test_a_round_is_hashed_as_documented() -> None:
         "X[2]",
     ]
     facts = ("\n".join(lines) + "\n").encode()
-    assert head.facts(3, (MESSAGE,), (QUIET, FULL, FAILED), (MESSAGE,), (CHILD,), (2,)) == facts
+    changes = ChangeRecord("drop", 7), ChangeRecord("state", 2, "other")
+    assert head.facts(3, (MESSAGE,), (QUIET, FULL, FAILED), (MESSAGE,), (CHILD,), (2,), changes=changes) == facts
     outcome = head.outcome(facts)
     assert outcome == sha256(facts).digest()
     assert head.advance(b"h" * 32, facts) == head.linked(b"h" * 32, outcome) == sha256(b"h" * 32 + outcome).digest()

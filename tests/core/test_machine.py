@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from tests.core.worlds import kind, plan, sends, still
 from turnwise.core.envelope import decode_needs
-from turnwise.core.events import Advance, Commit, EffectAnswered, Execute, Input, Request, TurnEnded, WaveRun
+from turnwise.core.events import Advance, Change, Commit, EffectAnswered, Execute, Input, Request, TurnEnded, WaveRun
 from turnwise.core.machine import Machine
 from turnwise.core.plan import KindGrants, Limits, Plan
-from turnwise.core.records import WaveRecord
+from turnwise.core.records import ChangeRecord, WaveRecord
 from turnwise.core.turn import Completed, EffectRequest, FailureClass, TurnOutput
-from turnwise.errors import DifferenceFound, InvariantError
+from turnwise.errors import DifferenceFound, InvariantError, JournalError
 from turnwise.sim import Behaviour, Effect, Simulation, simulate
 
 
@@ -408,6 +408,120 @@ def test_input_enters_at_the_next_boundary() -> None:
     run = simulate(machine.plan, {"a": still}, machine=machine)
     assert run.rounds[0].inputs[0].body == "hello"
     assert run.rounds[0].turns[0].inbox == (0,)
+
+
+def test_an_input_that_comes_later_waits_for_its_round() -> None:
+    machine = Machine(plan([kind("a", start=True)]))
+    machine.step(Input("a", "later", after=5))
+    machine.step(Input("a", "at once"))
+    run = simulate(machine.plan, {"a": still}, machine=machine)
+    assert [(record.round, [message.body for message in record.inputs]) for record in run.rounds] == [
+        (1, ["at once"]),
+        (6, ["later"]),
+    ]
+    assert run.rounds[1].inputs[0].round == 5
+
+
+# -- changes from outside ----------------------------------------------------------------------------------------
+
+
+def changed(run: Machine, *changes: ChangeRecord) -> Machine:
+    for change in changes:
+        run.step(Change(change))
+    return run
+
+
+def ticks(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+    """Counts in its state, and wakes itself in two rounds."""
+    return {"state": str(int(turn["state"] or 0) + 1), "wake_in": 2, "log": [{"level": "info", "text": turn["seed"]}]}
+
+
+def ticking(rounds: int) -> tuple[Plan, Machine]:
+    world = plan([kind("a", start=True), kind("b", start=True)], rounds_max=9)
+    machine = Machine(world)
+    simulate(world, {"a": ticks, "b": ticks}, machine=machine, rounds=rounds)
+    return world, machine
+
+
+def test_a_change_makes_a_round_in_which_nobody_may_move() -> None:
+    world, machine = ticking(2)
+    assert machine.round == 3
+    run = simulate(world, {"a": ticks, "b": ticks}, machine=changed(machine, ChangeRecord("state", 1, "10")), rounds=2)
+    assert [(record.round, len(record.turns), len(record.changes)) for record in run.rounds] == [(4, 0, 1), (5, 2, 0)]
+    states = [turn.output.state for turn in run.rounds[1].turns if turn.output is not None]
+    assert states == ["3", "11"]
+
+
+def test_a_stopped_agent_and_a_dropped_message_are_gone() -> None:
+    world = plan([kind("a", grants=sends("b"), start=True), kind("b"), kind("c", start=True)])
+    machine = Machine(world)
+
+    def writes(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        return {"state": "", "send": [{"to": "b", "body": "one"}, {"to": "b", "body": "two"}]}
+
+    behaviours = {"a": writes, "b": still, "c": ticks}
+    simulate(world, behaviours, machine=machine, rounds=1)
+    changes = ChangeRecord("drop", 0), ChangeRecord("stop", 2)
+    run = simulate(world, behaviours, machine=changed(machine, *changes))
+    assert [(record.round, [turn.inbox for turn in record.turns]) for record in run.rounds] == [(2, [(1,)])]
+    assert run.rounds[0].changes == changes
+
+
+def test_a_change_of_the_plan_holds_from_its_round_on() -> None:
+    world, machine = ticking(1)
+    text = '{"kinds":{"b":{"args":"{}","grants":{"send":["a"]}}},"rounds_max":5,"seed":8}'
+    run = simulate(world, {"a": ticks, "b": ticks}, machine=changed(machine, ChangeRecord("plan", None, text)))
+    assert machine.plan.seed == 8
+    assert machine.world.by_name["b"].grants == (sends("a"),)
+    assert run.end is not None
+    assert (run.end.reason, run.end.round) == ("rounds_max", 5)
+    whole = simulate(world, {"a": ticks, "b": ticks})
+    seeds = [[turn.output.log for turn in record.turns if turn.output] for record in (run.rounds[1], whole.rounds[1])]
+    assert run.rounds[1].round == whole.rounds[1].round == 3
+    assert seeds[0] != seeds[1]
+
+
+def test_changes_are_part_of_the_head_and_are_restored() -> None:
+    heads = set()
+    for change in (
+        ChangeRecord("state", 0, "5"),
+        ChangeRecord("state", 1, "5"),
+        ChangeRecord("args", 0, "5"),
+        ChangeRecord("stop", 1),
+        ChangeRecord("drop", 99),
+        ChangeRecord("plan", None, '{"seed":7}'),
+    ):
+        world, machine = ticking(2)
+        before = list(simulate(world, {"a": ticks, "b": ticks}, rounds=2).rounds)
+        run = simulate(world, {"a": ticks, "b": ticks}, machine=changed(machine, change))
+        heads.add(run.rounds[0].head)
+        again = Machine(world)
+        again.restore([*before, *run.rounds[:2]])
+        rest = simulate(world, {"a": ticks, "b": ticks}, machine=again)
+        assert (rest.rounds, rest.end) == (run.rounds[2:], run.end)
+    assert len(heads) == 6
+
+
+def test_what_was_to_come_from_outside_must_have_come() -> None:
+    world, machine = ticking(2)
+    before = list(simulate(world, {"a": ticks, "b": ticks}, rounds=2).rounds)
+    machine.step(Input("a", "hello", after=4))
+    run = simulate(world, {"a": ticks, "b": ticks}, machine=changed(machine, ChangeRecord("state", 0, "5")))
+    for wrong in (ChangeRecord("state", 0, "6"), Input("a", "other", after=4)):
+        again = Machine(world)
+        again.restore(before)
+        again.step(Change(wrong) if isinstance(wrong, ChangeRecord) else wrong)
+        with pytest.raises(DifferenceFound, match="came from outside"):
+            again.restore(run.rounds)
+
+
+@pytest.mark.parametrize(
+    "change", [ChangeRecord("state", 9, "x"), ChangeRecord("state", 0), ChangeRecord("stop", 0, "x")]
+)
+def test_a_change_of_what_is_not_there_is_damage(change: ChangeRecord) -> None:
+    _, machine = ticking(2)
+    with pytest.raises(JournalError, match="not there"):
+        simulate(machine.plan, {"a": ticks, "b": ticks}, machine=changed(machine, change))
 
 
 # -- properties --------------------------------------------------------------------------------------------------

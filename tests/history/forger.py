@@ -31,9 +31,7 @@ def rechained(path: Path) -> Path:
         execution = chain.execution_genesis(writers[0].versions, rule)
         before, rows = 0, []
         for record in journal.rounds.between():
-            facts = chain.facts(
-                record.round, record.inputs, record.turns, record.messages, record.spawned, record.stopped, rule
-            )
+            facts = chain.facts_of(record, rule)
             head, outcome = chain.advance(head, facts, rule), chain.outcome(facts, rule)
             if (continued := header.continued_versions(before, writers)) is not None:
                 execution = chain.execution_continued(execution, continued)

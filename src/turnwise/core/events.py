@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from turnwise.core.plan import Limits
-from turnwise.core.records import EndRecord, RoundRecord, WaveRecord
+from turnwise.core.records import ChangeRecord, EndRecord, RoundRecord, WaveRecord
 from turnwise.core.turn import EffectRequest, Outcome
 from turnwise.core.turn_input import TurnInput
 
@@ -19,10 +19,21 @@ class Advance:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A message from outside, for an agent or a group. It can be read in the round that begins next."""
+    """A message from outside, for an agent or a group. It can be read in the round that begins next.
+
+    It comes after round `after`, if that is later: the first round that can read it is the one behind it.
+    """
 
     to: str
     body: str
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change from outside. The next round begins with it, and comes at once, even if nobody moves in it."""
+
+    record: ChangeRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,7 @@ class WaveRun:
     record: WaveRecord
 
 
-Event = Advance | Input | TurnEnded | EffectAnswered | WaveRun
+Event = Advance | Input | Change | TurnEnded | EffectAnswered | WaveRun
 
 # -- actions -----------------------------------------------------------------------------------------------------
 

@@ -31,7 +31,15 @@ from typing import Final
 
 from turnwise.core.plan import Plan
 from turnwise.core.plan_json import plan_to_json
-from turnwise.core.records import AgentRecord, EndRecord, MessageRecord, TurnRecord, WaveRecord
+from turnwise.core.records import (
+    AgentRecord,
+    ChangeRecord,
+    EndRecord,
+    MessageRecord,
+    RoundRecord,
+    TurnRecord,
+    WaveRecord,
+)
 from turnwise.core.turn import Record
 from turnwise.core.withheld import Withheld, WithheldTokens
 from turnwise.errors import InvariantError
@@ -82,15 +90,31 @@ def facts(
     spawned: Sequence[AgentRecord],
     stopped: Sequence[int],
     rule: int = RULE,
+    changes: Sequence[ChangeRecord] = (),
 ) -> bytes:
     """The lines that say what came of a round."""
     lines = [f"round {round_}"]
     lines += [_message_line("I", message) for message in inputs]
+    lines += [_change_line(change) for change in changes]
     lines += [_turn_line(turn, rule) for turn in turns]
     lines += [_message_line("M", message) for message in messages]
     lines += [_agent_line(agent) for agent in spawned]
     lines += [f"X[{place}]" for place in stopped]
     return "\n".join(lines).encode() + b"\n"
+
+
+def facts_of(record: RoundRecord, rule: int = RULE) -> bytes:
+    """The lines that say what came of a recorded round."""
+    return facts(
+        record.round,
+        record.inputs,
+        record.turns,
+        record.messages,
+        record.spawned,
+        record.stopped,
+        rule,
+        record.changes,
+    )
 
 
 def outcome(facts: bytes, rule: int = RULE) -> bytes | None:
@@ -143,6 +167,10 @@ def _message_line(letter: str, message: MessageRecord) -> str:
     return letter + _encode(
         [message.seq, message.round, message.sender, message.to, text_digest(message.body), message.recipients]
     )
+
+
+def _change_line(change: ChangeRecord) -> str:
+    return "C" + _encode([change.what, change.target, None if change.text is None else text_digest(change.text)])
 
 
 def _agent_line(agent: AgentRecord) -> str:

@@ -16,11 +16,19 @@ from dataclasses import replace
 from turnwise.core import head
 from turnwise.core.acceptance import refusal
 from turnwise.core.canonical import canonical
-from turnwise.core.events import Action, Advance, Commit, EffectAnswered, End, Event, Input, TurnEnded, WaveRun
+from turnwise.core.events import Action, Advance, Change, Commit, EffectAnswered, End, Event, Input, TurnEnded, WaveRun
 from turnwise.core.json_text import decode
 from turnwise.core.open_turn import OpenTurn
 from turnwise.core.plan import Plan
-from turnwise.core.records import AgentRecord, EndRecord, MessageRecord, RoundRecord, TurnRecord, WaveRecord
+from turnwise.core.records import (
+    AgentRecord,
+    ChangeRecord,
+    EndRecord,
+    MessageRecord,
+    RoundRecord,
+    TurnRecord,
+    WaveRecord,
+)
 from turnwise.core.state import WorldState
 from turnwise.core.turn import Completed, Failed, FailureClass, Needs, TurnOutput
 from turnwise.errors import DifferenceFound, InvariantError
@@ -33,7 +41,6 @@ class Machine:
     """
 
     def __init__(self, plan: Plan, versions: str = "{}", rule: int = head.RULE) -> None:
-        self.plan = plan
         self.rule = rule
         self.world = WorldState(plan)
         self.head = head.genesis(plan, rule)
@@ -46,15 +53,16 @@ class Machine:
         self._round_inputs: tuple[MessageRecord, ...] = ()
         self._waves: list[WaveRecord] = []
         self._inputs: list[Input] = [Input(message.to, message.body) for message in plan.messages]
+        self._changes: list[ChangeRecord] = []
+        self._round_changes: tuple[ChangeRecord, ...] = ()
 
     # -- the past ----------------------------------------------------------------------------------------------
 
     def restore(self, rounds: Iterable[RoundRecord]) -> None:
         """Take over rounds that were committed before. Raises `DifferenceFound` if their heads do not follow."""
         for record in rounds:
-            facts = head.facts(
-                record.round, record.inputs, record.turns, record.messages, record.spawned, record.stopped, self.rule
-            )
+            facts = head.facts_of(record, self.rule)
+            self._check_outside(record)
             self.head = head.advance(self.head, facts, self.rule)
             self.execution = record.execution
             if self.head != record.head:
@@ -66,13 +74,32 @@ class Machine:
                 )
             self.world.apply(record)
             self._last = record
-            self._inputs.clear()
+
+    def _check_outside(self, record: RoundRecord) -> None:
+        """Compare what was to come from outside before a round with what the round says that came."""
+        due = [entry for entry in self._inputs if entry.after < record.round]
+        self._inputs = [entry for entry in self._inputs if entry.after >= record.round]
+        changes, self._changes = self._changes, []
+        expected = [(entry.to, entry.body) for entry in due], tuple(changes)
+        actual = [(message.to, message.body) for message in record.inputs[: len(due)]], record.changes
+        if expected[0] != actual[0] or (changes and expected[1] != actual[1]):
+            raise DifferenceFound(
+                f"what came from outside before round {record.round} is not what was to come",
+                expected=expected,
+                actual=actual,
+                hint="The journal has been damaged or changed after it was written.",
+            )
 
     def continued_by(self, versions: str) -> None:
         """From here on, other versions execute the run than those that have executed it so far."""
         self.execution = head.execution_continued(self.execution, versions)
 
     # -- questions ---------------------------------------------------------------------------------------------
+
+    @property
+    def plan(self) -> Plan:
+        """The plan, with all that was changed of it."""
+        return self.world.plan
 
     @property
     def round(self) -> int:
@@ -86,7 +113,7 @@ class Machine:
     @property
     def due(self) -> bool:
         """True if anything is left to do: mail, an alarm, or an input from outside."""
-        return bool(self._inputs) or self.world.schedule.next_round(self.world.round) is not None
+        return bool(self._inputs or self._changes) or self.world.schedule.next_round(self.world.round) is not None
 
     def waiting(self) -> list[tuple[str, int]]:
         """Agents whose turn waits for effects, with how many: for display only."""
@@ -116,6 +143,9 @@ class Machine:
             case Input():
                 self._inputs.append(event)
                 return []
+            case Change(change):
+                self._changes.append(change)
+                return []
             case WaveRun(record):
                 for place, _ in record.requests:
                     self._open_turn(place)
@@ -128,34 +158,53 @@ class Machine:
         end = self._end_after(self._last) if self._last else None
         if end is not None:
             return self._finish(end)
-        inputs = self._take_inputs()
-        round_ = self.world.schedule.next_round(self.world.round)
+        round_ = self._next_round()
         if round_ is None:
             return self._finish(self._chained(EndRecord("quiet", self.world.round, None)))
         if round_ > self.plan.rounds_max:
             return self._finish(self._chained(EndRecord("rounds_max", self.world.round, None)))
         self._round = round_
-        self._round_inputs = inputs
         agents = [self.world.agents[place] for place in self.world.schedule.take(round_)]
         self._open = {agent.place: OpenTurn(self.world, agent, round_) for agent in agents}
         self._open_count = len(self._open)
+        if not agents:
+            return [self._commit(round_)]
         return [turn.execute() for turn in self._open.values()]
+
+    def _next_round(self) -> int | None:
+        """Take what comes from outside before the next round; return its number, or None if there is none."""
+        schedule, before = self.world.schedule, self.world.round
+        while True:
+            due = schedule.next_round(before)
+            later = min((entry.after for entry in self._inputs), default=None)
+            if self._changes or later is None or later <= before or due is None or due > later:
+                before = before if self._changes or later is None else max(before, later)
+                self._round_inputs += self._take_inputs(before)
+            if self._changes:
+                self._round_changes = tuple(self._changes)
+                self._changes.clear()
+                self.world.change(self._round_changes)
+                return before + 1
+            due = schedule.next_round(before)
+            if due is not None or not self._inputs:
+                return due
 
     def _finish(self, end: EndRecord) -> list[Action]:
         self.end = end
         self.head = end.head or self.head
         return [End(end)]
 
-    def _take_inputs(self) -> tuple[MessageRecord, ...]:
-        """Inputs become messages that were sent in the round before, by nobody."""
+    def _take_inputs(self, before: int) -> tuple[MessageRecord, ...]:
+        """Inputs become messages that were sent in round `before`, by nobody."""
         first = self.world.message_seq_next
+        due = [entry for entry in self._inputs if entry.after <= before]
         messages = tuple(
             [
-                MessageRecord(seq, self.world.round, None, entry.to, entry.body, self.world.recipients(entry.to, None))
-                for seq, entry in enumerate(self._inputs, first)
+                MessageRecord(seq, before, None, entry.to, entry.body, self.world.recipients(entry.to, None))
+                for seq, entry in enumerate(due, first)
             ]
         )
-        self._inputs.clear()
+        self._inputs = [entry for entry in self._inputs if entry.after > before]
         self.world.deliver(messages)
         return messages
 
@@ -195,20 +244,21 @@ class Machine:
         turns = tuple([turn.record() for turn in self._open.values()])
         stopped = self._stopped(turns)
         messages = self._messages(round_, turns, spawned, set(stopped))
-        inputs = self._round_inputs
-        facts = head.facts(round_, inputs, turns, messages, spawned, stopped, self.rule)
+        inputs, changes = self._round_inputs, self._round_changes
+        facts = head.facts(round_, inputs, turns, messages, spawned, stopped, self.rule, changes)
         self.head = head.advance(self.head, facts, self.rule)
         outcome = head.outcome(facts, self.rule)
         waves = tuple(sorted(self._waves, key=lambda wave: (wave.wave, wave.model)))
         self.execution = head.execution_advance(self.execution, round_, turns, waves, self.rule)
         record = RoundRecord(
-            round_, turns, inputs, messages, spawned, stopped, self.head, self.execution, waves, outcome
+            round_, turns, inputs, messages, spawned, stopped, self.head, self.execution, waves, outcome, changes
         )
         world.apply(record)
         self._last = record
         self._round = None
         self._open = {}
         self._round_inputs = ()
+        self._round_changes = ()
         self._waves = []
         return Commit(record, self._end_after(record))
 

@@ -76,7 +76,7 @@ def plan_from_json(text: str) -> Plan:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _damaged("the text is not JSON") from error
-    plan = _Members(value, "the plan")
+    plan = Members(value, "the plan")
     version = plan.take("plan", int)
     if version not in (VERSION_WITHOUT_SUMS, VERSION):
         raise JournalError(
@@ -86,7 +86,7 @@ def plan_from_json(text: str) -> Plan:
             hint="It was written by a newer Turnwise. Install that one to read it.",
         )
     bounded = version == VERSION
-    kinds = tuple(_kind_from_json(_Members(item, "a kind"), bounded) for item in plan.take("kinds", list))
+    kinds = tuple(_kind_from_json(Members(item, "a kind"), bounded) for item in plan.take("kinds", list))
     result = Plan(
         name=plan.take("name", str),
         seed=plan.take("seed", int),
@@ -95,8 +95,8 @@ def plan_from_json(text: str) -> Plan:
         schedule=plan.choose("schedule", _SCHEDULES),
         rounds_max=plan.take("rounds_max", int),
         on_failure=plan.choose("on_failure", _ON_FAILURE),
-        messages=tuple(_message_from_json(_Members(item, "a message")) for item in plan.take("messages", list)),
-        models=tuple(_model_from_json(_Members(item, "a model")) for item in plan.take("models", list)),
+        messages=tuple(_message_from_json(Members(item, "a message")) for item in plan.take("messages", list)),
+        models=tuple(_model_from_json(Members(item, "a model")) for item in plan.take("models", list)),
         time_start_us=plan.take("time_start_us", int),
         round_us=plan.take("round_us", int),
         agents_max=plan.take("agents_max", int) if bounded else None,
@@ -121,9 +121,9 @@ def _kind_to_json(kind: Kind, text: Callable[[str], object]) -> dict[str, Any]:
     return members | ({"system": text(kind.system)} if kind.system else {})
 
 
-def _kind_from_json(kind: _Members, bounded: bool) -> Kind:
-    grants = _Members(kind.take("grants", dict), "the grants of a kind")
-    limits = _Members(kind.take("limits", dict), "the limits of a kind")
+def _kind_from_json(kind: Members, bounded: bool) -> Kind:
+    grants = Members(kind.take("grants", dict), "the grants of a kind")
+    limits = Members(kind.take("limits", dict), "the limits of a kind")
     result = Kind(
         name=kind.take("name", str),
         code=kind.take("code", str),
@@ -181,19 +181,19 @@ def _agents_from_json(items: Sequence[Any], kinds: Sequence[Kind]) -> tuple[Agen
     return tuple(agents)
 
 
-def _message_from_json(message: _Members) -> InitialMessage:
+def _message_from_json(message: Members) -> InitialMessage:
     result = InitialMessage(to=message.take("to", str), body=message.text("body"))
     message.close()
     return result
 
 
-def _model_from_json(model: _Members) -> tuple[str, str]:
+def _model_from_json(model: Members) -> tuple[str, str]:
     result = (model.take("name", str), model.take("sha256", str))
     model.close()
     return result
 
 
-class _Members:
+class Members:
     """The members of one JSON object, each taken once by its name and type."""
 
     def __init__(self, value: object, what: str) -> None:

@@ -99,12 +99,31 @@ class WaveRecord:
     plan: str
 
 
+ChangeKind = Literal["plan", "state", "args", "stop", "drop"]
+"""Parts of a world that somebody outside can change between two rounds: see `ChangeRecord`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRecord:
+    """A change of a world that came from outside, at the beginning of a round.
+
+    `plan`: `text` says which members of the plan are others from here on (`turnwise.core.plan_change`). `state` and
+    `args`: the agent at place `target` has this `text` as its state or arguments. `stop`: the agent at that place is
+    stopped. `drop`: nobody reads the message with the sequence number `target` any more.
+    """
+
+    what: ChangeKind
+    target: int | None = None
+    text: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class RoundRecord:
     """All that one commit holds. Turns are in order of place; messages in order of sequence number.
 
     `head` is the chain's value after the round, `outcome` the digest of the round by itself, None where the run's
-    chains know none (see `turnwise.core.head`). `waves` are in order of number and model.
+    chains know none (see `turnwise.core.head`). `waves` are in order of number and model. `changes` came from outside
+    before anybody moved, after the inputs.
     """
 
     round: int
@@ -117,6 +136,7 @@ class RoundRecord:
     execution: bytes
     waves: tuple[WaveRecord, ...] = ()
     outcome: bytes | None = None
+    changes: tuple[ChangeRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

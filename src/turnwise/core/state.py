@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from turnwise.core.envelope import encode_mail
 from turnwise.core.inbox import Letter
 from turnwise.core.plan import OUTSIDE, Kind, KindGrants, Plan
-from turnwise.core.records import AgentRecord, MessageRecord, RoundRecord
+from turnwise.core.plan_change import changed_plan
+from turnwise.core.records import AgentRecord, ChangeRecord, MessageRecord, RoundRecord
 from turnwise.core.schedule import Discipline, Rounds, Sequential
-from turnwise.errors import InvariantError
+from turnwise.errors import InvariantError, JournalError
 
 
 class AgentState:
@@ -49,6 +50,7 @@ class WorldState:
         self.plan = plan
         self.round = 0
         self.message_seq_next = 0
+        self._changed = False
         self.kinds = {kind.name: kind for kind in plan.kinds}
         self.agents: list[AgentState] = []
         self.by_name: dict[str, AgentState] = {}
@@ -83,6 +85,9 @@ class WorldState:
             raise InvariantError(f"round {record.round} cannot follow round {self.round}")
         self.round = record.round
         self.deliver(record.inputs)
+        if not self._changed:
+            self.change(record.changes)
+        self._changed = False
         self._clear_alarms(record)
         for turn in record.turns:
             agent = self.agents[turn.place]
@@ -98,11 +103,52 @@ class WorldState:
         for spawned in record.spawned:
             self._add(spawned)
         for place in record.stopped:
-            agent = self.agents[place]
-            agent.alive = False
-            agent.wake_at = None
-            agent.inbox.clear()
+            self._stop(self.agents[place])
         self.deliver(record.messages)
+
+    def change(self, changes: Sequence[ChangeRecord]) -> None:
+        """Change the world from outside, before the next round, whose record then changes nothing once more.
+
+        Raises JournalError for a change of what is not there, since only a journal that is damaged has one.
+        """
+        for change in changes:
+            self._changed = True
+            if change.what == "plan":
+                self._change_plan(change.text or "")
+            elif change.what == "drop":
+                for agent in self.agents:
+                    if any(letter.seq == change.target for letter in agent.inbox):
+                        agent.inbox[:] = [letter for letter in agent.inbox if letter.seq != change.target]
+            else:
+                self._change_agent(change)
+
+    def _change_plan(self, text: str) -> None:
+        self.plan = changed_plan(self.plan, text)
+        self.kinds = {kind.name: kind for kind in self.plan.kinds}
+        for agent in self.agents:
+            agent.kind = self.kinds[agent.record.kind]
+            agent.grants = tuple([self.kinds[name].grants for name in agent.record.grants])
+
+    def _change_agent(self, change: ChangeRecord) -> None:
+        place = change.target
+        if place is None or not 0 <= place < len(self.agents) or (change.text is None) != (change.what == "stop"):
+            raise JournalError(
+                f"after round {self.round}, something was changed that is not there",
+                actual=change,
+                hint="The journal has been damaged or changed after it was written.",
+            )
+        agent = self.agents[place]
+        if change.what == "state":
+            agent.state = change.text or ""
+        elif change.what == "args":
+            agent.args = change.text or ""
+        else:
+            self._stop(agent)
+
+    def _stop(self, agent: AgentState) -> None:
+        agent.alive = False
+        agent.wake_at = None
+        agent.inbox.clear()
 
     def deliver(self, messages: Sequence[MessageRecord]) -> None:
         """Put messages into the inboxes of their recipients. Those already delivered (inputs) are passed over."""

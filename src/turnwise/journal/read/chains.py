@@ -120,9 +120,7 @@ class ChainFollower:
     def broken(self, record: RoundRecord) -> Difference | None:
         """Compare the values that are stored of the next round with those that follow from its content."""
         rule = self._rule
-        facts = chain.facts(
-            record.round, record.inputs, record.turns, record.messages, record.spawned, record.stopped, rule
-        )
+        facts = chain.facts_of(record, rule)
         outcome = chain.outcome(facts, rule)
         if outcome != record.outcome:
             return Difference(record.round, None, "outcome", _hex(record.outcome), _hex(outcome))

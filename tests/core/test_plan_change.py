@@ -1,0 +1,70 @@
+"""Changes of a plan: their text, and what they make of a plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.core.worlds import kind, plan, sends
+from turnwise.core.plan import KindGrants, Limits
+from turnwise.core.plan_change import changed_plan, plan_change
+from turnwise.errors import JournalError
+
+PLAN = plan([kind("a", grants=sends("b")), kind("b")], models=(("m", "1" * 64), ("n", "2" * 64)))
+
+
+@pytest.mark.parametrize(
+    ("members", "text"),
+    [
+        ({"seed": 8}, '{"seed":8}'),
+        ({"rounds_max": 3, "on_failure": "stop"}, '{"on_failure":"stop","rounds_max":3}'),
+        ({"models": (("m", "1" * 64), ("n", "3" * 64))}, '{"models":{"n":"' + "3" * 64 + '"}}'),
+        (
+            {"kinds": (replace(PLAN.kinds[0], system="be brief", limits=Limits(fuel=9)), PLAN.kinds[1])},
+            '{"kinds":{"a":{"limits":{"fuel":9},"system":"be brief"}}}',
+        ),
+        (
+            {"kinds": (PLAN.kinds[0], replace(PLAN.kinds[1], grants=KindGrants(send=("a",))))},
+            '{"kinds":{"b":{"grants":{"send":["a"]}}}}',
+        ),
+    ],
+)
+def test_a_change_makes_the_one_plan_the_other(members: dict[str, Any], text: str) -> None:
+    other = replace(PLAN, **members)
+    assert plan_change(PLAN, other) == text
+    assert changed_plan(PLAN, text) == other
+
+
+def test_equal_plans_have_no_change() -> None:
+    assert plan_change(PLAN, PLAN) is None
+
+
+@pytest.mark.parametrize("members", [{"name": "other"}, {"schedule": "sequential"}, {"round_us": 7}])
+def test_not_all_of_a_plan_can_be_changed(members: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="cannot be changed"):
+        plan_change(PLAN, replace(PLAN, **members))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"seed":"8"}',
+        '{"seed":true}',
+        '{"name":"other"}',
+        '{"on_failure":"never"}',
+        '{"models":{"other":"x"}}',
+        '{"models":{"m":1}}',
+        '{"kinds":{"c":{}}}',
+        '{"kinds":{"a":{"start":true}}}',
+        '{"kinds":{"a":{"code":1}}}',
+        '{"kinds":{"a":{"grants":{"send":"b"}}}}',
+        '{"kinds":{"a":{"limits":{"fuel":null}}}}',
+    ],
+)
+def test_what_is_no_change_of_this_plan_is_damage(text: str) -> None:
+    with pytest.raises(JournalError, match="a change of the plan cannot be read"):
+        changed_plan(PLAN, text)

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from tests.core.worlds import kind, plan, sends, still
 from turnwise.core.envelope import decode_needs
-from turnwise.core.events import Advance, Change, Commit, EffectAnswered, Execute, Input, Request, TurnEnded, WaveRun
+from turnwise.core.events import (
+    Advance,
+    Commit,
+    EffectAnswered,
+    Execute,
+    Input,
+    OutsideChange,
+    Request,
+    TurnEnded,
+    WaveRun,
+)
 from turnwise.core.machine import Machine
 from turnwise.core.plan import KindGrants, Limits, Plan
 from turnwise.core.records import ChangeRecord, WaveRecord
@@ -427,7 +437,7 @@ def test_an_input_that_comes_later_waits_for_its_round() -> None:
 
 def changed(run: Machine, *changes: ChangeRecord) -> Machine:
     for change in changes:
-        run.step(Change(change))
+        run.step(OutsideChange(change))
     return run
 
 
@@ -510,7 +520,7 @@ def test_what_was_to_come_from_outside_must_have_come() -> None:
     for wrong in (ChangeRecord("state", 0, "6"), Input("a", "other", after=4)):
         again = Machine(world)
         again.restore(before)
-        again.step(Change(wrong) if isinstance(wrong, ChangeRecord) else wrong)
+        again.step(OutsideChange(wrong) if isinstance(wrong, ChangeRecord) else wrong)
         with pytest.raises(DifferenceFound, match="came from outside"):
             again.restore(run.rounds)
 

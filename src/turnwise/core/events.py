@@ -30,7 +30,7 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class OutsideChange:
     """A change from outside. The next round begins with it, and comes at once, even if nobody moves in it."""
 
     record: ChangeRecord
@@ -66,7 +66,7 @@ class WaveRun:
     record: WaveRecord
 
 
-Event = Advance | Input | Change | TurnEnded | EffectAnswered | WaveRun
+Event = Advance | Input | OutsideChange | TurnEnded | EffectAnswered | WaveRun
 
 # -- actions -----------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,18 @@ from dataclasses import replace
 from turnwise.core import head
 from turnwise.core.acceptance import refusal
 from turnwise.core.canonical import canonical
-from turnwise.core.events import Action, Advance, Change, Commit, EffectAnswered, End, Event, Input, TurnEnded, WaveRun
+from turnwise.core.events import (
+    Action,
+    Advance,
+    Commit,
+    EffectAnswered,
+    End,
+    Event,
+    Input,
+    OutsideChange,
+    TurnEnded,
+    WaveRun,
+)
 from turnwise.core.json_text import decode
 from turnwise.core.open_turn import OpenTurn
 from turnwise.core.plan import Plan
@@ -143,7 +154,7 @@ class Machine:
             case Input():
                 self._inputs.append(event)
                 return []
-            case Change(change):
+            case OutsideChange(change):
                 self._changes.append(change)
                 return []
             case WaveRun(record):

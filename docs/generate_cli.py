@@ -19,6 +19,8 @@ COMMANDS = (
     "resume",
     "replay",
     "verify",
+    "bundle",
+    "keygen",
     "diff",
     "why",
     "log",

@@ -9,7 +9,8 @@
 
 `run` plays a world to its end; `start` gives a live run to step through and to send to; `open` reads a journal;
 `resume` goes on with one; `replay` executes one again and compares; `verify` asks its models again, too; `diff`
-compares two; `check` says what is wrong with a world.
+compares two; `bundle` makes one file of one for somebody else, and `verify_bundle` checks it; `check` says what is
+wrong with a world.
 
 Names are imported when they are first used, since worker processes and `turnwise --help` need few of them.
 """
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING
 from turnwise._version import __version__
 
 if TYPE_CHECKING:
-    from turnwise.api import World, check, diff, open, replay, resume, run, start, verify, why  # noqa: A004 - as gzip.open
+    from turnwise.api import World, bundle, check, diff, open, replay, resume, run, start, verify, verify_bundle, why  # noqa: A004 - as gzip.open
     from turnwise.core.compare import Difference
     from turnwise.core.records import EffectRecord, RoundRecord, WaveRecord
     from turnwise.core.turn import Failure, TurnOutput
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
         UsageError,
         WorldError,
     )
+    from turnwise.evidence.bundle import Bundled
+    from turnwise.evidence.verify import BundleVerification
     from turnwise.history.diff import Diff, TurnDiff
     from turnwise.history.replay import Replay
     from turnwise.history.verify import ModelVerification, Verification
@@ -53,7 +56,20 @@ if TYPE_CHECKING:
     from turnwise.world import Agent, Grants, InitialMessage, Model, Overrides
 
 _MODULES = {
-    "turnwise.api": ("World", "check", "diff", "open", "replay", "resume", "run", "start", "verify", "why"),
+    "turnwise.api": (
+        "World",
+        "bundle",
+        "check",
+        "diff",
+        "open",
+        "replay",
+        "resume",
+        "run",
+        "start",
+        "verify",
+        "verify_bundle",
+        "why",
+    ),
     "turnwise.errors": (
         "DifferenceFound",
         "EnvironmentFailure",
@@ -70,6 +86,8 @@ _MODULES = {
     "turnwise.core.compare": ("Difference",),
     "turnwise.core.records": ("EffectRecord", "RoundRecord", "WaveRecord"),
     "turnwise.core.turn": ("Failure", "TurnOutput"),
+    "turnwise.evidence.bundle": ("Bundled",),
+    "turnwise.evidence.verify": ("BundleVerification",),
     "turnwise.history.diff": ("Diff", "TurnDiff"),
     "turnwise.history.replay": ("Replay",),
     "turnwise.history.verify": ("ModelVerification", "Verification"),
@@ -100,6 +118,8 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Agent",
+    "BundleVerification",
+    "Bundled",
     "Cause",
     "Diff",
     "Difference",
@@ -144,6 +164,7 @@ __all__ = [
     "WorldError",
     "WorldOptions",
     "__version__",
+    "bundle",
     "check",
     "diff",
     "open",
@@ -152,5 +173,6 @@ __all__ = [
     "run",
     "start",
     "verify",
+    "verify_bundle",
     "why",
 ]

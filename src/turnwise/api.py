@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Unpack
 
 from turnwise import world as worlds
 from turnwise.errors import Problem, UsageError, WorldError
+from turnwise.evidence.bundle import Bundled
+from turnwise.evidence.bundle import bundle as make_bundle
+from turnwise.evidence.verify import BundleVerification
+from turnwise.evidence.verify import verify_bundle as verify_bundle_file
 from turnwise.history.diff import Diff
 from turnwise.history.diff import diff as diff_journals
 from turnwise.history.replay import OnProgress, Replay
@@ -115,6 +120,44 @@ def verify(
     """
     check_names("verify", options, ResumeOptions)
     return verify_journal(Path(journal), settings_of(options, models=True), progress, rounds=rounds, agent=agent)
+
+
+def bundle(
+    journal: StrPath,
+    out: StrPath,
+    *,
+    with_models: bool = False,
+    models: Mapping[str, StrPath] | None = None,
+    sign: StrPath | None = None,
+) -> Bundled:
+    """Write a journal with everything that it takes to check it into one new file, for somebody else.
+
+    `with_models` puts the files of its models into it; `models` says where they are, by name, if they are no longer
+    where the run found them. `sign` is an Ed25519 private key in a PEM file.
+    """
+    folders = settings_of({"models": models}, models=True).models
+    key = None if sign is None else Path(sign)
+    return make_bundle(Path(journal), Path(out), with_models=with_models, models=dict(folders), key=key)
+
+
+def verify_bundle(
+    path: StrPath,
+    *,
+    trust: Sequence[StrPath] = (),
+    rounds: tuple[int, int | None] = (1, None),
+    agent: str | None = None,
+    progress: OnProgress | None = None,
+    **options: Unpack[ResumeOptions],
+) -> BundleVerification:
+    """Compare everything in a bundle with its digests, then verify its run as `verify` does with a journal.
+
+    `trust` are Ed25519 public keys in PEM files, one of which must have signed it. Raises `DifferenceFound` for a
+    bundle that does not hold.
+    """
+    check_names("verify_bundle", options, ResumeOptions)
+    settings = settings_of(options, models=True)
+    keys = [Path(key) for key in trust]
+    return verify_bundle_file(Path(path), settings, progress, trust=keys, rounds=rounds, agent=agent)
 
 
 def diff(left: StrPath, right: StrPath, *, agent: str | None = None) -> Diff:

@@ -8,6 +8,7 @@ from typing import Annotated, ParamSpec
 
 import typer
 
+from turnwise.cli.commands.bundle import bundle, keygen
 from turnwise.cli.commands.check import check
 from turnwise.cli.commands.diff import diff
 from turnwise.cli.commands.doctor import doctor
@@ -51,7 +52,7 @@ def _interruptible(command: Callable[Options, int]) -> Callable[Options, int]:
     return run
 
 
-for command in (run, resume, replay, verify, diff, why, log, runs, check, new, doctor, generate):
+for command in (run, resume, replay, verify, diff, why, bundle, keygen, log, runs, check, new, doctor, generate):
     app.command()(_interruptible(command))
 
 models = typer.Typer(

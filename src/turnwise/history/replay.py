@@ -93,8 +93,9 @@ async def replay_rounds(
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal.open(path))
         plan = plan_from_json(journal.header.plan)
-        sources = stored_sources(journal, plan)
-        codes = dict(zip(sources, await prepare(list(sources.values())), strict=True))
+        sources = stored_sources(journal, plan, settings.interpreter)
+        prepared = await prepare(list(sources.values()), interpreter=settings.interpreter)
+        codes = dict(zip(sources, prepared, strict=True))
         check_codes(journal, plan, codes)
         foreign = _foreign(journal)
         machine = Machine(plan, journal.header.versions, journal.header.rule)

@@ -10,6 +10,7 @@ import platform
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
@@ -160,10 +161,13 @@ async def resume(journal: Path, settings: Settings, status: Status) -> Session:
         return await connect(stack, settings, prepared, machine, file)
 
 
-def stored_sources(file: Journal, plan: Plan) -> dict[str, Source]:
-    """Read the sources of each kind from the journal. Raises `JournalError` if this installation cannot execute it."""
+def stored_sources(file: Journal, plan: Plan, interpreter: Path | None = None) -> dict[str, Source]:
+    """Read the sources of each kind from the journal. Raises `JournalError` if this installation cannot execute it.
+
+    `interpreter` is the component for Python agents, if it is not this installation's.
+    """
     stored = file.header.codes
-    mine = interpreter_hash()
+    mine = interpreter_hash() if interpreter is None else sha256(interpreter.read_bytes()).hexdigest()
     sources = {}
     for kind in plan.kinds:
         code = stored.get(kind.code)
@@ -233,12 +237,12 @@ def check_codes(file: Journal, plan: Plan, codes: Mapping[str, Code]) -> None:
 
 def check_models(journal: Path, plan: Plan, models: Mapping[str, ModelInfo]) -> None:
     """Compare what was loaded with what the plan names."""
-    for name, sha256 in plan.models:
-        if name in models and models[name].sha256 != sha256:
+    for name, expected in plan.models:
+        if name in models and models[name].sha256 != expected:
             raise JournalError(
                 f"the model {name} is not the one that the run used",
                 where=str(journal),
-                expected=sha256,
+                expected=expected,
                 actual=models[name].sha256,
                 hint=f"Give the folder with the right model: --model {name}=PATH",
             )

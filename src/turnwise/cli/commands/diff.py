@@ -24,8 +24,10 @@ VALUE_CHARS_MAX = 60
 
 
 def diff(
-    left: Annotated[Path, typer.Argument(metavar="LEFT", help="The journal of a run.", show_default=False)],
-    right: Annotated[Path, typer.Argument(metavar="RIGHT", help="The journal of another.", show_default=False)],
+    left: Annotated[
+        Path, typer.Argument(metavar="LEFT", help="The journal of a run, or a bundle.", show_default=False)
+    ],
+    right: Annotated[Path, typer.Argument(metavar="RIGHT", help="That of another.", show_default=False)],
     agent: Annotated[
         str | None, typer.Option("--agent", metavar="NAME", help="Only this agent's turns.", show_default=False)
     ] = None,
@@ -37,9 +39,11 @@ def diff(
     the agents from which the difference came are named; a turn without any is an origin. The exit code is 3 if
     anything differs.
     """
+    from turnwise.evidence.opened import journal_of
     from turnwise.history.diff import diff as compare
 
-    found = compare(left, right, agent)
+    with journal_of(left) as left_file, journal_of(right) as right_file:
+        found = compare(left_file, right_file, agent)
     out = Output.out()
     if json:
         out.write(json_text(_as_json(found)) + "\n")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from turnwise.cli.commands.options import JournalFile, Json, log_choice
+from turnwise.cli.commands.options import JournalOrBundle, Json, log_choice
 from turnwise.cli.errors import DONE, INTERRUPTED, report
 from turnwise.cli.errors import as_json as error_as_json
 from turnwise.cli.logs import LogChoice, is_shown
@@ -66,7 +67,7 @@ class Filter:
 
 
 def log(
-    journal: JournalFile,
+    journal: JournalOrBundle,
     agent: Annotated[
         str | None, typer.Option("--agent", metavar="NAME", help="Only this agent's turns.", show_default=False)
     ] = None,
@@ -96,16 +97,25 @@ def log(
     For each turn: the messages that it read, effects with their answers, what it printed, logged, recorded and sent,
     how its state changed, and its fuel. Long texts are shortened; --json has them whole.
     """
-    from turnwise.cli import summary
-    from turnwise.cli.journal_turns import JournalTurns
-    from turnwise.journal import Journal
-    from turnwise.journal.run import Run
+    from turnwise.evidence.opened import journal_of
 
     if follow and json:
         raise UsageError("--json prints one object, which --follow would never complete", hint="Leave one of them out.")
     if follow and round_ is not None:
         raise UsageError("--round shows one round, after which there is nothing to --follow", hint="Leave one out.")
     chosen = Filter(agent, round_, failed, None if level is None else log_choice(level, "--level"), times)
+    with journal_of(journal) as file:
+        return _tell(file, chosen, follow=follow, fuel=not no_fuel, json=json)
+
+
+def _tell(journal: Path, chosen: Filter, *, follow: bool, fuel: bool, json: bool) -> int:
+    """Tell of the turns that are chosen."""
+    from turnwise.cli import summary
+    from turnwise.cli.journal_turns import JournalTurns
+    from turnwise.journal import Journal
+    from turnwise.journal.run import Run
+
+    agent, round_, times = chosen.agent, chosen.round_, chosen.times
     out = Output.out()
     with Run.open(journal) as run:
         found = summary.summarize(run)
@@ -119,15 +129,15 @@ def log(
         if round_ is not None and round_ > opened.rounds.last_round:
             opened.rounds.summary(round_)  # raises, with the rounds that there are
         if json:
-            return _write_json(found, turns_of, chosen, unproved, out, fuel=not no_fuel)
+            return _write_json(found, turns_of, chosen, unproved, out, fuel=fuel)
         if chosen.level is None:
             summary.show_title(found, out)
             out.line()
         last = opened.rounds.last_round
-        shown = _show(chosen.rounds(turns_of, last=last), chosen, turns_of, out, fuel=not no_fuel)
+        shown = _show(chosen.rounds(turns_of, last=last), chosen, turns_of, out, fuel=fuel)
         code = DONE
         if follow:
-            code = _follow(opened, last, chosen, turns_of, out, fuel=not no_fuel)
+            code = _follow(opened, last, chosen, turns_of, out, fuel=fuel)
         elif not shown:
             out.line(_nothing(chosen))
         for line in unproved:

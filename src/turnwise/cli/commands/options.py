@@ -29,6 +29,13 @@ FailOnFailedTurns = Annotated[
     bool, typer.Option("--fail-on-failed-turns", help="Exit code 1 if a turn has failed, whatever the run came to.")
 ]
 JournalFile = Annotated[Path, typer.Argument(metavar="JOURNAL", help="The journal of a run.", show_default=False)]
+JournalOrBundle = Annotated[
+    Path, typer.Argument(metavar="JOURNAL", help="The journal of a run, or a bundle of one.", show_default=False)
+]
+NewFile = Annotated[
+    Path,
+    typer.Option("--out", "-o", metavar="FILE", help="The file to write, which must not exist.", show_default=False),
+]
 WorldFolder = Annotated[
     Path, typer.Argument(metavar="WORLD", help="A folder with a world.toml, or such a file.", show_default=False)
 ]

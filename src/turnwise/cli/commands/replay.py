@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from turnwise.cli.commands.options import JournalFile, Json, Workers
+from turnwise.cli.commands.options import JournalOrBundle, Json, Workers
 from turnwise.cli.errors import DIFFERENT, DONE
 from turnwise.cli.output import Output, dim, green, red
 from turnwise.cli.text import count, json_text
@@ -16,25 +17,37 @@ if TYPE_CHECKING:
 NAME_COLUMNS = 10
 
 
-def replay(journal: JournalFile, workers: Workers = None, json: Json = False) -> int:
+def replay(journal: JournalOrBundle, workers: Workers = None, json: Json = False) -> int:
     """Execute a run again and compare.
 
     All turns are executed in sandboxes, with the answers of models that were recorded; their outcomes, how they were
     carried out, and how the run ended are compared. What was taken from the journal is said to be not proved. The first
     difference is named, and the exit code is then 3.
     """
-    import turnwise
+    from turnwise.evidence.archive import is_archive
+    from turnwise.evidence.opened import open_bundle
+
+    if not is_archive(journal):
+        return _replay(journal, journal, workers, None, json=json)
+    with open_bundle(journal) as bundle:
+        return _replay(bundle.journal, journal, workers, bundle.interpreter, json=json)
+
+
+def _replay(file: Path, named: Path, workers: int | None, interpreter: Path | None, *, json: bool) -> int:
+    """Replay the journal `file`, which was named so."""
     from turnwise.cli.progress import counting
+    from turnwise.history.replay import replay as play_again
     from turnwise.journal.run import Run
+    from turnwise.orchestrator.settings import Settings
 
     err = Output.err()
     with counting(err, "replaying round") as progress:
-        replayed = turnwise.replay(journal, workers=workers, progress=progress)
+        replayed = play_again(file, Settings(workers=workers, interpreter=interpreter), progress)
     _show(replayed, err if json else Output.out())
     if json:
         status = result = None
         if replayed.difference is None:  # else how it ended, and with what, may be as wrong as the rest
-            with Run.open(journal) as run:
+            with Run.open(file) as run:
                 status, result = run.status, run.result
         value = {
             "head": replayed.head,
@@ -42,7 +55,7 @@ def replay(journal: JournalFile, workers: Workers = None, json: Json = False) ->
             "turns": replayed.turns,
             "status": status,
             "result": result,
-            "journal": str(journal),
+            "journal": str(named),
             "equal": replayed.difference is None,
             "difference": difference_json(replayed.difference),
             "notes": list(replayed.notes),

@@ -58,7 +58,7 @@ def runs(
 ) -> int:
     """List the runs whose journals lie in a folder, the newest first.
 
-    For each: its world and seed, how it ended, its rounds, its head, and when it was last written. Files that cannot be
+    For each, and for each bundle (*.bundle): its world and seed, how it ended, its rounds, its head, and when it was last written. Files that cannot be
     read as journals are named with what is wrong.
     """
     paths = _journals(folder)
@@ -93,7 +93,7 @@ def _journals(folder: Path) -> list[Path]:
 
 
 def _is_named(entry: os.DirEntry[str]) -> bool:
-    return entry.name.endswith(".journal") and entry.is_file()
+    return entry.name.endswith((".journal", ".bundle")) and entry.is_file()
 
 
 def _changed_ns(path: Path) -> int:
@@ -108,12 +108,13 @@ def _changed_ns(path: Path) -> int:
 
 
 def _facts(path: Path) -> JournalFacts:
+    from turnwise.evidence.opened import journal_of
     from turnwise.journal.run import Run
 
     moment = datetime.fromtimestamp(_changed_ns(path) / 1e9, tz=timezone.utc)  # noqa: UP017 - the alias of 3.11
     changed = moment.isoformat(timespec="seconds")
     try:
-        with Run.open(path) as run:
+        with journal_of(path) as file, Run.open(file) as run:
             return JournalFacts(
                 str(path),
                 changed,

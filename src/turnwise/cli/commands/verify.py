@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from turnwise.cli.commands.options import JournalFile, Json, Workers, model_folders
+from turnwise.cli.commands.options import JournalOrBundle, Json, Workers, model_folders
 from turnwise.cli.commands.replay import difference_json, show_difference
 from turnwise.cli.errors import DIFFERENT, DONE
 from turnwise.cli.output import Output, bold, green
@@ -20,7 +21,7 @@ DIGITS_MAX = 19
 
 
 def verify(
-    journal: JournalFile,
+    journal: JournalOrBundle,
     rounds: Annotated[
         str | None,
         typer.Option("--rounds", metavar="A..B", help="Only these rounds; A.., ..B and A do, too.", show_default=False),
@@ -43,6 +44,10 @@ def verify(
             help="Ask the model in this folder, also if it is not the recorded one. May be repeated.",
         ),
     ] = None,
+    trust: Annotated[
+        list[Path] | None,
+        typer.Option("--trust", metavar="PUBKEY", help="Of a bundle: this key must have signed it. May be repeated."),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Execute a run again, models included, and compare.
@@ -51,11 +56,19 @@ def verify(
     difference is named, and the exit code is then 3. Of each model it is said what held: L2, replies are the same
     whatever runs beside what; L1, they are the same in the recorded waves; L0, they were taken from the journal, or are
     others. A model that is not the recorded one, or runs otherwise than recorded, is not asked unless --model names it.
+
+    Of a bundle, everything in it is compared with its digests first, and its signature with --trust; nothing of it is
+    executed before.
     """
     chosen, models = rounds_of(rounds), model_folders(model)
     import turnwise
     from turnwise.cli.progress import counting
+    from turnwise.evidence.archive import is_archive
 
+    if is_archive(journal):
+        return _verify_bundle(journal, chosen, agent, workers, models, trust or [], json=json)
+    if trust:
+        raise UsageError("a journal is not signed", where="--trust", hint="turnwise bundle JOURNAL -o FILE --sign KEY")
     err = Output.err()
     with counting(err, "verifying round") as progress:
         found = turnwise.verify(journal, rounds=chosen, agent=agent, workers=workers, models=models, progress=progress)
@@ -63,6 +76,46 @@ def verify(
     if json:
         Output.out().write(json_text(_json(found, str(journal))) + "\n")
     return DONE if found.difference is None else DIFFERENT
+
+
+def _verify_bundle(
+    path: Path,
+    rounds: tuple[int, int | None],
+    agent: str | None,
+    workers: int | None,
+    models: dict[str, Path],
+    trust: list[Path],
+    *,
+    json: bool,
+) -> int:
+    import turnwise
+    from turnwise.cli.progress import counting
+
+    err = Output.err()
+    output = err if json else Output.out()
+    with counting(err, "verifying round") as progress:
+        found = turnwise.verify_bundle(
+            path, trust=trust, rounds=rounds, agent=agent, workers=workers, models=models, progress=progress
+        )
+    parts = f"{count(found.members, 'part')} as the statement {found.sha256[:16]}… says"
+    output.line(green("whole"), f": {parts}, made by turnwise {found.made_by}")
+    if found.trusted is not None:
+        output.line(green("signed"), f" by key {found.trusted}")
+    elif found.signers:
+        output.line(f"not proved: who made it; it names key {found.signers[0]} (--trust compares)")
+    else:
+        output.line("not proved: who made it; it is not signed")
+    _show(found.run, output)
+    if json:
+        bundle = {
+            "statement_sha256": found.sha256,
+            "parts": found.members,
+            "made_by": found.made_by,
+            "signers": list(found.signers),
+            "trusted": found.trusted,
+        }
+        Output.out().write(json_text({**_json(found.run, str(path)), "bundle": bundle}) + "\n")
+    return DONE if found.run.difference is None else DIFFERENT
 
 
 def rounds_of(option: str | None) -> tuple[int, int | None]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from turnwise.cli.commands.options import JournalFile, Json
+from turnwise.cli.commands.options import JournalOrBundle, Json
 from turnwise.cli.errors import DONE
 from turnwise.cli.output import Output, Styled, dim
 from turnwise.cli.text import json_text, shorten
@@ -19,7 +19,7 @@ INDENT_MAX = 60
 
 
 def why(
-    journal: JournalFile,
+    journal: JournalOrBundle,
     agent: Annotated[
         str | None,
         typer.Option("--agent", metavar="NAME", help="The agent whose turn it is.", show_default=False),
@@ -43,9 +43,11 @@ def why(
 
     All of it is recorded; which of the causes mattered is not said.
     """
+    from turnwise.evidence.opened import journal_of
     from turnwise.history.why import why as explain
 
-    found = explain(journal, agent, round_, message=message, record=record, depth=depth)
+    with journal_of(journal) as file:
+        found = explain(file, agent, round_, message=message, record=record, depth=depth)
     out = Output.out()
     if json:
         out.write(json_text(_as_json(found)) + "\n")

@@ -60,11 +60,15 @@ class Code:
 
 
 async def prepare(
-    sources: Sequence[Source], *, cache: Cache | None = None, announce: Callable[[str], None] | None = None
+    sources: Sequence[Source],
+    *,
+    cache: Cache | None = None,
+    announce: Callable[[str], None] | None = None,
+    interpreter: Path | None = None,
 ) -> list[Code]:
     """Return the codes of `sources`, in their order; raise the first `CodeError`. See `prepare_each`."""
     codes = []
-    for code in await prepare_each(sources, cache=cache, announce=announce):
+    for code in await prepare_each(sources, cache=cache, announce=announce, interpreter=interpreter):
         if isinstance(code, CodeError):
             raise code
         codes.append(code)
@@ -72,12 +76,17 @@ async def prepare(
 
 
 async def prepare_each(
-    sources: Sequence[Source], *, cache: Cache | None = None, announce: Callable[[str], None] | None = None
+    sources: Sequence[Source],
+    *,
+    cache: Cache | None = None,
+    announce: Callable[[str], None] | None = None,
+    interpreter: Path | None = None,
 ) -> list[Code | CodeError]:
     """Return the code of each of `sources`, in their order, or the error that keeps it from being prepared.
 
-    `announce` is told what takes long, for people. Raises `EnvironmentFailure` if the cache or the compiler's process
-    cannot be used.
+    `announce` is told what takes long, for people. `interpreter` is a component to execute Python agents with instead
+    of this installation's; it is not trusted more than agents are. Raises `EnvironmentFailure` if the cache or the
+    compiler's process cannot be used.
     """
     announce = announce or _silent
     artefacts = Artefacts(cache or Cache(engine_key()), announce)
@@ -86,7 +95,9 @@ async def prepare_each(
     others = [index for index, source in enumerate(sources) if codes[index] is None and source.language != "python"]
     waiting = [_compiled(artefacts, sources[index]) for index in others]
     try:
-        programs, *compiled = await _all(_python(artefacts, [sources[index] for index in python]), *waiting)
+        programs, *compiled = await _all(
+            _python(artefacts, [sources[index] for index in python], interpreter), *waiting
+        )
     finally:
         await artefacts.close()
     for index, code in zip(python, programs, strict=True):
@@ -128,10 +139,10 @@ async def _compiled(artefacts: Artefacts, source: Source) -> list[Code | CodeErr
     return [Code(code_hash, carrier_of(artefact), artefact.path)]
 
 
-async def _python(artefacts: Artefacts, sources: Sequence[Source]) -> list[Code | CodeError]:
+async def _python(artefacts: Artefacts, sources: Sequence[Source], component: Path | None) -> list[Code | CodeError]:
     if not sources:
         return []
-    interpreter = await load_interpreter(artefacts)
+    interpreter = await load_interpreter(artefacts, component)
     carrier = carrier_of(interpreter.artefact)
     prepared: list[str | CodeError] = []
     wanted: dict[str, ProgramSource] = {}

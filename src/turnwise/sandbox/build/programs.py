@@ -11,8 +11,9 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from turnwise.errors import InvariantError
+from turnwise.errors import InvariantError, UsageError
 from turnwise.sandbox.build.artefacts import Artefacts
 from turnwise.sandbox.build.builder_process import BuildFailed, build
 from turnwise.sandbox.build.cache import Artefact, Cache
@@ -25,7 +26,7 @@ PROGRAMS_PER_BUILDER = 8
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """The interpreter component of this installation, compiled."""
+    """The interpreter component of Python agents, compiled."""
 
     sha256: bytes
     """SHA-256 of the component."""
@@ -43,14 +44,21 @@ class ProgramSource:
     """Texts by relative name."""
 
 
-async def load_interpreter(artefacts: Artefacts) -> Interpreter:
-    """Return the compiled interpreter. Raises `EnvironmentFailure` where it has not been built."""
+async def load_interpreter(artefacts: Artefacts, path: Path | None = None) -> Interpreter:
+    """Return the compiled interpreter: this installation's, or a component that somebody gave.
+
+    Raises `EnvironmentFailure` where this installation's has not been built, `UsageError` for what is no component.
+    """
     from turnwise.sandbox.python import component_path
 
-    component = await asyncio.to_thread(component_path().read_bytes)
+    component = await asyncio.to_thread((path or component_path()).read_bytes)
     try:
         artefact = await artefacts.compile("the Python interpreter", "wasm", component)
     except BuildFailed as error:
+        if path is not None:
+            raise UsageError(
+                f"it cannot be compiled: {error.message}", where=str(path), hint="It is no interpreter component."
+            ) from None
         raise InvariantError(f"the interpreter of Python agents cannot be compiled: {error.message}") from None
     return Interpreter(hashlib.sha256(component).digest(), artefact)
 

@@ -1,0 +1,33 @@
+"""A copy of a journal as one closed file, made by SQLite, also while a run is writing."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from turnwise.journal.file.connection import connect, create_file, located, look, open_reading
+from turnwise.journal.file.errors import reading, translated
+
+
+def copy_journal(source: Path, target: Path) -> None:
+    """Copy everything that is committed into a new file, which has no log beside it.
+
+    Pages are copied as they are, so the same journal gives the same bytes.
+    """
+    file = located(source)
+    look(file)
+    create_file(target)
+    try:
+        with closing(open_reading(file)) as reading_connection:
+            try:
+                with closing(connect(target.resolve(), "mode=rw")) as writing:
+                    reading_connection.backup(writing)
+                    writing.execute("PRAGMA journal_mode = DELETE")
+            except sqlite3.Error as error:
+                raise translated(error, target, writing=True) from error
+        with reading(target):
+            open_reading(target.resolve()).close()
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise

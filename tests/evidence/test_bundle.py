@@ -111,7 +111,7 @@ def test_a_changed_byte_is_found_before_anything_is_executed(lived: Path, tmp_pa
     chance = random.Random(5)
     places = {*chance.sample(range(len(whole)), 150), *range(0, len(whole), max(1, len(whole) // 150))}
     # Everything but the contents of large members, byte by byte, is tried in test_archive.
-    for at in sorted(places):
+    for at in sorted(places - set(range(4))):  # without its first bytes it is no bundle at all
         changed = bytearray(whole)
         changed[at] ^= 1 << chance.randrange(8)
         path.write_bytes(changed)
@@ -180,7 +180,7 @@ def test_a_forged_run_is_found_when_it_is_executed(lived: Path, tmp_path: Path) 
     forged = tmp_path / "forged.journal"
     shutil.copyfile(lived, forged)
     with closing(sqlite3.connect(forged, isolation_level=None)) as connection:
-        connection.execute("UPDATE turns SET state = 'another' WHERE rowid IN (SELECT 1) OR state IS NOT NULL")
+        connection.execute("UPDATE turns SET state = 'another' WHERE state IS NOT NULL")
     rechained(forged)
     made = turnwise.bundle(forged, tmp_path / "a.bundle")
     assert turnwise.verify_bundle(made.path, workers=1).run.difference is not None

@@ -29,11 +29,11 @@ def test_keys_are_sorted_by_utf_16() -> None:
 
 @pytest.mark.parametrize("value", [1.5, INTEGER_MAX + 1, {1: 2}, "\ud800", object()])
 def test_what_readers_may_read_otherwise_is_refused(value: object) -> None:
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(ValueError, match=r"canonical|number|key|surrogates"):
         canonical_json(value)
 
 
 @pytest.mark.parametrize("content", [b'{"a": 1}', b'{"b":1,"a":2}', b'{"a":1,"a":1}', b"1.0", b"[", b"[" * 100_000])
 def test_other_texts_of_a_value_are_refused(content: bytes) -> None:
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(ValueError, match=r"canonical|nested|Expecting"):
         parse(content)

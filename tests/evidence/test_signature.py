@@ -89,5 +89,5 @@ GOOD = {"payload": "e30=", "payloadType": "application/vnd.in-toto+json", "signa
 )
 def test_what_is_no_envelope_is_refused(change: dict[str, object]) -> None:
     assert read_envelope(canonical_json(GOOD)).payload == b"{}"
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(ValueError, match=r"^it|^its|^a "):
         read_envelope(canonical_json(GOOD | change))

@@ -223,7 +223,7 @@ def _local_header(member: Member) -> bytes:
 
 
 def _directory(members: list[Member], offset: int) -> bytes:
-    """What follows the last member: the central directory and its ends."""
+    """The bytes behind the last member: the central directory and its ends."""
     parts = []
     for member in members:
         name = member.name.encode()

@@ -50,7 +50,7 @@ class Bundled:
     has_interpreter: bool
     """True if the interpreter component of its Python agents is inside."""
     notes: tuple[str, ...]
-    """What the reader will have to bring along."""
+    """Lines about what is not inside."""
 
 
 def bundle(

@@ -12,7 +12,7 @@ from typing import IO, Final
 from turnwise.errors import EnvironmentFailure, UsageError
 from turnwise.evidence.archive import Member, is_archive, read_archive, read_member
 from turnwise.evidence.errors import EvidenceError, broken
-from turnwise.evidence.signature import Envelope, PublicKey, read_envelope
+from turnwise.evidence.signature import PublicKey, SignedStatement, read_envelope
 from turnwise.evidence.statement import (
     CODES,
     INTERPRETER,
@@ -127,7 +127,7 @@ def _read(path: Path, journal: Path) -> tuple[list[Member], dict[str, bytes]]:
     return members, {name: b"".join(parts) for name, parts in texts.items()}
 
 
-def _said(path: Path, texts: dict[str, bytes]) -> tuple[Statement, Envelope | None]:
+def _said(path: Path, texts: dict[str, bytes]) -> tuple[Statement, SignedStatement | None]:
     if STATEMENT not in texts:
         raise broken(path, f"{STATEMENT} is missing")
     try:
@@ -145,7 +145,7 @@ def _said(path: Path, texts: dict[str, bytes]) -> tuple[Statement, Envelope | No
     return said, envelope
 
 
-def _trusted(path: Path, keys: Sequence[PublicKey], envelope: Envelope | None) -> str | None:
+def _trusted(path: Path, keys: Sequence[PublicKey], envelope: SignedStatement | None) -> str | None:
     if not keys:
         return None
     for key in keys:

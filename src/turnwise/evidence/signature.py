@@ -23,7 +23,7 @@ _OPENSSL: Final = "openssl genpkey -algorithm ed25519 -out NAME.key; openssl pke
 
 
 @dataclass(frozen=True, slots=True)
-class Envelope:
+class SignedStatement:
     """A DSSE envelope: what was signed, and each signature with the id of its key."""
 
     payload: bytes
@@ -54,7 +54,7 @@ class PublicKey:
             raise _no_key(path, "--trust", "public", f"it is a {type(key).__name__}")
         return cls(key)
 
-    def signed(self, envelope: Envelope) -> bool:
+    def signed(self, envelope: SignedStatement) -> bool:
         """Return whether one of an envelope's signatures is this key's, whatever id it names."""
         from cryptography.exceptions import InvalidSignature
 
@@ -120,7 +120,7 @@ def sign(payload: bytes, key: Ed25519PrivateKey) -> bytes:
     )
 
 
-def read_envelope(content: bytes) -> Envelope:
+def read_envelope(content: bytes) -> SignedStatement:
     """The envelope that some bytes are. Raises ValueError for what is none."""
     value = parse(content)
     if not isinstance(value, dict) or value.keys() != {"payload", "payloadType", "signatures"}:
@@ -130,7 +130,7 @@ def read_envelope(content: bytes) -> Envelope:
     signatures = value["signatures"]
     if not isinstance(signatures, list) or not 1 <= len(signatures) <= SIGNATURES_MAX:
         raise ValueError(f"it does not have 1 to {SIGNATURES_MAX} signatures")
-    return Envelope(_base64(value["payload"]), tuple([_signature(signature) for signature in signatures]))
+    return SignedStatement(_base64(value["payload"]), tuple([_signature(signature) for signature in signatures]))
 
 
 def _signature(value: object) -> tuple[str, bytes]:

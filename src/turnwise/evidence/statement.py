@@ -79,7 +79,7 @@ def interpreters(file: Journal) -> list[str]:
 
 
 def run_facts(run: Run, file: Journal) -> dict[str, Any]:
-    """What a statement says of a run: all of it follows from the journal."""
+    """Facts that a statement has of a run; all of them follow from the journal."""
     return {
         "world": run.world_name,
         "seed": str(run.seed),
@@ -120,7 +120,7 @@ class Statement:
     made_by: str
     """Version of Turnwise that made the bundle, as it says."""
     run: Mapping[str, Any]
-    """What it says of the run."""
+    """Facts of the run."""
     models: tuple[ModelFacts, ...]
     """Models of the run."""
 

@@ -58,8 +58,8 @@ def runs(
 ) -> int:
     """List the runs whose journals lie in a folder, the newest first.
 
-    For each, and for each bundle (*.bundle): its world and seed, how it ended, its rounds, its head, and when it was last written. Files that cannot be
-    read as journals are named with what is wrong.
+    For each: its world and seed, how it ended, its rounds, its head, and when it was last written. Bundles whose names
+    end with .bundle are listed, too. Files that cannot be read are named with what is wrong.
     """
     paths = _journals(folder)
     newest = heapq.nlargest(last, paths, key=lambda path: (_changed_ns(path), path.name))

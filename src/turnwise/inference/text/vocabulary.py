@@ -20,7 +20,7 @@ from turnwise.inference.requests.refusal import Refusal
 BYTES: Final = tuple(byte for byte in range(0xF5) if byte not in (0xC0, 0xC1))
 """The bytes that occur in UTF-8."""
 _BEGIN: Final = "\x02"
-"""What llguidance puts before a text to encode it as it stands within another."""
+"""Character that llguidance puts before a text to encode it as it stands within another."""
 
 
 class Vocabulary:

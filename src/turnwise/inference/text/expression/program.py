@@ -23,7 +23,7 @@ BEHIND_CHARS_MAX: Final = 16
 
 
 class Op(IntEnum):
-    """What a step does."""
+    """Kind of a step."""
 
     CHAR = 0
     SPLIT = 1

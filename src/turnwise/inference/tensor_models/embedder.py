@@ -32,7 +32,7 @@ from turnwise.inference.tensor_models.inputs_outputs import TensorSpec
 from turnwise.inference.tensor_models.load import OpenGraph, graph_info, open_graph
 from turnwise.inference.tensor_models.row_batching import Arrays
 from turnwise.inference.tensor_models.tensor_arrays import tensor_over
-from turnwise.inference.text.encoder import Encoder
+from turnwise.inference.text.text_encoder import TextEncoder
 from turnwise.inference.text.tokenizer import read_library_tokenizer
 
 _TRY_ERRORS: Final[tuple[type[Exception], ...]] = (Refusal, *RUNTIME_ERRORS)
@@ -47,7 +47,7 @@ class Embedder:
     def __init__(self, folder: EmbedFolder, model: GraphModel, graph_path: Path) -> None:
         self.model = model
         self._folder = folder
-        self._encoder = Encoder(*read_library_tokenizer(folder.tokenizer))
+        self._encoder = TextEncoder(*read_library_tokenizer(folder.tokenizer))
         self._where = str(graph_path)
         self._check_inputs()
         self._output, self._pooled = self._choose_output()

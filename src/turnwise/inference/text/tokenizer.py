@@ -14,8 +14,8 @@ from turnwise.errors import ModelError
 from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.text.control_tokens import control_tokens
 from turnwise.inference.text.detokenizer import Detokenizer
-from turnwise.inference.text.encoder import Encoder
 from turnwise.inference.text.special_tokens import RenderedPrompt, SpecialTokenMarker, read_rendered
+from turnwise.inference.text.text_encoder import TextEncoder
 from turnwise.inference.text.tokenizer_bounds import OutOfBounds, TextBounds, text_bounds
 from turnwise.inference.text.vocabulary import Vocabulary
 
@@ -48,7 +48,7 @@ class Tokenizer:
         self._special = frozenset(number for number, token in inner.get_added_tokens_decoder().items() if token.special)
         written = control_tokens(inner, template)
         self._control = self._special | written
-        self._encoder = Encoder(inner, bounds, written)
+        self._encoder = TextEncoder(inner, bounds, written)
         self.marker = SpecialTokenMarker(self._added[number] for number in sorted(self._control))
 
     def encode(self, text: str) -> list[int]:
@@ -152,7 +152,7 @@ def read_tokenizer(
     Raises ModelError if the file is damaged, or belongs to a model with another vocabulary.
     """
     inner, bounds = read_library_tokenizer(path)
-    begins = bos if add_bos or _begins_with(Encoder(inner, bounds), bos) else None
+    begins = bos if add_bos or _begins_with(TextEncoder(inner, bounds), bos) else None
     tokenizer = Tokenizer(inner, begins, template=template, vocabulary_size=vocabulary_size, bounds=bounds)
     _check_size(path, inner, tokenizer.ids_end, vocabulary_size)
     return tokenizer
@@ -204,7 +204,7 @@ def read_library_tokenizer(path: Path) -> tuple[tokenizers.Tokenizer, TextBounds
     return inner, bounds
 
 
-def _begins_with(encoder: Encoder, bos: int | None) -> bool:
+def _begins_with(encoder: TextEncoder, bos: int | None) -> bool:
     try:
         ids = encoder.encode("a", special=True).ids
     except Refusal:

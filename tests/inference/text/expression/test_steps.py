@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers
 
 from turnwise.inference.text.expression.known import KNOWN
-from turnwise.inference.text.expression.steps import STEPS_MAX, CountedExpression, Meter, TooManySteps
+from turnwise.inference.text.expression.steps import STEPS_MAX, CountedExpression, StepMeter, TooManySteps
 
 MEASURED_CHARS = 3_000
 STEPS_PER_CHAR_MAX = 40
@@ -66,7 +66,7 @@ def library_matches(expression: str, text: str) -> list[tuple[int, int]]:
 
 
 def steps(expression: str, text: str) -> int:
-    meter = Meter()
+    meter = StepMeter()
     CountedExpression(expression).count(text, meter)
     return STEPS_MAX - meter.left
 
@@ -81,7 +81,7 @@ def test_matches_are_those_of_the_library(expression: str, text: str) -> None:
     except Exception:  # the library raises bare Exception for what it does not take
         return
     covered = {at for start, end in library_matches(expression, text) for at in range(start, end)}
-    assert {at for start, end in counted.matches(text, Meter()) for at in range(start, end)} == covered
+    assert {at for start, end in counted.matches(text, StepMeter()) for at in range(start, end)} == covered
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
@@ -100,7 +100,7 @@ def test_steps_of_others_do_not(expression: str) -> None:
 
 
 def test_the_meter_holds_for_all_that_is_counted_together() -> None:
-    expression, meter = CountedExpression("b"), Meter()
+    expression, meter = CountedExpression("b"), StepMeter()
     meter.left = 100
     expression.count("a" * 60, meter)
     assert meter.left == 100 - 61  # one for each character, and one at the end
@@ -114,7 +114,7 @@ def test_the_meter_holds_for_all_that_is_counted_together() -> None:
 
 def test_steps_are_the_same_whatever_was_counted_before() -> None:
     expression = CountedExpression(r"\p{L}+|\s")
-    meters = [Meter() for _ in range(3)]
+    meters = [StepMeter() for _ in range(3)]
     for meter, text in zip(meters, ("a b\u5b57", "\u0416 \n1", "a b\u5b57"), strict=True):
         expression.count(text, meter)
     assert meters[0].left == meters[2].left
@@ -124,4 +124,4 @@ def test_more_characters_than_are_remembered_are_looked_up_again(monkeypatch: py
     monkeypatch.setattr("turnwise.inference.text.expression.steps.REMEMBERED_CHARS_MAX", 3)
     expression = CountedExpression("[abc]+")
     for text in ("ab", "bcx", "abcxyz"):
-        assert list(expression.matches(text, Meter())) == library_matches("[abc]+", text)
+        assert list(expression.matches(text, StepMeter())) == library_matches("[abc]+", text)

@@ -9,18 +9,18 @@ import tokenizers
 from tokenizers import normalizers, pre_tokenizers
 
 from turnwise.inference.text.expression.known import unknown_expression
-from turnwise.inference.text.expression.steps import CountedExpression, Meter, TooManySteps
+from turnwise.inference.text.expression.steps import CountedExpression, StepMeter, TooManySteps
 
 _LISTS: Final = {"normalizer": "normalizers", "pre_tokenizer": "pretokenizers"}
 
 
-def count_steps(inner: tokenizers.Tokenizer, content: dict[str, Any]) -> Meter:
+def count_steps(inner: tokenizers.Tokenizer, content: dict[str, Any]) -> StepMeter:
     """Put a counter before each expression of a tokenizer that is not known; returns their meter.
 
     `content` is what the tokenizer's file says. The tokenizer cannot be written as a file any more then. Raises
     Uncountable.
     """
-    meter = Meter()
+    meter = StepMeter()
     found = list(_steps(content.get("normalizer"), inner.normalizer, "normalizer"))
     if any(unknown_expression(step) is not None for step, _ in found):
         inner.normalizer = normalizers.Sequence(list(_with_counters(found, _before_normalizer, meter)))
@@ -33,25 +33,27 @@ def count_steps(inner: tokenizers.Tokenizer, content: dict[str, Any]) -> Meter:
 Steps = list[tuple[dict[str, Any], Any]]
 
 
-def _with_counters(steps: Steps, counter: Callable[[CountedExpression, Meter], Any], meter: Meter) -> Iterator[Any]:
+def _with_counters(
+    steps: Steps, counter: Callable[[CountedExpression, StepMeter], Any], meter: StepMeter
+) -> Iterator[Any]:
     for step, item in steps:
         if (expression := unknown_expression(step)) is not None:
             yield counter(CountedExpression(expression), meter)
         yield item
 
 
-def _before_normalizer(expression: CountedExpression, meter: Meter) -> Any:
+def _before_normalizer(expression: CountedExpression, meter: StepMeter) -> Any:
     return normalizers.Normalizer.custom(_Normalizer(expression, meter))
 
 
-def _before_pre_tokenizer(expression: CountedExpression, meter: Meter) -> Any:
+def _before_pre_tokenizer(expression: CountedExpression, meter: StepMeter) -> Any:
     return pre_tokenizers.PreTokenizer.custom(_PreTokenizer(expression, meter))
 
 
 class _Normalizer:
     """Counts what the step after it takes. The library calls it with each text between two added tokens."""
 
-    def __init__(self, expression: CountedExpression, meter: Meter) -> None:
+    def __init__(self, expression: CountedExpression, meter: StepMeter) -> None:
         self._expression = expression
         self._meter = meter
 
@@ -65,7 +67,7 @@ class _Normalizer:
 class _PreTokenizer:
     """Counts what the step after it takes, on the pieces that it is given."""
 
-    def __init__(self, expression: CountedExpression, meter: Meter) -> None:
+    def __init__(self, expression: CountedExpression, meter: StepMeter) -> None:
         self._expression = expression
         self._meter = meter
 

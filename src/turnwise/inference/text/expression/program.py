@@ -8,11 +8,11 @@ from enum import IntEnum
 from typing import Final
 
 from turnwise.inference.text.expression.syntax import (
+    Anchored,
     Atomic,
     Char,
     Choice,
     Node,
-    Place,
     Repeat,
     Uncountable,
     parse,
@@ -81,7 +81,7 @@ class _Compiler:
         program = self._program
         if isinstance(node, Char):
             self._add(Op.CHAR, 1 << _index(program.chars, node.text))
-        elif isinstance(node, Place):
+        elif isinstance(node, Anchored):
             if node.anchor in "bB":
                 _index(program.chars, r"\w")
             self._add(Op.PLACE, _index(program.anchors, node.anchor))
@@ -163,7 +163,7 @@ def _length(items: Sequence[Node]) -> int:
             length += 1
         elif isinstance(item, Repeat) and item.least == item.most:
             length += item.least * _length([item.part])
-        elif not isinstance(item, Place):
+        elif not isinstance(item, Anchored):
             raise Uncountable("looks behind for what has no fixed length")
     if length > BEHIND_CHARS_MAX:
         raise Uncountable(f"looks behind by more than {BEHIND_CHARS_MAX} characters")

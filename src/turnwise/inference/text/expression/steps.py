@@ -25,7 +25,7 @@ class TooManySteps(Exception):
     """Raised where matching takes more steps than are allowed."""
 
 
-class Meter:
+class StepMeter:
     """Counts down the steps that one text may take: `left` are still allowed."""
 
     def __init__(self) -> None:
@@ -54,12 +54,12 @@ class CountedExpression:
             raise Uncountable(f"has a class that stands for nothing by itself: {error}") from None
         self._word = 1 << self._program.chars.index(r"\w") if r"\w" in self._program.chars else 0
 
-    def count(self, text: str, meter: Meter) -> None:
+    def count(self, text: str, meter: StepMeter) -> None:
         """Take what matching `text` from end to end takes from `meter`. Raises TooManySteps."""
         for _ in self.matches(text, meter):
             pass
 
-    def matches(self, text: str, meter: Meter) -> Iterator[tuple[int, int]]:
+    def matches(self, text: str, meter: StepMeter) -> Iterator[tuple[int, int]]:
         """Yield the places of the matches in `text` that are not empty. Raises TooManySteps."""
         size, at = len(text), 0
         machine = _Machine(self._program, text, self._bits(text), self._word, meter)
@@ -95,7 +95,7 @@ def _bits_of(chars: str, splits: list[pre_tokenizers.Split]) -> list[int]:
 class _Machine:
     """Matches a program at places of one text."""
 
-    def __init__(self, program: Program, text: str, bits: list[int], word: int, meter: Meter) -> None:
+    def __init__(self, program: Program, text: str, bits: list[int], word: int, meter: StepMeter) -> None:
         self._program = program
         self._text = text
         self._bits = bits

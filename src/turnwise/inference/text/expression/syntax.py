@@ -19,8 +19,8 @@ EXPRESSION_CHARS_MAX: Final = 20_000
 FOLDED_PAIRS: Final = ("ff", "fi", "fl", "ss", "st")
 """Letters that one character can stand for where case is ignored (ﬁ, ß)."""
 
-Anchor = Literal["^", "$", "A", "z", "Z", "b", "B"]
-ANCHORS: Final[tuple[Anchor, ...]] = ("A", "z", "Z", "b", "B")
+AnchorName = Literal["^", "$", "A", "z", "Z", "b", "B"]
+ANCHORS: Final[tuple[AnchorName, ...]] = ("A", "z", "Z", "b", "B")
 
 _ESCAPED_CLASS = re.compile(r"\\(?:[dDsSwWhH]|[pP]\{\^?[A-Za-z0-9_ -]+\})")
 _ESCAPED_CHAR = re.compile(
@@ -42,10 +42,10 @@ class Char:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Anchored:
     """A place between two characters, such as the beginning of a line."""
 
-    anchor: Anchor
+    anchor: AnchorName
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +86,21 @@ class Atomic:
     part: Choice
 
 
-Node = Char | Place | Choice | Repeat | Look | Atomic
+Node = Char | Anchored | Choice | Repeat | Look | Atomic
 
 
 def parse(expression: str) -> Choice:
     """Read an expression. Raises Uncountable."""
     if len(expression) > EXPRESSION_CHARS_MAX:
         raise Uncountable(f"has more than {EXPRESSION_CHARS_MAX} characters")
-    reader = _Reader(expression)
+    reader = _SyntaxReader(expression)
     found = reader.choice(0, folded=False)
     if reader.at < len(expression):
         raise Uncountable("has a parenthesis too many")
     return found
 
 
-class _Reader:
+class _SyntaxReader:
     def __init__(self, text: str) -> None:
         self._text = text
         self.at = 0
@@ -140,14 +140,14 @@ class _Reader:
             raise Uncountable("repeats nothing")
         if here in "^$":
             self.at += 1
-            return Place("^" if here == "^" else "$")
+            return Anchored("^" if here == "^" else "$")
         if here != "\\":
             self.at += 1
             return _char(here if here == "." else re.escape(here), folded)
         for anchor in ANCHORS:
             if self._text.startswith(f"\\{anchor}", self.at):
                 self.at += 2
-                return Place(anchor)
+                return Anchored(anchor)
         match = self._take(_ESCAPED_CLASS) or self._take(_ESCAPED_CHAR)
         if match is None:
             raise Uncountable(f"uses {self._text[self.at : self.at + 2]!r}")

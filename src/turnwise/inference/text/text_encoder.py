@@ -16,7 +16,7 @@ from turnwise.inference.text.tokenizer_bounds import GROWN_CHARS_MAX, TextBounds
 PANIC = "PanicException"
 
 
-class Encoder:
+class TextEncoder:
     """Encodes texts. `control` are added tokens that are to be taken for special, whatever their flag."""
 
     def __init__(self, inner: tokenizers.Tokenizer, bounds: TextBounds, control: Collection[int] = ()) -> None:

@@ -9,8 +9,8 @@ from tokenizers import AddedToken, Regex, normalizers, pre_tokenizers
 
 from tests.inference import toy
 from turnwise.inference.requests.refusal import Refusal
-from turnwise.inference.text.encoder import Encoder
 from turnwise.inference.text.expression.steps import STEPS_MAX
+from turnwise.inference.text.text_encoder import TextEncoder
 from turnwise.inference.text.tokenizer import Tokenizer
 from turnwise.inference.text.tokenizer_bounds import text_bounds
 
@@ -30,8 +30,8 @@ def library(expression: str, part: str = "pre_tokenizer") -> tokenizers.Tokenize
     return inner
 
 
-def encoder(inner: tokenizers.Tokenizer) -> Encoder:
-    return Encoder(inner, text_bounds(json.loads(inner.to_str())))
+def encoder(inner: tokenizers.Tokenizer) -> TextEncoder:
+    return TextEncoder(inner, text_bounds(json.loads(inner.to_str())))
 
 
 @pytest.mark.parametrize("part", ["normalizer", "pre_tokenizer"])

@@ -31,6 +31,7 @@ def count_steps(inner: tokenizers.Tokenizer, content: dict[str, Any]) -> StepMet
 
 
 Steps = list[tuple[dict[str, Any], Any]]
+Counter = Callable[[CountedExpression, StepMeter], Any]
 
 
 def _with_counters(

@@ -21,6 +21,7 @@ COMMANDS = (
     "verify",
     "bundle",
     "keygen",
+    "export",
     "diff",
     "why",
     "log",

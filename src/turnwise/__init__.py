@@ -23,7 +23,21 @@ from typing import TYPE_CHECKING
 from turnwise._version import __version__
 
 if TYPE_CHECKING:
-    from turnwise.api import World, bundle, check, diff, open, replay, resume, run, start, verify, verify_bundle, why  # noqa: A004 - as gzip.open
+    from turnwise.api import (
+        World,
+        bundle,
+        check,
+        diff,
+        export,
+        open,  # noqa: A004 - as gzip.open
+        replay,
+        resume,
+        run,
+        start,
+        verify,
+        verify_bundle,
+        why,
+    )
     from turnwise.core.compare import Difference
     from turnwise.core.records import EffectRecord, RoundRecord, WaveRecord
     from turnwise.core.turn import Failure, TurnOutput
@@ -61,6 +75,7 @@ _MODULES = {
         "bundle",
         "check",
         "diff",
+        "export",
         "open",
         "replay",
         "resume",
@@ -167,6 +182,7 @@ __all__ = [
     "bundle",
     "check",
     "diff",
+    "export",
     "open",
     "replay",
     "resume",

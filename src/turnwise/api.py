@@ -13,6 +13,7 @@ from turnwise.evidence.bundle import Bundled
 from turnwise.evidence.bundle import bundle as make_bundle
 from turnwise.evidence.verify import BundleVerification
 from turnwise.evidence.verify import verify_bundle as verify_bundle_file
+from turnwise.exports.export import export as export_journal
 from turnwise.history.diff import Diff
 from turnwise.history.diff import diff as diff_journals
 from turnwise.history.replay import OnProgress, Replay
@@ -138,6 +139,14 @@ def bundle(
     folders = settings_of({"models": models}, models=True).models
     key = None if sign is None else Path(sign)
     return make_bundle(Path(journal), Path(out), with_models=with_models, models=dict(folders), key=key)
+
+
+def export(journal: StrPath, out: StrPath, to: str, *, tables: Sequence[str] = (), content: bool = False) -> list[Path]:
+    """Write a run in a format of other programs: parquet, csv, jsonl, perfetto, inspect or otel; return the files.
+
+    Tables go to a new folder, all of them or those that `tables` names. `content` puts texts into traces.
+    """
+    return export_journal(Path(journal), Path(out), to, tables=tables, content=content)
 
 
 def verify_bundle(

@@ -12,6 +12,7 @@ from turnwise.cli.commands.bundle import bundle, keygen
 from turnwise.cli.commands.check import check
 from turnwise.cli.commands.diff import diff
 from turnwise.cli.commands.doctor import doctor
+from turnwise.cli.commands.export import export
 from turnwise.cli.commands.generate import generate
 from turnwise.cli.commands.log import log
 from turnwise.cli.commands.models import MODELS
@@ -52,7 +53,23 @@ def _interruptible(command: Callable[Options, int]) -> Callable[Options, int]:
     return run
 
 
-for command in (run, resume, replay, verify, diff, why, bundle, keygen, log, runs, check, new, doctor, generate):
+for command in (
+    run,
+    resume,
+    replay,
+    verify,
+    diff,
+    why,
+    bundle,
+    keygen,
+    export,
+    log,
+    runs,
+    check,
+    new,
+    doctor,
+    generate,
+):
     app.command()(_interruptible(command))
 
 models = typer.Typer(

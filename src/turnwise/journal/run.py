@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, overload
 
 from turnwise.core.head import genesis
 from turnwise.core.plan import OUTSIDE, Plan
@@ -20,6 +20,10 @@ from turnwise.journal.file.stored_json import stored_json, stored_object
 from turnwise.journal.file.times import Span
 from turnwise.journal.journal import Journal
 from turnwise.journal.read.recorded_numeric import recorded_numeric
+from turnwise.journal.tables import TABLES, data_frame
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Status = Literal["finished", "quiet", "rounds_max", "failed", "open"]
 """End of a run; `open` if no end is recorded: it was interrupted, has crashed, or is still under way."""
@@ -263,6 +267,21 @@ class Run:
         """An agent's state after a round (default: the last), as the text that it returned."""
         last = self._journal.rounds.last_round if at_round is None else at_round
         return self._journal.world.state_at(self._journal.queries.agent(agent).place, last)
+
+    @overload
+    def to_pandas(self) -> dict[str, DataFrame]: ...
+
+    @overload
+    def to_pandas(self, table: str) -> DataFrame: ...
+
+    def to_pandas(self, table: str | None = None) -> DataFrame | dict[str, DataFrame]:
+        """One of the run's tables as a data frame of pandas, such as `records`; without a name all of them, by name.
+
+        docs/journal.md lists the tables with their columns. Needs pandas: `pip install "turnwise[tables]"`.
+        """
+        if table is not None:
+            return data_frame(self._journal, table)
+        return {name: data_frame(self._journal, name) for name in TABLES}
 
     def close(self) -> None:
         self._journal.close()

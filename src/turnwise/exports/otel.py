@@ -1,0 +1,237 @@
+"""OpenTelemetry spans as a file of OTLP/JSON lines: a run, its turns, and what they asked of models.
+
+Names and attributes are those of the semantic conventions for generative AI, in the version of `SCHEMA`; `ATTRIBUTES`
+is the one table of them. Ids follow from the head, so the same run always has the same trace. Texts are left out unless
+they are asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from turnwise._version import __version__
+from turnwise.core.plan_json import plan_from_json
+from turnwise.core.records import EffectRecord, TurnRecord
+from turnwise.exports.moments import RoundMoments, moments
+from turnwise.journal import Journal
+from turnwise.journal.file.times import Span
+from turnwise.journal.run import Run
+
+SCHEMA: Final = "https://opentelemetry.io/schemas/1.37.0"
+
+ATTRIBUTES: Final = {
+    "operation": "gen_ai.operation.name",
+    "provider": "gen_ai.provider.name",
+    "agent": "gen_ai.agent.name",
+    "agent_id": "gen_ai.agent.id",
+    "conversation": "gen_ai.conversation.id",
+    "model": "gen_ai.request.model",
+    "tokens_max": "gen_ai.request.max_tokens",
+    "temperature": "gen_ai.request.temperature",
+    "top_p": "gen_ai.request.top_p",
+    "top_k": "gen_ai.request.top_k",
+    "finish": "gen_ai.response.finish_reasons",
+    "prompt_tokens": "gen_ai.usage.input_tokens",
+    "tokens": "gen_ai.usage.output_tokens",
+    "input": "gen_ai.input.messages",
+    "output": "gen_ai.output.messages",
+    "error": "error.type",
+}
+"""Attributes of the conventions, by what they hold here; ours begin with `turnwise.`."""
+
+OPERATIONS: Final = {"generate": "chat", "embed": "embeddings"}
+"""Operations of the conventions, by kind of effect; other kinds keep their name."""
+
+SPANS_A_LINE: Final = 1_000
+
+_INTERNAL, _CLIENT = 1, 3
+_ERROR = 2
+
+
+def write_otel(journal: Journal, run: Run, out: Path, *, content: bool = False) -> None:
+    """Write the spans of a run to a new file: each line is an `ExportTraceServiceRequest`, as OTLP files have them."""
+    with out.open("x", encoding="utf-8") as file:
+        batch: list[dict[str, Any]] = []
+        for span in spans(journal, run, content=content):
+            batch.append(span)
+            if len(batch) == SPANS_A_LINE:
+                file.write(_line(run, batch))
+                batch = []
+        if batch:
+            file.write(_line(run, batch))
+
+
+def spans(journal: Journal, run: Run, *, content: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the spans of a run: turns with their effects in order, the run itself last."""
+    plan = plan_from_json(journal.header.plan)
+    names = [agent.name for agent in journal.queries.agents()]
+    ids = _Ids(run.head)
+    first: int | None = None
+    last = plan.time_start_us
+    sent: dict[int, str] = {}
+    for moment in moments(journal, plan):
+        first = moment.started_us if first is None else first
+        last = max(last, moment.started_us + moment.duration_us)
+        for turn in moment.record.turns:
+            yield _turn_span(ids, moment, turn, names[turn.place], sent)
+            for effect in turn.effects:
+                yield _effect_span(ids, moment, turn, effect, names[turn.place], content=content)
+        for message in moment.record.messages:
+            if message.sender is not None:
+                sent[message.seq] = ids.turn(moment.record.round, names[message.sender])
+    attributes = {
+        "turnwise.world": run.world_name,
+        "turnwise.seed": str(run.seed),
+        "turnwise.head": run.head,
+        "turnwise.status": run.status,
+    }
+    begin = plan.time_start_us if first is None else first
+    span = _span(ids, ids.run, None, f"run {run.world_name}", _INTERNAL, Span(begin, last - begin), attributes)
+    yield span | ({"status": {"code": _ERROR}} if run.status == "failed" else {})
+
+
+class _Ids:
+    """Ids of a trace and its spans, which follow from the head, the round, the agent and the effect."""
+
+    def __init__(self, head: str) -> None:
+        self.trace = head[:32]
+        self._head = head
+        self.run = self._of("run")
+
+    def turn(self, round_: int, agent: str) -> str:
+        return self._of("turn", str(round_), agent)
+
+    def effect(self, round_: int, agent: str, index: int) -> str:
+        return self._of("effect", str(round_), agent, str(index))
+
+    def _of(self, *parts: str) -> str:
+        return sha256("\n".join((self._head, *parts)).encode()).hexdigest()[:16]
+
+
+def _turn_span(ids: _Ids, moment: RoundMoments, turn: TurnRecord, agent: str, sent: dict[int, str]) -> dict[str, Any]:
+    round_ = moment.record.round
+    attributes: dict[str, object] = {
+        ATTRIBUTES["operation"]: "invoke_agent",
+        ATTRIBUTES["provider"]: "turnwise",
+        ATTRIBUTES["agent"]: agent,
+        ATTRIBUTES["agent_id"]: str(turn.place),
+        ATTRIBUTES["conversation"]: ids.trace,
+        "turnwise.round": round_,
+        "turnwise.turn": turn.turn,
+        "turnwise.fuel": turn.fuel,
+        "turnwise.clock": "virtual" if moment.times is None else "wall",
+    }
+    if turn.failure is not None:
+        attributes[ATTRIBUTES["error"]] = str(turn.failure.kind)
+    span = _span(
+        ids, ids.turn(round_, agent), ids.run, f"invoke_agent {agent}", _INTERNAL, moment.turn(turn.place), attributes
+    )
+    links = dict.fromkeys(sent[seq] for seq in turn.inbox if seq in sent)
+    if links:
+        span["links"] = [{"traceId": ids.trace, "spanId": link} for link in links]
+    return span | ({"status": {"code": _ERROR}} if turn.failure is not None else {})
+
+
+def _effect_span(
+    ids: _Ids, moment: RoundMoments, turn: TurnRecord, effect: EffectRecord, agent: str, *, content: bool
+) -> dict[str, Any]:
+    round_ = moment.record.round
+    request, reply = _object(effect.request), _object(effect.reply)
+    found = reply.get("ok")
+    ok: dict[str, Any] = found if isinstance(found, dict) else {}
+    operation = OPERATIONS.get(effect.kind, effect.kind)
+    attributes: dict[str, object] = {
+        ATTRIBUTES["operation"]: operation,
+        ATTRIBUTES["provider"]: "turnwise",
+        ATTRIBUTES["agent"]: agent,
+        "turnwise.round": round_,
+        "turnwise.effect": effect.index,
+    }
+    if effect.model is not None:
+        attributes[ATTRIBUTES["model"]] = effect.model
+    for name in ("tokens_max", "temperature", "top_p", "top_k"):
+        if isinstance(request.get(name), int | float):
+            attributes[ATTRIBUTES[name]] = request[name]
+    for name in ("prompt_tokens", "tokens"):
+        if isinstance(ok.get(name), int):
+            attributes[ATTRIBUTES[name]] = ok[name]
+    if isinstance(ok.get("finish"), str):
+        attributes[ATTRIBUTES["finish"]] = [ok["finish"]]
+    error = reply.get("error")
+    if error is not None:
+        attributes[ATTRIBUTES["error"]] = str(error.get("kind")) if isinstance(error, dict) else "error"
+    if content and effect.kind == "generate":
+        attributes[ATTRIBUTES["input"]] = json.dumps(_said(request), ensure_ascii=False)
+        if isinstance(ok.get("text"), str):
+            part = {"role": "assistant", "parts": [{"type": "text", "content": ok["text"]}]}
+            answer = part | {"finish_reason": str(ok.get("finish"))}
+            attributes[ATTRIBUTES["output"]] = json.dumps([answer], ensure_ascii=False)
+    name = f"{operation} {effect.model}" if effect.model is not None else operation
+    parent = ids.turn(round_, agent)
+    span = _span(
+        ids, ids.effect(round_, agent, effect.index), parent, name, _CLIENT,
+        moment.effect(turn.place, effect.index), attributes,
+    )  # fmt: skip
+    return span | ({"status": {"code": _ERROR}} if error is not None else {})
+
+
+def _said(request: dict[str, Any]) -> list[dict[str, Any]]:
+    messages = request.get("messages")
+    if not isinstance(messages, list):
+        messages = [{"role": "user", "content": request.get("prompt", "")}]
+    return [
+        {"role": str(one.get("role")), "parts": [{"type": "text", "content": str(one.get("content"))}]}
+        for one in messages
+        if isinstance(one, dict)
+    ]
+
+
+def _object(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    return value if isinstance(value, dict) else {}
+
+
+def _span(
+    ids: _Ids, id_: str, parent: str | None, name: str, kind: int, span: Span, attributes: dict[str, Any]
+) -> dict[str, Any]:
+    found = {
+        "traceId": ids.trace,
+        "spanId": id_,
+        "name": name,
+        "kind": kind,
+        "startTimeUnixNano": str(span.start_us * 1000),
+        "endTimeUnixNano": str((span.start_us + span.duration_us) * 1000),
+        "attributes": [{"key": key, "value": _value(value)} for key, value in attributes.items()],
+    }
+    return found if parent is None else found | {"parentSpanId": parent}
+
+
+def _value(value: object) -> dict[str, Any]:
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        return {"intValue": str(value)}
+    if isinstance(value, float):
+        return {"doubleValue": value}
+    if isinstance(value, list):
+        return {"arrayValue": {"values": [_value(item) for item in value]}}
+    return {"stringValue": str(value)}
+
+
+def _line(run: Run, batch: list[dict[str, Any]]) -> str:
+    resource = {"service.name": "turnwise", "service.version": __version__, "turnwise.head": run.head}
+    scope = {"name": "turnwise", "version": __version__}
+    value = {
+        "resourceSpans": [
+            {
+                "resource": {"attributes": [{"key": key, "value": _value(text)} for key, text in resource.items()]},
+                "schemaUrl": SCHEMA,
+                "scopeSpans": [{"scope": scope, "schemaUrl": SCHEMA, "spans": batch}],
+            }
+        ]
+    }
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"

@@ -1,0 +1,71 @@
+"""Spans are those of the run, their ids follow from the head, and texts are left out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import turnwise
+from turnwise.exports.otel import ATTRIBUTES, SCHEMA
+
+
+def spans(journal: Path, out: Path, *, content: bool = False) -> list[dict[str, Any]]:
+    turnwise.export(journal, out, "otel", content=content)
+    found = []
+    for line in out.read_text("utf-8").splitlines():
+        [resource] = json.loads(line)["resourceSpans"]
+        [scope] = resource["scopeSpans"]
+        assert resource["schemaUrl"] == scope["schemaUrl"] == SCHEMA
+        found += scope["spans"]
+    return found
+
+
+def attributes(span: dict[str, Any]) -> dict[str, Any]:
+    return {one["key"]: next(iter(one["value"].values())) for one in span["attributes"]}
+
+
+def test_the_spans_form_one_tree(written: Path, tmp_path: Path) -> None:
+    found = spans(written, tmp_path / "a.jsonl")
+    with turnwise.open(written) as run:
+        head = run.head
+        turns, effects = len(run.turns), sum(len(turn.effects) for turn in run.turns)
+    ids = {span["spanId"] for span in found}
+    assert len(ids) == len(found) == 1 + turns + effects
+    assert {span["traceId"] for span in found} == {head[:32]}
+    assert all(len(span["spanId"]) == 16 for span in found)
+    roots = [span for span in found if "parentSpanId" not in span]
+    assert len(roots) == 1
+    assert all(span["parentSpanId"] in ids for span in found if span not in roots)
+    assert all(int(span["startTimeUnixNano"]) <= int(span["endTimeUnixNano"]) for span in found)
+    assert all(link["spanId"] in ids for span in found for link in span.get("links", ()))
+
+
+def test_the_same_run_has_the_same_ids(written: Path, lived: Path, tmp_path: Path) -> None:
+    one = [span["spanId"] for span in spans(written, tmp_path / "a.jsonl")]
+    assert one == [span["spanId"] for span in spans(written, tmp_path / "b.jsonl")]
+    assert not set(one) & {span["spanId"] for span in spans(lived, tmp_path / "c.jsonl")}
+
+
+def test_attributes_are_those_of_the_conventions(written: Path, tmp_path: Path) -> None:
+    known = set(ATTRIBUTES.values())
+    found = spans(written, tmp_path / "a.jsonl")
+    for span in found:
+        assert all(name in known or name.startswith("turnwise.") for name in attributes(span))
+    chats = [attributes(span) for span in found if span["name"].startswith("chat ")]
+    assert {"gen_ai.usage.output_tokens" in chat for chat in chats} == {True, False}  # answers, and a refusal
+    for chat in chats:
+        assert {"gen_ai.operation.name", "gen_ai.request.model"} <= chat.keys()
+        assert ("gen_ai.usage.output_tokens" in chat) != ("error.type" in chat)
+        assert not {"gen_ai.input.messages", "gen_ai.output.messages"} & chat.keys()
+    with_texts = [attributes(span) for span in spans(written, tmp_path / "b.jsonl", content=True)]
+    [first, *_] = [one for one in with_texts if "gen_ai.output.messages" in one]
+    assert json.loads(first["gen_ai.output.messages"])[0]["role"] == "assistant"
+
+
+def test_failed_turns_are_errors(lived: Path, tmp_path: Path) -> None:
+    with turnwise.open(lived) as run:
+        failed = [str(turn.failure.kind) for turn in run.turns if turn.failure is not None]
+    found = spans(lived, tmp_path / "a.jsonl")
+    errors = [attributes(span)["error.type"] for span in found if span.get("status", {}).get("code") == 2]
+    assert errors == failed

@@ -1,0 +1,78 @@
+"""Tables hold what the run holds, in every form alike."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from pyarrow import parquet
+
+import turnwise
+from turnwise import UsageError
+from turnwise.journal.tables import TABLES, markdown
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def test_all_forms_hold_the_same(lived: Path, written: Path, tmp_path: Path) -> None:
+    for journal in (lived, written):
+        out = tmp_path / journal.stem
+        out.mkdir()
+        for kind in ("csv", "jsonl", "parquet"):
+            files = turnwise.export(journal, out / kind, kind)
+            assert [path.name for path in files] == [f"{name}.{kind}" for name in TABLES]
+        for name, table in TABLES.items():
+            lines = (out / "jsonl" / f"{name}.jsonl").read_text("utf-8").splitlines()
+            rows = [json.loads(line) for line in lines]
+            assert parquet.read_table(out / "parquet" / f"{name}.parquet").to_pylist() == rows
+            with (out / "csv" / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+                found = list(csv.DictReader(file))
+            names = [column.name for column in table.columns]
+            assert [list(row) for row in rows] == [names] * len(rows)
+            texts = [{key: "" if cell is None else str(cell) for key, cell in row.items()} for row in rows]
+            assert found == texts
+
+
+def test_tables_have_the_rows_of_the_run(written: Path, tmp_path: Path) -> None:
+    turnwise.export(written, tmp_path / "out", "jsonl", tables=["turns", "effects", "messages"])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "effects.jsonl",
+        "messages.jsonl",
+        "turns.jsonl",
+    ]
+    rows = {path.stem: path.read_text("utf-8").splitlines() for path in (tmp_path / "out").iterdir()}
+    with turnwise.open(written) as run:
+        assert len(rows["turns"]) == len(run.turns)
+        assert len(rows["messages"]) == len(run.messages)
+        effects = [(turn.agent, effect.reply) for turn in run.turns for effect in turn.effects]
+    assert [(row["agent"], row["reply"]) for row in map(json.loads, rows["effects"])] == effects
+
+
+def test_data_frames(lived: Path) -> None:
+    with turnwise.open(lived) as run:
+        frames = run.to_pandas()
+        assert list(frames) == list(TABLES)
+        records = run.to_pandas("records")
+        assert len(records) == len(run.records) > 0
+        assert list(records["agent"]) == [record.agent for record in run.records]
+        assert str(frames["turns"]["fuel"].dtype) == "Int64"
+        with pytest.raises(UsageError, match="no table 'x'"):
+            run.to_pandas("x")
+
+
+def test_the_page_lists_all_columns() -> None:
+    assert markdown().strip() in (DOCS / "journal.md").read_text("utf-8")
+
+
+def test_nothing_is_overwritten_and_wrong_names_are_named(lived: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="exists already"):
+        turnwise.export(lived, tmp_path, "csv")
+    with pytest.raises(UsageError, match="no table"):
+        turnwise.export(lived, tmp_path / "a", "csv", tables=["nothing"])
+    with pytest.raises(UsageError, match="no format"):
+        turnwise.export(lived, tmp_path / "a", "xml")
+    with pytest.raises(UsageError, match="has no tables"):
+        turnwise.export(lived, tmp_path / "a", "otel", tables=["turns"])
+    assert list(tmp_path.iterdir()) == []

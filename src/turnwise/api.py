@@ -111,16 +111,20 @@ def verify(
     *,
     rounds: tuple[int, int | None] = (1, None),
     agent: str | None = None,
+    tolerant: bool = False,
     progress: OnProgress | None = None,
     **options: Unpack[ResumeOptions],
 ) -> Verification:
     """Execute all turns of a journal again, ask its models again what they were asked, and compare.
 
     `rounds` are the first and the last, None for the end of the run; `agent` keeps the requests of one agent. A model
-    that `models` names is asked even if it is not the recorded one.
+    that `models` names is asked even if it is not the recorded one. `tolerant`: recorded answers of language models
+    have to be near what the models give here, which other machines can tell, too, and sooner.
     """
     check_names("verify", options, ResumeOptions)
-    return verify_journal(Path(journal), settings_of(options, models=True), progress, rounds=rounds, agent=agent)
+    return verify_journal(
+        Path(journal), settings_of(options, models=True), progress, rounds=rounds, agent=agent, tolerant=tolerant
+    )
 
 
 def bundle(
@@ -155,6 +159,7 @@ def verify_bundle(
     trust: Sequence[StrPath] = (),
     rounds: tuple[int, int | None] = (1, None),
     agent: str | None = None,
+    tolerant: bool = False,
     progress: OnProgress | None = None,
     **options: Unpack[ResumeOptions],
 ) -> BundleVerification:
@@ -166,7 +171,7 @@ def verify_bundle(
     check_names("verify_bundle", options, ResumeOptions)
     settings = settings_of(options, models=True)
     keys = [Path(key) for key in trust]
-    return verify_bundle_file(Path(path), settings, progress, trust=keys, rounds=rounds, agent=agent)
+    return verify_bundle_file(Path(path), settings, progress, trust=keys, rounds=rounds, agent=agent, tolerant=tolerant)
 
 
 def diff(left: StrPath, right: StrPath, *, agent: str | None = None) -> Diff:

@@ -74,3 +74,30 @@ def test_rounds_that_are_not_there(steady: Path, tmp_path: Path, command: Comman
     ended = command("verify", path, "--rounds", "3..9")
     assert ended.code == 2
     assert "there are no rounds 3 to 9" in ended.err
+
+
+def test_a_level_can_be_required(steady: Path, tmp_path: Path, command: Command) -> None:
+    path = tmp_path / "a.journal"
+    turnwise.run(writers(steady), journal=path).close()
+    for options, code in ((("--require", "L2"), 0), (("--require", "L1"), 0), (("--tolerant", "--require", "L1"), 3)):
+        ended = command("verify", path, *options)
+        assert ended.code == code
+        assert ("less than required: model (L0), and --require L1" in ended.err) == (code == 3)
+    assert command("verify", path, "--require", "L0").code == 2
+
+
+def test_a_tolerant_check_says_how_near_the_answers_are(steady: Path, tmp_path: Path, command: Command) -> None:
+    path = tmp_path / "a.journal"
+    turnwise.run(writers(steady), journal=path).close()
+    ended = command("verify", path, "--tolerant")
+    assert ended.code == 0
+    assert "near: 0 of " in ended.out
+    assert "not computed again" in ended.out
+    other = toy.write_attention_folder(tmp_path / "other")
+    (other / "model.onnx").write_bytes(toy.attention_graph(seed=1).model())
+    ended = command("verify", path, "--tolerant", "--model", f"model={other}")
+    assert ended.code == 3
+    assert "token 0 of the answer: expected " in ended.out
+    value = json.loads(command("verify", path, "--tolerant", "--json", "--model", f"model={other}").out)
+    assert value["token"]["index"] == 0
+    assert value["models"][0]["nearness"]["others"] > 0

@@ -41,6 +41,7 @@ def verify_bundle(
     trust: Sequence[Path] = (),
     rounds: tuple[int, int | None] = (1, None),
     agent: str | None = None,
+    tolerant: bool = False,
 ) -> BundleVerification:
     """Verify a bundle. Models that `settings` names go before those that are inside.
 
@@ -49,7 +50,7 @@ def verify_bundle(
     with open_bundle(path, trust=trust) as bundle:
         models = {**_builtin(bundle), **bundle.models, **settings.models}
         chosen = replace(settings, models=models, interpreter=bundle.interpreter)
-        found = verify(bundle.journal, chosen, progress, rounds=rounds, agent=agent)
+        found = verify(bundle.journal, chosen, progress, rounds=rounds, agent=agent, tolerant=tolerant)
         return BundleVerification(
             bundle.sha256,
             len(bundle.statement.subjects),

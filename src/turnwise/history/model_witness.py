@@ -21,13 +21,17 @@ from turnwise.core.open_turn import is_too_large
 from turnwise.core.plan_json import plan_from_json
 from turnwise.core.promise import Promise, promise_of, weakest
 from turnwise.core.records import EffectRecord, RoundRecord
+from turnwise.core.withheld import Withheld, WithheldTokens
 from turnwise.errors import EnvironmentFailure, TurnwiseError
 from turnwise.history.reissue import Reissuing
 from turnwise.history.standing import RecordedModels
 from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_info import ModelInfo
-from turnwise.inference.requests.generate_request import GenerateReply
+from turnwise.inference.requests.check_request import AnswerDeparture, CheckReply, CheckRequest, SpelledToken
+from turnwise.inference.requests.embed_request import EmbedRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.infer_request import InferRequest
 from turnwise.journal import Journal
 from turnwise.orchestrator.assembly import specs_of
 from turnwise.orchestrator.effects import as_model_request, model_of
@@ -36,6 +40,34 @@ from turnwise.orchestrator.settings import Settings
 
 OPEN_REQUESTS_MAX: Final = 512
 """Requests without an answer, above which the replay waits for the models."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nearness:
+    """Result of a tolerant check: how far recorded answers are from what a model gives on this machine."""
+
+    tokens: int = 0
+    """Tokens that were compared."""
+    others: int = 0
+    """Tokens instead of which another is chosen here."""
+    farthest: float = 0.0
+    """Least change of logits with which all of them are chosen here."""
+    margin: float = 0.0
+    """Change of logits that was allowed, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDifference:
+    """The token from which on two answers part, with its text; None for an answer that has ended."""
+
+    index: int
+    """Number of the token in the answer, from 0."""
+    before: str
+    """Text of the answer before it, or the end of that text."""
+    expected: SpelledToken | None
+    """Token that is recorded."""
+    actual: SpelledToken | None
+    """Token that is chosen here."""
 
 
 @dataclass(slots=True)
@@ -49,6 +81,7 @@ class Asked:
     - `reasons`: why it is not asked, or, if its folder was named, what is not as it was
     - `requests`, `compared`: how many the run asked of it, and how many replies were compared here
     - `difference`: the first reply that is another, None if none is
+    - `nearness`: by a tolerant check, how far its answers are from this machine; None without one
     """
 
     name: str
@@ -60,6 +93,7 @@ class Asked:
     requests: int = 0
     compared: int = 0
     difference: Difference | None = None
+    nearness: Nearness | None = None
 
     @property
     def another_file(self) -> bool:
@@ -69,6 +103,8 @@ class Asked:
     @property
     def usable(self) -> bool:
         """True if its replies are compared."""
+        if self.nearness is not None:
+            return self.info is not None and (self.named or not self.another_file)
         return self.info is not None and self.promise != "none" and (self.named or not self.reasons)
 
 
@@ -87,7 +123,17 @@ class ModelWitness:
     that cannot be loaded.
     """
 
-    def __init__(self, journal: Journal, settings: Settings, first: int, last: int, agent: str | None) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        settings: Settings,
+        first: int,
+        last: int,
+        agent: str | None,
+        *,
+        tolerant: bool = False,
+    ) -> None:
+        self._tolerant = tolerant
         self._journal = journal
         self._settings = settings
         self._range = first, last
@@ -107,6 +153,12 @@ class ModelWitness:
         self._failure: TurnwiseError | None = None
         self._change = asyncio.Event()
         self.difference: Difference | None = None
+        self._tokens: dict[tuple[int, int, int], TokenDifference] = {}
+
+    @property
+    def token(self) -> TokenDifference | None:
+        """The token of the first difference, where tokens are known."""
+        return None if self.difference is None else self._tokens.get(self._order(self.difference))
 
     # -- of the replay ---------------------------------------------------------------------------------------------
 
@@ -129,15 +181,31 @@ class ModelWitness:
             model.requests += 1
             if by_waves or not model.usable or is_too_large(effect.reply):
                 continue
-            self._id += 1
+            asked = self._asked(model, action, effect)
+            if asked is None:
+                continue
             self._expected[self._id] = _Expected(model, record.round, agent, effect)
-            requests.append(as_model_request(self._id, action))
+            requests.append(asked)
         if self._host is not None and requests:
             self._host.submit(requests)
         await self._issue(record)
         if len(self._expected) > OPEN_REQUESTS_MAX:
             await self._until(OPEN_REQUESTS_MAX // 2)
         return self.difference is None
+
+    def _asked(
+        self, model: Asked, action: Request, effect: EffectRecord
+    ) -> GenerateRequest | CheckRequest | InferRequest | EmbedRequest | None:
+        """Return what is submitted for an effect; None where the record does not say enough for a tolerant check."""
+        self._id += 1
+        request = as_model_request(self._id, action)
+        if model.nearness is None or not isinstance(request, GenerateRequest):
+            return request
+        failed = effect.reply.startswith('{"error":')
+        withheld = isinstance(effect.reply, Withheld) or isinstance(effect.tokens, WithheldTokens)
+        if withheld or (effect.tokens is None and not failed):
+            return None
+        return CheckRequest(request, effect.tokens or (), effect.reply)
 
     async def drain(self) -> None:
         """Wait for all answers."""
@@ -190,6 +258,34 @@ class ModelWitness:
                 self._note(expected.model, _named(found, expected.model.name))
         self._change.set()
 
+    def _take_checks(self, replies: Sequence[CheckReply]) -> None:
+        for reply in replies:
+            expected = self._expected.pop(reply.id)
+            model, was = expected.model, expected.model.nearness or Nearness()
+            model.compared += reply.compared
+            model.nearness = Nearness(
+                was.tokens + reply.tokens,
+                was.others + reply.others,
+                max(was.farthest, reply.farthest),
+                max(was.margin, reply.margin),
+            )
+            if reply.departure is not None:
+                self._note(model, self._departed(expected, reply.departure))
+        self._change.set()
+
+    def _departed(self, expected: _Expected, departure: AnswerDeparture) -> Difference:
+        """Make a difference of a departure, and keep its token."""
+        what = f"effect {expected.effect.index}: reply of {expected.model.name}"
+        left, right = expected.effect.reply, departure.what
+        if departure.index is not None:
+            what = f"{what}, token {departure.index}: {departure.what}"
+            left, right = (_shown(departure.before, token) for token in (departure.expected, departure.actual))
+        found = Difference(expected.round, expected.agent, what, left, right)
+        if departure.index is not None:
+            token = TokenDifference(departure.index, departure.before, departure.expected, departure.actual)
+            self._tokens[self._order(found)] = token
+        return found
+
     def _note(self, model: Asked, found: Difference) -> None:
         model.difference = self._earlier(model.difference, found)
         self.difference = self._earlier(self.difference, found)
@@ -228,11 +324,11 @@ class ModelWitness:
             self.models[name].reasons.append("the journal does not say where it was, and how it was loaded")
         for spec in specs:
             model = self.models[spec.name]
-            if model.promise == "none":
+            if model.promise == "none" and not self._tolerant:
                 model.reasons.append("the run noted that it may answer otherwise when it is asked the same again")
             elif not model.named and not spec.path.exists():
                 model.reasons.append(f"it is not at {spec.path}; --model {spec.name}=PATH says where it is")
-            elif model.promise == "plan-bound":
+            elif model.promise == "plan-bound" and not self._tolerant:
                 options = self._wave_options(spec.name)
                 issuing = Reissuing(self._journal, {spec.name}, self._settings, options, others=True)
                 self._waves[spec.name] = await self._stack.enter_async_context(issuing)
@@ -241,7 +337,13 @@ class ModelWitness:
                 together.append(spec)
         if together:
             transport = self._settings.transport
-            self._host = InferenceHost(together, on_replies=self._take, on_failure=self._fail, transport=transport)
+            self._host = InferenceHost(
+                together,
+                on_replies=self._take,
+                on_checks=self._take_checks,
+                on_failure=self._fail,
+                transport=transport,
+            )
             self._stack.push_async_callback(self._host.close)
             await self._host.start()
             for spec in together:
@@ -258,10 +360,12 @@ class ModelWitness:
 
     def _loaded(self, model: Asked, info: ModelInfo) -> None:
         model.info = info
+        if self._tolerant and info.task == "generate":
+            model.nearness = Nearness()
         if info.numeric is not None:
             here = promise_of(info.numeric.numeric_class)
             model.promise = here if model.promise is None else weakest([model.promise, here])
-        if model.promise == "plan-bound" and model.name not in self._waves:
+        if model.promise == "plan-bound" and model.name not in self._waves and model.nearness is None:
             model.named = False  # without recorded waves there is nothing to hold it to, whoever names it
         if model.another_file:
             model.reasons.append(f"another model file: {model.recorded} in the run, {info.sha256} here")
@@ -275,6 +379,10 @@ def _named(found: Difference, model: str) -> Difference:
     if left is not None and right is not None and left != right:
         return Difference(found.round, found.agent, f"{what}, text", left, right)
     return Difference(found.round, found.agent, what, found.expected, found.actual)
+
+
+def _shown(before: str, token: SpelledToken | None) -> str:
+    return f"{before}(end)" if token is None else f"{before}{token.text}"
 
 
 def _text(reply: object) -> str | None:

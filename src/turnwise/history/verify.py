@@ -16,7 +16,7 @@ from typing import Literal
 from turnwise._version import __version__
 from turnwise.core.compare import Difference
 from turnwise.errors import UsageError
-from turnwise.history.model_witness import Asked, ModelWitness
+from turnwise.history.model_witness import Asked, ModelWitness, Nearness, TokenDifference
 from turnwise.history.replay import OnProgress, Replay, replay_rounds, silent
 from turnwise.journal import Journal
 from turnwise.journal.file.stored_json import stored_object
@@ -34,7 +34,8 @@ class ModelVerification:
 
     `level` is what held, and `reasons` say why it is no higher, and what is not as it was. `requests` counts those of
     the run, `compared` the replies that were compared. `sha256` (hex) is the hash of what was asked here, None if it
-    was not loaded.
+    was not loaded. `nearness` is there where the check was tolerant: no level is claimed then, and answers were only
+    held to be near what the model gives here.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ModelVerification:
     compared: int
     sha256: str | None
     reasons: tuple[str, ...]
+    nearness: Nearness | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class Verification:
     `rounds` and `turns` count those that were executed and equal, `replies` the replies of models that were computed
     again and equal. `head` (hex) is the run's, or that of the last round that was equal; `difference` is the first,
     None if all was equal. `models` are those that were asked; `notes` say what was compared otherwise than usual, and
-    `unproved` what was taken from the journal.
+    `unproved` what was taken from the journal. `token` says where two answers part, if the first difference is of
+    answers whose tokens are known.
     """
 
     rounds: int
@@ -63,6 +66,7 @@ class Verification:
     models: tuple[ModelVerification, ...]
     notes: tuple[str, ...]
     unproved: tuple[str, ...]
+    token: TokenDifference | None = None
 
 
 def verify(
@@ -72,17 +76,24 @@ def verify(
     *,
     rounds: tuple[int, int | None] = (1, None),
     agent: str | None = None,
+    tolerant: bool = False,
 ) -> Verification:
     """Verify the rounds from the first to the last of `rounds` (None: to the end of the run).
 
-    All turns are executed; with an `agent`, models are asked its requests only. Raises `TurnwiseError` if the journal
-    cannot be executed here.
+    All turns are executed; with an `agent`, models are asked its requests only. `tolerant`: recorded answers of
+    language models are held against the model, once, and have to be near what it gives here. Raises `TurnwiseError` if
+    the journal cannot be executed here.
     """
-    return run_alone(_verify(journal, settings, progress or silent, rounds, agent))
+    return run_alone(_verify(journal, settings, progress or silent, rounds, agent, tolerant))
 
 
 async def _verify(
-    path: Path, settings: Settings, progress: OnProgress, rounds: tuple[int, int | None], agent: str | None
+    path: Path,
+    settings: Settings,
+    progress: OnProgress,
+    rounds: tuple[int, int | None],
+    agent: str | None,
+    tolerant: bool,
 ) -> Verification:
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal.open(path))
@@ -94,7 +105,7 @@ async def _verify(
                 actual=agent,
                 hint="turnwise log names the agents.",
             )
-        witness = ModelWitness(journal, settings, first, last, agent)
+        witness = ModelWitness(journal, settings, first, last, agent, tolerant=tolerant)
         if strangers := sorted(settings.models.keys() - witness.models.keys()):
             raise UsageError(
                 f"the run has no model {strangers[0]!r}",
@@ -135,8 +146,9 @@ def _verification(
     notes = [*replayed.notes, *_notes(journal)]
     unproved = [*replayed.unproved, *_unproved(models, first, agent)]
     head = replayed.head
+    token = witness.token if difference is witness.difference else None
     return Verification(
-        replayed.rounds, replayed.turns, replies, head, difference, models, tuple(notes), tuple(unproved)
+        replayed.rounds, replayed.turns, replies, head, difference, models, tuple(notes), tuple(unproved), token
     )
 
 
@@ -155,7 +167,11 @@ def _first(replayed: Difference | None, asked: Difference | None) -> Difference 
 def _level(model: Asked, difference: Difference | None) -> ModelVerification:
     reasons = list(model.reasons)
     level: Level = "L0"
-    if model.difference is not None:
+    if model.nearness is not None and model.difference is None and model.usable:
+        reasons.append("answers were held to be near what the model gives here, and not computed again")
+        if model.compared < model.requests:
+            reasons.append(f"{model.compared:,} of {model.requests:,} replies were compared")
+    elif model.difference is not None:
         reasons.append("a reply is another")
         if not reasons[:-1]:
             reasons.append("the kind of processor is not recorded, and another kind may round otherwise")
@@ -174,7 +190,7 @@ def _level(model: Asked, difference: Difference | None) -> ModelVerification:
     else:
         level = "L2"
     sha256 = None if model.info is None else model.info.sha256
-    return ModelVerification(model.name, level, model.requests, model.compared, sha256, tuple(reasons))
+    return ModelVerification(model.name, level, model.requests, model.compared, sha256, tuple(reasons), model.nearness)
 
 
 def _notes(journal: Journal) -> Iterator[str]:

@@ -19,12 +19,13 @@ from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.plans.wave import Wave, WaveReply
+from turnwise.inference.requests.check_request import CheckReply, CheckRequest
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.parcels import Parcel, pack
 from turnwise.inference.requests.tensors import Data
 
-_T = TypeVar("_T", GenerateRequest, GenerateReply, EmbedRequest, Parcel)
+_T = TypeVar("_T", GenerateRequest, GenerateReply, CheckRequest, EmbedRequest, Parcel)
 
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 """Requests are cut into messages of about this size; one request alone may be larger."""
@@ -63,6 +64,12 @@ class Submit(_Message, frozen=True):
     requests: list[GenerateRequest]
 
 
+class Check(_Message, frozen=True):
+    """Recorded answers, to be held against their models."""
+
+    requests: list[CheckRequest]
+
+
 class Embed(_Message, frozen=True):
     """Requests to embed texts."""
 
@@ -85,7 +92,7 @@ class WavePart(_Message, frozen=True):
     last: bool
 
 
-ToProcess = Load | Submit | Embed | Cancel | WavePart
+ToProcess = Load | Submit | Check | Embed | Cancel | WavePart
 
 
 # -- from the inference process ----------------------------------------------------------------------------------
@@ -130,6 +137,12 @@ class ReplyBatch(_Message, frozen=True):
     replies: list[GenerateReply]
 
 
+class CheckBatch(_Message, frozen=True):
+    """Results of checks."""
+
+    replies: list[CheckReply]
+
+
 class WaveReplyPart(_Message, frozen=True):
     """Part of the answer to a wave. The parts of one come one after the other."""
 
@@ -160,7 +173,7 @@ class Heartbeat(_Message, frozen=True):
     step_rows: int = 0
 
 
-FromProcess = Loaded | LoadFailed | Confined | ReplyBatch | WaveReplyPart | Heartbeat
+FromProcess = Loaded | LoadFailed | Confined | ReplyBatch | CheckBatch | WaveReplyPart | Heartbeat
 
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
@@ -188,7 +201,7 @@ def decode_from_process(data: bytes) -> FromProcess:
 # -- what does not fit into one message --------------------------------------------------------------------------
 
 
-OpenRequest = GenerateRequest | EmbedRequest | Parcel
+OpenRequest = GenerateRequest | CheckRequest | EmbedRequest | Parcel
 """A request on its way to the inference process."""
 
 
@@ -196,6 +209,8 @@ def request_messages(requests: Sequence[OpenRequest]) -> Iterator[tuple[MessageK
     """The messages that hand requests over, each a kind and the parts of its body; in the requests' order by kind."""
     for generate in _cut([request for request in requests if isinstance(request, GenerateRequest)]):
         yield MessageKind.MESSAGE, [encode(Submit(generate))]
+    for check in _cut([request for request in requests if isinstance(request, CheckRequest)]):
+        yield MessageKind.MESSAGE, [encode(Check(check))]
     for embed in _cut([request for request in requests if isinstance(request, EmbedRequest)]):
         yield MessageKind.MESSAGE, [encode(Embed(embed))]
     for parcels in _cut([request for request in requests if isinstance(request, Parcel)]):
@@ -246,7 +261,7 @@ def _cut(items: Sequence[_T]) -> Iterator[list[_T]]:
     size = 0
     for item in items:
         bytes_ = item.data_bytes if isinstance(item, Parcel) else len(item.body)
-        if isinstance(item, GenerateReply) and item.tokens is not None:
+        if isinstance(item, GenerateReply | CheckRequest) and item.tokens is not None:
             bytes_ += TOKEN_BYTES_MAX * len(item.tokens)
         if group and size + bytes_ > BATCH_BYTES_MAX:
             yield group

@@ -13,7 +13,8 @@ from turnwise.errors import EnvironmentFailure, InvariantError, ModelError, Turn
 from turnwise.inference import protocol
 from turnwise.inference.host.open_requests import OpenRequests
 from turnwise.inference.plans.wave import Wave, WaveReply
-from turnwise.inference.protocol import Confined, Heartbeat, MessageKind, ReplyBatch, WaveReplyPart
+from turnwise.inference.protocol import CheckBatch, Confined, Heartbeat, MessageKind, ReplyBatch, WaveReplyPart
+from turnwise.inference.requests.check_request import CheckReply, CheckRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.parcels import Parcel, pack
 from turnwise.inference.requests.tensors import Data, Tensor
@@ -27,7 +28,8 @@ class Said:
         self.failures: list[TurnwiseError] = []
         self.waves: list[WaveReply] = []
         self.sent: list[protocol.ToProcess] = []
-        self.open = OpenRequests(self.replies.extend, self.failures.append, self.waves.append)
+        self.checks: list[CheckReply] = []
+        self.open = OpenRequests(self.replies.extend, self.failures.append, self.waves.append, self.checks.extend)
 
     def send(self, kind: MessageKind, parts: Sequence[Data]) -> None:
         assert kind == MessageKind.MESSAGE
@@ -132,3 +134,13 @@ def test_a_failure_goes_on(said: Said) -> None:
     error = EnvironmentFailure("it died")
     said.open.failed(error)
     assert said.failures == [error]
+
+
+def test_a_check_is_answered_once(said: Said) -> None:
+    request = GenerateRequest(4, "m", "{}", bytes(32))
+    said.open.add(4, CheckRequest(request, (1, 2), "{}"))
+    reply = CheckReply(4, 2, 0, 0.0, 0.5)
+    for _ in range(2):
+        assert said.open.take(CheckBatch([reply, replace(reply, id=5)]))
+    assert said.checks == [reply]
+    assert not said.open.has_work

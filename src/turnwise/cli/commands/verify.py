@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,14 +12,22 @@ import typer
 from turnwise.cli.commands.options import JournalOrBundle, Json, Workers, model_folders
 from turnwise.cli.commands.replay import difference_json, show_difference
 from turnwise.cli.errors import DIFFERENT, DONE
-from turnwise.cli.output import Output, bold, green
+from turnwise.cli.output import Output, bold, green, red
 from turnwise.cli.text import count, json_text, shorten
 from turnwise.errors import UsageError
+from turnwise.visible_text import visible
 
 if TYPE_CHECKING:
     from turnwise.history.verify import Verification
 
 DIGITS_MAX = 19
+
+
+class RequiredLevel(StrEnum):
+    """Levels that can be required."""
+
+    L1 = "L1"
+    L2 = "L2"
 
 
 def verify(
@@ -48,6 +58,18 @@ def verify(
         list[Path] | None,
         typer.Option("--trust", metavar="PUBKEY", help="Of a bundle: this key must have signed it. May be repeated."),
     ] = None,
+    tolerant: Annotated[
+        bool,
+        typer.Option(
+            "--tolerant",
+            help="Hold recorded answers of language models to be near what the models give here: on another kind of "
+            "processor, GPU or build, and sooner. No level is claimed.",
+        ),
+    ] = False,
+    require: Annotated[
+        RequiredLevel | None,
+        typer.Option("--require", metavar="LEVEL", help="Exit with 3 unless every model holds L1 (or L2) at least."),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Execute a run again, models included, and compare.
@@ -66,16 +88,30 @@ def verify(
     from turnwise.evidence.archive import is_archive
 
     if is_archive(journal):
-        return _verify_bundle(journal, chosen, agent, workers, models, trust or [], json=json)
+        bundle = _verify_bundle(journal, chosen, agent, workers, models, trust or [], json=json, tolerant=tolerant)
+        return _code(bundle, require)
     if trust:
         raise UsageError("a journal is not signed", where="--trust", hint="turnwise bundle JOURNAL -o FILE --sign KEY")
     err = Output.err()
     with counting(err, "verifying round") as progress:
-        found = turnwise.verify(journal, rounds=chosen, agent=agent, workers=workers, models=models, progress=progress)
+        found = turnwise.verify(
+            journal, rounds=chosen, agent=agent, tolerant=tolerant, workers=workers, models=models, progress=progress
+        )
     _show(found, err if json else Output.out())
     if json:
         Output.out().write(json_text(_json(found, str(journal))) + "\n")
-    return DONE if found.difference is None else DIFFERENT
+    return _code(found, require)
+
+
+def _code(found: Verification, require: RequiredLevel | None) -> int:
+    """The exit code, and a line if a model holds less than is required."""
+    if found.difference is not None:
+        return DIFFERENT
+    if require is not None and (lacking := [model for model in found.models if model.level < require.value]):
+        names = ", ".join(f"{model.name} ({model.level})" for model in lacking)
+        Output.err().line(red("less than required"), f": {names}, and --require {require.value}")
+        return DIFFERENT
+    return DONE
 
 
 def _verify_bundle(
@@ -87,7 +123,8 @@ def _verify_bundle(
     trust: list[Path],
     *,
     json: bool,
-) -> int:
+    tolerant: bool,
+) -> Verification:
     import turnwise
     from turnwise.cli.progress import counting
 
@@ -95,7 +132,14 @@ def _verify_bundle(
     output = err if json else Output.out()
     with counting(err, "verifying round") as progress:
         found = turnwise.verify_bundle(
-            path, trust=trust, rounds=rounds, agent=agent, workers=workers, models=models, progress=progress
+            path,
+            trust=trust,
+            rounds=rounds,
+            agent=agent,
+            tolerant=tolerant,
+            workers=workers,
+            models=models,
+            progress=progress,
         )
     parts = f"{count(found.members, 'part')} as the statement {found.sha256[:16]}… says"
     output.line(green("whole"), f": {parts}, made by turnwise {found.made_by}")
@@ -115,7 +159,7 @@ def _verify_bundle(
             "trusted": found.trusted,
         }
         Output.out().write(json_text({**_json(found.run, str(path)), "bundle": bundle}) + "\n")
-    return DONE if found.run.difference is None else DIFFERENT
+    return found.run
 
 
 def rounds_of(option: str | None) -> tuple[int, int | None]:
@@ -143,9 +187,21 @@ def _show(found: Verification, output: Output) -> None:
         output.line(green("equal"), f": {counts}, {replies}, head {found.head}")
     else:
         show_difference(found.difference, output)
+    if found.token is not None:
+        expected, actual = (
+            "the end" if token is None else f"{token.id} {visible(repr(token.text))}"
+            for token in (found.token.expected, found.token.actual)
+        )
+        output.line(f"token {found.token.index} of the answer: expected {expected}, actual {actual}", indent=2)
     for model in found.models:
         asked = f"{model.compared:,} of {model.requests:,} replies compared"
         output.line(bold(model.level), f" {model.name}: {asked}")
+        if near := model.nearness:
+            output.line(
+                f"near: {near.others:,} of {near.tokens:,} tokens would be others here; logits that are others by "
+                f"{near.farthest:.3g} give them all, and {near.margin:.3g} may be",
+                indent=3,
+            )
         for reason in model.reasons:
             output.line(reason, indent=3)
     for note in found.notes:
@@ -163,6 +219,7 @@ def _json(found: Verification, journal: str) -> dict[str, object]:
         "journal": journal,
         "equal": found.difference is None,
         "difference": difference_json(found.difference),
+        "token": None if found.token is None else asdict(found.token),
         "models": [
             {
                 "name": model.name,
@@ -171,6 +228,7 @@ def _json(found: Verification, journal: str) -> dict[str, object]:
                 "compared": model.compared,
                 "sha256": model.sha256,
                 "reasons": list(model.reasons),
+                "nearness": None if model.nearness is None else asdict(model.nearness),
             }
             for model in found.models
         ],

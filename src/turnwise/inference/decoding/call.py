@@ -119,6 +119,23 @@ class Call:
         # What is done with logits then is many times slower in fp16, and comes to the same.
         return found.astype(np.float32) if found.dtype == np.float16 else found
 
+    def run_neighbours(self, first: int, count: int) -> NDArray[Any]:
+        """Logits [count, vocabulary] of `count` neighbouring new tokens of the one row, from number `first` on."""
+        new = self.tokens.shape[1]
+        wanted = new if self._wanted_max is None else min(new, self._wanted_max)
+        start = min(first, new - wanted)
+        if self._wanted_max is not None:
+            self._wanted[:] = np.arange(start, start + len(self._wanted))
+        self._binding.run()
+        self._kv.done()
+        places = range(first - start, first - start + count)
+        if self._stays:
+            lines = [self._binding.fetch(self._logits_name, 1, place, self._logits)[0].copy() for place in places]
+            found = np.stack(lines)
+        else:
+            found = self._logits_view[0, places.start : places.stop]
+        return found.astype(np.float32) if found.dtype == np.float16 else found
+
     def _bind_tokens(self, rows: int, new: int) -> None:
         count = rows * new
         if count > len(self._ids):

@@ -34,6 +34,9 @@ CHUNK_TOKENS: Final = 128
 WIDTH_MIN_TOKENS: Final = 1024
 """Tokens up to which all prompts share one width of mask, where that width shows in the bits."""
 
+NEIGHBOURS_MAX: Final = 64
+"""Positions of a prompt of which logits are wanted at once: 39 MB of them where a vocabulary has 152 thousand."""
+
 DEVICE_MEMORY_SHARE: Final = 2
 """Of a device's free memory, one part in so many is for KV cache: while rows grow, both sizes of them are there."""
 
@@ -107,8 +110,11 @@ class Decoder:
         self._blocks = KvBlocks(self.kv, self.budget.blocks, device) if self.budget.blocks else None
         self._lengths = np.zeros(rows + self.rows_min + 1, np.int64)
         wanted = (2 if self._even else 1) if signature.positions else None
-        make = partial(Call, opened, folder.layout.names, signature, folder.layout.vocabulary_size, self._kv, wanted)
-        self._steps, self._prompts = make(), make()
+        make = partial(Call, opened, folder.layout.names, signature, folder.layout.vocabulary_size, self._kv)
+        self._steps, self._prompts = make(wanted), make(wanted)
+        # Made when an answer is checked: few processes ever do, and logits of many positions take memory.
+        self._make_checks = partial(make, NEIGHBOURS_MAX + 1 if signature.positions else None)
+        self._checks: Call | None = None
 
     def plan(self, threads: int, *, any_machine: bool = False) -> BatchPlan:
         """Return the plan for what this machine has room for, or for one that has memory for everything."""
@@ -192,13 +198,22 @@ class Decoder:
         blocks of tokens, and on a block of one by other arithmetic; where blocks begin depends on the piece. So one
         more token makes the number even, whose place the next token takes.
         """
+        logits: NDArray[Any] = self._append(self._prompts, row, ids, whole, 1)[0]
+        return logits
+
+    def prefill_neighbours(self, row: int, ids: Sequence[int], count: int, whole: int | None = None) -> NDArray[Any]:
+        """Append as `prefill` does; the logits of the last `count` tokens (at most `NEIGHBOURS_MAX`)."""
+        if self._checks is None:
+            self._checks = self._make_checks()
+        return self._append(self._checks, row, ids, whole, count)
+
+    def _append(self, call: Call, row: int, ids: Sequence[int], whole: int | None, count: int) -> NDArray[Any]:
         new, past = len(ids), int(self._lengths[row])
         padding = new % 2 if self._even or (self._in_place and new > 1) else 0
         if self._on_grid:
             padding = 0
         if self._growing is not None:
             self._growing.gather([row])
-        call = self._prompts
         call.prepare([row], 1, past, new + padding)
         call.tokens[0, :new] = ids
         call.tokens[0, new:] = ids[-1]
@@ -208,7 +223,7 @@ class Decoder:
             call.mask_rows(np.array([past + new + padding - 1]), max(width, past + new + padding))
         else:
             call.mask_ones(1, past + new + padding)
-        logits: NDArray[Any] = call.run(new - 1, 1)[0]
+        logits: NDArray[Any] = call.run(new - 1, 1) if count == 1 else call.run_neighbours(new - count, count)
         if self._growing is not None and padding:
             self._growing.trim(row, past + new)
         self._lengths[row] = past + new

@@ -14,6 +14,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
+from turnwise.inference.decoding.decoder import NEIGHBOURS_MAX
+from turnwise.inference.engine.checked_sequence import CheckedSequence, begin_check
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.engine.prefix_index import PrefixIndex
 from turnwise.inference.engine.rows import KvRows
@@ -22,6 +24,7 @@ from turnwise.inference.engine.sequence import Sequence, prepare
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, is_kernel_refusal
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.batching import is_equal
+from turnwise.inference.requests.check_request import AnswerDeparture, CheckReply, CheckRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.refusal import Refusal, error_body
 
@@ -34,7 +37,7 @@ class TextPiece:
     text: str
 
 
-EngineEvent = TextPiece | GenerateReply
+EngineEvent = TextPiece | GenerateReply | CheckReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +86,14 @@ class Engine:
         self._rows = KvRows()
         self._prefixes = PrefixIndex(plan.blocks)
         self._sequences: dict[int, Sequence] = {}
+        self._checked: dict[int, CheckedSequence] = {}
         self._answers: list[EngineEvent] = []
         self._tokens = self._prompt_tokens = self._reused_tokens = self._steps = self._step_rows = self._extensions = 0
 
     @property
     def pending(self) -> bool:
         """True if `step` has something to do."""
-        return bool(self._sequences or self._answers)
+        return bool(self._sequences or self._checked or self._answers)
 
     @property
     def lengths(self) -> list[tuple[int, int]]:
@@ -124,10 +128,28 @@ class Engine:
         self._sequences[request.id] = sequence
         self._scheduler.add(request.id, len(sequence.prompt), self._decoder.room(sequence.capacity))
 
+    def check(self, check: CheckRequest) -> None:
+        """Take a recorded answer, to hold it against the model."""
+        model = self._model
+        begun = begin_check(
+            check,
+            model.margin,
+            self._plan.context_length,
+            tokenizer=model.tokenizer,
+            template=model.template,
+            grammars=model.grammars,
+            ends=model.ends,
+        )
+        if isinstance(begun, CheckReply):
+            self._answers.append(begun)
+            return
+        self._checked[check.id] = begun
+        self._scheduler.add(check.id, len(begun.prompt), self._decoder.room(begun.capacity))
+
     def cancel(self, number: int) -> None:
         """Drop a request, which is then not answered; one that is not open is ignored."""
         self._answers = [answer for answer in self._answers if answer.id != number]
-        if number in self._sequences:
+        if number in self._sequences or number in self._checked:
             self._remove(number)
 
     def step(self) -> list[EngineEvent]:
@@ -138,7 +160,7 @@ class Engine:
             self._begin(work)
             work = self._scheduler.next()
         if isinstance(work, PrefillChunk):
-            events += self._prefill(work)
+            events += self._hold(work) if work.number in self._checked else self._prefill(work)
         elif isinstance(work, ExtendSequence):
             events += self._extend(work)
         elif work is not None:
@@ -160,12 +182,14 @@ class Engine:
 
     def _begin(self, work: BeginSequence) -> None:
         """Give the sequence a row, with as much of its prompt in it as was prefilled before."""
-        prompt = self._sequences[work.number].prompt
+        checked = self._checked.get(work.number)
+        prompt = self._sequences[work.number].prompt if checked is None else checked.prompt
+        known = 2 if checked is None else max(2, checked.wanted)
         row = self._rows.enter(work.number)
         self._decoder.clear(row)
         self._decoder.reserve(len(self._rows), work.room)
         # A step of one token uses other arithmetic than prefill, so at least two tokens are left for prefill.
-        spans = self._prefixes.find(prompt, len(prompt) - 2, self._decoder.prompt_width(len(prompt)))
+        spans = self._prefixes.find(prompt, len(prompt) - known, self._decoder.prompt_width(len(prompt)))
         reused = self._decoder.reusable(spans[-1].start + spans[-1].count) if spans else 0
         if reused:
             self._decoder.restore(row, [span for span in spans if span.start < reused])
@@ -189,6 +213,46 @@ class Engine:
         if spans := self._prefixes.insert(kept, width):
             self._decoder.keep(row, spans)
         yield from self._accept(work.number, logits)
+
+    def _hold(self, work: PrefillChunk) -> Iterator[EngineEvent]:
+        """Run a piece of a prompt and a recorded answer, and hold the answer against the logits."""
+        checked = self._checked[work.number]
+        row = self._rows.row(work.number)
+        try:
+            self._run_checked(checked, row, work)
+        except RUNTIME_ERRORS as error:
+            refusal = _graph_refuses(error)
+            self._remove(work.number)
+            yield CheckReply(work.number, 0, 0, 0.0, self._model.margin, AnswerDeparture(refusal.message))
+            return
+        self._prompt_tokens += work.stop - work.start
+        if checked.reply is not None:
+            self._remove(work.number)
+            yield checked.reply
+            return
+        if work.last:
+            raise InvariantError("a checked answer has run, and has no result")
+
+    def _run_checked(self, checked: CheckedSequence, row: int, work: PrefillChunk) -> None:
+        """Run a chunk in pieces of few wanted positions; where prompts run whole only, from the start for each."""
+        decoder, prompt, whole = self._decoder, checked.prompt, len(checked.prompt)
+        first = max(work.start, whole - checked.wanted)
+        pieces = decoder.chunk_tokens is not None
+        at = work.start
+        if pieces and at < first:
+            stop = min(first, work.stop)
+            decoder.prefill(row, prompt[at:stop], whole)
+            at = stop
+        for start in range(first, work.stop, NEIGHBOURS_MAX):
+            stop = min(start + NEIGHBOURS_MAX, work.stop)
+            if not pieces:
+                decoder.clear(row)
+                at = 0
+            for logits in decoder.prefill_neighbours(row, prompt[at:stop], stop - start, whole):
+                checked.accept(logits)
+            at = stop
+            if checked.reply is not None:
+                return
 
     def _extend(self, work: ExtendSequence) -> Iterator[EngineEvent]:
         """Run the tokens of one sequence that a grammar has forced, as a piece of a prompt is run."""
@@ -258,7 +322,8 @@ class Engine:
 
     def _remove(self, number: int) -> None:
         """Remove a sequence, and close the gap that its row leaves."""
-        del self._sequences[number]
+        if self._checked.pop(number, None) is None:
+            del self._sequences[number]
         self._scheduler.remove(number)
         if number in self._rows:
             for move in self._rows.leave(number):

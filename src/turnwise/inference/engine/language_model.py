@@ -23,6 +23,7 @@ class LanguageModel:
     - `grammars`: compiles grammars for its tokens
     - `decoder`: its graph
     - `ends`: its end tokens
+    - `margin`: by how much its logits may be others on another machine
     """
 
     info: ModelInfo
@@ -32,6 +33,7 @@ class LanguageModel:
     grammars: GrammarCompiler
     decoder: Decoder
     ends: frozenset[int]
+    margin: float
 
     @property
     def machine_plan(self) -> BatchPlan:

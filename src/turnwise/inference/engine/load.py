@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from turnwise.errors import EnvironmentFailure, ModelError, TurnwiseError
+from turnwise.inference.decoding.agreement import margin_of
 from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.decoding.graph_form import form_of
 from turnwise.inference.decoding.numeric_class import differs, observe_numeric_class
@@ -54,7 +55,7 @@ def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> Languag
     numeric = _numeric(folder, decoder, observed)
     info = _info(spec, changed, opened, decoder, numeric, digest, (time.monotonic() - started) * 1000)
     grammars = GrammarCompiler(tokenizer.vocabulary(folder.layout.ends))
-    return LanguageModel(info, numeric, tokenizer, template, grammars, decoder, folder.layout.ends)
+    return LanguageModel(info, numeric, tokenizer, template, grammars, decoder, folder.layout.ends, margin_of(folder))
 
 
 def _numeric(folder: ModelFolder, decoder: Decoder, observed: SelfTest) -> Numeric:

@@ -8,11 +8,13 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
+from turnwise.inference.requests.check_request import RANK_MAX
 from turnwise.inference.requests.generate_request import Finish, GenerateRequest, Generation, ok_body, parse
 from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.sampling import logprobs
 from turnwise.inference.sampling.choose import LogitsProcessor, UnusableLogits, choose
 from turnwise.inference.sampling.grammar import GrammarCompiler
+from turnwise.inference.sampling.nearness import distance
 from turnwise.inference.text.chat_template import ChatTemplate
 from turnwise.inference.text.detokenizer import StopScanner
 from turnwise.inference.text.prompt import Prompt, read_prompt
@@ -113,6 +115,52 @@ class Sequence:
             if self._piece_tokens_min is not None and 1 + len(self._forced) >= self._piece_tokens_min:
                 text += self._take_forced()
         return text
+
+    def hold(self, logits: NDArray[Any], token: int, margin: float) -> tuple[int, float | None]:
+        """Return the token that would be chosen, and by how much logits have to be others for `token` to be.
+
+        None if that is more than `margin`, or the token is not among the likeliest where the likeliest is taken.
+        Raises what `accept` raises, and UnusableLogits.
+        """
+        self._look_ahead()
+        if self._forced:
+            return self._forced[0], 0.0 if self._forced[0] == token else None
+        allowed = self._grammar.allowed(len(logits)) if self._grammar else None
+        applied = self._processor.apply(logits)
+        own = choose(applied, self._sampling, self._stream, self.tokens, allowed)
+        if own == token:
+            return own, 0.0
+        if self._sampling.temperature == 0.0 and int((applied > applied[token]).sum()) >= RANK_MAX:
+            return own, None
+        return own, distance(applied, token, self._sampling, self._stream, self.tokens, margin, allowed)
+
+    def give(self, token: int, logits: NDArray[Any]) -> None:
+        """Take a token that was chosen elsewhere. Sets `finish`."""
+        if self._forced:
+            self._forced.popleft()
+        if self._logprobs_count is not None:
+            self._logprobs.append(logprobs.token_logprobs(logits, token, self._logprobs_count, self._vocabulary))
+        self.next = []
+        self._take(token)
+
+    def margin(self, margin: float) -> float:
+        """Return the margin of logits after penalties, of those before."""
+        penalty = self._sampling.repetition_penalty
+        return margin * max(penalty, 1.0 / penalty)
+
+    @property
+    def tokens_max(self) -> int:
+        """Tokens that the answer may have."""
+        return self._tokens_max
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self._pieces)
+
+    def spell(self, token: int) -> str:
+        """Return the text of a token by itself."""
+        return self._vocabulary.token_text(token)
 
     def _choose(self, logits: NDArray[Any]) -> int:
         allowed = self._grammar.allowed(len(logits)) if self._grammar else None

@@ -23,6 +23,7 @@ from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.protocol import Cancel, Load, MessageKind, OpenRequest
+from turnwise.inference.requests.check_request import CheckReply, CheckRequest
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest, parcel_of
@@ -68,6 +69,7 @@ class InferenceHost:
     - `on_failure`: called once in the event loop when the host cannot go on: an EnvironmentFailure after `restarts_max`
       deaths in a row without a reply between them, a ModelError when a model has changed. Nothing comes after it.
     - `on_wave`: called in the event loop with the answer to each wave
+    - `on_checks`: called in the event loop with what came of recorded answers
     - `transport`: of the messages
     - `options`: how the process uses the machine
     - `deadline_ms`: how long the process may say nothing while it has work; `load_deadline_ms`, while it loads
@@ -81,6 +83,7 @@ class InferenceHost:
         on_replies: Callable[[list[GenerateReply]], None],
         on_failure: Callable[[TurnwiseError], None],
         on_wave: Callable[[WaveReply], None] | None = None,
+        on_checks: Callable[[list[CheckReply]], None] | None = None,
         transport: Transport = "auto",
         options: EngineOptions | None = None,
         restarts_max: int = RESTARTS_MAX_DEFAULT,
@@ -93,7 +96,7 @@ class InferenceHost:
         self._load = Load(list(models), options or EngineOptions())
         self._takes_waves = on_wave is not None
         self._on_replies = on_replies
-        self._open = OpenRequests(on_replies, on_failure, on_wave or _no_wave)
+        self._open = OpenRequests(on_replies, on_failure, on_wave or _no_wave, on_checks or _no_checks)
         self._transport: Transport = transport
         self._restarts_max = restarts_max
         self._deadline_s = deadline_ms / 1000
@@ -157,7 +160,7 @@ class InferenceHost:
         if self._supervisor is not None:
             await self._supervisor.close()
 
-    def submit(self, requests: Sequence[GenerateRequest | InferRequest | EmbedRequest]) -> None:
+    def submit(self, requests: Sequence[GenerateRequest | CheckRequest | InferRequest | EmbedRequest]) -> None:
         """Hand over requests. Never blocks; every one is answered once, unless it is cancelled or the host fails."""
         send = self._send
         sent: list[OpenRequest] = []
@@ -205,7 +208,7 @@ class InferenceHost:
             raise InvariantError("requests before start")
         return _no_process
 
-    def _opened(self, request: GenerateRequest | InferRequest | EmbedRequest) -> OpenRequest:
+    def _opened(self, request: GenerateRequest | CheckRequest | InferRequest | EmbedRequest) -> OpenRequest:
         """Make the request as it is sent. Raises Refusal if it can be answered without the process."""
         if not self._load.models:
             raise Refusal("unknown", f"this world has no model {request.model!r}")
@@ -227,3 +230,7 @@ def _no_process(kind: MessageKind, parts: Sequence[Data]) -> None:
 
 def _no_wave(reply: WaveReply) -> None:
     raise InvariantError(f"an answer to wave {reply.id}, which nobody asked for")
+
+
+def _no_checks(replies: list[CheckReply]) -> None:
+    raise InvariantError(f"results of {len(replies)} checks that nobody asked for")

@@ -14,6 +14,7 @@ from turnwise.inference.host.supervisor import SendMessage
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.protocol import (
+    CheckBatch,
     Confined,
     FromProcess,
     Heartbeat,
@@ -23,6 +24,7 @@ from turnwise.inference.protocol import (
     WaveParts,
     WaveReplyPart,
 )
+from turnwise.inference.requests.check_request import CheckReply
 from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.inference.requests.infer_request import reply_body
 from turnwise.inference.requests.parcels import unpack
@@ -42,6 +44,7 @@ class OpenRequests:
         on_replies: Callable[[list[GenerateReply]], None],
         on_failure: Callable[[TurnwiseError], None],
         on_wave: Callable[[WaveReply], None],
+        on_checks: Callable[[list[CheckReply]], None],
     ) -> None:
         self.models: dict[str, ModelInfo] = {}
         self.measures: tuple[Measure, ...] = ()
@@ -50,6 +53,7 @@ class OpenRequests:
         self._on_replies = on_replies
         self._on_failure = on_failure
         self._on_wave = on_wave
+        self._on_checks = on_checks
         self._requests: dict[int, OpenRequest] = {}
         self.waves: dict[int, Wave] = {}
         self._wave_parts = WaveParts()
@@ -110,13 +114,15 @@ class OpenRequests:
     def take(self, message: FromProcess) -> bool:
         if isinstance(message, ReplyBatch):
             self._answer(message.replies)
+        elif isinstance(message, CheckBatch):
+            self._on_checks([reply for reply in message.replies if self._requests.pop(reply.id, None) is not None])
         elif isinstance(message, WaveReplyPart):
             self._take_wave(message)
         elif isinstance(message, Heartbeat):
             self.progress = message
         elif isinstance(message, Confined):
             self.measures = message.measures
-        return isinstance(message, ReplyBatch | WaveReplyPart)
+        return isinstance(message, ReplyBatch | CheckBatch | WaveReplyPart)
 
     def take_tensors(self, body: bytes) -> None:
         self._answer([GenerateReply(parcel.id, reply_body(parcel)) for parcel in unpack(body) if parcel.id in self])

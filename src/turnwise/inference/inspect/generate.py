@@ -15,7 +15,7 @@ from turnwise.inference.engine.load import load_model
 from turnwise.inference.folders.task import task_of
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.plans.model_spec import ModelSpec
-from turnwise.inference.requests.generate_request import GenerateRequest, parse
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, parse
 from turnwise.inference.requests.refusal import Refusal
 
 _PERSON = b"turnwise cli gen"
@@ -84,7 +84,7 @@ def _pieces(engine: Engine) -> Iterator[str]:
         for event in engine.step():
             if isinstance(event, TextPiece):
                 yield event.text
-            elif "error" in (reply := json.loads(event.body)):
+            elif isinstance(event, GenerateReply) and "error" in (reply := json.loads(event.body)):
                 full = reply["error"]["kind"] == "context_full"
                 hint = "Use a shorter prompt, or fewer tokens." if full else "Correct what it names."
                 raise UsageError(reply["error"]["message"], hint=hint)

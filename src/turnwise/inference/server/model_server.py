@@ -12,6 +12,7 @@ from turnwise.inference.engine.engine import Engine, EngineEvent, EngineStatisti
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.wave import OpenWave, Wave, WaveReply
+from turnwise.inference.requests.check_request import CheckRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
 
@@ -26,7 +27,7 @@ class ModelServer:
         self._for_wave = False
         self._open: OpenWave | None = None
         self._waves: deque[Wave] = deque()
-        self._later: list[GenerateRequest] = []
+        self._later: list[GenerateRequest | CheckRequest] = []
         self._before = EngineStatistics()
 
     @property
@@ -34,14 +35,17 @@ class ModelServer:
         """True if `step` has something to do."""
         return bool(self._open or self._waves or self._later or self._engine.pending)
 
-    def submit(self, request: GenerateRequest) -> None:
-        """Take a request. While there are waves it waits."""
+    def submit(self, request: GenerateRequest | CheckRequest) -> None:
+        """Take a request, or a recorded answer to check. While there are waves it waits."""
         if self._open or self._waves:
             self._later.append(request)
             return
         if self._for_wave:
             self._change(self._machine, for_wave=False)
-        self._engine.submit(request)
+        if isinstance(request, CheckRequest):
+            self._engine.check(request)
+        else:
+            self._engine.submit(request)
 
     def submit_wave(self, wave: Wave) -> None:
         """Take a wave. It begins when nothing else runs."""

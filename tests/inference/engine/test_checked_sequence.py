@@ -1,0 +1,172 @@
+"""Recorded answers are held against a model: its own are accepted, whatever was asked, and no others."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from turnwise.core.canonical import canonical
+from turnwise.inference.engine.engine import Engine
+from turnwise.inference.engine.language_model import LanguageModel
+from turnwise.inference.engine.load import load_model
+from turnwise.inference.plans.model_spec import ModelSpec
+from turnwise.inference.requests.check_request import CheckReply, CheckRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
+from turnwise.inference.sampling.choose import uniform
+
+choose_module = importlib.import_module("turnwise.inference.sampling.choose")
+SCHEMA = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 9}}, "required": ["name"]}
+BODIES: dict[str, dict[str, Any]] = {
+    "greedy": {},
+    "sampled": {"temperature": 1.0},
+    "cut": {"temperature": 0.8, "top_k": 40, "top_p": 0.9, "min_p": 0.02},
+    "penalties": {"temperature": 0.9, "repetition_penalty": 1.3, "presence_penalty": 0.4},
+    "bias": {"temperature": 0.7, "logit_bias": {"a": 2, "5": -3}},
+    "logprobs": {"temperature": 0.6, "logprobs": 3},
+    "stop": {"temperature": 1.0, "stop": ["e", "day"]},
+    "schema": {"temperature": 0.7, "json_schema": SCHEMA},
+    "forced": {"regex": "The cat sat on the (mat|hat)\\."},
+    "refused": {"temperature": -1},
+    "too long": {"prompt": "a b " * 2000},
+}
+MODELS = ["stories260k-genai-fp32", "stories260k-genai-int4", "stories260k-genai-mha-fp32", "stories260k-hf-fp32"]
+
+Load = Callable[[str], LanguageModel]
+
+
+@pytest.fixture(scope="module")
+def load(stories_models: Path) -> Load:
+    loaded: dict[str, LanguageModel] = {}
+
+    def once(name: str) -> LanguageModel:
+        if name not in loaded:
+            loaded[name] = load_model(ModelSpec("m", stories_models / name, "cpu"))
+        return loaded[name]
+
+    return once
+
+
+def generated(model: LanguageModel, body: dict[str, Any], count: int = 4) -> list[CheckRequest]:
+    """What a model answers to several requests in one batch, to be checked."""
+    engine = Engine(model)
+    given = {"prompt": "Once upon a time", "tokens_max": 70} | body
+    requests = [GenerateRequest(n, "m", canonical(given), bytes([n + 1]) * 32) for n in range(count)]
+    replies: dict[int, GenerateReply] = {}
+    for request in requests:
+        engine.submit(request)
+    while engine.pending:
+        replies |= {event.id: event for event in engine.step() if isinstance(event, GenerateReply)}
+    return [CheckRequest(one, replies[one.id].tokens or (), replies[one.id].body) for one in requests]
+
+
+def checked(model: LanguageModel, *checks: CheckRequest) -> list[CheckReply]:
+    engine = Engine(model)
+    found: dict[int, CheckReply] = {}
+    for check in checks:
+        engine.check(check)
+    while engine.pending:
+        found |= {event.id: event for event in engine.step() if isinstance(event, CheckReply)}
+    assert engine.statistics().running == 0
+    return [found[check.id] for check in checks]
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_model_accepts_what_it_answered(load: Load, name: str, body: dict[str, Any]) -> None:
+    checks = generated(load(name), body)
+    for check, reply in zip(checks, checked(load(name), *checks), strict=True):
+        assert (reply.departure, reply.compared, reply.tokens) == (None, True, len(check.tokens))
+        assert reply.farthest <= reply.margin / 2
+
+
+@pytest.mark.parametrize("name", MODELS[2:])
+@pytest.mark.parametrize(
+    "body", [BODIES["greedy"], BODIES["cut"], BODIES["logprobs"]], ids=["greedy", "cut", "logprobs"]
+)
+def test_the_same_weights_in_another_graph_accept_it(load: Load, name: str, body: dict[str, Any]) -> None:
+    assert all(reply.departure is None for reply in checked(load(name), *generated(load(MODELS[0]), body)))
+
+
+@pytest.mark.parametrize("body", [BODIES["greedy"], BODIES["sampled"], BODIES["cut"]], ids=["greedy", "sampled", "cut"])
+@pytest.mark.parametrize("pair", [(0, 1), (1, 0)], ids=["of full precision", "of 4 bits"])
+def test_answers_of_another_quantisation_are_refused(load: Load, pair: tuple[int, int], body: dict[str, Any]) -> None:
+    made, held = (load(MODELS[place]) for place in pair)
+    refused = [reply.departure is not None for reply in checked(held, *generated(made, body, 8))]
+    assert sum(refused) >= 6
+
+
+@pytest.mark.parametrize("name", MODELS[:2])
+@pytest.mark.parametrize("body", [BODIES["sampled"], BODIES["cut"]], ids=["sampled", "cut"])
+def test_answers_of_another_seed_are_refused(load: Load, name: str, body: dict[str, Any]) -> None:
+    checks = [
+        replace(check, request=replace(check.request, stream=bytes([99]) * 32)) for check in generated(load(name), body)
+    ]
+    for reply in checked(load(name), *checks):
+        assert reply.departure is not None
+        assert "further than" in reply.departure.what
+        assert reply.departure.expected != reply.departure.actual
+
+
+@pytest.mark.parametrize("name", MODELS[:2])
+def test_answers_of_another_sampler_are_refused(load: Load, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(choose_module, "uniform", lambda stream, index: 1 - uniform(stream, index) - 2**-53)
+        checks = generated(load(name), BODIES["sampled"])
+    assert all(reply.departure is not None for reply in checked(load(name), *checks))
+
+
+def forged_reply(check: CheckRequest, **changes: Any) -> CheckRequest:
+    body = json.loads(check.reply)
+    body["ok"] |= changes
+    return replace(check, reply=canonical(body))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_whatever_is_forged_in_an_answer_is_refused(load: Load, name: str) -> None:
+    model = load(name)
+    [check] = generated(model, BODIES["logprobs"], 1)
+    ok = json.loads(check.reply)["ok"]
+    tokens = check.tokens
+    other = 5  # a byte that no story has
+    logprobs = [dict(ok["logprobs"][0], logprob=ok["logprobs"][0]["logprob"] - 3.0), *ok["logprobs"][1:]]
+    forgeries = [
+        replace(check, tokens=(*tokens[:5], other, *tokens[6:])),
+        replace(check, tokens=tokens[:-1]),
+        replace(check, tokens=(*tokens, 7)),
+        replace(check, tokens=(*tokens[:-1], 10**6)),
+        replace(check, tokens=()),
+        replace(check, tokens=(1, *tokens[1:])),
+        forged_reply(check, text=ok["text"][:-1] + "!"),
+        forged_reply(check, finish="end"),
+        forged_reply(check, prompt_tokens=ok["prompt_tokens"] + 1),
+        forged_reply(check, logprobs=logprobs),
+        forged_reply(check, logprobs=ok["logprobs"][:-1]),
+        forged_reply(check, more=1),
+        replace(check, reply="[]"),
+    ]
+    for number, forged in enumerate(forgeries):
+        [reply] = checked(model, forged)
+        assert reply.departure is not None, number
+    [reply] = checked(model, forgeries[0])
+    assert reply.departure is not None
+    assert reply.departure.index == 5
+    assert reply.departure.expected is not None
+    assert reply.departure.expected.id == other
+    assert ok["text"].startswith(reply.departure.before)
+
+
+def test_errors_that_are_recorded(load: Load) -> None:
+    model = load(MODELS[0])
+    [honest] = generated(model, {}, 1)
+    error = canonical({"error": {"kind": "refused", "message": "no"}})
+    [reply] = checked(model, replace(honest, tokens=(), reply=error))
+    assert (reply.departure, reply.compared) == (None, False)
+    [wrong] = generated(model, BODIES["refused"], 1)
+    [reply] = checked(model, replace(wrong, reply=error))
+    assert reply.departure is not None

@@ -51,7 +51,7 @@ def answer(request: EffectRequest, stream: bytes) -> dict[str, Any]:
 def evil_plan() -> Plan:
     kinds = (
         Kind("talker", CODE, start=True, grants=KindGrants(generate=("m",), send=("*",), spawn=("listener",))),
-        Kind("listener", CODE, groups=("listeners",), grants=KindGrants(stop=("*",))),
+        Kind("listener", CODE, groups=("listeners",), grants=KindGrants(stop=("*",), finish=True)),
     )
     agents = (AgentPlan("talker", "talker"), AgentPlan("listener-1", "listener"), AgentPlan("listener-2", "listener"))
     messages = (InitialMessage("listener-1", f"begin {EVIL}"),)

@@ -40,6 +40,8 @@ def make_world(folder: Path, sources: dict[str, str], toml: str = "", **keys: ob
     for file, source in sources.items():
         (folder / file).write_text(source, encoding="utf-8")
         lines += [f"[agents.{Path(file).stem}]", f'source = "{file}"', "start = true"]
+        if f"[agents.{Path(file).stem}.grants]" not in toml:
+            lines.append("grants = { finish = true }")
     (folder / "world.toml").write_text("\n".join(lines) + "\n" + toml, encoding="utf-8")
     return folder
 

@@ -51,7 +51,7 @@ def test_every_member_is_decoded() -> None:
             wake_in=2,
             spawn=(Spawn("k", "n", '{"a":2,"b":1}', "x"), Spawn("k", "m")),
             stop=("z",),
-            finish='{"x":null,"y":[1]}',
+            finish='{"y":[1],"x":null}',
         )
     )
 
@@ -90,6 +90,15 @@ def test_what_is_wrong_with_an_output_is_said(text: bytes, said: str) -> None:
     assert isinstance(outcome, Failed)
     assert outcome.failure.kind == FailureClass.OUTPUT
     assert said in outcome.failure.message
+
+
+def test_keys_of_a_result_are_sorted_for_plans_of_version_1_only() -> None:
+    text = '{"state": "", "finish": {"b": {"z": 1, "y": 2}, "a": [1.0, "\\u00e9"]}}'
+    for outcome, finish in (
+        (decode_output(text), '{"b":{"z":1,"y":2},"a":[1.0,"é"]}'),
+        (decode_output(text, results_sorted=True), '{"a":[1.0,"é"],"b":{"y":2,"z":1}}'),
+    ):
+        assert outcome == Completed(TurnOutput("", finish=finish))
 
 
 def test_brackets_inside_text_are_not_nesting() -> None:

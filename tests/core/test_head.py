@@ -7,6 +7,7 @@ from hashlib import sha256
 
 from tests.core.worlds import WITHOUT_SUMS, kind, plan
 from turnwise.core import head
+from turnwise.core.plan import KindGrants
 from turnwise.core.plan_json import plan_to_json
 from turnwise.core.records import (
     AgentRecord,
@@ -125,7 +126,7 @@ def test_the_beginning_is_the_plan() -> None:
         text = f"turnwise head {rule}\n{plan_text}"
         assert head.genesis(world, rule) == sha256(text.encode()).digest()
     assert head.genesis(world) == head.genesis(world, head.RULE)
-    older = plan([kind("a", limits=WITHOUT_SUMS)], agents_max=None)
+    older = plan([kind("a", limits=WITHOUT_SUMS, grants=KindGrants(finish=True))], agents_max=None)
     assert head.genesis(older, 1).hex() == "e48cc761bb0d36f2d8d583444ceb1a148d79405130524329fed9555b78df8641"
 
 

@@ -78,6 +78,31 @@ def test_inbox_is_in_order_of_sender_then_sequence() -> None:
     assert bodies == ["b0", "b1", "a0", "a1"]
 
 
+def test_a_child_may_finish_only_if_its_parent_may() -> None:
+    def parent(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        return {"state": "", "spawn": [{"kind": "child", "name": "c"}]}
+
+    def child(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        return {"state": "", "finish": "over"}
+
+    for may, reason in ((False, "quiet"), (True, "finished")):
+        kinds = [
+            kind("parent", start=True, grants=KindGrants(spawn=("child",), finish=may)),
+            kind("child", start=True, grants=KindGrants(finish=True)),
+        ]
+        run = simulate(plan(kinds, ["parent:parent"]), {"parent": parent, "child": child})
+        assert run.end is not None
+        assert run.end.reason == reason
+
+
+def test_a_result_keeps_the_order_of_its_keys() -> None:
+    result = {"winner": "b", "bids": {"z": 1, "a": 2}}
+    world = plan([kind("a", start=True, grants=KindGrants(finish=True))])
+    run = simulate(world, {"a": lambda turn, effect: {"state": "", "finish": result}})
+    assert run.end is not None
+    assert run.end.result == '{"winner":"b","bids":{"z":1,"a":2}}'
+
+
 def test_an_alarm_rings_and_idle_rounds_are_skipped() -> None:
     def sleeper(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
         return {"state": "", "wake_in": 5} if turn["turn"] < 3 else {"state": ""}
@@ -108,7 +133,7 @@ def test_finish_counts_all_turns_of_its_round_and_the_first_place_wins() -> None
     def finisher(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
         return {"state": "done", "finish": {"by": turn["self"]}}
 
-    kinds = [kind("finisher", start=True)]
+    kinds = [kind("finisher", start=True, grants=KindGrants(finish=True))]
     run = simulate(plan(kinds, ["z:finisher", "a:finisher"]), {"finisher": finisher}, order=1)
     assert run.end is not None
     assert run.end.reason == "finished"
@@ -138,6 +163,7 @@ def test_a_message_to_nobody_is_a_dead_letter_and_no_failure() -> None:
         ({"spawn": [{"kind": "b", "name": "new"}]}, KindGrants()),
         ({"spawn": [{"kind": "nothing", "name": "new"}]}, KindGrants(spawn=("nothing",))),
         ({"stop": ["b"]}, KindGrants()),
+        ({"finish": None}, KindGrants(send=("*",), spawn=("b",), stop=("*",))),
     ],
 )
 def test_what_is_not_granted_fails_the_turn_and_discards_its_output(output: dict[str, Any], grants: KindGrants) -> None:

@@ -20,13 +20,16 @@ NAMES = st.sampled_from(["a", "b", "a-1", "trader", "é"])
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5) | st.sampled_from(["", "{}"])
 LISTS = st.lists(NAMES, max_size=3).map(tuple)
 INTEGERS = st.integers(0, 2**63 - 1)
-GRANTS = st.builds(KindGrants, LISTS, LISTS, LISTS, LISTS, LISTS, LISTS)
+GRANTS = st.builds(KindGrants, LISTS, LISTS, LISTS, LISTS, LISTS, LISTS, st.booleans())
+GRANTS_1 = st.builds(KindGrants, LISTS, LISTS, LISTS, LISTS, LISTS, LISTS, st.just(True))
 LIMITS = st.builds(Limits, *[INTEGERS] * 9)
 LIMITS_1 = st.builds(Limits, *[INTEGERS] * 4, *[st.none()] * 5)
 
 
-def plans(limits: st.SearchStrategy[Limits], agents_max: st.SearchStrategy[int | None]) -> st.SearchStrategy[Plan]:
-    kinds = st.builds(Kind, NAMES, TEXTS, TEXTS, TEXTS, st.booleans(), LISTS, GRANTS, limits, TEXTS)
+def plans(
+    limits: st.SearchStrategy[Limits], grants: st.SearchStrategy[KindGrants], agents_max: st.SearchStrategy[int | None]
+) -> st.SearchStrategy[Plan]:
+    kinds = st.builds(Kind, NAMES, TEXTS, TEXTS, TEXTS, st.booleans(), LISTS, grants, limits, TEXTS)
     return st.builds(
         Plan,
         TEXTS,
@@ -44,7 +47,7 @@ def plans(limits: st.SearchStrategy[Limits], agents_max: st.SearchStrategy[int |
     )
 
 
-PLANS = plans(LIMITS, INTEGERS) | plans(LIMITS_1, st.none())
+PLANS = plans(LIMITS, GRANTS, INTEGERS) | plans(LIMITS_1, GRANTS_1, st.none())
 
 PLAN = Plan(
     name="market",
@@ -57,7 +60,15 @@ PLAN = Plan(
     messages=(InitialMessage("trader-1", "go"),),
     models=(("storyteller", "cd" * 32),),
 )
-PLAN_1 = dataclasses.replace(PLAN, agents_max=None, kinds=(dataclasses.replace(PLAN.kinds[0], limits=WITHOUT_SUMS),))
+PLAN_1 = dataclasses.replace(
+    PLAN,
+    agents_max=None,
+    kinds=(
+        dataclasses.replace(
+            PLAN.kinds[0], limits=WITHOUT_SUMS, grants=dataclasses.replace(PLAN.kinds[0].grants, finish=True)
+        ),
+    ),
+)
 TEXT_1 = (
     '{"agents":[{"kind":"trader","name":"trader-1"},{"args":"{\\"budget\\":4}","kind":"trader","name":"trader-2"}],'
     '"kinds":[{"args":"{\\"budget\\":3}","code":"' + "ab" * 32 + '",'
@@ -70,6 +81,7 @@ TEXT_1 = (
 TEXT = (
     TEXT_1.replace('"plan":1', '"plan":2')
     .replace('],"kinds"', '],"agents_max":1000000,"kinds"')
+    .replace('"grants":{"generate"', '"grants":{"finish":false,"generate"')
     .replace(
         '"limits":{"effects_max":64,"fuel":5000000000,"memory_bytes":67108864,"output_bytes_max":4194304}',
         '"limits":{"deliveries_max":1000000,"effects_bytes_max":67108864,"effects_max":64,"fuel":5000000000,'
@@ -95,7 +107,19 @@ def test_a_plan_has_all_bounds_of_sums_or_none() -> None:
     with pytest.raises(JournalError, match="'inbox_bytes_max'"):
         plan_from_json(TEXT.replace('"inbox_bytes_max":8388608,', ""))
     with pytest.raises(JournalError, match="'deliveries_max'"):
-        plan_from_json(TEXT.replace('"plan":2', '"plan":1'))
+        plan_from_json(TEXT.replace('"plan":2', '"plan":1').replace('"finish":false,', ""))
+
+
+def test_the_grant_to_finish_is_there_from_version_2_on() -> None:
+    assert plan_from_json(TEXT_1).kinds[0].grants.finish
+    assert not plan_from_json(TEXT).kinds[0].grants.finish
+    assert plan_from_json(TEXT.replace('"finish":false', '"finish":true')).kinds[0].grants.finish
+    for text in (TEXT.replace('"finish":false,', ""), TEXT_1.replace('"grants":{', '"grants":{"finish":false,')):
+        with pytest.raises(JournalError, match="'finish'"):
+            plan_from_json(text)
+    kind_1 = dataclasses.replace(PLAN_1.kinds[0], grants=KindGrants())
+    with pytest.raises(InvariantError, match="everybody may finish"):
+        plan_to_json(dataclasses.replace(PLAN_1, kinds=(kind_1,)))
 
 
 def test_the_stored_form_never_changes() -> None:
@@ -184,7 +208,7 @@ def test_a_newer_version_is_said_to_be_one() -> None:
 def test_later_grants_are_written_where_there_are_any() -> None:
     plan = dataclasses.replace(PLAN, kinds=(dataclasses.replace(PLAN.kinds[0], grants=KindGrants(infer=("x",))),))
     text = plan_to_json(plan)
-    assert '"grants":{"generate":[],"infer":["x"],"send":[],"spawn":[],"stop":[]}' in text
+    assert '"grants":{"finish":false,"generate":[],"infer":["x"],"send":[],"spawn":[],"stop":[]}' in text
     assert plan_from_json(text) == plan
     with pytest.raises(JournalError, match="empty 'infer'"):
         plan_from_json(text.replace('"infer":["x"]', '"infer":[]'))

@@ -279,8 +279,13 @@ def test_calls_share_the_bound_and_a_request_that_is_refused_leaves_its_hash() -
 
 def test_plans_of_version_1_have_none_of_these_bounds() -> None:
     kinds = [
-        kind("a", start=True, grants=KindGrants(send=("hub",), generate=("m",), spawn=("hub",)), limits=WITHOUT_SUMS),
-        kind("hub", limits=WITHOUT_SUMS),
+        kind(
+            "a",
+            start=True,
+            grants=KindGrants(send=("hub",), generate=("m",), spawn=("hub",), finish=True),
+            limits=WITHOUT_SUMS,
+        ),
+        kind("hub", limits=WITHOUT_SUMS, grants=KindGrants(finish=True)),
     ]
     world = plan(kinds, agents_max=None)
     body = "x" * (9 << 20)

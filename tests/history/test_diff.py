@@ -106,7 +106,13 @@ def test_seeds_reach_those_who_use_chance(tmp_path: Path) -> None:
 def test_how_runs_ended_is_compared(tmp_path: Path) -> None:
     finish = "def turn(t):\n    t.finish({word!r})\n"
     paths = [
-        played(tmp_path, word, turnwise.World(name="w", agents={"a": Agent(finish.format(word=word), start=True)}))
+        played(
+            tmp_path,
+            word,
+            turnwise.World(
+                name="w", agents={"a": Agent(finish.format(word=word), start=True, grants=Grants(finish=True))}
+            ),
+        )
         for word in ("one", "two")
     ]
     found = turnwise.diff(*paths)

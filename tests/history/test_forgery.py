@@ -49,7 +49,7 @@ def turn(t):
 
 
 def world(model: Path) -> World:
-    grants = Grants(send=["worker"], spawn=["child"], stop=["child*"], generate=["model"])
+    grants = Grants(send=["worker"], spawn=["child"], stop=["child*"], generate=["model"], finish=True)
     return turnwise.World(
         name="everything",
         seed=3,
@@ -236,7 +236,9 @@ def turn(t):
 
 
 def ended(path: Path, source: str = FINISHER, **options: object) -> Path:
-    made = turnwise.World(name="ends", rounds_max=6, agents={"a": Agent(source, start=True)}, **options)  # type: ignore[arg-type]
+    made = turnwise.World(
+        name="ends", rounds_max=6, agents={"a": Agent(source, start=True, grants=Grants(finish=True))}, **options
+    )  # type: ignore[arg-type]
     turnwise.run(made, journal=path).close()
     return path
 

@@ -73,6 +73,7 @@ HOSTILE: dict[str, Agent] = {
     "sends-to-all": Agent(constant({"state": "", "send": [{"to": "honest", "body": "x"}]}), start=True),
     "stops-all": Agent(constant({"state": "", "stop": ["honest", "honest-1"]}), start=True),
     "spawns": Agent(constant({"state": "", "spawn": [{"kind": "honest", "name": "honest-9"}]}), start=True),
+    "finishes": Agent(constant({"state": "", "finish": "mine"}), start=True, groups=["hostile"]),
     "finishes-badly": _wasm(constant({"state": "", "wake_in": 2**31})),
     # sums
     "floods": Agent(

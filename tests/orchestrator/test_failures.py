@@ -88,7 +88,9 @@ def test_every_misdeed_fails_its_turn_and_the_others_go_on(tmp_path: Path) -> No
         for i, (source, _, _) in enumerate(CASES.values())
     }
     healthy = python("t.state['turns'] = t.turn\nt.wake_in(1)\nif t.turn == 3: t.finish(t.turn)")
-    world = turnwise.World(name="w", agents={**agents, "healthy": Agent(healthy, start=True)})
+    world = turnwise.World(
+        name="w", agents={**agents, "healthy": Agent(healthy, start=True, grants=Grants(finish=True))}
+    )
     path = tmp_path / "a.journal"
     with turnwise.run(world, journal=path, workers=2) as run:
         assert (run.status, run.result) == ("finished", 3)
@@ -269,7 +271,8 @@ def test_a_message_for_which_there_is_no_memory_stops_the_run_and_it_can_be_resu
 ) -> None:
     source = python("t.state = t.state or 'x' * 6_000_000\nt.wake_in(1)\nif t.turn == 3: t.finish(len(t.state))")
     world = turnwise.World(
-        name="w", agents={"a": Agent(source, start=True, output_mib=16, memory_mib=256, fuel=10**10)}
+        name="w",
+        agents={"a": Agent(source, start=True, output_mib=16, memory_mib=256, fuel=10**10, grants=Grants(finish=True))},
     )
     path = tmp_path / "a.journal"
 

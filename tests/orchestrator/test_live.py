@@ -30,7 +30,7 @@ def turn(t: Turn) -> None:
 
 
 def listening() -> World:
-    return turnwise.World(name="listening", agents={"echo": Agent(ECHO, groups=["all"])})
+    return turnwise.World(name="listening", agents={"echo": Agent(ECHO, groups=["all"], grants=Grants(finish=True))})
 
 
 def test_steps_and_messages_from_outside(tmp_path: Path) -> None:
@@ -305,6 +305,7 @@ seed = 4
 [agents.echo]
 source = "echo.py"
 groups = ["all"]
+grants = { finish = true }
 state = { heard = ["zero"] }
 [[messages]]
 to = "echo"
@@ -314,7 +315,7 @@ body = "stop"
     built = turnwise.World(
         name="same",
         seed=4,
-        agents={"echo": Agent("echo.py", groups=["all"], state={"heard": ["zero"]})},
+        agents={"echo": Agent("echo.py", groups=["all"], grants=Grants(finish=True), state={"heard": ["zero"]})},
         messages=[InitialMessage("echo", "stop")],
         folder=tmp_path,
     )

@@ -46,7 +46,9 @@ def test_a_family(tmp_path: Path) -> None:
         name="family",
         agents={
             "parent": Agent(
-                PARENT, start=True, grants=Grants(spawn=["child"], stop=["bo"], send=["ada", "bo", "parent"])
+                PARENT,
+                start=True,
+                grants=Grants(spawn=["child"], stop=["bo"], send=["ada", "bo", "parent"], finish=True),
             ),
             "child": Agent(
                 CHILD, count=0, start=True, args={"by": "nobody", "hat": "red"}, grants=Grants(send=["parent"])

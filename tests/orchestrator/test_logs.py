@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import turnwise
-from turnwise import Agent, World
+from turnwise import Agent, Grants, World
 from turnwise.core.records import RoundRecord
 from turnwise.orchestrator.logs import LOGS_KEPT_MAX, Logged, Logs
 
@@ -23,8 +23,13 @@ def turn(t: Turn) -> None:
 """
 
 
+MAY = Grants(finish=True)
+
+
 def talking() -> World:
-    return turnwise.World(name="talking", agents={"a": Agent(TALKS, start=True), "b": Agent(TALKS, start=True)})
+    return turnwise.World(
+        name="talking", agents={"a": Agent(TALKS, start=True, grants=MAY), "b": Agent(TALKS, start=True, grants=MAY)}
+    )
 
 
 def test_logs_come_round_by_round_in_order_of_place(tmp_path: Path) -> None:

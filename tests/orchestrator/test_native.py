@@ -32,7 +32,9 @@ def test_files_are_executed_under_their_own_names(tmp_path: Path) -> None:
     (tmp_path / "echo.py").write_text(ECHO)
     (tmp_path / "helper.py").write_text("GREETING = __file__\n")
     before = dict(sys.modules), list(sys.meta_path)
-    world = turnwise.World(name="w", folder=tmp_path, agents={"echo": Agent("echo.py", start=True)})
+    world = turnwise.World(
+        name="w", folder=tmp_path, agents={"echo": Agent("echo.py", start=True, grants=Grants(finish=True))}
+    )
     seen: list[int] = []
     run = run_native(world, on_round=lambda record, name_of: seen.append(record.round))
     assert (run.end.reason, run.rounds, run.turns, run.failures) == ("finished", 3, 3, 0)
@@ -71,6 +73,6 @@ def turn(t):
     world = turnwise.World(
         name="w",
         models={"m": Model(demo_model)},
-        agents={"a": Agent(source, start=True, grants=Grants(generate=["m"]))},
+        agents={"a": Agent(source, start=True, grants=Grants(generate=["m"], finish=True))},
     )
     assert run_native(world).end.result == "[2,2,2]"

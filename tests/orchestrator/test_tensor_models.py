@@ -136,7 +136,7 @@ def test_native_runs_give_the_same_state(thinkers: World, tmp_path: Path) -> Non
     source = THINKER.replace(
         "if t.turn < 3:", "if t.self_name == 'thinker-5': t.finish(t.state['seen'])\n    if False:"
     )
-    agent = Agent(source, count=5, start=True, grants=Grants(infer=["policy"], embed=["encoder"]))
+    agent = Agent(source, count=5, start=True, grants=Grants(infer=["policy"], embed=["encoder"], finish=True))
     world = turnwise.World(name="w", seed=4, models=thinkers.models, agents={"thinker": agent})
     with turnwise.run(world, journal=tmp_path / "run.journal") as run:
         expected = run.result

@@ -24,6 +24,8 @@ def _denied(agent: AgentState, output: TurnOutput, world: WorldState) -> Failure
     for name in output.stop:
         if name != agent.name and not grants.may_stop(layers, name, world.groups_of(name)):
             return _denial(f"{agent.name} is not granted to stop {name!r} (grants.stop)")
+    if output.finish is not None and not grants.may_finish(layers):
+        return _denial(f"{agent.name} is not granted to finish the run (grants.finish)")
     return None
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from turnwise.core.json_text import integer_text
 
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+_IN_ORDER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def canonical(value: Any) -> str:
@@ -23,15 +24,27 @@ def canonical(value: Any) -> str:
     ValueError for what has no such text: NaN and infinities, types that JSON does not know, keys that cannot be
     sorted, surrogates that stand alone, cycles, and nesting deeper than the interpreter's stack allows.
     """
+    return _text(value, _ENCODER)
+
+
+def in_order(value: Any) -> str:
+    """The canonical JSON text of a value but for its keys, which keep their order: for what people look at.
+
+    Raises ValueError as `canonical` does.
+    """
+    return _text(value, _IN_ORDER)
+
+
+def _text(value: Any, encoder: json.JSONEncoder) -> str:
     try:
-        text = _ENCODER.encode(value)
+        text = encoder.encode(value)
     except TypeError as error:
         raise ValueError(f"not a JSON value: {error}") from error
     except RecursionError as error:
         raise ValueError("not a JSON value: nested too deeply") from error
     except ValueError as error:  # perhaps only since the interpreter is set to write short whole numbers
         try:
-            text = _with_long_integers(value)
+            text = _with_long_integers(value, encoder)
         except ValueError:
             raise error from None
     if not text.isascii():
@@ -39,20 +52,20 @@ def canonical(value: Any) -> str:
     return text
 
 
-def _with_long_integers(value: Any) -> str:
-    """The same text as `_ENCODER` makes, where the interpreter is set to write short whole numbers only."""
+def _with_long_integers(value: Any, encoder: json.JSONEncoder) -> str:
+    """The same text as `encoder` makes, where the interpreter is set to write short whole numbers only."""
     if type(value) is int:
         return integer_text(value)
     try:
         if isinstance(value, dict):
-            keys = sorted(value)
-            members = [f"{encode_basestring(key)}:{_with_long_integers(value[key])}" for key in keys]
+            keys = sorted(value) if encoder.sort_keys else value
+            members = [f"{encode_basestring(key)}:{_with_long_integers(value[key], encoder)}" for key in keys]
             return "{" + ",".join(members) + "}"
         if isinstance(value, list | tuple):
-            return "[" + ",".join([_with_long_integers(item) for item in value]) + "]"
+            return "[" + ",".join([_with_long_integers(item, encoder) for item in value]) + "]"
     except RecursionError as error:
         raise ValueError("not a JSON value: nested too deeply") from error
-    return _ENCODER.encode(value)
+    return encoder.encode(value)
 
 
 def digest(*parts: bytes | bytearray | memoryview) -> bytes:

@@ -12,7 +12,7 @@ from json.encoder import encode_basestring
 from math import isfinite
 from typing import Any
 
-from turnwise.core.canonical import canonical
+from turnwise.core.canonical import canonical, in_order
 from turnwise.core.json_text import decode
 from turnwise.core.plan import NAME_RULE, valid_name
 from turnwise.core.turn import (
@@ -81,10 +81,10 @@ def join_replies(replies: Sequence[str], many: bool) -> str:
 # -- out ---------------------------------------------------------------------------------------------------------
 
 
-def decode_output(text: bytes | str) -> Completed | Failed:
-    """Decode what a turn returned."""
+def decode_output(text: bytes | str, *, results_sorted: bool = False) -> Completed | Failed:
+    """Decode what a turn returned. `results_sorted`: keys of the run's result are sorted, as plans of version 1 do."""
     try:
-        return _output(_parse(text))
+        return _output(_parse(text), results_sorted)
     except _MalformedError as error:
         return Failed(Failure(FailureClass.OUTPUT, f"the turn's output is not of the ABI's form: {error}"))
 
@@ -166,14 +166,14 @@ def _member(value: dict[str, Any], member: str, where: str) -> Any:
         raise _MalformedError(f"{where} lacks the member {member!r}") from None
 
 
-def _json(value: object, where: str) -> str:
+def _json(value: object, where: str, encode: Callable[[Any], str] = canonical) -> str:
     try:
-        return canonical(value)
+        return encode(value)
     except ValueError:
         raise _MalformedError(f"{where} holds a number that is not finite") from None
 
 
-def _output(value: dict[str, Any]) -> Completed | Failed:
+def _output(value: dict[str, Any], results_sorted: bool) -> Completed | Failed:
     if "error" in value:
         _only(value, ("error",), "the output")
         return Failed(Failure(FailureClass.RAISED, _text(value["error"], "'error'")))
@@ -186,6 +186,8 @@ def _output(value: dict[str, Any]) -> Completed | Failed:
         if decode is None:
             raise _MalformedError(f"the output has the unknown member {member[:NAME_LEN_MAX]!r}")
         members[member] = decode(content)
+    if "finish" in value:
+        members["finish"] = _json(value["finish"], "'finish'", canonical if results_sorted else in_order)
     return Completed(TurnOutput(**members))
 
 
@@ -258,7 +260,7 @@ _MEMBERS: dict[str, Callable[[Any], Any]] = {
     "wake_in": _wake_in,
     "spawn": _each("spawn", _spawn),
     "stop": _each("stop", _short),
-    "finish": lambda value: _json(value, "'finish'"),
+    "finish": lambda value: value,
 }
 
 

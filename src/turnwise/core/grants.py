@@ -56,6 +56,10 @@ def may_spawn(layers: Iterable[KindGrants], kind: str) -> bool:
     return all(kind in layer.spawn for layer in layers)
 
 
+def may_finish(layers: Iterable[KindGrants]) -> bool:
+    return all(layer.finish for layer in layers)
+
+
 def may_ask(layers: Iterable[KindGrants], effect: str, model: str) -> bool:
     """Return whether a model may be asked for an effect: `generate`, `infer` or `embed`."""
     return all(model in _models(layer, effect) for layer in layers)

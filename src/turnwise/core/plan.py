@@ -44,7 +44,8 @@ def valid_name(name: str) -> bool:
 class KindGrants:
     """The acts that a kind of agent may do. Names, patterns (`narrator-*`) and groups; empty means nothing.
 
-    `generate`, `infer` and `embed` name the models that the effect of that name may ask.
+    `generate`, `infer` and `embed` name the models that the effect of that name may ask; `finish` allows to end the
+    run.
     """
 
     generate: tuple[str, ...] = ()
@@ -53,6 +54,7 @@ class KindGrants:
     stop: tuple[str, ...] = ()
     infer: tuple[str, ...] = ()
     embed: tuple[str, ...] = ()
+    finish: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,11 @@ class Plan:
     time_start_us: int = TIME_START_US_DEFAULT
     round_us: int = ROUND_US_DEFAULT
     agents_max: int | None = AGENTS_MAX_DEFAULT
+
+    @property
+    def version(self) -> Literal[1, 2]:
+        """Version of the plan's rules. By those of 1 sums have no bounds, and keys of the run's result are sorted."""
+        return 1 if self.agents_max is None else 2
 
     def now_us(self, round_: int) -> int:
         """The virtual time of a round: microseconds since 1970-01-01 UTC."""

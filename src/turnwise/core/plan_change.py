@@ -84,10 +84,15 @@ def _changed_kind(kind: Kind, change: object) -> Kind:
     members: dict[str, Any] = {name: _typed(found[name], str, f"{name} of {named}") for name in _TEXTS if name in found}
     if "grants" in found:
         grants = _object(found["grants"], set(KindGrants.__slots__), f"grants of {named}")
-        for entries in grants.values():
-            if not isinstance(entries, list) or not all(type(entry) is str for entry in entries):
+        granted: dict[str, Any] = {}
+        for name, entries in grants.items():
+            if name == "finish":
+                granted[name] = _typed(entries, bool, f"the grant finish of {named}")
+            elif isinstance(entries, list) and all(type(entry) is str for entry in entries):
+                granted[name] = tuple(entries)
+            else:
                 raise _damaged(f"grants of {named} are not lists of names", entries)
-        members["grants"] = replace(kind.grants, **{name: tuple(entries) for name, entries in grants.items()})
+        members["grants"] = replace(kind.grants, **granted)
     if "limits" in found:
         limits = _object(found["limits"], set(Limits.__slots__), f"limits of {named}")
         bounds = {name: _typed(bound, int, f"{name} of {named}") for name, bound in limits.items()}

@@ -4,8 +4,8 @@ The form is stored, so it is public: `{"plan": 1, …}` with the members of `Pla
 `state` are left out where they are those of its kind, so that a crowd with a large state is stored once; a kind's
 `system` is left out where it is empty.
 
-Version 2 has the bounds of sums (`agents_max`, and the limits of `_LIMITS_LATER`). A plan that has none of them is
-written as version 1, so that older journals keep their text and head.
+Version 2 has the bounds of sums (`agents_max`, and the limits of `_LIMITS_LATER`) and the grant `finish`. A plan that
+has no bounds is written as version 1, in which everybody may finish, so that older journals keep their text and head.
 
 A text that was taken out of a journal (`Withheld`) stands as the object `{"redacted": "<SHA-256>"}`.
 """
@@ -47,10 +47,12 @@ def plan_to_json(plan: Plan, text: Callable[[str], object] = as_member) -> str:
 
     `text` makes the JSON value of what agents are told: args, first states, system prompts and first messages.
     """
-    bounded = plan.agents_max is not None
+    bounded = plan.version == VERSION
     for kind in plan.kinds:
         if any((getattr(kind.limits, name) is not None) != bounded for name in _LIMITS_LATER):
             raise InvariantError("a plan has all bounds of sums, or none", where=kind.name, expected=bounded)
+        if not (bounded or kind.grants.finish):
+            raise InvariantError("in a plan of version 1 everybody may finish the run", where=kind.name, expected=True)
     return canonical(
         {
             "plan": VERSION if bounded else VERSION_WITHOUT_SUMS,
@@ -61,7 +63,7 @@ def plan_to_json(plan: Plan, text: Callable[[str], object] = as_member) -> str:
             "on_failure": plan.on_failure,
             "time_start_us": plan.time_start_us,
             "round_us": plan.round_us,
-            "kinds": [_kind_to_json(kind, text) for kind in plan.kinds],
+            "kinds": [_kind_to_json(kind, text, bounded) for kind in plan.kinds],
             "agents": _agents_to_json(plan, text),
             "messages": [{"to": message.to, "body": text(message.body)} for message in plan.messages],
             "models": [{"name": name, "sha256": sha256} for name, sha256 in plan.models],
@@ -105,7 +107,7 @@ def plan_from_json(text: str) -> Plan:
     return result
 
 
-def _kind_to_json(kind: Kind, text: Callable[[str], object]) -> dict[str, Any]:
+def _kind_to_json(kind: Kind, text: Callable[[str], object], bounded: bool) -> dict[str, Any]:
     members = {
         "name": kind.name,
         "code": kind.code,
@@ -114,7 +116,8 @@ def _kind_to_json(kind: Kind, text: Callable[[str], object]) -> dict[str, Any]:
         "start": kind.start,
         "groups": kind.groups,
         "grants": {name: getattr(kind.grants, name) for name in _GRANTS}
-        | {name: entries for name in _GRANTS_LATER if (entries := getattr(kind.grants, name))},
+        | {name: entries for name in _GRANTS_LATER if (entries := getattr(kind.grants, name))}
+        | ({"finish": kind.grants.finish} if bounded else {}),
         "limits": {name: getattr(kind.limits, name) for name in _LIMITS}
         | {name: bound for name in _LIMITS_LATER if (bound := getattr(kind.limits, name)) is not None},
     }
@@ -134,6 +137,7 @@ def _kind_from_json(kind: Members, bounded: bool) -> Kind:
         grants=KindGrants(
             **{name: grants.texts(name) for name in _GRANTS},
             **{name: grants.texts_given(name) for name in _GRANTS_LATER},
+            finish=grants.take("finish", bool) if bounded else True,
         ),
         limits=Limits(
             **{name: limits.take(name, int) for name in _LIMITS},

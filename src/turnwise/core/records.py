@@ -143,7 +143,7 @@ class RoundRecord:
 class EndRecord:
     """End of a run, after `round`, the last one that was committed.
 
-    `result` is canonical JSON text of what `finish` was given, or None; `message` says to people why a run failed.
+    `result` is JSON text of what `finish` was given, or None; `message` says to people why a run failed.
     `head` is the head of the whole run, its end included; None where the run's chains leave ends out.
     """
 

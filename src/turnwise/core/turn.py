@@ -80,7 +80,10 @@ class Spawn:
 
 @dataclass(frozen=True, slots=True)
 class TurnOutput:
-    """The output of a completed turn. `finish` is canonical JSON text of the world's result, or None."""
+    """The output of a completed turn.
+
+    `finish` is JSON text of the world's result, its keys as the agent ordered them, or None.
+    """
 
     state: str
     send: tuple[Send, ...] = ()

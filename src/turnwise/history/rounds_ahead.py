@@ -184,7 +184,7 @@ class RoundsAhead:
     def _continued(self, execution: _ExecutionAhead, result: TurnResult) -> list[TurnJob]:
         """Return the next execution of a turn, if its record has the answers to what it asks."""
         turn = execution.turn
-        outcome = outcome_of(result)
+        outcome = outcome_of(result, self._world.plan)
         if not turn.open.executed(self._driver.spent(result), result.stdout) or not isinstance(outcome, Needs):
             return []
         actions: list[Action] = turn.open.suspend(outcome)

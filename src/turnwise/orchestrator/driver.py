@@ -26,6 +26,7 @@ from turnwise.core.events import (
     WaveRun,
 )
 from turnwise.core.machine import Machine
+from turnwise.core.plan import Plan
 from turnwise.core.records import EndRecord, RoundRecord, WaveRecord
 from turnwise.core.turn import Failed, Failure, FailureClass, Outcome
 from turnwise.errors import InvariantError, TurnwiseError
@@ -175,7 +176,8 @@ class Driver:
         try:
             for result in results:
                 place = self._jobs.pop(result.id)
-                actions += self.machine.step(TurnEnded(place, outcome_of(result), self.spent(result), result.stdout))
+                outcome = outcome_of(result, self.machine.plan)
+                actions += self.machine.step(TurnEnded(place, outcome, self.spent(result), result.stdout))
         except TurnwiseError as error:
             self.on_failure(error)
             return
@@ -290,10 +292,10 @@ class Driver:
         return self._id_next
 
 
-def outcome_of(result: TurnResult) -> Outcome:
+def outcome_of(result: TurnResult, plan: Plan) -> Outcome:
     """Decode the report of a sandbox. Whatever is wrong with it is the agent's failure."""
     if result.status == "completed":
-        return decode_output(result.body)
+        return decode_output(result.body, results_sorted=plan.version == 1)
     if result.status == "needs":
         return decode_needs(result.body)
     kind = result.failure or FailureClass.TRAP

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from turnwise.core.canonical import canonical
+from turnwise.core.canonical import canonical, in_order
 from turnwise.core.envelope import decode_needs, decode_output
 from turnwise.core.events import Advance, Commit, EffectAnswered, End, Event, Execute, Request, TurnEnded
 from turnwise.core.machine import Machine
@@ -102,4 +102,4 @@ def _execute(action: Execute, behaviour: Behaviour) -> Completed | Needs | Faile
         return decode_needs(canonical(suspended.request))
     except Exception as error:  # an agent's own fault, whatever it is
         return Failed(Failure(FailureClass.RAISED, f"{type(error).__name__}: {error}"))
-    return decode_output(canonical(output))
+    return decode_output(in_order(output))

@@ -101,9 +101,8 @@ class Server:
             return False
         self._engines = {model.info.name: ModelServer(model) for model in models if isinstance(model, LanguageModel)}
         self._tensors = TensorServer({m.info.name: m for m in models if not isinstance(m, LanguageModel)})
-        self._watch(models)
         infos = [model.info for model in models]
-        models.clear()
+        del models
         measures = give_up(info.provider for info in infos)
         self._send(Loaded(infos))
         self._send(Confined(measures))
@@ -176,21 +175,6 @@ class Server:
         for wave in waves:
             for part in protocol.wave_reply_messages(wave):
                 self._send(part)
-
-    def _watch(self, models: Sequence[LanguageModel | LoadedGraph | LoadedEmbedder]) -> None:
-        """Have it told that this process goes on while models make tokens of texts."""
-        for model in models:
-            if isinstance(model, LanguageModel):
-                model.tokenizer.watch(self._tell_now_and_then)
-            elif isinstance(model, LoadedEmbedder):
-                model.embedder.watch(self._tell_now_and_then)
-
-    def _tell_now_and_then(self) -> None:
-        """Say that this process goes on, while it makes prompts of texts."""
-        now = time.monotonic()
-        if now - self._told >= PROGRESS_S:
-            self._told = now
-            self._send(self._progress())
 
     def _progress(self) -> Heartbeat:
         """Counts of all engines together; a run of a graph is a step."""

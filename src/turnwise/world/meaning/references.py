@@ -55,6 +55,7 @@ class Names:
             stop=_sorted(self._reach(grants.stop, (*path, "stop"))),
             infer=_sorted(self._choose(grants.infer, self._models, "model", (*path, "infer"))),
             embed=_sorted(self._choose(grants.embed, self._models, "model", (*path, "embed"))),
+            finish=grants.finish,
         )
 
     def check_messages(self, messages: Sequence[InitialMessage]) -> None:

@@ -236,6 +236,7 @@ def _grants(reader: Reader) -> Grants:
         stop=table.texts("stop", example='["helper-*"]'),
         infer=table.texts("infer", example='["policy"]'),
         embed=table.texts("embed", example='["encoder"]'),
+        finish=table.boolean("finish", False),
     )
     table.close()
     return grants

@@ -104,6 +104,8 @@ class Grants:
     """Kinds of which agents may be spawned."""
     stop: Sequence[str] = ()
     """Agents and groups that may be stopped."""
+    finish: bool = False
+    """True allows to end the run for everybody."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -152,6 +153,7 @@ def test_an_input_is_json_with_every_member(
 
 
 @given(st.lists(st.text(), max_size=4), st.integers(0, 60))
+@example(["", "", "", ""], 7)
 def test_texts_are_measured_as_they_stand_in_an_input(texts: list[str], bytes_max: int) -> None:
     sizes = [len(json.dumps(text, ensure_ascii=False).encode()) for text in texts]
     assert [text_bytes(text) for text in texts] == sizes
@@ -170,3 +172,83 @@ def test_replies_are_joined_as_they_were_asked() -> None:
     error = error_reply("denied", "no")
     assert join_replies([error], many=False) == error
     assert json.loads(join_replies(['{"ok":1}', error], many=True))["results"][0] == {"ok": 1}
+
+
+@pytest.mark.parametrize(
+    ("output", "fits"),
+    [
+        ({"stop": ["x" * 200]}, True),
+        ({"stop": ["x" * 201]}, False),
+        ({"wake_in": 2**31 - 1}, True),
+        ({"wake_in": 2**31}, False),
+        ({"wake_in": 1}, True),
+        ({"wake_in": None}, True),
+        ({"record": [{"name": "n", "value": 2**63 - 1}]}, True),
+        ({"record": [{"name": "n", "value": 2**63}]}, False),
+        ({"record": [{"name": "n", "value": -(2**63)}]}, True),
+        ({"record": [{"name": "n", "value": -(2**63) - 1}]}, False),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_an_output_says_is_kept_up_to_its_bounds(output: dict[str, Any], fits: bool) -> None:
+    outcome = decode_output(json.dumps({"state": "", **output}))
+    assert isinstance(outcome, Completed) is fits
+    if isinstance(outcome, Completed):
+        [(member, value)] = output.items()
+        kept = getattr(outcome.output, member)
+        expected = (Record(**value[0]),) if member == "record" else tuple(value) if member == "stop" else value
+        assert kept == expected
+
+
+@pytest.mark.parametrize(("levels", "fits"), [(63, True), (64, False)])
+def test_an_envelope_has_64_levels_with_its_own(levels: int, fits: bool) -> None:
+    finish = "[" * levels + "]" * levels
+    assert isinstance(decode_output(f'{{"state": "", "finish": {finish}}}'), Completed) is fits
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"error": "no", "state": ""}', "unknown member 'state'"),
+        ('{"state": "", "send": [["to", "body"]]}', "send[0] must be an object, found a list"),
+        ('{"state": "", "send": ["to"]}', "send[0] must be an object, found text"),
+    ],
+)
+def test_an_output_of_another_form_says_what_is_wrong(text: str, said: str) -> None:
+    outcome = decode_output(text)
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.kind == FailureClass.OUTPUT
+    assert said in outcome.failure.message
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"effects": []}', "must be a list of at least one request"),
+        ('{"effects": {"effect": "x"}}', "must be a list of at least one request"),
+        ('{"effects": [{"effect": "x"}], "effect": "x"}', "unknown member 'effect'"),
+        ('{"effects": [3]}', "effects[0] must be an object, found a number"),
+        ('{"effects": [["effect"]]}', "effects[0] must be an object, found a list"),
+        ('{"effect": "x", "model": 3}', "model must be text, found a number"),
+        ('{"effect": "x", "model": "%s"}' % ("m" * 201), "longer than 200 characters"),
+    ],
+)
+def test_a_request_of_another_form_says_what_is_wrong(text: str, said: str) -> None:
+    outcome = decode_needs(text)
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.kind == FailureClass.OUTPUT
+    assert said in outcome.failure.message
+
+
+MAIL = tuple([encode_mail("a", 1, "x" * size) for size in range(3)])
+
+
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 3))
+def test_the_size_of_an_input_grows_as_its_text_does(args: int, state: int, mails: int) -> None:
+    def made(args: int, state: int, mails: int) -> TurnInput:
+        return TurnInput("a", "k", "1" * args, 1, 1, 1, "", "s" * state, MAIL[:1] + MAIL[:mails])
+
+    least, given = made(0, 0, 0), made(args, state, mails)
+    assert 0 < least.size_bytes <= len(least.encode())
+    assert given.size_bytes - least.size_bytes == len(given.encode()) - len(least.encode())
+    assert "backlog" not in json.loads(made(1, 0, 0).encode())

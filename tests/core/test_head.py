@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from hashlib import sha256
+from typing import Any
+
+import pytest
 
 from tests.core.worlds import WITHOUT_SUMS, kind, plan
 from turnwise.core import head
@@ -20,8 +24,10 @@ from turnwise.core.records import (
 )
 from turnwise.core.turn import Failure, FailureClass, Log, Record, TurnOutput
 from turnwise.core.withheld import Withheld, WithheldTokens
+from turnwise.errors import InvariantError
 
 RESULT = '{"a":1}'
+
 MESSAGE = MessageRecord(4, 2, None, "a", "hello", (0, 2))
 QUIET = TurnRecord(0, 3, (4,), TurnOutput("state"), None, (), "", 99, 1)
 FULL = TurnRecord(
@@ -183,3 +189,45 @@ def test_a_continued_run_has_another_execution_digest() -> None:
 def test_long_texts_are_digested_like_short_ones() -> None:
     for text in ("", "x" * 512, "x" * 513, "é" * 1000):
         assert head.text_digest(text) == hexed(text)
+
+
+def line_of(turn: TurnRecord) -> str:
+    return head.facts(3, (), (turn,), (), (), ()).decode().splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stdout": "printed"},
+        {"effects": (EffectRecord(0, "generate", "m", "{}", "{}"),)},
+        {"log": (Log("info", "line"),)},
+        {"record": (Record("price", 2),)},
+        {"wake_in": 1},
+        {"stop": ("x",)},
+        {"finish": "null"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_each_thing_that_a_turn_did_is_in_its_line(change: dict[str, Any]) -> None:
+    assert QUIET.output is not None
+    of_turn = {name: value for name, value in change.items() if name in ("stdout", "effects")}
+    of_output = {name: value for name, value in change.items() if name not in of_turn}
+    assert line_of(replace(QUIET, output=replace(QUIET.output, **of_output), **of_turn)) != line_of(QUIET)
+
+
+def test_texts_stand_in_the_lines_as_they_are_and_what_is_no_number_does_not() -> None:
+    facts = head.facts(3, (replace(MESSAGE, to="é"),), (), (), (), ())
+    assert facts.decode().splitlines()[1] == f'I[4,2,null,"é","{hexed("hello")}",[0,2]]'
+    assert FULL.output is not None
+    with pytest.raises(ValueError, match="Out of range float"):
+        line_of(replace(FULL, output=replace(FULL.output, record=(Record("price", math.nan),))))
+
+
+def test_a_turn_without_an_outcome_has_no_line() -> None:
+    with pytest.raises(InvariantError):
+        line_of(replace(QUIET, output=None))
+
+
+@pytest.mark.parametrize("size", [0, 511, 512, 513, 5000])
+def test_the_digest_of_a_text_is_that_of_its_bytes(size: int) -> None:
+    assert head.text_digest("é" * size) == head.text_digest("é" * size) == hexed("é" * size)

@@ -151,6 +151,7 @@ def test_nothing_around_the_interpreter_reaches_an_answer(name: str) -> None:
 
 
 @given(VALUES)
+@example({"a": [[10**4000]]})
 @example({"a": 10**4000, "b": ["é", {"c": -(10**600)}, 1.5, True, None]})
 def test_long_integers_are_written_as_usual_where_the_interpreter_refuses(value: Any) -> None:
     usual = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
@@ -160,3 +161,29 @@ def test_long_integers_are_written_as_usual_where_the_interpreter_refuses(value:
         assert canonical(value) == usual
     finally:
         sys.set_int_max_str_digits(limit)
+
+
+@given(VALUES, VALUES, st.integers(1, 6))
+@example([[1], [1]], 1, 3)
+@example([[1], [1]], 1, 2)
+@example([[], [], []], 1, 3)
+@example(["[[["], 1, 2)
+@example(['"[[['], 1, 2)
+@example(["[[[\\"], 1, 2)
+@example(['"', [[[1]]]], 1, 4)
+@example([["]]"], [[[1]]]], 1, 4)
+def test_levels_of_a_text_with_a_repeated_key_are_those_of_the_text(hidden: Any, shown: Any, nesting_max: int) -> None:
+    text = f'{{"a":{json.dumps(hidden)},"a":{json.dumps(shown)}}}'
+    if levels_of_text(text) > nesting_max:
+        with pytest.raises(NestedTooDeeplyError, match=str(nesting_max)):
+            decode(text, nesting_max)
+    else:
+        assert decode(text, nesting_max) == {"a": shown}
+
+
+def test_a_text_that_is_as_deep_as_allowed_and_too_deep_for_the_stack_is_not_said_to_be_deeper() -> None:
+    inside = 99_999
+    with pytest.raises(RecursionError):
+        decode("[" + "[" * inside + "]" * inside + ",[]]", inside + 1)
+    with pytest.raises(NestedTooDeeplyError):
+        decode("[" + "[" * inside + "]" * inside + ",[]]", inside)

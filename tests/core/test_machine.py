@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.worlds import kind, plan, sends, still
+from turnwise.core import head
 from turnwise.core.envelope import decode_needs
 from turnwise.core.events import (
     Advance,
@@ -24,9 +25,10 @@ from turnwise.core.events import (
     WaveRun,
 )
 from turnwise.core.machine import Machine
-from turnwise.core.plan import KindGrants, Limits, Plan
-from turnwise.core.records import ChangeRecord, WaveRecord
-from turnwise.core.turn import Completed, EffectRequest, FailureClass, TurnOutput
+from turnwise.core.plan import SEED_MAX, KindGrants, Limits, Plan
+from turnwise.core.records import AgentRecord, ChangeRecord, WaveRecord
+from turnwise.core.state import WorldState
+from turnwise.core.turn import Completed, EffectRequest, FailureClass, Needs, TurnOutput
 from turnwise.errors import DifferenceFound, InvariantError, JournalError
 from turnwise.sim import Behaviour, Effect, Simulation, simulate
 
@@ -658,9 +660,139 @@ def test_adding_an_agent_shifts_nobody_elses_stream() -> None:
 def test_requests_name_their_stream_by_agent_and_turn() -> None:
     machine = Machine(plan([kind("a", start=True, grants=KindGrants(generate=("m",)))]))
     machine.step(Advance())
-    from turnwise.core.turn import Needs
-
     needs = Needs((EffectRequest("generate", "m", "{}"),), many=False)
     (action,) = machine.step(TurnEnded(0, needs, 1))
     assert isinstance(action, Request)
     assert machine.waiting() == [("a", 1)]
+
+
+# -- what is easily mistaken ---------------------------------------------------------------------------------------
+
+
+def test_the_machine_says_where_it_stands() -> None:
+    machine = Machine(plan([kind("a", start=True, grants=KindGrants(generate=("m",))), kind("b", start=True)]))
+    assert (machine.between_rounds, machine.executing) == (True, 0)
+    machine.step(Advance())
+    assert (machine.between_rounds, machine.executing) == (False, 2)
+    machine.step(TurnEnded(0, Needs((EffectRequest("generate", "m", "{}"),), many=False), 1))
+    assert (machine.executing, machine.waiting()) == (1, [("a", 1)])
+    machine.step(TurnEnded(1, Completed(TurnOutput("")), 1))
+    assert machine.executing == 0
+    machine.step(EffectAnswered(0, 0, '{"ok":{}}'))
+    assert (machine.executing, machine.waiting()) == (1, [])
+    machine.step(TurnEnded(0, Completed(TurnOutput("")), 1))
+    assert (machine.between_rounds, machine.executing) == (True, 0)
+
+
+def test_a_turn_that_has_ended_or_waits_is_not_executed() -> None:
+    machine = Machine(plan([kind("a", start=True, grants=KindGrants(generate=("m",))), kind("b", start=True)]))
+    machine.step(Advance())
+    done = Completed(TurnOutput(""))
+    machine.step(TurnEnded(1, done, 1))
+    with pytest.raises(InvariantError, match="b was not being executed"):
+        machine.step(TurnEnded(1, done, 1))
+    machine.step(TurnEnded(0, Needs((EffectRequest("generate", "m", "{}"),), many=False), 1))
+    with pytest.raises(InvariantError, match="a was not being executed"):
+        machine.step(TurnEnded(0, done, 1))
+
+
+def test_an_input_asks_for_nothing_at_once() -> None:
+    assert Machine(plan([kind("a")])).step(Input("a", "hello")) == []
+
+
+@pytest.mark.parametrize("rule", [1, 2])
+def test_the_head_of_a_run_that_has_ended_is_that_of_its_end(rule: int) -> None:
+    world = plan([kind("a", start=True)])
+    run = simulate(world, {"a": still}, machine=Machine(world, rule=rule))
+    assert run.end is not None
+    last = run.rounds[-1].head
+    assert run.machine.head == (last if rule == 1 else head.ended(last, run.end))
+    assert run.end.head == (None if rule == 1 else run.machine.head)
+
+
+def test_a_child_reads_what_its_groups_were_sent_in_the_round_of_its_birth() -> None:
+    def parent(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        return {
+            "state": "",
+            "spawn": [{"kind": "child", "name": "new"}],
+            "stop": ["second"],
+            "send": [{"to": "all", "body": ""}, {"to": "none", "body": ""}],
+        }
+
+    grants = KindGrants(spawn=("child",), send=("*",), stop=("*",))
+    kinds = [kind("parent", start=True, groups=("none",), grants=grants), kind("child", groups=("all",))]
+    world = plan(kinds, ["parent:parent", "first:child", "second:child"])
+    run = simulate(world, {"parent": parent, "child": still})
+    assert [message.recipients for message in run.rounds[0].messages] == [(1, 3), ()]
+    assert moves(run)[1] == (2, ["first", "new"])
+
+
+def test_the_first_turn_that_failed_ends_the_run_whoever_moved_before() -> None:
+    kinds = [kind("good", start=True), kind("bad", start=True), kind("worse", start=True)]
+    failing = {name: lambda turn, effect, name=name: {"error": name} for name in ("bad", "worse")}
+    run = simulate(plan(kinds, on_failure="stop"), {"good": still, **failing})
+    assert run.end is not None
+    assert (run.end.reason, run.end.message) == ("failed", "bad failed in round 1: bad")
+
+
+def test_a_turn_without_fuel_has_no_output_whatever_it_returned() -> None:
+    machine = Machine(plan([kind("a", start=True, state="old", limits=Limits(fuel=3))]))
+    machine.step(Advance())
+    (commit,) = machine.step(TurnEnded(0, Completed(TurnOutput("new", wake_in=1)), 3))
+    assert isinstance(commit, Commit)
+    assert commit.record.turns[0].output is None
+    assert machine.world.agents[0].state == "old"
+
+
+@given(start=st.integers(0, 2**50), length=st.integers(1, 2**40))
+def test_the_time_of_a_round_is_counted_from_that_of_the_first(start: int, length: int) -> None:
+    seen: list[int] = []
+
+    def watches(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        seen.append(turn["now_us"])
+        return {"state": "", **({"wake_in": turn["turn"]} if turn["turn"] < 3 else {})}
+
+    simulate(plan([kind("a", start=True)], time_start_us=start, round_us=length), {"a": watches})
+    assert seen == [start, start + length, start + 3 * length]
+
+
+def test_a_seed_fits_eight_bytes_with_a_sign_and_no_larger_one_does() -> None:
+    SEED_MAX.to_bytes(8, "big", signed=True)
+    with pytest.raises(OverflowError):
+        (SEED_MAX + 1).to_bytes(8, "big", signed=True)
+
+
+def test_who_was_stopped_stays_so() -> None:
+    def killer(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        letters = [{"to": to, "body": ""} for to in ("victim", "all")]
+        return {"state": "", "stop": ["victim"], "send": letters, **({"wake_in": 1} if turn["turn"] < 3 else {})}
+
+    grants = KindGrants(send=("*",), stop=("victim",))
+    kinds = [kind("killer", start=True, grants=grants), kind("victim", groups=("all",))]
+    run = simulate(plan(kinds, messages=[("victim", "read in round 1")]), {"killer": killer, "victim": still})
+    assert [record.stopped for record in run.rounds] == [(1,), (), ()]
+    assert [message.recipients for record in run.rounds for message in record.messages] == [()] * 6
+    victim = run.machine.world.by_name["victim"]
+    assert (victim.alive, victim.inbox, victim.wake_at) == (False, [], None)
+
+
+def test_a_child_takes_its_turn_behind_who_was_due_before_its_birth() -> None:
+    def parent(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        return {"state": "", **({"spawn": [{"kind": "child", "name": "new"}]} if turn["self"] == "p" else {})}
+
+    kinds = [kind("parent", start=True, grants=KindGrants(spawn=("child",))), kind("child", start=True)]
+    run = simulate(plan(kinds, ["p:parent", "q:parent"], schedule="sequential"), {"parent": parent, "child": still})
+    assert moves(run) == [(1, ["p"]), (2, ["q"]), (3, ["new"])]
+
+
+def test_a_state_takes_the_next_round_only_and_agents_that_are_new() -> None:
+    world = plan([kind("a", start=True)])
+    first = simulate(world, {"a": still}).rounds[0]
+    state = WorldState(world)
+    state.apply(first)
+    with pytest.raises(InvariantError, match="round 1 cannot follow round 1"):
+        state.apply(first)
+    for place, name in ((1, "a"), (0, "b"), (2, "b")):
+        child = AgentRecord(place, name, "a", "{}", "", 1, 0, ("a",))
+        with pytest.raises(InvariantError, match="cannot have place"):
+            WorldState(world).apply(replace(first, spawned=(child,)))

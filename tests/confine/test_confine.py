@@ -138,6 +138,22 @@ except OSError as error:
     assert child(program) == ["(20, 20) (0, 0)", "True"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_the_limit_of_processor_time_says_that_it_was_reached() -> None:
+    """A kill without a word is then none of ours."""
+    program = """
+import os, signal
+from turnwise.confine import ProcessNeeds, limits
+child = os.fork()
+if not child:
+    limits.lower(ProcessNeeds(cpu_s_max=1))
+    while True:
+        pass
+print(-signal.SIGXCPU == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert child(program) == ["True"]
+
+
 # The filter is interpreted here as the kernel does, so that both architectures are tested on either.
 
 

@@ -1,4 +1,8 @@
-"""Resource limits of a confined process. They cannot be raised again, since soft and hard limit are the same."""
+"""Resource limits of a confined process. They cannot be raised again, since soft and hard limit are the same.
+
+Only processor time has a hard limit above the soft one: beyond the soft one a process gets SIGXCPU, which tells it from
+processes that somebody else killed.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,9 @@ if sys.platform != "win32":
     import resource
 
 from turnwise.confine.measure import ProcessNeeds, Unavailable
+
+CPU_S_ABOVE = 5
+"""Processor time between the signal that says that the limit is reached and the end."""
 
 
 def lower(needs: ProcessNeeds) -> str:
@@ -31,8 +38,9 @@ def lower(needs: ProcessNeeds) -> str:
             continue
         hard = resource.getrlimit(number)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        above = value + CPU_S_ABOVE if name == "CPU" else value
         try:
-            resource.setrlimit(number, (value, value))
+            resource.setrlimit(number, (value, above if hard == resource.RLIM_INFINITY else min(above, hard)))
         except (OSError, ValueError):
             continue  # macOS refuses some; the report names those that hold
         lowered.append(f"{name.lower()}={value}")

@@ -1,4 +1,4 @@
-"""Graphs that draw random numbers, wherever and in whatever mode they do."""
+"""Graphs that draw random numbers, wherever and in whatever mode they do, and graphs that compute without a bound."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.inference import toy
 from turnwise.errors import ModelError
 from turnwise.inference.onnx.graph_facts import read_graph
-from turnwise.inference.onnx.operators import check_operators
+from turnwise.inference.onnx.operators import check_operators, loop_passes_max
 from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.tensor_models.load import load_graph
 
@@ -139,3 +139,68 @@ def test_a_name_that_a_branch_gets_as_its_own_is_not_the_constant_outside(tmp_pa
     path = write(tmp_path / "g.onnx", graph(node, tensors=[flag("training", False)]).model())
     with pytest.raises(ModelError, match="Dropout in training mode"):
         check_operators(path, read_graph(path))
+
+
+def count(name: str, passes: int, *, raw: bool = True) -> bytes:
+    """A TensorProto of one int64: raw bytes, or a number in int64_data."""
+    data = toy.message(9, passes.to_bytes(8, "little")) if raw else toy.number(7, passes)
+    return toy.number(2, toy.INT64) + toy.message(8, name) + data
+
+
+def counts(name: str, passes: int) -> bytes:
+    attribute = toy.message(1, "value") + toy.message(5, count("", passes)) + toy.number(20, 4)
+    return toy.node("Constant", [], [name]) + toy.message(5, attribute)
+
+
+def loop(passes: str, *inner: bytes, output: str = "y") -> bytes:
+    """A Loop that adds x to what it carries, from x on."""
+    body = b"".join(toy.message(1, node) for node in (*inner, toy.node("Identity", ["on"], ["goes"])))
+    body += toy.message(1, toy.node("Add", ["carried", "x"], ["out"])) + toy.message(2, "body")
+    body += toy.message(11, toy.value("i", toy.INT64, [])) + toy.message(11, toy.value("on", BOOL, []))
+    body += toy.message(11, toy.value("carried", toy.FLOAT, [1, 8]))
+    body += toy.message(12, toy.value("goes", BOOL, [])) + toy.message(12, toy.value("out", toy.FLOAT, [1, 8]))
+    node = toy.node("Loop", [passes, "", "x"], [output])
+    return node + toy.message(5, toy.message(1, "body"), toy.message(6, body), toy.number(20, 5))
+
+
+COUNTED = {
+    "a number": graph(loop("n"), tensors=[count("n", 5)]),
+    "a number, not raw": graph(loop("n"), tensors=[count("n", 5, raw=False)]),
+    "a constant": graph(counts("n", 5), loop("n")),
+}
+ENDLESS = {
+    "an input": graph(loop("n"), inputs=[toy.value("n", toy.INT64, [])]),
+    "an input with a default": graph(loop("n"), inputs=[toy.value("n", toy.INT64, [])], tensors=[count("n", 5)]),
+    "no number": graph(loop("")),
+    "computed": graph(toy.node("Size", ["x"], ["n"]), loop("n")),
+    "too many": graph(loop("n"), tensors=[count("n", 65_537)]),
+    "negative": graph(loop("n"), tensors=[count("n", 2**64 - 1)]),
+    "too many together": graph(loop("n", loop("n", output="z")), tensors=[count("n", 257)]),
+    "an inner one": graph(
+        loop("n", loop("k", output="z")), tensors=[count("n", 2)], inputs=[toy.value("k", toy.INT64, [])]
+    ),
+    "a search": graph(toy.node("BeamSearch", ["x", "n"], ["y"], domain="com.microsoft")),
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_loops_with_a_constant_number_of_passes_run(name: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "g.onnx", COUNTED[name].model())
+    model = load_graph(ModelSpec("m", path, "cpu")).model
+    row = {"x": np.arange(8, dtype=np.float32)[np.newaxis]}
+    assert model.run(row)["y"].tolist() == (6 * row["x"]).tolist()
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_loops_that_the_data_could_make_endless_are_refused(name: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "g.onnx", ENDLESS[name].model())
+    with pytest.raises(ModelError, match="computes for longer than sizes say"):
+        load_graph(ModelSpec("m", path, "cpu"))
+
+
+def test_loops_after_each_other_are_not_multiplied(tmp_path: Path) -> None:
+    two = graph(loop("n", output="z"), loop("n"), tensors=[count("n", 65_536)])
+    check_operators(tmp_path, read_graph(write(tmp_path / "g.onnx", two.model())))
+    assert loop_passes_max([(0, 3), (0, 5), (1, 7)]) == 35
+    assert loop_passes_max([]) == 1
+    assert loop_passes_max([(0, 3), (1, None)]) is None

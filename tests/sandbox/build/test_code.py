@@ -140,7 +140,6 @@ def test_a_compiler_that_takes_too_long_is_ended(cache: Cache, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("role", "message"),
     [
-        ("kill", "was ended by signal 9"),
         ("fail", "ended with status 3; it may need more than its limits allow\nthe last words"),
         ("lie", "the compiler's answer cannot be read"),
         ("confuse", "something else than it was asked"),
@@ -153,6 +152,16 @@ def test_what_becomes_of_the_compiler_is_the_sources_fault(
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(children), *sys.path]))
     monkeypatch.setattr(builder_process, "BUILDER", f"builder_child_{role}")
     assert message in refused(cache, source(WAT)).message
+
+
+def test_a_builder_that_was_killed_from_outside_is_the_machines_fault(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children = Path(__file__).parents[1] / "children"
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(children), *sys.path]))
+    monkeypatch.setattr(builder_process, "BUILDER", "builder_child_kill")
+    with pytest.raises(EnvironmentFailure, match="killed from outside"):
+        made(cache, source(WAT))
 
 
 def test_a_builder_that_cannot_work_is_the_machines_fault(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,8 @@ from turnwise.inference.onnx.protobuf import GRAPH_BYTES_MAX, Field, Unreadable,
 NESTING_MAX: Final = 32
 DIMENSIONS_MAX: Final = 64
 TENSOR_BYTES_MAX: Final = 2**44
+NUMBER_BYTES_MAX: Final = 10
+"""Bytes of the longest whole number as protobuf writes it."""
 MATMUL_N_BITS: Final = "com.microsoft:MatMulNBits"
 RANDOM: Final = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli", "Sampling"}
@@ -66,7 +68,8 @@ class Graph:
 
     `operators` counts the nodes of each `domain:type`, `quantised` those of each kind of MatMulNBits, `external` are
     tensors in other files; subgraphs and functions included. `inputs` and `outputs` are the whole graph's, `half` those
-    of them that are in fp16. `random` are the operators that draw random numbers, in any branch or function.
+    of them that are in fp16. `random` are the operators that draw random numbers, in any branch or function. `loops`
+    are the numbers of passes of the loops, by how deep they stand in other graphs; None for one that the data decides.
     """
 
     operators: dict[str, int] = field(default_factory=dict)
@@ -76,13 +79,15 @@ class Graph:
     outputs: dict[str, Shape] = field(default_factory=dict)
     half: set[str] = field(default_factory=set)
     random: set[str] = field(default_factory=set)
+    loops: list[tuple[int, int | None]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class _Scope:
-    """Names of one graph or function: those that are always one `false`, and those that a caller can give."""
+    """Names of one graph or function: those that are always one `false` or one number, and those of its inputs."""
 
     false: set[str] = field(default_factory=set)
+    numbers: dict[str, int] = field(default_factory=dict)
     inputs: set[str] = field(default_factory=set)
 
 
@@ -93,6 +98,15 @@ def _is_constant_false(name: str, scopes: tuple[_Scope, ...]) -> bool:
         if name in scope.false:
             return True
     return False
+
+
+def _constant_number(name: str, scopes: tuple[_Scope, ...]) -> int | None:
+    for scope in reversed(scopes):
+        if name in scope.inputs:
+            return None
+        if name in scope.numbers:
+            return scope.numbers[name]
+    return None
 
 
 def read_graph(path: Path) -> Graph:
@@ -122,6 +136,7 @@ class _Reader:
         self._graph = graph
         self._scopes: list[_Scope] = []
         self._training: list[tuple[str, str, tuple[_Scope, ...]]] = []
+        self._loops: list[tuple[int, str, tuple[_Scope, ...]]] = []
 
     def model(self) -> None:
         found = False
@@ -133,6 +148,7 @@ class _Reader:
                 self._function(part)
         if not found:
             raise Unreadable("it has no graph")
+        self._graph.loops += [(depth, _constant_number(count, scopes)) for depth, count, scopes in self._loops]
         self._graph.random |= {kind for kind, flag, scopes in self._training if not _is_constant_false(flag, scopes)}
 
     def _function(self, function: Field) -> None:
@@ -161,6 +177,9 @@ class _Reader:
                 if self._is_false(part):
                     names = self._within(part, (schema.TensorProto.NAME,))
                     self._scopes[-1].false.update(text(self._view, name) for name in names)
+                elif (number := self._number(part)) is not None:
+                    names = self._within(part, (schema.TensorProto.NAME,))
+                    self._scopes[-1].numbers.update((text(self._view, name), number) for name in names)
             elif part.number == of.SPARSE_INITIALIZER:
                 self._sparse(part)
         self._scopes.pop()
@@ -171,6 +190,7 @@ class _Reader:
         names: dict[int, list[str]] = {of.INPUT: [], of.OUTPUT: []}
         integers: dict[str, int] = {}
         false = False
+        number: int | None = None
         for part in self._parts(node):
             if part.number in names:
                 names[part.number].append(text(self._view, part))
@@ -180,13 +200,17 @@ class _Reader:
                 domain = text(self._view, part)
             elif part.number == of.ATTRIBUTE:
                 integers.update(self._attribute(part, depth))
-                false = false or any(
-                    self._is_false(tensor) for tensor in self._within(part, (schema.AttributeProto.T,))
-                )
+                for tensor in self._within(part, (schema.AttributeProto.T,)):
+                    false = false or self._is_false(tensor)
+                    number = self._number(tensor)
         name = f"{domain}:{kind}" if domain and domain != "ai.onnx" else kind
         self._graph.operators[name] = self._graph.operators.get(name, 0) + 1
         if kind == "Constant" and false:
             self._scopes[-1].false.update(names[of.OUTPUT])
+        if kind == "Constant" and number is not None:
+            self._scopes[-1].numbers.update((output, number) for output in names[of.OUTPUT])
+        if kind == "Loop":
+            self._loops.append((depth, "".join(names[of.INPUT][:1]), tuple(self._scopes)))
         if kind in RANDOM:
             self._graph.random.add(kind)
         elif kind in TRAINING_INPUT and (flag := "".join(names[of.INPUT][TRAINING_INPUT[kind] :][:1])):
@@ -275,6 +299,22 @@ class _Reader:
             elif part.number in (of.INT32_DATA, of.RAW_DATA) and part.high - part.low == 1:
                 values = bytes(self._view[part.low : part.high])
         return kind == schema.DataType.BOOL and size == 1 and values == b"\0"
+
+    def _number(self, tensor: Field) -> int | None:
+        """Return the number that a tensor of one int64 holds; None for every other tensor."""
+        of = schema.TensorProto
+        kind, size = 0, 1
+        values: list[int] = []
+        for part in self._parts(tensor):
+            if part.number == of.DIMS:
+                size *= prod(self._integers(part))
+            elif part.number == of.DATA_TYPE:
+                kind = part.value or 0
+            elif part.number == of.INT64_DATA and (part.value is not None or part.high - part.low <= NUMBER_BYTES_MAX):
+                values += self._integers(part)
+            elif part.number == of.RAW_DATA and part.high - part.low == 8:
+                values.append(int.from_bytes(self._view[part.low : part.high], "little"))
+        return values[0] if kind == schema.DataType.INT64 and size == 1 and len(values) == 1 else None
 
     def _entry(self, entry: Field) -> tuple[str, str]:
         known = (schema.StringStringEntryProto.KEY, schema.StringStringEntryProto.VALUE)

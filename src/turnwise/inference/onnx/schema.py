@@ -83,6 +83,7 @@ class TensorProto:
     DIMS: Final = 1
     DATA_TYPE: Final = 2
     INT32_DATA: Final = 5
+    INT64_DATA: Final = 7
     NAME: Final = 8
     RAW_DATA: Final = 9
     EXTERNAL_DATA: Final = 13

@@ -104,6 +104,12 @@ class _Process:
                 f"the compiler's process cannot work\n{errors.decode('utf-8', 'replace')[-STDERR_CHARS_MAX:]}",
                 hint="`turnwise doctor` says what this machine has and lacks.",
             )
+        if popen.returncode == -signal.SIGKILL:
+            # None of its own limits ends it so: those of time by SIGXCPU or above, that of memory by an error.
+            raise EnvironmentFailure(
+                "the compiler's process was killed from outside (SIGKILL), as a machine that runs out of memory does",
+                hint="Free memory, or give this run more of it, and try again.",
+            )
         if popen.returncode in ABORTED and memory_is_bounded():
             raise EnvironmentFailure(
                 f"{_death(popen.returncode, errors.decode('utf-8', 'replace'))}",

@@ -460,6 +460,38 @@ def test_an_input_that_comes_later_waits_for_its_round() -> None:
     assert run.rounds[1].inputs[0].round == 5
 
 
+def test_an_input_that_reaches_nobody_at_the_end_is_a_dead_letter_in_a_round_of_nobody() -> None:
+    def leaves(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        return {"state": "", "stop": [turn["self"]]}
+
+    world = plan([kind("a", start=True)])
+    machine = Machine(world)
+    first = simulate(world, {"a": leaves}, machine=machine, rounds=1)
+    machine.step(Input("a", "too late"))
+    run = simulate(world, {"a": leaves}, machine=machine)
+    assert [(record.round, len(record.turns)) for record in run.rounds] == [(2, 0)]
+    assert [(message.body, message.recipients) for message in run.rounds[0].inputs] == [("too late", ())]
+    assert run.end is not None
+    assert (run.end.reason, run.end.round) == ("quiet", 2)
+    again = Machine(world)
+    again.restore([*first.rounds, *run.rounds])
+    assert again.head == run.rounds[0].head
+
+
+def test_such_an_input_is_kept_beside_an_alarm_that_never_rings() -> None:
+    def behaves(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        return {"state": "", "stop": ["a"]} if turn["self"] == "a" else {"state": "", "wake_in": 50}
+
+    world = plan([kind("a", start=True), kind("b", start=True)], rounds_max=9)
+    machine = Machine(world)
+    simulate(world, {"a": behaves, "b": behaves}, machine=machine, rounds=1)
+    machine.step(Input("a", "too late"))
+    run = simulate(world, {"a": behaves, "b": behaves}, machine=machine)
+    assert [message.body for record in run.rounds for message in record.inputs] == ["too late"]
+    assert run.end is not None
+    assert run.end.reason == "rounds_max"
+
+
 # -- changes from outside ----------------------------------------------------------------------------------------
 
 

@@ -51,6 +51,35 @@ def test_steps_and_messages_from_outside(tmp_path: Path) -> None:
     assert turnwise.replay(tmp_path / "a.journal").difference is None
 
 
+def test_a_message_from_outside_that_no_round_is_left_for_is_refused(tmp_path: Path) -> None:
+    world = turnwise.World(name="short", rounds_max=1, agents={"echo": Agent(ECHO)})
+    with world.start(journal=tmp_path / "a.journal", workers=1) as live:
+        live.send("echo", "one")
+        assert isinstance(live.step(), RoundRecord)
+        with pytest.raises(UsageError, match="round 1 is the last"):
+            live.send("echo", "two")
+
+
+LEAVES = """
+def turn(t):
+    t.stop(t.self_name)
+"""
+
+
+def test_a_message_to_an_agent_that_leaves_meanwhile_is_a_dead_letter(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    agents = {"a": Agent(LEAVES, start=True), "b": Agent(LEAVES)}
+    with turnwise.World(name="leaving", agents=agents).start(journal=path, workers=1) as live:
+        live.send("b", "go")
+        assert isinstance(live.step(), RoundRecord)
+        assert live._session is not None
+        live._session._driver.input("b", "too late")
+        with live.result() as run:
+            assert [(m.body, m.recipients) for m in run.messages] == [("go", ("b",)), ("too late", ())]
+            assert run.status == "quiet"
+    assert turnwise.replay(path).difference is None
+
+
 def test_a_message_to_nobody_from_outside_is_refused(tmp_path: Path) -> None:
     with listening().start(journal=tmp_path / "a.journal") as live:
         with pytest.raises(UsageError, match="no agent or group called 'nobody'"):

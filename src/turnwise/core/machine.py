@@ -170,6 +170,8 @@ class Machine:
         if end is not None:
             return self._finish(end)
         round_ = self._next_round()
+        if (round_ is None or round_ > self.plan.rounds_max) and self._dead_letters_round is not None:
+            round_ = self._dead_letters_round
         if round_ is None:
             return self._finish(self._chained(EndRecord("quiet", self.world.round, None)))
         if round_ > self.plan.rounds_max:
@@ -181,6 +183,17 @@ class Machine:
         if not agents:
             return [self._commit(round_)]
         return [turn.execute() for turn in self._open.values()]
+
+    @property
+    def _dead_letters_round(self) -> int | None:
+        """The round of nobody that keeps inputs which reach nobody at the end of a run; None if there are none.
+
+        Runs of plans of version 1 lost them, and are replayed so.
+        """
+        if not self._round_inputs or self.plan.version == 1:
+            return None
+        round_ = self._round_inputs[-1].round + 1
+        return round_ if round_ <= self.plan.rounds_max else None
 
     def _next_round(self) -> int | None:
         """Take what comes from outside before the next round; return its number, or None if there is none."""

@@ -220,7 +220,10 @@ def _end(
             # Such an end is committed together with its round.
             return Difference(last, None, "how the run ended", "no end is recorded", found.reason), None
         if found is not None:
-            notes.append(f"no end is recorded, though the run could not go on after round {last}: {found.reason}")
+            notes.append(
+                f"no end is recorded, though the run could not go on after round {last} ({found.reason}): it was "
+                "stopped there, or its end was removed"
+            )
         else:
             notes.append(f"no end is recorded: what came after round {last}, if anything did, is not in the journal")
         return None, None

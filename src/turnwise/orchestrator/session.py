@@ -57,6 +57,13 @@ class Session:
             )
         if self.over:
             raise UsageError("the run has ended", where="send", hint="Start another run, or fork this one.")
+        machine = self._driver.machine
+        if machine.round >= machine.plan.rounds_max:
+            raise UsageError(
+                f"nobody can read it: round {machine.round:,} is the last",
+                where="send",
+                hint="Start a run with more rounds: rounds_max of [world], or --rounds.",
+            )
         self._driver.input(to, body)
 
     def name(self, place: int) -> str:

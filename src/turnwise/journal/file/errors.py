@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shlex
 import sqlite3
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ _FULL: Final = 13
 _CANTOPEN: Final = 14
 _NOTADB: Final = 26
 _PERM: Final = 3
+
+_FILES_OF_SQLITE: Final = 5
+"""The file, the two beside it, their folder, and one to spare."""
 
 
 def damaged(path: Path, what: str, *, expected: object = None, actual: object = None) -> JournalError:
@@ -64,6 +68,23 @@ def _kept(kept: int | None) -> str:
     return f"Everything up to round {kept} is committed and safe."
 
 
+def _lack_of_descriptors() -> OSError | None:
+    """Return the error of a process that may not open as many files more as SQLite needs; None if it may.
+
+    SQLite says only that it could not open a file.
+    """
+    opened: list[int] = []
+    try:
+        for _ in range(_FILES_OF_SQLITE):
+            opened.append(os.open(os.devnull, os.O_RDONLY))  # noqa: PERF401 - those before an error are closed
+    except OSError as error:
+        return error if error.errno in (errno.EMFILE, errno.ENFILE) else None
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+    return None
+
+
 def translated(
     error: sqlite3.Error | UnicodeDecodeError, path: Path, *, writing: bool, kept: int | None = None
 ) -> TurnwiseError:
@@ -101,6 +122,15 @@ def translated(
         return damaged(path, str(error))
     if primary == _NOTADB:
         return foreign(path, str(error))
+    lack = _lack_of_descriptors() if primary == _CANTOPEN else None
+    if lack is not None:
+        return EnvironmentFailure(
+            f"the journal cannot be opened: {lack.strerror}. {_kept(kept) if writing else ''}".rstrip(),
+            where=where,
+            hint="Raise the limit of open files of this process: ulimit -n"
+            if lack.errno == errno.EMFILE
+            else "Raise the limit of open files of the system: sysctl fs.file-max",
+        )
     if primary in (_READONLY, _PERM, _CANTOPEN):
         return JournalError(
             f"the journal cannot be {'written' if writing else 'opened'} here: {error}.",

@@ -7,33 +7,18 @@ that does reproduces the failure.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
-from turnwise.core.canonical import canonical, in_order
+from turnwise.core.canonical import canonical
 from turnwise.core.envelope import decode_needs, decode_output
 from turnwise.core.events import Advance, Commit, EffectAnswered, End, Event, Execute, Request, TurnEnded
 from turnwise.core.machine import Machine
 from turnwise.core.plan import Plan
 from turnwise.core.records import EndRecord, RoundRecord
-from turnwise.core.turn import Completed, EffectRequest, Failed, Failure, FailureClass, Needs
-
-Effect = Callable[[dict[str, Any]], dict[str, Any]]
-"""The function that a behaviour calls for an effect: request → reply, as in the ABI."""
-Behaviour = Callable[[dict[str, Any], Effect], dict[str, Any]]
-"""An agent: (input envelope, effect) → output envelope. A pure function: it runs again from its start."""
-Answer = Callable[[EffectRequest, bytes], dict[str, Any]]
-"""Answers an effect: (request, key of its random stream) → reply, as in the ABI."""
-
-
-class _SuspendedError(BaseException):
-    """Ends an execution whose effect has no reply yet."""
-
-    def __init__(self, request: dict[str, Any]) -> None:
-        self.request = request
+from turnwise.core.turn import Completed, Failed, Failure, FailureClass, Needs
+from turnwise.sim.behaviour import Answer, Behaviour, execute
 
 
 @dataclass(slots=True)
@@ -87,19 +72,7 @@ def _carry_out(action: Execute | Request, behaviours: Mapping[str, Behaviour], a
 
 
 def _execute(action: Execute, behaviour: Behaviour) -> Completed | Needs | Failed:
-    replies = iter(action.replies)
-
-    def effect(request: dict[str, Any]) -> dict[str, Any]:
-        reply = next(replies, None)
-        if reply is None:
-            raise _SuspendedError(request)
-        value: dict[str, Any] = json.loads(reply)
-        return value
-
-    try:
-        output = behaviour(json.loads(action.input.encode()), effect)
-    except _SuspendedError as suspended:
-        return decode_needs(canonical(suspended.request))
-    except Exception as error:  # an agent's own fault, whatever it is
-        return Failed(Failure(FailureClass.RAISED, f"{type(error).__name__}: {error}"))
-    return decode_output(in_order(output))
+    status, text = execute(behaviour, action.input.encode(), action.replies)
+    if status == "failed":
+        return Failed(Failure(FailureClass.RAISED, text))
+    return decode_output(text) if status == "completed" else decode_needs(text)

@@ -28,6 +28,7 @@ from turnwise.inference.requests.check_request import CheckReply
 from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.inference.requests.infer_request import reply_body
 from turnwise.inference.requests.parcels import unpack
+from turnwise.sharedmem import PeerBroken
 
 
 class OpenRequests:
@@ -135,7 +136,7 @@ class OpenRequests:
 
     def _take_wave(self, part: WaveReplyPart) -> None:
         reply = self._wave_parts.reply(part)
-        wave = self.waves.pop(reply.id, None) if reply is not None else None
+        wave = self.waves.get(reply.id) if reply is not None else None
         if reply is None or wave is None:
             return
         if reply.problem is not None:
@@ -145,6 +146,10 @@ class OpenRequests:
                 expected=reply.plan.text(),
                 hint="The same bits need the same plan: use a machine like the one that made it.",
             )
+        answered, asked = [answer.id for answer in reply.replies], [request.id for request in wave.requests]
+        if answered != asked:
+            raise PeerBroken("an answer to a wave is not one of its requests each", expected=asked, actual=answered)
+        del self.waves[wave.id]
         self._on_wave(reply)
 
 

@@ -1,0 +1,125 @@
+"""What must hold of every run, whatever happened: the journal's rounds, and what turns were given.
+
+Nothing here asks the core: mail, order and bounds are counted again, from what rounds say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from turnwise.core.plan import Plan
+from turnwise.core.records import AgentRecord, MessageRecord, RoundRecord, TurnRecord
+from turnwise.core.state import first_agents
+from turnwise.errors import InvariantError
+
+
+class Violation(InvariantError):
+    """Something that no fault may cause has happened. The message names the seed that repeats it."""
+
+
+class Ledger:
+    """Counts mail, turns and bounds round by round, and raises `Violation` at the first that cannot be.
+
+    No message is lost or doubled; order is kept; no bound is exceeded; nothing is applied twice.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._limits = {kind.name: kind.limits for kind in plan.kinds}
+        self._agents: list[AgentRecord] = list(first_agents(plan))
+        self._mail: list[list[int]] = [[] for _ in self._agents]
+        self._turns = [0 for _ in self._agents]
+        self._stopped: set[int] = set()
+        self._seq = 0
+        self._round = 0
+
+    def take(self, record: RoundRecord) -> None:
+        """Count a round."""
+        _require(self._round < record.round <= self._plan.rounds_max, record, "comes when it cannot")
+        self._round = record.round
+        self._deliver(record, record.inputs)
+        places = [turn.place for turn in record.turns]
+        _require(bool(places) and places == sorted(set(places)), record, f"has turns in the order {places}")
+        for turn in record.turns:
+            self._turn(record, turn)
+        self._agents += record.spawned
+        self._mail += [[] for _ in record.spawned]
+        self._turns += [0 for _ in record.spawned]
+        _require([agent.place for agent in self._agents] == list(range(len(self._agents))), record, "misses a place")
+        names = [agent.name for agent in self._agents]
+        _require(len(set(names)) == len(names), record, "has two agents of one name")
+        self._stopped.update(record.stopped)
+        for place in record.stopped:
+            self._mail[place].clear()
+        sent = [(turn.place, send.to, send.body) for turn in record.turns if turn.output for send in turn.output.send]
+        told = [(message.sender, message.to, message.body) for message in record.messages]
+        _require(sent == told, record, f"has the messages {told}, and its turns sent {sent}")
+        self._deliver(record, record.messages)
+
+    def _turn(self, record: RoundRecord, turn: TurnRecord) -> None:
+        place, limits = turn.place, self._limits[self._agents[turn.place].kind]
+        self._turns[place] += 1
+        _require(turn.turn == self._turns[place], record, f"has turn {turn.turn} of place {place}")
+        _require(place not in self._stopped, record, f"has a turn of place {place}, which was stopped")
+        read, mail = list(turn.inbox), self._mail[place]
+        _require(read == mail[: len(read)], record, f"has place {place} read {read} of {mail}")
+        _require(bool(read) or not mail, record, f"has place {place} read nothing of {mail}")
+        del mail[: len(read)]
+        _require((turn.output is None) != (turn.failure is None), record, f"has place {place} both fail and not")
+        _require(len(turn.effects) <= limits.effects_max, record, f"has {len(turn.effects)} effects of {place}")
+        _require(0 < turn.executions <= len(turn.effects) + 1, record, f"has {turn.executions} executions of {place}")
+        _require(0 <= turn.fuel <= limits.fuel, record, f"has place {place} use {turn.fuel} fuel of {limits.fuel}")
+
+    def _deliver(self, record: RoundRecord, messages: Sequence[MessageRecord]) -> None:
+        for message in messages:
+            _require(message.seq == self._seq, record, f"has message {message.seq} after {self._seq - 1}")
+            self._seq += 1
+            _require(not self._stopped.intersection(message.recipients), record, "has mail for who was stopped")
+            direct = [agent.place for agent in self._agents if agent.name == message.to]
+            if direct and direct[0] not in self._stopped:
+                _require(list(message.recipients) == direct, record, f"has message {message.seq} reach others")
+            for place in message.recipients:
+                self._mail[place].append(message.seq)
+
+
+class Witness:
+    """Sees every execution: the same turn must always be given the same, whatever happened before."""
+
+    def __init__(self, known: Witness | None = None) -> None:
+        self._given: dict[tuple[str, int, int], tuple[bytes, tuple[bytes, ...]]] = {} if known is None else known._given
+        self._known = known is not None
+        self.executions = 0
+
+    def see(self, envelope: bytes, replies: tuple[bytes, ...]) -> None:
+        """Take note of an execution."""
+        self.executions += 1
+        turn = json.loads(envelope)
+        key = turn["self"], turn["turn"], len(replies)
+        given = self._given.get(key)
+        if given is None and not self._known:
+            self._given[key] = envelope, replies
+        elif given != (envelope, replies):
+            raise Violation(
+                f"turn {key[1]} of {key[0]} is executed with other input than without faults",
+                expected=given,
+                actual=(envelope, replies),
+            )
+
+
+def check_ledger(plan: Plan, rounds: Iterable[RoundRecord]) -> None:
+    """Count all rounds of a run."""
+    ledger = Ledger(plan)
+    for record in rounds:
+        ledger.take(record)
+
+
+def check_round(expected: RoundRecord | None, record: RoundRecord) -> None:
+    """Raise `Violation` unless a durable round is the one of the undisturbed run."""
+    if expected != record:
+        raise Violation(f"round {record.round} is not that of the undisturbed run", expected=expected, actual=record)
+
+
+def _require(holds: bool, record: RoundRecord, what: str) -> None:
+    if not holds:
+        raise Violation(f"round {record.round} {what}")

@@ -1,4 +1,4 @@
-"""Many seeds: `python -m tests.sim [--seeds 0..2499] [--worlds mixed,waves] [--jobs 2]`; 10,000 runs unless told less."""
+"""Many seeds: `python -m tests.sim [--seeds 0..2499] [--worlds mixed,waves] [--jobs 2]`; 10,000 runs unless told."""
 
 from __future__ import annotations
 

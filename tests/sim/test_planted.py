@@ -21,7 +21,7 @@ from turnwise.journal.write.writer import JournalWriter
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.sandbox.pool.deadline import Deadline
 from turnwise.sandbox.pool.pool import Pool
-from turnwise.sim import Violation, virtual_time
+from turnwise.sim import Simulator, Violation, virtual_time
 from turnwise.sim.engine import PLAN
 
 SEEDS = range(200)
@@ -61,9 +61,7 @@ def a_turn_is_counted_twice_at_resume(patch: Patch) -> None:
 def an_alarm_is_lost_at_resume(patch: Patch) -> None:
     def spoil(machine: Machine) -> None:
         for agent in machine.world.agents:
-            if agent.wake_at is not None:
-                agent.wake_at = None
-                return
+            agent.wake_at = None
 
     after_restore(patch, spoil)
 
@@ -177,6 +175,11 @@ def test_there_are_as_many_as_are_promised() -> None:
     assert len(PLANTED) >= 12
 
 
+def play(simulator: Simulator) -> None:
+    for seed in SEEDS:
+        simulator.disturbed(seed)
+
+
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_fault_is_found(name: str, monkeypatch: Patch) -> None:
     world, plant = PLANTED[name]
@@ -184,5 +187,4 @@ def test_a_planted_fault_is_found(name: str, monkeypatch: Patch) -> None:
     plant(monkeypatch)
     simulator = WORLDS[world]().simulator()
     with pytest.raises(Violation):
-        for seed in SEEDS:
-            simulator.disturbed(seed)
+        play(simulator)

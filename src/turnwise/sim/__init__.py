@@ -1,8 +1,8 @@
 """The simulator: agents and models as Python functions, the rest as it runs for real, and time that is none.
 
 `simulate` drives the core alone. `Simulator` runs the whole orchestrator on a simulated machine: `simulation` plays the
-lives of a run and checks them; `machine` has its edges (`child` and the programs `worker` and `engine`, `disk`, clocks);
-`virtual_time` is the event loop; `faults` and `chance` decide what goes wrong; `checks` say what never may.
+lives of a run and checks them; `machine` has its edges (`child` with the programs `worker` and `engine`, `disk`, the
+clocks); `virtual_time` is the event loop; `faults` and `chance` decide what goes wrong; `checks` say what never may.
 """
 
 from turnwise.sim.behaviour import Answer, Behaviour, Effect

@@ -1,4 +1,4 @@
-"""What must hold of every run, whatever happened: the journal's rounds, and what turns were given.
+"""Checks of what must hold of every run, whatever happened: the journal's rounds, and the input of turns.
 
 Nothing here asks the core: mail, order and bounds are counted again, from what rounds say.
 """
@@ -83,10 +83,10 @@ class Ledger:
                 self._mail[place].append(message.seq)
 
 
-class Witness:
+class InputWitness:
     """Sees every execution: the same turn must always be given the same, whatever happened before."""
 
-    def __init__(self, known: Witness | None = None) -> None:
+    def __init__(self, known: InputWitness | None = None) -> None:
         self._given: dict[tuple[str, int, int], tuple[bytes, tuple[bytes, ...]]] = {} if known is None else known._given
         self._known = known is not None
         self.executions = 0

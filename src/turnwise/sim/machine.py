@@ -185,7 +185,7 @@ class SimulatedMachine:
         return thread
 
     def cut(self) -> None:
-        """Kill the orchestrator: its children go, and of what waited for the disk only the first may have come there."""
+        """Kill the orchestrator: its children go; of what waited for the disk only the first may be there."""
         self._cut = True
         for thread in self._threads:
             thread.cut()

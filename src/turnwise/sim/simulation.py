@@ -32,7 +32,7 @@ from turnwise.orchestrator.settings import Settings
 from turnwise.sandbox.build.code import Code
 from turnwise.sim.behaviour import Answer, Behaviour
 from turnwise.sim.chance import Chance
-from turnwise.sim.checks import Violation, Witness, check_ledger, check_round
+from turnwise.sim.checks import InputWitness, Violation, check_ledger, check_round
 from turnwise.sim.disk import SimulatedDisk
 from turnwise.sim.faults import CALM, Faults
 from turnwise.sim.machine import SimulatedMachine
@@ -100,7 +100,7 @@ class Simulator:
         self._inputs = inputs or {}
         self._settings = Settings(workers=workers)
         self._lives_max = lives_max
-        self._witness = Witness()
+        self._witness = InputWitness()
 
     @cached_property
     def undisturbed(self) -> Simulated:
@@ -117,7 +117,7 @@ class Simulator:
         chance = Chance(seed)
         lives = 1 + chance.below(self._lives_max)
         drawn = [Faults.drawn(chance.generator) if faults is None else faults for _ in range(lives)]
-        run = _Run(self._plan, self, chance, Witness(self._witness), truth)
+        run = _Run(self._plan, self, chance, InputWitness(self._witness), truth)
         try:
             return run.play([*drawn, CALM])
         except Violation as violation:
@@ -130,7 +130,7 @@ class _Run:
     """One run over all lives of its orchestrator. `truth`: the undisturbed run; None: this is it."""
 
     def __init__(
-        self, plan: Plan, simulator: Simulator, chance: Chance, witness: Witness, truth: Simulated | None
+        self, plan: Plan, simulator: Simulator, chance: Chance, witness: InputWitness, truth: Simulated | None
     ) -> None:
         self._simulator = simulator
         self._plan = plan
@@ -173,21 +173,27 @@ class _Run:
         now_s = 0.0
         try:
             for number, faults in enumerate(lives, 1):
-                loop = VirtualLoop(self._chance.generator, now_s)
+                loop = VirtualLoop(self._chance.generator, now_s)  # type: ignore[abstract]  # it has what a run uses
                 try:
                     ended = loop.run(self._life(faults, loop))
+                    self._check_leftovers(loop)
                 except Stalled as stalled:
-                    self._machine.cut()
-                    loop.abandon()
+                    self._give_up(loop)
                     raise Violation(f"life {number} does not end: {stalled}") from None
+                except Violation:
+                    self._give_up(loop)
+                    raise
                 now_s = loop.time()
-                self._check_leftovers(loop)
                 self._check_journal()
                 if ended:
                     return self._result(number, now_s)
             raise Violation("the run does not end though nothing disturbs it any more")
         finally:
             self._disk.close()
+
+    def _give_up(self, loop: VirtualLoop) -> None:
+        self._machine.cut()
+        loop.abandon()
 
     async def _life(self, faults: Faults, loop: VirtualLoop) -> bool:
         """Start, resume or go on with the run; True if it has ended."""
@@ -341,5 +347,5 @@ class _Run:
         return Simulated(rounds, end, head.hex(), lives, self._witness.executions, struck, now_s, self._chance.trace)
 
 
-def _no_answer(request: EffectRequest, stream: bytes) -> dict[str, Any]:
+def _no_answer(request: EffectRequest, _: bytes) -> dict[str, Any]:
     raise UsageError("this world has effects: pass `answer`", where=request.kind)

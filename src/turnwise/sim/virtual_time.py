@@ -26,7 +26,7 @@ ABANDON_S_MAX: Final = 60.0
 
 
 class Stalled(Exception):
-    """Nothing is left that could happen, and what is waited for has not."""
+    """A simulation in which nothing is left that could happen, and what is waited for has not."""
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
@@ -50,7 +50,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return self._now_s
 
     def call_soon(
-        self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
+        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
@@ -59,12 +59,12 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     call_soon_threadsafe = call_soon
 
     def call_later(
-        self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
+        self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         return self.call_at(self._now_s + delay, callback, *args, context=context)
 
     def call_at(
-        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
+        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         self._numbered += 1
@@ -88,7 +88,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         finally:
             self._running = False
             events._set_running_loop(before)
-        return task.result()
+        result: T = task.result()
+        return result
 
     def _once(self) -> None:
         """Run what is ready; if nothing is, let time pass until the next timer."""
@@ -99,9 +100,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                 raise Stalled(f"after {self._now_s:g} s of virtual time nothing is left that could happen")
             self._now_s = max(self._now_s, self._timers[0][0])
             while self._timers and self._timers[0][0] <= self._now_s:
-                handle = heappop(self._timers)[3]
-                if not handle.cancelled():
-                    self._ready.append(handle)
+                timer = heappop(self._timers)[3]
+                if not timer.cancelled():
+                    self._ready.append(timer)
         for _ in range(len(self._ready)):
             handle = self._ready.popleft()
             if not handle.cancelled():
@@ -141,8 +142,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
         return asyncio.Task(coro, loop=self, **options)
 
-    def run_in_executor(  # type: ignore[override]
-        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> asyncio.Future[T]:
         if executor is None:
             raise RuntimeError("a simulated run has no threads but those that its edges make")

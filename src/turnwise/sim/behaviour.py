@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from turnwise.core.canonical import canonical
+from turnwise.core.canonical import canonical, in_order
 from turnwise.core.turn import EffectRequest
 from turnwise.sandbox.execute.jobs import ExecutionStatus
 
@@ -37,7 +37,7 @@ def execute(behaviour: Behaviour, envelope: bytes, replies: Iterable[str | bytes
         return value
 
     try:
-        return "completed", canonical(behaviour(json.loads(envelope), effect))
+        return "completed", in_order(behaviour(json.loads(envelope), effect))
     except _SuspendedError as suspended:
         return "needs", canonical(suspended.request)
     except Exception as error:  # an agent's own fault, whatever it is

@@ -128,8 +128,7 @@ import os, sys, turnwise
 from tests.long.kills import WORLDS
 name, seed, path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 resumed = os.path.exists(path)
-options = {"workers": 2}
-with turnwise.resume(path, **options) if resumed else turnwise.start(WORLDS[name](seed), journal=path, **options) as live:
+with turnwise.resume(path) if resumed else turnwise.start(WORLDS[name](seed), journal=path) as live:
     live.step()
     print("playing", flush=True)
     live.result().close()

@@ -89,7 +89,9 @@ class Journal:
                 for ending in ("", *connections.LEFT_BESIDE):
                     file.with_name(file.name + ending).unlink(missing_ok=True)
                 if isinstance(error, EnvironmentFailure):  # there is nothing left to go on with
-                    error.hint = "Look at the disk and its limits (df, ulimit -f), then run again. No file was left."
+                    error.hint = (
+                        "Look at the disk and at limits (df, ulimit -f, ulimit -n), then run again. No file was left."
+                    )
                 raise
         except BaseException:
             lock.close()

@@ -358,3 +358,30 @@ def test_what_is_not_in_the_run_is_refused(honest: Path, steady: Path) -> None:
     for rounds in ((0, 2), (3, 2), (1, 99)):
         with pytest.raises(UsageError, match="there are no rounds"):
             turnwise.verify(honest, rounds=rounds)
+
+
+def of_another_processor(journal: Path, folder: Path, processor: str | None) -> Path:
+    with turnwise.open(journal) as run:
+        versions = json.loads(run.versions)
+    versions["models"]["model"]["versions"].pop("processor", None)
+    if processor is not None:
+        versions["models"]["model"]["versions"]["processor"] = processor
+    return rechained(changed(journal, folder, f"UPDATE writers SET versions = '{json.dumps(versions)}'"))
+
+
+def test_another_processor_is_a_reason_not_to_ask(honest: Path, tmp_path: Path) -> None:
+    [model] = turnwise.verify(of_another_processor(honest, tmp_path, "avx9")).models
+    assert (model.level, model.compared) == ("L0", 0)
+    assert model.reasons[0].startswith("processor was avx9, and is ")
+    # A journal of an older version does not say: the model is asked, and only a difference is called into question.
+    path = of_another_processor(honest, tmp_path, None)
+    assert turnwise.verify(path).models[0].level == "L2"
+
+
+def test_a_difference_is_called_into_question_only_where_the_processor_is_not_known(
+    steady: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = lied_to(writers(steady), tmp_path / "a.journal", monkeypatch, 20)
+    assert turnwise.verify(path).models[0].reasons == ("a reply is another",)
+    reasons = turnwise.verify(of_another_processor(path, tmp_path, None)).models[0].reasons
+    assert "may round otherwise" in reasons[1]

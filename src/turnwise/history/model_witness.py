@@ -81,6 +81,7 @@ class Asked:
     - `reasons`: why it is not asked, or, if its folder was named, what is not as it was
     - `requests`, `compared`: how many the run asked of it, and how many replies were compared here
     - `difference`: the first reply that is another, None if none is
+    - `processor_noted`: whether the journal says what kind of processor ran it
     - `nearness`: by a tolerant check, how far its answers are from this machine; None without one
     """
 
@@ -94,6 +95,7 @@ class Asked:
     compared: int = 0
     difference: Difference | None = None
     nearness: Nearness | None = None
+    processor_noted: bool = False
 
     @property
     def another_file(self) -> bool:
@@ -360,6 +362,7 @@ class ModelWitness:
 
     def _loaded(self, model: Asked, info: ModelInfo) -> None:
         model.info = info
+        model.processor_noted = self._recorded.names_processor(info.name)
         if self._tolerant and info.task == "generate":
             model.nearness = Nearness()
         if info.numeric is not None:

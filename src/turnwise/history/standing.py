@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from turnwise.core.promise import Promise, promise_of, weakest
@@ -13,6 +14,7 @@ from turnwise.journal.file.stored_json import stored_object
 from turnwise.journal.read.recorded_numeric import recorded_numeric
 from turnwise.orchestrator.assembly import versions_of
 
+_NOT_IN_OLDER_JOURNALS = {"processor"}
 _IN_PLAIN_WORDS = {"nodes": "the share of each provider in the graph", "form": "the form of its KV cache"}
 
 
@@ -36,19 +38,28 @@ class RecordedModels:
         promises = [numeric.promise for numeric in found if numeric is not None]
         return weakest(promises) if promises else None
 
+    def names_processor(self, name: str) -> bool:
+        """True if every writer noted the features of the processor that ran a model."""
+        return all("processor" in _mapping(_noted(text, name, self._path).get("versions")) for text in self._versions)
+
     def unlike(self, info: ModelInfo) -> list[str]:
         """The ways in which a loaded model, and what runs it, is not what is recorded. Empty if all is the same."""
         here = json.loads(versions_of({info.name: info}))
         found: dict[str, None] = {}
         for text in self._versions:
             then = stored_object(text, "versions of a writer", self._path)
-            models = then.get("models")
-            noted = models.get(info.name) if isinstance(models, dict) else None
-            if not isinstance(noted, dict):
+            noted = _noted(text, info.name, self._path)
+            if not noted:
                 found["the journal does not say what ran it"] = None
                 continue
             found |= dict.fromkeys(_unlike(then, noted, here, here["models"][info.name]))
         return list(found)
+
+
+def _noted(text: str, name: str, path: Path) -> Mapping[str, Any]:
+    """Return the facts that a writer noted of a model; empty if it noted none."""
+    models = _mapping(stored_object(text, "versions of a writer", path).get("models"))
+    return _mapping(models.get(name))
 
 
 def _unlike(
@@ -62,7 +73,7 @@ def _unlike(
     yield from _other("numeric class", _class(left), _class(right))
     yield from _other("batching", left.get("batching"), right.get("batching"))
     left, right = _mapping(noted.get("versions")), _mapping(now["versions"])
-    for key in sorted(left.keys() | right.keys()):
+    for key in sorted(left.keys() | right.keys() - _NOT_IN_OLDER_JOURNALS):
         yield from _other(key, left.get(key), right.get(key))
 
 

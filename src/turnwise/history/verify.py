@@ -173,7 +173,7 @@ def _level(model: Asked, difference: Difference | None) -> ModelVerification:
             reasons.append(f"{model.compared:,} of {model.requests:,} replies were compared")
     elif model.difference is not None:
         reasons.append("a reply is another")
-        if not reasons[:-1]:
+        if not reasons[:-1] and not model.processor_noted:
             reasons.append("the kind of processor is not recorded, and another kind may round otherwise")
     elif not model.usable:
         if not reasons:

@@ -29,6 +29,7 @@ from turnwise.inference.onnx.protobuf import message, number_field, text_field
 from turnwise.inference.onnx.provider_names import CPU, CUDA, REMOTE, short
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line, ort
 from turnwise.system.cores import cores
+from turnwise.system.processor import features
 
 PLUGIN_PACKAGE_PREFIX: Final = "onnxruntime-ep-"
 
@@ -125,6 +126,8 @@ def versions() -> dict[str, str]:
     """Versions of everything that has a part in the numbers."""
     packages = ("onnxruntime", "onnxruntime-gpu", "numpy", "tokenizers", "jinja2", "llguidance")
     found = {"python": platform.python_version(), "machine": platform.machine()}
+    if (processor := features()) is not None:
+        found["processor"] = processor
     for package in packages:
         try:
             found[package] = importlib.metadata.version(package)

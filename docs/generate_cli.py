@@ -21,6 +21,8 @@ COMMANDS = (
     "verify",
     "bundle",
     "keygen",
+    "redact",
+    "compact",
     "export",
     "diff",
     "why",

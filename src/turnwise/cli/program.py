@@ -17,6 +17,7 @@ from turnwise.cli.commands.generate import generate
 from turnwise.cli.commands.log import log
 from turnwise.cli.commands.models import MODELS
 from turnwise.cli.commands.new import new
+from turnwise.cli.commands.redact import compact, redact
 from turnwise.cli.commands.replay import replay
 from turnwise.cli.commands.resume import resume
 from turnwise.cli.commands.run import run
@@ -62,6 +63,8 @@ for command in (
     why,
     bundle,
     keygen,
+    redact,
+    compact,
     export,
     log,
     runs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from turnwise.core.plan import Limits
-from turnwise.core.records import ChangeRecord, EndRecord, RoundRecord, WaveRecord
+from turnwise.core.records import AgentRecord, ChangeRecord, EndRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import EffectRequest, Outcome
 from turnwise.core.turn_input import TurnInput
 
@@ -47,6 +47,17 @@ class TurnEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnTaken:
+    """A turn is taken as it is recorded, since what it was given is not there to execute it again.
+
+    `children` are the agents that it spawned, as they are recorded.
+    """
+
+    record: TurnRecord
+    children: tuple[AgentRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class EffectAnswered:
     """An effect has been answered; `reply` is canonical JSON text, ``{"ok": …}`` or ``{"error": …}``.
 
@@ -66,7 +77,7 @@ class WaveRun:
     record: WaveRecord
 
 
-Event = Advance | Input | OutsideChange | TurnEnded | EffectAnswered | WaveRun
+Event = Advance | Input | OutsideChange | TurnEnded | TurnTaken | EffectAnswered | WaveRun
 
 # -- actions -----------------------------------------------------------------------------------------------------
 

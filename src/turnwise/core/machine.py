@@ -26,6 +26,7 @@ from turnwise.core.events import (
     Input,
     OutsideChange,
     TurnEnded,
+    TurnTaken,
     WaveRun,
 )
 from turnwise.core.json_text import decode
@@ -63,6 +64,7 @@ class Machine:
         self._open_count = 0
         self._round_inputs: tuple[MessageRecord, ...] = ()
         self._waves: list[WaveRecord] = []
+        self._children: dict[str, AgentRecord] = {}
         self._inputs: list[Input] = [Input(message.to, message.body) for message in plan.messages]
         self._changes: list[ChangeRecord] = []
         self._round_changes: tuple[ChangeRecord, ...] = ()
@@ -147,6 +149,11 @@ class Machine:
         match event:
             case TurnEnded():
                 return self._turn_ended(event)
+            case TurnTaken(record, children):
+                self._open_turn(record.place).take(record)
+                self._children |= {child.name: child for child in children}
+                self._open_count -= 1
+                return [] if self._open_count else [self._commit(self.round)]
             case EffectAnswered():
                 return self._open_turn(event.place).answer(event.index, event.reply, event.tokens)
             case Advance():
@@ -303,6 +310,9 @@ class Machine:
                     )
                     break
                 kind = world.kinds[spawn.kind]
+                if name in self._children:
+                    children[name] = self._children.pop(name)
+                    continue
                 children[name] = AgentRecord(
                     place=len(world.agents) + len(spawned) + len(children),
                     name=name,

@@ -36,6 +36,7 @@ class OpenTurn:
         "_replies",
         "_requests",
         "_seed",
+        "_taken",
         "_tokens",
         "_unanswered",
         "agent",
@@ -64,6 +65,7 @@ class OpenTurn:
         self._requests: list[EffectRequest] = []
         self._replies: list[str | None] = []
         self._tokens: dict[int, tuple[int, ...]] = {}
+        self._taken: TurnRecord | None = None
         self._unanswered = 0
         self._many = False
         self._budget = EffectsBudget(agent.kind.limits.effects_bytes_max)
@@ -118,6 +120,12 @@ class OpenTurn:
     def complete(self, output: TurnOutput) -> None:
         self.output = output
 
+    def take(self, record: TurnRecord) -> None:
+        """End as it is recorded."""
+        if self.ended or self.executions or record.place != self.agent.place:
+            raise InvariantError(f"the turn of {self.agent.name} cannot be taken as it is recorded")
+        self.output, self.failure, self._taken = record.output, record.failure, record
+
     def fail(self, kind: FailureClass, message: str) -> bool:
         self.output = None
         self.failure = Failure(kind, message)
@@ -163,6 +171,8 @@ class OpenTurn:
         return [] if self._unanswered else [self._resume()]
 
     def record(self) -> TurnRecord:
+        if self._taken is not None:
+            return self._taken
         return TurnRecord(
             place=self.agent.place,
             turn=self.turn,

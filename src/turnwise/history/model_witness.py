@@ -20,7 +20,7 @@ from turnwise.core.events import Request
 from turnwise.core.open_turn import is_too_large
 from turnwise.core.plan_json import plan_from_json
 from turnwise.core.promise import Promise, promise_of, weakest
-from turnwise.core.records import EffectRecord, RoundRecord
+from turnwise.core.records import EffectRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.core.withheld import Withheld, WithheldTokens
 from turnwise.errors import EnvironmentFailure, TurnwiseError
 from turnwise.history.reissue import Reissuing
@@ -168,6 +168,14 @@ class ModelWitness:
         """A turn of the round in progress asked a model."""
         self._pending.append((request, effect))
 
+    def taken(self, turns: Sequence[TurnRecord]) -> None:
+        """Count the requests of turns that were not executed: nobody can ask them again."""
+        for turn in turns:
+            for effect in turn.effects:
+                counted = effect.model in self._waves  # with their waves
+                if effect.model in self.models and not counted and self._agent in (None, self._names[turn.place]):
+                    self.models[effect.model].requests += 1
+
     async def round(self, record: RoundRecord) -> bool:
         """Ask again what the turns of a round asked; wait if too much is open."""
         pending, self._pending = self._pending, []
@@ -229,7 +237,7 @@ class ModelWitness:
                 continue  # its requests were counted one by one
             model = self.models[wave.model]
             model.requests += len(wave.requests)
-            if not model.usable:
+            if not model.usable or _is_redacted(record, wave):
                 continue
             try:
                 found = await issuing.issue(record, wave)
@@ -394,3 +402,9 @@ def _text(reply: object) -> str | None:
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return text if isinstance(text, str) else None
+
+
+def _is_redacted(record: RoundRecord, wave: WaveRecord) -> bool:
+    """Return whether a request of a wave was taken out of the journal: then its batch cannot be made again."""
+    asked = {(turn.place, effect.index): effect.request for turn in record.turns for effect in turn.effects}
+    return any(type(asked.get(request)) is Withheld for request in wave.requests)

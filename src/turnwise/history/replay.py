@@ -11,7 +11,7 @@ turns that ran out of fuel or stack then are taken from the journal: `Replay.not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -23,7 +23,7 @@ from turnwise.core.events import Advance, End, Request
 from turnwise.core.head import ended
 from turnwise.core.machine import Machine
 from turnwise.core.plan_json import plan_from_json
-from turnwise.core.records import EffectRecord, EndRecord, RoundRecord
+from turnwise.core.records import EffectRecord, EndRecord, RoundRecord, TurnRecord
 from turnwise.core.state import WorldState, first_agents
 from turnwise.history.recorded import Departure, RecordedEffects
 from turnwise.history.replay_driver import Nowhere, ReplayDriver
@@ -45,6 +45,9 @@ class Witness(Protocol):
 
     def asked(self, request: Request, effect: EffectRecord) -> None:
         """A turn of the round in progress asked a model, and was given the recorded reply."""
+
+    def taken(self, turns: Sequence[TurnRecord]) -> None:
+        """Take note of turns of the round in progress that could not be executed, nor models asked for them."""
 
     async def round(self, record: RoundRecord) -> bool:
         """Take note of a round that was played, also of one that differs; False: the replay need not go on."""
@@ -108,7 +111,11 @@ async def replay_rounds(
         )
         driver.effects = effects
         total, turns = _counts(journal, first, last)
-        world = WorldState(plan) if worthwhile(turns, total, settings.workers_count) else None
+        if journal.queries.is_redacted():
+            driver.withhold(journal.queries.withheld_messages())
+        world = (
+            WorldState(plan) if not driver.is_redacted and worthwhile(turns, total, settings.workers_count) else None
+        )
         if first > 1:
             machine.restore(_also_to(world, journal.rounds.between(1, first - 1)))
         records: Iterable[RoundRecord] = journal.rounds.between(first, last)
@@ -160,7 +167,7 @@ async def _compare(
 ) -> Replay:
     follower = journal.chains.follow(first)
     head = follower.head
-    done = turns = answers = waves = 0
+    done = turns = answers = waves = taken = 0
     stopped = False
     difference = first_agents_difference(first_agents(machine.plan), journal.queries.agents(0))
     given = (
@@ -174,6 +181,9 @@ async def _compare(
                 driver.input(message.to, message.body)
             given = 0
             difference = await _round(driver, record) or follower.broken(record)
+            if witness is not None:
+                witness.taken(driver.taken_turns)
+            taken += len(driver.taken_turns)
             stopped = witness is not None and not await witness.round(record)
             if difference is not None or stopped:
                 break
@@ -186,10 +196,14 @@ async def _compare(
     notes = list(driver.notes)
     whole = not stopped and (last is None or last >= journal.rounds.last_round)
     if difference is None and whole:
-        difference, end = _end(journal, machine, head, driver.foreign is not None, notes)
+        difference, end = _end(journal, machine, head, driver.foreign is not None or driver.is_redacted, notes)
         head = head if difference is not None or end is None or end.head is None else end.head
     difference = difference or journal.chains.broken_link()
-    unproved = _unproved(journal, answers, waves) if witness is None else _unproved(journal, 0, 0)
+    if driver.is_redacted and not taken and difference is None:
+        notes.append("every turn could be executed: what was taken out can be computed again from the rest")
+    unproved = list(_unproved(journal, answers, waves) if witness is None else _unproved(journal, 0, 0))
+    if taken:
+        unproved.append(f"{taken:,} turns were taken from the journal: texts that they were given are redacted")
     return Replay(done, turns, head.hex(), difference, tuple(notes), tuple(unproved))
 
 
@@ -199,6 +213,8 @@ async def _round(driver: ReplayDriver, record: RoundRecord) -> Difference | None
         outcome = await driver.round()
     except Departure as departure:
         return departure.difference
+    if isinstance(outcome, RoundRecord):
+        driver.found(outcome)
     if isinstance(outcome, EndRecord):
         return Difference(record.round, None, "the run goes on", "another round", f"it has ended: {outcome.reason}")
     agents = driver.machine.world.agents

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib.metadata import version
 
-from turnwise.core.events import Execute
+from turnwise.core.events import Execute, TurnTaken
 from turnwise.core.machine import Machine
 from turnwise.core.records import EndRecord, RoundRecord, TurnRecord
 from turnwise.core.turn import Failure, FailureClass
+from turnwise.core.withheld import Withheld
 from turnwise.journal.file.times import RoundTimes
 from turnwise.orchestrator.driver import Driver
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
@@ -35,6 +36,10 @@ class ReplayDriver(Driver):
     def __init__(self, machine: Machine, codes: dict[str, str], sink: Nowhere, foreign: str | None) -> None:
         super().__init__(machine, codes, sink)
         self.foreign = foreign
+        self.without: set[int] = set()
+        self.is_redacted = False
+        self.taken_turns: list[TurnRecord] = []
+        self._record: RoundRecord | None = None
         self._decided: dict[int, tuple[int, Failure]] = {}
         self.notes: list[str] = []
         if foreign is not None:
@@ -45,6 +50,8 @@ class ReplayDriver(Driver):
 
     def expect(self, record: RoundRecord) -> None:
         """The round that is played next."""
+        self._record = record
+        self.taken_turns = []
         if self.foreign is not None:
             self._decided = {
                 turn.place: (turn.executions, turn.failure)
@@ -55,6 +62,30 @@ class ReplayDriver(Driver):
     def takes_as_recorded(self, turn: TurnRecord) -> bool:
         """True if a turn ended as only another version of wasmtime could decide."""
         return self.foreign is not None and turn.failure is not None and turn.failure.kind in HOST_DEPENDENT
+
+    def withhold(self, messages: set[int]) -> None:
+        """Of this journal texts were taken out, and among them the bodies of these messages."""
+        self.is_redacted = True
+        self.without = messages
+
+    def found(self, record: RoundRecord) -> None:
+        """Note the round as it was played: bodies that came of turns that were executed are there again."""
+        self.without.difference_update(message.seq for message in record.messages if type(message.body) is str)
+
+    def taken(self, action: Execute) -> TurnTaken | None:
+        if not self.is_redacted or self._record is None:
+            return None
+        agent = self.machine.world.agents[action.place]
+        turn = next((turn for turn in self._record.turns if turn.place == action.place), None)
+        if turn is None:
+            return None
+        told = [agent.args, agent.state, *[effect.reply for effect in turn.effects]]
+        if turn.effects:
+            told.append(agent.kind.system)
+        if not any(type(text) is Withheld for text in told) and self.without.isdisjoint(turn.inbox):
+            return None
+        self.taken_turns.append(turn)
+        return TurnTaken(turn, tuple([child for child in self._record.spawned if child.parent == action.place]))
 
     def decide(self, action: Execute) -> Failure | None:
         executions, failure = self._decided.get(action.place, (0, None))

@@ -187,6 +187,8 @@ class Run:
         found = [] if self._checked else ["the content of rounds was not compared with the head"]
         if self._journal.header.rule == 1:
             found.append("the head does not cover how the run ended: the journal was begun in format 1 or 2")
+        if self._journal.queries.is_redacted():
+            found.append("texts were taken out of the journal; of each its SHA-256 is left")
         return (*found, "turns were not executed again")
 
     @cached_property

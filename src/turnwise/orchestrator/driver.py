@@ -23,6 +23,7 @@ from turnwise.core.events import (
     Input,
     Request,
     TurnEnded,
+    TurnTaken,
     WaveRun,
 )
 from turnwise.core.machine import Machine
@@ -230,6 +231,10 @@ class Driver:
         for action in actions:
             match action:
                 case Execute():
+                    taken = self.taken(action)
+                    if taken is not None:
+                        decided += self.machine.step(taken)
+                        continue
                     failure = self.decide(action)
                     if failure is None:
                         jobs.append(self.job(action))
@@ -260,6 +265,10 @@ class Driver:
             self.effects.settled(self.machine.round)
 
     # -- what a replay may decide otherwise --------------------------------------------------------------------
+
+    def taken(self, action: Execute) -> TurnTaken | None:
+        """Return what is recorded of a turn that cannot be executed, since texts that it was given were taken out."""
+        return None
 
     def decide(self, action: Execute) -> Failure | None:
         """Return the failure of a turn that need not be executed to know it."""

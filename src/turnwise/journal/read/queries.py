@@ -7,12 +7,15 @@ from typing import Final
 
 from turnwise.core.records import AgentRecord, MessageRecord, TurnRecord
 from turnwise.errors import JournalError
+from turnwise.journal.file.blobs import HASH_OF_NOTHING
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.read.columns import AGENT, LOG, MESSAGE, RECORD
 from turnwise.journal.read.decode import Row, pages
 from turnwise.journal.read.query import PAGE_ROWS, Query
 from turnwise.journal.read.rounds import RoundReader
 from turnwise.journal.read.rows import LogRow, RecordRow
+
+_WITHHELD: Final = "size = 0 AND hash != ?"
 
 ROUNDS_OF: Final = "SELECT rounds.round FROM rounds CROSS JOIN turns USING (round) WHERE turns.place = ?"
 """Rounds in which a place had a turn: one look into each round's turns, since an index by place would make a commit
@@ -91,6 +94,24 @@ class QueryReader:
 
         for row in pages(fetch, seq_first - 1, PAGE_ROWS):
             yield self._query.decoder.message(row)
+
+    def is_redacted(self) -> bool:
+        """Return whether texts were taken out of the journal."""
+        if self._query.row(f"SELECT 1 FROM blobs WHERE {_WITHHELD} LIMIT 1", HASH_OF_NOTHING) is not None:
+            return True
+        return (
+            self._query.row("SELECT 1 FROM records WHERE typeof(value) = 'blob' AND value >= ? LIMIT 1", b"s")
+            is not None
+        )
+
+    def withheld_messages(self) -> set[int]:
+        """Sequence numbers of the messages whose bodies were taken out."""
+        select = (
+            f"SELECT seq FROM messages JOIN blobs ON blobs.id = body WHERE typeof(body) = 'integer' AND {_WITHHELD}"
+        )
+        return {
+            self._query.decoder.integer(seq, "a message's seq") for (seq,) in self._query.rows(select, HASH_OF_NOTHING)
+        }
 
     def message(self, seq: int) -> MessageRecord:
         """The message with this sequence number."""

@@ -159,6 +159,12 @@ class RoundReader:
     def _load(self, summaries: list[RoundSummary]) -> list[RoundRecord]:
         """Rounds that follow one another, read together, since many are small."""
         decoder = self._query.decoder
+        if self._query.row("SELECT 1 FROM meta WHERE name = 'kept'") is not None:
+            raise JournalError(
+                "only the heads of its rounds were kept (turnwise compact --keep head)",
+                where=str(self._query.path),
+                hint="Take the journal that it was made of, if somebody still has it.",
+            )
         first, last = summaries[0], summaries[-1]
         start = next((summary.message_first for summary in summaries if summary.message_first is not None), 0)
         count = sum(summary.inputs + summary.messages for summary in summaries)

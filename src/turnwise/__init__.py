@@ -8,9 +8,9 @@
     print(run.head, run.result)
 
 `run` plays a world to its end; `start` gives a live run to step through and to send to; `open` reads a journal;
-`resume` goes on with one; `replay` executes one again and compares; `verify` asks its models again, too; `diff`
-compares two; `bundle` makes one file of one for somebody else, and `verify_bundle` checks it; `check` says what is
-wrong with a world.
+`resume` goes on with one; `fork` goes on from any round of one with something changed, and `detach` makes such a fork
+whole; `replay` executes one again and compares; `verify` asks its models again, too; `diff` compares two; `bundle`
+makes one file of one for somebody else, and `verify_bundle` checks it; `check` says what is wrong with a world.
 
 Names are imported when they are first used, since worker processes and `turnwise --help` need few of them.
 """
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
         World,
         bundle,
         check,
+        detach,
         diff,
         export,
+        fork,
         open,  # noqa: A004 - as gzip.open
         replay,
         resume,
@@ -74,8 +76,10 @@ _MODULES = {
         "World",
         "bundle",
         "check",
+        "detach",
         "diff",
         "export",
+        "fork",
         "open",
         "replay",
         "resume",
@@ -181,8 +185,10 @@ __all__ = [
     "__version__",
     "bundle",
     "check",
+    "detach",
     "diff",
     "export",
+    "fork",
     "open",
     "replay",
     "resume",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from turnwise import world as worlds
+from turnwise.core.canonical import canonical
 from turnwise.errors import Problem, UsageError, WorldError
 from turnwise.evidence.bundle import Bundled
 from turnwise.evidence.bundle import bundle as make_bundle
@@ -25,6 +26,8 @@ from turnwise.history.why import why as why_in_journal
 from turnwise.journal import Journal
 from turnwise.journal.run import Run
 from turnwise.orchestrator import assembly
+from turnwise.orchestrator.fork import fork as fork_journal
+from turnwise.orchestrator.fork_changes import ForkChanges
 from turnwise.orchestrator.live import Live
 from turnwise.orchestrator.loop_thread import run_alone
 from turnwise.orchestrator.python_sources import python_problems
@@ -76,9 +79,12 @@ def run(world: worlds.World | StrPath, **options: Unpack[RunOptions]) -> Run:
         return live.result()
 
 
-def open(journal: StrPath) -> Run:  # noqa: A001 - turnwise.open, like gzip.open
-    """Open a journal for reading. Raises `JournalError` for what is not one."""
-    return Run.open(journal)
+def open(journal: StrPath, *, parents: Sequence[StrPath] = ()) -> Run:  # noqa: A001 - turnwise.open, like gzip.open
+    """Open a journal for reading. Raises `JournalError` for what is not one.
+
+    `parents` are files, and folders, in which to look for what a fork goes on from, if that was moved.
+    """
+    return Run.open(journal, parents=[Path(place) for place in parents])
 
 
 def resume(journal: StrPath, **options: Unpack[ResumeOptions]) -> Live:
@@ -98,6 +104,66 @@ def resume(journal: StrPath, **options: Unpack[ResumeOptions]) -> Live:
             hint="turnwise log shows what happened; turnwise run starts another.",
         )
     return Live(path, partial(assembly.resume, path, settings))
+
+
+def fork(
+    run: Run | StrPath,
+    at: int,
+    *,
+    messages: Mapping[str, str | Sequence[str]] | None = None,
+    drop: Sequence[int] = (),
+    states: Mapping[str, Any] | None = None,
+    sources: Mapping[str, StrPath] | None = None,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+    stop: Sequence[str] = (),
+    repeat_inputs: bool = True,
+    journal: StrPath | None = None,
+    parents: Sequence[StrPath] = (),
+    **options: Unpack[ResumeOptions],
+) -> Live:
+    """Begin a new run that goes on from a run (or its journal) after round `at`, with something changed.
+
+    `messages` (agent or group → body, or bodies) come from outside; `drop` are numbers of messages that nobody reads
+    any more; `states` are states by agent, JSON values or texts as they are; `sources` are files by kind; `overrides`
+    are `KEY.PATH=VALUE` of the world file; `stop` are agents that are stopped. A model in `models` with another content
+    is a change, too. What came from outside in later rounds comes again in the same rounds, unless `repeat_inputs` is
+    False. With no change, the fork has the head of the run, when it has come to its end.
+    """
+    check_names("fork", options, ResumeOptions)
+    parent = run.path if isinstance(run, Run) else Path(run)
+    changes = ForkChanges(
+        messages=[(to, body) for to, of in (messages or {}).items() for body in ([of] if isinstance(of, str) else of)],
+        drop=tuple(drop),
+        states={name: of if isinstance(of, str) else canonical(of) for name, of in (states or {}).items()},
+        sources={kind: Path(path) for kind, path in (sources or {}).items()},
+        settings=tuple(overrides),
+        seed=seed,
+        stop=tuple(stop),
+        repeat_inputs=repeat_inputs,
+    )
+    path = Path(journal) if journal is not None else _beside(parent, at)
+    places = [Path(place) for place in parents]
+    settings = settings_of(options, models=True)
+    return Live(path, partial(fork_journal, parent, at, changes, path, settings, parents=places))
+
+
+def detach(journal: StrPath, *, parents: Sequence[StrPath] = ()) -> int:
+    """Make a fork whole: copy into its journal what it has of those that it goes on from. Returns how many they were.
+
+    `parents` are files, and folders, in which to look for those that were moved. The head stays.
+    """
+    return Journal.detach(journal, parents=[Path(place) for place in parents])
+
+
+def _beside(parent: Path, at: int) -> Path:
+    """The first free name for a fork, in the folder of its parent."""
+    number = 0
+    while True:
+        number += 1
+        path = parent.with_name(f"{parent.stem}-fork-{at}{'' if number == 1 else f'-{number}'}{parent.suffix}")
+        if not path.exists():
+            return path
 
 
 def replay(journal: StrPath, *, progress: OnProgress | None = None, **options: Unpack[ExecutionOptions]) -> Replay:

@@ -5,6 +5,7 @@ The list is that of decision 23: `docs/decisions/0023-journal-format-3.md`.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sqlite3
@@ -80,8 +81,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-EMPTY = {("ends", "message")}
-"""A run that has finished has none: `test_the_message_of_a_failed_run`."""
+EMPTY = {("ends", "message"), *[("changes", column) for column in columns_of_tables()["changes"]]}
+"""A run that has finished has no message of its end (`test_the_message_of_a_failed_run`), and only a fork has changes
+(`test_any_change_that_was_forged_is_noticed`)."""
 
 NOT_PROVED = {
     ("writers", "id"),
@@ -133,7 +135,9 @@ def others(value: object) -> list[object]:
             return [f"{value}x"]
 
 
-COLUMNS = [(table, column) for table, columns in columns_of_tables().items() for column in columns]
+COLUMNS = [
+    (table, column) for table, columns in columns_of_tables().items() for column in columns if table != "changes"
+]
 
 
 @pytest.mark.parametrize(("table", "column"), COLUMNS)
@@ -354,3 +358,72 @@ def test_a_note_of_where_models_are_that_is_none_is_damage(tmp_path: Path, info:
     left = Path(shutil.copy(Path(__file__).parents[1] / "data" / "rounds-0.1.0-open.journal", tmp_path))
     with pytest.raises(JournalError, match="info of a writer"):
         turnwise.resume(changed(left, tmp_path, f"UPDATE writers SET info = '{info}'")).result()
+
+
+# -- forks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fork(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fork of a run, with a change of every kind, and a message that comes from outside."""
+    folder = tmp_path_factory.mktemp("fork")
+    parent = Path(shutil.copy(whole, folder))
+    changes = {
+        "messages": {"worker-1": "from outside"},
+        "drop": [1],
+        "states": {"worker-1": {"said": "else"}},
+        "overrides": ["agents.worker-1.args.n=7", "agents.worker.fuel=4000000000"],
+        "stop": ["worker-2"],
+    }
+    path = folder / "fork.journal"
+    with turnwise.fork(parent, 1, journal=path, workers=1, **changes) as live:  # type: ignore[arg-type]
+        live.result().close()
+    return path
+
+
+def test_an_honest_fork_is_not_noticed(fork: Path) -> None:
+    assert noticed(fork) is None
+    with turnwise.open(fork) as run:
+        changes = [change.what for record in run.rounds for change in record.changes]
+    assert sorted(changes) == ["args", "drop", "plan", "state", "stop"]
+
+
+@pytest.mark.parametrize("column", columns_of_tables()["changes"])
+def test_any_change_that_was_forged_is_noticed(fork: Path, column: str) -> None:
+    with closing(sqlite3.connect(fork)) as connection:
+        rows = connection.execute(f"SELECT {column}, round, nr FROM changes").fetchall()
+    tried = 0
+    for value, *key in rows:
+        for other in others(value):
+            forged = fork.with_name("forged.journal")
+            shutil.copyfile(fork, forged)
+            with closing(sqlite3.connect(forged, isolation_level=None)) as connection:
+                statement = f"UPDATE changes SET {column} = ? WHERE round = ? AND nr = ?"
+                try:
+                    connection.execute(statement, (other, *key))
+                except sqlite3.IntegrityError:
+                    continue
+            tried += 1
+            assert noticed(forged) is not None, (key, value, other)
+    assert tried
+
+
+@pytest.mark.parametrize("member", ["head", "round", "agents", "messages"])
+def test_a_forged_parent_is_noticed(fork: Path, member: str) -> None:
+    forged = fork.with_name("forged.journal")
+    for shift in (1, -1):
+        shutil.copyfile(fork, forged)
+        with closing(sqlite3.connect(forged, isolation_level=None)) as connection:
+            text = connection.execute("SELECT value FROM meta WHERE name = 'parent'").fetchone()[0]
+            values = json.loads(text)
+            values[member] = "00" * 32 if member == "head" else max(0, values[member] + shift)
+            connection.execute("UPDATE meta SET value = ? WHERE name = 'parent'", (json.dumps(values),))
+        assert noticed(forged) is not None, (member, shift)
+
+
+def test_a_round_of_the_parent_that_was_changed_is_noticed(fork: Path, tmp_path: Path) -> None:
+    for path in (fork, fork.with_name("whole.journal")):
+        shutil.copy(path, tmp_path)
+    with closing(sqlite3.connect(tmp_path / "whole.journal", isolation_level=None)) as connection:
+        connection.execute("UPDATE turns SET state = 'forged' WHERE round = 1 AND failure IS NULL")
+    assert noticed(tmp_path / "fork.journal") is not None

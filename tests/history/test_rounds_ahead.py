@@ -103,7 +103,7 @@ def test_damage_of_a_later_round_does_not_come_before_a_difference(lived: Path, 
 
     with Journal.open(lived) as journal:
         plan = plan_from_json(journal.header.plan)
-    driver = ReplayDriver(Machine(plan), {kind.name: kind.code for kind in plan.kinds}, Nowhere(), None)
+    driver = ReplayDriver(Machine(plan), Nowhere(), None)
     ahead = RoundsAhead(driver, WorldState(plan), damaged())
     ahead.pool = FakePool()
     seen = iter(ahead)
@@ -126,7 +126,7 @@ class FakePool:
 def ahead(passed: Path) -> Iterator[tuple[RoundsAhead, FakePool]]:
     with Journal.open(passed) as journal:
         plan = plan_from_json(journal.header.plan)
-        driver = ReplayDriver(Machine(plan), {kind.name: kind.code for kind in plan.kinds}, Nowhere(), None)
+        driver = ReplayDriver(Machine(plan), Nowhere(), None)
         rounds = RoundsAhead(driver, WorldState(plan), journal.rounds.between())
         rounds.pool = pool = FakePool()
         yield rounds, pool

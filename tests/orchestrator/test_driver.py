@@ -23,7 +23,7 @@ class Parts:
 
     def __init__(self) -> None:
         machine = Machine(plan([kind("a", start=True)], rounds_max=100), "{}")
-        self.driver = Driver(machine, {"a": "0" * 64}, self)
+        self.driver = Driver(machine, self)
         self.driver.sandboxes = self
         self.answers = True
         self.jobs: list[TurnJob] = []

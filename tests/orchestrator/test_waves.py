@@ -153,7 +153,7 @@ def play(seed: int, schedule: Schedule = "rounds", *, waved: bool = True) -> tup
     whole = plan(kinds, [f"{name}:a" for name in names], models=models, schedule=schedule)
     world = World(Random(seed), waved)
     machine = Machine(whole)
-    world.driver = driver = Driver(machine, {"a": CODE}, world)
+    world.driver = driver = Driver(machine, world)
     driver.sandboxes = world
     bound = [name for name in MODELS if name != "free"] if waved else []
     world.effects = driver.effects = ModelEffects(world, driver, bound)  # type: ignore[arg-type]

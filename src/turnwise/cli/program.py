@@ -10,9 +10,11 @@ import typer
 
 from turnwise.cli.commands.bundle import bundle, keygen
 from turnwise.cli.commands.check import check
+from turnwise.cli.commands.detach import detach
 from turnwise.cli.commands.diff import diff
 from turnwise.cli.commands.doctor import doctor
 from turnwise.cli.commands.export import export
+from turnwise.cli.commands.fork import fork
 from turnwise.cli.commands.generate import generate
 from turnwise.cli.commands.log import log
 from turnwise.cli.commands.models import MODELS
@@ -57,6 +59,8 @@ def _interruptible(command: Callable[Options, int]) -> Callable[Options, int]:
 for command in (
     run,
     resume,
+    fork,
+    detach,
     replay,
     verify,
     diff,

@@ -86,7 +86,7 @@ Event = Advance | Input | OutsideChange | TurnEnded | TurnTaken | EffectAnswered
 class Execute:
     """Execute a turn from its start, in a fresh sandbox. `replies` answer its calls of `effect`, in order.
 
-    `fuel` is what its earlier executions have left. Answer with `TurnEnded`.
+    `fuel` is what its earlier executions have left, `code` the hash of what is executed. Answer with `TurnEnded`.
     """
 
     place: int
@@ -95,6 +95,7 @@ class Execute:
     replies: tuple[str, ...]
     fuel: int
     limits: Limits
+    code: str
 
 
 @dataclass(frozen=True, slots=True)

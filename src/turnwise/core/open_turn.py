@@ -101,7 +101,13 @@ class OpenTurn:
     def execute(self) -> Execute:
         agent = self.agent
         return Execute(
-            agent.place, agent.kind.name, self._input, tuple(self._calls), self._fuel_left, agent.kind.limits
+            agent.place,
+            agent.kind.name,
+            self._input,
+            tuple(self._calls),
+            self._fuel_left,
+            agent.kind.limits,
+            agent.kind.code,
         )
 
     def executed(self, fuel: int, stdout: str) -> bool:

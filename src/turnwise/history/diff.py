@@ -11,6 +11,7 @@ without any of these is an origin: another seed, model, code, or argument. Nothi
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,10 +20,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from turnwise.core.compare import Difference
+from turnwise.core.plan_json import plan_to_json
 from turnwise.core.records import EndRecord, RoundRecord, TurnRecord
 from turnwise.journal import Journal
 from turnwise.journal.file.errors import damaged
-from turnwise.journal.file.stored_json import stored_object
 
 TURNS_KEPT_MAX: Final = 10_000
 """Turns that differ and are kept with their differences; all are counted."""
@@ -265,7 +266,7 @@ def _shown(end: EndRecord) -> tuple[object, ...]:
 
 def _plan_changes(left: Journal, right: Journal) -> Iterator[tuple[str, object, object]]:
     """Members of the plans that differ, named by their path."""
-    found = _changes("", *(stored_object(of.header.plan, "plan", of.path) for of in (left, right)))
+    found = _changes("", *(json.loads(plan_to_json(of.header.plan_at())) for of in (left, right)))
     for number, change in enumerate(found):
         if number == PLAN_CHANGES_MAX:
             return

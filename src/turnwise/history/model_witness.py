@@ -18,7 +18,6 @@ from typing import Final, Self
 from turnwise.core.compare import Difference
 from turnwise.core.events import Request
 from turnwise.core.open_turn import is_too_large
-from turnwise.core.plan_json import plan_from_json
 from turnwise.core.promise import Promise, promise_of, weakest
 from turnwise.core.records import EffectRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.core.withheld import Withheld, WithheldTokens
@@ -144,7 +143,7 @@ class ModelWitness:
         self._recorded = RecordedModels(journal, first, last)
         self.models = {
             name: Asked(name, sha256, self._recorded.promise(name), name in settings.models)
-            for name, sha256 in plan_from_json(journal.header.plan).models
+            for name, sha256 in journal.header.plan_at(last).models
         }
         self._stack = AsyncExitStack()
         self._host: InferenceHost | None = None
@@ -189,6 +188,8 @@ class ModelWitness:
             if by_waves and (model.name, action.place, action.index) in waved:
                 continue  # counted with its wave
             model.requests += 1
+            if dict(self._journal.header.plan_at(record.round).models)[model.name] != model.recorded:
+                continue
             if by_waves or not model.usable or is_too_large(effect.reply):
                 continue
             asked = self._asked(model, action, effect)

@@ -16,7 +16,6 @@ from typing import Self
 
 from turnwise.core.compare import Difference
 from turnwise.core.open_turn import is_too_large
-from turnwise.core.plan_json import plan_from_json
 from turnwise.core.records import RoundRecord, WaveRecord
 from turnwise.core.streams import effect_stream
 from turnwise.errors import JournalError, TurnwiseError
@@ -70,7 +69,7 @@ class Reissuing:
     ) -> None:
         self._others = others
         self._journal = journal
-        self._plan = plan_from_json(journal.header.plan)
+        self._plan = journal.header.plan_at()
         self._names = [agent.name for agent in journal.queries.agents()]
         self._answer: asyncio.Future[WaveReply] | None = None
         self._id = 0
@@ -96,7 +95,7 @@ class Reissuing:
         except LookupError as error:
             what = f"it has a wave of effects that are not in round {record.round}"
             raise damaged(self._journal.path, what, actual=wave.requests) from error
-        seed, now_us = self._plan.seed, self._plan.now_us(record.round)
+        seed, now_us = self._journal.header.plan_at(record.round).seed, self._plan.now_us(record.round)
         requests = []
         for number, (turn, effect) in enumerate(asked):
             stream = effect_stream(seed, self._names[turn.place], turn.turn, effect.index)

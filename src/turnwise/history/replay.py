@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Protocol
 
 from turnwise.core.compare import Difference, first_agents_difference, first_difference
-from turnwise.core.events import Advance, End, Request
+from turnwise.core.events import Advance, End, OutsideChange, Request
 from turnwise.core.head import ended
 from turnwise.core.machine import Machine
-from turnwise.core.plan_json import plan_from_json
 from turnwise.core.records import EffectRecord, EndRecord, RoundRecord, TurnRecord
 from turnwise.core.state import WorldState, first_agents
 from turnwise.history.recorded import Departure, RecordedEffects
@@ -33,7 +32,7 @@ from turnwise.journal.file.stored_json import stored_object
 from turnwise.orchestrator.assembly import check_codes, stored_sources
 from turnwise.orchestrator.loop_thread import run_alone
 from turnwise.orchestrator.settings import Settings
-from turnwise.sandbox.build.code import prepare
+from turnwise.sandbox.build.code import Code, prepare
 from turnwise.sandbox.pool.pool import Pool
 
 OnProgress = Callable[[int, int], None]
@@ -95,14 +94,18 @@ async def replay_rounds(
     """
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal.open(path))
-        plan = plan_from_json(journal.header.plan)
-        sources = stored_sources(journal, plan, settings.interpreter)
-        prepared = await prepare(list(sources.values()), interpreter=settings.interpreter)
-        codes = dict(zip(sources, prepared, strict=True))
-        check_codes(journal, plan, codes)
+        plans = [plan for _, plan in journal.header.plans()]
+        plan = plans[0]
+        codes: dict[str, Code] = {}
+        for changed in plans:
+            sources = stored_sources(journal, changed, settings.interpreter)
+            prepared = await prepare(list(sources.values()), interpreter=settings.interpreter)
+            made = dict(zip(sources, prepared, strict=True))
+            check_codes(journal, changed, made)
+            codes |= {code.hash: code for code in made.values()}
         foreign = _foreign(journal)
         machine = Machine(plan, journal.header.versions, journal.header.rule)
-        driver = ReplayDriver(machine, {kind: code.hash for kind, code in codes.items()}, Nowhere(), foreign)
+        driver = ReplayDriver(machine, Nowhere(), foreign)
         effects = RecordedEffects(
             driver.on_replies,
             driver.on_failure,
@@ -122,7 +125,7 @@ async def replay_rounds(
         ahead = None if world is None else RoundsAhead(driver, world, records)
         pool = await stack.enter_async_context(
             Pool(
-                list({code.hash: code for code in codes.values()}.values()),
+                list(codes.values()),
                 workers=settings.workers_count,
                 on_results=driver.on_results if ahead is None else ahead.on_results,
                 on_failure=driver.on_failure,
@@ -179,6 +182,8 @@ async def _compare(
             effects.expect(record)
             for message in record.inputs[given:]:
                 driver.input(message.to, message.body)
+            for change in record.changes:
+                machine.step(OutsideChange(change))
             given = 0
             difference = await _round(driver, record) or follower.broken(record)
             if witness is not None:

@@ -33,8 +33,8 @@ class Nowhere:
 class ReplayDriver(Driver):
     """A driver that takes from the journal what only another version of wasmtime could decide."""
 
-    def __init__(self, machine: Machine, codes: dict[str, str], sink: Nowhere, foreign: str | None) -> None:
-        super().__init__(machine, codes, sink)
+    def __init__(self, machine: Machine, sink: Nowhere, foreign: str | None) -> None:
+        super().__init__(machine, sink)
         self.foreign = foreign
         self.without: set[int] = set()
         self.is_redacted = False

@@ -164,6 +164,7 @@ class RoundsAhead:
         jobs: list[TurnJob] = []
         try:
             world.deliver(record.inputs)
+            world.change(record.changes)
             places = world.schedule.take(record.round)
             if len(record.turns) <= TURNS_MAX:
                 recorded = {turn.place: turn for turn in record.turns}
@@ -175,7 +176,7 @@ class RoundsAhead:
                     effects = {effect.index: effect for effect in turn.effects}
                     jobs.append(self._job(_TurnAhead(opened, effects), opened.execute()))
             world.apply(record)
-        except (InvariantError, LookupError):
+        except (InvariantError, JournalError, LookupError):
             # What cannot be is what the comparison will find, round by round, without any help from here.
             self._lost = True
         if jobs:

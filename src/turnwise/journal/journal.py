@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +14,10 @@ from turnwise.core.records import AgentRecord
 from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
 from turnwise.journal.file import connection as connections
 from turnwise.journal.file.code_source import CodeSource
+from turnwise.journal.file.errors import reading as reading_of
+from turnwise.journal.file.lineage import DEPTH_MAX, fork_point, parent_of
 from turnwise.journal.file.lock import WriterLock
+from turnwise.journal.file.parent import Parent
 from turnwise.journal.read.chains import ChainReader
 from turnwise.journal.read.check import check
 from turnwise.journal.read.header import HeaderReader
@@ -23,7 +26,7 @@ from turnwise.journal.read.query import Query
 from turnwise.journal.read.rounds import RoundReader
 from turnwise.journal.read.timings import TimingReader
 from turnwise.journal.read.world import WorldReader
-from turnwise.journal.write.beginning import write_beginning
+from turnwise.journal.write.beginning import Coming, write_beginning, write_fork
 from turnwise.journal.write.rounds import RoundWriter
 from turnwise.system.clock import SYSTEM_CLOCK, Clock
 
@@ -78,13 +81,46 @@ class Journal:
         `plan` is the plan's canonical JSON text; `info` (paths, providers) and `versions` are JSON texts that no head
         covers; `codes` maps the plan's code hashes to their sources; `agents` are those of the world file.
         """
-        file = connections.located(path)
+
+        def write(file: Path) -> None:
+            write_beginning(file, plan, info, versions, codes, agents)
+
+        return cls._create(connections.located(path), write)
+
+    @classmethod
+    def create_fork(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        parent: Parent,
+        info: str,
+        versions: str,
+        codes: Mapping[str, CodeSource],
+        coming: Mapping[int, Sequence[Coming]],
+        depth: int = 1,
+        moved: Sequence[Path] = (),
+    ) -> Self:
+        """Begin the journal of a fork in a new file, as `create` does.
+
+        `codes` are those that its parent does not have; `coming` is what comes from outside, by the round that begins
+        with it. `depth` counts its ancestors: from `DEPTH_MAX` on, the fork is made whole at once.
+        """
+
+        def write(file: Path) -> None:
+            write_fork(file, parent, info, versions, codes, coming)
+            if depth > DEPTH_MAX:
+                connections.detach(file, moved)
+
+        return cls._create(connections.located(path), write, moved)
+
+    @classmethod
+    def _create(cls, file: Path, write: Callable[[Path], None], moved: Sequence[Path] = ()) -> Self:
         lock = WriterLock(file)
         try:
             connections.create_file(file)
             try:
-                write_beginning(file, plan, info, versions, codes, agents)
-                return cls._open(file, lock)
+                write(file)
+                return cls._open(file, lock, moved)
             except BaseException as error:
                 for ending in ("", *connections.LEFT_BESIDE):
                     file.with_name(file.name + ending).unlink(missing_ok=True)
@@ -98,25 +134,28 @@ class Journal:
             raise
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, write: bool = False) -> Self:
-        """Open a journal of this or an older format. Whatever is not one is left as it is, byte for byte."""
+    def open(cls, path: str | os.PathLike[str], *, write: bool = False, parents: Sequence[Path] = ()) -> Self:
+        """Open a journal of this or an older format. Whatever is not one is left as it is, byte for byte.
+
+        `parents` are files, and folders, in which to look for what a fork goes on from, if that was moved.
+        """
         file = connections.located(path)
         connections.look(file)
         if not write:
-            return cls(file, reading=connections.open_reading(file))
-        connections.open_reading(file).close()  # before a lock or a log is put beside what may be foreign
+            return cls(file, reading=connections.open_reading(file, parents))
+        connections.open_reading(file, parents).close()  # before a lock or a log is put beside what may be foreign
         lock = WriterLock(file)
         try:
-            return cls._open(file, lock)
+            return cls._open(file, lock, parents)
         except BaseException:
             lock.close()
             raise
 
     @classmethod
-    def _open(cls, file: Path, lock: WriterLock) -> Self:
+    def _open(cls, file: Path, lock: WriterLock, parents: Sequence[Path] = ()) -> Self:
         writing = connections.open_writing(file)
         try:
-            reading = connections.open_reading(file)
+            reading = connections.open_reading(file, parents)
             try:
                 return cls(file, reading=reading, writing=writing, lock=lock)
             except BaseException:
@@ -126,6 +165,30 @@ class Journal:
             connections.tidy(writing)
             writing.close()
             raise
+
+    @classmethod
+    def detach(cls, path: str | os.PathLike[str], *, parents: Sequence[Path] = ()) -> int:
+        """Make a fork whole: copy into its file what it has of its ancestors. Returns how many these were."""
+        file = connections.located(path)
+        connections.look(file)
+        connections.open_reading(file, parents).close()
+        with closing(WriterLock(file)):
+            connections.tidy_and_close(connections.open_writing(file))  # what a writer has left in its log
+            return connections.detach(file, parents)
+
+    @property
+    def parent(self) -> Parent | None:
+        """The run that this one was forked from; None if it is no fork, or was made whole."""
+        with reading_of(self.path):
+            return parent_of(self._reading, self.path)
+
+    def fork_point(self, at: int, path: Path) -> tuple[Parent, int]:
+        """Return what a fork in the file `path`, which leaves this run after round `at`, says of its parent.
+
+        If the round lies in an ancestor, that is the parent. The second value counts the ancestors of the fork.
+        """
+        with reading_of(self.path):
+            return fork_point(self._reading, self.path, self.chains.follow(at + 1).head, at, path)
 
     def __enter__(self) -> Self:
         return self

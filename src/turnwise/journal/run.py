@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, overload
 
 from turnwise.core.head import genesis
 from turnwise.core.plan import OUTSIDE, Plan
-from turnwise.core.plan_json import plan_from_json
 from turnwise.core.promise import Promise, weakest
 from turnwise.core.records import EffectRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import Failure, TurnOutput
+from turnwise.journal.file.parent import Parent
 from turnwise.journal.file.stored_json import stored_json, stored_object
 from turnwise.journal.file.times import Span
 from turnwise.journal.journal import Journal
@@ -159,13 +159,14 @@ class Run:
         self.failures: Rows[Turn] = Rows(self._failures, lambda: self._sum("failed"))
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Self:
+    def open(cls, path: str | os.PathLike[str], *, parents: Sequence[Path] = ()) -> Self:
         """Open a journal, and follow the links of its chains. Raises `JournalError` for what is not one, or damaged.
 
         The links show that no round is missing or added, that the first agents are the plan's, and that the run ended
-        as its head says. What is in the rounds is not read for it: see `unproved` and `check`.
+        as its head says. What is in the rounds is not read for it: see `unproved` and `check`. `parents` are files, and
+        folders, in which to look for what a fork goes on from, if that was moved.
         """
-        journal = Journal.open(path)
+        journal = Journal.open(path, parents=parents)
         try:
             journal.chains.check_links()
         except BaseException:
@@ -193,7 +194,13 @@ class Run:
 
     @cached_property
     def plan(self) -> Plan:
-        return plan_from_json(self._journal.header.plan)
+        """Plan of the world, as it is since the last change of it."""
+        return self._journal.header.plan_at()
+
+    @property
+    def parent(self) -> Parent | None:
+        """The run that this one was forked from; None if it is no fork, or was made whole."""
+        return self._journal.parent
 
     @property
     def world_name(self) -> str:
@@ -209,7 +216,9 @@ class Run:
         end = self._journal.rounds.end_record
         if end is not None and end.head is not None:
             return end.head.hex()
-        return (self._journal.rounds.head or genesis(self.plan, self._journal.header.rule)).hex()
+        return (
+            self._journal.rounds.head or genesis(self._journal.header.plans()[0][1], self._journal.header.rule)
+        ).hex()
 
     @property
     def execution(self) -> str | None:

@@ -19,7 +19,7 @@ from turnwise._version import __version__
 from turnwise.core.canonical import canonical
 from turnwise.core.machine import Machine
 from turnwise.core.plan import Plan
-from turnwise.core.plan_json import plan_from_json, plan_to_json
+from turnwise.core.plan_json import plan_to_json
 from turnwise.core.state import first_agents
 from turnwise.errors import JournalError, WorldError
 from turnwise.inference.plans.model_info import ModelInfo
@@ -50,7 +50,7 @@ async def begin(world: World, journal: Path, settings: Settings, status: Status)
         raise WorldError(problems)
     specs = specs_of_world(resolved)
     async with AsyncExitStack() as stack:
-        prepared = await _prepare(stack, settings, status, sources_of(resolved), specs)
+        prepared = await prepare_parts(stack, settings, status, sources_of(resolved), specs)
         models = prepared.host.models
         plan = world.plan(
             {kind: code.hash for kind, code in prepared.codes.items()},
@@ -60,9 +60,9 @@ async def begin(world: World, journal: Path, settings: Settings, status: Status)
             Journal.create(
                 journal,
                 plan=plan_to_json(plan),
-                info=_info(specs),
+                info=info_of(specs),
                 versions=versions_of(models),
-                codes=_code_sources(resolved, prepared.codes),
+                codes=code_sources(resolved, prepared.codes),
                 agents=first_agents(plan),
             )
         )
@@ -73,27 +73,27 @@ async def begin(world: World, journal: Path, settings: Settings, status: Status)
 
 def sources_of(resolved: Resolved) -> dict[str, Source]:
     """Return the sources of each kind, as the sandbox takes them."""
-    return {kind: _source(resolved.where("agents", kind, "source"), files) for kind, files in resolved.sources.items()}
+    return {kind: source(resolved.where("agents", kind, "source"), files) for kind, files in resolved.sources.items()}
 
 
-def _source(label: str, files: SourceFiles) -> Source:
+def source(label: str, files: SourceFiles) -> Source:
+    """Return files as the sandbox takes them; `label` names them in errors."""
     return Source(label, files.language, dict(files.files), files.entry)
 
 
-def _code_sources(resolved: Resolved, codes: Mapping[str, Code]) -> dict[str, CodeSource]:
-    interpreter = interpreter_hash()
-    return {
-        codes[kind].hash: CodeSource(
-            carrier=codes[kind].carrier,
-            entry=files.entry,
-            files=files.files,
-            interpreter=interpreter if files.language == "python" else None,
-        )
-        for kind, files in resolved.sources.items()
-    }
+def code_sources(resolved: Resolved, codes: Mapping[str, Code]) -> dict[str, CodeSource]:
+    """Return the sources of a world as a journal keeps them, by the hash of their code."""
+    return {codes[kind].hash: code_source(files, codes[kind]) for kind, files in resolved.sources.items()}
 
 
-def _info(specs: Sequence[ModelSpec]) -> str:
+def code_source(files: SourceFiles, code: Code) -> CodeSource:
+    """Return a source as a journal keeps it."""
+    interpreter = interpreter_hash() if files.language == "python" else None
+    return CodeSource(carrier=code.carrier, entry=files.entry, files=files.files, interpreter=interpreter)
+
+
+def info_of(specs: Sequence[ModelSpec]) -> str:
+    """Canonical JSON of where models lie, and how they are loaded."""
     models = {
         spec.name: {
             "path": str(spec.path),
@@ -143,20 +143,20 @@ def versions_of(models: Mapping[str, ModelInfo]) -> str:
 # -- an old run --------------------------------------------------------------------------------------------------
 
 
-async def resume(journal: Path, settings: Settings, status: Status) -> Session:
+async def resume(journal: Path, settings: Settings, status: Status, parents: Sequence[Path] = ()) -> Session:
     """Go on with a run from its last committed round."""
     async with AsyncExitStack() as stack:
         status.doing = "reading the journal"
-        file = stack.enter_context(Journal.open(journal, write=True))
-        plan = plan_from_json(file.header.plan)
+        file = stack.enter_context(Journal.open(journal, write=True, parents=parents))
+        first, plan = file.header.plans()[0][1], file.header.plan_at()
         specs = specs_of(file, settings.models)
-        prepared = await _prepare(stack, settings, status, stored_sources(file, plan), specs)
+        prepared = await prepare_parts(stack, settings, status, stored_sources(file, plan), specs)
         models = prepared.host.models
         check_codes(file, plan, prepared.codes)
         check_models(journal, plan, models)
         versions = versions_of(models)
         status.notices += changed(file, models)
-        machine = continued(file, plan, versions=versions, info=_info(specs))
+        machine = continued(file, first, versions=versions, info=info_of(specs))
         status.doing = "starting sandboxes"
         return await connect(stack, settings, prepared, machine, file)
 
@@ -231,7 +231,7 @@ def check_codes(file: Journal, plan: Plan, codes: Mapping[str, Code]) -> None:
                 actual=actual,
                 hint="The journal has been damaged or changed after it was written.",
             )
-    if strangers := stored.keys() - {kind.code for kind in plan.kinds}:
+    if strangers := stored.keys() - {kind.code for _, of in file.header.plans() for kind in of.kinds}:
         raise damaged(file.path, "it holds code that no agent executes", actual=sorted(strangers))
 
 
@@ -251,7 +251,7 @@ def check_models(journal: Path, plan: Plan, models: Mapping[str, ModelInfo]) -> 
 # -- both --------------------------------------------------------------------------------------------------------
 
 
-async def _prepare(
+async def prepare_parts(
     stack: AsyncExitStack,
     settings: Settings,
     status: Status,

@@ -80,12 +80,11 @@ class Counts:
 class Driver:
     """Plays rounds. `sandboxes` and `effects` are set before the first round and report through the callbacks."""
 
-    def __init__(self, machine: Machine, codes: dict[str, str], sink: Sink, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, machine: Machine, sink: Sink, clock: Clock = SYSTEM_CLOCK) -> None:
         self.machine = machine
         self.counts = Counts()
         self.sandboxes: Sandboxes | None = None
         self.effects: Effects | None = None
-        self._codes = codes
         self._sink = sink
         self._jobs: dict[int, int] = {}
         self._requests: dict[int, tuple[int, int]] = {}
@@ -288,7 +287,7 @@ class Driver:
         """Return an execution as the sandboxes take it, under a number."""
         return TurnJob(
             id=id_,
-            code=self._codes[action.kind],
+            code=action.code,
             input=action.input,
             replies=tuple([reply.encode() for reply in action.replies]),
             fuel=action.fuel,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from turnwise.core.events import Input, OutsideChange
 from turnwise.core.machine import Machine
 from turnwise.core.plan import Plan
 from turnwise.inference.host.host import InferenceHost
@@ -51,11 +52,19 @@ def continued(file: Journal, plan: Plan, *, versions: str, info: str) -> Machine
     """Return the machine as the journal's last round left it; the journal notes that this process goes on writing."""
     machine = Machine(plan, file.header.versions, file.header.rule)
     machine.restore(file.rounds.between())
+    comes(machine, file)
     file.writer.resumed(versions=versions, info=info)
     later = file.header.continued_versions(file.rounds.last_round)
     if later is not None:
         machine.continued_by(later)
     return machine
+
+
+def comes(machine: Machine, file: Journal) -> None:
+    """Tell a machine, which stands after the journal's last round, what is to come from outside."""
+    for entries in file.rounds.coming(machine.world.round + 1).values():
+        for entry in entries:
+            machine.step(entry if isinstance(entry, Input) else OutsideChange(entry))
 
 
 async def connect(
@@ -69,7 +78,7 @@ async def connect(
     """Start the sandboxes and connect everything; the session owns what the stack did."""
     writer = await stack.enter_async_context(JournalWriter(file.writer, thread=edges.journal_thread()))
     codes = prepared.codes
-    driver = Driver(machine, {kind: code.hash for kind, code in codes.items()}, writer, edges.clock)
+    driver = Driver(machine, writer, edges.clock)
     driver.sandboxes = await stack.enter_async_context(
         Pool(
             list({code.hash: code for code in codes.values()}.values()),

@@ -41,6 +41,16 @@ WorldFolder = Annotated[
 ]
 
 
+Parents = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--parent",
+        metavar="PATH",
+        help="Look for the runs that it was forked from in this file or folder. May be repeated.",
+    ),
+]
+
+
 def model_folders(options: Sequence[str] | None) -> dict[str, Path]:
     """The folders by name, from `NAME=PATH` texts. Raises UsageError for another form, or a name that comes twice."""
     folders: dict[str, Path] = {}

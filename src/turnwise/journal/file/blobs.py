@@ -45,20 +45,20 @@ HASH_OF_NOTHING: Final = hashlib.sha256(b"").digest()
 class BlobWriter:
     """Gives contents their numbers, and collects the rows of those that are new."""
 
-    def __init__(self, path: Path, *, known_max: int = KNOWN_MAX) -> None:
+    def __init__(self, path: Path, *, known_max: int = KNOWN_MAX, after: int = 0) -> None:
         self._path = path
         self._known_max = known_max
         self._known: OrderedDict[bytes, int] = OrderedDict()
-        self._next = 1
+        self._next = after + 1
         self._rows: list[object] = []
 
-    def restart(self, connection: sqlite3.Connection) -> None:
-        """Forget everything and learn anew from what is committed."""
+    def restart(self, connection: sqlite3.Connection, after: int = 0) -> None:
+        """Forget everything and learn anew from what is committed. Numbers begin behind `after`."""
         self._known.clear()
         self._rows = []
         select = "SELECT id, hash FROM blobs ORDER BY id DESC LIMIT ?"
         latest = connection.execute(select, (min(self._known_max, LEARNT_MAX),)).fetchall()
-        self._next = latest[0][0] + 1 if latest else 1
+        self._next = max(latest[0][0] if latest else 0, after) + 1
         for number, content_hash in reversed(latest):
             self._known[content_hash] = number
 

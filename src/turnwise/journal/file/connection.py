@@ -11,6 +11,7 @@ import os
 import shlex
 import sqlite3
 import stat
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ from typing import Final
 from turnwise.errors import JournalError
 from turnwise.journal.file.errors import damaged, foreign, reading, translated, unwritable
 from turnwise.journal.file.format import APPLICATION_ID, FORMAT, FORMAT_OLDEST
+from turnwise.journal.file.lineage import absorb, ancestors, attach, attach_files
 from turnwise.journal.file.lock import WriterLock
 from turnwise.journal.file.schema import OPTIONAL, SCHEMA, UPGRADES
 
@@ -97,8 +99,55 @@ def look(path: Path) -> None:
         raise foreign(path, "it is an SQLite file of another program")
 
 
-def open_reading(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write, to a file that is a journal of this or an older format."""
+def open_reading(path: Path, moved: Sequence[Path] = ()) -> sqlite3.Connection:
+    """A connection that cannot write, to a journal of this or an older format, and to those that it was forked from.
+
+    `moved` are files, and folders, to look for these in, if they are not where they were.
+    """
+    connection = _open_one(path)
+    try:
+        with reading(path):
+            lineage = ancestors(connection, path, moved, _look_and_open)
+            if lineage:
+                connection.execute("PRAGMA query_only = OFF")  # for the temporary views
+                attach(connection, lineage)
+                connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _look_and_open(path: Path) -> sqlite3.Connection:
+    look(path)
+    return _open_one(path)
+
+
+def detach(path: Path, moved: Sequence[Path] = ()) -> int:
+    """Copy into a fork what it has of its ancestors; return how many there were. All or nothing.
+
+    The caller holds the writer's lock; no log lies beside the file.
+    """
+    try:
+        with closing(connect(path, "mode=rw")) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            lineage = ancestors(connection, path, moved, _look_and_open)
+            attach_files(connection, lineage)
+            connection.execute("BEGIN IMMEDIATE")
+            absorb(connection, lineage)
+            connection.execute("COMMIT")
+            return len(lineage)
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise translated(error, path, writing=True) from error
+
+
+def tidy_and_close(connection: sqlite3.Connection) -> None:
+    """Close a connection that wrote, and leave one file, as far as nobody reads."""
+    tidy(connection)
+    connection.close()
+
+
+def _open_one(path: Path) -> sqlite3.Connection:
     try:
         return _open_reading(path)
     except (sqlite3.Error, UnicodeDecodeError) as error:

@@ -6,12 +6,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from turnwise.journal.file.connection import connect, create_file, located, look, open_reading
+from turnwise.journal.file.connection import connect, create_file, detach, located, look, open_reading
 from turnwise.journal.file.errors import reading, translated
 
 
 def copy_journal(source: Path, target: Path) -> None:
-    """Copy everything that is committed into a new file, which has no log beside it.
+    """Copy everything that is committed into a new file, which has no log beside it, and of a fork its ancestors too.
 
     Pages are copied as they are, so the same journal gives the same bytes.
     """
@@ -24,6 +24,9 @@ def copy_journal(source: Path, target: Path) -> None:
                 with closing(connect(target.resolve(), "mode=rw")) as writing:
                     reading_connection.backup(writing)
                     writing.execute("PRAGMA journal_mode = DELETE")
+                others = [row[2] for row in reading_connection.execute("PRAGMA database_list") if row[1] != "main"]
+                if others:  # the copy of a fork is whole, since it lies elsewhere
+                    detach(target.resolve(), [Path(other) for other in others if other])
             except sqlite3.Error as error:
                 raise translated(error, target, writing=True) from error
         with reading(target):

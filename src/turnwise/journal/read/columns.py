@@ -17,4 +17,5 @@ ROUND: Final = (
     "SELECT round, head, execution, message_first, turns, failed, effects, logs, records, inputs, messages, spawned, "
     "agents, stopped, fuel, {waves}, {outcome} FROM rounds"
 )
+CHANGE: Final = "SELECT round, 0, nr, what, target, value FROM changes"
 END: Final = "SELECT round, reason, result, message, {head} FROM ends"

@@ -8,9 +8,19 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageRecord, TurnRecord, WaveRecord
+from turnwise.core.events import Input
+from turnwise.core.records import (
+    AgentRecord,
+    ChangeKind,
+    ChangeRecord,
+    EffectRecord,
+    EndRecord,
+    MessageRecord,
+    TurnRecord,
+    WaveRecord,
+)
 from turnwise.core.turn import LOG_LEVELS, Failure, FailureClass, Log, Record, Send, Spawn, TurnOutput
 from turnwise.core.withheld import Withheld, WithheldTokens, from_member
 from turnwise.errors import JournalError
@@ -236,6 +246,19 @@ class RowDecoder:
             requests,
             self.value(row[6], f"plan {what}"),
         )
+
+    def change(self, row: Row) -> ChangeRecord | Input:
+        """round, 0, nr, what, target, value"""
+        what = f"of a change of round {row[0]}"
+        text = None if row[5] is None else self.value(row[5], f"value {what}")
+        if row[3] == "message":
+            after = self.integer(row[0], f"round {what}") - 1
+            return Input(self.text(row[4], f"target {what}"), text or "", after)
+        target = None if row[4] is None else self.integer(row[4], f"target {what}")
+        for kind in get_args(ChangeKind):
+            if kind == row[3]:
+                return ChangeRecord(kind, target, text)
+        raise self.damaged(f"the kind {what} is unknown", row[3])
 
     def end(self, row: Row) -> EndRecord:
         """round, reason, result, message, head"""

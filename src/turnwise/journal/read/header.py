@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from turnwise.core.head import RULE
+from turnwise.core.plan import Plan
+from turnwise.core.plan_change import changed_plan
+from turnwise.core.plan_json import plan_from_json
 from turnwise.journal.file.code_source import CodeSource
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.read.query import Query
@@ -28,6 +31,22 @@ class HeaderReader:
     def plan(self) -> str:
         """The world's plan, canonical JSON text."""
         return self.meta("plan")
+
+    def plans(self) -> list[tuple[int, Plan]]:
+        """The plan that the run began by, and each that it was changed to, with the first round of each."""
+        found = [(1, plan_from_json(self.plan))]
+        if self._query.row("SELECT 1 FROM sqlite_master WHERE name = 'changes'") is None:
+            return found
+        for round_, value in self._query.rows(
+            "SELECT round, value FROM changes WHERE what = 'plan' ORDER BY round, nr"
+        ):
+            text = self._query.decoder.value(value, "a change of the plan")
+            found.append((self._query.decoder.integer(round_, "a round"), changed_plan(found[-1][1], text)))
+        return found
+
+    def plan_at(self, round_: int | None = None) -> Plan:
+        """The plan of a round (default: of the next one that is played)."""
+        return [plan for first, plan in self.plans() if round_ is None or first <= max(round_, 1)][-1]
 
     @property
     def info(self) -> str:

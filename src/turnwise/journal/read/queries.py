@@ -52,7 +52,12 @@ class QueryReader:
     def stopped(self, at_round: int | None = None) -> frozenset[int]:
         """Places of the agents that were stopped in a round up to this one."""
         rows = self._query.rows("SELECT place FROM stops WHERE ? IS NULL OR round <= ?", at_round, at_round)
-        return frozenset(self._query.decoder.integer(place, "a stop") for (place,) in rows)
+        stopped = frozenset(self._query.decoder.integer(place, "a stop") for (place,) in rows)
+        if not self._rounds.changes_any:
+            return stopped
+        last = self._rounds.last_round if at_round is None else at_round
+        changed = self._query.rows("SELECT target FROM changes WHERE what = 'stop' AND round <= ?", last)
+        return stopped | {self._query.decoder.integer(place, "a stop") for (place,) in changed}
 
     def turns(self, place: int | None = None, at_round: int | None = None) -> Iterator[tuple[int, TurnRecord]]:
         """Turns with their rounds, of one agent, of one round, or of both, in order."""

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
-from turnwise.core.records import EndRecord, MessageRecord, RoundRecord, TurnRecord, WaveRecord
+from turnwise.core.events import Input
+from turnwise.core.records import ChangeRecord, EndRecord, MessageRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.errors import JournalError
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.file.format import INTEGER_MAX
-from turnwise.journal.read.columns import AGENT, EFFECT, END, LOG, MESSAGE, RECORD, ROUND, TURN, WAVE
+from turnwise.journal.read.columns import AGENT, CHANGE, EFFECT, END, LOG, MESSAGE, RECORD, ROUND, TURN, WAVE
 from turnwise.journal.read.decode import Row, by_turn, pages
 from turnwise.journal.read.query import PAGE_ROWS, Query
 from turnwise.journal.read.rows import RoundSummary
@@ -183,6 +184,11 @@ class RoundReader:
         own = [message for _, messages in sent.values() for message in messages]
         turns = self.turns(first.round, last.round, own)
         waves = self._waves(summaries)
+        coming = self.coming(first.round, last.round)
+        changes = {
+            number: tuple([entry for entry in entries if isinstance(entry, ChangeRecord)])
+            for number, entries in coming.items()
+        }
         records = [
             RoundRecord(
                 summary.round,
@@ -194,16 +200,48 @@ class RoundReader:
                 summary.execution,
                 waves.pop(summary.round, ()),
                 summary.outcome,
+                changes.pop(summary.round, ()),
             )
             for summary in summaries
         ]
-        if turns or stopped or waves:
+        if turns or stopped or waves or any(changes.values()):
             raise damaged(self._query.path, f"rounds {first.round} to {last.round} hold more than they say")
+        given = (entry for entries in coming.values() for entry in entries if isinstance(entry, Input))
+        self._check_given(list(given), records)
         for summary, record in zip(summaries, records, strict=True):
             self._check_counts(summary, record)
             if record.waves:
                 self._check_waves(record)
         return records
+
+    @property
+    def changes_any(self) -> bool:
+        """True if anything was changed from outside, or was to come from there."""
+        if not self._has(FORMAT_OF_OUTCOMES):
+            return False
+        return self._query.row("SELECT 1 FROM changes LIMIT 1") is not None
+
+    def coming(self, first: int, last: int = INTEGER_MAX) -> dict[int, tuple[ChangeRecord | Input, ...]]:
+        """What was to come from outside at the beginning of some rounds, as a fork had it from its beginning."""
+        if not self._has(FORMAT_OF_OUTCOMES):
+            return {}
+        rows = self._query.rows(f"{CHANGE} WHERE round BETWEEN ? AND ? ORDER BY round, nr", first, last)
+        decoder = self._query.decoder
+        decoder.prefetch(rows, 5)
+        return {
+            round_: tuple([decoder.change(row) for row in decoder.counted(of, 2)])
+            for (round_, _), of in by_turn(rows).items()
+        }
+
+    def _check_given(self, given: list[Input], records: list[RoundRecord]) -> None:
+        """A message that was to come in a round, or before it, is among its inputs, in order."""
+        for record in records:
+            due = [entry for entry in given if entry.after < record.round]
+            given = given[len(due) :]
+            inputs = iter([(message.to, message.body) for message in record.inputs])
+            if not all((entry.to, entry.body) in inputs for entry in due):
+                what = f"round {record.round} lacks what was to come from outside"
+                raise damaged(self._query.path, what, expected=due, actual=record.inputs)
 
     def _waves(self, summaries: list[RoundSummary]) -> dict[int, tuple[WaveRecord, ...]]:
         """Waves by round, of those that have any."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from turnwise.core.records import ChangeRecord
 from turnwise.errors import JournalError
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.read.decode import Row
@@ -22,13 +23,14 @@ class WorldReader:
         self._queries = queries
 
     def state_at(self, place: int, at_round: int) -> str:
-        """An agent's state after a round: what its latest completed turn left, or what it began with."""
+        """An agent's state after a round: what its latest completed turn or a change left, or what it began with."""
+        changed = self._changed(place, at_round)
         row = self._query.row(
-            "SELECT turns.state FROM rounds CROSS JOIN turns USING (round) WHERE turns.place = ? "
+            "SELECT turns.state, rounds.round FROM rounds CROSS JOIN turns USING (round) WHERE turns.place = ? "
             "AND rounds.round <= ? AND turns.failure IS NULL ORDER BY rounds.round DESC LIMIT 1",
             place,
             at_round,
-        ) or self._query.row("SELECT state FROM agents WHERE place = ? AND born <= ?", place, at_round)
+        ) or self._query.row("SELECT state, 0 FROM agents WHERE place = ? AND born <= ?", place, at_round)
         if row is None:
             raise JournalError(
                 f"there is no agent with place {place} in round {at_round}.",
@@ -36,7 +38,19 @@ class WorldReader:
                 actual=place,
                 hint="Check the place and the round.",
             )
-        return self._query.decoder.value(row[0], f"state of place {place} in round {at_round}")
+        state = changed[0] if changed is not None and changed[1] > row[1] else row[0]
+        return self._query.decoder.value(state, f"state of place {place} in round {at_round}")
+
+    def _changed(self, place: int, at_round: int) -> Row | None:
+        """The latest state that an agent was given from outside up to a round, and its round."""
+        if not self._rounds.changes_any:
+            return None
+        return self._query.row(
+            "SELECT value, round FROM changes WHERE what = 'state' AND target = ? AND round <= ? "
+            "ORDER BY round DESC, nr DESC LIMIT 1",
+            place,
+            at_round,
+        )
 
     def standings(self, at_round: int | None = None) -> Iterator[Standing]:
         """The standing of every agent after a round, in order of place, stopped ones too."""
@@ -47,7 +61,11 @@ class WorldReader:
         latest: dict[object, Row] = {row[0]: row for row in self._query.rows(f"{select} GROUP BY place", last)}
         completed = self._query.rows(f"{select} AND failure IS NULL GROUP BY place", last)
         states: dict[object, object] = {row[0]: row[4] for row in completed}
+        completed_in: dict[object, int] = {row[0]: row[1] for row in completed}
         for agent in self._queries.agents(last):
+            changed = self._changed(agent.place, last)
+            if changed is not None and changed[1] > (completed_in.get(agent.place) or 0):
+                states[agent.place] = changed[0]
             _, number, turn, wake_in, _ = latest.get(agent.place, (agent.place, None, 0, None, None))
             what = f"of the latest turn of place {agent.place}"
             yield Standing(
@@ -66,15 +84,20 @@ class WorldReader:
         """
         last = self._rounds.last_round if at_round is None else at_round
         waiting: dict[int, set[int]] = {}
+        dropped: dict[int, list[int]] = {}
+        for number, entries in self._rounds.coming(1, last).items():
+            for entry in entries:
+                if isinstance(entry, ChangeRecord) and entry.what == "drop" and entry.target is not None:
+                    dropped.setdefault(number, []).append(entry.target)
         for summary in self._rounds.summaries():
             if summary.round > last:
                 break
-            self._deliver(summary, waiting)
+            self._deliver(summary, waiting, dropped.get(summary.round, ()))
         gone = self._queries.stopped(last)
         left = [(seq, tuple(sorted(places - gone))) for seq, places in sorted(waiting.items())]
         return [PendingMessage(self._queries.message(seq), places) for seq, places in left if places]
 
-    def _deliver(self, summary: RoundSummary, waiting: dict[int, set[int]]) -> None:
+    def _deliver(self, summary: RoundSummary, waiting: dict[int, set[int]], dropped: Sequence[int]) -> None:
         """Add the messages of one round to what waits, and take away what its turns read."""
         numbers = self._query.decoder.numbers
         select = "SELECT seq, recipients FROM messages WHERE seq >= ? ORDER BY seq LIMIT ?"
@@ -82,6 +105,8 @@ class WorldReader:
             places = numbers(packed, "agents", f"recipients of message {seq}")
             if places:
                 waiting[seq] = set(places)
+        for seq in dropped:
+            waiting.pop(seq, None)
         select = "SELECT place, inbox FROM turns WHERE round = ? AND inbox IS NOT NULL"
         for place, packed in self._query.rows(select, summary.round):
             for seq in numbers(packed, "messages", f"inbox of place {place} in round {summary.round}"):

@@ -11,6 +11,8 @@ from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.errors import InvariantError
 from turnwise.journal.file.blobs import BlobWriter
 from turnwise.journal.file.errors import translated
+from turnwise.journal.file.lineage import parent_of
+from turnwise.journal.file.parent import Parent
 from turnwise.journal.file.times import RoundTimes
 from turnwise.journal.write.encode import COLUMNS, Batch, Encoder
 from turnwise.system.clock import SYSTEM_CLOCK, Clock
@@ -18,6 +20,8 @@ from turnwise.system.clock import SYSTEM_CLOCK, Clock
 ROWS_MAX: Final = 1_000
 """Rows that SQLite is handed in one statement; fewer if its limit of variables is small."""
 
+
+_NO_PARENT: Final = Parent("", bytes(32), 0, 0, 0, 0, 0)
 
 _ENDS: Final = "ends", ("round", "reason", "result", "message", "head")
 
@@ -46,10 +50,11 @@ class RoundWriter:
         """Set what the writer knows to what is committed."""
         connection = self._connection
         try:
-            self._blobs.restart(connection)
-            round_last = connection.execute("SELECT coalesce(max(round), 0) FROM rounds").fetchone()[0]
-            agents = connection.execute("SELECT coalesce(max(place) + 1, 0) FROM agents").fetchone()[0]
-            seq_last = connection.execute("SELECT coalesce(max(seq), -1) FROM messages").fetchone()[0]
+            parent = parent_of(connection, self.path) or _NO_PARENT
+            self._blobs.restart(connection, parent.blobs)
+            round_last = _highest(connection, "rounds", "round", parent.round)
+            agents = _highest(connection, "agents", "place", parent.agents - 1) + 1
+            seq_last = _highest(connection, "messages", "seq", parent.messages - 1)
             timings = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'timings'").fetchone()
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise translated(error, self.path, writing=False) from error
@@ -154,6 +159,11 @@ class RoundWriter:
             self._statements.clear()
         self._statements[table, rows] = statement
         return statement
+
+
+def _highest(connection: sqlite3.Connection, table: str, column: str, before: int) -> int:
+    row = connection.execute(f"SELECT max({column}) FROM {table}").fetchone()
+    return before if row[0] is None else max(int(row[0]), before)
 
 
 def _insertion(table: str, columns: tuple[str, ...]) -> str:

@@ -65,6 +65,13 @@ def _set(document: Document, setting: str, problems: Problems) -> None:
     _put(document, path, _value(text), option, problems)
 
 
+def setting_of(text: str) -> tuple[tuple[str, ...], Any] | None:
+    """Return the keys and the value of a setting `KEY.PATH=VALUE`; None if the text is none."""
+    key, equals, value = text.partition("=")
+    path = _key_path(key)
+    return None if not equals or path is None else (tuple(map(str, path)), _value(value))
+
+
 def _key_path(key: str) -> KeyPath | None:
     """Return the keys of a dotted TOML key; those that are whole numbers in decimal may index lists."""
     if not key.strip() or any(character in key for character in "\n\r#="):

@@ -125,6 +125,15 @@ CREATE TABLE ends (
   message
 , head BLOB);
 
+CREATE TABLE changes (
+  round INTEGER NOT NULL,
+  nr INTEGER NOT NULL,
+  what TEXT NOT NULL,
+  target,
+  value,
+  PRIMARY KEY (round, nr)
+) WITHOUT ROWID;
+
 CREATE TABLE blobs (
   id INTEGER PRIMARY KEY,
   hash BLOB NOT NULL,

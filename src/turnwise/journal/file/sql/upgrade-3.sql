@@ -2,6 +2,15 @@
 
 ALTER TABLE rounds ADD COLUMN outcome BLOB;
 
+CREATE TABLE changes (
+  round INTEGER NOT NULL,
+  nr INTEGER NOT NULL,
+  what TEXT NOT NULL,
+  target,
+  value,
+  PRIMARY KEY (round, nr)
+) WITHOUT ROWID;
+
 ALTER TABLE ends ADD COLUMN head BLOB;
 
 ALTER TABLE effects ADD COLUMN tokens;

@@ -17,6 +17,8 @@ PAGE = Path(__file__).with_name("cli.md")
 COMMANDS = (
     "run",
     "resume",
+    "fork",
+    "detach",
     "replay",
     "verify",
     "bundle",

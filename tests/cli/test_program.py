@@ -18,6 +18,8 @@ from turnwise._version import __version__
 COMMANDS = (
     "run",
     "resume",
+    "fork",
+    "detach",
     "replay",
     "verify",
     "diff",

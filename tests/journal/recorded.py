@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from tests.journal.records import chain
 from turnwise.core.records import (
     AgentRecord,
+    ChangeRecord,
     EffectRecord,
     EndRecord,
     MessageRecord,
@@ -104,6 +107,7 @@ def recorded_run(format_: int = FORMAT) -> tuple[tuple[AgentRecord, ...], list[R
         first = replace(first, turns=tuple([_with_tokens(turn) for turn in first.turns]))
         rounds = [first, second, fifth]
         rounds = [replace(round_, outcome=chain("outcome", round_.round)) for round_ in rounds]
+        rounds[-1] = replace(rounds[-1], changes=(ChangeRecord("args", 2, '{"mood":"grim"}'),))
         end = replace(end, head=chain("end"))
     return beginning, rounds, end
 
@@ -131,6 +135,11 @@ def record(path: Path) -> None:
             began_us = 1_795_000_000_000_000 + 1_000 * round_.round
             journal.writer.commit(round_, None, RoundTimes(round_.round, began_us, 130, spans, effects, waves))
         journal.writer.end(end)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:  # a fork has them from its beginning
+        for round_ in rounds:
+            for nr, change in enumerate(round_.changes):
+                row = (round_.round, nr, change.what, change.target, change.text)
+                connection.execute("INSERT INTO changes VALUES (?, ?, ?, ?, ?)", row)
 
 
 if __name__ == "__main__":

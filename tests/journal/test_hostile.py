@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from tests.journal.records import agents, chain, columns_of_tables, simple
-from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, MessageRecord, RoundRecord, WaveRecord
+from turnwise.core.records import (
+    AgentRecord,
+    ChangeRecord,
+    EffectRecord,
+    EndRecord,
+    MessageRecord,
+    RoundRecord,
+    WaveRecord,
+)
 from turnwise.core.turn import Failure, FailureClass, Log, Record, Spawn, TurnOutput
 from turnwise.errors import JournalError
 from turnwise.journal import CodeSource, Journal, RoundTimes, Span
@@ -74,6 +82,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     with Journal.open(path) as journal:
         assert journal.check() == 2
         assert journal.rounds.round(2) == rich_round()
+    changed(path, "INSERT INTO changes VALUES (2, 0, 'args', 0, ?)", '{"a":1}')  # as a fork has from its beginning
+    with Journal.open(path) as journal:
+        assert journal.rounds.round(2).changes == (ChangeRecord("args", 0, '{"a":1}'),)
     return path.read_bytes()
 
 

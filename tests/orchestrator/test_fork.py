@@ -18,7 +18,8 @@ from turnwise.journal.file.lineage import DEPTH_MAX
 SPEAKER = """
 def turn(t):
     heard = [message.body for message in t.inbox]
-    t.state = {"said": t.generate("model", f"{t.args['mood']} {t.args.get('more', '')} {heard}", tokens_max=6, temperature=1.0).text}
+    prompt = f"{t.args['mood']} {t.args.get('more', '')} {heard}"
+    t.state = {"said": t.generate("model", prompt, tokens_max=6, temperature=1.0).text}
     t.record("luck", t.random.random())
     t.send(t.args["to"], t.state["said"])
     t.wake_in(1)
@@ -201,6 +202,19 @@ def test_what_cannot_be_changed_is_an_error_for_people(
     with pytest.raises(UsageError, match=words):
         played(parent, at, tmp_path / "fork.journal", **change)
     assert not (tmp_path / "fork.journal").exists()
+
+
+def test_what_is_shown_between_rounds_knows_of_changes(parent: Run, tmp_path: Path) -> None:
+    found = played(parent, 3, tmp_path / "fork.journal", states={"a-1": "{}"}, stop=["b-1"])
+    assert found.state("a-1", 3) == parent.state("a-1", 3)
+    assert found.state("a-1", 4) == found.turn(4, "a-1").output.state  # type: ignore[union-attr]
+    assert found.turn(4, "b-1") is None
+    compared = turnwise.diff(parent.path, found.path)
+    assert compared.first is not None
+    assert compared.first.round == 4
+    assert "b-1" in compared.reached
+    assert set(UNREACHED) & set(compared.unreached) == set()
+    assert set(compared.unreached) == set(REACHED)  # whose states nobody looks at
 
 
 # -- parents ---------------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ _SETTABLE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ForkChanges:
-    """What is to be another in a fork, from its first round on."""
+    """Changes that a fork begins with."""
 
     messages: Sequence[tuple[str, str]] = ()
     """Messages from outside: agent or group, and body."""

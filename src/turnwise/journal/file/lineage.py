@@ -100,6 +100,7 @@ def _find(parent: Parent, child: Path, moved: Sequence[Path], open_plain: Opener
         try:
             with closing(open_plain(path)) as connection:
                 if _head(connection, path, parent.round) == parent.head:
+                    _check_agents(connection, child, parent)
                     return path, parent_of(connection, path)
             problem = problem or JournalError(
                 f"after round {parent.round}, {path} is not the run that was forked: it was changed, or is another.",
@@ -116,6 +117,16 @@ def _find(parent: Parent, child: Path, moved: Sequence[Path], open_plain: Opener
         expected=f"a journal with head {parent.head.hex()} after round {parent.round}",
         hint="Say where it is now, by its path or that of its folder: --parent PATH",
     )
+
+
+def _check_agents(connection: sqlite3.Connection, child: Path, parent: Parent) -> None:
+    """Compare the number of agents with what the parent says, of which each round notes its own."""
+    select = "SELECT agents FROM main.rounds WHERE round = ?" if parent.round else "SELECT count(*) FROM main.agents"
+    row = connection.execute(
+        select if parent.round else f"{select} WHERE born = 0", (parent.round,) if parent.round else ()
+    ).fetchone()
+    if row is None or row[0] != parent.agents:
+        raise damaged(child, "the agents of its parent do not count on", expected=parent.agents, actual=row)
 
 
 def _candidates(parent: Parent, child: Path, moved: Sequence[Path]) -> Iterator[Path]:

@@ -222,7 +222,7 @@ class RoundReader:
         return self._query.row("SELECT 1 FROM changes LIMIT 1") is not None
 
     def coming(self, first: int, last: int = INTEGER_MAX) -> dict[int, tuple[ChangeRecord | Input, ...]]:
-        """What was to come from outside at the beginning of some rounds, as a fork had it from its beginning."""
+        """Read the changes and messages that were to come from outside, by the round that begins with them."""
         if not self._has(FORMAT_OF_OUTCOMES):
             return {}
         rows = self._query.rows(f"{CHANGE} WHERE round BETWEEN ? AND ? ORDER BY round, nr", first, last)

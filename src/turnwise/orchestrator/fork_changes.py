@@ -168,6 +168,10 @@ def _changed_kind(plan: Plan, kind: Kind, path: tuple[str, ...], value: Any, set
             if not isinstance(value, str) or len(value.encode()) > limits.SYSTEM_BYTES_MAX:
                 raise _wrong(setting, f"a text of at most {limits.SYSTEM_BYTES_MAX:,} bytes")
             return replace(kind, system=value)
+        case ("grants", "finish"):
+            if not isinstance(value, bool):
+                raise _wrong(setting, "true or false")
+            return replace(kind, grants=replace(kind.grants, finish=value))
         case ("grants", act) if act in type(kind.grants).__slots__:
             if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
                 raise _wrong(setting, "a list of names")
@@ -175,7 +179,8 @@ def _changed_kind(plan: Plan, kind: Kind, path: tuple[str, ...], value: Any, set
             known = {of.name for of in plan.kinds} if act == "spawn" else known
             if known is not None and (unknown := [entry for entry in value if entry not in known]):
                 raise UsageError(f"{unknown[0]!r} is not there to be granted", where=f"--set {setting}", hint=_SETTABLE)
-            return replace(kind, grants=replace(kind.grants, **{act: tuple(sorted(set(value)))}))
+            entries: dict[str, Any] = {act: tuple(sorted(set(value)))}
+            return replace(kind, grants=replace(kind.grants, **entries))
         case (key,) if key in _BOUNDS:
             member, least, most, factor = _BOUNDS[key]
             if getattr(kind.limits, member) is not None:

@@ -157,6 +157,18 @@ def test_another_seed_of_sampling_is_found(honest: Path, monkeypatch: pytest.Mon
     assert turnwise.replay(honest).difference is None
 
 
+def test_the_token_is_named_in_which_answers_part(honest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "_EFFECT", b"another sampler")
+    token = turnwise.verify(honest).token
+    assert token is not None
+    with turnwise.open(honest) as run:
+        effect = next(iter(run.turns)).effects[0]
+    assert effect.tokens is not None
+    assert token.expected is not None
+    assert token.expected.id == effect.tokens[token.index]
+    assert token.actual is None or token.actual.id != token.expected.id
+
+
 def test_a_flipped_weight_is_found_when_that_model_is_named(honest: Path, steady: Path, tmp_path: Path) -> None:
     other = flipped(steady, tmp_path / "flipped")
     found = turnwise.verify(honest, models={"model": other})

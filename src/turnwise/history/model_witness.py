@@ -29,7 +29,7 @@ from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.requests.check_request import AnswerDeparture, CheckReply, CheckRequest, SpelledToken
 from turnwise.inference.requests.embed_request import EmbedRequest
-from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.generate_request import STREAM_BYTES, GenerateReply, GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest
 from turnwise.journal import Journal
 from turnwise.orchestrator.assembly import specs_of
@@ -155,6 +155,8 @@ class ModelWitness:
         self._change = asyncio.Event()
         self.difference: Difference | None = None
         self._tokens: dict[tuple[int, int, int], TokenDifference] = {}
+        self._own: dict[tuple[int, int, int], tuple[_Expected, tuple[int, ...]]] = {}
+        self._spelling: int | None = None
 
     @property
     def token(self) -> TokenDifference | None:
@@ -219,7 +221,16 @@ class ModelWitness:
         return CheckRequest(request, effect.tokens or (), effect.reply)
 
     async def drain(self) -> None:
-        """Wait for all answers."""
+        """Wait for all answers, and for the name of the token in which the first that differs parts from the record."""
+        await self._until(0)
+        own = None if self.difference is None else self._own.get(self._order(self.difference))
+        if own is None or self._host is None:
+            return
+        expected, tokens = own
+        self._id += 1
+        self._spelling, self._expected[self._id] = self._id, expected
+        request = GenerateRequest(self._id, expected.model.name, "{}", bytes(STREAM_BYTES))
+        self._host.submit([CheckRequest(request, expected.effect.tokens or (), expected.effect.reply, tokens)])
         await self._until(0)
 
     def _model(self, name: str) -> Asked:
@@ -266,12 +277,19 @@ class ModelWitness:
             if reply.body != expected.effect.reply:
                 what = f"effect {expected.effect.index}: reply"
                 found = Difference(expected.round, expected.agent, what, expected.effect.reply, reply.body)
-                self._note(expected.model, _named(found, expected.model.name))
+                found = _named(found, expected.model.name)
+                if reply.tokens and expected.effect.tokens:
+                    self._own[self._order(found)] = expected, reply.tokens
+                self._note(expected.model, found)
         self._change.set()
 
     def _take_checks(self, replies: Sequence[CheckReply]) -> None:
         for reply in replies:
             expected = self._expected.pop(reply.id)
+            if reply.id == self._spelling:
+                if reply.departure is not None and self.difference is not None:
+                    self._tokens[self._order(self.difference)] = _token(reply.departure)
+                continue
             model, was = expected.model, expected.model.nearness or Nearness()
             model.compared += reply.compared
             model.nearness = Nearness(
@@ -293,8 +311,7 @@ class ModelWitness:
             left, right = (_shown(departure.before, token) for token in (departure.expected, departure.actual))
         found = Difference(expected.round, expected.agent, what, left, right)
         if departure.index is not None:
-            token = TokenDifference(departure.index, departure.before, departure.expected, departure.actual)
-            self._tokens[self._order(found)] = token
+            self._tokens[self._order(found)] = _token(departure)
         return found
 
     def _note(self, model: Asked, found: Difference) -> None:
@@ -391,6 +408,10 @@ def _named(found: Difference, model: str) -> Difference:
     if left is not None and right is not None and left != right:
         return Difference(found.round, found.agent, f"{what}, text", left, right)
     return Difference(found.round, found.agent, what, found.expected, found.actual)
+
+
+def _token(departure: AnswerDeparture) -> TokenDifference:
+    return TokenDifference(departure.index or 0, departure.before, departure.expected, departure.actual)
 
 
 def _shown(before: str, token: SpelledToken | None) -> str:

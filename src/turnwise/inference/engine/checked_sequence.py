@@ -17,6 +17,7 @@ from turnwise.inference.engine.sequence import Sequence, prepare
 from turnwise.inference.requests.check_request import AnswerDeparture, CheckReply, CheckRequest, SpelledToken
 from turnwise.inference.requests.refusal import Refusal, error_body
 from turnwise.inference.sampling.choose import UnusableLogits
+from turnwise.inference.text.tokenizer import Tokenizer
 
 OTHERS_FREE: Final = 2
 OTHERS_SHARE: Final = 10
@@ -102,6 +103,8 @@ class CheckedSequence:
 def begin_check(check: CheckRequest, margin: float, context_length: int, **parts: Any) -> CheckedSequence | CheckReply:
     """Begin a check, or answer it, where the request is refused or the record is none of this model."""
     number = check.request.id
+    if check.own is not None:
+        return CheckReply(number, 0, 0, 0.0, margin, _parted(check.tokens, check.own, **parts))
     try:
         sequence = prepare(check.request, context_length=context_length, pieces=False, **parts)
     except Refusal as refusal:
@@ -113,6 +116,24 @@ def begin_check(check: CheckRequest, margin: float, context_length: int, **parts
         what = "the record has no tokens, more than were asked for, or some that this model does not have"
         return CheckReply(number, 0, 0, 0.0, margin, AnswerDeparture(what))
     return CheckedSequence(check, sequence, margin)
+
+
+def _parted(
+    recorded: Items[int], own: Items[int], *, tokenizer: Tokenizer, ends: frozenset[int], **_: Any
+) -> AnswerDeparture | None:
+    """Name the first token in which two answers part; None if they do not."""
+    index = 0
+    while index < min(len(recorded), len(own)) and recorded[index] == own[index]:
+        index += 1
+    if index == len(recorded) == len(own):
+        return None
+    vocabulary, texts = tokenizer.vocabulary(ends), tokenizer.detokenizer(())
+    before = "".join([texts.push(token) for token in recorded[:index]])[-CONTEXT_CHARS:]
+    spelled = [
+        SpelledToken(tokens[index], vocabulary.token_text(tokens[index])) if index < len(tokens) else None
+        for tokens in (recorded, own)
+    ]
+    return AnswerDeparture("another token is chosen here", index, before, *spelled)
 
 
 def refused(number: int, check: CheckRequest, margin: float, body: str) -> CheckReply:

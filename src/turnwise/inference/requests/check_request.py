@@ -18,11 +18,13 @@ class CheckRequest:
     - `request`: as it was asked
     - `tokens`: of the answer, its end token included
     - `reply`: the recorded reply, canonical JSON text
+    - `own`: tokens that were generated here instead; then nothing runs, and the token is named in which they part
     """
 
     request: GenerateRequest
     tokens: tuple[int, ...]
     reply: str
+    own: tuple[int, ...] | None = None
 
     @property
     def id(self) -> int:

@@ -162,9 +162,11 @@ def orchestrator(name: str, everything: bool, count: int, folder: Path, seed: in
             wait_gone(started)
             if ended(path):
                 break
-        with turnwise.resume(path, workers=2).result() as run:
+        over = ended(path)
+        with turnwise.open(path) if over else turnwise.resume(path, workers=2).result() as run:
             assert run.head == expected, f"orchestrator, seed {seed}, attempt {attempt}"
-        assert sorted(file.name for file in folder.glob(f"{path.name}*")) == [path.name]
+        if not over:  # who was killed between the end and closing leaves the log, which nobody opens to write again
+            assert sorted(file.name for file in folder.glob(f"{path.name}*")) == [path.name]
         path.unlink()
 
 
@@ -202,7 +204,7 @@ def full_disk(count: int, folder: Path, seed: int) -> None:
         )  # fmt: skip
         assert done.returncode in (0, 7), done.stderr
         struck += done.returncode == 7
-        with turnwise.resume(path, workers=1).result() as run:
+        with turnwise.open(path) if ended(path) else turnwise.resume(path, workers=1).result() as run:
             assert run.head == expected, f"full disk, seed {seed}, attempt {attempt}"
         path.unlink()
         if struck >= count:

@@ -18,6 +18,11 @@ EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 AREAS: dict[str, tuple[str, ...]] = {
     "core": ("tests/core", "tests/sim"),
     "journal": ("tests/journal",),
+    "confine": ("tests/confine",),
+    "inference/engine": ("tests/inference/engine",),
+    "sandbox/build": ("tests/sandbox/build",),
+    "sandbox/execute": ("tests/sandbox/execute", "tests/sandbox/test_hostile_guests.py"),
+    "sandbox/pool": ("tests/sandbox/pool",),
 }
 """Where the tests of an area lie."""
 LEFT_OUT = ("test_nothing_around_the_interpreter_reaches_an_answer",)

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 
 import hypothesis
@@ -101,6 +102,20 @@ def silence() -> None:
     os.dup2(nowhere, 2)
 
 
+def overlay(mutant: Mutant, folder: Path) -> None:
+    """Make a package in `folder` that is ours but for the changed module: links, and one file."""
+    package, *rooms = mutant.module.split(".")
+    here = mutant.path.parents[len(rooms) - 1]
+    there = folder / package
+    for room in rooms:
+        there.mkdir()
+        for item in here.iterdir():
+            if item.name not in {"__pycache__", room, f"{room}.py"}:
+                (there / item.name).symlink_to(item)
+        here, there = here / room, there / room
+    there.with_suffix(".py").write_text(ast.unparse(mutated(mutant)), encoding="utf-8")
+
+
 def _test(mutant: Mutant | None, tests: Sequence[str], folder: str) -> None:
     """In the child: install the change, run the tests, and never return."""
     code = 1
@@ -109,6 +124,9 @@ def _test(mutant: Mutant | None, tests: Sequence[str], folder: str) -> None:
         os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
         if mutant is not None:
             sys.meta_path.insert(0, _Finder(mutant.module, mutated(mutant), str(mutant.path)))
+            # Processes that the tests start find the change too.
+            overlay(mutant, Path(folder))
+            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
         code = int(pytest.main([*OPTIONS, *tests]))
     finally:
         os._exit(code)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.mutants.__main__ import ROOT, explained, mutants
 from tests.mutants.changes import changes, mutants_of, mutated
+from tests.mutants.run import overlay
 
 CODE = '''
 """A docstring."""
@@ -115,3 +116,15 @@ def test_a_statement_has_its_own_lines_only() -> None:
     assert found["module: 1 is 2"] == range(4, 5)
     assert found["module: `d` is False"] == range(5, 6)
     assert found["module: `2 + 3` with Sub"] == range(6, 8)
+
+
+def test_processes_that_tests_start_find_the_change(tmp_path: Path) -> None:
+    mutant = next(m for m in mutants("sandbox/pool") if m.module == "turnwise.sandbox.pool.worker")
+    overlay(mutant, tmp_path)
+    code = "import turnwise.sandbox.pool.worker as w, turnwise.core as c; print(w.__file__); print(c.__file__)"
+    environment = {"PATH": "", "PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}"}
+    done = subprocess.run([sys.executable, "-P", "-c", code], env=environment, capture_output=True, text=True)
+    worker, core = done.stdout.split()
+    assert worker == str(tmp_path / "turnwise" / "sandbox" / "pool" / "worker.py")
+    assert Path(worker).read_text() == ast.unparse(mutated(mutant))
+    assert Path(core).resolve() == ROOT / "src" / "turnwise" / "core" / "__init__.py"

@@ -22,6 +22,7 @@ from turnwise.inference.requests.generate_request import GenerateReply, Generate
 from turnwise.sharedmem import Transport
 
 WAIT_S_MAX = 60.0
+TOO_MANY_STEPS = "the expressions of the model's tokenizer take more than 8,000,000 steps on this text: shorten it"
 
 
 class Collected:
@@ -177,6 +178,29 @@ def test_several_models_and_one_that_is_not_there(model: Path, tmp_path: Path) -
     answers = run(main)
     assert json.loads(answers[0])["ok"]["text"] == "xyz"
     assert json.loads(answers[2])["error"] == {"kind": "unknown", "message": "this world has no model 'neither'"}
+
+
+def test_a_hostile_tokenizer_and_text_disturb_nobody(model: Path, undisturbed: dict[int, str], tmp_path: Path) -> None:
+    """A text that its expression would take for ever is refused; the process lives, and others' bits are the same."""
+    hostile = toy.write_attention_folder(tmp_path / "hostile", context_length=2048)
+    content = json.loads((hostile / "tokenizer.json").read_text())
+    split = {"type": "Split", "pattern": {"Regex": r"\s*[\r\n]+|\s"}, "behavior": "Isolated", "invert": False}
+    content["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [split, content["pre_tokenizer"]]}
+    (hostile / "tokenizer.json").write_text(json.dumps(content))
+
+    async def main() -> tuple[dict[int, str], int]:
+        collected = Collected()
+        async with host(collected, model, hostile) as running:
+            body = canonical({"prompt": " " * 1_000_000, "tokens_max": 1})
+            running.submit([GenerateRequest(number, "hostile", body, bytes(32)) for number in (4, 5)])
+            running.submit(requests("model", 4))
+            return await collected.answers(6), running.statistics().restarts
+
+    answers, restarts = run(main)
+    refused = {"kind": "refused", "message": TOO_MANY_STEPS}
+    assert [json.loads(answers[number])["error"] for number in (4, 5)] == [refused] * 2
+    assert {number: answers[number] for number in range(4)} == undisturbed
+    assert restarts == 0
 
 
 def test_requests_that_are_pending_run_together_and_share_their_beginning(model: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Regex, models, normalizers, pre_tokenizers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
 from tests.inference import toy
 from turnwise.errors import ModelError
@@ -111,6 +111,38 @@ def test_such_a_model_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
         read_tokenizer(path, bos=None, add_bos=False)
 
 
+@pytest.mark.parametrize(
+    ("part", "step", "why"),
+    [
+        ("pre_tokenizer", pre_tokenizers.Split(Regex(r"(a*)\1"), "isolated"), r"it uses '\\\\1'"),
+        ("normalizer", normalizers.Replace(Regex("(?:b?)*"), "c"), "it repeats without end what can be empty"),
+        ("decoder", decoders.Replace(Regex("a+"), "b"), "its decoder matches 'a\\+'"),
+    ],
+)
+def test_an_expression_whose_steps_cannot_be_counted_is_refused_when_it_is_loaded(
+    part: str, step: Any, why: str, tmp_path: Path
+) -> None:
+    inner = toy.byte_tokenizer()
+    setattr(inner, part, step)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(inner.to_str())
+    with pytest.raises(ModelError, match=why):
+        read_tokenizer(path, bos=None, add_bos=False)
+
+
+def test_expressions_are_counted_unless_they_are_known() -> None:
+    known = r"\s+"
+    for expression, counted in ((known, False), (r"\s+|a", True)):
+        split, replaced = (
+            pre_tokenizers.Split(Regex(expression), "isolated"),
+            normalizers.Replace(Regex(expression), "b"),
+        )
+        inner = toy.byte_tokenizer()
+        inner.pre_tokenizer = pre_tokenizers.Sequence([split, inner.pre_tokenizer])
+        assert text_bounds(json.loads(inner.to_str())).counted is counted
+        assert text_bounds(content(normalizer=as_json(normalizers.Sequence([replaced])))).counted is counted
+
+
 def test_a_text_that_could_become_too_long_is_refused() -> None:
     inner = toy.byte_tokenizer()
     inner.normalizer = normalizers.Replace("a", "b" * 900)
@@ -121,7 +153,7 @@ def test_a_text_that_could_become_too_long_is_refused() -> None:
         tokenizer.encode("c" * (chars + 1))
     assert caught.value.message == (
         f"the prompt has {chars + 1:,} characters, of which the model's tokenizer could make more than "
-        f"67,108,864: shorten it"
+        f"16,777,216: shorten it"
     )
     with pytest.raises(Refusal):
         tokenizer.encode_rendered("c" * (chars + 1))
@@ -132,16 +164,3 @@ def test_a_text_that_could_become_too_long_is_refused() -> None:
 def test_usual_tokenizers_are_within_the_bounds(stories_models: Path) -> None:
     for path in sorted(stories_models.glob("*/tokenizer.json")):
         assert text_bounds(json.loads(path.read_text())).growth < 20
-
-
-def test_an_expression_that_takes_too_many_steps_is_an_answer(capfd: pytest.CaptureFixture[str]) -> None:
-    """The library counts them and gives up; that ends no process."""
-    inner = toy.byte_tokenizer()
-    backtracking = pre_tokenizers.Split(Regex("(a+)+$"), "isolated")
-    inner.pre_tokenizer = pre_tokenizers.Sequence([backtracking, inner.pre_tokenizer])
-    tokenizer = Tokenizer(inner, None)
-    with pytest.raises(Refusal) as caught:
-        tokenizer.encode("a" * 40 + "!")
-    assert caught.value.message == "the model's tokenizer fails on this text"
-    assert len(tokenizer.encode("a" * 40)) == 40
-    assert "retry-limit-in-match" in capfd.readouterr().err

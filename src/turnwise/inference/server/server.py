@@ -23,8 +23,6 @@ from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.plans.wave import WaveReply
 from turnwise.inference.protocol import (
     Cancel,
-    Check,
-    CheckBatch,
     Confined,
     Embed,
     FromProcess,
@@ -39,7 +37,6 @@ from turnwise.inference.protocol import (
     WavePart,
     WaveParts,
 )
-from turnwise.inference.requests.check_request import CheckReply
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.parcels import Parcel, pack
 from turnwise.inference.requests.refusal import error_body
@@ -101,8 +98,9 @@ class Server:
             return False
         self._engines = {model.info.name: ModelServer(model) for model in models if isinstance(model, LanguageModel)}
         self._tensors = TensorServer({m.info.name: m for m in models if not isinstance(m, LanguageModel)})
+        self._watch(models)
         infos = [model.info for model in models]
-        del models
+        models.clear()
         measures = give_up(info.provider for info in infos)
         self._send(Loaded(infos))
         self._send(Confined(measures))
@@ -115,9 +113,6 @@ class Server:
         if isinstance(message, Submit):
             for request in message.requests:
                 self._submit(request)
-        elif isinstance(message, Check):
-            for check in message.requests:
-                self._engines[check.model].submit(check)
         elif isinstance(message, WavePart):
             wave = self._parts.wave(message)
             if wave is not None:
@@ -147,15 +142,12 @@ class Server:
         """Take one step of every engine that has work, so that no model waits for another's requests to end."""
         replies, self._replies = self._replies, []
         waves: list[WaveReply] = []
-        checks: list[CheckReply] = []
         for engine in self._engines.values():
             for event in engine.step() if engine.pending else ():
                 if isinstance(event, GenerateReply):
                     replies.append(event)
                 elif isinstance(event, WaveReply):
                     waves.append(event)
-                elif isinstance(event, CheckReply):
-                    checks.append(event)
         tensors: list[Parcel] = []
         for answer in self._tensors.step():
             if isinstance(answer, Parcel):
@@ -163,18 +155,31 @@ class Server:
             else:
                 replies.append(answer)
         now = time.monotonic()
-        if replies or tensors or waves or checks or now - self._told >= PROGRESS_S:
+        if replies or tensors or waves or now - self._told >= PROGRESS_S:
             self._told = now
             self._send(self._progress())
         if replies:
             self._send(ReplyBatch(replies))
-        if checks:
-            self._send(CheckBatch(checks))
         for parcel in tensors:
             self._endpoint.send(MessageKind.TENSORS, *pack([parcel]))
         for wave in waves:
             for part in protocol.wave_reply_messages(wave):
                 self._send(part)
+
+    def _watch(self, models: Sequence[LanguageModel | LoadedGraph | LoadedEmbedder]) -> None:
+        """Have it told that this process goes on while models make tokens of texts."""
+        for model in models:
+            if isinstance(model, LanguageModel):
+                model.tokenizer.watch(self._tell_now_and_then)
+            elif isinstance(model, LoadedEmbedder):
+                model.embedder.watch(self._tell_now_and_then)
+
+    def _tell_now_and_then(self) -> None:
+        """Say that this process goes on, while it makes prompts of texts."""
+        now = time.monotonic()
+        if now - self._told >= PROGRESS_S:
+            self._told = now
+            self._send(self._progress())
 
     def _progress(self) -> Heartbeat:
         """Counts of all engines together; a run of a graph is a step."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +32,8 @@ from turnwise.inference.tensor_models.inputs_outputs import TensorSpec
 from turnwise.inference.tensor_models.load import OpenGraph, graph_info, open_graph
 from turnwise.inference.tensor_models.row_batching import Arrays
 from turnwise.inference.tensor_models.tensor_arrays import tensor_over
-from turnwise.inference.text.tokenizer import check_size, encoded, read_library_tokenizer
+from turnwise.inference.text.text_encoder import TextEncoder
+from turnwise.inference.text.tokenizer import read_library_tokenizer
 
 _TRY_ERRORS: Final[tuple[type[Exception], ...]] = (Refusal, *RUNTIME_ERRORS)
 _INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
@@ -46,7 +47,7 @@ class Embedder:
     def __init__(self, folder: EmbedFolder, model: GraphModel, graph_path: Path) -> None:
         self.model = model
         self._folder = folder
-        self._tokenizer, self._bounds = read_library_tokenizer(folder.tokenizer)
+        self._encoder = TextEncoder(*read_library_tokenizer(folder.tokenizer))
         self._where = str(graph_path)
         self._check_inputs()
         self._output, self._pooled = self._choose_output()
@@ -69,13 +70,16 @@ class Embedder:
 
     def tokens(self, text: str, *, truncate: bool = False) -> list[int]:
         """Encode a text, with the model's special tokens."""
-        if truncate:
-            self._tokenizer.enable_truncation(self._folder.tokens_max)
-        try:
-            ids: list[int] = encoded(self._tokenizer, text.lower() if self._folder.lower else text, special=True).ids
-        finally:
-            self._tokenizer.no_truncation()
-        return ids
+        found = self._encoder.encode(
+            text.lower() if self._folder.lower else text,
+            special=True,
+            tokens_max=self._folder.tokens_max if truncate else None,
+        )
+        return list(found.ids)
+
+    def watch(self, progress: Callable[[], None]) -> None:
+        """Call `progress` before each text that is encoded."""
+        self._encoder.watch(progress)
 
     def vector(self, outputs: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Make the vector [d] of one text from the graph's outputs. Raises Refusal if there is none."""
@@ -103,7 +107,7 @@ class Embedder:
 
     def row(self, text: str, index: int = 0, *, truncate: bool = False) -> Arrays:
         """Make the graph's inputs for a text; `index` is its place in the request. Raises Refusal."""
-        check_size(text, f"texts[{index}]", self._bounds)
+        self._encoder.check_size(text, f"texts[{index}]")
         ids = self.tokens(text, truncate=truncate)
         limit = self._folder.tokens_max
         if len(ids) > limit:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import tokenizers
 
 from turnwise.errors import ModelError
 from turnwise.inference.requests.refusal import Refusal
-from turnwise.inference.text.control_tokens import control_tokens, flagged_special
+from turnwise.inference.text.control_tokens import control_tokens
 from turnwise.inference.text.detokenizer import Detokenizer
 from turnwise.inference.text.special_tokens import RenderedPrompt, SpecialTokenMarker, read_rendered
-from turnwise.inference.text.tokenizer_bounds import GROWN_CHARS_MAX, OutOfBounds, TextBounds, text_bounds
+from turnwise.inference.text.text_encoder import TextEncoder
+from turnwise.inference.text.tokenizer_bounds import OutOfBounds, TextBounds, text_bounds
 from turnwise.inference.text.vocabulary import Vocabulary
-
-PANIC: Final = "PanicException"
 
 
 class Tokenizer:
@@ -40,7 +39,7 @@ class Tokenizer:
     ) -> None:
         self._inner = inner
         self.bos = bos
-        self._bounds = bounds or text_bounds(json.loads(inner.to_str()))
+        bounds = bounds or text_bounds(json.loads(inner.to_str()))
         ids_end = max(inner.get_vocab(with_added_tokens=True).values(), default=-1) + 1
         self.ids_end = ids_end if vocabulary_size is None else min(ids_end, vocabulary_size)
         self._added = {number: str(token.content) for number, token in inner.get_added_tokens_decoder().items()}
@@ -49,7 +48,7 @@ class Tokenizer:
         self._special = frozenset(number for number, token in inner.get_added_tokens_decoder().items() if token.special)
         written = control_tokens(inner, template)
         self._control = self._special | written
-        self._encoder = flagged_special(inner, written) if written else inner
+        self._encoder = TextEncoder(inner, bounds, written)
         self.marker = SpecialTokenMarker(self._added[number] for number in sorted(self._control))
 
     def encode(self, text: str) -> list[int]:
@@ -57,8 +56,8 @@ class Tokenizer:
 
         If the model wants BOS, the prompt begins with exactly one, whether or not the text begins with it.
         """
-        self._check_size(text)
-        return self._with_bos(encoded(self._encoder, text).ids)
+        self._encoder.check_size(text, "the prompt")
+        return self._with_bos(self._encoder.encode(text).ids)
 
     def encode_rendered(self, text: str) -> list[int]:
         """Encode a prompt that a chat template made of marked messages. Begins as with `encode`.
@@ -69,16 +68,17 @@ class Tokenizer:
         prompt = read_rendered(text)
         if not prompt.is_unicode:
             raise Refusal("refused", "the chat template writes what is not Unicode")
-        self._check_size(prompt.text)
+        self._encoder.check_size(prompt.text, "the prompt")
         return self._with_bos(self._encode_forged(prompt))
 
-    def _check_size(self, text: str) -> None:
-        check_size(text, "the prompt", self._bounds)
+    def watch(self, progress: Callable[[], None]) -> None:
+        """Call `progress` before each text that is encoded: a prompt may be many texts of some seconds each."""
+        self._encoder.watch(progress)
 
     def _encode_forged(self, prompt: RenderedPrompt) -> list[int]:
         """Encode a marked prompt. A piece between two special tokens that holds a forged one is plain text."""
         text = prompt.text
-        found = encoded(self._encoder, text)
+        found = self._encoder.encode(text)
         specials = [place for token, place in zip(found.ids, found.offsets, strict=True) if token in self._control]
         if not any(prompt.is_forged(*place) for place in specials):
             return list(found.ids)
@@ -97,11 +97,7 @@ class Tokenizer:
 
     def _ids(self, text: str, *, plain: bool = False) -> list[int]:
         """Encode a piece of text; `plain`: as if there were no special tokens."""
-        self._encoder.encode_special_tokens = plain
-        try:
-            return list(encoded(self._encoder, text).ids) if text else []
-        finally:
-            self._encoder.encode_special_tokens = False
+        return list(self._encoder.encode(text, plain=plain).ids) if text else []
 
     def _with_bos(self, ids: list[int]) -> list[int]:
         beyond = next((number for number in ids if number >= self.ids_end), None)
@@ -118,7 +114,7 @@ class Tokenizer:
     def vocabulary(self, ends: frozenset[int]) -> Vocabulary:
         """Return the vocabulary as bytes, for grammars and single tokens. `ends` are the model's end tokens."""
         if ends not in self._vocabularies:
-            self._vocabularies[ends] = Vocabulary(self._inner, ends, self.ids_end)
+            self._vocabularies[ends] = Vocabulary(self._inner, ends, self.ids_end, self._encoder.admits)
         return self._vocabularies[ends]
 
     def is_special(self, token: int) -> bool:
@@ -156,7 +152,7 @@ def read_tokenizer(
     Raises ModelError if the file is damaged, or belongs to a model with another vocabulary.
     """
     inner, bounds = read_library_tokenizer(path)
-    begins = bos if add_bos or _begins_with(inner, bos) else None
+    begins = bos if add_bos or _begins_with(TextEncoder(inner, bounds), bos) else None
     tokenizer = Tokenizer(inner, begins, template=template, vocabulary_size=vocabulary_size, bounds=bounds)
     _check_size(path, inner, tokenizer.ids_end, vocabulary_size)
     return tokenizer
@@ -208,34 +204,9 @@ def read_library_tokenizer(path: Path) -> tuple[tokenizers.Tokenizer, TextBounds
     return inner, bounds
 
 
-def encoded(inner: tokenizers.Tokenizer, text: str, *, special: bool = False) -> tokenizers.Encoding:
-    """Encode a text; `special`: with the special tokens that the file puts around it.
-
-    Raises Refusal if the library fails on it, as it does where an expression of the file's would take more than a
-    counted number of steps: the same everywhere, so it is an answer.
-    """
+def _begins_with(encoder: TextEncoder, bos: int | None) -> bool:
     try:
-        return inner.encode(text, add_special_tokens=special)
-    except BaseException as error:
-        # What the library gives up in Rust is no Exception; what is none of its own goes on.
-        if not isinstance(error, Exception) and type(error).__name__ != PANIC:
-            raise
-        raise Refusal("refused", "the model's tokenizer fails on this text") from None
-
-
-def check_size(text: str, what: str, bounds: TextBounds) -> None:
-    """Raises Refusal for a text of which the tokenizer could make more than is allowed."""
-    if not bounds.allow(len(text)):
-        raise Refusal(
-            "refused",
-            f"{what} has {len(text):,} characters, of which the model's tokenizer could make more than "
-            f"{GROWN_CHARS_MAX:,}: shorten it",
-        )
-
-
-def _begins_with(inner: Any, bos: int | None) -> bool:
-    try:
-        ids = encoded(inner, "a", special=True).ids
+        ids = encoder.encode("a", special=True).ids
     except Refusal:
         return False
     return bos is not None and ids[:1] == [bos]

@@ -9,17 +9,21 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
+
+from turnwise.inference.text.expression.known import unknown_expression
+from turnwise.inference.text.expression.steps import CountedExpression
+from turnwise.inference.text.expression.syntax import Uncountable
 
 GROWTH_MAX: Final = 1_000
 """Largest growth of a text, in multiples of its size. NFKC alone can make eighteen characters of one."""
-GROWN_CHARS_MAX: Final = 64 * 1024 * 1024
-"""Characters that a text could become at most, all growth supposed."""
+GROWN_CHARS_MAX: Final = 16 * 1024 * 1024
+"""Characters that a text could become at most, all growth supposed. The library takes 1 to 2 s for a million."""
 WORD_CHARS_MAX: Final = 1_000
 """Characters of a word for WordPiece, which looks at each of them from each."""
-PIECE_CHARS_MAX: Final = 512
-"""Characters of a piece for Unigram, which looks for pieces of all lengths from each."""
+PIECE_CHARS_MAX: Final = 64
+"""Characters of a piece for Unigram, which looks for pieces of all lengths from each. SentencePiece makes 16."""
 
 _GROWTH: Final = {
     "BertNormalizer": 12, "ByteLevel": 4, "Lowercase": 3, "NFC": 3, "NFD": 4, "NFKC": 18, "NFKD": 18, "Nmt": 1,
@@ -34,10 +38,15 @@ class OutOfBounds(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TextBounds:
-    """Bounds of what a tokenizer can make of a text: at most `growth` times as many characters, and `added` more."""
+    """Bounds of what a tokenizer can make of a text.
+
+    - `growth`, `added`: it becomes at most `growth` times as many characters, and `added` more
+    - `counted`: it has expressions whose steps are counted for each text
+    """
 
     growth: float
     added: int
+    counted: bool = False
 
     def allow(self, chars: int) -> bool:
         """True if a text of so many characters is surely of a size that can be encoded."""
@@ -61,7 +70,23 @@ def text_bounds(content: dict[str, Any]) -> TextBounds:
         if count > 1:
             raise OutOfBounds(f"its post-processor repeats a text {count} times")
     _check(_bounds(content.get("decoder"), "decoders"), "decoder")
-    return _check(_bounds(content.get("normalizer"), "normalizers"), "normalizer")
+    found = _check(_bounds(content.get("normalizer"), "normalizers"), "normalizer")
+    return replace(found, counted=_has_unknown_expressions(content))
+
+
+def _has_unknown_expressions(content: dict[str, Any]) -> bool:
+    """Return whether expressions are to be counted. Raises OutOfBounds for those that cannot be."""
+    for step in _parts(content.get("decoder"), "decoders"):
+        if (expression := unknown_expression(step)) is not None:
+            raise OutOfBounds(f"its decoder matches {expression!r}, and only the expressions of public models can")
+    steps = [*_parts(content.get("normalizer"), "normalizers"), *_parts(content.get("pre_tokenizer"), "pretokenizers")]
+    unknown = [expression for step in steps if (expression := unknown_expression(step)) is not None]
+    for expression in unknown:
+        try:
+            CountedExpression(expression)
+        except Uncountable as error:
+            raise OutOfBounds(f"what {expression!r} takes cannot be counted: it {error}") from None
+    return bool(unknown)
 
 
 def _check(bounds: TextBounds, what: str) -> TextBounds:

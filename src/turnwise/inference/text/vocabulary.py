@@ -6,7 +6,7 @@ Tokenizers that map bytes to letters (byte-level) and those with a token for eac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Final
 
@@ -19,6 +19,8 @@ from turnwise.inference.requests.refusal import Refusal
 
 BYTES: Final = tuple(byte for byte in range(0xF5) if byte not in (0xC0, 0xC1))
 """The bytes that occur in UTF-8."""
+_BEGIN: Final = "\x02"
+"""Character that llguidance puts before a text to encode it as it stands within another."""
 
 
 class Vocabulary:
@@ -27,9 +29,17 @@ class Vocabulary:
     Reading a vocabulary takes up to a second for 150,000 tokens, so it is read when it is first needed.
     """
 
-    def __init__(self, inner: tokenizers.Tokenizer, ends: frozenset[int], ids_end: int | None = None) -> None:
-        """`ids_end`: the tokens from this id on are left out, since the graph has none of them."""
+    def __init__(
+        self,
+        inner: tokenizers.Tokenizer,
+        ends: frozenset[int],
+        ids_end: int | None = None,
+        admits: Callable[[str], bool] = bool,
+    ) -> None:
+        """`ids_end`: the tokens from this id on are left out, since the graph has none of them; `admits`: whether a
+        text that is not empty may be encoded."""
         self._inner = inner
+        self._admits = admits
         found = max(inner.get_vocab(with_added_tokens=True).values(), default=-1) + 1
         self._count = found if ids_end is None else min(found, ids_end)
         self.ends = tuple(token for token in sorted(ends) if token < self._count)
@@ -76,8 +86,11 @@ class Vocabulary:
         """Tokenize `text` as the tokenizer would write it after the token `before`.
 
         Unless `text` is `whole`, its end is left out where what follows could change the tokens. Empty if the
-        tokenizer would write something else, as those that normalise do, or a special token.
+        tokenizer would write something else, as those that normalise do, or a special token, or if the text may not be
+        encoded.
         """
+        if not self._admits(_BEGIN + text.decode(errors="replace")):
+            return []
         tokens, rest = self.trie.tokenize_partial(text, recent_tokens=[] if before is None else [before])
         if whole:
             tokens, rest = tokens + (self.trie.tokenize_bytes(rest) if rest else []), b""

@@ -44,7 +44,7 @@ LOOK, BEHIND, ATOMIC: number of the inner program, and 1 for one that must not m
 
 
 @dataclass(slots=True)
-class Program:
+class MatchProgram:
     """A program. `chars` are the texts of its classes, by bit; `inner` the programs of its looks, with the numbers of
     characters that each can match (behind)."""
 
@@ -54,15 +54,15 @@ class Program:
     anchors: list[str] = field(default_factory=list)
 
 
-def compile_expression(expression: str) -> Program:
+def compile_expression(expression: str) -> MatchProgram:
     """Compile an expression. Raises Uncountable."""
-    program = Program()
+    program = MatchProgram()
     program.steps = _Compiler(program).whole(parse(expression))
     return program
 
 
 class _Compiler:
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: MatchProgram) -> None:
         self._program = program
         self._steps: list[Step] = []
 

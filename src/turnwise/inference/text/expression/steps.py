@@ -12,7 +12,7 @@ from typing import Final
 
 from tokenizers import Regex, pre_tokenizers
 
-from turnwise.inference.text.expression.program import Op, Program, Step, compile_expression
+from turnwise.inference.text.expression.program import MatchProgram, Op, Step, compile_expression
 from turnwise.inference.text.expression.syntax import Uncountable
 
 STEPS_MAX: Final = 8_000_000
@@ -95,7 +95,7 @@ def _bits_of(chars: str, splits: list[pre_tokenizers.Split]) -> list[int]:
 class _Machine:
     """Matches a program at places of one text."""
 
-    def __init__(self, program: Program, text: str, bits: list[int], word: int, meter: StepMeter) -> None:
+    def __init__(self, program: MatchProgram, text: str, bits: list[int], word: int, meter: StepMeter) -> None:
         self._program = program
         self._text = text
         self._bits = bits

@@ -11,11 +11,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from turnwise.core.withheld import Withheld
 from turnwise.errors import JournalError
 from turnwise.journal.file.blobs import PREFETCH_ROWS_MAX, BlobReader, BlobWriter
-from turnwise.journal.file.format import BLOB_BYTES_MAX
+from turnwise.journal.file.format import BLOB_BYTES_MAX, COMPRESS_BYTES_MIN
 from turnwise.journal.file.schema import TABLES
 
 PATH = Path("run.journal")
@@ -173,3 +175,21 @@ def test_an_empty_content_was_not_taken_out(database: sqlite3.Connection) -> Non
     reader = put(database, b"", 0, hashlib.sha256(b"").digest())
     assert type(reader.text(1)) is str
     assert reader.content(1) == b""
+
+
+@given(st.integers(COMPRESS_BYTES_MIN - 3, COMPRESS_BYTES_MIN + 3), st.booleans())
+@example(COMPRESS_BYTES_MIN, True)
+@example(COMPRESS_BYTES_MIN - 1, True)
+def test_what_is_long_enough_is_compressed_where_that_makes_it_shorter(size: int, hard: bool) -> None:
+    content = hard_to_pack(size) if hard else b"a" * size
+    writer = BlobWriter(Path("x"))
+    assert writer.number(content) == 1
+    number, digest, length, data = writer.take()
+    assert (number, digest, length) == (1, hashlib.sha256(content).digest(), size)
+    assert isinstance(data, bytes)
+    assert (len(data) < size) is (not hard and size >= COMPRESS_BYTES_MIN)
+    assert zlib.decompress(data) == content if len(data) < size else data == content
+
+
+def hard_to_pack(size: int) -> bytes:
+    return hashlib.shake_256(b"a text that cannot be made shorter").digest(size)

@@ -1,12 +1,105 @@
-"""SQLite's errors in the words of Turnwise."""
+"""Each error of SQLite becomes one that says whose fault it is, what is safe, and what to do."""
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from turnwise.errors import EnvironmentFailure, InvariantError, JournalError, TurnwiseError
+from turnwise.journal.file.errors import reading, translated, unwritable
+
+PATH = Path("a folder/run.journal")
+
+
+def sqlite_error(code: int, name: str = "SQLITE_SOMETHING") -> sqlite3.Error:
+    error = sqlite3.OperationalError("what SQLite says")
+    error.sqlite_errorcode = code
+    error.sqlite_errorname = name
+    return error
+
+
+DISK_IS_FULL = ("the disk is full", "the disk is full")
+NOT_WRITTEN = ("the journal could not be read", "the journal could not be written")
+LOCKED = ("locked by another program", "locked by another program")
+DAMAGED = ("the journal is damaged", "the journal is damaged")
+FOREIGN = ("this is not a journal", "this is not a journal")
+NO_RIGHT = ("the journal cannot be opened here", "the journal cannot be written here")
+
+
+@pytest.mark.parametrize("extended", [0, 256, 3 * 256])
+@pytest.mark.parametrize(
+    ("code", "kind", "said"),
+    [
+        (sqlite3.SQLITE_FULL, EnvironmentFailure, DISK_IS_FULL),
+        (sqlite3.SQLITE_IOERR, EnvironmentFailure, NOT_WRITTEN),
+        (sqlite3.SQLITE_NOMEM, EnvironmentFailure, NOT_WRITTEN),
+        (sqlite3.SQLITE_BUSY, JournalError, LOCKED),
+        (sqlite3.SQLITE_LOCKED, JournalError, LOCKED),
+        (sqlite3.SQLITE_CORRUPT, JournalError, DAMAGED),
+        (sqlite3.SQLITE_NOTADB, JournalError, FOREIGN),
+        (sqlite3.SQLITE_READONLY, JournalError, NO_RIGHT),
+        (sqlite3.SQLITE_PERM, JournalError, NO_RIGHT),
+        (sqlite3.SQLITE_CANTOPEN, JournalError, NO_RIGHT),
+    ],
+)
+@pytest.mark.parametrize("writing", [False, True])
+def test_each_code_of_sqlite_is_somebodys_fault(
+    code: int, extended: int, kind: type[TurnwiseError], said: tuple[str, str], writing: bool
+) -> None:
+    error = translated(sqlite_error(code + extended, "SQLITE_NAME"), PATH, writing=writing)
+    assert type(error) is kind
+    assert said[writing] in str(error)
+    assert error.where == str(PATH)
+
+
+@pytest.mark.parametrize("error", [sqlite_error(sqlite3.SQLITE_MISMATCH), sqlite3.ProgrammingError("no code")])
+def test_any_other_error_is_ours_when_writing_and_the_files_when_reading(error: sqlite3.Error) -> None:
+    assert type(translated(error, PATH, writing=True)) is InvariantError
+    found = translated(error, PATH, writing=False)
+    assert type(found) is JournalError
+    assert "the journal is damaged" in str(found)
+
+
+def test_text_that_is_none_is_damage() -> None:
+    with pytest.raises(JournalError, match="the journal is damaged"), reading(PATH):
+        b"\xff".decode()
+    with pytest.raises(JournalError, match="locked"), reading(PATH):
+        raise sqlite_error(sqlite3.SQLITE_BUSY)
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR])
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (None, "Nothing was written."),
+        (0, "No round was committed yet."),
+        (1, "Everything up to round 1 is committed and safe."),
+        (7, "Everything up to round 7 is committed and safe."),
+    ],
+)
+def test_what_is_safe_is_said_and_how_to_go_on(code: int, kept: int | None, said: str) -> None:
+    error = translated(sqlite_error(code), PATH, writing=True, kept=kept)
+    assert said in str(error)
+    assert "turnwise resume 'a folder/run.journal'" in str(error.hint)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_file_for_which_there_is_no_room_is_the_machines_fault(number: int) -> None:
+    error = unwritable(PATH, "it cannot be made", OSError(number, "no room"), "try elsewhere")
+    assert type(error) is EnvironmentFailure
+    assert "the disk is full: no room" in str(error)
+
+
+def test_a_file_that_may_not_be_written_is_said_with_its_reason() -> None:
+    error = unwritable(PATH, "it cannot be made", OSError(errno.EACCES, "no right"), "try elsewhere")
+    assert type(error) is JournalError
+    assert "it cannot be made: no right" in str(error)
+    assert error.hint == "try elsewhere"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no limit of open files to set")

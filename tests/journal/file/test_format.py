@@ -18,7 +18,7 @@ from tests.journal.records import columns_of_tables
 from turnwise.core.records import EffectRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import TurnOutput
 from turnwise.journal import CodeSource, Journal
-from turnwise.journal.file.format import APPLICATION_ID, FORMAT, FORMAT_OLDEST
+from turnwise.journal.file.format import APPLICATION_ID, FORMAT, FORMAT_OLDEST, INTEGER_MAX
 from turnwise.journal.file.schema import SCHEMA, VIEWS
 
 ROOT = Path(__file__).parents[3]
@@ -141,3 +141,10 @@ def test_views_show_long_texts_whole(folder: Path) -> None:
         shown = database.execute("SELECT place, state FROM show_turns WHERE round = 1 AND failure IS NULL").fetchall()
     assert shown == [(place, output.state) for place, output in outputs.items() if output is not None]
     assert any(len(state) > 1_000 for _, state in shown)
+
+
+def test_the_largest_number_is_that_of_sqlite() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        assert connection.execute("SELECT ?", (INTEGER_MAX,)).fetchone() == (INTEGER_MAX,)
+        with pytest.raises(OverflowError):
+            connection.execute("SELECT ?", (INTEGER_MAX + 1,))

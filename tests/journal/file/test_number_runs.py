@@ -110,3 +110,8 @@ def test_a_recorded_text_that_was_taken_out_is_known_by_its_digest() -> None:
     assert back.digest == text.digest
     with pytest.raises(ValueError, match="sha256"):
         recalled(b"sha256:abc")
+
+
+@pytest.mark.parametrize("given", [(1, 1, 1), (0, 0), (2, 2, 2, 2, 2), (1, 0, 1)])
+def test_a_number_that_comes_again_is_kept_as_often(given: tuple[int, ...]) -> None:
+    assert numbers(runs(given), count_max=len(given)) == given

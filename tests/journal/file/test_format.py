@@ -82,6 +82,8 @@ def documented() -> Iterator[tuple[str, str]]:
     for line in DOCUMENT.splitlines():
         if line.startswith("### "):
             tables = line.removeprefix("### ").split(", ")
+        elif line.startswith("## "):  # the tables of another section are not those of the file
+            tables = []
         elif line.startswith("| column of"):
             tables = re.findall(r"`(\w+)`", line)
         elif line.startswith("| `") and tables:

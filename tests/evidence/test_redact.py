@@ -168,6 +168,12 @@ def test_compact_keeps_the_head_and_what_it_says(written: Path, lived: Path, tmp
         compact(lived, tmp_path / "x.journal", keep="nothing")
 
 
+def test_relative_paths_do(lived: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for keep in ("all", "states", "head"):
+        assert compact(lived, Path(f"{keep}.journal"), keep=keep).path.is_file()
+
+
 def test_a_run_goes_on_from_kept_states(tmp_path: Path) -> None:
     world = lively(seed=3, rounds_max=12)
     with world.start(journal=tmp_path / "a.journal") as live:

@@ -66,7 +66,7 @@ class Withholding:
         self._path = path
         self._hides = hides
         self._blobs: dict[str, int] = {}
-        self._connection = connect(path, "mode=rw")
+        self._connection = connect(path.resolve(), "mode=rw")
         self._reader = BlobReader(self._connection, path)
         row = self._connection.execute("SELECT max(id) FROM blobs").fetchone()
         self._next = (row[0] or 0) + 1

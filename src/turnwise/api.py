@@ -200,15 +200,18 @@ def bundle(
     with_models: bool = False,
     models: Mapping[str, StrPath] | None = None,
     sign: StrPath | None = None,
+    parents: Sequence[StrPath] = (),
 ) -> Bundled:
     """Write a journal with everything that it takes to check it into one new file, for somebody else.
 
     `with_models` puts the files of its models into it; `models` says where they are, by name, if they are no longer
-    where the run found them. `sign` is an Ed25519 private key in a PEM file.
+    where the run found them. `sign` is an Ed25519 private key in a PEM file. `parents` are files
+    and folders in which to look for what a fork goes on from, if that was moved.
     """
     folders = settings_of({"models": models}, models=True).models
     key = None if sign is None else Path(sign)
-    return make_bundle(Path(journal), Path(out), with_models=with_models, models=dict(folders), key=key)
+    moved = [Path(parent) for parent in parents]
+    return make_bundle(Path(journal), Path(out), with_models=with_models, models=dict(folders), key=key, parents=moved)
 
 
 def export(journal: StrPath, out: StrPath, to: str, *, tables: Sequence[str] = (), content: bool = False) -> list[Path]:

@@ -186,6 +186,18 @@ def test_a_forged_run_is_found_when_it_is_executed(lived: Path, tmp_path: Path) 
     assert turnwise.verify_bundle(made.path, workers=1).run.difference is not None
 
 
+def test_a_fork_is_bundled_with_its_parent_s_rounds(lived: Path, tmp_path: Path) -> None:
+    fork = tmp_path / "fork.journal"
+    turnwise.fork(lived, at=2, journal=fork).result().close()
+    made = turnwise.bundle(fork, tmp_path / "a.bundle")
+    with turnwise.open(lived) as run:
+        assert made.head == run.head  # nothing was changed
+    with journal_of(made.path) as journal, turnwise.open(journal) as run:
+        run.check()
+        assert [record.round for record in run.rounds] == [1, 2, 3, 4]
+    assert turnwise.verify_bundle(made.path, workers=1).run.difference is None
+
+
 def test_who_is_not_trusted_is_not_believed(lived: Path, tmp_path: Path) -> None:
     private, _, _ = make_keys(tmp_path / "me")
     _, public, _ = make_keys(tmp_path / "you")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,20 +61,20 @@ def bundle(
     with_models: bool = False,
     models: dict[str, Path] | None = None,
     key: Path | None = None,
-    parent: Path | None = None,
+    parents: Sequence[Path] = (),
 ) -> Bundled:
     """Write a bundle of a journal to a new file.
 
     `models` are folders of models that are no longer where the run found them. `key` is an Ed25519 private key, and
-    `parent` the journal that a fork refers to, if it is no longer where it was. The same journal and options give the
-    same bytes.
+    `parents` are files and folders in which to look for what a fork goes on from, if that was moved. The
+    same journal and options give the same bytes.
     """
     signing = None if key is None else read_private_key(key)
     if out.exists():
         raise UsageError("the file exists already, and is not overwritten", where=str(out), hint="Give another name.")
     with TemporaryDirectory(prefix="turnwise-bundle-") as folder:
         copy = Path(folder) / JOURNAL
-        whole_copy(journal, copy, parent)
+        whole_copy(journal, copy, parents)
         with Run.open(copy) as run, Journal.open(copy) as file:
             run.check()
             notes: list[str] = []
@@ -101,11 +102,14 @@ def bundle(
     )
 
 
-def whole_copy(journal: Path, copy: Path, parent: Path | None = None) -> None:
-    """Copy a journal as one file that refers to no other."""
-    if parent is not None:
-        raise UsageError("this journal refers to no other", where="--parent", hint="Leave --parent out.")
-    copy_journal(journal, copy)
+def whole_copy(journal: Path, copy: Path, parents: Sequence[Path] = ()) -> None:
+    """Copy a journal as one file that refers to no other: what a fork has of its parents is copied into it."""
+    copy_journal(journal, copy, parents)
+    try:
+        Journal.detach(copy, parents=[*parents, journal.resolve().parent])
+    except BaseException:
+        copy.unlink(missing_ok=True)
+        raise
 
 
 def _key_id(key: object) -> str:

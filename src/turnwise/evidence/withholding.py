@@ -39,7 +39,7 @@ TEXTS: Final[dict[str, tuple[str, ...]]] = {
 OTHER_TEXTS: Final = frozenset(
     {
         ("messages", "body"), ("turns", "extra"), ("records", "value"), ("ends", "result"), ("ends", "message"),
-        ("meta", "value"), ("writers", "info"),
+        ("meta", "value"), ("writers", "info"), ("changes", "value"),
     }
 )  # fmt: skip
 """Columns that hold texts in other ways, each taken care of by itself."""
@@ -48,7 +48,7 @@ VALUES: Final = (
     *[(table, column) for table, columns in TEXTS.items() for column in columns],
     ("messages", "body"), ("messages", "recipients"), ("turns", "inbox"), ("turns", "extra"), ("ends", "result"),
     ("ends", "message"), ("meta", "value"), ("writers", "versions"), ("writers", "info"), ("code_files", "blob"),
-    ("agents", "grants"), ("waves", "requests"), ("waves", "plan"),
+    ("agents", "grants"), ("changes", "value"), ("waves", "requests"), ("waves", "plan"),
 )  # fmt: skip
 """Columns that may name a row of `blobs`."""
 
@@ -82,6 +82,7 @@ class Withholding:
                 self._messages()
                 self._extras()
                 self._records()
+                self._changes()
                 self._ends()
                 self._plan()
                 self._paths()
@@ -143,6 +144,18 @@ class Withholding:
                 key = (round_, place, nr)
                 stored = recorded(Withheld(_digest(value)))
                 self._execute("UPDATE records SET value = ? WHERE round = ? AND place = ? AND nr = ?", stored, *key)
+
+    def _changes(self) -> None:
+        """Texts that came from outside. What became of the plan stays, since nothing could be read without it."""
+        places: dict[object, int] = {name: place for place, name in self._rows("SELECT place, name FROM agents")}
+        select = "SELECT round, nr, target, value FROM changes WHERE what != 'plan' AND value IS NOT NULL"
+        for round_, nr, target, value in self._rows(select):
+            text = self._text(value)
+            place = target if isinstance(target, int) else places.get(target)
+            if self._hidden("changes.value", place, text):
+                self._execute(
+                    "UPDATE changes SET value = ? WHERE round = ? AND nr = ?", self._withheld(text), round_, nr
+                )
 
     def _ends(self) -> None:
         finishers = {

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from turnwise.cli.commands.options import JournalFile, Json, NewFile, model_folders
+from turnwise.cli.commands.options import JournalFile, Json, NewFile, Parents, model_folders
 from turnwise.cli.errors import DONE
 from turnwise.cli.output import Output, bold
 from turnwise.cli.text import json_text
@@ -23,6 +23,7 @@ def bundle(
         list[str] | None,
         typer.Option("--model", metavar="NAME=PATH", help="Take a model's files from this folder. May be repeated."),
     ] = None,
+    parent: Parents = None,
     sign: Annotated[
         Path | None,
         typer.Option("--sign", metavar="KEY", help="Sign it with this Ed25519 private key.", show_default=False),
@@ -38,7 +39,7 @@ def bundle(
     folders = model_folders(model)
     import turnwise
 
-    made = turnwise.bundle(journal, out, with_models=with_models, models=folders, sign=sign)
+    made = turnwise.bundle(journal, out, with_models=with_models, models=folders, sign=sign, parents=parent or ())
     output = Output.err() if json else Output.out()
     output.line(bold(str(made.path)), f": {made.size:,} bytes, head {made.head}")
     output.line(f"statement sha256 {made.sha256}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -10,16 +11,17 @@ from turnwise.journal.file.connection import connect, create_file, detach, locat
 from turnwise.journal.file.errors import reading, translated
 
 
-def copy_journal(source: Path, target: Path) -> None:
+def copy_journal(source: Path, target: Path, parents: Sequence[Path] = ()) -> None:
     """Copy everything that is committed into a new file, which has no log beside it, and of a fork its ancestors too.
 
-    Pages are copied as they are, so the same journal gives the same bytes.
+    Pages are copied as they are, so the same journal gives the same bytes. A fork goes on referring to its parent;
+    `parents` are files and folders in which to look for it.
     """
     file = located(source)
     look(file)
     create_file(target)
     try:
-        with closing(open_reading(file)) as reading_connection:
+        with closing(open_reading(file, parents)) as reading_connection:
             try:
                 with closing(connect(target.resolve(), "mode=rw")) as writing:
                     reading_connection.backup(writing)
@@ -30,7 +32,7 @@ def copy_journal(source: Path, target: Path) -> None:
             except sqlite3.Error as error:
                 raise translated(error, target, writing=True) from error
         with reading(target):
-            open_reading(target.resolve()).close()
+            open_reading(target.resolve(), [*parents, file.parent]).close()
     except BaseException:
         target.unlink(missing_ok=True)
         raise

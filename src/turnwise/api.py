@@ -42,6 +42,7 @@ from turnwise.orchestrator.run_options import (
     settings_of,
 )
 from turnwise.orchestrator.tasks import wrong_tasks
+from turnwise.orchestrator.ungranted import ungranted
 from turnwise.sandbox.build.code import CodeError, prepare_each
 from turnwise.sandbox.python import component_info
 from turnwise.world import Overrides
@@ -276,7 +277,8 @@ def check(world: worlds.World | StrPath, **options: Unpack[WorldOptions]) -> lis
     found = run_alone(prepare_each(list(assembly.sources_of(resolved).values())))
     codes = [error for error in found if isinstance(error, CodeError)]
     problems = wrong_tasks(checked) + [Problem(error.where or "", error.message, error.hint or "") for error in codes]
-    return problems + python_problems(resolved, component_info().modules) + unreachable(resolved)
+    problems += python_problems(resolved, component_info().modules)
+    return problems + ungranted(resolved) + unreachable(resolved)
 
 
 def _world(world: worlds.World | StrPath, changes: Overrides) -> worlds.World:

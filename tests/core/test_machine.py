@@ -28,7 +28,7 @@ from turnwise.core.machine import Machine
 from turnwise.core.plan import SEED_MAX, KindGrants, Limits, Plan
 from turnwise.core.records import AgentRecord, ChangeRecord, WaveRecord
 from turnwise.core.state import WorldState
-from turnwise.core.turn import Completed, EffectRequest, FailureClass, Needs, TurnOutput
+from turnwise.core.turn import Completed, EffectRequest, Failed, Failure, FailureClass, Needs, Send, TurnOutput
 from turnwise.errors import DifferenceFound, InvariantError, JournalError
 from turnwise.sim import Behaviour, Effect, Simulation, simulate
 
@@ -490,6 +490,37 @@ def test_such_an_input_is_kept_beside_an_alarm_that_never_rings() -> None:
     assert [message.body for record in run.rounds for message in record.inputs] == ["too late"]
     assert run.end is not None
     assert run.end.reason == "rounds_max"
+
+
+@pytest.mark.parametrize("on_failure", ["continue", "stop"])
+def test_an_input_that_comes_during_the_round_that_ends_the_run_is_a_dead_letter_of_it(on_failure: Any) -> None:
+    output = TurnOutput("", (Send("a", "unread"),), finish="1")
+    ended: Any = Failed(Failure(FailureClass.RAISED, "")) if on_failure == "stop" else Completed(output)
+    world = plan([kind("a", start=True, grants=KindGrants(send=("a",), finish=True))], on_failure=on_failure)
+    machine = Machine(world)
+    machine.step(Advance())
+    machine.step(Input("a", "too late"))
+    assert not machine.ending
+    (commit,) = machine.step(TurnEnded(0, ended, 1, ""))
+    assert isinstance(commit, Commit)
+    assert commit.end is not None
+    (late,) = commit.record.inputs
+    assert (late.seq, late.round, late.body, late.recipients) == (0, 1, "too late", ())
+    assert [message.seq for message in commit.record.messages] == ([] if on_failure == "stop" else [1])
+    assert machine.ending
+    again = Machine(world)
+    again.restore([commit.record])
+    assert again.head == commit.record.head
+    assert again.ending
+
+
+def test_an_input_that_comes_during_another_round_is_read_in_the_next() -> None:
+    machine = Machine(plan([kind("a", start=True)]))
+    machine.step(Advance())
+    machine.step(Input("a", "in time"))
+    (commit,) = machine.step(TurnEnded(0, Completed(TurnOutput("")), 1, ""))
+    assert isinstance(commit, Commit)
+    assert (commit.record.inputs, machine.ending, machine.due) == ((), False, True)
 
 
 # -- changes from outside ----------------------------------------------------------------------------------------

@@ -80,6 +80,32 @@ def test_a_message_to_an_agent_that_leaves_meanwhile_is_a_dead_letter(tmp_path: 
     assert turnwise.replay(path).difference is None
 
 
+def test_a_message_that_comes_during_the_last_round_is_a_dead_letter_and_one_after_is_refused(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.journal"
+
+    async def meanwhile(session: Session) -> None:
+        last = asyncio.ensure_future(session.round())
+        while session._driver.machine.between_rounds:
+            await asyncio.sleep(0)
+        session.send("echo", "too late")
+        await last
+        with pytest.raises(UsageError, match="the run has ended"):
+            session.send("echo", "later still")
+
+    with listening().start(journal=path, workers=1) as live:
+        live.send("echo", "stop")
+        session = live._begun.result()
+        live._thread.submit(meanwhile(session)).result()
+        with live.result() as run:
+            assert (run.status, run.result, len(run.rounds)) == ("finished", ["stop"], 1)
+            told = [(message.body, message.round, message.recipients) for message in run.messages]
+            assert told == [("stop", 0, ("echo",)), ("too late", 1, ())]
+    replayed = turnwise.replay(path)
+    assert (replayed.difference, replayed.rounds) == (None, 1)
+
+
 def test_a_message_to_nobody_from_outside_is_refused(tmp_path: Path) -> None:
     with listening().start(journal=tmp_path / "a.journal") as live:
         with pytest.raises(UsageError, match="no agent or group called 'nobody'"):

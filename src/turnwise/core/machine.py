@@ -128,6 +128,14 @@ class Machine:
         """True if anything is left to do: mail, an alarm, or an input from outside."""
         return bool(self._inputs or self._changes) or self.world.schedule.next_round(self.world.round) is not None
 
+    @property
+    def ending(self) -> bool:
+        """True if no round can follow those that were committed: what comes from outside now reaches nobody."""
+        last = self._last
+        if self.end is not None:
+            return True
+        return self.between_rounds and last is not None and self._ending(last.round, last.turns) is not None
+
     def waiting(self) -> list[tuple[str, int]]:
         """Agents whose turn waits for effects, with how many: for display only."""
         return [(turn.agent.name, turn.unanswered) for turn in self._open.values() if turn.unanswered]
@@ -274,6 +282,8 @@ class Machine:
         spawned = self._spawned(round_)
         turns = tuple([turn.record() for turn in self._open.values()])
         stopped = self._stopped(turns)
+        if self._ending(round_, turns) is not None:
+            self._round_inputs += self._late_inputs(round_)
         messages = self._messages(round_, turns, spawned, set(stopped))
         inputs, changes = self._round_inputs, self._round_changes
         facts = head.facts(round_, inputs, turns, messages, spawned, stopped, self.rule, changes)
@@ -364,17 +374,33 @@ class Machine:
                 seq += 1
         return tuple(messages)
 
+    def _late_inputs(self, round_: int) -> tuple[MessageRecord, ...]:
+        """Inputs that came while the last round was in progress: dead letters of this round, since none follows."""
+        late = [entry for entry in self._inputs if entry.after <= round_]
+        self._inputs = [entry for entry in self._inputs if entry.after > round_]
+        first = self.world.message_seq_next
+        messages = tuple(
+            [MessageRecord(seq, round_, None, entry.to, entry.body, ()) for seq, entry in enumerate(late, first)]
+        )
+        self.world.deliver(messages)
+        return messages
+
     def _end_after(self, record: RoundRecord) -> EndRecord | None:
-        """Return the end of the run if this round is its last: somebody finished it, or a failure ends it."""
+        """Return the end of the run, with its head, if this round is its last."""
+        end = self._ending(record.round, record.turns)
+        return None if end is None else self._chained(end)
+
+    def _ending(self, round_: int, turns: Iterable[TurnRecord]) -> EndRecord | None:
+        """Return the end that the turns of a round bring about: somebody finished the run, or a failure ends it."""
         if self.plan.on_failure == "stop":
-            for turn in record.turns:
+            for turn in turns:
                 if turn.failure is not None:
                     name = self.world.agents[turn.place].name
-                    message = f"{name} failed in round {record.round}: {turn.failure.message}"
-                    return self._chained(EndRecord("failed", record.round, None, message))
-        for turn in record.turns:
+                    message = f"{name} failed in round {round_}: {turn.failure.message}"
+                    return EndRecord("failed", round_, None, message)
+        for turn in turns:
             if turn.output is not None and turn.output.finish is not None:
-                return self._chained(EndRecord("finished", record.round, turn.output.finish))
+                return EndRecord("finished", round_, turn.output.finish)
         return None
 
     def _chained(self, end: EndRecord) -> EndRecord:

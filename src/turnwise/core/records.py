@@ -123,7 +123,8 @@ class RoundRecord:
 
     `head` is the chain's value after the round, `outcome` the digest of the round by itself, None where the run's
     chains know none (see `turnwise.core.head`). `waves` are in order of number and model. `changes` came from outside
-    before anybody moved, after the inputs.
+    before anybody moved, after the inputs. Inputs whose own round is this one came while it was in progress, and it
+    ends the run.
     """
 
     round: int

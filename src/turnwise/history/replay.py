@@ -181,7 +181,8 @@ async def _compare(
             driver.expect(record)
             effects.expect(record)
             for message in record.inputs[given:]:
-                driver.input(message.to, message.body)
+                came_late = message.round == record.round  # while the last round was in progress
+                driver.input(message.to, message.body, record.round if came_late else 0)
             for change in record.changes:
                 machine.step(OutsideChange(change))
             given = 0

@@ -97,9 +97,9 @@ class Driver:
 
     # -- rounds ------------------------------------------------------------------------------------------------
 
-    def input(self, to: str, body: str) -> None:
-        """A message from outside; it enters with the next round."""
-        self.machine.step(Input(to, body))
+    def input(self, to: str, body: str, after: int = 0) -> None:
+        """A message from outside; it enters with the next round, and not before round `after` has been played."""
+        self.machine.step(Input(to, body, after))
 
     async def round(self) -> RoundRecord | EndRecord:
         """Play one round, or end the run. A round that is returned may not be durable yet: see `settle`.

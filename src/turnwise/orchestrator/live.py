@@ -93,7 +93,9 @@ class Live:
     def send(self, to: str, body: str) -> None:
         """Send a message from outside to an agent or a group; it is read in the round that begins next.
 
-        Raises `UsageError` at once for what cannot be a message, or for nobody.
+        It is kept with that round: a run that is stopped or closed before has no trace of it. If the round in progress
+        ends the run, the message is a dead letter of that round. Raises `UsageError` at once for what cannot be a
+        message, for nobody, and when the run has ended.
         """
         self._call(self._send(to, body)).result()
 

@@ -31,7 +31,7 @@ def python_problems(world: Resolved, modules: Collection[str]) -> list[Problem]:
 def _of(source: SourceFiles, standard: Collection[str]) -> Iterator[tuple[str, str, str]]:
     local = {name.partition("/")[0].removesuffix(".py") for name, _ in source.files}
     for name, content in source.files:
-        tree = _parsed(content)
+        tree = parsed(content)
         if tree is None:
             continue  # the interpreter says what is wrong with it, or knows newer Python than ours
         if name == source.entry:
@@ -49,7 +49,8 @@ def _of(source: SourceFiles, standard: Collection[str]) -> Iterator[tuple[str, s
                 )
 
 
-def _parsed(content: bytes) -> ast.Module | None:
+def parsed(content: bytes) -> ast.Module | None:
+    """Return the syntax tree of a Python source; None if this Python cannot read it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

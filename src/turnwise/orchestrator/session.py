@@ -55,9 +55,9 @@ class Session:
                 actual=to,
                 hint="Name an agent that lives, or a group of the world.",
             )
-        if self.over:
-            raise UsageError("the run has ended", where="send", hint="Start another run, or fork this one.")
         machine = self._driver.machine
+        if self.over or machine.ending:
+            raise UsageError("the run has ended", where="send", hint="Start another run, or fork this one.")
         if machine.round >= machine.plan.rounds_max:
             raise UsageError(
                 f"nobody can read it: round {machine.round:,} is the last",

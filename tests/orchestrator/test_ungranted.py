@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import turnwise
+from turnwise.orchestrator.ungranted import ungranted
+from turnwise.world import Agent, Grants, World
+
+
+def warned(text: str, *, finish: bool = False) -> list[str]:
+    """Places of the warnings of an agent with this source."""
+    found = ungranted(World("w", agents={"a": Agent(text, grants=Grants(finish=finish))}).resolve())
+    assert all(problem.is_warning for problem in found)
+    return [problem.where.rpartition(" ")[2] for problem in found]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("def turn(t):\n    t.finish()\n", 2),
+        ("def turn(turn, /):\n    if turn.inbox:\n        turn.finish({'a': 1})\n", 3),
+        ("def turn(t):\n    def done():\n        t.finish()\n    done()\n", 3),
+        ("def turn(t):\n    end(t)\n\ndef end(x: Turn):\n    x.finish(1)\n", 5),
+        ("import turnwise_guest\ndef turn(t):\n    pass\ndef end(x: 'turnwise_guest.Turn'): x.finish(1)\n", 4),
+        ("def turn(t):\n    end(x=t)\n\ndef end(*, x: Turn):\n    x.finish(1)\n", 5),
+        ("def turn(t):\n    t.finish()\n    t.finish()\n", 2),
+    ],
+)
+def test_a_call_of_finish_without_the_grant_is_found(text: str, line: int) -> None:
+    assert warned(text) == [f"a.py:{line}"]
+    assert warned(text, finish=True) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def turn(t):\n    t.state['finish'] = 1\n",
+        "def turn(t):\n    task.finish()\n",
+        "def turn(t):\n    pass\ndef other(t):\n    t.finish()\n",
+        "def turn():\n    t.finish()\n",
+        "def turn(t)\n    t.finish()\n",
+        "(module)",
+    ],
+)
+def test_other_sources_are_not_warned_of(text: str) -> None:
+    assert warned(text) == []
+
+
+def test_modules_beside_an_agent_are_read_too(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("import ends\ndef turn(t):\n    ends.end(t)\n")
+    (tmp_path / "ends.py").write_text("from turnwise_guest import Turn\ndef end(t: Turn):\n    t.finish()\n")
+    (found,) = ungranted(World("w", agents={"a": Agent("a.py")}, folder=tmp_path).resolve())
+    assert found.where.endswith("ends.py:3")
+
+
+def test_check_warns_of_it_after_all_errors() -> None:
+    agents = {
+        "a": Agent("def turn(t):\n    t.finish()\n", start=True),
+        "b": Agent("import requests\ndef turn(t):\n    pass\n", start=True),
+    }
+    problems = turnwise.check(World("w", agents=agents))
+    assert [problem.message.split(":")[0] for problem in problems] == [
+        "no agent can import requests",
+        "it ends the run by finish, which it is not granted",
+    ]

@@ -83,6 +83,17 @@ def test_a_round_is_hashed_as_documented() -> None:
     assert head.advance(b"h" * 32, facts) == head.linked(b"h" * 32, outcome) == sha256(b"h" * 32 + outcome).digest()
 
 
+def test_a_change_of_the_plan_has_what_agents_are_told_by_digest() -> None:
+    """So that it can be taken out of a journal: the line is the same before and after."""
+    told = '{"kinds":{"a":{"args":"{}","code":"c","system":"be brief"}},"seed":8}'
+    lines = {
+        head.facts(1, (), (), (), (), (), changes=(ChangeRecord("plan", None, text),))
+        for text in (told, told.replace('"be brief"', f'{{"redacted":"{hexed("be brief")}"}}'))
+    }
+    digests = f'{{"kinds":{{"a":{{"args":"{hexed("{}")}","code":"c","system":"{hexed("be brief")}"}}}},"seed":8}}'
+    assert lines == {f'round 1\nC["plan",null,"{hexed(digests)}"]\n'.encode()}
+
+
 def test_by_the_first_rule_logs_records_and_results_stand_in_full() -> None:
     line = head.facts(3, (), (FULL,), (), (), (), 1).decode().splitlines()[1]
     assert line.endswith('[["info","line"]],[["price",2.5],["mood","calm"]],2,["x"],"{\\"a\\":1}"]')

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
 from tests.core.worlds import kind, plan, sends
 from turnwise.core.plan import KindGrants, Limits
-from turnwise.core.plan_change import changed_plan, plan_change
+from turnwise.core.plan_change import changed_plan, plan_change, with_texts
+from turnwise.core.withheld import Withheld, as_member
 from turnwise.errors import JournalError
 
 PLAN = plan([kind("a", grants=sends("b")), kind("b")], models=(("m", "1" * 64), ("n", "2" * 64)))
@@ -68,3 +70,26 @@ def test_not_all_of_a_plan_can_be_changed(members: dict[str, Any]) -> None:
 def test_what_is_no_change_of_this_plan_is_damage(text: str) -> None:
     with pytest.raises(JournalError, match="a change of the plan cannot be read"):
         changed_plan(PLAN, text)
+
+
+def test_what_agents_are_told_can_be_taken_out() -> None:
+    other = replace(PLAN, seed=8, kinds=(replace(PLAN.kinds[0], args='{"a":1}', system="be brief"), PLAN.kinds[1]))
+    text = plan_change(PLAN, other)
+    assert text is not None
+    seen: list[tuple[str, str, str]] = []
+
+    def without(kind: str, name: str, told: str) -> object:
+        seen.append((kind, name, told))
+        return as_member(Withheld(sha256(told.encode()).hexdigest()))
+
+    redacted = with_texts(text, without)
+    assert seen == [("a", "args", '{"a":1}'), ("a", "system", "be brief")]
+    assert "brief" not in redacted
+    found = changed_plan(PLAN, redacted)
+    assert type(found.kinds[0].system) is Withheld
+    assert found == other  # a withheld text is equal to the one that has its digest
+    assert plan_change(PLAN, found) == redacted
+    assert with_texts('{"seed":8}', without) == '{"seed":8}'
+    for wrong in ("", "[]", '{"kinds":[]}', '{"kinds":{"a":1}}'):
+        with pytest.raises(JournalError, match="cannot be read"):
+            with_texts(wrong, without)

@@ -82,6 +82,23 @@ def test_a_bundle_is_verified_with_the_model_that_it_brings(
     assert alone.replies == 0  # the control: without the bundle the model is not found
 
 
+def test_a_bundle_of_a_fork_has_the_rounds_of_its_parents(written: Path, model: Path, tmp_path: Path) -> None:
+    first = turnwise.fork(written, 1, journal=tmp_path / "one.journal", seed=8, workers=1).result()
+    fork = turnwise.fork(first, 2, journal=tmp_path / "two.journal", seed=9, workers=1).result()
+    assert fork.parent is not None
+    made = turnwise.bundle(fork.path, tmp_path / "a.bundle", with_models=True)
+    assert made.head == fork.head
+    for path in (fork.path, first.path):
+        path.unlink()
+    found = turnwise.verify_bundle(made.path, workers=1)
+    assert found.run.difference is None
+    assert (found.run.head, found.run.rounds) == (fork.head, fork.last_round)
+    with journal_of(made.path) as journal, turnwise.open(journal) as run:
+        assert run.parent is None
+        assert [change.what for record in run.rounds for change in record.changes] == ["plan", "plan"]
+        assert run.seed == 9
+
+
 def test_a_model_that_is_named_by_its_hash_is_given(written: Path, model: Path, tmp_path: Path) -> None:
     made = turnwise.bundle(written, tmp_path / "a.bundle")
     assert made.models == {"model": False}

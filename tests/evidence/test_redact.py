@@ -14,6 +14,7 @@ from tests.history.forger import changed
 from tests.history.test_verify import writers
 from tests.inference import toy
 from tests.journal.records import columns_of_tables
+from tests.orchestrator.test_fork import halves
 from tests.orchestrator.worlds import lively
 from turnwise import JournalError, UsageError
 from turnwise.evidence.redact import compact, redact
@@ -183,3 +184,95 @@ def test_a_run_goes_on_from_kept_states(tmp_path: Path) -> None:
     made = compact(tmp_path / "a.journal", tmp_path / "b.journal", keep="states")
     with turnwise.resume(made.path).result() as run, turnwise.run(world, journal=tmp_path / "c.journal") as whole:
         assert run.head == whole.head
+
+
+# -- forks -----------------------------------------------------------------------------------------------------------
+
+SECRETS = ("a heard secret", "a kept secret", "an argued secret", "a common secret", "a secret to all", "a late secret")
+"""Texts that a fork has changed: message, state, arguments of one and of all, system prompt, a message to come."""
+
+
+@pytest.fixture(scope="module")
+def forked(folder: Path) -> Path:
+    """A fork with a private text in every kind of change that has one, of a run that was sent some later."""
+    heard, kept, argued, common, system, late = SECRETS
+    with halves().start(journal=folder / "parent.journal", workers=1) as live:
+        for _ in range(4):
+            live.step()
+        live.send("a-1", late)
+        live.result().close()
+    path = folder / "fork.journal"
+    live = turnwise.fork(
+        folder / "parent.journal",
+        2,
+        journal=path,
+        workers=1,
+        messages={"a-1": heard},
+        states={"a-2": {"said": kept}},
+        overrides=[f"agents.a-1.args.mood={argued}", f"agents.a.args.more={common}", f"agents.a.system={system}"],
+    )
+    live.result().close()
+    return path
+
+
+def test_texts_of_the_changes_of_a_fork_are_taken_out(forked: Path, tmp_path: Path) -> None:
+    whole = compact(forked, tmp_path / "whole.journal", keep="all").path
+    made = redact(forked, tmp_path / "a.journal", agents=["a-1", "a-2"])
+    for secret in SECRETS:
+        assert secret.encode() in dump(whole)
+        assert secret.encode() not in dump(made.path)
+    for path in (whole, made.path):
+        with turnwise.open(path) as run, turnwise.open(forked) as before:
+            run.check()
+            assert (run.head, run.parent, run.last_round) == (before.head, None, before.last_round)
+            assert [turn.output for turn in run.turns if turn.agent in ("b-1", "b-2")] == [
+                turn.output for turn in before.turns if turn.agent in ("b-1", "b-2")
+            ]
+        found = turnwise.replay(path, workers=1)
+        assert found.difference is None
+        assert any("redacted" in line for line in found.unproved) == (path != whole)
+    with pytest.raises(JournalError), turnwise.open(changed(made.path, tmp_path, "UPDATE changes SET nr = -nr")) as run:
+        run.check()
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_pattern_finds_the_changes_of_a_fork(secret: str, forked: Path, tmp_path: Path) -> None:
+    made = redact(forked, tmp_path / "a.journal", pattern=secret)
+    assert secret.encode() not in dump(made.path)
+    assert turnwise.replay(made.path, workers=1).difference is None
+
+
+def test_what_all_agents_of_a_kind_are_told_goes_with_the_last_of_them(tmp_path: Path) -> None:
+    """The plan has the arguments of kinds, so of a kind with one agent it has that agent's."""
+    code = "def turn(t):\n    t.state = 'seen'\n"
+    kinds = {name: turnwise.Agent(code, args={"word": f"the word of {name}"}, start=True) for name in ("a", "b")}
+    turnwise.run(turnwise.World(name="told", agents=kinds), journal=tmp_path / "run.journal", workers=1).close()
+    made = redact(tmp_path / "run.journal", tmp_path / "a.journal", agents=["a"])
+    assert b"the word of a" not in dump(made.path)
+    assert b"the word of b" in dump(made.path)
+
+
+def test_compact_makes_a_fork_whole(forked: Path, tmp_path: Path) -> None:
+    with turnwise.open(forked) as run:
+        head, states, seed = run.head, {agent.name: run.state(agent.name) for agent in run.agents}, run.seed
+    for keep in ("all", "states", "head"):
+        made = compact(forked, tmp_path / f"{keep}.journal", keep=keep)
+        with turnwise.open(made.path) as run:
+            assert (run.head, run.seed, run.parent) == (head, seed, None)
+            if keep != "head":
+                assert {agent.name: run.state(agent.name) for agent in run.agents} == states
+                assert turnwise.replay(made.path, workers=1).difference is None
+
+
+def test_a_fork_goes_on_from_kept_states_with_what_was_to_come(forked: Path, tmp_path: Path) -> None:
+    with turnwise.fork(
+        forked.with_name("parent.journal"), 2, journal=tmp_path / "a.journal", seed=8, workers=1
+    ) as live:
+        live.step()
+    with turnwise.fork(
+        forked.with_name("parent.journal"), 2, journal=tmp_path / "b.journal", seed=8, workers=1
+    ) as live:
+        head = live.result().head
+    made = compact(tmp_path / "a.journal", tmp_path / "c.journal", keep="states")
+    models = {"model": "builtin:demo"}  # since paths are taken out
+    assert turnwise.resume(made.path, workers=1, models=models).result().head == head

@@ -30,6 +30,7 @@ from hashlib import sha256
 from typing import Final
 
 from turnwise.core.plan import Plan
+from turnwise.core.plan_change import with_texts
 from turnwise.core.plan_json import plan_to_json
 from turnwise.core.records import (
     AgentRecord,
@@ -170,7 +171,10 @@ def _message_line(letter: str, message: MessageRecord) -> str:
 
 
 def _change_line(change: ChangeRecord) -> str:
-    return "C" + _encode([change.what, change.target, None if change.text is None else text_digest(change.text)])
+    text = change.text
+    if text is not None and change.what == "plan":  # of which only what agents are told can be taken out
+        text = with_texts(text, lambda _kind, _name, told: text_digest(told))
+    return "C" + _encode([change.what, change.target, None if text is None else text_digest(text)])
 
 
 def _agent_line(agent: AgentRecord) -> str:

@@ -4,21 +4,26 @@ The form is stored and hashed, so it is public. An object, of which each member 
 `seed`, `rounds_max`, `on_failure`, `agents_max`; `models` (name → SHA-256); `kinds` (name → members of that kind:
 `code`, `args`, `system`, and the members of `grants` and `limits` that are others). What exists already is not touched:
 an agent keeps its arguments.
+
+A text that was taken out of a journal stands as the object `{"redacted": "<SHA-256>"}`, as in a plan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from turnwise.core.canonical import canonical
 from turnwise.core.json_text import decode
 from turnwise.core.plan import Kind, KindGrants, Limits, Plan
+from turnwise.core.withheld import as_member, from_member
 from turnwise.errors import JournalError
 
 _NUMBERS: Final = ("seed", "rounds_max", "agents_max")
 _TEXTS: Final = ("code", "args", "system")
+TOLD: Final = ("args", "system")
+"""Members of a kind that its agents are told."""
 
 
 def plan_change(before: Plan, after: Plan) -> str | None:
@@ -47,7 +52,9 @@ def plan_change(before: Plan, after: Plan) -> str | None:
 
 
 def _kind_change(old: Kind, new: Kind) -> dict[str, Any]:
-    members: dict[str, Any] = {name: getattr(new, name) for name in _TEXTS if getattr(new, name) != getattr(old, name)}
+    members: dict[str, Any] = {
+        name: as_member(getattr(new, name)) for name in _TEXTS if getattr(new, name) != getattr(old, name)
+    }
     for part, names in (("grants", KindGrants.__slots__), ("limits", Limits.__slots__)):
         left, right = getattr(old, part), getattr(new, part)
         if others := {name: getattr(right, name) for name in names if getattr(right, name) != getattr(left, name)}:
@@ -78,10 +85,33 @@ def changed_plan(plan: Plan, text: str) -> Plan:
     return replace(plan, **members)
 
 
+def with_texts(text: str, as_value: Callable[[str, str, str], object]) -> str:
+    """A change of which `as_value` makes the JSON values of what agents are told, from kind, member and text.
+
+    Raises JournalError for what is no change.
+    """
+    try:
+        change = decode(text)
+        kinds = {
+            kind: {
+                name: as_value(kind, name, told) if name in TOLD and (told := from_member(value)) is not None else value
+                for name, value in members.items()
+            }
+            for kind, members in change.get("kinds", {}).items()
+        }
+    except (ValueError, AttributeError):
+        raise _damaged("it is not JSON of a change", text) from None
+    return canonical(change | {"kinds": kinds}) if kinds else text
+
+
 def _changed_kind(kind: Kind, change: object) -> Kind:
     named = f"the kind {kind.name}"
     found = _object(change, {*_TEXTS, "grants", "limits"}, named)
-    members: dict[str, Any] = {name: _typed(found[name], str, f"{name} of {named}") for name in _TEXTS if name in found}
+    members: dict[str, Any] = {}
+    for name in _TEXTS:
+        if name in found:
+            told = from_member(found[name]) if name in TOLD else None
+            members[name] = _typed(found[name], str, f"{name} of {named}") if told is None else told
     if "grants" in found:
         grants = _object(found["grants"], set(KindGrants.__slots__), f"grants of {named}")
         granted: dict[str, Any] = {}

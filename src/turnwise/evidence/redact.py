@@ -124,6 +124,8 @@ def _heads_only(journal: Path, out: Path) -> Reduced:
                 connection.execute("BEGIN IMMEDIATE")
                 for table in _HEADS_ONLY:
                     connection.execute(f"DELETE FROM {table}")
+                if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'changes'").fetchone():
+                    connection.execute("DELETE FROM changes WHERE what != 'plan'")  # they are the plan from there on
                 connection.execute("INSERT INTO meta VALUES (?, 'head')", (KEPT,))
                 connection.execute("DROP TABLE IF EXISTS timings")
                 connection.execute("COMMIT")

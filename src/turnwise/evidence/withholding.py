@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from turnwise.core.canonical import canonical
 from turnwise.core.plan import Plan
+from turnwise.core.plan_change import with_texts
 from turnwise.core.plan_json import plan_from_json, plan_to_json
 from turnwise.core.withheld import Withheld, as_member, from_member
 from turnwise.journal.file.blobs import BlobReader
@@ -70,21 +71,27 @@ class Withholding:
         self._reader = BlobReader(self._connection, path)
         row = self._connection.execute("SELECT max(id) FROM blobs").fetchone()
         self._next = (row[0] or 0) + 1
+        self._from_outside: set[str] = set()
+        self._places: dict[str, int] = {}
+        self._of_kind: dict[str, list[int]] = {}
 
     def run(self) -> None:
         """Take out all that is to be hidden."""
         with closing(self._connection) as connection:
             try:
                 connection.execute("BEGIN IMMEDIATE")
+                for place, name, kind in self._rows("SELECT place, name, kind FROM agents"):
+                    self._places[name] = place
+                    self._of_kind.setdefault(kind, []).append(place)
                 for table, columns in TEXTS.items():
                     for column in columns:
                         self._values(table, column)
                 self._messages()
                 self._extras()
                 self._records()
-                self._changes()
                 self._ends()
                 self._plan()
+                self._changes()
                 self._paths()
                 self._remove_unused()
                 connection.execute("COMMIT")
@@ -117,6 +124,8 @@ class Withholding:
                 alone is not None and self._hidden("messages.body", alone, text)
             ):
                 self._execute("UPDATE messages SET body = ? WHERE seq = ?", self._withheld(text), seq)
+                if sender is None:
+                    self._from_outside.add(text)
 
     def _extras(self) -> None:
         for round_, place, value in self._rows("SELECT round, place, extra FROM turns WHERE extra IS NOT NULL"):
@@ -144,18 +153,6 @@ class Withholding:
                 key = (round_, place, nr)
                 stored = recorded(Withheld(_digest(value)))
                 self._execute("UPDATE records SET value = ? WHERE round = ? AND place = ? AND nr = ?", stored, *key)
-
-    def _changes(self) -> None:
-        """Texts that came from outside. What became of the plan stays, since nothing could be read without it."""
-        places: dict[object, int] = {name: place for place, name in self._rows("SELECT place, name FROM agents")}
-        select = "SELECT round, nr, target, value FROM changes WHERE what != 'plan' AND value IS NOT NULL"
-        for round_, nr, target, value in self._rows(select):
-            text = self._text(value)
-            place = target if isinstance(target, int) else places.get(target)
-            if self._hidden("changes.value", place, text):
-                self._execute(
-                    "UPDATE changes SET value = ? WHERE round = ? AND nr = ?", self._withheld(text), round_, nr
-                )
 
     def _ends(self) -> None:
         finishers = {
@@ -189,9 +186,9 @@ class Withholding:
         kinds = {
             kind.name: replace(
                 kind,
-                args=hide("plan.args", None, kind.args),
-                state=hide("plan.state", None, kind.state),
-                system=hide("plan.system", None, kind.system),
+                args=self._told("plan.args", kind.name, kind.args),
+                state=self._told("plan.state", kind.name, kind.state),
+                system=self._told("plan.system", kind.name, kind.system),
             )
             for kind in plan.kinds
         }
@@ -211,6 +208,35 @@ class Withholding:
             for message in plan.messages
         ]
         return replace(plan, kinds=tuple(kinds.values()), agents=tuple(agents), messages=tuple(messages))
+
+    def _changes(self) -> None:
+        """A message that a fork was to be sent goes with the message that came of it, if it has come."""
+        if not self._rows("SELECT 1 FROM sqlite_master WHERE name = 'changes'"):
+            return
+        [(last,)] = self._rows("SELECT max(round) FROM rounds")
+        select = "SELECT round, nr, what, target, value FROM changes WHERE value IS NOT NULL"
+        for round_, nr, what, target, value in self._rows(select):
+            text = self._text(value)
+            stored: int | None = None
+            if what == "plan":
+                changed = with_texts(text, lambda kind, name, told: as_member(self._told(f"plan.{name}", kind, told)))
+                stored = self._stored(changed) if changed != text else None
+            elif what in ("state", "args"):
+                stored = self._withheld(text) if self._hidden(f"changes.{what}", target, text) else None
+            else:
+                came = round_ <= (last or 0)
+                column = "messages.body" if came else "changes.message"
+                if (came and text in self._from_outside) or self._hidden(column, self._places.get(target), text):
+                    stored = self._withheld(text)
+            if stored is not None:
+                self._execute("UPDATE changes SET value = ? WHERE round = ? AND nr = ?", stored, round_, nr)
+
+    def _told(self, what: str, kind: str, text: str) -> str:
+        """What the agents of a kind are told: taken out if it is to be hidden of each of them."""
+        places = self._of_kind.get(kind, [])
+        if self._hidden(what, None, text) or (places and all(self._hidden(what, place, text) for place in places)):
+            return Withheld(self._count(text))
+        return text
 
     def _paths(self) -> None:
         """Keep of the paths of models their last part: they say how somebody's machine is laid out."""
@@ -259,13 +285,16 @@ class Withholding:
         return number
 
     def _remove_unused(self) -> None:
+        present = {name for (name,) in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
         used = " UNION ".join(
-            f"SELECT {column} FROM {table} WHERE typeof({column}) = 'integer'" for table, column in VALUES
+            f"SELECT {column} FROM {table} WHERE typeof({column}) = 'integer'"
+            for table, column in VALUES
+            if table in present
         )
         self._execute(f"DELETE FROM blobs WHERE id NOT IN ({used})")
 
-    def _rows(self, sql: str) -> Iterator[tuple[Any, ...]]:
-        return iter(self._connection.execute(sql).fetchall())
+    def _rows(self, sql: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql).fetchall()
 
     def _execute(self, sql: str, *parameters: object) -> None:
         self._connection.execute(sql, parameters)

@@ -232,7 +232,7 @@ class Withholding:
                 self._execute("UPDATE changes SET value = ? WHERE round = ? AND nr = ?", stored, round_, nr)
 
     def _told(self, what: str, kind: str, text: str) -> str:
-        """What the agents of a kind are told: taken out if it is to be hidden of each of them."""
+        """Return a text that the agents of a kind are told, taken out if it is to be hidden of each of them."""
         places = self._of_kind.get(kind, [])
         if self._hidden(what, None, text) or (places and all(self._hidden(what, place, text) for place in places)):
             return Withheld(self._count(text))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+import turnwise
 from tests.cli.journals import evil_plan, play, write
+from tests.orchestrator.worlds import lively
 from turnwise.cli.program import run_program
 
 
@@ -40,3 +44,23 @@ def evil_journal(tmp_path: Path) -> Path:
     """A run in which every text that an agent or a model can choose tries to act on the terminal."""
     plan = evil_plan()
     return write(tmp_path / "evil.journal", plan, play(plan))
+
+
+@pytest.fixture(scope="session")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A journal of agents that do everything but ask models."""
+    path = tmp_path_factory.mktemp("lived") / "lively.journal"
+    turnwise.run(lively(seed=3, rounds_max=4), journal=path).close()
+    return path
+
+
+def uninstall(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a package be one that is not installed, for the rest of the test."""
+    for name in [name for name in sys.modules if name.startswith(f"{package}.")]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, package, None)
+
+
+def narrow(text: str) -> bool:
+    """Whether a terminal of 80 columns shows each line as one, but for those that name a file or a digest."""
+    return all(len(line) <= 80 for line in text.splitlines() if "/" not in line and not re.search("[0-9a-f]{64}", line))

@@ -128,7 +128,7 @@ def test_a_changed_byte_is_found_before_anything_is_executed(lived: Path, tmp_pa
     chance = random.Random(5)
     places = {*chance.sample(range(len(whole)), 150), *range(0, len(whole), max(1, len(whole) // 150))}
     # Everything but the contents of large members, byte by byte, is tried in test_archive.
-    for at in sorted(places - set(range(4))):  # without its first bytes it is no bundle at all
+    for at in sorted(places | set(range(4))):
         changed = bytearray(whole)
         changed[at] ^= 1 << chance.randrange(8)
         path.write_bytes(changed)

@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
+from opentelemetry.semconv.schemas import Schemas
+
 import turnwise
-from turnwise.exports.otel import ATTRIBUTES, SCHEMA
+from turnwise.exports.otel import ATTRIBUTES, OPERATIONS, SCHEMA
 
 
 def spans(journal: Path, out: Path, *, content: bool = False) -> list[dict[str, Any]]:
@@ -61,6 +64,25 @@ def test_attributes_are_those_of_the_conventions(written: Path, tmp_path: Path) 
     with_texts = [attributes(span) for span in spans(written, tmp_path / "b.jsonl", content=True)]
     [first, *_] = [one for one in with_texts if "gen_ai.output.messages" in one]
     assert json.loads(first["gen_ai.output.messages"])[0]["role"] == "assistant"
+
+
+def test_names_are_in_the_published_registry_of_the_pinned_version() -> None:
+    published = {value for name, value in vars(gen_ai_attributes).items() if name.startswith("GEN_AI_")}
+    assert {name for name in ATTRIBUTES.values() if name.startswith("gen_ai.")} <= published
+    assert set(ATTRIBUTES.values()) - published == {"error.type"}
+    operations = {one.value for one in gen_ai_attributes.GenAiOperationNameValues}
+    assert {*OPERATIONS.values(), "invoke_agent"} <= operations
+    assert list(Schemas)[-1].value == SCHEMA
+
+
+def test_sampling_settings_are_doubles_and_counts_are_integers(written: Path, tmp_path: Path) -> None:
+    types: dict[str, set[str]] = {}
+    for span in spans(written, tmp_path / "a.jsonl"):
+        for one in span["attributes"]:
+            types.setdefault(one["key"], set()).update(one["value"])
+    assert types["gen_ai.request.temperature"] == {"doubleValue"}
+    assert types["gen_ai.request.max_tokens"] == types["gen_ai.usage.output_tokens"] == {"intValue"}
+    assert types["gen_ai.response.finish_reasons"] == {"arrayValue"}
 
 
 def test_failed_turns_are_errors(lived: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from os import SEEK_END
 from pathlib import Path
 from typing import IO, Final
 
@@ -22,6 +23,7 @@ MEMBERS_MAX: Final = 100_000
 NAME_BYTES_MAX: Final = 1_000
 CHUNK_BYTES: Final = 1024 * 1024
 
+SUFFIX: Final = ".bundle"
 MAGIC: Final = b"PK\x03\x04"
 _LOCAL: Final = struct.Struct("<4sHHHHHIIIHH")
 _LOCAL_SIZES: Final = struct.Struct("<HHQQ")
@@ -36,6 +38,9 @@ _DATE: Final = 0x0021
 """1980-01-01, the first day that ZIP knows."""
 _IN_ZIP64: Final = 0xFFFFFFFF
 _IN_ZIP64_SHORT: Final = 0xFFFF
+_LAST: Final = _END.pack(b"PK\x05\x06", 0, 0, _IN_ZIP64_SHORT, _IN_ZIP64_SHORT, _IN_ZIP64, _IN_ZIP64, 0)
+"""The last bytes of every archive."""
+_JOURNAL_MAGIC: Final = b"SQLite format 3\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +81,20 @@ class Content:
 
 
 def is_archive(path: Path) -> bool:
-    """Return whether a file begins as an archive does."""
+    """Return whether a file is to be read as an archive, whether or not it holds.
+
+    It is, if it begins or ends as one or has its name, unless it is a journal: a damaged archive is to be called that.
+    """
     try:
         with path.open("rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
+            first = file.read(len(_JOURNAL_MAGIC))
+            file.seek(max(0, file.seek(0, SEEK_END) - _END.size))
+            last = file.read()
     except OSError:
         return False
+    if first == _JOURNAL_MAGIC:
+        return False
+    return first.startswith(MAGIC) or last == _LAST or path.suffix == SUFFIX
 
 
 def name_problem(name: str) -> str | None:
@@ -146,12 +159,15 @@ def read_archive(
         names.add(unique)
         members.append(member)
         offset = member.start + member.size
+    if not members:
+        raise broken(path, "its first bytes are not those of a bundle", expected=MAGIC, actual=start)
     expected = _directory(members, offset)
     actual = start + file.read(len(expected) - len(start) + 1)
     if actual != expected:
         at = next((i for i, (a, b) in enumerate(zip(actual, expected, strict=False)) if a != b), len(expected))
-        after = f"behind {members[-1].name}" if members else "at its beginning"
-        raise broken(path, f"byte {offset + at:,}, {after}, is not that of the directory of its members")
+        raise broken(
+            path, f"byte {offset + at:,}, behind {members[-1].name}, is not that of the directory of its members"
+        )
     return members
 
 
@@ -241,5 +257,5 @@ def _directory(members: list[Member], offset: int) -> bytes:
         directory
         + _END_64.pack(b"PK\x06\x06", 44, _VERSION, _VERSION, 0, 0, count, count, size, offset)
         + _LOCATOR.pack(b"PK\x06\x07", 0, offset + size, 1)
-        + _END.pack(b"PK\x05\x06", 0, 0, _IN_ZIP64_SHORT, _IN_ZIP64_SHORT, _IN_ZIP64, _IN_ZIP64, 0)
+        + _LAST
     )

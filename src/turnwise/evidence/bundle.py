@@ -167,7 +167,14 @@ def _models(
                 where=str(run.path),
                 hint=f"Say where it is: --model {name}=PATH",
             )
-        files = model_files(specs[name])
+        try:
+            files = model_files(specs[name])
+        except ModelError as error:
+            raise ModelError(
+                f"the model {name} cannot be read: {error.message}",
+                where=error.where,
+                hint=f"If it lies elsewhere now, say where: --model {name}=PATH",
+            ) from error
         if files.sha256 != sha256:
             raise ModelError(
                 f"the model {name} is not the one that the run used",

@@ -42,9 +42,9 @@ class PublicKey:
     @classmethod
     def read(cls, path: Path) -> PublicKey:
         """Read a PEM file. Raises UsageError for what is no Ed25519 public key."""
+        serialization = _serialization()
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-        serialization = _serialization()
         content = _read(path, "--trust")
         try:
             key = serialization.load_pem_public_key(content)
@@ -70,9 +70,9 @@ class PublicKey:
 
 def make_keys(path: Path) -> tuple[Path, Path, str]:
     """Make a key pair, `NAME.key` (mode 0600, not encrypted) and `NAME.pub`; return both and the key's id."""
+    serialization = _serialization()
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    serialization = _serialization()
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -95,9 +95,9 @@ def make_keys(path: Path) -> tuple[Path, Path, str]:
 
 def read_private_key(path: Path) -> Ed25519PrivateKey:
     """Read a PEM file. Raises UsageError for what is no Ed25519 private key, or an encrypted one."""
+    serialization = _serialization()
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    serialization = _serialization()
     content = _read(path, "--sign")
     try:
         key = serialization.load_pem_private_key(content, password=None)

@@ -153,9 +153,11 @@ def _effect_span(
     }
     if effect.model is not None:
         attributes[ATTRIBUTES["model"]] = effect.model
-    for name in ("tokens_max", "temperature", "top_p", "top_k"):
+    if isinstance(request.get("tokens_max"), int):
+        attributes[ATTRIBUTES["tokens_max"]] = request["tokens_max"]
+    for name in ("temperature", "top_p", "top_k"):  # doubles, all of them, in the conventions
         if isinstance(request.get(name), int | float):
-            attributes[ATTRIBUTES[name]] = request[name]
+            attributes[ATTRIBUTES[name]] = float(request[name])
     for name in ("prompt_tokens", "tokens"):
         if isinstance(ok.get(name), int):
             attributes[ATTRIBUTES[name]] = ok[name]

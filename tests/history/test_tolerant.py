@@ -14,6 +14,7 @@ import turnwise
 from tests.history.forger import changed, rechained
 from tests.history.test_verify import REPLIES, flipped, of_another_build, played, writers
 from tests.inference import toy
+from tests.inference.attributes import with_attribute
 from turnwise.core import streams
 
 
@@ -123,6 +124,21 @@ def test_the_same_weights_by_other_kernels_are_near_and_not_the_same(told: Path,
     assert found.models[0].nearness is not None
     assert found.models[0].nearness.others > 0
     assert turnwise.verify(told, models=models).difference is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("rotary_interleaved", 1), ("do_rotary", 0), ("scale", 0.2), ("softcap", 1.0), ("epsilon", 0.01)],
+)
+def test_kernels_that_compute_something_else_are_refused(
+    told: Path, stories_models: Path, tmp_path: Path, name: str, value: float
+) -> None:
+    """The same weights, and texts that look like the model's: an option of the kernels is wrong."""
+    models = {"model": with_attribute(stories_models / "stories260k-genai-int4", tmp_path / "model", name, value)}
+    for tolerant in (False, True):
+        found = turnwise.verify(told, tolerant=tolerant, models=models)
+        assert found.difference is not None
+        assert found.difference.what.startswith("effect ")
 
 
 def test_a_flipped_weight_is_refused(steady: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, assert_never
 
 from turnwise.errors import EnvironmentFailure, InvariantError, ModelError
 from turnwise.inference import protocol
@@ -23,6 +23,8 @@ from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.plans.wave import WaveReply
 from turnwise.inference.protocol import (
     Cancel,
+    Check,
+    CheckBatch,
     Confined,
     Embed,
     FromProcess,
@@ -37,6 +39,7 @@ from turnwise.inference.protocol import (
     WavePart,
     WaveParts,
 )
+from turnwise.inference.requests.check_request import CheckReply
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.parcels import Parcel, pack
 from turnwise.inference.requests.refusal import error_body
@@ -113,6 +116,9 @@ class Server:
         if isinstance(message, Submit):
             for request in message.requests:
                 self._submit(request)
+        elif isinstance(message, Check):
+            for check in message.requests:
+                self._engines[check.model].submit(check)
         elif isinstance(message, WavePart):
             wave = self._parts.wave(message)
             if wave is not None:
@@ -124,8 +130,10 @@ class Server:
                 self._tensors.cancel(number)
                 for engine in self._engines.values():
                     engine.cancel(number)
+        elif isinstance(message, Load):
+            raise InvariantError("the models are loaded already")
         else:
-            raise InvariantError("the models are loaded already", actual=type(message).__name__)
+            assert_never(message)  # a message that nothing here takes would kill every process that it is sent to
 
     def _submit(self, request: GenerateRequest) -> None:
         engine = self._engines.get(request.model)
@@ -142,12 +150,15 @@ class Server:
         """Take one step of every engine that has work, so that no model waits for another's requests to end."""
         replies, self._replies = self._replies, []
         waves: list[WaveReply] = []
+        checks: list[CheckReply] = []
         for engine in self._engines.values():
             for event in engine.step() if engine.pending else ():
                 if isinstance(event, GenerateReply):
                     replies.append(event)
                 elif isinstance(event, WaveReply):
                     waves.append(event)
+                elif isinstance(event, CheckReply):
+                    checks.append(event)
         tensors: list[Parcel] = []
         for answer in self._tensors.step():
             if isinstance(answer, Parcel):
@@ -155,11 +166,13 @@ class Server:
             else:
                 replies.append(answer)
         now = time.monotonic()
-        if replies or tensors or waves or now - self._told >= PROGRESS_S:
+        if replies or tensors or waves or checks or now - self._told >= PROGRESS_S:
             self._told = now
             self._send(self._progress())
         if replies:
             self._send(ReplyBatch(replies))
+        if checks:
+            self._send(CheckBatch(checks))
         for parcel in tensors:
             self._endpoint.send(MessageKind.TENSORS, *pack([parcel]))
         for wave in waves:

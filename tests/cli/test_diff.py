@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import turnwise
 from tests.cli.conftest import Command
 from tests.cli.journals import evil_plan, play, write
-from tests.history.test_diff import chain, played
+from tests.history.test_diff import asking, chain, played
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +59,22 @@ def test_a_file_that_is_no_journal(command: Command, pair: tuple[Path, Path], tm
     ended = command("diff", pair[0], tmp_path / "x")
     assert ended.code == 2
     assert "defect" not in ended.err
+
+
+def test_answers_states_and_records_are_shown_where_they_part(command: Command, tmp_path: Path) -> None:
+    ended = command("diff", *[played(tmp_path, f"s{seed}", asking(seed)) for seed in (1, 2)])
+    assert ended.code == 3
+    assert "first: round 1, agent a: effect 0: reply\n" in ended.out
+    assert "is another)\n" in ended.out
+    assert "log probability -" in ended.out
+    assert "likeliest: " in ended.out
+
+    state = "def turn(t):\n    t.state = {'deep': {'a': 1, 'b': t.args['n']}, 'same': 0}\n"
+    record = "def turn(t):\n    t.record('same', 1)\n    t.record('price', t.args['n'])\n"
+    for source, line in ((state, "  ~         deep.b: 1 → 2\n"), (record, "  record    price: 1 → 2\n")):
+        worlds = [
+            turnwise.World(name="w", agents={"a": turnwise.Agent(source, start=True, args={"n": n})}) for n in (1, 2)
+        ]
+        shown = command("diff", *[played(tmp_path, f"{len(source)}-{n}", world) for n, world in enumerate(worlds)]).out
+        assert line in shown
+        assert "same" not in shown

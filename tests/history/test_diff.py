@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import turnwise
 from tests.history.forger import changed
 from tests.orchestrator.worlds import lively
-from turnwise import Agent, Grants, InitialMessage, JournalError, World
+from turnwise import Agent, Grants, InitialMessage, JournalError, Model, World
 
 RELAY = """
 def turn(t):
@@ -139,3 +140,56 @@ def test_a_damaged_journal_is_not_compared(tmp_path: Path) -> None:
     forged = changed(path, tmp_path, "UPDATE turns SET state = 'forged' WHERE round = 2")
     with pytest.raises(JournalError, match="outcome"):
         turnwise.diff(path, forged)
+
+
+ASKS = """
+def turn(t):
+    answer = t.generate("demo", "Ada: One lamp.", tokens_max=12, temperature=1.0, logprobs=2)
+    t.state["said"] = answer.text
+    t.record("tokens", answer.tokens)
+"""
+
+
+def asking(seed: int) -> World:
+    """One agent that asks the bundled model, with log probabilities."""
+    agent = Agent(ASKS, start=True, grants=Grants(generate=["demo"]))
+    return turnwise.World(name="asks", seed=seed, agents={"a": agent}, models={"demo": Model("builtin:demo")})
+
+
+def test_answers_part_in_a_token_whose_probability_is_told(tmp_path: Path) -> None:
+    paths = [played(tmp_path, f"s{seed}", asking(seed)) for seed in (1, 2)]
+    found = turnwise.diff(*paths)
+    assert found.first is not None
+    parting = found.first.parting
+    assert found.first.what == "effect 0: reply"
+    assert parting is not None
+    effects = []
+    for path in paths:
+        with turnwise.open(path) as run:
+            [turn] = run.turns
+            effects.append(turn.effects[0])
+    replies = [json.loads(effect.reply)["ok"] for effect in effects]
+    tokens = [effect.tokens for effect in effects]
+    assert parting.token is not None
+    assert tokens[0][: parting.token] == tokens[1][: parting.token]
+    sides = parting.left, parting.right
+    assert [side.id for side in sides] == [each[parting.token] for each in tokens]
+    assert parting.left.id != parting.right.id
+    assert [parting.before + side.text for side in sides] == [reply["text"] for reply in replies]
+    assert [side.logprob for side in sides] == [reply["logprobs"][parting.token]["logprob"] for reply in replies]
+    # Both have read the same, so the model thought the same of what comes next.
+    assert parting.left.top == parting.right.top
+    assert len(parting.left.top) == 2
+
+
+def test_totals_are_those_of_the_runs_or_of_one_agent(tmp_path: Path) -> None:
+    paths = played(tmp_path, "red", chain("red")), played(tmp_path, "blue", chain("blue"))
+    for agent in (None, "d"):
+        totals = turnwise.diff(*paths, agent=agent).totals
+        for path, total in zip(paths, totals, strict=True):
+            with turnwise.open(path) as run:
+                turns = [turn for turn in run.turns if agent in (None, turn.agent)]
+            assert total.turns == len(turns)
+            assert total.fuel == sum(turn.fuel for turn in turns)
+            assert (total.failed, total.effects, total.tokens) == (0, 0, 0)
+    assert turnwise.diff(*paths).totals[0].messages == 2

@@ -21,7 +21,8 @@ from typing import Any, Final
 
 from turnwise.core.compare import Difference
 from turnwise.core.plan_json import plan_to_json
-from turnwise.core.records import EndRecord, RoundRecord, TurnRecord
+from turnwise.core.records import EffectRecord, EndRecord, RoundRecord, TurnRecord
+from turnwise.history.parting import AnswerParting, parting
 from turnwise.journal import Journal
 from turnwise.journal.file.errors import damaged
 
@@ -49,6 +50,26 @@ class TurnDiff:
     """Value of it in the second run; None where that has no such turn."""
     causes: tuple[str, ...]
     """Agents from which the difference came, its own included if it differed before; none for an origin."""
+    parting: AnswerParting | None = None
+    """Token in which two answers part, if that is what differs first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Numbers of what a run took. None depends on the machine; fuel depends on the version of the engine."""
+
+    turns: int
+    """Turns that were completed or failed."""
+    failed: int
+    """Turns that failed."""
+    messages: int
+    """Messages that agents sent."""
+    effects: int
+    """Effects that turns asked for."""
+    tokens: int
+    """Tokens that language models generated, where they are recorded."""
+    fuel: int
+    """Fuel of all executions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +79,8 @@ class Diff:
     `plan` lists members of the plans that differ (name, left, right). `first` is the first turn that differs, or None;
     `turns` are all, at most `TURNS_KEPT_MAX`, of `count`. `reached` maps the agents that differ to the first round in
     which they do; `unreached` are those whose turns are all the same. `rounds` counts rounds that are in either run.
-    `end` is how the runs ended, if that differs. `related` is False if no agent is in both.
+    `end` is how the runs ended, if that differs. `related` is False if no agent is in both. `totals` are what each run
+    took, of the agent alone if one was named.
     """
 
     plan: tuple[tuple[str, object, object], ...]
@@ -70,6 +92,7 @@ class Diff:
     rounds: int
     end: Difference | None
     related: bool
+    totals: tuple[Totals, Totals]
 
     @property
     def equal(self) -> bool:
@@ -84,28 +107,36 @@ class _ComparedTurn:
     facts: tuple[tuple[str, object], ...]
     read: tuple[tuple[str, str, str], ...]
     standing: tuple[object, ...]
+    effects: tuple[EffectRecord, ...]
 
 
 class _Side:
     """One of the two journals, read round by round, each compared with its outcome."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, agent: str | None) -> None:
         self.journal = journal
+        self._agent = agent
         self.names: list[str] = []
         self.parents: dict[str, str | None] = {}
-        for agent in journal.queries.agents():
-            parent = None if agent.parent is None else self.names[agent.parent]
-            self.names.append(agent.name)
-            self.parents[agent.name] = parent
+        for entry in journal.queries.agents():
+            parent = None if entry.parent is None else self.names[entry.parent]
+            self.names.append(entry.name)
+            self.parents[entry.name] = parent
         self.stoppers: dict[str, str] = {}
         self._unread: dict[int, tuple[tuple[str, str, str], int]] = {}
         self._rounds = journal.chains.rounds()
         self._next = next(self._rounds, None)
+        self._counts = [0] * len(Totals.__dataclass_fields__)
 
     @property
     def round(self) -> int | None:
         """The number of the round that comes next."""
         return None if self._next is None else self._next.round
+
+    @property
+    def totals(self) -> Totals:
+        """Numbers of the rounds that were taken so far."""
+        return Totals(*self._counts)
 
     def take(self) -> dict[str, _ComparedTurn]:
         """Return the turns of the round that comes next, by agent."""
@@ -118,7 +149,15 @@ class _Side:
         for turn in record.turns:
             for name in turn.output.stop if turn.output is not None else ():
                 self.stoppers.setdefault(name, self.names[turn.place])
+            if self._agent in (None, self.names[turn.place]):
+                self._count(turn)
         return turns
+
+    def _count(self, turn: TurnRecord) -> None:
+        tokens = sum([len(effect.tokens or ()) for effect in turn.effects])
+        sent = 0 if turn.output is None else len(turn.output.send)
+        numbers = 1, turn.output is None, sent, len(turn.effects), tokens, turn.fuel
+        self._counts = [total + number for total, number in zip(self._counts, numbers, strict=True)]
 
     def _deliver(self, record: RoundRecord, *, inputs: bool) -> None:
         for message in record.inputs if inputs else record.messages:
@@ -158,7 +197,7 @@ class _Side:
                 ("state", output.state),
             ]
             standing = turn.turn, output.state, output.wake_in
-        return _ComparedTurn(tuple(facts), read, standing)
+        return _ComparedTurn(tuple(facts), read, standing, turn.effects)
 
 
 def diff(left: Path, right: Path, agent: str | None = None) -> Diff:
@@ -167,7 +206,7 @@ def diff(left: Path, right: Path, agent: str | None = None) -> Diff:
         sides = [stack.enter_context(Journal.open(path)) for path in (left, right)]
         for journal in sides:
             journal.chains.check_links()
-        return _Comparison(_Side(sides[0]), _Side(sides[1])).diff(agent)
+        return _Comparison(_Side(sides[0], agent), _Side(sides[1], agent)).diff(agent)
 
 
 class _Comparison:
@@ -202,6 +241,7 @@ class _Comparison:
             rounds=rounds,
             end=_end(self._left.journal, self._right.journal),
             related=bool(both) or not names,
+            totals=(self._left.totals, self._right.totals),
         )
 
     def _round(self, number: int) -> list[TurnDiff]:
@@ -248,7 +288,9 @@ def _turn_diff(
     one, two = next(pair for pair in zip(left.facts, right.facts, strict=False) if pair[0] != pair[1])
     if one[0] != two[0]:
         return TurnDiff(number, name, "effects", f"{one[0]} = {one[1]!r}", f"{two[0]} = {two[1]!r}", causes)
-    return TurnDiff(number, name, one[0], one[1], two[1], causes)
+    effects = zip(left.effects, right.effects, strict=False)
+    parts = next((parting(*pair) for pair in effects if one[0] == f"effect {pair[0].index}: reply"), None)
+    return TurnDiff(number, name, one[0], one[1], two[1], causes, parts)
 
 
 def _end(left: Journal, right: Journal) -> Difference | None:

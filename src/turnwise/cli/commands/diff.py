@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,13 +15,16 @@ from turnwise.cli.output import Output, bold, dim, green, red
 from turnwise.cli.text import count, json_text, shorten
 
 if TYPE_CHECKING:
-    from turnwise.history.diff import Diff, TurnDiff
+    from turnwise.history.diff import Diff, Totals, TurnDiff
+    from turnwise.history.parting import AnswerParting, TokenSide
 
 NAME_COLUMNS = 10
 ROUNDS_SHOWN_MAX = 20
 NAMES_SHOWN_MAX = 12
 PLAN_SHOWN_MAX = 10
 VALUE_CHARS_MAX = 60
+BEFORE_CHARS_MAX = 40
+CHANGES_SHOWN_MAX = 12
 
 
 def diff(
@@ -65,7 +69,7 @@ def _show(found: Diff, out: Output) -> None:
         return
     if found.first is not None:
         _show_first(found.first, out)
-        out.line(bold(count(found.count, "turn")), " that differ")
+        out.line(bold(count(found.count, "turn")), " that differs" if found.count == 1 else " that differ")
         rounds = [(number, list(turns)) for number, turns in groupby(found.turns, key=lambda turn: turn.round)]
         for number, turns in rounds[:ROUNDS_SHOWN_MAX]:
             out.row(dim(f"round {number}".ljust(NAME_COLUMNS)), _listed([_told(turn) for turn in turns]), indent=2)
@@ -73,6 +77,7 @@ def _show(found: Diff, out: Output) -> None:
             out.row(dim(" " * NAME_COLUMNS), f"and {count(len(rounds) - ROUNDS_SHOWN_MAX, 'more round')}", indent=2)
         out.row(dim("reached".ljust(NAME_COLUMNS)), _listed(list(found.reached)), indent=2)
         out.row(dim("unreached".ljust(NAME_COLUMNS)), _listed(list(found.unreached)) or "nobody", indent=2)
+    _show_totals(found.totals, out)
     if found.end is not None:
         out.line(red("ended"), " in other ways")
         out.row(dim("left".ljust(NAME_COLUMNS)), _short(found.end.expected), indent=2)
@@ -80,13 +85,78 @@ def _show(found: Diff, out: Output) -> None:
 
 
 def _show_first(first: TurnDiff, out: Output) -> None:
+    out.line(red("first"), f": round {first.round}, agent {first.agent}: {first.what}")
+    if first.parting is not None:
+        _show_parting(first.parting, out)
+    elif first.what == "state" and isinstance(first.left, str) and isinstance(first.right, str):
+        _show_changes(first.left, first.right, out)
+    elif first.what == "record" and isinstance(first.left, list) and isinstance(first.right, list):
+        _show_records(first.left, first.right, out)
+    else:
+        _show_place(first, out)
+
+
+def _show_place(first: TurnDiff, out: Output) -> None:
     from turnwise.cli.difference import first_place
 
     place = first_place(first.left, first.right)
-    out.line(red("first"), f": round {first.round}, agent {first.agent}: {first.what}")
     out.line(dim("left".ljust(NAME_COLUMNS)), place.expected, indent=2)
     out.line(dim("right".ljust(NAME_COLUMNS)), place.actual, indent=2)
     out.line(" " * (NAME_COLUMNS + place.column), red("^"), indent=2)
+
+
+def _show_parting(parting: AnswerParting, out: Output) -> None:
+    """The text that two answers begin with, and the tokens in which they part."""
+    before = parting.before[-BEFORE_CHARS_MAX:]
+    before = ("…" if len(before) < len(parting.before) else "") + before
+    at = "" if parting.token is None else f" (token {parting.token} is another)"
+    out.row(dim("both".ljust(NAME_COLUMNS)), (json_text(before) if before else "nothing") + at, indent=2)
+    for name, side in (("left", parting.left), ("right", parting.right)):
+        out.row(dim(name.ljust(NAME_COLUMNS)), _side_told(side), indent=2)
+
+
+def _side_told(side: TokenSide) -> str:
+    facts = [] if side.id is None else [f"token {side.id}"]
+    facts += [] if side.logprob is None else [f"log probability {side.logprob:g}"]
+    if side.top:
+        facts.append("likeliest: " + ", ".join([f"{json_text(text)} {logprob:g}" for text, logprob in side.top]))
+    told = shorten(side.text, VALUE_CHARS_MAX) or "(end)"
+    return f"{told}  ({'; '.join(facts)})" if facts else told
+
+
+def _show_changes(left: str, right: str, out: Output) -> None:
+    """Values of a state that differ, by their paths."""
+    from turnwise.cli.difference import changes
+
+    found = changes(left, right)
+    for change in found[:CHANGES_SHOWN_MAX]:
+        out.row(dim(change.sign.ljust(NAME_COLUMNS)), str(change), indent=2)
+    if len(found) > CHANGES_SHOWN_MAX:
+        out.row(dim(" " * NAME_COLUMNS), f"and {len(found) - CHANGES_SHOWN_MAX} more", indent=2)
+
+
+def _show_records(left: list[tuple[str, object]], right: list[tuple[str, object]], out: Output) -> None:
+    """Recorded values by name, those of the first run beside those of the second."""
+    sides = [dict(side) for side in (left, right)]
+    names = dict.fromkeys((*sides[0], *sides[1]))
+    unlike = [
+        name for name in names if name not in sides[0] or name not in sides[1] or sides[0][name] != sides[1][name]
+    ]
+    for name in unlike[:CHANGES_SHOWN_MAX]:
+        one, two = [_short(side[name]) if name in side else "not recorded" for side in sides]
+        out.row(dim("record".ljust(NAME_COLUMNS)), f"{name}: {one} → {two}", indent=2)
+    if len(unlike) > CHANGES_SHOWN_MAX:
+        out.row(dim(" " * NAME_COLUMNS), f"and {len(unlike) - CHANGES_SHOWN_MAX} more", indent=2)
+    if not unlike:  # the same names and values in another order, or more than once
+        out.row(dim("record".ljust(NAME_COLUMNS)), f"{_short(left)} → {_short(right)}", indent=2)
+
+
+def _show_totals(totals: tuple[Totals, Totals], out: Output) -> None:
+    """Numbers of the two runs that differ, beside each other."""
+    left, right = [asdict(side) for side in totals]
+    unlike = [f"{name} {left[name]:,} → {right[name]:,}" for name in left if left[name] != right[name]]
+    if unlike:
+        out.row(dim("took".ljust(NAME_COLUMNS)), ", ".join(unlike), indent=2)
 
 
 def _told(turn: TurnDiff) -> str:
@@ -118,6 +188,7 @@ def _as_json(found: Diff) -> dict[str, object]:
         "reached": found.reached,
         "unreached": list(found.unreached),
         "rounds": found.rounds,
+        "totals": {"left": asdict(found.totals[0]), "right": asdict(found.totals[1])},
         "end": None if found.end is None else {"left": found.end.expected, "right": found.end.actual},
     }
 
@@ -130,4 +201,5 @@ def _turn_json(turn: TurnDiff) -> dict[str, object]:
         "left": turn.left,
         "right": turn.right,
         "causes": list(turn.causes),
+        "parting": None if turn.parting is None else asdict(turn.parting),
     }

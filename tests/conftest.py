@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.inference import pieces_toy
 from tests.inference.layouts_toy import story_layout
 from turnwise.demo import BUILTIN_DEMO, model_folder
 
@@ -42,10 +44,21 @@ def stories_models() -> Path:
     pytest.skip("the story models are not here: set TURNWISE_TEST_MODELS to the folder that holds reference.json")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def in_layout(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Gives a model in one of the layouts of the story models: the trained one, or a small one where there is none."""
-    return lambda layout: story_layout(layout, found_stories(), tmp_path_factory.mktemp(layout))
+    return functools.cache(lambda layout: story_layout(layout, found_stories(), tmp_path_factory.mktemp(layout)))
+
+
+@pytest.fixture(scope="session")
+def pieces_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tokenizer.json of the story models, or where there are none one of the same kind, made by hand."""
+    stories = found_stories()
+    if stories is not None:
+        return stories / "stories260k-genai-fp32" / "tokenizer.json"
+    path = tmp_path_factory.mktemp("pieces") / "tokenizer.json"
+    pieces_toy.piece_tokenizer().save(str(path))
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.inference.forms_toy import Attention, Form, write_form
 from turnwise.core.canonical import canonical
 from turnwise.inference.engine.engine import Engine
 from turnwise.inference.engine.language_model import LanguageModel
@@ -35,18 +36,18 @@ BODIES: dict[str, dict[str, Any]] = {
     "refused": {"temperature": -1},
     "too long": {"prompt": "a b " * 2000},
 }
-MODELS = ["stories260k-genai-fp32", "stories260k-genai-int4", "stories260k-genai-mha-fp32", "stories260k-hf-fp32"]
+MODELS = ["genai-fp32", "genai-int4", "genai-mha-fp32", "hf-fp32"]
 
 Load = Callable[[str], LanguageModel]
 
 
 @pytest.fixture(scope="module")
-def load(stories_models: Path) -> Load:
+def load(in_layout: Callable[[str], Path]) -> Load:
     loaded: dict[str, LanguageModel] = {}
 
     def once(name: str) -> LanguageModel:
         if name not in loaded:
-            loaded[name] = load_model(ModelSpec("m", stories_models / name, "cpu"))
+            loaded[name] = load_model(ModelSpec("m", in_layout(name), "cpu"))
         return loaded[name]
 
     return once
@@ -89,8 +90,22 @@ def test_a_model_accepts_what_it_answered(load: Load, name: str, body: dict[str,
 @pytest.mark.parametrize(
     "body", [BODIES["greedy"], BODIES["cut"], BODIES["logprobs"]], ids=["greedy", "cut", "logprobs"]
 )
-def test_the_same_weights_in_another_graph_accept_it(load: Load, name: str, body: dict[str, Any]) -> None:
+def test_the_same_trained_weights_in_another_graph_accept_it(
+    stories_models: Path, load: Load, name: str, body: dict[str, Any]
+) -> None:
     assert all(reply.departure is None for reply in checked(load(name), *generated(load(MODELS[0]), body)))
+
+
+@pytest.mark.parametrize("attention", ["multihead", "decomposed"])
+@pytest.mark.parametrize("body", [BODIES["greedy"], BODIES["cut"], BODIES["logprobs"]])
+def test_the_same_weights_in_another_graph_accept_it(
+    tmp_path: Path, attention: Attention, body: dict[str, Any]
+) -> None:
+    made, held = (
+        load_model(ModelSpec("m", write_form(tmp_path / form, Form(form), kv_heads=4), "cpu"))
+        for form in ("grouped", attention)
+    )
+    assert all(reply.departure is None for reply in checked(held, *generated(made, body)))
 
 
 @pytest.mark.parametrize("body", [BODIES["greedy"], BODIES["sampled"], BODIES["cut"]], ids=["greedy", "sampled", "cut"])

@@ -12,6 +12,7 @@ import pytest
 
 from tests.inference import toy
 from tests.inference.engine.test_engine import ask, make, refuse, request, run
+from tests.inference.forms_toy import Attention, Form, write_form
 from turnwise.inference.engine.engine import Engine, TextPiece
 
 OFFER: dict[str, Any] = {
@@ -24,6 +25,8 @@ OFFER: dict[str, Any] = {
     "required": ["say", "price", "deal"],
     "additionalProperties": False,
 }
+
+FORMS: tuple[Attention, ...] = ("grouped", "multihead")
 
 
 @pytest.fixture
@@ -286,10 +289,10 @@ class TestForced:
         attentive.cancel(1)
         assert attentive.step() == []
 
-    def test_forms_that_take_one_token_at_a_time_give_the_same_tokens(self, stories_models: Path) -> None:
+    def test_forms_that_take_one_token_at_a_time_give_the_same_tokens(self, tmp_path: Path) -> None:
         answers = []
-        for form in ("genai-fp32", "genai-mha-fp32"):
-            engine = make(stories_models / f"stories260k-{form}")
+        for attention in FORMS:
+            engine = make(write_form(tmp_path / attention, Form(attention), kv_heads=4))
             answers.append(ask(engine, prompt="Tom wants to buy a ball. ", json_schema=OFFER, tokens_max=100))
-            assert (engine.statistics().extensions > 0) == (form == "genai-fp32")
+            assert (engine.statistics().extensions > 0) == (attention == "grouped")
         assert answers[0] == answers[1]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -266,22 +266,25 @@ class TestStories:
         ]
         assert "end" in {reply["ok"]["finish"] for reply in ends}
 
-    def test_a_prompt_of_one_piece_or_of_chunks(self, stories_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_prompt_of_one_piece_or_of_chunks(
+        self, in_layout: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         prompt = "Once upon a time, there was a little girl named Lily. " * 8
         answers = []
         for chunk in (3, 64, 65, 128, 1000):
             monkeypatch.setattr("turnwise.inference.decoding.decoder.CHUNK_TOKENS", chunk)
-            answers.append(ask(make(stories_models / "stories260k-genai-fp32"), prompt=prompt, tokens_max=40))
+            answers.append(ask(make(in_layout("genai-fp32")), prompt=prompt, tokens_max=40))
         assert all(answer == answers[0] for answer in answers)
 
-    def test_the_last_position_of_the_context_can_be_used(self, stories_models: Path) -> None:
+    def test_the_last_position_of_the_context_can_be_used(self, in_layout: Callable[[str], Path]) -> None:
         for layout in ("genai-fp32", "genai-mha-fp32"):
-            engine = make(stories_models / f"stories260k-{layout}")
+            model = load_model(ModelSpec("m", in_layout(layout), "cpu"))
+            engine, context = Engine(model), model.info.context_length
             prompt = "Once upon a time, there was a little girl named Lily. She"
             tokens = ask(engine, prompt=prompt, tokens_max=1)["prompt_tokens"]
-            answer = ask(engine, prompt=prompt, tokens_max=512 - tokens)
-            assert answer["prompt_tokens"] + answer["tokens"] <= 512
-            assert refuse(engine, prompt=prompt, tokens_max=513 - tokens)[0] == "context_full"
+            answer = ask(engine, prompt=prompt, tokens_max=context - tokens)
+            assert answer["prompt_tokens"] + answer["tokens"] <= context
+            assert refuse(engine, prompt=prompt, tokens_max=context + 1 - tokens)[0] == "context_full"
 
     def test_messages(self, stories_models: Path) -> None:
         engine = make(stories_models / "stories260k-genai-fp32")

@@ -241,8 +241,8 @@ def test_a_special_token_is_not_forced() -> None:
     assert grammar.forced() == []
 
 
-def test_tokens_are_those_that_the_tokenizer_would_write(stories_models: Path) -> None:
-    inner = tokenizers.Tokenizer.from_file(str(stories_models / "stories260k-genai-fp32" / "tokenizer.json"))
+def test_tokens_are_those_that_the_tokenizer_would_write(pieces_tokenizer: Path) -> None:
+    inner = tokenizers.Tokenizer.from_file(str(pieces_tokenizer))
     grammars = GrammarCompiler(Vocabulary(inner, frozenset({1, 2})))
     for text in ("Once upon a time, there was a girl.", "  two  spaces", "\n", "é日本語🙂", "", "x" * 300):
         grammar = grammars.matcher(GrammarSource("regex", re.escape(text)))

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
+from tests.conftest import found_stories
 from tests.inference import toy
 from turnwise.errors import ModelError
 from turnwise.inference.requests.refusal import Refusal
@@ -161,6 +162,9 @@ def test_a_text_that_could_become_too_long_is_refused() -> None:
     assert not TextBounds(1, 1).allow(GROWN_CHARS_MAX)
 
 
-def test_usual_tokenizers_are_within_the_bounds(stories_models: Path) -> None:
-    for path in sorted(stories_models.glob("*/tokenizer.json")):
+def test_usual_tokenizers_are_within_the_bounds(pieces_tokenizer: Path) -> None:
+    stories = found_stories()
+    paths = [pieces_tokenizer] if stories is None else sorted(stories.glob("*/tokenizer.json"))
+    assert pieces_tokenizer in paths
+    for path in paths:
         assert text_bounds(json.loads(path.read_text())).growth < 20

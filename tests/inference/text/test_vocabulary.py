@@ -22,10 +22,10 @@ def test_bytes_and_letters() -> None:
     assert vocabulary.trie.eos_tokens == [toy.END]
 
 
-def test_pieces_beside_bytes(stories_models: Path) -> None:
-    inner = tokenizers.Tokenizer.from_file(str(stories_models / "stories260k-genai-fp32" / "tokenizer.json"))
+def test_pieces_beside_bytes(pieces_tokenizer: Path) -> None:
+    inner = tokenizers.Tokenizer.from_file(str(pieces_tokenizer))
     vocabulary = Vocabulary(inner, frozenset({1, 2, 600}))
-    assert vocabulary.token_text(263) == " w"
+    assert vocabulary.token_text(inner.get_vocab()["▁w"]) == " w"
     assert vocabulary.ids("a") == (100, inner.token_to_id("a"))
     assert vocabulary.trie.eos_tokens == [1, 2]
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from turnwise.core.canonical import canonical
+from turnwise.core.canonical import canonical, in_order
 from turnwise.core.json_text import INTEGER_DIGITS_MAX, NestedTooDeeplyError, decode, integer_text
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
@@ -88,7 +88,7 @@ def test_the_digits_of_a_whole_number_are_bounded() -> None:
 
 PROGRAM = """
 import sys
-from turnwise.core.canonical import canonical
+from turnwise.core.canonical import canonical, in_order
 from turnwise.core.envelope import decode_needs, decode_output
 from turnwise.core.machine import merged
 from turnwise.core.turn import Completed, Needs
@@ -159,6 +159,18 @@ def test_long_integers_are_written_as_usual_where_the_interpreter_refuses(value:
     sys.set_int_max_str_digits(640)
     try:
         assert canonical(value) == usual
+    finally:
+        sys.set_int_max_str_digits(limit)
+
+
+def test_long_integers_leave_the_order_of_keys_as_it_is_asked_for() -> None:
+    value = {"b": 10**700, "a": {"z": 1, "y": 2}}
+    long = "1" + "0" * 700
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(640)
+    try:
+        assert canonical(value) == f'{{"a":{{"y":2,"z":1}},"b":{long}}}'
+        assert in_order(value) == f'{{"b":{long},"a":{{"z":1,"y":2}}}}'
     finally:
         sys.set_int_max_str_digits(limit)
 

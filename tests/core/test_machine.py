@@ -616,6 +616,20 @@ def test_what_was_to_come_from_outside_must_have_come() -> None:
             again.restore(run.rounds)
 
 
+def test_what_comes_after_a_round_is_not_due_before_it() -> None:
+    world = plan([kind("a", start=True)], rounds_max=9)
+    whole = Machine(world)
+    whole.step(Input("a", "hello", after=3))
+    run = simulate(world, {"a": ticks}, machine=whole)
+    assert [(record.round, len(record.inputs)) for record in run.rounds] == [(1, 0), (3, 0), (4, 1), (6, 0), (8, 0)]
+    for known in range(len(run.rounds) + 1):
+        again = Machine(world)
+        again.step(Input("a", "hello", after=3))
+        again.restore(run.rounds[:known])
+        rest = simulate(world, {"a": ticks}, machine=again)
+        assert (rest.rounds, rest.end) == (run.rounds[known:], run.end)
+
+
 @pytest.mark.parametrize(
     "change", [ChangeRecord("state", 9, "x"), ChangeRecord("state", 0), ChangeRecord("stop", 0, "x")]
 )
@@ -759,8 +773,9 @@ def test_a_turn_that_has_ended_or_waits_is_not_executed() -> None:
         machine.step(TurnEnded(0, done, 1))
 
 
-def test_an_input_asks_for_nothing_at_once() -> None:
-    assert Machine(plan([kind("a")])).step(Input("a", "hello")) == []
+@pytest.mark.parametrize("event", [Input("a", "hello"), OutsideChange(ChangeRecord("state", 0, "x"))])
+def test_what_comes_from_outside_asks_for_nothing_at_once(event: Input | OutsideChange) -> None:
+    assert Machine(plan([kind("a")])).step(event) == []
 
 
 @pytest.mark.parametrize("rule", [1, 2])

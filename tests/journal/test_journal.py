@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from tests.journal.records import CODES, agents, chain, create, runs_of_rounds, simple
 from turnwise.core.records import AgentRecord, EndRecord, MessageRecord, RoundRecord, TurnRecord
 from turnwise.core.turn import Failure, FailureClass, Log, Record, Send, TurnOutput
-from turnwise.errors import InvariantError, JournalError
+from turnwise.errors import EnvironmentFailure, InvariantError, JournalError
 from turnwise.journal import CodeSource, Journal, RecordRow, Standing
+from turnwise.journal.file import connection
 
 
 def exactly(value: object) -> str:
@@ -148,6 +150,45 @@ def test_closed_it_is_one_file_and_closes_twice(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(InvariantError, match="closed"):
         journal.writer.commit(simple(2))
+
+
+def test_closing_again_leaves_the_next_writer_alone(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    first = create(path)
+    first.close()
+    with Journal.open(path, write=True) as journal:
+        first.close()
+        with pytest.raises(JournalError, match="in use"):
+            Journal.open(path, write=True)
+        journal.writer.commit(simple(1))
+
+
+def test_a_journal_that_cannot_be_opened_for_writing_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run.journal"
+    create(path).close()
+    opened: list[sqlite3.Connection] = []
+    open_writing, open_reading = connection.open_writing, connection.open_reading
+
+    def remembered(file: Path) -> sqlite3.Connection:
+        opened.append(open_writing(file))
+        return opened[-1]
+
+    def fails_the_second_time(file: Path, parents: Sequence[Path] = ()) -> sqlite3.Connection:
+        if opened:
+            raise EnvironmentFailure("too many open files")
+        return open_reading(file, parents)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "open_writing", remembered)
+        patch.setattr(connection, "open_reading", fails_the_second_time)
+        with pytest.raises(EnvironmentFailure, match="too many") as caught:
+            Journal.open(path, write=True)
+    assert caught.value.hint is None or "No file was left" not in caught.value.hint
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")
+    with Journal.open(path, write=True) as journal:
+        journal.writer.commit(simple(1))
 
 
 def test_reading_leaves_no_trace_and_cannot_write(tmp_path: Path) -> None:

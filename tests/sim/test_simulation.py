@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -52,6 +52,16 @@ def test_a_wave_whose_last_message_overtakes_another_is_asked_again() -> None:
     simulator = waves().simulator()
     for seed in range(20):
         assert simulator.disturbed(seed, Faults(reorder=0.2)).head == simulator.undisturbed.head
+
+
+def test_two_behaviours_of_one_code_are_refused() -> None:
+    """Control: sandboxes would execute the one for the other, and the simulation would compare a world with itself."""
+    world = WORLDS["crowd"]()
+    hub, talker = world.plan.kinds
+    shared = replace(world.plan, kinds=(hub, replace(talker, code=hub.code)))
+    with pytest.raises(UsageError, match="hub and talker have one code and two behaviours"):
+        Simulator(shared, world.behaviours)
+    Simulator(shared, {"hub": world.behaviours["hub"], "talker": world.behaviours["hub"]})
 
 
 def test_a_kind_without_a_behaviour_is_named() -> None:

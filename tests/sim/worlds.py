@@ -7,12 +7,17 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from tests.core.worlds import kind, plan, sends
-from turnwise.core.plan import KindGrants, Limits, Plan
+from tests.core.worlds import plan, sends
+from turnwise.core.plan import Kind, KindGrants, Limits, Plan
 from turnwise.core.turn import EffectRequest
 from turnwise.sim import Behaviour, Effect, Simulator
 
 HASH = "ab" * 32
+
+
+def kind(name: str, **options: Any) -> Kind:
+    """A kind with a code of its own: sandboxes tell codes apart by their hashes alone."""
+    return Kind(name, sha256(name.encode()).hexdigest(), **options)
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,14 @@ class Simulator:
         missing = sorted({kind.name for kind in plan.kinds} - behaviours.keys())
         if missing:
             raise UsageError(f"kinds without a behaviour: {', '.join(missing)}", hint="Pass a function for each kind.")
+        by_code: dict[str, str] = {}
+        for kind in plan.kinds:
+            other = by_code.setdefault(kind.code, kind.name)
+            if behaviours[other] is not behaviours[kind.name]:
+                raise UsageError(
+                    f"the kinds {other} and {kind.name} have one code and two behaviours",
+                    hint="Give each kind of the plan the hash of a code of its own.",
+                )
         self._plan = plan
         self._behaviours = behaviours
         self._answer = answer or _no_answer
@@ -145,11 +153,6 @@ class _Run:
         self._acknowledged = 0
         self._looked = 0
         self._codes = {kind.name: Code(kind.code, "module", Path(kind.name), None) for kind in plan.kinds}
-        by_hash = {kind.code: kind.name for kind in plan.kinds}
-        if len(by_hash) < len(plan.kinds):
-            self._codes = {
-                kind.name: Code(f"{number:064x}", "module", Path(kind.name)) for number, kind in enumerate(plan.kinds)
-            }
         self._machine = SimulatedMachine(
             chance,
             simulator._behaviours,

@@ -297,17 +297,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--blob-rounds", type=int, default=60, help="rounds of 10,000 new blobs each; 0 leaves it out")
     parser.add_argument("--folder", type=Path, default=None, help="where to write; default: the temporary folder")
+    parser.add_argument("--checks", action="store_true", help="only what checking 100,000 turns costs when opened")
     arguments = parser.parse_args()
     turns, rounds = arguments.turns, arguments.rounds
     with tempfile.TemporaryDirectory(dir=arguments.folder) as temporary:
         folder = Path(temporary)
+        for count in (1, 1_000):
+            checks(folder, count, 100_000 // count)
+        if arguments.checks:
+            return
         for count in (1, 100, turns):
             commits(folder, "idle", count, rounds, partial(idle_round, turns=count))
         for state, body in ((50, 50), (100, 100), (300, 300), (1_000, 300)):
             name = f"state {state} and message {body} chars, new"
             commits(folder, name, turns, rounds, partial(busy_round, turns=turns, state_chars=state, body_chars=body))
-        for count in (1, 1_000):
-            checks(folder, count, 100_000 // count)
         contended(folder, turns, rounds)
         rows_and_threads(folder)
         if arguments.blob_rounds:

@@ -78,6 +78,11 @@ def test_honest_agents_do_the_same_beside_hostile_ones(alone: dict[str, list[Out
     assert turnwise.replay(path, workers=2).difference is None
 
 
+def test_the_page_on_reliability_counts_them(alone: dict[str, list[Outcome]]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert f"| {len(HOSTILE)} agents beside {len(alone)} honest ones |" in page
+
+
 def test_whoever_may_speak_to_honest_agents_does_change_them(alone: dict[str, list[Outcome]], tmp_path: Path) -> None:
     """The comparison notices it when hostile agents do reach honest ones."""
     speaks = Agent(HOSTILE["sends-to-all"].source, start=True, grants=Grants(send=["*"]))

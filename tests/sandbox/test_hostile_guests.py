@@ -134,3 +134,10 @@ def test_honest_agents_do_what_they_do_in_a_world_without_hostile_ones(tmp_path:
             assert failure.kind == kind, (name, failure)
         assert len(found) == len(hostile) == len(BY_FUEL) + len(OTHERS) + len(CASES)
     assert turnwise.replay(path).difference is None
+
+
+def test_the_page_on_reliability_counts_them() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text(encoding="utf-8")
+    others = len(OTHERS) + len(CASES)
+    assert f"| {len(BY_FUEL) + others} agents: {len(BY_FUEL)} that never end" in page
+    assert f" {others} others |" in page

@@ -16,6 +16,7 @@ from pathlib import Path
 PAGE = Path(__file__).with_name("cli.md")
 COMMANDS = (
     "run",
+    "sweep",
     "resume",
     "fork",
     "detach",

@@ -7,10 +7,11 @@
     run = turnwise.run("examples/market", seed=7)
     print(run.head, run.result)
 
-`run` plays a world to its end; `start` gives a live run to step through and to send to; `open` reads a journal;
-`resume` goes on with one; `fork` goes on from any round of one with something changed, and `detach` makes such a fork
-whole; `replay` executes one again and compares; `verify` asks its models again, too; `diff` compares two; `bundle`
-makes one file of one for somebody else, and `verify_bundle` checks it; `check` says what is wrong with a world.
+`run` plays a world to its end, `sweep` many times with other seeds and values; `start` gives a live run to step through
+and to send to; `open` reads a journal; `resume` goes on with one; `fork` goes on from any round of one with something
+changed, and `detach` makes such a fork whole; `replay` executes one again and compares; `verify` asks its models again,
+too; `diff` compares two; `bundle` makes one file of one for somebody else, and `verify_bundle` checks it; `check` says
+what is wrong with a world.
 
 Names are imported when they are first used, since worker processes and `turnwise --help` need few of them.
 """
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         resume,
         run,
         start,
+        sweep,
         verify,
         verify_bundle,
         why,
@@ -69,6 +71,9 @@ if TYPE_CHECKING:
     from turnwise.orchestrator.no_round import NoRound
     from turnwise.orchestrator.progress import Progress
     from turnwise.orchestrator.run_options import ExecutionOptions, ResumeOptions, RunOptions, WorldOptions
+    from turnwise.sweeps.moves import Move
+    from turnwise.sweeps.row import RecordedSeries, SweptRun
+    from turnwise.sweeps.sweep import Sweep
     from turnwise.world import Agent, Grants, InitialMessage, Model, Overrides
 
 _MODULES = {
@@ -85,6 +90,7 @@ _MODULES = {
         "resume",
         "run",
         "start",
+        "sweep",
         "verify",
         "verify_bundle",
         "why",
@@ -118,6 +124,9 @@ _MODULES = {
     "turnwise.orchestrator.logs": ("Logged",),
     "turnwise.orchestrator.progress": ("Progress",),
     "turnwise.orchestrator.run_options": ("ExecutionOptions", "ResumeOptions", "RunOptions", "WorldOptions"),
+    "turnwise.sweeps.moves": ("Move",),
+    "turnwise.sweeps.row": ("RecordedSeries", "SweptRun"),
+    "turnwise.sweeps.sweep": ("Sweep",),
     "turnwise.world": ("Agent", "Grants", "InitialMessage", "Model", "Overrides"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
@@ -157,10 +166,12 @@ __all__ = [
     "Model",
     "ModelError",
     "ModelVerification",
+    "Move",
     "NoRound",
     "Overrides",
     "Problem",
     "Progress",
+    "RecordedSeries",
     "RecordedValue",
     "Replay",
     "ResumeOptions",
@@ -172,6 +183,8 @@ __all__ = [
     "RunFailed",
     "RunOptions",
     "Span",
+    "Sweep",
+    "SweptRun",
     "Turn",
     "TurnDiff",
     "TurnOutput",
@@ -194,6 +207,7 @@ __all__ = [
     "resume",
     "run",
     "start",
+    "sweep",
     "verify",
     "verify_bundle",
     "why",

@@ -17,6 +17,7 @@ from turnwise._version import __version__
 
 COMMANDS = (
     "run",
+    "sweep",
     "resume",
     "fork",
     "detach",

@@ -24,6 +24,7 @@ from turnwise.cli.commands.replay import replay
 from turnwise.cli.commands.resume import resume
 from turnwise.cli.commands.run import run
 from turnwise.cli.commands.runs import runs
+from turnwise.cli.commands.sweep import sweep
 from turnwise.cli.commands.verify import verify
 from turnwise.cli.commands.why import why
 from turnwise.cli.errors import FAILED, json_line, report
@@ -58,6 +59,7 @@ def _interruptible(command: Callable[Options, int]) -> Callable[Options, int]:
 
 for command in (
     run,
+    sweep,
     resume,
     fork,
     detach,

@@ -23,7 +23,7 @@ def write_tables(journal: Journal, out: Path, kind: TableFormat, names: Sequence
     chosen = [table(name) for name in names] or list(TABLES.values())
     write = _WRITERS[kind]
     if kind == "parquet":
-        _arrow()
+        arrow_library()
     try:
         out.mkdir()
     except OSError as error:
@@ -53,7 +53,7 @@ def _write_jsonl(journal: Journal, of: FlatTable, path: Path) -> None:
 
 
 def _write_parquet(journal: Journal, of: FlatTable, path: Path) -> None:
-    arrow = _arrow()
+    arrow = arrow_library()
     from pyarrow import parquet
 
     schema = arrow.schema([(column.name, getattr(arrow, _MAKERS[column.type])()) for column in of.columns])
@@ -76,7 +76,8 @@ _WRITERS: Final[dict[TableFormat, Callable[[Journal, FlatTable, Path], None]]] =
 }
 
 
-def _arrow() -> Any:
+def arrow_library() -> Any:
+    """Import pyarrow. Raises UsageError that names the extra where it is not installed."""
     try:
         import pyarrow
     except ImportError as error:

@@ -35,6 +35,7 @@ from turnwise.orchestrator.settings import Settings
 from turnwise.orchestrator.tasks import specs_of_world, wrong_tasks
 from turnwise.sandbox.build.code import Code, Language, Source, prepare
 from turnwise.world import Resolved, SourceFiles, World
+from turnwise.world.plan import build_plan
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -45,30 +46,52 @@ B = TypeVar("B")
 
 async def begin(world: World, journal: Path, settings: Settings, status: Status) -> Session:
     """Start a run of a world, with a new journal."""
+    resolved, specs = checked(world)
+    async with AsyncExitStack() as stack:
+        prepared = await prepare_parts(stack, settings, status, sources_of(resolved), specs)
+        machine, file = new_run(stack, journal, resolved, specs, prepared.codes, prepared.host.models)
+        status.doing = "starting sandboxes"
+        return await connect(stack, settings, prepared, machine, file)
+
+
+def checked(world: World) -> tuple[Resolved, list[ModelSpec]]:
+    """Return a world, resolved, and its models. Raises `WorldError` with all that is wrong with them."""
     resolved = world.resolve()
     if problems := wrong_tasks(world):
         raise WorldError(problems)
-    specs = specs_of_world(resolved)
-    async with AsyncExitStack() as stack:
-        prepared = await prepare_parts(stack, settings, status, sources_of(resolved), specs)
-        models = prepared.host.models
-        plan = world.plan(
-            {kind: code.hash for kind, code in prepared.codes.items()},
-            {name: info.sha256 for name, info in models.items()},
+    return resolved, specs_of_world(resolved)
+
+
+def new_run(
+    stack: AsyncExitStack,
+    journal: Path,
+    resolved: Resolved,
+    specs: Sequence[ModelSpec],
+    codes: Mapping[str, Code],
+    models: Mapping[str, ModelInfo],
+) -> tuple[Machine, Journal]:
+    """Begin a journal, which the stack closes, and the machine of a run that has not begun."""
+    plan = plan_of(resolved, codes, models)
+    file = stack.enter_context(
+        Journal.create(
+            journal,
+            plan=plan_to_json(plan),
+            info=info_of(specs),
+            versions=versions_of(models),
+            codes=code_sources(resolved, codes),
+            agents=first_agents(plan),
         )
-        file = stack.enter_context(
-            Journal.create(
-                journal,
-                plan=plan_to_json(plan),
-                info=info_of(specs),
-                versions=versions_of(models),
-                codes=code_sources(resolved, prepared.codes),
-                agents=first_agents(plan),
-            )
-        )
-        machine = Machine(plan, file.header.versions)
-        status.doing = "starting sandboxes"
-        return await connect(stack, settings, prepared, machine, file)
+    )
+    return Machine(plan, file.header.versions), file
+
+
+def plan_of(resolved: Resolved, codes: Mapping[str, Code], models: Mapping[str, ModelInfo]) -> Plan:
+    """Return the plan of a world, given what its kinds execute and what was loaded."""
+    return build_plan(
+        resolved,
+        {kind: code.hash for kind, code in codes.items()},
+        {name: info.sha256 for name, info in models.items()},
+    )
 
 
 def sources_of(resolved: Resolved) -> dict[str, Source]:

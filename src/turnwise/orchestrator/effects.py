@@ -8,8 +8,7 @@ from typing import Protocol
 from turnwise.core.events import Request
 from turnwise.core.records import WaveRecord
 from turnwise.errors import InvariantError, TurnwiseError
-from turnwise.inference.host.host import InferenceHost
-from turnwise.inference.plans.wave import WaveReply
+from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest
@@ -23,6 +22,26 @@ class Asker(Protocol):
     def on_replies(self, replies: Replies) -> None: ...
     def on_wave_begun(self) -> None: ...
     def on_wave(self, records: Sequence[WaveRecord], replies: Replies) -> None: ...
+    def on_failure(self, error: TurnwiseError) -> None: ...
+
+
+class Models(Protocol):
+    """The inference host, or a share of one."""
+
+    def submit(self, requests: Sequence[GenerateRequest | InferRequest | EmbedRequest]) -> None: ...
+    def submit_wave(self, wave: Wave) -> None: ...
+
+
+class Answered(Protocol):
+    """The taker of what a host answers."""
+
+    def on_replies(self, replies: Sequence[GenerateReply]) -> None: ...
+    def on_wave(self, reply: WaveReply) -> None: ...
+
+
+class Failing(Protocol):
+    """The one that is told when a host has failed."""
+
     def on_failure(self, error: TurnwiseError) -> None: ...
 
 
@@ -49,7 +68,7 @@ class ModelEffects:
     The host reports to `on_replies` and `on_wave`.
     """
 
-    def __init__(self, host: InferenceHost, asker: Asker, waved: Collection[str] = ()) -> None:
+    def __init__(self, host: Models, asker: Asker, waved: Collection[str] = ()) -> None:
         self._host = host
         self._asker = asker
         self._waved = frozenset(waved)
@@ -93,10 +112,10 @@ class HostAnswers:
     """
 
     def __init__(self) -> None:
-        self._attached: tuple[ModelEffects, Asker] | None = None
+        self._attached: tuple[Answered, Failing] | None = None
         self._failure: TurnwiseError | None = None
 
-    def attach(self, effects: ModelEffects, asker: Asker) -> None:
+    def attach(self, effects: Answered, asker: Failing) -> None:
         """Hand on what comes from here on, and a failure that has come before."""
         self._attached = effects, asker
         if self._failure is not None:
@@ -118,7 +137,7 @@ class HostAnswers:
             self._attached[1].on_failure(error)
 
     @property
-    def _effects(self) -> ModelEffects:
+    def _effects(self) -> Answered:
         if self._attached is None:
             raise InvariantError("an answer that nobody has asked for")
         return self._attached[0]

@@ -31,17 +31,24 @@ class ExecutionOptions(TypedDict, total=False):
     """The transport between processes: "auto" (unless given), "memfd" or "portable"."""
 
 
-class WorldOptions(_Models, total=False):
-    """Options that replace what a world says."""
-
-    seed: int | None
-    """Another seed."""
+class _Written(_Models, total=False):
     schedule: str | None
     """Another schedule: "rounds" or "sequential"."""
     rounds: int | None
     """Another bound `rounds_max`."""
     overrides: Sequence[str]
     """`KEY.PATH=VALUE` for any other key of the world file; the value is TOML, or else text."""
+
+
+class WorldOptions(_Written, total=False):
+    """Options that replace what a world says."""
+
+    seed: int | None
+    """Another seed."""
+
+
+class SweepOptions(_Written, ExecutionOptions, total=False):
+    """Options of `sweep`, the same for all its runs."""
 
 
 class ResumeOptions(_Models, ExecutionOptions, total=False):

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from operator import attrgetter
+from typing import Protocol
 
 from turnwise.core.events import Request
 from turnwise.core.records import WaveRecord
-from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.generate_request import GenerateRequest
 from turnwise.orchestrator.driver import Replies
@@ -21,10 +21,16 @@ OnWave = Callable[[Sequence[WaveRecord], Replies], None]
 """Told what ran together, and the replies by the ids that they were asked with."""
 
 
+class WaveTaker(Protocol):
+    """The inference host, or a share of one, as far as it takes waves."""
+
+    def submit_wave(self, wave: Wave) -> None: ...
+
+
 class Waves:
     """The effects of one round after another that are answered in waves."""
 
-    def __init__(self, host: InferenceHost, on_wave: OnWave, on_begun: Callable[[], None]) -> None:
+    def __init__(self, host: WaveTaker, on_wave: OnWave, on_begun: Callable[[], None]) -> None:
         self._host = host
         self._on_begun = on_begun
         self._on_wave = on_wave

@@ -1,4 +1,4 @@
-"""How much each variable of a sweep moves a number of its runs, beside how much the seed alone does.
+"""The effect of each variable of a sweep on the numbers of its runs, beside that of the seed.
 
 For a variable and a number: `moved` is the largest less the smallest of the means over the runs of each value; `spread`
 is the standard deviation over seeds within a combination of values, pooled over the combinations:
@@ -16,7 +16,7 @@ from turnwise.sweeps.row import SweptRun
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What a variable did to a number."""
+    """Effect of a variable on a number."""
 
     variable: str
     """Key of the world file."""

@@ -33,7 +33,7 @@ class SweptRun:
     seed: int
     """Seed of the run."""
     status: Status | Literal["error"]
-    """How it ended; `error` if it could not be played to its end."""
+    """End of the run; `error` if it could not be played to its end."""
     message: str | None = None
     """Reason why it failed; else None."""
     head: str | None = None

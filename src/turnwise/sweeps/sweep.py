@@ -54,7 +54,7 @@ class Sweep:
 
     @property
     def moves(self) -> list[Move]:
-        """What each variable did to each number."""
+        """Effects of all variables on all numbers."""
         return moves_of(self.runs)
 
 

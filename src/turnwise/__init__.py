@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from turnwise.orchestrator.no_round import NoRound
     from turnwise.orchestrator.progress import Progress
     from turnwise.orchestrator.run_options import ExecutionOptions, ResumeOptions, RunOptions, WorldOptions
-    from turnwise.sweeps.moves import Move
+    from turnwise.sweeps.moves import VariableMove
     from turnwise.sweeps.row import RecordedSeries, SweptRun
     from turnwise.sweeps.sweep import Sweep
     from turnwise.world import Agent, Grants, InitialMessage, Model, Overrides
@@ -124,7 +124,7 @@ _MODULES = {
     "turnwise.orchestrator.logs": ("Logged",),
     "turnwise.orchestrator.progress": ("Progress",),
     "turnwise.orchestrator.run_options": ("ExecutionOptions", "ResumeOptions", "RunOptions", "WorldOptions"),
-    "turnwise.sweeps.moves": ("Move",),
+    "turnwise.sweeps.moves": ("VariableMove",),
     "turnwise.sweeps.row": ("RecordedSeries", "SweptRun"),
     "turnwise.sweeps.sweep": ("Sweep",),
     "turnwise.world": ("Agent", "Grants", "InitialMessage", "Model", "Overrides"),
@@ -166,7 +166,6 @@ __all__ = [
     "Model",
     "ModelError",
     "ModelVerification",
-    "Move",
     "NoRound",
     "Overrides",
     "Problem",
@@ -190,6 +189,7 @@ __all__ = [
     "TurnOutput",
     "TurnwiseError",
     "UsageError",
+    "VariableMove",
     "Verification",
     "WaveRecord",
     "World",

@@ -15,7 +15,7 @@ from turnwise.sweeps.row import SweptRun
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class VariableMove:
     """Effect of a variable on a number."""
 
     variable: str
@@ -35,7 +35,7 @@ class Move:
         return self.moved / self.spread if self.spread else None
 
 
-def moves_of(runs: Sequence[SweptRun]) -> list[Move]:
+def moves_of(runs: Sequence[SweptRun]) -> list[VariableMove]:
     """Return the moves of all variables and numbers, of runs that came to their end."""
     whole = [(run, run.measures()) for run in runs if run.is_whole]
     variables = list(dict.fromkeys(key for run in runs for key in run.settings))
@@ -51,7 +51,7 @@ def moves_of(runs: Sequence[SweptRun]) -> list[Move]:
             means = {value: _mean(of) for value, of in groups.items()}
             if len(means) > 1:
                 moved = max(means.values()) - min(means.values())
-                moves.append(Move(variable, name, means, moved, spreads[name]))
+                moves.append(VariableMove(variable, name, means, moved, spreads[name]))
     return moves
 
 

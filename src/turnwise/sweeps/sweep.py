@@ -28,7 +28,7 @@ from turnwise.orchestrator.reproducibility import changed
 from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
 from turnwise.orchestrator.shared_parts import SharedParts
-from turnwise.sweeps.moves import Move, moves_of
+from turnwise.sweeps.moves import VariableMove, moves_of
 from turnwise.sweeps.row import SweptRun, row_of
 from turnwise.sweeps.variables import Settings as Combination
 from turnwise.world import Resolved, SourceFiles, World
@@ -53,7 +53,7 @@ class Sweep:
     """Lines that a person should read."""
 
     @property
-    def moves(self) -> list[Move]:
+    def moves(self) -> list[VariableMove]:
         """Effects of all variables on all numbers."""
         return moves_of(self.runs)
 

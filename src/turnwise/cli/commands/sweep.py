@@ -13,7 +13,7 @@ from turnwise.cli.output import Output, bold, dim, red
 from turnwise.cli.text import count, json_text, shorten
 
 if TYPE_CHECKING:
-    from turnwise.sweeps.moves import Move
+    from turnwise.sweeps.moves import VariableMove
     from turnwise.sweeps.row import SweptRun
     from turnwise.sweeps.sweep import Sweep
 
@@ -91,7 +91,7 @@ def sweep(
     return DONE if all(run.is_whole for run in swept.runs) else FAILED
 
 
-def _show(swept: Sweep, moves: list[Move], table: Path | None, journals: Path | None, output: Output) -> None:
+def _show(swept: Sweep, moves: list[VariableMove], table: Path | None, journals: Path | None, output: Output) -> None:
     for notice in swept.notices:
         output.line(notice)
     runs = swept.runs
@@ -122,8 +122,8 @@ def _show(swept: Sweep, moves: list[Move], table: Path | None, journals: Path | 
             output.line(dim(f"{label:<10}"), str(path))
 
 
-def _by_variable(moves: list[Move]) -> dict[str, list[Move]]:
-    found: dict[str, list[Move]] = {}
+def _by_variable(moves: list[VariableMove]) -> dict[str, list[VariableMove]]:
+    found: dict[str, list[VariableMove]] = {}
     for move in moves:
         found.setdefault(move.variable, []).append(move)
     return found
@@ -133,7 +133,7 @@ def _named(run: SweptRun) -> str:
     return ", ".join([f"seed {run.seed}", *[f"{key}={value}" for key, value in run.settings.items()]])
 
 
-def _as_json(swept: Sweep, moves: list[Move], table: Path | None) -> dict[str, Any]:
+def _as_json(swept: Sweep, moves: list[VariableMove], table: Path | None) -> dict[str, Any]:
     return {
         "runs": [
             {

@@ -1,4 +1,4 @@
-"""Proofs of runs, each beside what it is compared with: verify, replay and a tolerant check.
+"""Proofs of runs, each beside what it is compared with: verify, replay and a tolerant check; seconds of a bundle.
 
 One function a figure. Both sides of a figure run alternately, and what they find is checked. A JSON line a figure:
 seconds of both sides (medians), the ratio with its spread, and what it should be.
@@ -19,6 +19,12 @@ from pathlib import Path
 
 import turnwise
 from turnwise import Agent, Grants, InitialMessage, Model, World
+from turnwise.core.plan import AgentPlan, Kind, Plan
+from turnwise.core.plan_json import plan_to_json
+from turnwise.core.state import first_agents
+from turnwise.evidence.opened import open_bundle
+from turnwise.journal import CodeSource, Journal
+from turnwise.sim import simulate
 
 ASKER = """
 from turnwise_guest import Turn
@@ -50,10 +56,12 @@ class Size:
     tokens: int
     turns: int
     steps: int
+    bundled: int
+    """Turns of the run that is bundled."""
 
 
-QUICK = Size(times=1, agents=4, rounds=2, tokens=24, turns=60, steps=2_000)
-WHOLE = Size(times=5, agents=8, rounds=4, tokens=96, turns=600, steps=4_000)
+QUICK = Size(times=1, agents=4, rounds=2, tokens=24, turns=60, steps=2_000, bundled=2_000)
+WHOLE = Size(times=5, agents=8, rounds=4, tokens=96, turns=600, steps=4_000, bundled=100_000)
 
 Side = Callable[[], str]
 """Does it once; returns the head that it came to."""
@@ -74,6 +82,7 @@ class Bench:
         yield self.verify_of_a_turn_bound_world()
         yield self.replay_without_the_model()
         yield self.tolerant_check()
+        yield self.bundle_of_many_turns()
 
     def verify_of_a_model_bound_world(self) -> dict[str, object]:
         path = self._asked()
@@ -112,6 +121,28 @@ class Bench:
             at_least=5.0,
         )
 
+    def bundle_of_many_turns(self) -> dict[str, object]:
+        """Seconds of a bundle: every byte of it is compared afterwards, and its head with the run's."""
+        path = self._path()
+        head = self._simulated(path)
+        seconds = []
+        for number in range(self.size.times):
+            begun = time.perf_counter()
+            made = turnwise.bundle(path, path.with_suffix(f".{number}.bundle"))
+            seconds.append(time.perf_counter() - begun)
+            with open_bundle(made.path) as bundle:
+                said = bundle.statement.run
+            if not made.head == said["head"] == head or said["turns"] != self.size.bundled:
+                raise SystemExit(f"{made.path} is not of its run: {said}")
+        median = statistics.median(seconds)
+        return {
+            "figure": f"bundle of {self.size.bundled:,} turns",
+            "seconds": [round(median, 3)],
+            "spread": [round(min(seconds), 3), round(max(seconds), 3)],
+            "at_most": 5.0,
+            "holds": median <= 5.0,
+        }
+
     # -- worlds ------------------------------------------------------------------------------------------------------
 
     def _askers(self) -> World:
@@ -139,6 +170,28 @@ class Bench:
             agents={"passer": Agent(PASSER, args=args, grants=Grants(send=["*"]))},
             messages=[InitialMessage("passer-1", "go")],
         )
+
+    def _simulated(self, path: Path) -> str:
+        """Write the journal of a run of 100 agents, each of which changes its state in every round; return its head."""
+        code, agents = "c0" * 32, 100
+        plan = Plan(
+            "many",
+            1,
+            (Kind("agent", code, start=True),),
+            tuple([AgentPlan(f"agent-{number}", "agent") for number in range(agents)]),
+            rounds_max=self.size.bundled // agents,
+        )
+        run = simulate(plan, {"agent": lambda turn, _: {"state": json.dumps(turn["turn"]), "wake_in": 1}})
+        codes = {code: CodeSource("module", "noop.wat", (("noop.wat", b"(module)"),))}
+        with Journal.create(
+            path, plan=plan_to_json(plan), info="{}", versions="{}", codes=codes, agents=first_agents(plan)
+        ) as journal:
+            for record in run.rounds:
+                journal.writer.commit(record)
+            if run.end is not None:
+                journal.writer.end(run.end)
+        with turnwise.open(path) as played:
+            return played.head
 
     def _path(self) -> Path:
         return self._folder / f"{next(self._numbers)}.journal"

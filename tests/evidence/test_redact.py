@@ -137,6 +137,23 @@ def test_verify_claims_nothing_for_what_was_taken_out(written: Path, tmp_path: P
     assert 0 < model.compared < model.requests
 
 
+def test_verify_claims_nothing_for_waves_of_which_requests_were_taken_out(tmp_path: Path) -> None:
+    path = tmp_path / "waved.journal"
+    turnwise.run(writers(toy.write_mixing_folder(tmp_path / "model"), batching="free"), journal=path).close()
+    assert [model.level for model in turnwise.verify(path, workers=1).models] == ["L1"]
+    with turnwise.open(path) as run:
+        agent = next(iter(run.agents)).name
+    made = redact(path, tmp_path / "a.journal", agents=[agent])
+    found = turnwise.verify(made.path, workers=1, models={"model": tmp_path / "model"})
+    assert found.difference is None
+    [model] = found.models
+    assert model.level == "L0"
+    assert model.compared < model.requests
+    with turnwise.open(made.path) as run:
+        run.check()
+        assert run.head == found.head == made.head
+
+
 def test_nothing_is_written_where_nothing_is_private(lived: Path, tmp_path: Path) -> None:
     for options in ({}, {"pattern": "("}, {"agents": ["nobody"]}, {"pattern": "it is nowhere, surely"}):
         with pytest.raises(UsageError):

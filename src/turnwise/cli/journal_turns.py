@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from turnwise.errors import UsageError
+from turnwise.history.outside_changes import change_text
 
 if TYPE_CHECKING:
     from turnwise.core.records import AgentRecord, MessageRecord, TurnRecord, WaveRecord
@@ -55,6 +56,8 @@ class RoundInContext:
     """Turns: all, or those of one agent, if one was asked for."""
     stopped: tuple[str, ...]
     """Names of the agents that were stopped."""
+    changes: tuple[str, ...] = ()
+    """Changes from outside, before anybody moved, in words."""
     waves: tuple[WaveRecord, ...] = ()
     """Effects that models answered together; they belong to no single agent."""
     times: RoundTimes | None = None
@@ -130,7 +133,8 @@ class JournalTurns:
             turns = (self._told(record.round, turn, sent.get(turn.place, [])) for turn in record.turns)
             stopped = tuple(self.name(place) for place in record.stopped)
             spans = journal.timings.round(record.round) if times else None
-            yield RoundInContext(record.round, record.inputs, turns, stopped, record.waves, spans)
+            changes = tuple([change_text(change, self.name) for change in record.changes])
+            yield RoundInContext(record.round, record.inputs, turns, stopped, changes, record.waves, spans)
 
     def _sent(self, round_: int, turn: TurnRecord) -> list[MessageRecord]:
         """Return the messages of one turn, from among those of its round."""

@@ -40,6 +40,8 @@ def show_round(told: RoundInContext, name_of: NameOf, output: Output, *, fuel: b
     output.line(bold(f"round {told.round}"), dim(_round_times(times)) if times is not None else "")
     for message in told.inputs:
         _row("input", f"to {message.to}: {_body(message)}", output, _dead(message), indent=2)
+    for change in told.changes:
+        _row("changed", shorten(change, BODY_CHARS_MAX), output, indent=2)
     for turn in told.turns:
         show_turn(turn, name_of, output, times, fuel=fuel)
     for wave in told.waves:
@@ -191,6 +193,7 @@ def round_json(told: RoundInContext, name_of: NameOf, *, fuel: bool = True) -> d
     return {
         "round": told.round,
         "inputs": [_message_json(message, name_of) for message in told.inputs],
+        "changes": list(told.changes),
         "turns": [turn_json(turn, name_of, fuel=fuel) for turn in told.turns],
         "stopped": list(told.stopped),
         **({} if told.times is None else {"times": _times_json(told.times, name_of)}),

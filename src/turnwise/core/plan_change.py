@@ -85,6 +85,12 @@ def changed_plan(plan: Plan, text: str) -> Plan:
     return replace(plan, **members)
 
 
+def plan_concerns(text: str, kind: str) -> bool:
+    """Return whether a change of the plan concerns agents of a kind: it names the kind, or what all share."""
+    change = decode(text)
+    return not isinstance(change, dict) or bool(change.keys() - {"kinds"}) or kind in change.get("kinds", {})
+
+
 def with_texts(text: str, as_value: Callable[[str, str, str], object]) -> str:
     """A change of which `as_value` makes the JSON values of what agents are told, from kind, member and text.
 

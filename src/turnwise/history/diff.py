@@ -5,8 +5,9 @@ common. So turns are compared by what they read, asked, were answered, and left;
 since their numbers shift.
 
 A turn that differs has causes, as far as the journals hold any: its agent differed before (its state, its alarm, its
-count of turns), it read what the other did not, or an agent spawned or stopped it in one run only. A turn that differs
-without any of these is an origin: another seed, model, code, or argument. Nothing is guessed.
+count of turns), it read what the other did not, an agent spawned or stopped it in one run only, or a fork has changed
+something of it from outside. A turn that differs without any of these is an origin: another seed, model, code, or
+argument of the worlds. Nothing is guessed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any, Final
 from turnwise.core.compare import Difference
 from turnwise.core.plan_json import plan_to_json
 from turnwise.core.records import EffectRecord, EndRecord, RoundRecord, TurnRecord
+from turnwise.history.outside_changes import change_text, concerns
 from turnwise.history.parting import AnswerParting, parting
 from turnwise.journal import Journal
 from turnwise.journal.file.errors import damaged
@@ -80,7 +82,8 @@ class Diff:
     `turns` are all, at most `TURNS_KEPT_MAX`, of `count`. `reached` maps the agents that differ to the first round in
     which they do; `unreached` are those whose turns are all the same. `rounds` counts rounds that are in either run.
     `end` is how the runs ended, if that differs. `related` is False if no agent is in both. `totals` are what each run
-    took, of the agent alone if one was named.
+    took, of the agent alone if one was named. `changes` are those from outside that only one of them has: "left" or
+    "right", the round, and the change in words.
     """
 
     plan: tuple[tuple[str, object, object], ...]
@@ -93,6 +96,7 @@ class Diff:
     end: Difference | None
     related: bool
     totals: tuple[Totals, Totals]
+    changes: tuple[tuple[str, int, str], ...] = ()
 
     @property
     def equal(self) -> bool:
@@ -117,12 +121,16 @@ class _Side:
         self.journal = journal
         self._agent = agent
         self.names: list[str] = []
+        self._kinds: list[str] = []
         self.parents: dict[str, str | None] = {}
         for entry in journal.queries.agents():
             parent = None if entry.parent is None else self.names[entry.parent]
             self.names.append(entry.name)
+            self._kinds.append(entry.kind)
             self.parents[entry.name] = parent
         self.stoppers: dict[str, str] = {}
+        self.changes: list[tuple[int, str]] = []
+        self.touched: set[tuple[str, str]] = set()
         self._unread: dict[int, tuple[tuple[str, str, str], int]] = {}
         self._rounds = journal.chains.rounds()
         self._next = next(self._rounds, None)
@@ -143,6 +151,7 @@ class _Side:
         record, self._next = self._next, next(self._rounds, None)
         if record is None:
             return {}
+        self._change(record)
         self._deliver(record, inputs=True)
         turns = {self.names[turn.place]: self._turn(record, turn) for turn in record.turns}
         self._deliver(record, inputs=False)
@@ -158,6 +167,16 @@ class _Side:
         sent = 0 if turn.output is None else len(turn.output.send)
         numbers = 1, turn.output is None, sent, len(turn.effects), tokens, turn.fuel
         self._counts = [total + number for total, number in zip(self._counts, numbers, strict=True)]
+
+    def _change(self, record: RoundRecord) -> None:
+        """Note what was changed from outside, and which agents it concerns."""
+        self.touched = set()
+        for change in record.changes:
+            words = change_text(change, self.names.__getitem__)
+            self.changes.append((record.round, words))
+            for place, (name, kind) in enumerate(zip(self.names, self._kinds, strict=True)):
+                if concerns(change, place, kind, self.journal.queries.message):
+                    self.touched.add((name, words))
 
     def _deliver(self, record: RoundRecord, *, inputs: bool) -> None:
         for message in record.inputs if inputs else record.messages:
@@ -214,6 +233,7 @@ class _Comparison:
         self._left = left
         self._right = right
         self._apart: set[str] = set()
+        self._changed: set[str] = set()
         self._reached: dict[str, int] = {}
 
     def diff(self, agent: str | None) -> Diff:
@@ -242,11 +262,20 @@ class _Comparison:
             end=_end(self._left.journal, self._right.journal),
             related=bool(both) or not names,
             totals=(self._left.totals, self._right.totals),
+            changes=tuple(self._changes_of_one()),
         )
 
+    def _changes_of_one(self) -> Iterator[tuple[str, int, str]]:
+        for name, side, other in (("left", self._left, self._right), ("right", self._right, self._left)):
+            there = set(other.changes)
+            yield from ((name, round_, words) for round_, words in side.changes if (round_, words) not in there)
+
     def _round(self, number: int) -> list[TurnDiff]:
+        for side in (self._left, self._right):
+            side.touched = set()
         left = self._left.take() if self._left.round == number else {}
         right = self._right.take() if self._right.round == number else {}
+        self._changed |= {name for name, _ in self._left.touched ^ self._right.touched}
         found = []
         for name in dict.fromkeys((*left, *right)):
             mine, other = left.get(name), right.get(name)
@@ -255,6 +284,7 @@ class _Comparison:
                 self._reached.setdefault(name, number)
                 found.append(_turn_diff(number, name, mine, other, causes))
         for name in dict.fromkeys((*left, *right)):
+            self._changed.discard(name)
             mine, other = left.get(name), right.get(name)
             together = mine is not None and other is not None and mine.standing == other.standing
             if not together or (mine is not None and mine.standing[1] is None and name in self._apart):
@@ -275,6 +305,8 @@ class _Comparison:
         stoppers = {self._left.stoppers.get(name), self._right.stoppers.get(name)}
         if (left is None or right is None) and len(stoppers) > 1:
             causes += sorted(stopper for stopper in stoppers if stopper is not None)
+        if name in self._changed:
+            causes.append(OUTSIDE)
         return tuple(dict.fromkeys(causes))
 
 

@@ -1,7 +1,8 @@
 """Causes of something in a run: traced backwards over what the journal holds, to any depth.
 
 A turn follows from its agent's state (its turn before), the messages that it read (the turns that sent them), the
-answers to its effects, and, if it is the first, from who spawned the agent. All of it is recorded: nothing is guessed,
+answers to its effects, what was changed from outside since the turn before, and, if it is the first, from who spawned
+the agent. All of it is recorded: nothing is guessed,
 and nothing says which of these causes mattered.
 """
 
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from turnwise.core.records import AgentRecord, MessageRecord, TurnRecord
+from turnwise.core.records import AgentRecord, ChangeRecord, MessageRecord, TurnRecord
 from turnwise.errors import UsageError
+from turnwise.history.outside_changes import change_text, concerns
 from turnwise.journal import Journal
 
 DEPTH_MAX: Final = 200
@@ -21,15 +23,16 @@ DEPTH_MAX: Final = 200
 CAUSES_MAX: Final = 10_000
 """Causes of one answer in all."""
 
-CauseKind = Literal["turn", "message", "record", "effect", "world"]
+CauseKind = Literal["turn", "message", "record", "effect", "change", "world"]
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
     """Something that happened, and what it came from.
 
-    `kind` is `turn`, `message`, `record`, `effect` (an answer), or `world` (an agent that was there from the
-    beginning). `round` is the round in which it was, 0 for the world; `agent` whose it was (of a message: who sent it,
+    `kind` is `turn`, `message`, `record`, `effect` (an answer), `change` (by a fork, before
+    the turn), or `world` (an agent that was there from the beginning).
+    `round` is the round in which it was, 0 for the world; `agent` whose it was (of a message: who sent it,
     `outside` if nobody of the run did). `text` is what there is to say: a body, a value, a reply, a state. `causes` are
     empty where nothing of the run is behind it; where `told` is false, they stand elsewhere in the same tree, or lie
     deeper than was asked for.
@@ -87,6 +90,12 @@ class _Tracing:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._agents: list[AgentRecord] = list(journal.queries.agents())
+        self._changed = [
+            (round_, entry)
+            for round_, entries in journal.rounds.coming(1, journal.rounds.last_round).items()
+            for entry in entries
+            if isinstance(entry, ChangeRecord)
+        ]
         self._told: set[tuple[int, int]] = set()
         self._count = 0
         self.messages = sum(summary.messages + summary.inputs for summary in journal.rounds.summaries())
@@ -110,7 +119,9 @@ class _Tracing:
         self._told.add(key)
         causes = [self.message(self._journal.queries.message(seq), depth) for seq in turn.inbox]
         causes += [Cause("effect", round_, name, effect.reply) for effect in turn.effects]
-        causes.append(self._before(round_, turn, depth))
+        before = self._journal.queries.turn_before(turn.place, round_)
+        causes += self._changes(turn.place, 0 if before is None else before[0], round_)
+        causes.append(self._before(before, turn, depth))
         self._count += len(causes)
         return Cause("turn", round_, name, text, tuple(causes))
 
@@ -124,9 +135,17 @@ class _Tracing:
             return Cause("message", message.round, sender.name, message.body, behind)
         return Cause("message", message.round, sender.name, message.body)
 
-    def _before(self, round_: int, turn: TurnRecord, depth: int) -> Cause:
+    def _changes(self, place: int, after: int, last: int) -> list[Cause]:
+        """Changes from outside that concern an agent, of the rounds between two of its turns, the later included."""
+        agent = self._agents[place]
+        return [
+            Cause("change", round_, agent.name, change_text(change, lambda at: self._agents[at].name))
+            for round_, change in self._changed
+            if after < round_ <= last and concerns(change, place, agent.kind, self._journal.queries.message)
+        ]
+
+    def _before(self, before: tuple[int, TurnRecord] | None, turn: TurnRecord, depth: int) -> Cause:
         """Trace an agent before a turn: to its turn before, to the agent that spawned it, or to the world."""
-        before = self._journal.queries.turn_before(turn.place, round_)
         if before is not None:
             return self.turn(*before, depth - 1)
         agent = self._agents[turn.place]

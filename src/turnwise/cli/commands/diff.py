@@ -24,7 +24,9 @@ NAMES_SHOWN_MAX = 12
 PLAN_SHOWN_MAX = 10
 VALUE_CHARS_MAX = 60
 BEFORE_CHARS_MAX = 40
-CHANGES_SHOWN_MAX = 12
+VALUES_SHOWN_MAX = 12
+CHANGES_SHOWN_MAX = 20
+CHANGE_CHARS_MAX = 160
 
 
 def diff(
@@ -61,6 +63,11 @@ def _show(found: Diff, out: Output) -> None:
         out.row(dim("plan".ljust(NAME_COLUMNS)), f"{name}: {_short(left)} → {_short(right)}", indent=2)
     if len(found.plan) > PLAN_SHOWN_MAX:
         out.row(dim(" " * NAME_COLUMNS), f"and {len(found.plan) - PLAN_SHOWN_MAX} more", indent=2)
+    for side, round_, words in found.changes[:CHANGES_SHOWN_MAX]:
+        told = f"{side}, round {round_}: {shorten(words, CHANGE_CHARS_MAX)}"
+        out.row(dim("changed".ljust(NAME_COLUMNS)), told, indent=2)
+    if len(found.changes) > CHANGES_SHOWN_MAX:
+        out.row(dim(" " * NAME_COLUMNS), f"and {len(found.changes) - CHANGES_SHOWN_MAX} more", indent=2)
     if not found.related:
         out.line(red("unrelated"), ": no agent is in both runs")
         return
@@ -129,10 +136,10 @@ def _show_changes(left: str, right: str, out: Output) -> None:
     from turnwise.cli.difference import changes
 
     found = changes(left, right)
-    for change in found[:CHANGES_SHOWN_MAX]:
+    for change in found[:VALUES_SHOWN_MAX]:
         out.row(dim(change.sign.ljust(NAME_COLUMNS)), str(change), indent=2)
-    if len(found) > CHANGES_SHOWN_MAX:
-        out.row(dim(" " * NAME_COLUMNS), f"and {len(found) - CHANGES_SHOWN_MAX} more", indent=2)
+    if len(found) > VALUES_SHOWN_MAX:
+        out.row(dim(" " * NAME_COLUMNS), f"and {len(found) - VALUES_SHOWN_MAX} more", indent=2)
 
 
 def _show_records(left: list[tuple[str, object]], right: list[tuple[str, object]], out: Output) -> None:
@@ -142,11 +149,11 @@ def _show_records(left: list[tuple[str, object]], right: list[tuple[str, object]
     unlike = [
         name for name in names if name not in sides[0] or name not in sides[1] or sides[0][name] != sides[1][name]
     ]
-    for name in unlike[:CHANGES_SHOWN_MAX]:
+    for name in unlike[:VALUES_SHOWN_MAX]:
         one, two = [_short(side[name]) if name in side else "not recorded" for side in sides]
         out.row(dim("record".ljust(NAME_COLUMNS)), f"{name}: {one} → {two}", indent=2)
-    if len(unlike) > CHANGES_SHOWN_MAX:
-        out.row(dim(" " * NAME_COLUMNS), f"and {len(unlike) - CHANGES_SHOWN_MAX} more", indent=2)
+    if len(unlike) > VALUES_SHOWN_MAX:
+        out.row(dim(" " * NAME_COLUMNS), f"and {len(unlike) - VALUES_SHOWN_MAX} more", indent=2)
     if not unlike:  # the same names and values in another order, or more than once
         out.row(dim("record".ljust(NAME_COLUMNS)), f"{_short(left)} → {_short(right)}", indent=2)
 
@@ -182,6 +189,7 @@ def _as_json(found: Diff) -> dict[str, object]:
         "equal": found.equal,
         "related": found.related,
         "plan": [{"name": name, "left": left, "right": right} for name, left, right in found.plan],
+        "changes": [{"side": side, "round": round_, "change": words} for side, round_, words in found.changes],
         "first": None if found.first is None else _turn_json(found.first),
         "turns": [_turn_json(turn) for turn in found.turns],
         "count": found.count,

@@ -55,7 +55,7 @@ class Filter:
                 continue
             turns = [turn for turn in told.turns if self._shows(turn)]
             if turns:
-                yield replace(told, inputs=(), turns=iter(turns), stopped=(), waves=())
+                yield replace(told, inputs=(), turns=iter(turns), stopped=(), changes=(), waves=())
 
     def _shows(self, told: TurnInContext) -> bool:
         if self.failed and told.turn.failure is None:

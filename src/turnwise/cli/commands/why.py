@@ -71,6 +71,7 @@ _WORDS = {
     "message": "message from",
     "record": "recorded by",
     "effect": "answer to",
+    "change": "changed from outside, before the turn of",
     "world": "in the world from the beginning:",
 }
 

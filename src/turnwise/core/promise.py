@@ -33,7 +33,8 @@ def caution(model: str, promise: Promise) -> str | None:
     if promise == "plan-bound":
         return (
             f"{model} is plan-bound: its answers depend on what runs beside what, so turns wait for each other in "
-            "waves; on the same machine and versions the head is the same"
+            "waves; on the same machine and versions the head is the same, and a change in a fork may change the "
+            "answers of agents that it has not reached"
         )
     if promise == "none":
         return (

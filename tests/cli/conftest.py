@@ -64,3 +64,13 @@ def uninstall(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def narrow(text: str) -> bool:
     """Whether a terminal of 80 columns shows each line as one, but for those that name a file or a digest."""
     return all(len(line) <= 80 for line in text.splitlines() if "/" not in line and not re.search("[0-9a-f]{64}", line))
+
+
+def refuses(command: Command, name: str, arguments: tuple[object, ...], said: str, out: Path) -> None:
+    """Check that a command refuses its arguments, says so to people, and leaves no file `out`."""
+    ended = command(name, *arguments)
+    assert (ended.code, ended.out) == (2, ""), said
+    assert ended.err.startswith("error: ")
+    assert said in ended.err
+    assert "defect" not in ended.err
+    assert not out.exists()

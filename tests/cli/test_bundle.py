@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import turnwise
-from tests.cli.conftest import Command, narrow, uninstall
+from tests.cli.conftest import Command, narrow, refuses, uninstall
 from tests.history.test_verify import writers
 from tests.inference import toy
 
@@ -160,12 +160,7 @@ def test_what_cannot_be_bundled_is_named_and_leaves_no_file(
         ((lived, "-o", out, "--sign", keys[1]), "this is not an Ed25519 private key"),
         ((lived, "-o", out, "--sign", there), "this is not an Ed25519 private key"),
     ):
-        ended = command("bundle", *arguments)
-        assert (ended.code, ended.out) == (2, ""), said
-        assert ended.err.startswith("error: ")
-        assert said in ended.err
-        assert "defect" not in ended.err
-        assert not out.exists()
+        refuses(command, "bundle", arguments, said, out)
     assert there.read_bytes() == b"mine"
 
 

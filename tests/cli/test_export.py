@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Command, uninstall
+from tests.cli.conftest import Command, refuses, uninstall
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
@@ -54,12 +54,7 @@ def test_what_cannot_be_exported_is_named_and_leaves_no_file(lived: Path, tmp_pa
         ((lived, "--to", "csv", "-o", tmp_path / "no" / "x"), "No such file or directory"),
         ((lived, "--to", "otel"), "--out"),
     ):
-        ended = command("export", *arguments)
-        assert (ended.code, ended.out) == (2, ""), said
-        assert ended.err.startswith("error: ")
-        assert said in ended.err
-        assert "defect" not in ended.err
-        assert not out.exists()
+        refuses(command, "export", arguments, said, out)
     assert there.read_bytes() == b"mine"
 
 

@@ -49,7 +49,7 @@ def test_no_change_comes_to_the_head_of_the_parent_and_detaches(command: Command
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--at", "99"], "99"),
+        (["--at", "99"], "there is no round 99 in this run"),
         (["--at", "2", "--message", "nobody=x"], "nobody"),
         (["--at", "2", "--message", "text"], "--message"),
         (["--at", "2", "--stop-agent", "nobody"], "nobody"),

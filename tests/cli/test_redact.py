@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import turnwise
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, refuses
 
 
 @pytest.fixture
@@ -43,17 +43,12 @@ def test_what_cannot_be_redacted_is_named_and_leaves_no_file(
         ((lived, "-o", out, "--agent", "nobody-9"), "there is no agent 'nobody-9' in this run"),
         ((lived, "-o", out, "--pattern", "("), "this is no regular expression"),
         ((lived, "-o", out, "--pattern", "said by none of them"), "nothing private was found"),
-        ((lived, "-o", there, "--agent", agent), "exist"),
+        ((lived, "-o", there, "--agent", agent), "the file exists already"),
         ((tmp_path / "none.journal", "-o", out, "--agent", agent), "none.journal"),
         ((there, "-o", out, "--agent", agent), "there"),
-        ((lived, "-o", tmp_path / "no" / "x", "--agent", agent), "no"),
+        ((lived, "-o", tmp_path / "no" / "x", "--agent", agent), "No such file or directory"),
     ):
-        ended = command("redact", *arguments)
-        assert (ended.code, ended.out) == (2, ""), said
-        assert ended.err.startswith("error: ")
-        assert said in ended.err
-        assert "defect" not in ended.err
-        assert not out.exists()
+        refuses(command, "redact", arguments, said, out)
     assert there.read_bytes() == b"mine"
 
 

@@ -301,7 +301,7 @@ def create_file(path: Path) -> None:
             hint=f"Give another name, delete the file, or go on with it: turnwise resume {shlex.quote(str(path))}",
         ) from error
     except OSError as error:
-        hint = "Check that its folder exists and may be written, or give another path (--journal)."
+        hint = "Check that its folder exists and may be written, or give another path."
         raise unwritable(path, "the journal cannot be created", error, hint) from error
     try:
         if hasattr(os, "fchmod"):

@@ -116,10 +116,11 @@ def test_interrupted_in_mid_text(model: Path) -> None:
         begun = process.stdout.read(10)
         process.send_signal(signal.SIGINT)
         rest, error = process.stdout.read(), process.stderr.read()
-    assert process.returncode in (0, 130)  # it may have come to its end
+    # It may have come to its end; and an interpreter that leaves has given back the signal to the system already.
+    assert process.returncode in (0, 130, -signal.SIGINT)
+    assert "Traceback" not in error
     if process.returncode == 130:
         assert error.endswith("interrupted\n")
-        assert "Traceback" not in error
     assert len(begun) == 10
     assert rest.endswith("\n")
 

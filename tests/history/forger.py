@@ -32,7 +32,7 @@ def rechained(path: Path) -> Path:
         before, rows = 0, []
         for record in journal.rounds.between():
             facts = chain.facts_of(record, rule)
-            head, outcome = chain.advance(head, facts, rule), chain.outcome(facts, rule)
+            head, outcome = chain.advance(head, facts, rule, record.state), chain.outcome(facts, rule)
             if (continued := header.continued_versions(before, writers)) is not None:
                 execution = chain.execution_continued(execution, continued)
             execution = chain.execution_advance(execution, record.round, record.turns, record.waves, rule)

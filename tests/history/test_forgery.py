@@ -81,9 +81,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-EMPTY = {("ends", "message"), *[("changes", column) for column in columns_of_tables()["changes"]]}
-"""A run that has finished has no message of its end (`test_the_message_of_a_failed_run`), and only a fork has changes
-(`test_any_change_that_was_forged_is_noticed`)."""
+EMPTY = {
+    ("ends", "message"),
+    ("rounds", "state"),
+    *[(table, column) for table in ("changes", "snapshots") for column in columns_of_tables()[table]],
+}
+"""A run that has finished has no message of its end (`test_the_message_of_a_failed_run`), only a fork has changes
+(`test_any_change_that_was_forged_is_noticed`), and a short run has no snapshots
+(`tests/history/test_forged_snapshots.py`)."""
 
 NOT_PROVED = {
     ("writers", "id"),
@@ -136,7 +141,10 @@ def others(value: object) -> list[object]:
 
 
 COLUMNS = [
-    (table, column) for table, columns in columns_of_tables().items() for column in columns if table != "changes"
+    (table, column)
+    for table, columns in columns_of_tables().items()
+    for column in columns
+    if table not in ("changes", "snapshots")
 ]
 
 

@@ -22,11 +22,14 @@ from turnwise.core.records import (
     TurnRecord,
     WaveRecord,
 )
+from turnwise.core.snapshot import Snapshot
 from turnwise.core.turn import Failure, FailureClass, Log, Record, Send, Spawn, TurnOutput
 from turnwise.journal import CodeSource, Journal, RoundTimes, Span
 from turnwise.journal.file.format import FORMAT
 
 LONG = "once upon a time there was a dog with a red ball; " * 40
+
+SNAPSHOT = Snapshot(2, 5, (2, 2, 2, 0), (2, 2, 2, 0), (5, 0, 0, 0), (1,), ((0, (4,)),))
 
 
 def recorded_run(format_: int = FORMAT) -> tuple[tuple[AgentRecord, ...], list[RoundRecord], EndRecord]:
@@ -108,6 +111,7 @@ def recorded_run(format_: int = FORMAT) -> tuple[tuple[AgentRecord, ...], list[R
         rounds = [first, second, fifth]
         rounds = [replace(round_, outcome=chain("outcome", round_.round)) for round_ in rounds]
         rounds[-1] = replace(rounds[-1], changes=(ChangeRecord("args", 2, '{"mood":"grim"}'),))
+        rounds[1] = replace(rounds[1], state=chain("state", 2))
         end = replace(end, head=chain("end"))
     return beginning, rounds, end
 
@@ -133,7 +137,8 @@ def record(path: Path) -> None:
             effects = {(turn.place, effect.index): Span(20, 50) for turn in round_.turns for effect in turn.effects}
             waves = {wave.wave: Span(25, 40) for wave in round_.waves}
             began_us = 1_795_000_000_000_000 + 1_000 * round_.round
-            journal.writer.commit(round_, None, RoundTimes(round_.round, began_us, 130, spans, effects, waves))
+            times = RoundTimes(round_.round, began_us, 130, spans, effects, waves)
+            journal.writer.commit(round_, None, times, SNAPSHOT if round_.round == SNAPSHOT.round else None)
         journal.writer.end(end)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:  # a fork has them from its beginning
         for round_ in rounds:

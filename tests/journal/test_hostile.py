@@ -19,6 +19,7 @@ from turnwise.core.records import (
     RoundRecord,
     WaveRecord,
 )
+from turnwise.core.snapshot import Snapshot
 from turnwise.core.turn import Failure, FailureClass, Log, Record, Spawn, TurnOutput
 from turnwise.errors import JournalError
 from turnwise.journal import CodeSource, Journal, RoundTimes, Span
@@ -32,6 +33,8 @@ CODES = {
 
 
 TIMES = RoundTimes(2, 1, 2, {0: Span(1, 2)}, {(0, 0): Span(1, 2)}, {1: Span(1, 2)})
+NUMBERS = tuple(range(COUNT + 1))
+SNAPSHOT = Snapshot(2, 2 * COUNT, NUMBERS, NUMBERS, NUMBERS, (9,), ((0, (COUNT, COUNT + 3)), (2, (7,))))
 
 
 def rich_round() -> RoundRecord:
@@ -66,6 +69,7 @@ def rich_round() -> RoundRecord:
         stopped=(9,),
         waves=waves,
         outcome=chain("outcome", 2),
+        state=chain("state", 2),
     )
 
 
@@ -77,7 +81,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         first = simple(1, COUNT)
         idle = replace(first.turns[0], output=long)
         journal.writer.commit(replace(first, turns=(idle, *first.turns[1:]), messages=first.messages[1:]))
-        journal.writer.commit(rich_round(), None, TIMES)
+        journal.writer.commit(rich_round(), None, TIMES, SNAPSHOT)
         journal.writer.end(EndRecord("finished", 2, '"done"', "message", chain("end")))
     with Journal.open(path) as journal:
         assert journal.check() == 2
@@ -103,6 +107,7 @@ def read_everything(path: Path) -> None:
         list(journal.world.standings())
         journal.world.pending()
         list(journal.timings.between())
+        list(journal.snapshots.all())
         journal.check()
 
 
@@ -127,7 +132,14 @@ VALUES = [
 
 COLUMNS = [(table, column) for table, columns in columns_of_tables().items() for column in columns]
 
-ONLY_ORDER = {("writers", "id"), ("ends", "id"), ("code_files", "code"), ("code_files", "nr"), ("timings", "round")}
+ONLY_ORDER = {
+    ("writers", "id"),
+    ("ends", "id"),
+    ("code_files", "code"),
+    ("code_files", "nr"),
+    ("timings", "round"),
+    ("snapshots", "round"),
+}
 """Columns in which any number keeps the order of rows or the core notices the difference."""
 
 

@@ -11,6 +11,7 @@ import pytest
 from tests.core.worlds import kind, plan
 from turnwise.core.machine import Machine
 from turnwise.core.records import EndRecord, RoundRecord
+from turnwise.core.snapshot import Snapshot
 from turnwise.errors import EnvironmentFailure, InvariantError
 from turnwise.orchestrator.driver import COMMITS_MAX, Driver, RoundTimes
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
@@ -39,7 +40,13 @@ class Parts:
             results = [TurnResult(job.id, "completed", body, None, 1, "") for job in jobs]
             asyncio.get_running_loop().call_soon(self.driver.on_results, results)
 
-    async def commit(self, record: RoundRecord, end: EndRecord | None = None, times: RoundTimes | None = None) -> None:
+    async def commit(
+        self,
+        record: RoundRecord,
+        end: EndRecord | None = None,
+        times: RoundTimes | None = None,
+        snapshot: Snapshot | None = None,
+    ) -> None:
         await self.hold.wait()
         if self.failure is not None:
             raise self.failure

@@ -91,7 +91,9 @@ class World:
         self.waves.append(wave)
         self.seen.append(wave)
 
-    async def commit(self, record: RoundRecord, end: EndRecord | None = None, times: object = None) -> None:
+    async def commit(
+        self, record: RoundRecord, end: EndRecord | None = None, times: object = None, snapshot: object = None
+    ) -> None:
         """Rounds are taken from the driver."""
 
     async def end(self, record: EndRecord) -> None:

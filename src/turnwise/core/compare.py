@@ -96,6 +96,8 @@ def _facts(record: RoundRecord, name_of: Callable[[int], str]) -> Iterator[Fact]
         yield from _agent_facts(agent)
     yield None, "stopped", [name_of(place) for place in record.stopped]
     yield from _message_facts("message", record.messages, name_of)
+    if record.state is not None:
+        yield None, "digest of the state", record.state.hex()
 
 
 def _turn_facts(turn: TurnRecord, agent: str) -> Iterator[Fact]:

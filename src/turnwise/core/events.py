@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from turnwise.core.plan import Limits
 from turnwise.core.records import AgentRecord, ChangeRecord, EndRecord, RoundRecord, TurnRecord, WaveRecord
+from turnwise.core.snapshot import Snapshot
 from turnwise.core.turn import EffectRequest, Outcome
 from turnwise.core.turn_input import TurnInput
 
@@ -114,11 +115,12 @@ class Commit:
     """Make a round durable. The next may begin meanwhile, since turns are pure.
 
     `end` is the end of the run that the round itself brought about (finished, or failed), to be made durable together
-    with it; `End` still follows the next `Advance`.
+    with it; `End` still follows the next `Advance`. `snapshot` is one of the world after the round, where it is due.
     """
 
     record: RoundRecord
     end: EndRecord | None = None
+    snapshot: Snapshot | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,11 @@ A run keeps the rule by which its chains were begun (`RULE`, or an older one tha
 1. ``head(r) = SHA-256(head(r-1) ‖ facts)``. No end. Logs, recorded texts, results and the texts of the plan stand in
    full.
 2. ``outcome(r) = SHA-256(facts)``, ``head(r) = SHA-256(head(r-1) ‖ outcome(r))``, so that rounds can be compared, and
-   the chain be followed, without what is in them. The head of a run that has ended is ``SHA-256(head ‖ end)``. The end
-   is a leaf: a run that is continued after it has the heads of one that never ended there.
+   the chain be followed, without what is in them. In rounds after which a snapshot is due (`turnwise.core.snapshot`),
+   ``head(r) = SHA-256(head(r-1) ‖ outcome(r) ‖ state(r))``, with the digest of the state after the round: it follows
+   from all outcomes so far, and lets a snapshot be compared with the chain. The head of a run that has ended is
+   ``SHA-256(head ‖ end)``. The end is a leaf: a run that is continued after it has the heads of one that never ended
+   there.
 """
 
 from __future__ import annotations
@@ -96,10 +99,10 @@ def facts(
     """The lines that say what came of a round."""
     lines = [f"round {round_}"]
     lines += [_message_line("I", message) for message in inputs]
-    lines += [_change_line(change) for change in changes]
+    lines += [change_line(change) for change in changes]
     lines += [_turn_line(turn, rule) for turn in turns]
     lines += [_message_line("M", message) for message in messages]
-    lines += [_agent_line(agent) for agent in spawned]
+    lines += [agent_line(agent) for agent in spawned]
     lines += [f"X[{place}]" for place in stopped]
     return "\n".join(lines).encode() + b"\n"
 
@@ -123,14 +126,14 @@ def outcome(facts: bytes, rule: int = RULE) -> bytes | None:
     return None if rule == 1 else sha256(facts).digest()
 
 
-def advance(head: bytes, facts: bytes, rule: int = RULE) -> bytes:
-    """The head after a round with these facts."""
-    return sha256(head + facts).digest() if rule == 1 else linked(head, sha256(facts).digest())
+def advance(head: bytes, facts: bytes, rule: int = RULE, state: bytes | None = None) -> bytes:
+    """The head after a round with these facts, and with the digest of the state where one is due."""
+    return sha256(head + facts).digest() if rule == 1 else linked(head, sha256(facts).digest(), state)
 
 
-def linked(head: bytes, outcome: bytes) -> bytes:
+def linked(head: bytes, outcome: bytes, state: bytes | None = None) -> bytes:
     """The head after a round of which only the outcome's digest is known (not under rule 1)."""
-    return sha256(head + outcome).digest()
+    return sha256(head + outcome + (state or b"")).digest()
 
 
 def ended(head: bytes, end: EndRecord, rule: int = RULE) -> bytes | None:
@@ -170,14 +173,16 @@ def _message_line(letter: str, message: MessageRecord) -> str:
     )
 
 
-def _change_line(change: ChangeRecord) -> str:
+def change_line(change: ChangeRecord) -> str:
+    """The line that says of a change from outside that it came."""
     text = change.text
     if text is not None and change.what == "plan":  # of which only what agents are told can be taken out
         text = with_texts(text, lambda _kind, _name, told: text_digest(told))
     return "C" + _encode([change.what, change.target, None if text is None else text_digest(text)])
 
 
-def _agent_line(agent: AgentRecord) -> str:
+def agent_line(agent: AgentRecord) -> str:
+    """The line that says of an agent that it came to be."""
     return "A" + _encode(
         [
             agent.place,

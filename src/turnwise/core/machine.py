@@ -10,10 +10,11 @@ A round: `Advance` → `Execute` for everybody who is due → per turn `TurnEnde
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from turnwise.core import head
+from turnwise.core import snapshot as snapshots
 from turnwise.core.acceptance import refusal
 from turnwise.core.canonical import canonical
 from turnwise.core.events import (
@@ -41,6 +42,7 @@ from turnwise.core.records import (
     TurnRecord,
     WaveRecord,
 )
+from turnwise.core.snapshot import Snapshot
 from turnwise.core.state import WorldState
 from turnwise.core.turn import Completed, Failed, FailureClass, Needs, TurnOutput
 from turnwise.errors import DifferenceFound, InvariantError
@@ -76,16 +78,19 @@ class Machine:
         for record in rounds:
             facts = head.facts_of(record, self.rule)
             self._check_outside(record)
-            self.head = head.advance(self.head, facts, self.rule)
+            self.head = head.advance(self.head, facts, self.rule, record.state)
             self.execution = record.execution
             if self.head != record.head:
-                raise DifferenceFound(
+                raise _unlike(
                     f"the head of round {record.round} does not follow from what the journal holds of it",
-                    expected=record.head.hex(),
-                    actual=self.head.hex(),
-                    hint="The journal has been damaged or changed after it was written.",
+                    record.head,
+                    self.head,
                 )
             self.world.apply(record)
+            state = snapshots.digest(self.world) if self._snapshot_due() else None
+            if state != record.state:
+                what = f"the state after round {record.round} is not what its head names"
+                raise _unlike(what, record.state, state)
             self._last = record
 
     def _check_outside(self, record: RoundRecord) -> None:
@@ -102,6 +107,28 @@ class Machine:
                 actual=actual,
                 hint="The journal has been damaged or changed after it was written.",
             )
+
+    def restore_snapshot(
+        self,
+        snapshot: Snapshot,
+        record: RoundRecord,
+        spawned: Iterable[AgentRecord],
+        states: Sequence[str],
+        messages: Iterable[MessageRecord],
+    ) -> None:
+        """Take over a world as it stood after a round, whose `record` the caller has compared with the chain.
+
+        `spawned`, `states` and `messages` are what `turnwise.core.snapshot.restore` needs; raises what that does, and
+        `DifferenceFound` if the world is not the one that the round's head names.
+        """
+        snapshots.restore(self.world, snapshot, spawned, states, messages)
+        state = snapshots.digest(self.world)
+        if snapshot.round != record.round or state != record.state:
+            what = f"the snapshot of round {record.round} is not the state that its head names"
+            raise _unlike(what, record.state, state)
+        self.head, self.execution = record.head, record.execution
+        self._last = record
+        self._inputs.clear()
 
     def continued_by(self, versions: str) -> None:
         """From here on, other versions execute the run than those that have executed it so far."""
@@ -287,21 +314,34 @@ class Machine:
         messages = self._messages(round_, turns, spawned, set(stopped))
         inputs, changes = self._round_inputs, self._round_changes
         facts = head.facts(round_, inputs, turns, messages, spawned, stopped, self.rule, changes)
-        self.head = head.advance(self.head, facts, self.rule)
         outcome = head.outcome(facts, self.rule)
         waves = tuple(sorted(self._waves, key=lambda wave: (wave.wave, wave.model)))
         self.execution = head.execution_advance(self.execution, round_, turns, waves, self.rule)
         record = RoundRecord(
-            round_, turns, inputs, messages, spawned, stopped, self.head, self.execution, waves, outcome, changes
+            round_, turns, inputs, messages, spawned, stopped, b"", self.execution, waves, outcome, changes
         )
         world.apply(record)
+        state = snapshot = None
+        if self._snapshot_due():
+            state = snapshots.digest(world)
+            if not world.changed_ever:  # numbers do not say what came from outside: such a run is folded from there on
+                snapshot = snapshots.take(world)
+        self.head = head.advance(self.head, facts, self.rule, state)
+        record = replace(record, head=self.head, state=state)
         self._last = record
         self._round = None
         self._open = {}
         self._round_inputs = ()
         self._round_changes = ()
         self._waves = []
-        return Commit(record, self._end_after(record))
+        return Commit(record, self._end_after(record), snapshot)
+
+    def _snapshot_due(self) -> bool:
+        """Tell whether one is due after the latest round, and count from there on if so."""
+        if self.rule == 1 or not snapshots.due(self.world):
+            return False
+        self.world.turns_since_digest = 0
+        return True
 
     def _spawned(self, round_: int) -> tuple[AgentRecord, ...]:
         """The children of this round. A turn that spawns a name that exists, or too many agents, fails as a whole."""
@@ -411,3 +451,12 @@ class Machine:
 def merged(base: str, over: str) -> str:
     """Two JSON objects as canonical text; members of `over` win."""
     return canonical(decode(base) | decode(over))
+
+
+def _unlike(what: str, expected: bytes | None, actual: bytes | None) -> DifferenceFound:
+    return DifferenceFound(
+        what,
+        expected=None if expected is None else expected.hex(),
+        actual=None if actual is None else actual.hex(),
+        hint="The journal has been damaged or changed after it was written.",
+    )

@@ -124,7 +124,8 @@ class RoundRecord:
     `head` is the chain's value after the round, `outcome` the digest of the round by itself, None where the run's
     chains know none (see `turnwise.core.head`). `waves` are in order of number and model. `changes` came from outside
     before anybody moved, after the inputs. Inputs whose own round is this one came while it was in progress, and it
-    ends the run.
+    ends the run. `state` is the digest of the world's state after the round where one was due (see
+    `turnwise.core.snapshot`), else None.
     """
 
     round: int
@@ -138,6 +139,7 @@ class RoundRecord:
     waves: tuple[WaveRecord, ...] = ()
     outcome: bytes | None = None
     changes: tuple[ChangeRecord, ...] = ()
+    state: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,11 @@ and replay apply what the journal holds. The state after round r is therefore th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 
 from turnwise.core.envelope import encode_mail
+from turnwise.core.head import agent_line, change_line
 from turnwise.core.inbox import Letter
 from turnwise.core.plan import OUTSIDE, Kind, KindGrants, Plan
 from turnwise.core.plan_change import changed_plan
@@ -20,7 +22,20 @@ from turnwise.errors import InvariantError, JournalError
 class AgentState:
     """One agent, living or stopped. Its place never changes and its name is never used again."""
 
-    __slots__ = ("alive", "args", "grants", "inbox", "kind", "name", "place", "record", "state", "turns", "wake_at")
+    __slots__ = (
+        "alive",
+        "args",
+        "grants",
+        "inbox",
+        "kind",
+        "left",
+        "name",
+        "place",
+        "record",
+        "state",
+        "turns",
+        "wake_at",
+    )
 
     def __init__(self, record: AgentRecord, kind: Kind, grants: tuple[KindGrants, ...]) -> None:
         self.record = record
@@ -29,6 +44,7 @@ class AgentState:
         self.kind = kind
         self.args = record.args
         self.state = record.state
+        self.left = 0  # round of the turn that left the state, 0 for none
         self.grants = grants
         self.turns = 0
         self.wake_at: int | None = None
@@ -51,11 +67,14 @@ class WorldState:
         self.round = 0
         self.message_seq_next = 0
         self._changed = False
+        self.turns_since_digest = 0  # since the latest digest of the state
+        self.others = bytes(32)  # a chain over the agents and changes that did not come from the plan
+        self.changed_ever = False
         self.kinds = {kind.name: kind for kind in plan.kinds}
         self.agents: list[AgentState] = []
         self.by_name: dict[str, AgentState] = {}
         self.groups: dict[str, list[int]] = {group: [] for kind in plan.kinds for group in kind.groups}
-        self.schedule: Discipline = (Rounds if plan.schedule == "rounds" else Sequential)(self.agents)
+        self.schedule: Discipline = self._new_schedule()
         for record in first_agents(plan):
             self._add(record)
 
@@ -84,6 +103,7 @@ class WorldState:
         if record.round <= self.round:
             raise InvariantError(f"round {record.round} cannot follow round {self.round}")
         self.round = record.round
+        self.turns_since_digest += len(record.turns)
         self.deliver(record.inputs)
         if not self._changed:
             self.change(record.changes)
@@ -97,11 +117,12 @@ class WorldState:
                 self.schedule.backlog(agent.place)
             if turn.output is not None:
                 agent.state = turn.output.state
+                agent.left = record.round
                 if turn.output.wake_in is not None:
                     agent.wake_at = record.round + turn.output.wake_in
                     self.schedule.alarm(agent.place, agent.wake_at)
         for spawned in record.spawned:
-            self._add(spawned)
+            self.spawn(spawned)
         for place in record.stopped:
             self._stop(self.agents[place])
         self.deliver(record.messages)
@@ -112,7 +133,8 @@ class WorldState:
         Raises JournalError for a change of what is not there, since only a journal that is damaged has one.
         """
         for change in changes:
-            self._changed = True
+            self._changed = self.changed_ever = True
+            self.others = sha256(self.others + change_line(change).encode()).digest()
             if change.what == "plan":
                 self._change_plan(change.text or "")
             elif change.what == "drop":
@@ -158,16 +180,51 @@ class WorldState:
             self.message_seq_next = message.seq + 1
             if not message.recipients:
                 continue
-            letter = Letter(message.seq, encode_mail(self.sender_name(message), message.round, message.body))
-            for place in message.recipients:
-                self.agents[place].inbox.append(letter)
-                self.schedule.mail(place, message.seq, message.round + 1)
+            self._put(message, message.recipients)
+
+    def _put(self, message: MessageRecord, places: Iterable[int]) -> None:
+        letter = Letter(message.seq, encode_mail(self.sender_name(message), message.round, message.body))
+        for place in places:
+            self.agents[place].inbox.append(letter)
+            self.schedule.mail(place, message.seq, message.round + 1)
 
     def _clear_alarms(self, record: RoundRecord) -> None:
         for turn in record.turns:
             agent = self.agents[turn.place]
             if agent.wake_at is not None and agent.wake_at <= record.round:
                 agent.wake_at = None
+
+    def spawn(self, record: AgentRecord) -> None:
+        """Add an agent that does not come from the plan."""
+        self.others = sha256(self.others + agent_line(record).encode()).digest()
+        self._add(record)
+
+    def stand_after(
+        self, round_: int, message_seq_next: int, messages: Iterable[MessageRecord], readers: Mapping[int, list[int]]
+    ) -> None:
+        """Take agents as they are now for those after a round, with mail by its readers' places.
+
+        `messages` are all that somebody has not read, in order. Raises ValueError for mail that cannot be.
+        """
+        self.round = round_
+        self.message_seq_next = message_seq_next
+        self.turns_since_digest = 0
+        self.schedule = self._new_schedule()
+        for agent in self.agents:
+            agent.inbox.clear()
+            if agent.wake_at is not None:
+                self.schedule.alarm(agent.place, agent.wake_at)
+        unseen = dict(readers)
+        for message in messages:
+            places = unseen.pop(message.seq, None)
+            if places is None or not set(places) <= set(message.recipients) or message.seq >= message_seq_next:
+                raise ValueError(f"message {message.seq} does not wait for those that it names")
+            self._put(message, places)
+        if unseen:
+            raise ValueError(f"message {min(unseen)} is not there")
+
+    def _new_schedule(self) -> Discipline:
+        return (Rounds if self.plan.schedule == "rounds" else Sequential)(self.agents)
 
     def _add(self, record: AgentRecord) -> None:
         if record.place != len(self.agents) or record.name in self.by_name:

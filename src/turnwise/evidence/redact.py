@@ -128,6 +128,7 @@ def _heads_only(journal: Path, out: Path) -> Reduced:
                     connection.execute("DELETE FROM changes WHERE what != 'plan'")  # they are the plan from there on
                 connection.execute("INSERT INTO meta VALUES (?, 'head')", (KEPT,))
                 connection.execute("DROP TABLE IF EXISTS timings")
+                connection.execute("DROP TABLE IF EXISTS snapshots")
                 connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise translated(error, out, writing=True) from error

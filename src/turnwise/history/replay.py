@@ -23,6 +23,7 @@ from turnwise.core.events import Advance, End, OutsideChange, Request
 from turnwise.core.head import ended
 from turnwise.core.machine import Machine
 from turnwise.core.records import EffectRecord, EndRecord, RoundRecord, TurnRecord
+from turnwise.core.snapshot import Snapshot, take
 from turnwise.core.state import WorldState, first_agents
 from turnwise.history.recorded import Departure, RecordedEffects
 from turnwise.history.replay_driver import Nowhere, ReplayDriver
@@ -89,7 +90,7 @@ async def replay_rounds(
 ) -> Replay:
     """Replay the rounds from `first` to `last` (default: all, and the end).
 
-    The state before `first` is folded from what the journal holds of earlier rounds, whose heads are compared. What a
+    The state before `first` is what the journal holds of it, and is compared with the head of the round before. What a
     `witness` sees is its to prove, and is not named in `Replay.unproved`.
     """
     async with AsyncExitStack() as stack:
@@ -186,7 +187,7 @@ async def _compare(
             for change in record.changes:
                 machine.step(OutsideChange(change))
             given = 0
-            difference = await _round(driver, record) or follower.broken(record)
+            difference = await _round(driver, record) or follower.broken(record) or _snapshot(journal, machine, record)
             if witness is not None:
                 witness.taken(driver.taken_turns)
             taken += len(driver.taken_turns)
@@ -227,6 +228,19 @@ async def _round(driver: ReplayDriver, record: RoundRecord) -> Difference | None
     return first_difference(
         record, driver.comparable(record, outcome), lambda place: agents[place].name, execution=True
     )
+
+
+def _snapshot(journal: Journal, machine: Machine, record: RoundRecord) -> Difference | None:
+    """Compare the snapshot that the journal holds of a round, if it holds one, with the world that has been played."""
+    kept = None if record.state is None else journal.snapshots.latest(record.round)
+    if kept is None or kept.round != record.round:
+        return None
+    taken = take(machine.world)
+    for name in Snapshot.__slots__:
+        expected, actual = getattr(kept, name), getattr(taken, name)
+        if expected != actual:
+            return Difference(record.round, None, f"snapshot: {name}", expected, actual)
+    return None
 
 
 def _end(

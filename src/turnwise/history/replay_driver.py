@@ -8,6 +8,7 @@ from importlib.metadata import version
 from turnwise.core.events import Execute, TurnTaken
 from turnwise.core.machine import Machine
 from turnwise.core.records import EndRecord, RoundRecord, TurnRecord
+from turnwise.core.snapshot import Snapshot
 from turnwise.core.turn import Failure, FailureClass
 from turnwise.core.withheld import Withheld
 from turnwise.journal.file.times import RoundTimes
@@ -23,7 +24,13 @@ FUEL_UNBOUNDED = 2**62
 class Nowhere:
     """A sink that keeps nothing."""
 
-    async def commit(self, record: RoundRecord, end: EndRecord | None = None, times: RoundTimes | None = None) -> None:
+    async def commit(
+        self,
+        record: RoundRecord,
+        end: EndRecord | None = None,
+        times: RoundTimes | None = None,
+        snapshot: Snapshot | None = None,
+    ) -> None:
         """Keep nothing."""
 
     async def end(self, record: EndRecord) -> None:

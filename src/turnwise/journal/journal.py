@@ -21,9 +21,11 @@ from turnwise.journal.file.parent import Parent
 from turnwise.journal.read.chains import ChainReader
 from turnwise.journal.read.check import check
 from turnwise.journal.read.header import HeaderReader
+from turnwise.journal.read.machine import MachineReader
 from turnwise.journal.read.queries import QueryReader
 from turnwise.journal.read.query import Query
 from turnwise.journal.read.rounds import RoundReader
+from turnwise.journal.read.snapshots import SnapshotReader
 from turnwise.journal.read.timings import TimingReader
 from turnwise.journal.read.world import WorldReader
 from turnwise.journal.write.beginning import Coming, write_beginning, write_fork
@@ -35,10 +37,9 @@ class Journal:
     """The file of one run, open for reading or for reading and writing. A context manager; closes twice without harm.
 
     `header` reads the plan, the writers and the codes; `rounds` the rounds and how the run ended; `queries` answers
-    questions across rounds; `chains` checks what is read; `timings` has
-    times by the clock; `world` tells where agents stood after a round. `writer`
-    commits, where the journal is open for writing. One thread may read while another commits: each has its own
-    connection.
+    questions across rounds; `chains` checks what is read; `timings` has times by the clock; `world` tells where agents
+    stood after a round, and `machine` brings the core there, with the help of `snapshots`. `writer` commits, where the
+    journal is open for writing. One thread may read while another commits: each has its own connection.
     """
 
     def __init__(
@@ -58,6 +59,8 @@ class Journal:
         self.queries = QueryReader(self._query, self.rounds)
         self.timings = TimingReader(self._query)
         self.chains = ChainReader(self._query, self.header, self.rounds, self.queries)
+        self.snapshots = SnapshotReader(self._query)
+        self.machine = MachineReader(self._query, self.header, self.rounds, self.chains, self.snapshots)
         self.world = WorldReader(self._query, self.rounds, self.queries)
         self._reading = reading
         self._writing = writing
@@ -223,4 +226,4 @@ class Journal:
 
     def check(self) -> int:
         """Read everything, and raise JournalError at the first thing that cannot be; else the number of rounds."""
-        return check(self._query, self.rounds, self.queries, self.world)
+        return check(self._query, self.rounds, self.queries, self.world, self.snapshots)

@@ -175,8 +175,12 @@ class Run:
         return cls(journal)
 
     def check(self) -> None:
-        """Read all rounds, and compare their content with both chains. Raises `JournalError` at the first damage."""
+        """Read all rounds, and compare their content, and snapshots, with the chains.
+
+        Raises `JournalError` at the first damage.
+        """
         self._journal.chains.check_contents()
+        self._journal.machine.check_snapshots()
         self._checked = True
 
     @property

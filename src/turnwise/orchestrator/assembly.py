@@ -171,7 +171,7 @@ async def resume(journal: Path, settings: Settings, status: Status, parents: Seq
     async with AsyncExitStack() as stack:
         status.doing = "reading the journal"
         file = stack.enter_context(Journal.open(journal, write=True, parents=parents))
-        first, plan = file.header.plans()[0][1], file.header.plan_at()
+        plan = file.header.plan_at()
         specs = specs_of(file, settings.models)
         prepared = await prepare_parts(stack, settings, status, stored_sources(file, plan), specs)
         models = prepared.host.models
@@ -179,7 +179,7 @@ async def resume(journal: Path, settings: Settings, status: Status, parents: Seq
         check_models(journal, plan, models)
         versions = versions_of(models)
         status.notices += changed(file, models)
-        machine = continued(file, first, versions=versions, info=info_of(specs))
+        machine = continued(file, versions=versions, info=info_of(specs))
         status.doing = "starting sandboxes"
         return await connect(stack, settings, prepared, machine, file)
 

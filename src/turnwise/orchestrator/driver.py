@@ -29,6 +29,7 @@ from turnwise.core.events import (
 from turnwise.core.machine import Machine
 from turnwise.core.plan import Plan
 from turnwise.core.records import EndRecord, RoundRecord, WaveRecord
+from turnwise.core.snapshot import Snapshot
 from turnwise.core.turn import Failed, Failure, FailureClass, Outcome
 from turnwise.errors import InvariantError, TurnwiseError
 from turnwise.journal.file.times import RoundTimes
@@ -59,8 +60,14 @@ class Effects(Protocol):
 class Sink(Protocol):
     """The keeper of rounds: the journal's writer, or a comparison with another journal."""
 
-    async def commit(self, record: RoundRecord, end: EndRecord | None = None, times: RoundTimes | None = None) -> None:
-        """Keep a round, its times, and the end of the run if the round itself brought it about."""
+    async def commit(
+        self,
+        record: RoundRecord,
+        end: EndRecord | None = None,
+        times: RoundTimes | None = None,
+        snapshot: Snapshot | None = None,
+    ) -> None:
+        """Keep a round, its times, the end of the run if the round itself brought it about, and a snapshot after it."""
 
     async def end(self, record: EndRecord) -> None:
         """Keep an end that came after the last round."""
@@ -133,7 +140,7 @@ class Driver:
         self._end_kept = outcome.end is not None
         while len(self._commits) >= COMMITS_MAX:
             await self._commits.pop(0)
-        commit = asyncio.ensure_future(self._sink.commit(outcome.record, outcome.end, times))
+        commit = asyncio.ensure_future(self._sink.commit(outcome.record, outcome.end, times, outcome.snapshot))
         commit.add_done_callback(self._committed)
         self._commits.append(commit)
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from turnwise.core.events import Input, OutsideChange
 from turnwise.core.machine import Machine
-from turnwise.core.plan import Plan
 from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.journal import Journal, JournalWriter
@@ -48,10 +47,9 @@ def host_of(specs: Sequence[ModelSpec], settings: Settings, edges: Edges = EDGES
     return host, answers
 
 
-def continued(file: Journal, plan: Plan, *, versions: str, info: str) -> Machine:
+def continued(file: Journal, *, versions: str, info: str) -> Machine:
     """Return the machine as the journal's last round left it; the journal notes that this process goes on writing."""
-    machine = Machine(plan, file.header.versions, file.header.rule)
-    machine.restore(file.rounds.between())
+    machine = file.machine.at()
     comes(machine, file)
     file.writer.resumed(versions=versions, info=info)
     later = file.header.continued_versions(file.rounds.last_round)

@@ -45,6 +45,11 @@ def numbers(text: str, *, count_max: int) -> tuple[int, ...]:
         parsed = json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+    return numbers_of(parsed, count_max=count_max)
+
+
+def numbers_of(parsed: object, *, count_max: int) -> tuple[int, ...]:
+    """The list behind runs that were parsed. Each number is at least 0; raises ValueError for anything else."""
     if not isinstance(parsed, list) or not parsed:
         raise ValueError("not a list of runs")
     result: list[int] = []

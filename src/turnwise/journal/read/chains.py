@@ -54,12 +54,14 @@ class ChainReader:
         for end in self._rounds.ends():
             ends.setdefault(end.round, []).append(end)
         found = _broken_end(ends.pop(0, []), head, rule)
-        for number, stored, outcome, spawned, count in self._rounds.links():
+        for number, stored, outcome, state, spawned, count in self._rounds.links():
             if found is not None:
                 return found
             if rule == 1:
                 head = stored
-            elif type(outcome) is not bytes or stored != (head := chain.linked(head, outcome)):
+            elif not _is_digest(outcome) or not (state is None or _is_digest(state)):
+                return Difference(number, None, "outcome", _hex(outcome), "a SHA-256")
+            elif stored != (head := chain.linked(head, outcome, state)):
                 return Difference(number, None, "head", _hex(stored), _hex(head))
             agents += spawned
             if count != agents:
@@ -124,7 +126,7 @@ class ChainFollower:
         outcome = chain.outcome(facts, rule)
         if outcome != record.outcome:
             return Difference(record.round, None, "outcome", _hex(record.outcome), _hex(outcome))
-        self.head = chain.advance(self.head, facts, rule)
+        self.head = chain.advance(self.head, facts, rule, record.state)
         if self.head != record.head:
             return Difference(record.round, None, "head", _hex(record.head), _hex(self.head))
         continued = self._header.continued_versions(self._round, self._writers)
@@ -143,6 +145,10 @@ def _broken_end(ends: list[EndRecord], head: bytes, rule: int) -> Difference | N
         if end.head != expected:
             return Difference(end.round, None, "how the run ended", _hex(end.head), _hex(expected))
     return None
+
+
+def _is_digest(value: object) -> bool:
+    return type(value) is bytes and len(value) == 32
 
 
 def _hex(value: object) -> object:

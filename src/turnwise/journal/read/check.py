@@ -6,10 +6,13 @@ from turnwise.journal.file.errors import damaged
 from turnwise.journal.read.queries import QueryReader
 from turnwise.journal.read.query import Query
 from turnwise.journal.read.rounds import RoundReader
+from turnwise.journal.read.snapshots import SnapshotReader
 from turnwise.journal.read.world import WorldReader
 
 
-def check(query: Query, rounds: RoundReader, queries: QueryReader, world: WorldReader) -> int:
+def check(
+    query: Query, rounds: RoundReader, queries: QueryReader, world: WorldReader, snapshots: SnapshotReader
+) -> int:
     """Read everything, and raise JournalError at the first thing that cannot be; else the number of rounds.
 
     SQLite's own structure is checked, every row is decoded, and rounds, places, turns and messages must count on.
@@ -42,4 +45,6 @@ def check(query: Query, rounds: RoundReader, queries: QueryReader, world: WorldR
         if agent.place != place:
             raise damaged(query.path, "a place is missing", expected=place, actual=agent.place)
     world.pending()
+    for _ in snapshots.all():
+        pass
     return count

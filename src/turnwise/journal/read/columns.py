@@ -15,7 +15,7 @@ RECORD: Final = "SELECT round, place, nr, name, value FROM records"
 WAVE: Final = "SELECT round, 0, nr, wave, model, requests, plan FROM waves"
 ROUND: Final = (
     "SELECT round, head, execution, message_first, turns, failed, effects, logs, records, inputs, messages, spawned, "
-    "agents, stopped, fuel, {waves}, {outcome} FROM rounds"
+    "agents, stopped, fuel, {waves}, {outcome}, {state} FROM rounds"
 )
 CHANGE: Final = "SELECT round, 0, nr, what, target, value FROM changes"
 END: Final = "SELECT round, reason, result, message, {head} FROM ends"

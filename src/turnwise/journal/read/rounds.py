@@ -83,9 +83,9 @@ class RoundReader:
         return map(self._summary, pages(fetch, first - 1, PAGE_ROWS))
 
     def links(self) -> Iterator[Row]:
-        """Rows of (round, head, outcome, number of agents spawned in it, number of all agents so far), as stored."""
-        outcome = "outcome" if self._has(FORMAT_OF_OUTCOMES) else "NULL"
-        select = f"SELECT round, head, {outcome}, spawned, agents FROM rounds WHERE round > ? ORDER BY round LIMIT ?"
+        """Rows of (round, head, outcome, digest of the state, agents spawned in it, all agents so far), as stored."""
+        digests = ", ".join(self._outcome_columns)
+        select = f"SELECT round, head, {digests}, spawned, agents FROM rounds WHERE round > ? ORDER BY round LIMIT ?"
         return pages(lambda after: self._query.rows(select, after, PAGE_ROWS), 0, PAGE_ROWS)
 
     def round(self, number: int) -> RoundRecord:
@@ -201,6 +201,7 @@ class RoundReader:
                 waves.pop(summary.round, ()),
                 summary.outcome,
                 changes.pop(summary.round, ()),
+                state=summary.state,
             )
             for summary in summaries
         ]
@@ -310,9 +311,10 @@ class RoundReader:
         head = decoder.chain(row[1], f"head of round {number}")
         execution = decoder.chain(row[2], f"execution digest of round {number}")
         first = None if row[3] is None else decoder.integer(row[3], f"first message of round {number}")
-        counts = [decoder.integer(count, f"a count of round {number}") for count in row[4:-1]]
-        outcome = None if row[-1] is None else decoder.chain(row[-1], f"outcome of round {number}")
-        return RoundSummary(number, head, execution, outcome, first, *counts)
+        counts = [decoder.integer(count, f"a count of round {number}") for count in row[4:-2]]
+        outcome = None if row[-2] is None else decoder.chain(row[-2], f"outcome of round {number}")
+        state = None if row[-1] is None else decoder.chain(row[-1], f"digest of the state after round {number}")
+        return RoundSummary(number, head, execution, outcome, state, first, *counts)
 
     def _has(self, format_: int) -> bool:
         """Tell whether the file has what came with a format: older files get it when their run is continued."""
@@ -328,4 +330,9 @@ class RoundReader:
     @property
     def _round_sql(self) -> str:
         waves = "waves" if self._has(FORMAT_OF_WAVES) else "0"
-        return ROUND.format(waves=waves, outcome="outcome" if self._has(FORMAT_OF_OUTCOMES) else "NULL")
+        outcome, state = self._outcome_columns
+        return ROUND.format(waves=waves, outcome=outcome, state=state)
+
+    @property
+    def _outcome_columns(self) -> tuple[str, str]:
+        return ("outcome", "state") if self._has(FORMAT_OF_OUTCOMES) else ("NULL", "NULL")

@@ -20,6 +20,8 @@ class RoundSummary:
     """Execution digest after the round."""
     outcome: bytes | None
     """Digest of the round by itself; None in rounds of runs whose chains know none."""
+    state: bytes | None
+    """Digest of the world's state after the round; None where none was due."""
     message_first: int | None
     """Sequence number of its first message, inputs included; None without one."""
     turns: int

@@ -14,6 +14,7 @@ from typing import Final
 
 from turnwise.core.canonical import canonical
 from turnwise.core.records import AgentRecord, EndRecord, RoundRecord, TurnRecord
+from turnwise.core.snapshot import Snapshot
 from turnwise.core.turn import TurnOutput
 from turnwise.errors import InvariantError
 from turnwise.journal.file.blobs import BlobWriter
@@ -24,6 +25,7 @@ from turnwise.journal.file.format import (
     TEXT_INLINE_CHARS_MAX,
 )
 from turnwise.journal.file.number_runs import recorded, request_runs, runs
+from turnwise.journal.file.snapshot_row import snapshot_row
 from turnwise.journal.file.times import RoundTimes
 from turnwise.journal.write.times_row import TimesRow, times_row
 
@@ -37,8 +39,9 @@ COLUMNS: Final = {
     "records": 5,
     "stops": 3,
     "waves": 6,
-    "rounds": 17,
+    "rounds": 18,
     "timings": 8,
+    "snapshots": 3,
 }
 """Columns of the tables that a commit adds to, in the order in which it does."""
 
@@ -81,14 +84,20 @@ class Encoder:
         self.agents = agents
         self.seq_last = seq_last
 
-    def batch(self, record: RoundRecord, end: EndRecord | None = None, times: RoundTimes | None = None) -> Batch:
-        """The rows of one round, of its times, and of the end that came with it.
+    def batch(
+        self,
+        record: RoundRecord,
+        end: EndRecord | None = None,
+        times: RoundTimes | None = None,
+        snapshot: Snapshot | None = None,
+    ) -> Batch:
+        """The rows of one round, of its times, of the end that came with it, and of a snapshot after it.
 
         Raises InvariantError if the round does not follow what was encoded before.
         """
         if record.round <= self.round:
             raise self._broken("a round is committed out of order", f"later than {self.round}", record.round)
-        for value in (record.head, record.execution, record.outcome):
+        for value in (record.head, record.execution, record.outcome, record.state):
             if value is not None and len(value) != 32:
                 raise self._broken(f"a chain value of round {record.round} has a wrong length", 32, len(value))
         before = self.agents, self.seq_last
@@ -134,7 +143,10 @@ class Encoder:
             min(fuel, INTEGER_MAX),
             len(record.waves),
             record.outcome,
+            record.state,
         ]
+        if snapshot is not None:
+            rows["snapshots"] = snapshot_row(snapshot)
         after, self.round = self.round, record.round
         return Batch(record.round, after, self.generation, rows, ending, None if times is None else times_row(times))
 

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from turnwise.core.records import EndRecord, RoundRecord
+from turnwise.core.snapshot import Snapshot
 from turnwise.errors import InvariantError
 from turnwise.journal.file.blobs import BlobWriter
 from turnwise.journal.file.errors import translated
+from turnwise.journal.file.format import FORMAT
 from turnwise.journal.file.lineage import parent_of
 from turnwise.journal.file.parent import Parent
+from turnwise.journal.file.schema import OPTIONAL
 from turnwise.journal.file.times import RoundTimes
 from turnwise.journal.write.encode import COLUMNS, Batch, Encoder
 from turnwise.system.clock import SYSTEM_CLOCK, Clock
@@ -43,7 +46,7 @@ class RoundWriter:
         self._statements: dict[tuple[str, int], str] = {}
         self._variables_max = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
         self._times: list[object] = []
-        self._timed = False
+        self._optional: set[str] = set()
         self._restart()
 
     def _restart(self) -> None:
@@ -55,27 +58,39 @@ class RoundWriter:
             round_last = _highest(connection, "rounds", "round", parent.round)
             agents = _highest(connection, "agents", "place", parent.agents - 1) + 1
             seq_last = _highest(connection, "messages", "seq", parent.messages - 1)
-            timings = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'timings'").fetchone()
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise translated(error, self.path, writing=False) from error
         self._committed = round_last
-        self._timed = timings is not None
+        self._optional = tables & OPTIONAL[FORMAT].keys()
         self._encoder.restart(round_last=round_last, agents=agents, seq_last=seq_last)
         self._stale = False
 
-    def commit(self, record: RoundRecord, end: EndRecord | None = None, times: RoundTimes | None = None) -> None:
+    def commit(
+        self,
+        record: RoundRecord,
+        end: EndRecord | None = None,
+        times: RoundTimes | None = None,
+        snapshot: Snapshot | None = None,
+    ) -> None:
         """Write one round, with the end if it brought one about, in one transaction; it is on disk when this returns.
 
         Raises EnvironmentFailure if the disk is full or fails: nothing of the round is kept then, everything before it
         is, and the same round can be committed again.
         """
-        self.write(self.encode(record, end, times))
+        self.write(self.encode(record, end, times, snapshot))
 
-    def encode(self, record: RoundRecord, end: EndRecord | None = None, times: RoundTimes | None = None) -> Batch:
+    def encode(
+        self,
+        record: RoundRecord,
+        end: EndRecord | None = None,
+        times: RoundTimes | None = None,
+        snapshot: Snapshot | None = None,
+    ) -> Batch:
         """The first half of `commit`: rows of a round that follows the last one encoded. Needs no disk."""
         if self._stale:
             self._restart()
-        return self._encoder.batch(record, end, times)
+        return self._encoder.batch(record, end, times, snapshot)
 
     def write(self, batch: Batch) -> None:
         """The second half of `commit`. May run in another thread than `encode`, one call at a time, in order."""
@@ -85,7 +100,7 @@ class RoundWriter:
             raise InvariantError("a round is written out of order", where=where, expected=expected, actual=batch.after)
         started_us, zero_ns = self._clock.wall_us(), self._clock.elapsed_ns()
         self._transaction(connection, batch.rows, None if batch.end is None else (_insertion(*_ENDS), batch.end))
-        if batch.times is not None and self._timed:
+        if batch.times is not None and "timings" in self._optional:
             self._times += batch.times.columns(started_us, (self._clock.elapsed_ns() - zero_ns) // 1_000)
         self._committed = batch.round
 
@@ -120,7 +135,7 @@ class RoundWriter:
         try:
             connection.execute("BEGIN IMMEDIATE")
             for table, flat in rows.items():
-                if flat:
+                if flat and (table not in OPTIONAL[FORMAT] or table in self._optional):
                     self._insert(connection, table, flat)
             if self._times:
                 self._insert(connection, "timings", self._times)
@@ -153,7 +168,8 @@ class RoundWriter:
         if known is not None:
             return known
         row = "(" + ",".join("?" * COLUMNS[table]) + ")"
-        verb = "INSERT OR REPLACE" if table == "timings" else "INSERT"  # what lies there of a round to come is not ours
+        # What lies in such a table of a round to come is not ours.
+        verb = "INSERT OR REPLACE" if table in OPTIONAL[FORMAT] else "INSERT"
         statement = f"{verb} INTO {table} VALUES {','.join([row] * rows)}"
         if len(self._statements) >= 64:
             self._statements.clear()

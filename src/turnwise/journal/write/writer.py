@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from turnwise.core.records import EndRecord, RoundRecord
+from turnwise.core.snapshot import Snapshot
 from turnwise.journal.file.times import RoundTimes
 from turnwise.journal.write.rounds import RoundWriter
 
@@ -48,7 +49,11 @@ class JournalWriter:
         await self.close()
 
     async def submit(
-        self, record: RoundRecord, end: EndRecord | None = None, times: RoundTimes | None = None
+        self,
+        record: RoundRecord,
+        end: EndRecord | None = None,
+        times: RoundTimes | None = None,
+        snapshot: Snapshot | None = None,
     ) -> asyncio.Future[None]:
         """Hand over a round, with the end if it brought one about, and wait while too many are in flight.
 
@@ -60,17 +65,23 @@ class JournalWriter:
                 self._collect()
             self._collect()
             self._raise_failure()
-            batch = self._rounds.encode(record, end, times)
+            batch = self._rounds.encode(record, end, times, snapshot)
             future = asyncio.get_running_loop().run_in_executor(self._thread, self._rounds.write, batch)
             self._in_flight.append(future)
             return future
 
-    async def commit(self, record: RoundRecord, end: EndRecord | None = None, times: RoundTimes | None = None) -> None:
+    async def commit(
+        self,
+        record: RoundRecord,
+        end: EndRecord | None = None,
+        times: RoundTimes | None = None,
+        snapshot: Snapshot | None = None,
+    ) -> None:
         """Hand over a round and wait until it is on disk.
 
         If the caller is cancelled while it waits, the round is written all the same.
         """
-        future = await self.submit(record, end, times)
+        future = await self.submit(record, end, times, snapshot)
         await asyncio.wait([future])
         self._collect()
         if future.exception() is not None:

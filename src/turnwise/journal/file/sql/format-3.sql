@@ -54,7 +54,7 @@ CREATE TABLE rounds (
   agents INTEGER NOT NULL,
   stopped INTEGER NOT NULL,
   fuel INTEGER NOT NULL
-, waves INTEGER NOT NULL DEFAULT 0, outcome BLOB);
+, waves INTEGER NOT NULL DEFAULT 0, outcome BLOB, state BLOB);
 
 CREATE TABLE turns (
   round INTEGER NOT NULL,

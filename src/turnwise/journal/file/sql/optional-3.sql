@@ -10,3 +10,9 @@ CREATE TABLE timings (
   effects TEXT NOT NULL,
   waves TEXT NOT NULL
 );
+
+CREATE TABLE snapshots (
+  round INTEGER PRIMARY KEY,
+  size INTEGER NOT NULL,
+  data BLOB NOT NULL
+);

@@ -11,6 +11,8 @@ CREATE TABLE changes (
   PRIMARY KEY (round, nr)
 ) WITHOUT ROWID;
 
+ALTER TABLE rounds ADD COLUMN state BLOB;
+
 ALTER TABLE ends ADD COLUMN head BLOB;
 
 ALTER TABLE effects ADD COLUMN tokens;

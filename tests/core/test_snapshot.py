@@ -1,0 +1,171 @@
+"""From a snapshot a run goes on as from all the rounds before it, and no other state passes for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.core.worlds import kind, plan
+from turnwise.core import snapshot as snapshots
+from turnwise.core.machine import Machine
+from turnwise.core.plan import KindGrants, Limits, Plan, Schedule
+from turnwise.core.records import AgentRecord, MessageRecord, RoundRecord
+from turnwise.core.snapshot import Snapshot
+from turnwise.errors import DifferenceFound
+from turnwise.sim import Effect, simulate
+
+EVERYTHING = KindGrants(send=("*", "all"), spawn=("busy",), stop=("*",))
+
+
+def busy(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+    """Does a bit of everything, as its own stream of chance says."""
+    chance = Random(turn["seed"])
+    if chance.random() < 0.05:
+        return {"error": "bad luck"}
+    output: dict[str, Any] = {"state": f"{turn['turn']} {len(turn['inbox'])} {chance.random()}", "send": []}
+    if chance.random() < 0.5:
+        output["send"].append({"to": "all", "body": f"to all {chance.random()}"})
+    if chance.random() < 0.5:
+        output["send"].append({"to": chance.choice(["a", "b", "c"]), "body": "x" * chance.randint(1, 200)})
+    if chance.random() < 0.7 or turn["self"] == "a":
+        output["wake_in"] = chance.randint(1, 4)
+    if chance.random() < 0.01:
+        output["spawn"] = [
+            {"kind": "busy", "name": f"{turn['self']}.{turn['turn']}"[-60:], "args": {"n": turn["turn"]}}
+        ]
+    if chance.random() < 0.01 and turn["self"] not in ("a", "b", "c"):
+        output["stop"] = [turn["self"]]
+    return output
+
+
+def world(schedule: Schedule, rounds_max: int) -> Plan:
+    kinds = [
+        kind("busy", start=True, groups=("all",), grants=EVERYTHING, limits=Limits(inbox_bytes_max=400), state="begun"),
+        kind("idle", state="never moves"),
+    ]
+    return plan(kinds, ["a:busy", "idle:idle", "b:busy", "c:busy"], schedule=schedule, rounds_max=rounds_max)
+
+
+class Played:
+    """A run, and the snapshots that were due in it, each with the record of its round."""
+
+    def __init__(self, of: Plan) -> None:
+        self.machine = Machine(of)
+        self.records: list[RoundRecord] = []
+        self.snapshots: list[tuple[Snapshot, RoundRecord]] = []
+        while True:
+            step = simulate(of, BEHAVIOURS, machine=self.machine, rounds=1)
+            for record in step.rounds:
+                self.records.append(record)
+                if record.state is not None:
+                    self.snapshots.append((snapshots.take(self.machine.world), record))
+            if step.end is not None:
+                return
+
+    def texts(self, snapshot: Snapshot) -> tuple[list[AgentRecord], list[str], list[MessageRecord]]:
+        """The agents, states and messages that belong to a snapshot."""
+        machine = Machine(self.machine.plan)
+        past = [record for record in self.records if record.round <= snapshot.round]
+        machine.restore(past)
+        spawned = [agent for record in past for agent in record.spawned]
+        unread = {seq for _, seqs in snapshot.unread for seq in seqs}
+        sent = [message for record in past for message in (*record.inputs, *record.messages)]
+        return (
+            spawned,
+            [agent.state for agent in machine.world.agents],
+            [message for message in sent if message.seq in unread],
+        )
+
+
+BEHAVIOURS = {"busy": busy, "idle": busy}
+TURNS = {"rounds": 300, "sequential": 2_400}
+
+
+@pytest.fixture(scope="module", params=["rounds", "sequential"])
+def run(request: pytest.FixtureRequest) -> Played:
+    schedule: Schedule = request.param
+    return Played(world(schedule, TURNS[schedule]))
+
+
+def test_snapshots_are_due_by_turns_alone(run: Played) -> None:
+    assert len(run.snapshots) >= 2
+    since, agents = 0, len(run.machine.plan.agents)
+    for record in run.records:
+        since += len(record.turns)
+        agents += len(record.spawned)
+        is_due = since >= max(snapshots.TURNS_MIN, snapshots.TURNS_PER_AGENT * agents)
+        assert (record.state is not None) == is_due
+        since = 0 if is_due else since
+
+
+def test_a_run_goes_on_from_a_snapshot_as_from_all_rounds(run: Played) -> None:
+    for snapshot, record in run.snapshots:
+        machine = Machine(run.machine.plan)
+        machine.restore_snapshot(snapshot, record, *run.texts(snapshot))
+        later = simulate(run.machine.plan, BEHAVIOURS, machine=machine)
+        assert [one.head for one in later.rounds] == [one.head for one in run.records if one.round > record.round]
+        assert machine.head == run.machine.head
+        assert snapshots.digest(machine.world) == snapshots.digest(run.machine.world)
+
+
+def test_the_world_of_a_run_has_all_that_a_snapshot_can_hold(run: Played) -> None:
+    """Control: a state that has no alarm, mail or stopped agent would prove nothing about them."""
+    last = run.snapshots[-1][0]
+    assert any(last.wake_at)
+    assert last.unread
+    assert last.stopped
+    assert last.left[1] == 0
+    assert len(last.turns) > len(run.machine.plan.agents)
+
+
+def changes(snapshot: Snapshot) -> dict[str, Snapshot]:
+    """Snapshots that are not that of the run, by what is wrong."""
+    (place, seqs), *others = snapshot.unread
+    stopped = next(at for at in range(len(snapshot.turns)) if at not in snapshot.stopped)
+    return {
+        "message_seq_next": replace(snapshot, message_seq_next=snapshot.message_seq_next + 1),
+        "turns": replace(snapshot, turns=(snapshot.turns[0] + 1, *snapshot.turns[1:])),
+        "wake_at": replace(snapshot, wake_at=(*snapshot.wake_at[:-1], snapshot.wake_at[-1] + 1)),
+        "stopped": replace(snapshot, stopped=tuple(sorted((*snapshot.stopped, stopped)))),
+        "unread": replace(snapshot, unread=((place, seqs[1:]), *others)),
+        "round": replace(snapshot, round=snapshot.round + 1),
+    }
+
+
+@pytest.mark.parametrize("what", ["message_seq_next", "turns", "wake_at", "stopped", "unread", "round"])
+def test_another_state_does_not_pass_for_that_of_a_round(run: Played, what: str) -> None:
+    snapshot, record = run.snapshots[-1]
+    texts = run.texts(snapshot)
+    forged = changes(snapshot)[what]
+    with pytest.raises((DifferenceFound, ValueError)):
+        Machine(run.machine.plan).restore_snapshot(forged, record, *texts)
+
+
+@pytest.mark.parametrize("what", ["spawned", "states", "bodies", "fewer"])
+def test_other_texts_do_not_pass_for_those_of_a_run(run: Played, what: str) -> None:
+    snapshot, record = run.snapshots[-1]
+    spawned, states, messages = run.texts(snapshot)
+    if what == "spawned":
+        spawned[0] = replace(spawned[0], args='{"n":0}')
+    elif what == "states":
+        states[0] += " "
+    elif what == "bodies":
+        messages[0] = replace(messages[0], body=messages[0].body + " ")
+    else:
+        messages = messages[1:]
+    with pytest.raises((DifferenceFound, ValueError)):
+        Machine(run.machine.plan).restore_snapshot(snapshot, record, spawned, states, messages)
+
+
+def test_a_digest_that_a_round_should_not_have_is_noticed(run: Played) -> None:
+    from turnwise.core import head
+
+    *past, last = run.records[:5]
+    before = past[-1].head
+    forged = replace(last, state=b"s" * 32, head=head.linked(before, last.outcome or b"", b"s" * 32))
+    machine = Machine(run.machine.plan)
+    with pytest.raises(DifferenceFound, match="state after round"):
+        machine.restore([*past, forged])

@@ -1,0 +1,188 @@
+"""A snapshot is never trusted beyond what the chain proves: whatever is changed in one is noticed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import zlib
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import turnwise
+from tests.history.forger import changed, rechained
+from tests.orchestrator.worlds import lively
+from turnwise.errors import JournalError
+from turnwise.journal import Journal
+from turnwise.journal.file.snapshot_row import MEMBERS
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("snapshots") / "whole.journal"
+    turnwise.run(lively(rounds_max=400), journal=path).close()
+    with Journal.open(path) as journal:
+        assert len(list(journal.snapshots.all())) >= 2
+    return path
+
+
+@pytest.fixture(scope="module")
+def left(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run, killed after its last round but one."""
+    path = Path(shutil.copy(whole, tmp_path_factory.mktemp("left")))
+    cut(path, 399)
+    return path
+
+
+def cut(path: Path, last: int) -> None:
+    """Take the rounds after one away, as if the run had been killed there."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        (after,) = connection.execute(
+            "SELECT coalesce(min(message_first), 1 << 60) FROM rounds WHERE round > ?", (last,)
+        ).fetchone()
+        connection.execute("DELETE FROM messages WHERE seq >= ?", (after,))
+        connection.execute("DELETE FROM agents WHERE born > ?", (last,))
+        for table in ("rounds", "turns", "logs", "records", "stops", "effects", "timings", "snapshots", "ends"):
+            connection.execute(f"DELETE FROM {table} WHERE round > ?", (last,))
+
+
+def edited(path: Path, folder: Path, edit: Callable[[dict[str, Any]], object]) -> Path:
+    """A copy in which somebody has changed the numbers of the latest snapshot."""
+    copy = folder / "edited.journal"
+    shutil.copyfile(path, copy)
+    with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        select = "SELECT round, size, data FROM snapshots ORDER BY round DESC LIMIT 1"
+        round_, size, data = connection.execute(select).fetchone()
+        numbers = json.loads(data if len(data) == size else zlib.decompress(data))
+        assert tuple(numbers) == MEMBERS
+        edit(numbers)
+        content = json.dumps(numbers).encode()
+        connection.execute("UPDATE snapshots SET size = ?, data = ? WHERE round = ?", (len(content), content, round_))
+    return copy
+
+
+def test_an_honest_journal_passes(whole: Path) -> None:
+    with turnwise.open(whole) as run:
+        run.check()
+    assert turnwise.replay(whole, workers=1).difference is None
+
+
+def test_the_machine_at_any_round_is_that_of_all_rounds_before(whole: Path, tmp_path: Path) -> None:
+    without = changed(whole, tmp_path, "DELETE FROM snapshots")
+    with Journal.open(whole) as journal, Journal.open(without) as other:
+        kept = [snapshot.round for snapshot in journal.snapshots.all()]
+        last = journal.rounds.last_round
+        for round_ in (0, 1, kept[0] - 1, kept[0], kept[0] + 1, kept[-1], last):
+            machine, plain = journal.machine.at(round_), other.machine.at(round_)
+            assert machine.head == plain.head
+            assert machine.execution == plain.execution
+            assert machine.world.round == round_
+            assert [agent.state for agent in machine.world.agents] == [agent.state for agent in plain.world.agents]
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_a_run_is_resumed_to_the_same_head(whole: Path, tmp_path: Path, drop: bool) -> None:
+    path = Path(shutil.copy(whole, tmp_path))
+    with Journal.open(path) as journal:
+        *_, before, latest = [snapshot.round for snapshot in journal.snapshots.all()]
+    cut(path, latest - 3)
+    if drop:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("DROP TABLE snapshots")
+    with turnwise.resume(path, workers=1).result() as resumed, turnwise.open(whole) as run:
+        assert resumed.head == run.head
+        resumed.check()
+    with Journal.open(path) as journal:
+        made = [snapshot.round for snapshot in journal.snapshots.all()]
+        assert made[-2:] == ([] if drop else [before, latest])
+
+
+EDITS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "message_next": lambda numbers: numbers.update(message_next=numbers["message_next"] - 1),
+    "turns": lambda numbers: numbers["turns"].__setitem__(0, numbers["turns"][0] + 1),
+    "left": lambda numbers: numbers["left"].__setitem__(0, numbers["left"][0] - 1),
+    "wake_at": lambda numbers: numbers["wake_at"].__setitem__(0, numbers["wake_at"][0] + 1),
+    "stopped": lambda numbers: numbers["stopped"].append(0),
+    "unread": lambda numbers: numbers["unread"].pop(),
+    "fewer agents": lambda numbers: [numbers[name].pop() for name in ("turns", "left", "wake_at")],
+    "no such agent": lambda numbers: numbers["unread"].append([10**6, [[0, 0]]]),
+    "no such message": lambda numbers: numbers["unread"][0].__setitem__(1, [[0, 10**15]]),
+    "another member": lambda numbers: numbers.update(more=1),
+    "no number": lambda numbers: numbers["turns"].__setitem__(0, "x"),
+}
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_a_snapshot_that_was_changed_is_noticed(left: Path, tmp_path: Path, what: str) -> None:
+    forged = edited(left, tmp_path, EDITS[what])
+    with turnwise.open(forged) as run, pytest.raises(JournalError, match="snapshot"):
+        run.check()
+    with pytest.raises(JournalError, match="snapshot"):
+        turnwise.resume(forged, workers=1).result()
+    found: object
+    try:
+        found = turnwise.replay(forged, workers=1).difference
+    except JournalError as error:
+        found = error
+    assert "snapshot" in str(found)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE snapshots SET round = round - 1",
+        "UPDATE snapshots SET round = 1000000",
+        "UPDATE snapshots SET size = size + 1",
+        "UPDATE snapshots SET size = 1",
+        "UPDATE snapshots SET data = substr(data, 1, 10)",
+        "UPDATE snapshots SET data = 'text'",
+    ],
+)
+def test_a_row_that_was_changed_is_noticed(whole: Path, tmp_path: Path, statement: str) -> None:
+    first = "(SELECT round FROM snapshots ORDER BY round DESC LIMIT 1)"
+    forged = changed(whole, tmp_path, f"{statement} WHERE round = {first}")
+    with turnwise.open(forged) as run, pytest.raises(JournalError, match="snapshot"):
+        run.check()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE rounds SET state = NULL WHERE state IS NOT NULL",
+        "UPDATE rounds SET state = outcome WHERE state IS NOT NULL",
+        "UPDATE rounds SET state = outcome WHERE round = 1",
+        "UPDATE rounds SET state = 'text' WHERE round = 1",
+    ],
+)
+def test_a_digest_that_was_changed_is_noticed_when_a_run_is_opened(whole: Path, tmp_path: Path, statement: str) -> None:
+    with pytest.raises(JournalError):
+        turnwise.open(changed(whole, tmp_path, statement))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE turns SET state = 'forged' WHERE round = 400 - 390 AND failure IS NULL",
+        "UPDATE rounds SET state = NULL WHERE state IS NOT NULL",
+        "UPDATE rounds SET state = outcome WHERE state IS NOT NULL",
+    ],
+)
+def test_chains_that_are_made_anew_do_not_hide_another_state(whole: Path, tmp_path: Path, statement: str) -> None:
+    forged = rechained(changed(whole, tmp_path, statement))
+    turnwise.open(forged).close()
+    assert turnwise.replay(forged, workers=1).difference is not None
+
+
+def test_a_state_that_a_snapshot_rests_on_cannot_be_changed_before_it(left: Path, tmp_path: Path) -> None:
+    """Resuming does not read the rounds before a snapshot, but the states that are still those of agents."""
+    with Journal.open(left) as journal:
+        *_, latest = journal.snapshots.all()
+    place = next(place for place, left in enumerate(latest.left) if left)
+    statement = f"UPDATE turns SET state = 'forged' WHERE round = {latest.left[place]} AND place = {place}"
+    forged = changed(left, tmp_path, statement)
+    with pytest.raises(JournalError):
+        turnwise.resume(forged, workers=1).result()

@@ -19,7 +19,7 @@ from typing import Any, Final
 from turnwise.core.canonical import canonical
 from turnwise.core.machine import Machine
 from turnwise.core.plan import Plan
-from turnwise.core.plan_json import plan_from_json, plan_to_json
+from turnwise.core.plan_json import plan_to_json
 from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.core.state import first_agents
 from turnwise.core.turn import EffectRequest
@@ -255,8 +255,7 @@ class _Run:
             stack.push_async_callback(host.close)
             await host.start()
             file = stack.enter_context(self._disk.open())
-            plan = plan_from_json(file.header.plan)
-            machine = continued(file, plan, versions=VERSIONS, info="{}")
+            machine = continued(file, versions=VERSIONS, info="{}")
             session = await connect(stack, settings, Prepared(self._codes, host, answers), machine, file, edges)
         try:
             return await self._rounds(session, machine)

@@ -83,6 +83,7 @@ class Withholding:
                 for place, name, kind in self._rows("SELECT place, name, kind FROM agents"):
                     self._places[name] = place
                     self._of_kind.setdefault(kind, []).append(place)
+                connection.execute("DROP TABLE IF EXISTS snapshots")  # they rest on states that are taken out
                 for table, columns in TEXTS.items():
                     for column in columns:
                         self._values(table, column)

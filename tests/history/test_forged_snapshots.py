@@ -16,7 +16,7 @@ import pytest
 import turnwise
 from tests.history.forger import changed, rechained
 from tests.orchestrator.worlds import lively
-from turnwise.errors import JournalError
+from turnwise.errors import JournalError, TurnwiseError
 from turnwise.journal import Journal
 from turnwise.journal.file.snapshot_row import MEMBERS
 
@@ -116,19 +116,27 @@ EDITS: dict[str, Callable[[dict[str, Any]], object]] = {
 }
 
 
+CONTRADICTIONS = ("turns", "left", "wake_at", "stopped", "unread")
+"""Those of a snapshot that could be, but is not the state that the head names. The others cannot be used at all."""
+
+
 @pytest.mark.parametrize("what", EDITS)
-def test_a_snapshot_that_was_changed_is_noticed(left: Path, tmp_path: Path, what: str) -> None:
+def test_a_snapshot_that_was_changed_is_noticed(whole: Path, left: Path, tmp_path: Path, what: str) -> None:
     forged = edited(left, tmp_path, EDITS[what])
     with turnwise.open(forged) as run, pytest.raises(JournalError, match="snapshot"):
         run.check()
-    with pytest.raises(JournalError, match="snapshot"):
-        turnwise.resume(forged, workers=1).result()
     found: object
     try:
         found = turnwise.replay(forged, workers=1).difference
     except JournalError as error:
         found = error
     assert "snapshot" in str(found)
+    if what in CONTRADICTIONS:
+        with pytest.raises(JournalError, match="snapshot"):
+            turnwise.resume(forged, workers=1).result()
+    else:
+        with turnwise.resume(forged, workers=1).result() as resumed, turnwise.open(whole) as run:
+            assert resumed.head == run.head
 
 
 @pytest.mark.parametrize(
@@ -142,11 +150,27 @@ def test_a_snapshot_that_was_changed_is_noticed(left: Path, tmp_path: Path, what
         "UPDATE snapshots SET data = 'text'",
     ],
 )
-def test_a_row_that_was_changed_is_noticed(whole: Path, tmp_path: Path, statement: str) -> None:
+def test_a_row_that_was_changed_is_noticed_and_not_needed(
+    whole: Path, left: Path, tmp_path: Path, statement: str
+) -> None:
     first = "(SELECT round FROM snapshots ORDER BY round DESC LIMIT 1)"
-    forged = changed(whole, tmp_path, f"{statement} WHERE round = {first}")
+    forged = changed(left, tmp_path, f"{statement} WHERE round = {first}")
     with turnwise.open(forged) as run, pytest.raises(JournalError, match="snapshot"):
         run.check()
+    with turnwise.resume(forged, workers=1).result() as resumed, turnwise.open(whole) as run:
+        assert resumed.head == run.head
+
+
+@pytest.mark.parametrize("column", ["kind", "grants", "name"])
+def test_an_agent_that_was_changed_is_noticed_when_a_run_goes_on(left: Path, tmp_path: Path, column: str) -> None:
+    value = """'["nobody"]'""" if column == "grants" else "(SELECT name FROM agents WHERE place = 0)"
+    forged = changed(
+        left,
+        tmp_path,
+        f"UPDATE agents SET {column} = {value} WHERE born = (SELECT min(born) FROM agents WHERE born > 0)",
+    )
+    with pytest.raises(TurnwiseError, match="does not follow"):
+        turnwise.resume(forged, workers=1).result()
 
 
 @pytest.mark.parametrize(
@@ -186,3 +210,90 @@ def test_a_state_that_a_snapshot_rests_on_cannot_be_changed_before_it(left: Path
     forged = changed(left, tmp_path, statement)
     with pytest.raises(JournalError):
         turnwise.resume(forged, workers=1).result()
+
+
+# -- forks -----------------------------------------------------------------------------------------------------------
+
+CHANGES: dict[str, dict[str, Any]] = {"unchanged": {}, "changed": {"messages": {}, "seed": 77}}
+
+
+def begun(parent: Path, at: int, path: Path, steps: int, **changes: Any) -> Path:
+    """A fork that was left after some rounds."""
+    with turnwise.fork(parent, at, journal=path, workers=1, **changes) as live:
+        for _ in range(steps):
+            live.step()
+    return path
+
+
+def rounds_kept(path: Path) -> list[int]:
+    with Journal.open(path) as journal:
+        return [snapshot.round for snapshot in journal.snapshots.all()]
+
+
+def used(path: Path) -> int:
+    """Round of the snapshot from which a journal goes on; 0 for none."""
+    with Journal.open(path) as journal:
+        found = journal.snapshots.latest(journal.rounds.last_round)
+        return found.round if found else 0
+
+
+def check_resumed(path: Path, expected: bytes) -> None:
+    """Resume a copy of a fork with its table of snapshots, and one without; both come to the head."""
+    for name in ("kept", "dropped"):
+        copy = path.with_name(f"{path.stem}-{name}.journal")
+        shutil.copyfile(path, copy)
+        if name == "dropped":
+            with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+                connection.execute("DROP TABLE snapshots")
+            assert used(copy) == 0
+        with Journal.open(copy) as journal:
+            machine = journal.machine.at()
+            assert machine.head == journal.rounds.head
+        with turnwise.resume(copy, workers=1).result() as resumed:
+            assert resumed.head == expected
+            resumed.check()
+        assert turnwise.replay(copy, workers=1).difference is None
+
+
+@pytest.mark.parametrize("after", [-1, 0, 3])
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_fork_goes_on_from_a_snapshot_of_its_parent(whole: Path, tmp_path: Path, what: str, after: int) -> None:
+    first, *_, last = kept = rounds_kept(whole)
+    at = last + after
+    with turnwise.fork(whole, at, journal=tmp_path / "played.journal", workers=1, **CHANGES[what]).result() as played:
+        expected = played.head
+    with turnwise.open(whole) as run:
+        assert (expected == run.head) is (what == "unchanged")
+    fork = begun(whole, at, tmp_path / "fork.journal", 4, **CHANGES[what])
+    mine = [round_ for round_ in kept if round_ <= (at + 4 if what == "unchanged" else at)]
+    assert rounds_kept(fork) == mine
+    assert used(fork) == mine[-1] >= first
+    check_resumed(fork, expected)
+
+
+@pytest.mark.parametrize("one", CHANGES)
+@pytest.mark.parametrize("two", CHANGES)
+def test_a_fork_of_a_fork_goes_on_from_a_snapshot(whole: Path, tmp_path: Path, one: str, two: str) -> None:
+    *_, before, last = rounds_kept(whole)
+    middle = begun(whole, before + 2, tmp_path / "middle.journal", last + 5 - before, **CHANGES[one])
+    changes = CHANGES[two] | ({"seed": 78} if CHANGES[two] else {})
+    with turnwise.fork(middle, last + 3, journal=tmp_path / "played.journal", workers=1, **changes).result() as played:
+        expected = played.head
+    fork = begun(middle, last + 3, tmp_path / "fork.journal", 3, **changes)
+    assert used(fork) == (last if one == "unchanged" else before)
+    check_resumed(fork, expected)
+    turnwise.detach(fork)
+    assert used(fork) == (last if one == "unchanged" else before)
+    check_resumed(fork, expected)
+
+
+def test_a_snapshot_after_a_change_is_passed_over(whole: Path, tmp_path: Path) -> None:
+    *_, before, last = rounds_kept(whole)
+    fork = begun(whole, before + 2, tmp_path / "fork.journal", last + 5 - before, **CHANGES["changed"])
+    with closing(sqlite3.connect(fork, isolation_level=None)) as connection:
+        connection.execute("ATTACH ? AS parent", (str(whole),))
+        connection.execute("INSERT INTO snapshots SELECT * FROM parent.snapshots WHERE round = ?", (last,))
+    assert used(fork) == before
+    with turnwise.open(fork) as run, pytest.raises(JournalError, match="snapshot"):
+        run.check()
+    turnwise.resume(fork, workers=1).result().close()

@@ -109,6 +109,10 @@ def restore(
     what cannot belong together.
     """
     for record in spawned:
+        if record.kind not in world.kinds or not set(record.grants) <= world.kinds.keys():
+            raise ValueError(f"agent {record.name} is of a kind that is not there")
+        if record.place != len(world.agents) or record.name in world.by_name:
+            raise ValueError(f"agent {record.name} cannot have place {record.place}")
         world.spawn(record)
     agents = world.agents
     columns = (snapshot.turns, snapshot.left, snapshot.wake_at, states)

@@ -232,8 +232,8 @@ async def _round(driver: ReplayDriver, record: RoundRecord) -> Difference | None
 
 def _snapshot(journal: Journal, machine: Machine, record: RoundRecord) -> Difference | None:
     """Compare the snapshot that the journal holds of a round, if it holds one, with the world that has been played."""
-    kept = None if record.state is None else journal.snapshots.latest(record.round)
-    if kept is None or kept.round != record.round:
+    kept = journal.snapshots.of(record.round)
+    if kept is None:
         return None
     taken = take(machine.world)
     for name in Snapshot.__slots__:

@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from turnwise.core.events import Input
-from turnwise.core.machine import Machine
 from turnwise.core.plan import Plan
 from turnwise.core.records import ChangeRecord, MessageRecord
 from turnwise.errors import UsageError
@@ -51,8 +50,7 @@ async def fork(
         with Journal.open(parent, parents=parents) as old:
             plan = old.header.plan_at(at)
             _check_round(old, at, changes)
-            machine = Machine(old.header.plans()[0][1], old.header.versions, old.header.rule)
-            machine.restore(old.rounds.between(1, at))
+            machine = old.machine.at(at)
             files = _sources(plan, changes.sources)
             sources = stored_sources(old, plan) | {
                 kind: source(f"--source {kind}", found) for kind, found in files.items()

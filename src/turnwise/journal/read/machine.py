@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from turnwise.core.machine import Machine
@@ -48,41 +49,59 @@ class MachineReader:
 
         Raises DifferenceFound if a round does not follow from what came before it.
         """
-        header = self._header
         last = self._rounds.last_round if round_ is None else round_
-        machine = Machine(plan_from_json(header.plan), header.versions, header.rule)
-        snapshot = None if header.rule == 1 else self._snapshots.latest(last)
+        snapshot = None if self._header.rule == 1 else self._snapshots.latest(last)
+        machine = None
         if snapshot is not None:
-            self._restore(machine, snapshot)
+            with suppress(ValueError):  # it only spares reading: then all rounds are read
+                machine = self._restored(snapshot)
+        machine = machine or self._begun()
         machine.restore(self._rounds.between(machine.world.round + 1, last))
         return machine
 
     def check_snapshots(self) -> None:
-        """Compare all snapshots with the chain."""
+        """Compare all snapshots with the chain; raise JournalError for one that is not what it says, or not usable."""
         for snapshot in self._snapshots.all():
-            self.at(snapshot.round)
+            try:
+                self._restored(snapshot)
+            except ValueError as error:
+                raise self._refused(snapshot, f": {error}") from error
 
-    def _restore(self, machine: Machine, snapshot: Snapshot) -> None:
+    def _begun(self) -> Machine:
+        header = self._header
+        return Machine(plan_from_json(header.plan), header.versions, header.rule)
+
+    def _restored(self, snapshot: Snapshot) -> Machine:
+        """The machine after a snapshot's round. Raises ValueError if the snapshot cannot be one of this run.
+
+        Raises JournalError if it could, but the state is not the one that the chain names.
+        """
+        machine = self._begun()
         record = self._rounds.round(snapshot.round)
         broken = self._chains.follow(record.round).broken(record)
         if broken is not None:
             raise damaged(self._query.path, str(broken), expected=broken.expected, actual=broken.actual)
+        if record.state is None:
+            raise ValueError("the head of that round names no state")
         first = len(machine.world.agents)
         spawned = self._agents(first, self._rounds.summary(record.round).agents)
         begun = [agent.state for agent in machine.world.agents] + [agent.state for agent in spawned]
         try:
             states = self._states(snapshot, begun)
             machine.restore_snapshot(snapshot, record, spawned, states, self._unread(snapshot))
-        except (DifferenceFound, ValueError) as error:
-            raise JournalError(
-                f"the snapshot of round {record.round} is not the state that the run's head names"
-                + (f": {error}" if isinstance(error, ValueError) else ""),
-                where=str(self._query.path),
-                expected=error.expected if isinstance(error, DifferenceFound) else None,
-                actual=error.actual if isinstance(error, DifferenceFound) else None,
-                hint="The journal has been damaged or changed after it was written. Snapshots only spare reading: to "
-                f"read the rounds instead, sqlite3 {shlex.quote(str(self._query.path))} 'DROP TABLE snapshots'",
-            ) from error
+        except DifferenceFound as error:
+            raise self._refused(snapshot, "", error) from error
+        return machine
+
+    def _refused(self, snapshot: Snapshot, why: str, found: DifferenceFound | None = None) -> JournalError:
+        return JournalError(
+            f"the snapshot of round {snapshot.round} is not the state that the run's head names{why}",
+            where=str(self._query.path),
+            expected=found.expected if found else None,
+            actual=found.actual if found else None,
+            hint="The journal has been damaged or changed after it was written. Snapshots only spare reading: to read "
+            f"the rounds instead, sqlite3 {shlex.quote(str(self._query.path))} 'DROP TABLE snapshots'",
+        )
 
     def _agents(self, first: int, end: int) -> list[AgentRecord]:
         rows = self._query.rows(f"{AGENT} WHERE place >= ? AND place < ? ORDER BY place", first, end)

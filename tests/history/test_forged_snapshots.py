@@ -252,7 +252,8 @@ def check_resumed(path: Path, expected: bytes) -> None:
         with turnwise.resume(copy, workers=1).result() as resumed:
             assert resumed.head == expected
             resumed.check()
-        assert turnwise.replay(copy, workers=1).difference is None
+        if name == "kept":
+            assert turnwise.replay(copy, workers=1).difference is None
 
 
 @pytest.mark.parametrize("after", [-1, 0, 3])

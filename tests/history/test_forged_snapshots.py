@@ -16,15 +16,19 @@ import pytest
 import turnwise
 from tests.history.forger import changed, rechained
 from tests.orchestrator.worlds import lively
+from turnwise.core.snapshot import digest
 from turnwise.errors import JournalError, TurnwiseError
 from turnwise.journal import Journal
 from turnwise.journal.file.snapshot_row import MEMBERS
+
+ROUNDS = 350
+"""Rounds of the run: a few more than those up to its second snapshot."""
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("snapshots") / "whole.journal"
-    turnwise.run(lively(rounds_max=400), journal=path).close()
+    turnwise.run(lively(rounds_max=ROUNDS), journal=path).close()
     with Journal.open(path) as journal:
         assert len(list(journal.snapshots.all())) >= 2
     return path
@@ -34,7 +38,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def left(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same run, killed after its last round but one."""
     path = Path(shutil.copy(whole, tmp_path_factory.mktemp("left")))
-    cut(path, 399)
+    cut(path, ROUNDS - 1)
     return path
 
 
@@ -190,7 +194,7 @@ def test_a_digest_that_was_changed_is_noticed_when_a_run_is_opened(whole: Path, 
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE turns SET state = 'forged' WHERE round = 400 - 390 AND failure IS NULL",
+        "UPDATE turns SET state = 'forged' WHERE round = 10 AND failure IS NULL",
         "UPDATE rounds SET state = NULL WHERE state IS NOT NULL",
         "UPDATE rounds SET state = outcome WHERE state IS NOT NULL",
     ],
@@ -237,23 +241,42 @@ def used(path: Path) -> int:
         return found.round if found else 0
 
 
-def check_resumed(path: Path, expected: bytes) -> None:
-    """Resume a copy of a fork with its table of snapshots, and one without; both come to the head."""
-    for name in ("kept", "dropped"):
-        copy = path.with_name(f"{path.stem}-{name}.journal")
-        shutil.copyfile(path, copy)
-        if name == "dropped":
-            with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
-                connection.execute("DROP TABLE snapshots")
-            assert used(copy) == 0
-        with Journal.open(copy) as journal:
-            machine = journal.machine.at()
-            assert machine.head == journal.rounds.head
-        with turnwise.resume(copy, workers=1).result() as resumed:
-            assert resumed.head == expected
-            resumed.check()
-        if name == "kept":
-            assert turnwise.replay(copy, workers=1).difference is None
+def without_table(path: Path) -> Path:
+    copy = path.with_name(f"{path.stem}-dropped.journal")
+    shutil.copyfile(path, copy)
+    with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        connection.execute("DROP TABLE snapshots")
+    return copy
+
+
+def check_stands(path: Path) -> None:
+    """Compare where a fork goes on from a snapshot with where it stands after all rounds."""
+    with Journal.open(path) as journal, Journal.open(without_table(path)) as other:
+        assert other.snapshots.latest(other.rounds.last_round) is None
+        machine, plain = journal.machine.at(), other.machine.at()
+        assert machine.head == plain.head == journal.rounds.head
+        assert machine.execution == plain.execution
+        assert digest(machine.world) == digest(plain.world)
+
+
+def check_resumed(path: Path, expected: str) -> None:
+    """Resume a fork; it comes to the head, and a replay agrees."""
+    with turnwise.resume(path, workers=1).result() as resumed:
+        assert resumed.head == expected
+        resumed.check()
+    assert turnwise.replay(path, workers=1).difference is None
+
+
+@pytest.fixture(scope="module")
+def middles(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Forks of the run, with and without a change, that left it between its snapshots and went on behind the second."""
+    folder = tmp_path_factory.mktemp("middles")
+    *_, before, last = rounds_kept(whole)
+    steps = last + 5 - before
+    return {
+        what: begun(whole, before + 2, folder / f"{what}.journal", steps, **changes)
+        for what, changes in CHANGES.items()
+    }
 
 
 @pytest.mark.parametrize("after", [-1, 0, 3])
@@ -269,28 +292,37 @@ def test_a_fork_goes_on_from_a_snapshot_of_its_parent(whole: Path, tmp_path: Pat
     mine = [round_ for round_ in kept if round_ <= (at + 4 if what == "unchanged" else at)]
     assert rounds_kept(fork) == mine
     assert used(fork) == mine[-1] >= first
+    check_stands(fork)
+    if after == 0:
+        with turnwise.resume(without_table(fork), workers=1).result() as resumed:
+            assert resumed.head == expected
     check_resumed(fork, expected)
 
 
 @pytest.mark.parametrize("one", CHANGES)
 @pytest.mark.parametrize("two", CHANGES)
-def test_a_fork_of_a_fork_goes_on_from_a_snapshot(whole: Path, tmp_path: Path, one: str, two: str) -> None:
+def test_a_fork_of_a_fork_goes_on_from_a_snapshot(
+    whole: Path, middles: dict[str, Path], tmp_path: Path, one: str, two: str
+) -> None:
     *_, before, last = rounds_kept(whole)
-    middle = begun(whole, before + 2, tmp_path / "middle.journal", last + 5 - before, **CHANGES[one])
+    middle = middles[one]
     changes = CHANGES[two] | ({"seed": 78} if CHANGES[two] else {})
     with turnwise.fork(middle, last + 3, journal=tmp_path / "played.journal", workers=1, **changes).result() as played:
         expected = played.head
     fork = begun(middle, last + 3, tmp_path / "fork.journal", 3, **changes)
-    assert used(fork) == (last if one == "unchanged" else before)
+    detached = Path(shutil.copy(fork, tmp_path / "detached.journal"))
+    turnwise.detach(detached)
+    for path in (fork, detached):
+        assert used(path) == (last if one == "unchanged" else before)
+        check_stands(path)
     check_resumed(fork, expected)
-    turnwise.detach(fork)
-    assert used(fork) == (last if one == "unchanged" else before)
-    check_resumed(fork, expected)
+    with turnwise.resume(detached, workers=1).result() as resumed:
+        assert resumed.head == expected
 
 
-def test_a_snapshot_after_a_change_is_passed_over(whole: Path, tmp_path: Path) -> None:
+def test_a_snapshot_after_a_change_is_passed_over(whole: Path, middles: dict[str, Path]) -> None:
     *_, before, last = rounds_kept(whole)
-    fork = begun(whole, before + 2, tmp_path / "fork.journal", last + 5 - before, **CHANGES["changed"])
+    fork = Path(shutil.copy(middles["changed"], middles["changed"].with_name("foreign.journal")))
     with closing(sqlite3.connect(fork, isolation_level=None)) as connection:
         connection.execute("ATTACH ? AS parent", (str(whole),))
         connection.execute("INSERT INTO snapshots SELECT * FROM parent.snapshots WHERE round = ?", (last,))

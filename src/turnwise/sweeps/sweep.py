@@ -217,7 +217,7 @@ class _Player:
                 return None
             file = opened.enter_context(Journal.open(path, write=True))
             self._status.notices += changed(file, parts.models)
-            machine = continued(file, first, versions=versions_of(parts.models), info=info_of(task.specs))
+            machine = continued(file, versions=versions_of(parts.models), info=info_of(task.specs))
             return await parts.connect(opened, machine, file)
 
     async def _ready(self, sources: Mapping[SourceFiles, str], specs: Sequence[ModelSpec]) -> SharedParts:

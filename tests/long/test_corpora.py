@@ -49,14 +49,6 @@ KNOWN_WIDER = {
 """Answers that the JSON-Schema test suite calls invalid and that are possible: documented in docs/reliability.md."""
 
 
-@pytest.fixture(scope="module")
-def corpora() -> Path:
-    folder = os.environ.get("TURNWISE_TEST_CORPORA")
-    if not folder:
-        pytest.skip("TURNWISE_TEST_CORPORA names no folder: python tests/long/fetch_corpora.py FOLDER")
-    return Path(folder)
-
-
 def test_the_json_schema_test_suite(corpora: Path) -> None:
     """No answer breaks its schema: every instance that is invalid cannot be generated in any order of its keys."""
     counts: Counter[str] = Counter()

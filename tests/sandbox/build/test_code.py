@@ -154,6 +154,31 @@ def test_what_becomes_of_the_compiler_is_the_sources_fault(
     assert message in refused(cache, source(WAT)).message
 
 
+VECTORS = {
+    "(param i32 i32) (result i64) (i64.const 0)": "(param i32 i32) (result v128) (v128.const i64x2 0 0)",
+    "(param i32) (result i32) (i32.const 8)": "(param v128) (result i32) (i32.const 8)",
+    "(module ": '(module (import "turnwise" "effect" (func (param i32 v128) (result i64))) ',
+}
+
+
+@pytest.mark.parametrize("right", VECTORS)
+@pytest.mark.parametrize("bounded", [False, True])
+def test_a_function_of_the_contract_with_a_vector_is_refused(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, right: str, bounded: bool
+) -> None:
+    monkeypatch.setattr(builder_process, "memory_is_bounded", lambda: bounded)
+    error = refused(cache, source(WAT.replace(right, VECTORS[right])))
+    assert "has a v128 among its parameters or results" in error.message
+    assert "signal" not in error.message
+
+
+def test_vectors_elsewhere_are_allowed(cache: Cache) -> None:
+    vector = (
+        '(global v128 (v128.const i64x2 0 0)) (func (param v128) (result v128) (local.get 0)) (memory (export "memory'
+    )
+    assert one(cache, source(WAT.replace('(memory (export "memory', vector))).carrier == "module"
+
+
 def test_a_builder_that_was_killed_from_outside_is_the_machines_fault(
     cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:

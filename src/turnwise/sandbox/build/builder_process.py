@@ -31,6 +31,9 @@ from turnwise.sharedmem.process import child_environment
 BUILDER = "turnwise.sandbox.build.builder"
 WALL_S_MAX = 300
 STDERR_CHARS_MAX = 2_000
+NO_VECTORS = "support for v128 is not implemented"
+"""Last words of a builder that looked at the type of an import or export with a vector, of which the engine's interface
+has no type. Only the functions of the contract are looked at."""
 ABORTED = (-signal.SIGABRT, -signal.SIGSEGV)
 """Ends of a compiler that was refused memory: where that is bounded from outside, its source is not to blame."""
 
@@ -109,6 +112,11 @@ class _Process:
             raise EnvironmentFailure(
                 "the compiler's process was killed from outside (SIGKILL), as a machine that runs out of memory does",
                 hint="Free memory, or give this run more of it, and try again.",
+            )
+        if NO_VECTORS in " ".join(errors.decode("utf-8", "replace").replace("`", " ").split()):
+            raise BuildFailed(
+                "`turnwise_turn` or `turnwise_alloc` that it exports, or `turnwise.effect` that it imports, has a v128 "
+                "among its parameters or results; these functions take and return i32 and i64"
             )
         if popen.returncode in ABORTED and memory_is_bounded():
             raise EnvironmentFailure(

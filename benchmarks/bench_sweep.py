@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
+
+from proof.figure import Figure, medians, ratios, timed
 
 WORLD = Path(__file__).parents[1] / "examples" / "market"
 RATIO_MAX = 0.25
@@ -34,6 +34,22 @@ def sweep(seeds: int, folder: Path) -> list[str]:
     return [str(run["head"]) for run in value["runs"]]
 
 
+def ratio_of_a_sweep(seeds: int, times: int = 1) -> Figure:
+    """Measure both sides; the first run of each fills the caches and does not count."""
+    taken: dict[str, list[float]] = {"sweep": [], "commands": []}
+    for number in range(-1, times):
+        heads = {}
+        for name, play in (("sweep", sweep), ("commands", commands)):
+            with tempfile.TemporaryDirectory() as folder:
+                seconds, heads[name] = timed(lambda: play(1 if number < 0 else seeds, Path(folder)))  # noqa: B023
+                if number >= 0:
+                    taken[name].append(seconds)
+        if heads["sweep"] != heads["commands"]:
+            raise SystemExit("the heads of the sweep are not those of the commands")
+    name = f"a sweep of {seeds} seeds of examples/market / as many commands"
+    return Figure(name, ratios(taken["sweep"], taken["commands"]), "", RATIO_MAX, False, medians(taken))
+
+
 def _turnwise(*arguments: object) -> dict[str, Any]:
     ended = subprocess.run(
         [sys.executable, "-m", "turnwise", *map(str, arguments), "--json"], capture_output=True, text=True, check=True
@@ -49,28 +65,7 @@ def main() -> int:
     options.add_argument("--quick", action="store_true", help="4 seeds, once: shows that it works, and no more")
     given = options.parse_args()
     seeds, times = (4, 1) if given.quick else (given.seeds, given.times)
-    taken: dict[str, list[float]] = {"sweep": [], "commands": []}
-    for number in range(-1, times):  # the first of each fills the caches and does not count
-        heads = {}
-        for name, play in (("sweep", sweep), ("commands", commands)):
-            with tempfile.TemporaryDirectory() as folder:
-                begun = time.perf_counter()
-                heads[name] = play(1 if number < 0 else seeds, Path(folder))
-                if number >= 0:
-                    taken[name].append(time.perf_counter() - begun)
-        if heads["sweep"] != heads["commands"]:
-            print("the heads of the sweep are not those of the commands", file=sys.stderr)
-            return 1
-    ratios = [one / other for one, other in zip(taken["sweep"], taken["commands"], strict=True)]
-    figure = {
-        "what": f"a sweep of {seeds} seeds of examples/market / as many commands",
-        "sweep_s": round(statistics.median(taken["sweep"]), 2),
-        "commands_s": round(statistics.median(taken["commands"]), 2),
-        "ratio": round(statistics.median(ratios), 3),
-        "ratios": [round(ratio, 3) for ratio in ratios],
-        "at_most": RATIO_MAX,
-    }
-    print(json.dumps(figure))
+    print(json.dumps(ratio_of_a_sweep(seeds, times).line()))
     return 0
 
 

@@ -12,7 +12,8 @@ from wasmtime import component as wc
 from turnwise.sandbox.execute.component import ComponentCarrier
 from turnwise.sandbox.execute.engine import make_engine, on_guest_stack
 from turnwise.sandbox.execute.execution import Execution, ExecutionOutcome
-from turnwise.sandbox.execute.module import ModuleCarrier
+from turnwise.sandbox.execute.executor import Carrier, module_carrier
+from turnwise.sandbox.execute.switches import ALL_OFF, ALL_ON, Switches
 
 MIB = 1024 * 1024
 DEFAULTS: dict[str, Any] = {
@@ -46,8 +47,24 @@ def engine() -> wasmtime.Engine:
     return make_engine()
 
 
+WAYS = {"python": ALL_OFF, "c": ALL_ON}
+"""Every way of executing core modules; each test of theirs runs in all."""
+
+
+@pytest.fixture(scope="session", params=WAYS)
+def switches(request: pytest.FixtureRequest) -> Switches:
+    """The switches of one way of executing core modules."""
+    return WAYS[request.param]
+
+
 @pytest.fixture(scope="session")
-def run_module(engine: wasmtime.Engine) -> Run:
+def carry(engine: wasmtime.Engine, switches: Switches) -> Callable[[str], Carrier]:
+    """Makes the carrier of a core module, given as text, that `switches` choose."""
+    return lambda wat: module_carrier(engine, wasmtime.Module(engine, wat), switches)
+
+
+@pytest.fixture(scope="session")
+def run_module(carry: Callable[[str], Carrier]) -> Run:
     """Runs one execution of a core module. `turn` is the body of `turnwise_turn(ptr $p, len $n) -> i64`."""
 
     def run(
@@ -56,7 +73,7 @@ def run_module(engine: wasmtime.Engine) -> Run:
         wat = f"""(module {PARTS} {alloc} {parts}
           (func (export "turnwise_turn") (param $p i32) (param $n i32) (result i64) {turn}))"""
         execution = Execution(**(DEFAULTS | changes))
-        carrier = ModuleCarrier(engine, wasmtime.Module(engine, wat))
+        carrier = carry(wat)
         return *on_guest_stack(lambda: carrier.execute(execution)), execution
 
     return run

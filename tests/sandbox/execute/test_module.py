@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from turnwise.core.turn import FailureClass
 from turnwise.sandbox.execute.execution import Execution
-from turnwise.sandbox.execute.module import ModuleCarrier
 
 MIB = 1024 * 1024
 ECHO = "(call $pack (local.get $p) (local.get $n))"
@@ -43,13 +42,13 @@ def test_fuel_at_each_suspension_is_the_same_every_time(run_module: Any) -> None
     assert len(runs) == 1
 
 
-def test_nothing_survives_a_turn(engine: wasmtime.Engine) -> None:
+def test_nothing_survives_a_turn(carry: Any) -> None:
     counter = """(module (memory (export "memory") 1)
       (func (export "turnwise_alloc") (param i32) (result i32) (i32.const 64))
       (func (export "turnwise_turn") (param i32 i32) (result i64)
         (i32.store8 (i32.const 8) (i32.add (i32.load8_u (i32.const 8)) (i32.const 49)))
         (i64.const 0x800000001)))"""
-    carrier = ModuleCarrier(engine, wasmtime.Module(engine, counter))
+    carrier = carry(counter)
     bodies = [carrier.execute(Execution(b"{}", (), 1_000, MIB, 100))[0].body for _ in range(3)]
     assert bodies == [b"1", b"1", b"1"]
 
@@ -222,7 +221,7 @@ def test_what_the_engine_does_not_know_is_not_compiled(engine: wasmtime.Engine, 
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
-def test_ten_thousand_instances_leave_nothing_behind(engine: wasmtime.Engine) -> None:
+def test_ten_thousand_instances_leave_nothing_behind(carry: Any) -> None:
     """Every third is suspended, every third traps: memory and file descriptors stay flat."""
     wat = """(module (import "turnwise" "effect" (func $effect (param i32 i32) (result i64)))
       (memory (export "memory") 1)
@@ -230,7 +229,7 @@ def test_ten_thousand_instances_leave_nothing_behind(engine: wasmtime.Engine) ->
       (func (export "turnwise_turn") (param $p i32) (param $n i32) (result i64)
         (if (i32.eq (local.get $n) (i32.const 1)) (then unreachable))
         (call $effect (local.get $p) (local.get $n))))"""
-    carrier = ModuleCarrier(engine, wasmtime.Module(engine, wat))
+    carrier = carry(wat)
     work = [(b"1", ()), (b"two", ()), (b"two", (b"reply",))]
 
     def round_of(count: int) -> None:

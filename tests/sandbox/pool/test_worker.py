@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,23 @@ def test_python_agents_get_their_program_with_the_envelope(executor: Executor) -
 def test_an_envelope_that_is_no_object_is_our_mistake(text: bytes) -> None:
     with pytest.raises(InvariantError):
         with_program(text, b',"program":""}')
+
+
+LOSES = """
+import sys
+from turnwise.sandbox.execute.c_library import EffectCallback
+from turnwise.sandbox.pool.worker import _end_at_lost_exception
+if sys.argv[1] == "ends":
+    sys.unraisablehook = _end_at_lost_exception
+EffectCallback(lambda *_: 1 // 0)(None, 1, 1, 2)
+print("went on")
+"""
+
+
+@pytest.mark.parametrize(("hook", "went_on", "status"), [("ends", "", 1), ("none", "went on\n", 0)])
+def test_an_exception_that_is_lost_in_a_host_function_ends_the_worker(hook: str, went_on: str, status: int) -> None:
+    """Without the hook, as the control, the library is given a result that nobody made."""
+    command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{LOSES}", hook]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == (went_on, status)
+    assert "ZeroDivisionError" in done.stderr

@@ -28,6 +28,7 @@ from turnwise.sandbox.build.messages import (
 from turnwise.sandbox.execute.engine import make_engine, on_guest_stack
 from turnwise.sandbox.execute.executor import Executor
 from turnwise.sandbox.execute.headroom import LackOfMemory, memory_is_bounded_from_outside
+from turnwise.sandbox.execute.switches import ALL_OFF
 from turnwise.sandbox.execute.traps import SYSTEM_ERROR
 from turnwise.sharedmem.connect import die_with_parent
 
@@ -46,7 +47,7 @@ def main() -> None:
     """Run a builder's process. Its argument is the process id of its owner, which it does not outlive."""
     die_with_parent(int(sys.argv[1]))
     request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=CompileRequest | PrepareRequest)
-    executor = Executor()
+    executor = Executor(ALL_OFF)
     if isinstance(request, PrepareRequest):
         executor.load(request.path, "component", None)
     give_up_files()

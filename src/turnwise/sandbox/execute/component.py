@@ -25,7 +25,7 @@ from turnwise.sandbox.execute.execution import (
     failed,
 )
 from turnwise.sandbox.execute.headroom import LackOfMemory
-from turnwise.sandbox.execute.module import TABLE_ELEMENTS_MAX, too_large
+from turnwise.sandbox.execute.module_turn import TABLE_ELEMENTS_MAX, too_large
 from turnwise.sandbox.execute.traps import outcome_of_error
 from turnwise.sandbox.execute.wasi import HOST_FUNCTIONS, RESOURCE_TYPES, Wasi
 

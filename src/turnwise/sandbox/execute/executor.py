@@ -15,12 +15,15 @@ import wasmtime
 from wasmtime import component as wc
 
 from turnwise.errors import InvariantError
+from turnwise.sandbox.execute import c_library
+from turnwise.sandbox.execute.c_module import CModuleCarrier
 from turnwise.sandbox.execute.component import ComponentCarrier
 from turnwise.sandbox.execute.engine import make_engine
 from turnwise.sandbox.execute.execution import Execution, ExecutionOutcome
 from turnwise.sandbox.execute.headroom import Headroom
 from turnwise.sandbox.execute.jobs import TurnResult
 from turnwise.sandbox.execute.module import ModuleCarrier
+from turnwise.sandbox.execute.switches import ALL_ON, Switches
 
 CarrierName = Literal["component", "module"]
 
@@ -42,9 +45,13 @@ class LoadedCode:
 
 
 class Executor:
-    """Executor of all code of a world, in the order in which it was loaded."""
+    """Executor of all code of a world, in the order in which it was loaded.
 
-    def __init__(self) -> None:
+    `switches` say in which ways it may execute core modules; see `module_carrier`.
+    """
+
+    def __init__(self, switches: Switches = ALL_ON) -> None:
+        self._switches = switches
         self._engine = make_engine()
         self._headroom = Headroom()
         self._carriers: dict[str, Carrier] = {}
@@ -63,7 +70,8 @@ class Executor:
 
     def _deserialize(self, path: str, carrier: CarrierName) -> Carrier:
         if carrier == "module":
-            return ModuleCarrier(self._engine, wasmtime.Module.deserialize_file(self._engine, path))
+            module = wasmtime.Module.deserialize_file(self._engine, path)
+            return module_carrier(self._engine, module, self._switches)
         return ComponentCarrier(self._engine, wc.Component.deserialize_file(self._engine, path))
 
     def execute(
@@ -88,6 +96,13 @@ class Executor:
         outcome, used = program.carrier.execute(execution)
         self._headroom.check(memory_bytes)
         return TurnResult(job_id, outcome.status, outcome.body, outcome.failure, used, execution.stdout())
+
+
+def module_carrier(engine: wasmtime.Engine, module: wasmtime.Module, switches: Switches) -> Carrier:
+    """Return the fastest carrier of a core module that `switches` and the installed library allow."""
+    if switches.c_library and c_library.is_as_described():
+        return CModuleCarrier(engine, module)
+    return ModuleCarrier(engine, module)
 
 
 def with_program(envelope: bytes, ending: bytes) -> bytes:

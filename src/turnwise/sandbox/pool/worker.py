@@ -20,6 +20,7 @@ from turnwise.confine import Measure, ProcessNeeds, give_up_calls, give_up_files
 from turnwise.sandbox.execute.engine import on_guest_stack
 from turnwise.sandbox.execute.executor import Executor
 from turnwise.sandbox.execute.headroom import LackOfMemory
+from turnwise.sandbox.execute.switches import Switches
 from turnwise.sandbox.pool import messages
 from turnwise.sandbox.pool.messages import ResultItem
 from turnwise.sharedmem import Endpoint, PeerGone, connect
@@ -33,7 +34,7 @@ RESULTS_AGE_S_MAX = 0.01
 def main() -> None:
     """Run a worker's process."""
     with connect(sys.argv) as endpoint:
-        executor = Executor()
+        executor = Executor(Switches.of_environment(os.environ))
         message = endpoint.receive()
         if message is None:
             return
@@ -55,6 +56,7 @@ def _serve(endpoint: Endpoint, executor: Executor, measures: tuple[Measure, ...]
     status = 1
     try:
         measures += give_up_calls(ProcessNeeds())
+        sys.unraisablehook = _end_at_lost_exception
         endpoint.send(messages.READY, messages.encode([(m.name, m.holds, m.detail) for m in measures]))
         _work(endpoint, executor)
         status = 0
@@ -67,6 +69,14 @@ def _serve(endpoint: Endpoint, executor: Executor, measures: tuple[Measure, ...]
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def _end_at_lost_exception(lost: sys.UnraisableHookArgs) -> None:
+    """End the process: what was raised may be of a host function, whose guest would go on as if it had its answer."""
+    with contextlib.suppress(Exception):
+        traceback.print_exception(lost.exc_type, lost.exc_value, lost.exc_traceback)
+        print(f"the exception was lost in {lost.object!r}: {lost.err_msg}", file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def _work(endpoint: Endpoint, executor: Executor) -> None:

@@ -6,6 +6,7 @@ It starts the worker, gives it batches, checks what it returns, watches the dead
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
 from turnwise.sandbox.build.code import Code
 from turnwise.sandbox.execute.execution import MESSAGE_BYTES_MAX
 from turnwise.sandbox.execute.jobs import STDOUT_BYTES_MAX, TurnJob, TurnResult
+from turnwise.sandbox.execute.switches import Switches
 from turnwise.sandbox.pool import messages
 from turnwise.sandbox.pool.batch_queue import Item
 from turnwise.sandbox.pool.deadline import Deadline, FuelRate
@@ -84,6 +86,7 @@ class WorkerSlot:
         self._deadline_s = deadline_ms / 1000
         self._launch = launch
         self._clock = clock
+        self._switches = Switches.of_environment(os.environ).environment()
         self._peer: Child | None = None
         self._sending: asyncio.Task[None] | None = None
         self._batches: deque[int] = deque()
@@ -136,7 +139,7 @@ class WorkerSlot:
     async def _employ(self) -> str:
         """Start a worker and serve it until it is gone; return the reason, for people."""
         peer = self._peer = await self._launch(
-            WORKER, name=self.name, transport=self._transport, environment=WORKER_ENVIRONMENT
+            WORKER, name=self.name, transport=self._transport, environment=self._switches | WORKER_ENVIRONMENT
         )
         self._overdue = None
         try:

@@ -1,0 +1,117 @@
+"""One execution of a core module: the texts that pass between the guest and the host, whoever makes the calls.
+
+Nothing that a guest says about its memory is believed: every pointer is taken as unsigned and checked against the
+memory's size at that moment, and what it gives away is copied out before anything else happens. The carriers differ
+only in how they call the engine, so what is checked, and what a failure says, stands here once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import wasmtime
+
+from turnwise.core.turn import FailureClass
+from turnwise.sandbox.execute.execution import Execution, ExecutionOutcome, failed
+from turnwise.sandbox.execute.traps import outcome_of_trap
+
+TABLE_ELEMENTS_MAX = 65_536
+TABLES_MAX = 8
+PAGE_BYTES = 65_536
+U32_MASK = 0xFFFF_FFFF
+
+
+class ModuleTurn:
+    """Base of an instance at work. `execution` is what it executes.
+
+    `_open` is true while the guest may call `effect`: in `turnwise_turn`, not in a start function or the allocator,
+    where a call would nest without end.
+    """
+
+    __slots__ = ("_open", "execution")
+
+    execution: Execution
+
+    def alloc(self, size: int) -> int:
+        """Call `turnwise_alloc`; return the pointer, unsigned."""
+        raise NotImplementedError
+
+    def memory_bytes(self) -> int:
+        """Return the size of the guest's memory now."""
+        raise NotImplementedError
+
+    def memory_address(self) -> int:
+        """Return the address of the guest's memory in this process now."""
+        raise NotImplementedError
+
+    def effect(self, pointer: int, length: int) -> int:
+        """Answer the guest's call of `effect`: a result as a signed number of 64 bits. Raises `Ended`."""
+        if not self._open:
+            message = "`effect` can be called from `turnwise_turn` only, not from a start function or `turnwise_alloc`"
+            raise self.execution.fail(FailureClass.FORBIDDEN, message)
+        request = self.take(pointer & U32_MASK, length & U32_MASK, "effect request")
+        reply = self.execution.effect(request)
+        packed = self.place(reply) << 32 | len(reply)
+        return packed - (1 << 64) if packed >> 63 else packed
+
+    def place(self, text: bytes) -> int:
+        """Ask the guest for room, copy `text` there and return its address."""
+        size = len(text)
+        if size > U32_MASK >> 1:
+            raise self.execution.fail(FailureClass.MEMORY, f"{size} bytes do not fit into the memory of a module")
+        self._open = False
+        pointer = self.alloc(size)
+        self._open = True
+        memory_bytes = self.memory_bytes()
+        if pointer == 0:
+            message = f"`turnwise_alloc({size})` returned 0: no memory left ({self._limit_text(memory_bytes)})"
+            raise self.execution.fail(FailureClass.MEMORY, message)
+        if pointer + size > memory_bytes:
+            message = f"`turnwise_alloc({size})` returned {pointer}, beyond the memory of {memory_bytes} bytes"
+            raise self.execution.fail(FailureClass.TRAP, message)
+        ctypes.memmove(self.memory_address() + pointer, text, size)
+        return pointer
+
+    def take(self, pointer: int, length: int, what: str) -> bytes:
+        """Copy out the text that the guest gives away: bounded, inside its memory, and UTF-8."""
+        if length > self.execution.output_bytes_max:
+            raise self.execution.fail(FailureClass.OUTPUT_SIZE, too_large(what, length, self.execution))
+        memory_bytes = self.memory_bytes()
+        if pointer + length > memory_bytes:
+            message = f"the {what} ({length} bytes at {pointer}) lies beyond the memory of {memory_bytes} bytes"
+            raise self.execution.fail(FailureClass.TRAP, message)
+        if length == 0:
+            return b""
+        text = ctypes.string_at(self.memory_address() + pointer, length)
+        try:
+            text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise self.execution.fail(FailureClass.OUTPUT, f"the {what} is not UTF-8: {error}") from None
+        return text
+
+    def output(self, packed: int) -> ExecutionOutcome:
+        """Return the outcome of a turn that returned `packed`."""
+        return ExecutionOutcome("completed", self.take(packed >> 32 & U32_MASK, packed & U32_MASK, "output"))
+
+    def trapped(self, trap: wasmtime.Trap, memory_bytes: int | None) -> ExecutionOutcome:
+        """Return the outcome of a trap. `memory_bytes`: the size of the memory; None if there is no instance yet."""
+        outcome = outcome_of_trap(trap, self.execution.fuel)
+        if memory_bytes is None or outcome.failure is not FailureClass.TRAP:
+            return outcome
+        return memory_full(outcome, memory_bytes, self.execution.memory_bytes)
+
+    def _limit_text(self, memory_bytes: int) -> str:
+        return f"{memory_bytes} of at most {self.execution.memory_bytes} bytes are in use; see `memory_mib`"
+
+
+def too_large(what: str, length: int, execution: Execution) -> str:
+    """Return the message for an output or request over its limit."""
+    return f"the {what} has {length} bytes; at most {execution.output_bytes_max} are allowed"
+
+
+def memory_full(trap: ExecutionOutcome, memory_bytes: int, limit_bytes: int) -> ExecutionOutcome:
+    """Turn a trap into a lack of memory if the guest's memory is full: it asked for more in vain and gave up."""
+    if memory_bytes + PAGE_BYTES <= limit_bytes:
+        return trap
+    message = trap.body.decode() + f"\nlinear memory is full ({memory_bytes} of at most {limit_bytes} bytes)"
+    return failed(FailureClass.MEMORY, message)

@@ -36,7 +36,7 @@ MEMORY, ALLOC, TURN = (name.encode() for name in SIGNATURES)
 VALUES_MAX: Final = 2
 
 NOTHING: Final = Execution(b"", (), 0, 0, 0)
-"""What a carrier executes between turns, so that it keeps no texts."""
+"""Execution of a carrier between turns, so that it keeps no texts."""
 
 _no_finalizer = ctypes.CFUNCTYPE(None, c.Pointer)()
 

@@ -20,7 +20,7 @@ class Switches:
     """Ways of executing core modules that are allowed."""
 
     c_library: bool = True
-    """Whether wasmtime's C library is called directly."""
+    """True if wasmtime's C library is called directly."""
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str]) -> Switches:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.core.worlds import kind, plan, sends
 from turnwise.core.plan import KindGrants, Limits
-from turnwise.core.plan_change import changed_plan, plan_change, with_texts
+from turnwise.core.plan_change import changed_plan, plan_change, plan_concerns, with_texts
 from turnwise.core.withheld import Withheld, as_member
 from turnwise.errors import JournalError
 
@@ -31,6 +31,14 @@ PLAN = plan([kind("a", grants=sends("b")), kind("b")], models=(("m", "1" * 64), 
             {"kinds": (PLAN.kinds[0], replace(PLAN.kinds[1], grants=KindGrants(send=("a",))))},
             '{"kinds":{"b":{"grants":{"send":["a"]}}}}',
         ),
+        (
+            {"kinds": (PLAN.kinds[0], replace(PLAN.kinds[1], grants=KindGrants(finish=True)))},
+            '{"kinds":{"b":{"grants":{"finish":true}}}}',
+        ),
+        (
+            {"models": (("m", "3" * 64), ("n", "4" * 64))},  # all that there are
+            '{"models":{"m":"' + "3" * 64 + '","n":"' + "4" * 64 + '"}}',
+        ),
     ],
 )
 def test_a_change_makes_the_one_plan_the_other(members: dict[str, Any], text: str) -> None:
@@ -43,7 +51,16 @@ def test_equal_plans_have_no_change() -> None:
     assert plan_change(PLAN, PLAN) is None
 
 
-@pytest.mark.parametrize("members", [{"name": "other"}, {"schedule": "sequential"}, {"round_us": 7}])
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"name": "other"},
+        {"schedule": "sequential"},
+        {"round_us": 7},
+        {"kinds": PLAN.kinds[:1]},
+        {"kinds": (*PLAN.kinds, kind("c"))},
+    ],
+)
 def test_not_all_of_a_plan_can_be_changed(members: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="cannot be changed"):
         plan_change(PLAN, replace(PLAN, **members))
@@ -64,12 +81,29 @@ def test_not_all_of_a_plan_can_be_changed(members: dict[str, Any]) -> None:
         '{"kinds":{"a":{"start":true}}}',
         '{"kinds":{"a":{"code":1}}}',
         '{"kinds":{"a":{"grants":{"send":"b"}}}}',
+        '{"kinds":{"a":{"grants":{"send":[1]}}}}',
+        '{"kinds":{"a":{"grants":{"finish":1}}}}',
         '{"kinds":{"a":{"limits":{"fuel":null}}}}',
     ],
 )
 def test_what_is_no_change_of_this_plan_is_damage(text: str) -> None:
     with pytest.raises(JournalError, match="a change of the plan cannot be read"):
         changed_plan(PLAN, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "concerned"),
+    [
+        ('{"seed":8}', {"a", "b"}),
+        ('{"kinds":{"a":{"code":"x"}}}', {"a"}),
+        ('{"kinds":{"a":{"code":"x"}},"seed":8}', {"a", "b"}),
+        ('{"kinds":{}}', set()),
+        ("[]", {"a", "b"}),
+    ],
+)
+def test_a_change_concerns_the_kinds_that_it_names_or_all(text: str, concerned: set[str]) -> None:
+    assert {name for name in ("a", "b") if plan_concerns(text, name) is True} == concerned
+    assert {name for name in ("a", "b") if plan_concerns(text, name) is False} == {"a", "b"} - concerned
 
 
 def test_what_agents_are_told_can_be_taken_out() -> None:

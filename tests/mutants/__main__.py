@@ -1,4 +1,4 @@
-"""python -m tests.mutants AREA... [--module NAME] [--every N] [--seconds-max S]"""
+"""python -m tests.mutants AREA... [--module NAME] [--every N] [--seconds-max S] [--results FILE [--again]]"""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.mutants.changes import Mutant, mutants_of
+from tests.mutants.results import Result, Results
 from tests.mutants.run import is_killed
 from tests.mutants.warm import Warm
 
@@ -17,7 +18,15 @@ ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 AREAS: dict[str, tuple[str, ...]] = {
     "core": ("tests/core", "tests/sim"),
-    "journal": ("tests/journal", "tests/history/test_forgery.py", "tests/evidence"),
+    "journal": (
+        "tests/journal",
+        "tests/history/test_forgery.py",
+        "tests/history/test_replay.py",
+        "tests/history/test_why.py",
+        "tests/history/test_diff.py",
+        "tests/orchestrator/test_fork.py",
+        "tests/exports/test_table_files.py",
+    ),
     "confine": ("tests/confine",),
     "inference/engine": ("tests/inference/engine",),
     "sandbox/build": ("tests/sandbox/build",),
@@ -25,7 +34,7 @@ AREAS: dict[str, tuple[str, ...]] = {
     "sandbox/pool": ("tests/sandbox/pool",),
 }
 """Where the tests of an area lie."""
-LEFT_OUT = ("test_nothing_around_the_interpreter_reaches_an_answer",)
+LEFT_OUT = ("test_nothing_around_the_interpreter_reaches_an_answer", "test_killed_")
 """Tests whose code runs in processes of their own, which know nothing of the change."""
 PATIENCE = 10.0
 """Times what the tests take without a change; beyond that a change is taken to be noticed."""
@@ -86,44 +95,73 @@ def without_left_out() -> list[str]:
     return ["-k", " and ".join(f"not {name}" for name in LEFT_OUT)]
 
 
-def tests_for(module: str, seconds_by_file: dict[str, float]) -> list[str]:
-    """All test files, the module's own first, then those that take little time."""
+def tests_for(module: str, warm: Warm, seconds_max: float) -> list[list[str]]:
+    """Test files for a process that imports everything anew: the module's own, then all others, the fastest first.
+
+    Tests that take longer than `seconds_max` are left out.
+    """
     own = f"test_{module.rpartition('.')[2]}.py"
-    files = sorted(seconds_by_file, key=lambda file: (Path(file).name != own, seconds_by_file[file]))
-    return [*files, *without_left_out()]
+    files = sorted(warm.seconds_by_file, key=warm.seconds_by_file.__getitem__)
+    slow = [f"--deselect={test}" for test, seconds in warm.seconds_by_test.items() if seconds > seconds_max]
+    parts = [file for file in files if Path(file).name == own], [file for file in files if Path(file).name != own]
+    return [[*part, *without_left_out(), *slow] for part in parts if part]
 
 
-def scores_of(area: str, found: list[Mutant], until: float, verbose: bool) -> dict[str, Score] | None:
+def scores_of(
+    area: str, found: list[Mutant], results: Results, until: float, seconds_max: float, verbose: bool
+) -> dict[str, Score] | None:
     """Try mutants and print those that survive. None if the tests fail without any change."""
     reasons = explained()
     scores: dict[str, Score] = {}
+    warm: Warm | None = None
     for mutant in found:
         scores.setdefault(mutant.module, Score(0)).found += 1
-    with Warm([*test_files(area), *without_left_out()], frozenset(map(str, sources(area)))) as warm:
-        if warm.failed:
-            print(f"without any change: {warm.failed}", file=sys.stderr)
-            return None
-        patience_s = PATIENCE * sum(warm.seconds_by_file.values()) + 30
+    try:
         for mutant in found:
-            if time.monotonic() > until:
-                break
             score = scores[mutant.module]
-            score.tried += 1
             if mutant.key in reasons:
+                score.tried += 1
                 score.equivalent += 1
                 continue
-            verdict = warm.verdict(mutant)
-            killer = verdict.killer
-            if verdict.anew and is_killed(mutant, tests_for(mutant.module, warm.seconds_by_file), patience_s):
-                killer = "a test after importing anew"
-            if killer is not None:
-                score.killed += 1
-                if verbose:
-                    print(f"killed: {mutant.key} -- {killer}", flush=True)
-            else:
-                tests = "anew" if verdict.anew else f"{verdict.reached} tests"
-                print(f"survived: {mutant.key} -- line {mutant.lines.start}, {tests}", flush=True)
+            result = results.known(mutant)
+            if result is None:
+                if time.monotonic() > until:
+                    continue
+                if warm is None:
+                    tests = [*test_files(area), *without_left_out()]
+                    warm = Warm(tests, frozenset(map(str, sources(area))), seconds_max)
+                if warm.failed:
+                    print(f"without any change: {warm.failed}", file=sys.stderr)
+                    return None
+                result = results.add(mutant, *came_of(mutant, warm, seconds_max))
+            score.tried += 1
+            score.killed += result.killer is not None
+            tell(mutant, result, verbose)
+    finally:
+        if warm is not None:
+            warm.close()
     return scores
+
+
+def came_of(mutant: Mutant, warm: Warm, seconds_max: float) -> tuple[str | None, int]:
+    """Try a mutant; return what noticed it, if anything did, and how many tests reach it."""
+    verdict = warm.verdict(mutant)
+    if not verdict.anew:
+        return verdict.killer, verdict.reached
+    patience_s = PATIENCE * sum(warm.seconds_by_file.values()) + 30
+    for tests in tests_for(mutant.module, warm, seconds_max):
+        if is_killed(mutant, tests, patience_s):
+            return "a test after importing anew", 0
+    return None, 0
+
+
+def tell(mutant: Mutant, result: Result, verbose: bool) -> None:
+    """Print a mutant that survived; one that was killed if everything is to be said."""
+    if result.killer is None:
+        tests = f"{result.reached} tests" if result.reached else "no test, or not known which"
+        print(f"survived: {mutant.key} -- line {mutant.lines.start}, {tests}", flush=True)
+    elif verbose:
+        print(f"killed: {mutant.key} -- {result.killer}", flush=True)
 
 
 def main() -> int:
@@ -132,10 +170,15 @@ def main() -> int:
     parser.add_argument("--module", action="append", default=[], help="only modules whose name holds this; repeatable")
     parser.add_argument("--every", type=int, default=1, help="only each Nth mutant")
     parser.add_argument("--seconds-max", type=float, default=3600.0, help="stop after so long, and say how far it came")
+    parser.add_argument("--test-seconds-max", type=float, default=1e9, help="leave out tests that take longer")
+    parser.add_argument("--results", type=Path, help="keep results in this file, and go on from those that it has")
+    parser.add_argument("--again", action="store_true", help="try those again that survived by that file")
+    parser.add_argument("--nice", type=int, default=19, help="the priority, as of nice(1)")
     parser.add_argument("--verbose", action="store_true", help="print too which test noticed a change")
     options = parser.parse_args()
+    results = Results(options.results and options.results.absolute(), options.again)
     os.chdir(ROOT)
-    os.nice(max(0, 19 - os.nice(0)))
+    os.nice(max(0, options.nice - os.nice(0)))
     until = time.monotonic() + options.seconds_max
     for area in options.areas:
         found = [
@@ -143,7 +186,7 @@ def main() -> int:
             for mutant in mutants(area)
             if not options.module or any(name in mutant.module for name in options.module)
         ][:: options.every]
-        scores = scores_of(area, found, until, options.verbose)
+        scores = scores_of(area, found, results, until, options.test_seconds_max, options.verbose)
         if scores is None:
             return 1
         print("| module | mutants | equivalent | killed | survived | killed of those not equivalent |")

@@ -25,6 +25,8 @@ class Reach:
     by_fixtures: dict[str, set[Line]] = field(default_factory=dict)
     """Lines that fixtures with a scope wider than a function reach, by file of tests: all its tests depend on them."""
     seconds: dict[int, float] = field(default_factory=dict)
+    """Processor time of this process."""
+    wall_seconds: dict[int, float] = field(default_factory=dict)
     failed: str | None = None
 
 
@@ -72,10 +74,11 @@ class Tracer:
         for number, (item, after) in enumerate(zip(self._items, [*self._items[1:], None], strict=True)):
             self._into[0] = self.reach.lines[number] = set()
             self._file = item.location[0]
-            began = time.process_time()
+            began, wall_began = time.process_time(), time.monotonic()
             with tracing(self._paths, self._into):
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
             self.reach.seconds[number] = time.process_time() - began
+            self.reach.wall_seconds[number] = time.monotonic() - wall_began
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> Generator[None, object, object]:

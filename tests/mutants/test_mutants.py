@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.mutants.__main__ import ROOT, explained, mutants
 from tests.mutants.changes import changes, mutants_of, mutated
+from tests.mutants.results import Results
 from tests.mutants.run import overlay
 
 CODE = '''
@@ -49,6 +50,26 @@ def test_changes_are_named_and_each_gives_another_program(tmp_path: Path) -> Non
     assert ast.unparse(ast.parse(CODE)) not in texts
     for text in texts:
         compile(text, "m.py", "exec")
+
+
+def test_results_are_kept_for_as_long_as_the_module_is_the_same(tmp_path: Path) -> None:
+    path, kept = tmp_path / "m.py", tmp_path / "results"
+    path.write_text(CODE)
+    killed, survived, untried = mutants_of("m", path)[:3]
+    results = Results(kept)
+    results.add(killed, "tests/test_m.py::test_it", 3)
+    results.add(survived, None, 2)
+
+    def known(again: bool = False) -> list[str | bool | None]:
+        found = [Results(kept, again).known(mutant) for mutant in (killed, survived, untried)]
+        return [result is not None and result.killer for result in found]
+
+    assert known() == ["tests/test_m.py::test_it", None, False]
+    assert known(again=True) == ["tests/test_m.py::test_it", False, False]
+    results.add(survived, "another test", 2)
+    assert known(again=True) == ["tests/test_m.py::test_it", "another test", False]
+    path.write_text(CODE + "\n")
+    assert known() == [False, False, False]
 
 
 def test_what_is_explained_exists_once() -> None:

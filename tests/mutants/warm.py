@@ -30,13 +30,15 @@ from tests.mutants.reach import UNKNOWN, Line, Reach, Tracer, tracing
 from tests.mutants.run import OPTIONS, silence, use_profile
 from tests.mutants.swap import Place, replace, replacements
 
-POLL_S = 0.005
-SECONDS_LEAST = 10.0
+SECONDS_LEAST = 3.0
 PATIENCE = 5.0
-"""Times what the tests take without a change, in processor time; beyond that a change is taken to be noticed."""
+"""Times what a test takes without a change, in processor time; beyond that a change is taken to be noticed."""
 WALL_PATIENCE = 6.0
-"""Times the processor time that is allowed: the machine may be busy."""
-OUT_OF_TIME = "it ran out of time, or ended its process"
+"""Times what it takes by the clock, since the machine may be busy."""
+WALL_SECONDS_LEAST = 30.0
+OUT_OF_TIME = "a test computed for too long"
+STOOD_STILL = "a test stood still"
+ENDED = "a test ended the process"
 ANEW = object()
 
 
@@ -53,7 +55,7 @@ class Verdict:
 class Warm:
     """The process, as the one that starts it sees it. A context manager."""
 
-    def __init__(self, tests: Sequence[str], paths: frozenset[str]) -> None:
+    def __init__(self, tests: Sequence[str], paths: frozenset[str], test_seconds_max: float = 1e9) -> None:
         use_profile()
         self._pipe, other = Pipe()
         self._process = os.fork()
@@ -61,19 +63,27 @@ class Warm:
             try:
                 silence()
                 self._pipe.close()
-                pytest.main([*OPTIONS, *tests], plugins=[_Server(other, paths)])
+                pytest.main([*OPTIONS, *tests], plugins=[_Server(other, paths, test_seconds_max)])
             finally:
                 os._exit(1)
         other.close()
         try:
-            self.seconds_by_file, self.failed = self._pipe.recv()
+            self.seconds_by_test, self.failed = self._pipe.recv()
         except EOFError:
-            self.seconds_by_file, self.failed = {}, "the tests cannot be collected"
+            self.seconds_by_test, self.failed = {}, "the tests cannot be collected"
+        self.seconds_by_file: dict[str, float] = {}
+        for test, seconds in self.seconds_by_test.items():
+            file = test.partition("::")[0]
+            self.seconds_by_file[file] = self.seconds_by_file.get(file, 0.0) + seconds
 
     def __enter__(self) -> Warm:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
         self._pipe.close()
         os.waitpid(self._process, 0)
 
@@ -86,8 +96,9 @@ class Warm:
 class _Server:
     """A plugin of pytest: in place of running tests, answers what becomes of mutants."""
 
-    def __init__(self, pipe: Connection, paths: frozenset[str]) -> None:
+    def __init__(self, pipe: Connection, paths: frozenset[str], test_seconds_max: float) -> None:
         self._pipe = pipe
+        self._test_seconds_max = test_seconds_max
         self._paths = paths
         self._at_import: list[set[Line]] = [set()]
         self._kills: dict[str, Counter[int]] = {}
@@ -102,11 +113,9 @@ class _Server:
         self._items = session.items
         self._files = [item.location[0] for item in session.items]
         self._reach = self._reached()
-        by_file: Counter[str] = Counter()
-        for number, seconds in self._reach.seconds.items():
-            by_file[self._files[number]] += seconds  # type: ignore[assignment]
+        by_test = {self._items[number].nodeid: seconds for number, seconds in self._reach.seconds.items()}
         failed = self._reach.failed if session.testsfailed == 0 else "the tests cannot be collected"
-        self._pipe.send((dict(by_file), failed))
+        self._pipe.send((by_test, failed))
         with contextlib.suppress(EOFError):
             while True:
                 self._pipe.send(self._verdict(self._pipe.recv()))
@@ -140,8 +149,11 @@ class _Server:
         reached = [
             number
             for number, lines in self._reach.lines.items()
-            if not places.isdisjoint(lines)
-            or not places.isdisjoint(self._reach.by_fixtures.get(self._files[number], ()))
+            if self._reach.seconds[number] <= self._test_seconds_max
+            and (
+                not places.isdisjoint(lines)
+                or not places.isdisjoint(self._reach.by_fixtures.get(self._files[number], ()))
+            )
         ]
         seconds = self._reach.seconds
         return sorted(
@@ -167,8 +179,7 @@ class _Server:
         numbers = self._tests(mutant)
         if not numbers:
             return Verdict(None)
-        seconds_max = PATIENCE * sum(self._reach.seconds[number] for number in numbers) + SECONDS_LEAST
-        killer = self._killer(self._live[mutant.module], codes, numbers, seconds_max)
+        killer = self._killer(self._live[mutant.module], codes, numbers)
         if killer is ANEW:
             return Verdict(None, anew=True)
         if isinstance(killer, int):
@@ -176,19 +187,17 @@ class _Server:
             return Verdict(self._items[killer].nodeid, reached=len(numbers))
         return Verdict(killer, reached=len(numbers))  # type: ignore[arg-type]
 
-    def _killer(
-        self, live: list[FunctionType], codes: dict[Place, CodeType], numbers: list[int], seconds_max: float
-    ) -> object:
-        """Return the number of the test that fails, OUT_OF_TIME, None if none does, or ANEW."""
+    def _killer(self, live: list[FunctionType], codes: dict[Place, CodeType], numbers: list[int]) -> object:
+        """Return the number of the test that fails, what ended the process, None if nothing did, or ANEW."""
         reader, writer = os.pipe()
         folder = tempfile.mkdtemp(prefix="mutants-")
         child = os.fork()
         if child == 0:
             os.close(reader)
-            self._run_changed(live, codes, numbers, writer, folder, seconds_max)
+            self._run_changed(live, codes, numbers, writer, folder)
         os.close(writer)
         try:
-            status = ended(child, seconds_max * WALL_PATIENCE)
+            _, status = os.waitpid(child, 0)
             said = os.read(reader, 20).decode()
         finally:
             os.close(reader)
@@ -199,7 +208,10 @@ class _Server:
             return ANEW
         if said:
             return int(said)
-        return None if status == 0 else OUT_OF_TIME
+        if status == 0:
+            return None
+        reasons: dict[int, str] = {signal.SIGXCPU: OUT_OF_TIME, signal.SIGALRM: STOOD_STILL}
+        return reasons.get(os.WTERMSIG(status), ENDED) if os.WIFSIGNALED(status) else ENDED
 
     def _run_changed(
         self,
@@ -208,12 +220,10 @@ class _Server:
         numbers: list[int],
         writer: int,
         folder: str,
-        seconds_max: float,
     ) -> None:
         """In the child: put the change in place, run the tests up to the first that fails, and never return."""
         try:
             os.setsid()
-            limit_processor_time(seconds_max)
             os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
             if not replace(live, codes):
                 os.write(writer, b"anew")
@@ -223,6 +233,7 @@ class _Server:
             items = [self._items[number] for number in numbers]
             for number, item, after in zip(numbers, items, [*items[1:], None], strict=True):
                 ends.number = number
+                limit_time(self._reach.seconds[number], self._reach.wall_seconds[number])
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
             os._exit(0)
         finally:
@@ -242,19 +253,9 @@ class _EndsAtFailure:
             os._exit(1)
 
 
-def ended(child: int, seconds_max: float) -> int:
-    """Wait for a process for so long, then end it; return its status."""
-    deadline = time.monotonic() + seconds_max
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status
-        time.sleep(POLL_S)
-    os.kill(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1]
-
-
-def limit_processor_time(seconds: float) -> None:
-    """Have the kernel end this process when it has computed for so long."""
-    whole = int(seconds) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (whole, whole + 5))
+def limit_time(seconds: float, wall_seconds: float) -> None:
+    """Have the kernel end this process when its next test takes many times as long as without a change."""
+    used = time.process_time()
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used + PATIENCE * seconds + SECONDS_LEAST) + 1, hard))
+    signal.setitimer(signal.ITIMER_REAL, WALL_PATIENCE * wall_seconds + WALL_SECONDS_LEAST)

@@ -40,7 +40,7 @@ def plan_change(before: Plan, after: Plan) -> str | None:
     if others := {name: sha256 for name, sha256 in after.models if models.get(name) != sha256}:
         change["models"] = others
     kinds = {}
-    for old, new in zip(before.kinds, after.kinds, strict=True):
+    for old, new in zip(before.kinds, after.kinds, strict=False):  # another number of them is noticed below
         if old != new:
             kinds[new.name] = _kind_change(old, new)
     if kinds:

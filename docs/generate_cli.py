@@ -31,6 +31,7 @@ COMMANDS = (
     "why",
     "log",
     "runs",
+    "monitor",
     "check",
     "new",
     "doctor",

@@ -27,6 +27,7 @@ COMMANDS = (
     "why",
     "log",
     "runs",
+    "monitor",
     "check",
     "new",
     "doctor",

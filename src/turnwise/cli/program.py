@@ -18,6 +18,7 @@ from turnwise.cli.commands.fork import fork
 from turnwise.cli.commands.generate import generate
 from turnwise.cli.commands.log import log
 from turnwise.cli.commands.models import MODELS
+from turnwise.cli.commands.monitor import monitor
 from turnwise.cli.commands.new import new
 from turnwise.cli.commands.redact import compact, redact
 from turnwise.cli.commands.replay import replay
@@ -74,6 +75,7 @@ for command in (
     export,
     log,
     runs,
+    monitor,
     check,
     new,
     doctor,

@@ -37,6 +37,15 @@ class TimingReader:
         rows = pages(lambda after: self._query.rows(_TIMES, after, last, PAGE_ROWS), first - 1, PAGE_ROWS)
         return map(self._times, rows)
 
+    def duration_us(self) -> int | None:
+        """Time from the beginning of the first round with times to the end of the last; None without any."""
+        if not self.there:
+            return None
+        row = self._query.row("SELECT min(started_us), max(started_us + duration_us) FROM timings")
+        if row is None or row[0] is None:
+            return None
+        return self._query.decoder.integer(row[1], "a time") - self._query.decoder.integer(row[0], "a time")
+
     def round(self, number: int) -> RoundTimes | None:
         """Times of one round, None if there are none."""
         return next(self.between(number, number), None)

@@ -1,0 +1,49 @@
+"""`turnwise monitor`: a page that shows runs, live or afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from turnwise.cli.commands.runs import FOLDER
+from turnwise.cli.errors import DONE
+from turnwise.cli.output import Output, bold, dim
+from turnwise.errors import UsageError
+
+
+def monitor(
+    place: Annotated[Path, typer.Argument(metavar="PLACE", help="A journal, a bundle, or a folder of them.")] = FOLDER,
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="The port on 127.0.0.1; 0 takes a free one.")
+    ] = 0,
+    host_name: Annotated[
+        list[str] | None,
+        typer.Option("--host-name", metavar="NAME", help="Another name of this machine to answer to. May be repeated."),
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> int:
+    """Show runs on a page, while they are played or afterwards, until Ctrl-C.
+
+    Who has the address that is printed can read, nobody can write: the journal is opened read-only by a process of its
+    own, and nothing that happens here can reach a run.
+    """
+    try:
+        from turnwise.monitor.serve import MonitorServer
+    except ImportError as error:
+        hint = 'Install it: pip install "turnwise[monitor]"'
+        raise UsageError(f"the monitor is not installed ({error.name} is missing)", hint=hint) from None
+    from turnwise.monitor.shown import ShownRuns
+
+    server = MonitorServer(ShownRuns(place), port=port, hosts=host_name or ())
+    out = Output.out()
+    out.line(bold(server.address))
+    out.line(dim(f"shows {place}; Ctrl-C ends it"))
+    out.flush()
+    if open_:
+        import webbrowser
+
+        webbrowser.open(server.address)
+    server.run()
+    return DONE

@@ -1,0 +1,160 @@
+"""Sums over rounds and agents, for pictures of a whole run: never a row a turn where many fall together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from turnwise.core.records import MessageRecord
+from turnwise.journal.read.columns import MESSAGE
+from turnwise.journal.read.queries import ROUNDS_OF
+from turnwise.journal.read.query import Query
+
+Measure = Literal["turns", "fuel", "executions", "effects"]
+"""Quantity that is summed in a cell: turns, their fuel, their executions, the effects that they asked for."""
+
+_TURNS: Final = (
+    "SELECT ((turns.round - ?1) >> ?3) + (((turns.place - ?4) >> ?6) << ?7), count(*), sum(failure IS NOT NULL), "
+    "total({value}) FROM rounds CROSS JOIN turns ON turns.round = rounds.round "
+    "AND turns.place >= ?4 AND turns.place < ?5 WHERE rounds.round >= ?1 AND rounds.round < ?2 GROUP BY 1"
+)
+_VALUES: Final[dict[Measure, str]] = {
+    "turns": "1",
+    "fuel": "turns.fuel",
+    "executions": "turns.executions",
+    "effects": "(SELECT count(*) FROM effects WHERE effects.round = turns.round AND effects.place = turns.place)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a grid in which at least one turn lies."""
+
+    index: int
+    """Column plus row times the side of the grid; columns are rounds, rows are places."""
+    turns: int
+    """Turns in it."""
+    failed: int
+    """Turns in it that failed."""
+    value: float
+    """Sum of what is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Messages from one agent to another."""
+
+    sender: int | None
+    """Place of the sender; None for outside."""
+    recipient: int
+    """Place of the recipient."""
+    messages: int
+    """Messages of the one that the other was sent."""
+
+
+class GridReader:
+    """Sums parts of a journal by SQL."""
+
+    def __init__(self, query: Query) -> None:
+        self._query = query
+
+    def cells(
+        self, measure: Measure, round_first: int, place_first: int, round_bits: int, place_bits: int, side_bits: int
+    ) -> list[Cell]:
+        """Cells of a square grid with anything in them.
+
+        The grid has 2 to the `side_bits` columns and rows; a cell covers 2 to the `round_bits` rounds and 2 to the
+        `place_bits` places, and the first of them begins with `round_first` and `place_first`.
+        """
+        rows = self._query.rows(
+            _TURNS.format(value=_VALUES[measure]),
+            round_first,
+            round_first + (1 << (round_bits + side_bits)),
+            round_bits,
+            place_first,
+            place_first + (1 << (place_bits + side_bits)),
+            place_bits,
+            side_bits,
+        )
+        integer = self._query.decoder.integer
+        return [
+            Cell(integer(index, "a cell"), integer(turns, "turns"), integer(failed, "failed turns"), float(value))
+            for index, turns, failed, value in rows
+        ]
+
+    def totals(self) -> dict[str, int]:
+        """Sums over all rounds, by the names of what rounds count."""
+        names = ("turns", "failed", "effects", "logs", "records", "inputs", "messages", "spawned", "stopped", "fuel")
+        row = self._query.row(
+            f"SELECT count(*), {', '.join(f'coalesce(sum({name}), 0)' for name in names)} FROM rounds"
+        )
+        if row is None:
+            return {}
+        return {
+            name: self._query.decoder.integer(value, name) for name, value in zip(("rounds", *names), row, strict=True)
+        }
+
+    def names(self) -> list[str]:
+        """Names of all agents, in order of place."""
+        rows = self._query.rows("SELECT name FROM agents ORDER BY place")
+        return [self._query.decoder.text(name, "an agent's name") for (name,) in rows]
+
+    def turn_after(self, place: int, number: int) -> int | None:
+        """The round of an agent's next turn after a round; None if there is none."""
+        row = self._query.row(f"{ROUNDS_OF} AND rounds.round > ? ORDER BY 1 LIMIT 1", place, number)
+        return None if row is None else self._query.decoder.integer(row[0], "a round")
+
+    def sent_by(self, place: int, number: int) -> list[MessageRecord]:
+        """Messages that an agent sent in a round."""
+        first, end = self.span_of_messages(number, number)
+        select = f"SELECT * FROM ({MESSAGE} WHERE seq >= ? AND seq < ?) WHERE sender = ? ORDER BY seq"
+        rows = self._query.rows(select, first, end, place)
+        return [self._query.decoder.message(row) for row in rows]
+
+    def span_of_messages(self, round_first: int, round_last: int) -> tuple[int, int]:
+        """The first sequence number of the messages of some rounds, and the one after their last."""
+        row = self._query.row(
+            "SELECT min(message_first), max(message_first + inputs + messages) FROM rounds "
+            "WHERE round >= ? AND round <= ? AND message_first IS NOT NULL",
+            round_first,
+            round_last,
+        )
+        if row is None or row[0] is None:
+            return 0, 0
+        return self._query.decoder.integer(row[0], "a message's seq"), self._query.decoder.integer(row[1], "a seq")
+
+    def flows(self, seq_first: int, seq_end: int) -> list[Flow]:
+        """Count messages by sender and recipient, from one sequence number to before another."""
+        counts: dict[tuple[int | None, int], int] = {}
+        select = "SELECT sender, recipients, count(*) FROM messages WHERE seq >= ? AND seq < ? GROUP BY 1, 2"
+        for sender, recipients, messages in self._query.rows(select, seq_first, seq_end):
+            for place in self._query.decoder.numbers(recipients, "agents", "recipients of messages"):
+                key = sender, place
+                counts[key] = counts.get(key, 0) + messages
+        return [Flow(sender, place, messages) for (sender, place), messages in counts.items()]
+
+    def record_names(self) -> list[str]:
+        """Names under which values were recorded, in order."""
+        rows = self._query.rows("SELECT DISTINCT name FROM records ORDER BY name")
+        return [self._query.decoder.text(name, "a record's name") for (name,) in rows]
+
+    def series(
+        self, name: str, places: tuple[int, ...], rounds_each: int
+    ) -> list[tuple[int, int, float, float, float]]:
+        """A recorded value over rounds: (first round, values, lowest, mean, highest) of each `rounds_each` rounds.
+
+        Values that are no numbers are left out. Without places it is over all agents.
+        """
+        chosen = f"AND place IN ({', '.join('?' * len(places))})" if places else ""
+        rows = self._query.rows(
+            "SELECT (round / ?) * ?, count(*), min(value), avg(value), max(value) FROM records "
+            f"WHERE name = ? AND typeof(value) IN ('integer', 'real') {chosen} GROUP BY 1 ORDER BY 1",
+            rounds_each,
+            rounds_each,
+            name,
+            *places,
+        )
+        return [
+            (self._query.decoder.integer(first, "a round"), values, float(low), float(mean), float(high))
+            for first, values, low, mean, high in rows
+        ]

@@ -1,0 +1,27 @@
+"""The causes of something, as the tree of `turnwise why`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from turnwise.history.why import Cause, why
+from turnwise.journal.journal import Journal
+from turnwise.monitor.answers.texts import shown
+
+
+def causes(
+    journal: Journal, agent: str | None, round_: int | None, message: int | None, record: str | None, depth: int
+) -> dict[str, Any]:
+    """The tree behind a turn, a message or a recorded value."""
+    return _tree(why(journal.path, agent, round_, message=message, record=record, depth=depth))
+
+
+def _tree(cause: Cause) -> dict[str, Any]:
+    return {
+        "kind": cause.kind,
+        "round": cause.round,
+        "agent": cause.agent,
+        "text": shown(cause.text, 1_000),
+        "told": cause.told,
+        "causes": [_tree(one) for one in cause.causes],
+    }

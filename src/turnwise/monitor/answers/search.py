@@ -1,0 +1,58 @@
+"""Search over names, messages, answers of models, and logs."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from turnwise.journal.journal import Journal
+from turnwise.monitor.answers.names import AgentNames
+from turnwise.monitor.answers.texts import shown
+
+HITS_MAX: Final = 100
+"""Hits of one answer."""
+ROUNDS_EACH: Final = 500
+"""Rounds that are looked through for one answer; the page goes on from where it ended."""
+AROUND_CHARS: Final = 60
+
+
+def search(journal: Journal, wanted: str, after: int) -> dict[str, Any]:
+    """Places where a text occurs in the rounds behind `after`, whatever its case; `next` is where to go on, or None."""
+    names = AgentNames(journal)
+    wanted = wanted.casefold()
+    hits: list[dict[str, Any]] = []
+    if after == 0:
+        for agent in journal.queries.agents():
+            if wanted in agent.name.casefold() and len(hits) < HITS_MAX:
+                hits.append({"what": "agent", "round": agent.born, "agent": agent.name, "text": shown(agent.name)})
+    number = after
+    for number in range(after + 1, after + ROUNDS_EACH + 1):
+        if number > journal.rounds.last_round or len(hits) >= HITS_MAX:
+            break
+        hits += _in_round(journal, number, wanted, names)
+    more = number <= journal.rounds.last_round
+    return {"hits": hits[: 2 * HITS_MAX], "next": number - 1 if more else None}
+
+
+def _in_round(journal: Journal, number: int, wanted: str, names: AgentNames) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    record = next(journal.rounds.between(number, number), None)
+    if record is None:
+        return found
+
+    def look(what: str, place: int | None, text: str, **more: int) -> None:
+        at = text.casefold().find(wanted)
+        if at >= 0:
+            start = max(0, at - AROUND_CHARS)
+            part = ("…" if start else "") + text[start : at + len(wanted) + AROUND_CHARS]
+            found.append({"what": what, "round": number, "agent": names.of(place), "text": shown(part), **more})
+
+    for message in (*record.inputs, *record.messages):
+        look("message", message.sender, message.body, seq=message.seq)
+    for turn in record.turns:
+        for effect in turn.effects:
+            look("answer", turn.place, effect.reply)
+        for log in turn.output.log if turn.output is not None else ():
+            look("log", turn.place, log.text)
+        if turn.failure is not None:
+            look("failure", turn.place, turn.failure.message)
+    return found

@@ -1,0 +1,210 @@
+"""The monitor's answers by address: files of the page, JSON about runs, and a stream of what changes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast, get_args
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from turnwise.errors import TurnwiseError, UsageError
+from turnwise.journal.journal import Journal
+from turnwise.journal.read.grid import Measure
+from turnwise.monitor.access import Access
+from turnwise.monitor.answers.agents import agents
+from turnwise.monitor.answers.causes import causes
+from turnwise.monitor.answers.conversation import conversation
+from turnwise.monitor.answers.differences import differences
+from turnwise.monitor.answers.listing import Listing
+from turnwise.monitor.answers.messages import flows, message, messages
+from turnwise.monitor.answers.records import records
+from turnwise.monitor.answers.rounds import round_
+from turnwise.monitor.answers.search import search
+from turnwise.monitor.answers.summary import pulse, summary
+from turnwise.monitor.answers.tiles import tile
+from turnwise.monitor.answers.turn import turn
+from turnwise.monitor.shown import ShownRuns, changed_us
+
+LOOK_SECONDS: Final = 0.25
+"""Time between two looks at a journal that somebody watches."""
+ALIVE_SECONDS: Final = 15.0
+"""Time after which a stream without news says that it is there."""
+NUMBER_MAX: Final = 2**53 - 1
+"""Largest number that the page's language counts with exactly."""
+NAMES_MAX: Final = 100
+"""AgentNames in one question."""
+TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+T = TypeVar("T")
+
+
+def application(runs: ShownRuns, token: str, hosts: tuple[str, ...]) -> Starlette:
+    """Put the monitor of some runs together; `hosts` are the names by which it may be asked."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        runs.close()
+
+    return Starlette(
+        routes=_Answers(runs).routes(),
+        middleware=[Middleware(Access, token=token, hosts=hosts)],
+        exception_handlers={TurnwiseError: _refused},
+        lifespan=lifespan,
+    )
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    found = cast("TurnwiseError", error)
+    status = 404 if isinstance(found, UsageError) else 409
+    return JSONResponse({"error": found.message, "hint": found.hint}, status)
+
+
+class _Answers:
+    """Handlers of requests. Whatever reads a journal does so on the run's own thread."""
+
+    def __init__(self, runs: ShownRuns) -> None:
+        self._runs = runs
+        self._listing = Listing(runs)
+        self._listing_busy = asyncio.Lock()
+
+    def routes(self) -> list[Route]:
+        """Return what is answered. Any other address is a file of the page."""
+        asked: dict[str, Callable[[Request], Callable[[Journal], Any]]] = {
+            "summary": lambda _: summary,
+            "agents": lambda request: (
+                lambda journal: agents(
+                    journal, _number(request, "first", 0), _number(request, "count", 200), _text(request, "search")
+                )
+            ),
+            "round": lambda request: lambda journal: round_(journal, _number(request, "round")),
+            "turn": lambda request: lambda journal: turn(journal, _text(request, "agent"), _number(request, "round")),
+            "flows": lambda request: (
+                lambda journal: flows(journal, _number(request, "first", 1), _number(request, "last", NUMBER_MAX))
+            ),
+            "messages": lambda request: (
+                lambda journal: messages(
+                    journal,
+                    _number(request, "first", 1),
+                    _number(request, "last", NUMBER_MAX),
+                    senders=_names(request, "sender"),
+                    to=_names(request, "to"),
+                    after=_number(request, "after", 0) - 1,
+                )
+            ),
+            "message": lambda request: lambda journal: message(journal, _number(request, "seq")),
+            "conversation": lambda request: (
+                lambda journal: conversation(journal, _names(request, "agent"), _number(request, "after", 0))
+            ),
+            "records": lambda request: (
+                lambda journal: records(journal, _text(request, "name"), _names(request, "agent"))
+            ),
+            "why": lambda request: (
+                lambda journal: causes(
+                    journal,
+                    _text(request, "agent") or None,
+                    _number(request, "round", 0) or None,
+                    _number(request, "message") if "message" in request.query_params else None,
+                    _text(request, "record") or None,
+                    _number(request, "depth", 3),
+                )
+            ),
+            "search": lambda request: (
+                lambda journal: search(journal, _text(request, "text"), _number(request, "after", 0))
+            ),
+        }
+        return [
+            Route("/api/runs", self._list),
+            Route("/api/diff", self._diff),
+            Route("/api/events", self._events),
+            Route("/api/tile", self._tile),
+            *(Route(f"/api/{name}", self._json(make)) for name, make in asked.items()),
+            Route("/{path:path}", _page),
+        ]
+
+    def _json(self, make: Callable[[Request], Callable[[Journal], Any]]) -> Callable[[Request], Any]:
+        async def answer(request: Request) -> Response:
+            return JSONResponse(await self._ask(request, make(request)))
+
+        return answer
+
+    async def _ask(self, request: Request, question: Callable[[Journal], T]) -> T:
+        return await self._runs.reader(_text(request, "run")).ask(question)
+
+    async def _list(self, _: Request) -> Response:
+        async with self._listing_busy:
+            return JSONResponse(await asyncio.to_thread(self._listing.rows))
+
+    async def _diff(self, request: Request) -> Response:
+        left, right = (self._runs.reader(_text(request, side)).path for side in ("left", "right"))
+        return JSONResponse(await asyncio.to_thread(differences, left, right))
+
+    async def _tile(self, request: Request) -> Response:
+        measure = _text(request, "measure") or "turns"
+        if measure not in get_args(Measure):
+            there = ", ".join(get_args(Measure))
+            raise UsageError("there is no such measure", where="measure", actual=measure, hint=f"There: {there}.")
+        numbers = [_number(request, name, 0) for name in ("column", "row", "round_bits", "place_bits")]
+        found = await self._ask(request, lambda journal: tile(journal, cast("Measure", measure), *numbers))
+        return Response(found, media_type="application/octet-stream")
+
+    async def _events(self, request: Request) -> Response:
+        reader = self._runs.reader(_text(request, "run"))
+        first = json.dumps(await reader.ask(pulse))
+
+        async def stream() -> AsyncIterator[str]:
+            told, seen, quiet = first, changed_us(reader.path), 0.0
+            yield f"data: {told}\n\n"
+            while not await request.is_disconnected():
+                await asyncio.sleep(LOOK_SECONDS)
+                changed, quiet = changed_us(reader.path), quiet + LOOK_SECONDS
+                if changed != seen:
+                    seen, now = changed, json.dumps(await reader.ask(pulse))
+                    if now != told:
+                        told, quiet = now, 0.0
+                        yield f"data: {told}\n\n"
+                if quiet >= ALIVE_SECONDS:
+                    quiet = 0.0
+                    yield ": here\n\n"
+
+        return StreamingResponse(stream(), media_type="text/event-stream")
+
+
+async def _page(request: Request) -> Response:
+    """The page, whose address says in its query what it shows, or one of its files."""
+    name = request.path_params["path"] or "page/index.html"
+    parts = name.split("/")
+    kind = TYPES.get(Path(name).suffix)
+    file = resources.files("turnwise.monitor").joinpath(*parts)
+    if kind is None or parts[0] != "page" or ".." in parts or not file.is_file():
+        return Response("There is no such file.\n", 404)
+    return Response(file.read_bytes(), media_type=kind)
+
+
+def _text(request: Request, name: str) -> str:
+    return request.query_params.get(name, "")
+
+
+def _names(request: Request, name: str) -> tuple[str, ...]:
+    found = request.query_params.getlist(name)
+    if len(found) > NAMES_MAX:
+        raise UsageError("these are too many names", where=name, actual=len(found), hint=f"At most {NAMES_MAX}.")
+    return tuple(found)
+
+
+def _number(request: Request, name: str, default: int | None = None) -> int:
+    text = request.query_params.get(name)
+    if text is None and default is not None:
+        return default
+    if text is None or not text.isascii() or not text.isdigit() or len(text) > 16 or int(text) > NUMBER_MAX:
+        raise UsageError("this is not a number from 0", where=name, actual=text, hint="The page asks with numbers.")
+    return int(text)

@@ -1,0 +1,71 @@
+// Questions to the monitor's server.
+
+/** What the server refused, in its words. */
+export class Refused extends Error {}
+
+/**
+ * @param {string} path
+ * @param {Record<string, string | number | string[] | null | undefined>} parameters
+ */
+function url(path, parameters) {
+  const query = new URLSearchParams();
+  for (const [key, value] of Object.entries(parameters)) {
+    if (Array.isArray(value)) for (const one of value) query.append(key, one);
+    else if (value !== null && value !== undefined && value !== "") query.set(key, String(value));
+  }
+  return `/api/${path}?${query}`;
+}
+
+/**
+ * @param {string} path
+ * @param {Record<string, string | number | string[] | null | undefined>} parameters
+ */
+async function asked(path, parameters) {
+  let response;
+  try {
+    response = await fetch(url(path, parameters), { credentials: "same-origin" });
+  } catch {
+    throw new Refused("The monitor does not answer: it was ended. Start it again.");
+  }
+  if (response.ok) return response;
+  const said = await response.text();
+  let message = said;
+  try {
+    const decoded = JSON.parse(said);
+    message = [decoded.error, decoded.hint].filter(Boolean).join(". ");
+  } catch {
+    // not JSON: shown as it is
+  }
+  throw new Refused(message);
+}
+
+/**
+ * An answer as JSON.
+ * @param {string} path
+ * @param {Record<string, string | number | string[] | null | undefined>} [parameters]
+ * @returns {Promise<any>}
+ */
+export async function ask(path, parameters = {}) {
+  return (await asked(path, parameters)).json();
+}
+
+/**
+ * An answer as bytes.
+ * @param {string} path
+ * @param {Record<string, string | number>} parameters
+ */
+export async function bytes(path, parameters) {
+  return (await asked(path, parameters)).arrayBuffer();
+}
+
+/**
+ * Be told how far a run is, now and whenever it changes. Returns what ends it.
+ * @param {string} run
+ * @param {(pulse: {last_round: number, agents: number, status: string, head: string}) => void} listener
+ * @returns {() => void}
+ */
+export function watch(run, listener) {
+  const source = new EventSource(url("events", { run }));
+  source.onmessage = (event) => listener(JSON.parse(event.data));
+  return () => source.close();
+}

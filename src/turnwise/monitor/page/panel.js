@@ -1,0 +1,277 @@
+// Details beside a view: a turn, a round, or a message, and where it came from.
+
+import { leadTo, show } from "./address.js";
+import { ask } from "./api.js";
+import { count, duration, fill, h, moment, text } from "./dom.js";
+import { changes } from "./state_changes.js";
+
+/** @typedef {import("./address.js").Shown} Shown */
+/** @typedef {import("./app.js").Facts} Facts */
+
+let asked = "";
+
+/**
+ * Show what the address names: `message`, else `agent` and `round`, else `round`; nothing where none is named.
+ * @param {HTMLElement} panel
+ * @param {Shown} now
+ * @param {Facts | null} facts
+ */
+export async function showPanel(panel, now, facts) {
+  const round = Number(now.round ?? facts?.last_round ?? 0);
+  const named = facts && (now.message !== undefined || now.agent !== undefined || now.details !== undefined);
+  if (!facts || !named || round === 0) {
+    panel.hidden = true;
+    asked = "";
+    return;
+  }
+  const question = JSON.stringify([now.run, now.message, now.agent, round, now.why, facts.last_round === round]);
+  if (question === asked) return;
+  asked = question;
+  panel.hidden = false;
+  try {
+    let found;
+    if (now.message !== undefined) found = await aMessage(now);
+    else if (now.agent !== undefined) found = await aTurn(now, round, facts);
+    else found = await aRound(now, round);
+    if (asked === question) fill(panel, found);
+  } catch (error) {
+    if (asked === question) fill(panel, nav([], now), h("p", { class: "dim" }, String(/** @type {Error} */ (error).message)));
+  }
+}
+
+/**
+ * @param {(HTMLElement | null)[]} steps
+ * @param {Shown} now
+ */
+function nav(steps, now) {
+  const close = h("button", { type: "button", class: "close", "aria-label": "Close the details" }, "✕");
+  close.addEventListener("click", () => show({ agent: null, message: null, why: null, details: null }));
+  return h("div", { class: "row-nav" }, ...steps, close);
+}
+
+/**
+ * @param {string} label
+ * @param {Record<string, string | number | null>} to
+ */
+export function button(label, to) {
+  return h("button", { type: "button", class: "plain", onclick: () => show(to) }, label);
+}
+
+/**
+ * @param {Shown} now
+ * @param {number} round
+ */
+async function aRound(now, round) {
+  const found = await ask("round", { run: now.run, round });
+  const facts = Object.entries(found.counts).filter(([, value]) => Number(value) > 0);
+  return [
+    nav([h("h1", {}, `Round ${round}`)], now),
+    h(
+      "dl",
+      { class: "facts" },
+      found.started_us !== null && [h("dt", {}, "began"), h("dd", {}, `${moment(found.started_us)}, took ${duration(found.duration_us)}`)],
+      facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, Number(value).toLocaleString("en"))]).flat(),
+      [h("dt", {}, "head"), h("dd", { class: "mono" }, found.head.slice(0, 32) + "…")],
+    ),
+    found.changes.length > 0 && [h("h2", {}, "Changed from outside"), found.changes.map(/** @param {any} one */ (one) => text(one))],
+    h("h2", {}, "Turns"),
+    h(
+      "table",
+      {},
+      h("tr", {}, h("th", {}, "agent"), h("th", { class: "number" }, "read"), h("th", { class: "number" }, "sent"), h("th", { class: "number" }, "time")),
+      found.turns.map(/** @param {any} turn */ (turn) =>
+        h(
+          "tr",
+          {},
+          h("td", {}, button(turn.agent, { agent: turn.agent, round }), turn.failed && h("span", { class: "bad" }, ` failed: ${turn.failed}`)),
+          h("td", { class: "number" }, turn.read),
+          h("td", { class: "number" }, turn.sent),
+          h("td", { class: "number dim" }, duration(turn.duration_us)),
+        ),
+      ),
+    ),
+    found.hidden > 0 && h("p", { class: "dim" }, `and ${count(found.hidden, "more turn")}`),
+  ].flat();
+}
+
+/**
+ * @param {Shown} now
+ * @param {number} round
+ * @param {Facts} facts
+ */
+async function aTurn(now, round, facts) {
+  const agent = now.agent;
+  const found = await ask("turn", { run: now.run, agent, round });
+  const why = now.why === undefined ? null : await ask("why", { run: now.run, agent, round, depth: now.why });
+  const step = /** @param {string} label @param {number | null} to @param {string} title */ (label, to, title) =>
+    h("button", { type: "button", title, disabled: to === null, onclick: () => show({ round: to }) }, label);
+  return [
+    nav(
+      [
+        h("h1", {}, agent),
+        h("span", { class: "dim" }, "round "),
+        button(String(round), { agent: null, details: 1, round }),
+        step("‹", found.before, "The agent's turn before"),
+        step("›", found.after, "The agent's next turn"),
+      ],
+      now,
+    ),
+    h(
+      "dl",
+      { class: "facts" },
+      h("dt", {}, "turn"),
+      h("dd", {}, `${found.turn}, ${found.fuel.toLocaleString("en")} fuel, ${count(found.executions, "execution")}` + (found.duration_us === null ? "" : `, ${duration(found.duration_us)}`)),
+      found.wake_in !== null && found.wake_in !== undefined && [h("dt", {}, "wakes in"), h("dd", {}, count(found.wake_in, "round"))],
+      found.spawned.length > 0 && [h("dt", {}, "spawned"), h("dd", {}, found.spawned.join(", "))],
+      found.stopped.length > 0 && [h("dt", {}, "stopped"), h("dd", {}, found.stopped.join(", "))],
+      found.finish && [h("dt", {}, "ended the run"), h("dd", {}, text(found.finish))],
+    ),
+    found.failure && h("div", { class: "box" }, h("header", { class: "bad" }, `failed: ${found.failure.kind}`), text(found.failure.message)),
+    block("Read", found.inbox.map(/** @param {any} one */ (one) => aBox(`${one.sender} → ${one.to}`, one, now)), found.inbox_hidden),
+    block(
+      "Asked",
+      found.effects.map(/** @param {any} one */ (one) =>
+        h(
+          "div",
+          { class: "box said" },
+          h("header", {}, `${one.kind}${one.model ? ` of ${one.model}` : ""}`, one.tokens !== null && h("span", {}, count(one.tokens, "token")), h("span", {}, duration(one.duration_us))),
+          text(one.text ?? one.reply),
+          h("details", {}, h("summary", {}, "request and reply"), text(one.request), h("hr"), text(one.reply)),
+        ),
+      ),
+      found.effects_hidden,
+    ),
+    block("Sent", found.sent.map(/** @param {any} one */ (one) => aBox(`→ ${one.to}${one.recipients_count === 0 ? " (dead letter)" : ""}`, one, now)), found.sent_hidden),
+    block("Recorded", found.records.map(/** @param {any} one */ (one) => h("div", {}, h("span", { class: "dim" }, `${one.name} = `), h("code", {}, one.value.text))), 0),
+    block("Logged", found.logs.map(/** @param {any} one */ (one) => h("div", {}, h("span", { class: "dim" }, `${one.level} `), text(one))), 0),
+    found.stdout && block("Printed", [text(found.stdout)], 0),
+    found.hidden > 0 && h("p", { class: "dim" }, `${count(found.hidden, "row")} more are not shown`),
+    stateOf(found),
+    h("div", { class: "block" }, h("h2", {}, "Where it came from"), why ? aTree(why, now) : button("trace it back", { why: 3 }), why && Number(now.why) < 30 && button("further back", { why: Number(now.why) + 3 })),
+    forkHere(facts, agent, round),
+  ];
+}
+
+/** @param {any} found */
+function stateOf(found) {
+  if (found.state === null) return found.state_before && block("State (kept)", [text(found.state_before)], 0);
+  const lines = found.state_before ? changes(found.state_before.text, found.state.text) : null;
+  return h(
+    "div",
+    { class: "block" },
+    h("h2", {}, "State"),
+    lines && lines.length === 0 && h("p", { class: "dim" }, "unchanged"),
+    lines && lines.length > 0 && h("div", { class: "changed mono" }, lines.map((line) => [h("span", { class: line.sign === "+" ? "plus" : line.sign === "−" ? "minus" : "dim" }, line.sign), h("span", {}, line.text)]).flat()),
+    h("details", {}, h("summary", {}, "whole"), text(found.state)),
+  );
+}
+
+/**
+ * @param {string} title
+ * @param {HTMLElement[]} rows
+ * @param {number} hidden
+ */
+function block(title, rows, hidden) {
+  if (rows.length === 0) return null;
+  return h("div", { class: "block" }, h("h2", {}, title), ...rows, hidden > 0 && h("p", { class: "dim" }, `and ${hidden.toLocaleString("en")} more`));
+}
+
+/**
+ * @param {string} label
+ * @param {any} message
+ * @param {Shown} now
+ */
+function aBox(label, message, now) {
+  return h(
+    "div",
+    { class: "box said" },
+    h("header", {}, h("span", {}, label), leadTo(h("a", { title: "This message, and where it came from" }, `#${message.seq}`), { message: message.seq, why: 3 }, now)),
+    text(message.body),
+  );
+}
+
+/** @param {Shown} now */
+async function aMessage(now) {
+  const [message, why] = await Promise.all([
+    ask("message", { run: now.run, seq: now.message }),
+    ask("why", { run: now.run, message: now.message, depth: now.why ?? 3 }),
+  ]);
+  const more = message.recipients_count - message.recipients.length;
+  return [
+    nav([h("h1", {}, `Message ${message.seq}`)], now),
+    h(
+      "dl",
+      { class: "facts" },
+      h("dt", {}, "from"),
+      h("dd", {}, message.sender === "outside" ? "outside" : button(message.sender, { agent: message.sender, round: message.round, message: null, why: null })),
+      h("dt", {}, "to"),
+      h("dd", {}, message.to, message.recipients_count !== 1 && h("span", { class: "dim" }, message.recipients_count === 0 ? ": nobody, a dead letter" : `: ${message.recipients.join(", ")}${more > 0 ? ` and ${more.toLocaleString("en")} more` : ""}`)),
+      h("dt", {}, "sent in"),
+      h("dd", {}, `round ${message.round}`),
+    ),
+    h("div", { class: "box" }, text(message.body)),
+    h("h2", {}, "Where it came from"),
+    aTree(why, now),
+    h("p", {}, button("further back", { why: Number(now.why ?? 3) + 3 })),
+  ];
+}
+
+/**
+ * @param {any} cause
+ * @param {Shown} now
+ */
+function aTree(cause, now) {
+  return h("ul", { class: "tree" }, aCause(cause, now));
+}
+
+/**
+ * @param {any} cause
+ * @param {Shown} now
+ * @returns {HTMLElement}
+ */
+function aCause(cause, now) {
+  const label =
+    cause.kind === "turn"
+      ? [button(`${cause.agent}, round ${cause.round}`, { agent: cause.agent, round: cause.round, message: null, why: null })]
+      : [h("span", { class: "dim" }, `${cause.kind}${cause.kind === "message" ? ` of ${cause.agent}` : ""}: `)];
+  return h(
+    "li",
+    {},
+    ...label,
+    cause.text.text && h("span", {}, " ", short(cause.text.text)),
+    !cause.told && h("span", { class: "dim" }, " …"),
+    cause.causes.length > 0 && h("ul", {}, cause.causes.map(/** @param {any} one */ (one) => aCause(one, now))),
+  );
+}
+
+/** @param {string} words */
+function short(words) {
+  return words.length > 160 ? `${words.slice(0, 160)}…` : words;
+}
+
+/**
+ * The command that goes on from this round with something changed.
+ * @param {Facts} facts
+ * @param {string} agent
+ * @param {number} round
+ */
+function forkHere(facts, agent, round) {
+  const at = Math.max(0, round - 1);
+  const command = h("pre", { tabindex: 0, "aria-label": "The command" });
+  const input = /** @type {HTMLInputElement} */ (h("input", { placeholder: "a message to it", "aria-label": "A message to the agent" }));
+  const write = () => {
+    const message = input.value ? ` --message ${quoted(`${agent}=${input.value}`)}` : "";
+    fill(command, `turnwise fork ${quoted(facts.path)} --at ${at} -o fork.journal${message}`);
+  };
+  input.addEventListener("input", write);
+  write();
+  return h("div", { class: "block" }, h("h2", {}, "Fork before this turn"), h("p", {}, input), command);
+}
+
+/**
+ * A word as a shell reads it.
+ * @param {string} word
+ */
+function quoted(word) {
+  return /^[\w./:@%+,=-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}

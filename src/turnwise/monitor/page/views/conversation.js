@@ -1,0 +1,89 @@
+// What chosen agents said, heard and asked, as one reads it.
+
+import { leadTo, show } from "../address.js";
+import { ask } from "../api.js";
+import { fill, h, text } from "../dom.js";
+
+/**
+ * @param {HTMLElement} element
+ * @returns {import("../app.js").View}
+ */
+export function conversation(element) {
+  const who = h("datalist", { id: "who" });
+  const add = /** @type {HTMLInputElement} */ (h("input", { list: "who", placeholder: "only of an agent…", "aria-label": "Show only an agent" }));
+  const chips = h("span");
+  const talk = h("div", { class: "talk" });
+  const more = h("button", { type: "button", hidden: true }, "go on");
+  fill(element, h("div", { class: "tools" }, add, who, chips), talk, h("p", { class: "empty" }, more));
+  let asked = "";
+  /** @type {number | null} */
+  let next = null;
+  let lastRound = 0;
+  /** @type {import("../address.js").Shown} */
+  let now = {};
+
+  const chosen = () => (now.of ? now.of.split(",") : []);
+  add.addEventListener("change", () => {
+    if (add.value && !chosen().includes(add.value)) show({ of: [...chosen(), add.value].join(",") });
+    add.value = "";
+  });
+  add.addEventListener("input", async () => {
+    const found = await ask("agents", { run: now.run, search: add.value, count: 20 });
+    fill(who, found.agents.map(/** @param {any} agent */ (agent) => h("option", { value: agent.name })));
+  });
+  more.addEventListener("click", () => load(false));
+
+  /** @param {boolean} anew */
+  async function load(anew) {
+    const mine = asked;
+    const after = anew ? Math.max(0, Number(now.from ?? 1) - 1) : (next ?? 0);
+    const found = await ask("conversation", { run: now.run, agent: chosen(), after });
+    if (mine !== asked) return;
+    if (anew) {
+      fill(talk);
+      lastRound = 0;
+    }
+    for (const turn of found.turns) {
+      if (turn.round !== lastRound) talk.appendChild(h("div", { class: "round" }, `round ${turn.round}`));
+      lastRound = turn.round;
+      talk.appendChild(said(turn));
+    }
+    if (anew && found.turns.length === 0) fill(talk, h("p", { class: "empty" }, "Nobody said anything here."));
+    next = found.next;
+    more.hidden = next === null;
+  }
+
+  /** @param {any} turn */
+  function said(turn) {
+    const name = turn.agent === "outside" ? h("span", { class: "dim" }, "outside") : leadTo(h("a", {}, turn.agent), { agent: turn.agent, round: turn.round }, now);
+    return h(
+      "div",
+      { class: "said" },
+      h("div", { class: "who" }, name),
+      h(
+        "div",
+        {},
+        turn.answers.map(/** @param {any} answer */ (answer) =>
+          h("div", { class: "model" }, text(answer.text), h("details", {}, h("summary", {}, `what ${answer.model} was asked`), text(answer.prompt))),
+        ),
+        turn.sent.map(/** @param {any} message */ (message) => h("div", {}, h("span", { class: "dim" }, `to ${message.to} `), leadTo(h("a", { class: "dim" }, `#${message.seq}`), { message: message.seq, why: 3 }, now), text(message.body))),
+        turn.failed && h("div", { class: "bad" }, `failed: ${turn.failed}`),
+      ),
+    );
+  }
+
+  return {
+    update(shownNow, facts) {
+      now = shownNow;
+      fill(chips, chosen().map((name) => h("button", { type: "button", title: "Leave out", onclick: () => show({ of: chosen().filter((one) => one !== name).join(",") || null }) }, `${name} ✕`)));
+      const question = JSON.stringify([now.run, now.of, now.from]);
+      if (question !== asked) {
+        asked = question;
+        load(true).catch((error) => fill(talk, h("p", { class: "empty bad" }, error.message)));
+      } else if (next === null && facts.last_round > lastRound && facts.status === "open") {
+        next = lastRound;
+        load(false).catch(() => {});
+      }
+    },
+  };
+}

@@ -1,0 +1,84 @@
+// Two runs beside each other: where they first differ, and what the difference reached.
+
+import { leadTo } from "../address.js";
+import { ask } from "../api.js";
+import { count, fill, h, text } from "../dom.js";
+
+/**
+ * @param {HTMLElement} element
+ * @returns {import("../app.js").View}
+ */
+export function diff(element) {
+  let asked = "";
+  return {
+    update(now) {
+      const question = JSON.stringify([now.left, now.right]);
+      if (question === asked) return;
+      asked = question;
+      fill(element, h("p", { class: "empty" }, "Comparing…"));
+      ask("diff", { left: now.left, right: now.right })
+        .then((found) => asked === question && fill(element, told(now, found)))
+        .catch((error) => asked === question && fill(element, h("p", { class: "empty bad", role: "alert" }, error.message)));
+    },
+  };
+}
+
+/**
+ * @param {import("../address.js").Shown} now
+ * @param {any} found
+ */
+function told(now, found) {
+  const [left, right] = [now.left, now.right];
+  const link = /** @param {string} run @param {string} label @param {Record<string, string | number>} [more] */ (run, label, more = {}) => leadTo(h("a", {}, label), { run, ...more }, {});
+  const head = [h("h1", {}, link(left, left), " and ", link(right, right))];
+  if (!found.related) return [...head, h("p", { class: "bad" }, "They share nothing: no agent is in both.")];
+  const totals = Object.keys(found.totals[0]).map((name) => h("tr", {}, h("td", {}, name), ...found.totals.map(/** @param {any} side */ (side) => h("td", { class: "number" }, side[name].toLocaleString("en")))));
+  const parts = [
+    ...head,
+    found.equal ? h("p", { class: "good" }, `Equal: ${count(found.rounds, "round")}, every turn.`) : h("p", {}, `${count(found.count, "turn")} of the runs differ, in ${count(found.rounds, "round")}.`),
+    found.plan.length > 0 && [h("h2", {}, "Another world"), h("table", {}, found.plan.map(/** @param {any} one */ (one) => h("tr", {}, h("td", {}, one.name), h("td", {}, text(one.left)), h("td", {}, text(one.right)))))],
+    found.changes.map(/** @param {any} one */ (one) => h("p", {}, `changed in ${one.side === "left" ? left : right}, round ${one.round}: ${one.change.text}`)),
+  ];
+  if (found.first) {
+    const { first } = found;
+    const sides = first.parted
+      ? first.parted.map(/** @param {any} side @param {number} at */ (side, at) => [h("pre", {}, h("span", { class: "dim" }, first.before.text), h("strong", { class: at === 0 ? "bad" : "good" }, side.text)), first.logprobs[at] !== null && h("p", { class: "dim" }, `log probability ${first.logprobs[at]}`)])
+      : [text(first.left), text(first.right)];
+    parts.push(
+      h("h2", {}, `First: round ${first.round}, ${first.agent}, ${first.what}`),
+      h(
+        "div",
+        { class: "pair" },
+        [left, right].map((run, at) => h("div", { class: "box" }, h("header", {}, link(run, run, { agent: first.agent, round: first.round })), sides[at])),
+      ),
+    );
+  }
+  const rounds = new Map();
+  for (const [round, agent, what, causes] of found.turns) rounds.set(round, [...(rounds.get(round) ?? []), { agent, what, causes }]);
+  parts.push(
+    rounds.size > 0 && [
+      h("h2", {}, "What it reached"),
+      h("p", { class: "dim" }, `${count(found.reached_count, "agent")} reached, ${found.unreached_count.toLocaleString("en")} not: `, found.unreached.join(", ") || "nobody"),
+      h(
+        "table",
+        {},
+        [...rounds].map(([round, turns]) =>
+          h(
+            "tr",
+            {},
+            h("td", { class: "dim" }, `round ${round}`),
+            h(
+              "td",
+              {},
+              turns.map(/** @param {any} turn */ (turn) => [h("span", { title: turn.what }, link(right, turn.agent, { agent: turn.agent, round })), h("span", { class: "dim" }, turn.causes.length === 0 ? " (origin)  " : ` (from ${turn.causes.join(", ")})  `)]).flat(),
+            ),
+          ),
+        ),
+      ),
+    ],
+    h("h2", {}, "Took"),
+    h("table", {}, h("tr", {}, h("th", {}), h("th", { class: "number" }, left), h("th", { class: "number" }, right)), totals),
+    found.end && [h("h2", {}, "Ended in other ways"), h("div", { class: "pair" }, h("div", { class: "box" }, text(found.end.left)), h("div", { class: "box" }, text(found.end.right)))],
+  );
+  return parts.flat();
+}

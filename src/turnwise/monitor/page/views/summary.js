@@ -1,0 +1,47 @@
+// The run as a whole: what it was, what it came to, what is proved of it.
+
+import { fill, h, text } from "../dom.js";
+
+/**
+ * @param {HTMLElement} element
+ * @returns {import("../app.js").View}
+ */
+export function summary(element) {
+  return {
+    update(_, facts) {
+      fill(
+        element,
+        h("h1", {}, facts.world),
+        h(
+          "dl",
+          { class: "facts" },
+          row("journal", h("span", { class: "mono" }, facts.path)),
+          row("seed", facts.seed),
+          row("ended", facts.status === "open" ? "not ended: under way, or interrupted" : facts.status.replace("_", " ")),
+          facts.message && row("because", text(facts.message)),
+          row("rounds", facts.last_round.toLocaleString("en")),
+          Object.entries(facts.totals)
+            .filter(([name, value]) => value > 0 && name !== "rounds")
+            .map(([name, value]) => row(name, value.toLocaleString("en")))
+            .flat(),
+          row("agents", facts.agents.toLocaleString("en")),
+          facts.parent && row("forked from", `${facts.parent.path}, after round ${facts.parent.round}`),
+          facts.models.map((model) => row(`model ${model.name}`, `${model.class ?? "class not recorded"}, SHA-256 ${model.sha256.slice(0, 16)}…`)).flat(),
+          row("head", h("span", { class: "mono" }, facts.head)),
+        ),
+        facts.result && [h("h2", {}, "Result"), h("div", { class: "box" }, text(facts.result))],
+        facts.redacted && h("p", { class: "bad" }, "Texts were taken out of this journal; of each its SHA-256 is left."),
+        h("p", { class: "dim" }, "This page shows what the journal says. What of it is proved, these say:"),
+        h("pre", {}, `turnwise verify ${facts.path}\nturnwise log ${facts.path}`),
+      );
+    },
+  };
+}
+
+/**
+ * @param {string} name
+ * @param {import("../dom.js").Child} value
+ */
+function row(name, value) {
+  return [h("dt", {}, name), h("dd", {}, value)];
+}

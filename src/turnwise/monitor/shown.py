@@ -1,0 +1,115 @@
+"""The runs that a monitor shows: one journal or bundle, or all that lie in a folder."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from turnwise.errors import UsageError
+from turnwise.monitor.reader import RunReader
+
+ENDINGS: Final = (".journal", ".bundle")
+FILES_MAX: Final = 10_000
+"""Files of a folder that are listed at most; the page says if there are more."""
+FOLDERS_MAX: Final = 1_000
+OPEN_MAX: Final = 16
+"""Runs that are kept open at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFile:
+    """A file that may be a run."""
+
+    name: str
+    """Path below the folder, with `/`; the name of the run on the page."""
+    path: Path
+    """Path of the file."""
+    changed_us: int
+    """Time of its last write, the log beside it included, microseconds since 1970-01-01 UTC."""
+
+
+class ShownRuns:
+    """Runs by name. AgentNames are those that were found in the folder: no other file can be asked for."""
+
+    def __init__(self, place: Path) -> None:
+        """Take a file or a folder; raises UsageError if it is not there."""
+        if not place.exists():
+            hint = "Name a journal, a bundle, or a folder of them. turnwise run puts journals into runs/."
+            raise UsageError("there is no such file or folder", where=str(place), hint=hint)
+        self.place = place
+        self.single = place.name if not place.is_dir() else None
+        self._open: OrderedDict[str, RunReader] = OrderedDict()
+
+    def files(self) -> tuple[list[ShownFile], bool]:
+        """Return the files, the latest written first, and whether there are more than are listed."""
+        found: list[ShownFile] = []
+        for path in self._paths():
+            if len(found) == FILES_MAX:
+                return _latest_first(found), True
+            name = path.name if self.single else path.relative_to(self.place).as_posix()
+            found.append(ShownFile(name, path, changed_us(path)))
+        return _latest_first(found), False
+
+    def reader(self, name: str) -> RunReader:
+        """Return the reader of a run; raises UsageError for a name that is not among the files."""
+        if name in self._open:
+            self._open.move_to_end(name)
+            return self._open[name]
+        path = self._path(name)
+        reader = RunReader(path)
+        self._open[name] = reader
+        while len(self._open) > OPEN_MAX:
+            self._open.popitem(last=False)[1].close()
+        return reader
+
+    def close(self) -> None:
+        """Close all runs."""
+        for reader in self._open.values():
+            reader.close()
+        self._open.clear()
+
+    def _path(self, name: str) -> Path:
+        path = self.place if self.single == name else self.place / name
+        parts = Path(name).parts
+        inside = self.single == name or (
+            self.single is None
+            and name.endswith(ENDINGS)
+            and not Path(name).is_absolute()
+            and ".." not in parts
+            and path.is_file()
+            and path.resolve().is_relative_to(self.place.resolve())
+        )
+        if not inside:
+            raise UsageError("there is no such run", where=name, hint="The list of runs has those that are there.")
+        return path
+
+    def _paths(self) -> Iterator[Path]:
+        if self.single is not None:
+            yield self.place
+            return
+        for count, (folder, folders, files) in enumerate(os.walk(self.place)):
+            if count == FOLDERS_MAX:
+                return
+            folders.sort()
+            for file in files:
+                if file.endswith(ENDINGS):
+                    yield Path(folder) / file
+
+
+def changed_us(path: Path) -> int:
+    """Time of the last write to a file or the log beside it; 0 if it has just gone."""
+    times = [0]
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        try:
+            times.append(file.stat().st_mtime_ns // 1_000)
+        except OSError:
+            continue
+    return max(times)
+
+
+def _latest_first(files: list[ShownFile]) -> list[ShownFile]:
+    return sorted(files, key=lambda file: (-file.changed_us, file.name))

@@ -1,0 +1,52 @@
+"""Which files are runs of the monitor, and which can never be asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.monitor.conftest import Monitor
+from turnwise import UsageError
+from turnwise.monitor.shown import ShownRuns
+
+
+def test_journals_of_a_folder_and_of_those_in_it_are_listed_the_latest_first(runs_folder: Path) -> None:
+    files, more = ShownRuns(runs_folder).files()
+    assert {file.name for file in files} == {"lively.journal", "other.journal", "sweep/evil.journal", "broken.journal"}
+    assert [file.changed_us for file in files] == sorted([file.changed_us for file in files], reverse=True)
+    assert not more
+
+
+def test_one_file_is_the_only_run(runs_folder: Path) -> None:
+    shown = ShownRuns(runs_folder / "lively.journal")
+    assert [file.name for file in shown.files()[0]] == ["lively.journal"]
+    with pytest.raises(UsageError, match="no such run"):
+        shown.reader("other.journal")
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside.journal", "/etc/passwd", "notes.txt", "sweep/../../outside.journal", "", "link.journal", "x"]
+)
+def test_no_other_file_can_be_asked_for(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    (tmp_path / "outside.journal").write_bytes(b"secret")
+    (folder / "notes.txt").write_bytes(b"secret")
+    (folder / "link.journal").symlink_to(tmp_path / "outside.journal")
+    with pytest.raises(UsageError, match="no such run"):
+        ShownRuns(folder).reader(name)
+
+
+def test_a_place_that_is_not_there_is_an_error_for_people(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file or folder"):
+        ShownRuns(tmp_path / "missing")
+
+
+def test_the_list_has_the_runs_and_says_why_a_file_is_none(monitor: Monitor) -> None:
+    rows = {row["name"]: row for row in monitor.ask("runs")["runs"]}
+    assert rows["lively.journal"]["world"] == "lively"
+    assert rows["lively.journal"]["seed"] == 3
+    assert rows["lively.journal"]["last_round"] == 4
+    assert rows["broken.journal"]["error"] is not None
+    assert rows["sweep/evil.journal"]["status"] == "finished"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from turnwise.cli.errors import as_json, json_line, report
+from turnwise.cli.interrupts import Terminated
 from turnwise.cli.output import Output
 from turnwise.errors import (
     DifferenceFound,
@@ -53,6 +54,7 @@ def said(error: BaseException) -> tuple[int, str]:
         (ZeroDivisionError("no"), 1),
         (MemoryError(), 1),
         (KeyboardInterrupt(), 130),
+        (Terminated(), 143),
     ],
 )
 def test_exit_codes(error: BaseException, code: int) -> None:
@@ -124,3 +126,4 @@ def test_json_of_an_error_has_the_usual_keys() -> None:
     assert value["status"] == "error"
     assert value["error"] == {"message": "no", "where": "here", "hint": "do", "exit": 2}
     assert json.loads(json_line(KeyboardInterrupt(), 130))["status"] == "interrupted"
+    assert json.loads(json_line(Terminated(), 143))["status"] == "interrupted"

@@ -128,6 +128,19 @@ def test_a_folder_that_cannot_be_written_is_the_user_s_mistake(world: Path, tmp_
 
 
 @mounts_only
+@pytest.mark.parametrize("prepared", [True, False])
+def test_a_system_without_devices_is_named(world: Path, tmp_path: Path, prepared: bool) -> None:
+    cache = f"export TURNWISE_CACHE={shlex.quote(str(tmp_path / 'cache'))}"
+    if prepared:
+        shell(f"{cache}; turnwise check ticks", tmp_path)
+    done = shell(f"{cache}; mount -t tmpfs none /dev; turnwise run ticks --journal a.journal", tmp_path, mounts=True)
+    assert done.returncode == 1, done.stderr
+    assert "/dev/null: No such file or directory" in done.stderr
+    assert "has no /dev. Mount one." in done.stderr
+    assert "Free memory" not in done.stderr
+
+
+@mounts_only
 @pytest.mark.parametrize("transport", ["memfd", "portable"])
 def test_nothing_needs_the_folder_for_shared_memory(world: Path, tmp_path: Path, transport: str) -> None:
     program = (

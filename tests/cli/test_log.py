@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -286,6 +287,24 @@ def test_a_run_is_followed_to_its_end(tmp_path: Path) -> None:
     assert following.wait(60) == 0
     assert [line for line in rest.splitlines() if line.startswith("round ")] == ["round 2", "round 3", "round 4"]
     assert "  child  turn 1, fuel" in rest
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_following_ends_with_the_code_of_the_signal(tmp_path: Path, number: signal.Signals) -> None:
+    plan = evil_plan()
+    path = tmp_path / "open.journal"
+    with Journal.create(
+        path, plan=plan_to_json(plan), info="{}", versions="{}", codes=CODES, agents=first_agents(plan)
+    ) as journal:
+        journal.writer.commit(play(plan).rounds[0])
+    following = subprocess.Popen(
+        [sys.executable, "-m", "turnwise", "log", str(path), "--follow"], stdout=subprocess.PIPE, text=True
+    )
+    with following:
+        assert following.stdout is not None
+        assert following.stdout.readline()
+        following.send_signal(number)
+        assert following.wait(60) == 128 + number
 
 
 def test_what_cannot_be_followed_is_said(command: Command, evil_journal: Path) -> None:

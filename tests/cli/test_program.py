@@ -125,7 +125,7 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM]
 @pytest.mark.parametrize("number", SIGNALS)
 def test_an_interruption_while_starting_is_no_traceback(tmp_path: Path, number: signal.Signals) -> None:
     ended = turnwise("--help", PYTHONPATH=interrupted_at(tmp_path, "typer", number))
-    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (128 + number, "", "")
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -141,7 +141,7 @@ def test_an_interruption_in_the_first_second_is_as_orderly_as_later(
     path = interrupted_at(tmp_path / "site", module, number)
     journal = tmp_path / "a.journal"
     ended = turnwise("run", str(world), "--journal", str(journal), PYTHONPATH=path)
-    assert ended.returncode == 130, ended.stderr
+    assert ended.returncode == 128 + number, ended.stderr
     assert "Traceback" not in ended.stderr
     assert "defect" not in ended.stderr
     beside = {file.name for file in tmp_path.iterdir()} - {"w", "site"}

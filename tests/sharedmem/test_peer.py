@@ -518,6 +518,8 @@ def test_a_peer_that_cannot_be_started_is_an_environment_failure_and_leaves_noth
         with pytest.raises(EnvironmentFailure, match="could not be started") as caught:
             await launch("anything", name="worker-1", transport=transport)
         assert caught.value.where == "worker-1"
+        assert "/no/such/python" in caught.value.message
+        assert "Python was moved" in str(caught.value.hint)
         assert descriptors_open() <= before
 
     run(main())

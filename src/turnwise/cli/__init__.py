@@ -14,17 +14,19 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from turnwise.cli.interrupts import exit_code, terminate
+
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program. Leaves by SystemExit with the exit code, and never with a traceback."""
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as orderly an end as Ctrl-C, from the first moment
+        signal.signal(signal.SIGTERM, terminate)  # as orderly an end as Ctrl-C, from the first moment
     try:
         from turnwise.cli.program import run_program
 
         code = run_program(sys.argv[1:] if arguments is None else list(arguments))
-    except KeyboardInterrupt:  # pressed before there was anything to interrupt
-        code = 130
+    except KeyboardInterrupt as error:  # pressed before there was anything to interrupt
+        code = exit_code(error)
     sys.exit(code)

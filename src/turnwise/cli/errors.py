@@ -6,7 +6,8 @@
 | 1 | the run failed |
 | 2 | wrong usage or input; nothing has been changed |
 | 3 | a difference was found |
-| 130 | interrupted |
+| 130 | interrupted (SIGINT, Ctrl-C) |
+| 143 | interrupted (SIGTERM) |
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import traceback
 
 import typer
 
+from turnwise.cli.interrupts import INTERRUPTED, TERMINATED, exit_code
 from turnwise.cli.output import Output, Part, Styled, bold, dim
 from turnwise.cli.text import json_text, shorten
 from turnwise.errors import DifferenceFound, InvariantError, TurnwiseError, WorldError
@@ -26,7 +28,6 @@ DONE = 0
 FAILED = 1
 WRONG = 2
 DIFFERENT = 3
-INTERRUPTED = 130
 
 DEBUG_VARIABLE = "TURNWISE_DEBUG"
 VALUE_CHARS_MAX = 400
@@ -40,7 +41,7 @@ def report(error: BaseException, output: Output) -> int:
     match error:
         case KeyboardInterrupt() | typer.Abort():
             output.line(bold("interrupted"))
-            return INTERRUPTED
+            return exit_code(error)
         case InvariantError():
             _report_defect(error, output)
             return FAILED
@@ -77,7 +78,7 @@ def as_json(error: BaseException, code: int) -> dict[str, object]:
 def json_line(error: BaseException, code: int) -> str:
     """Return the object of `--json` for a command that failed before it had a run: the usual keys, and the error."""
     usual: dict[str, object] = dict.fromkeys(("head", "rounds", "turns", "result", "journal"))
-    status = "interrupted" if code == INTERRUPTED else "error"
+    status = "interrupted" if code in (INTERRUPTED, TERMINATED) else "error"
     return json_text({**usual, "status": status, "error": as_json(error, code)}) + "\n"
 
 

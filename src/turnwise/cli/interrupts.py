@@ -7,8 +7,27 @@ import threading
 from types import FrameType, TracebackType
 from typing import Self
 
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit code after Ctrl-C, as shells have it."""
+TERMINATED = 128 + signal.SIGTERM
+"""Exit code after SIGTERM: supervisors tell by it that a program ended since it was asked to."""
+
 ASKS_MAX = 3
 """The first asks to stop at a safe point, the second to stop at once; the third gives up waiting for that."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, raised where Ctrl-C would raise KeyboardInterrupt: as orderly an end."""
+
+
+def terminate(_number: int, _frame: FrameType | None) -> None:
+    """Handle SIGTERM outside of `Interrupts`."""
+    raise Terminated
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code for an interruption that was raised."""
+    return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
 
 
 class Interrupts:
@@ -21,6 +40,8 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.count = 0
+        self.code = INTERRUPTED
+        """Exit code for the signal that came first; that of Ctrl-C while none has come."""
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Self:
@@ -37,6 +58,8 @@ class Interrupts:
         self._before.clear()
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.count == 0:
+            self.code = 128 + number
         self.count += 1
         if self.count >= ASKS_MAX:
-            raise KeyboardInterrupt
+            raise Terminated if self.code == TERMINATED else KeyboardInterrupt

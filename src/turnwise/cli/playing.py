@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from turnwise.cli import summary
-from turnwise.cli.errors import INTERRUPTED, json_line, report
 from turnwise.cli.errors import as_json as error_as_json
-from turnwise.cli.interrupts import Interrupts
+from turnwise.cli.errors import json_line, report
+from turnwise.cli.interrupts import INTERRUPTED, Interrupts
 from turnwise.cli.logs import LOGS_AT_ONCE_MAX, LogChoice, is_shown
 from turnwise.cli.output import Output
 from turnwise.cli.progress import Display, display_for
@@ -37,8 +37,8 @@ class Played:
     """The run as far as it is in its journal; None if there is none yet."""
     error: TurnwiseError | None
     """Error that ended it, or None."""
-    interrupted: bool
-    """True if somebody asked to stop."""
+    interrupted: int
+    """Exit code if it was stopped: that of the signal that asked for it."""
 
 
 def play_and_tell(
@@ -53,11 +53,11 @@ def play_and_tell(
     err = Output.err()
     played = play(begin, world, err, log)
     if played.run is None:
-        code = INTERRUPTED if played.error is None else report(played.error, err)
+        code = played.interrupted if played.error is None else report(played.error, err)
         return _tell_nothing(played.error, code, as_json=as_json)
     with played.run as run:
         if played.error is None:
-            return tell(run, as_json=as_json, fail_on_failed_turns=fail_on_failed_turns)
+            return tell(run, as_json=as_json, fail_on_failed_turns=fail_on_failed_turns, interrupted=played.interrupted)
         code = report(played.error, err)
         err.line()
         found = summary.summarize(run)
@@ -76,10 +76,15 @@ def _tell_nothing(error: TurnwiseError | None, code: int, *, as_json: bool) -> i
     return code
 
 
-def tell(run: Run, *, as_json: bool, fail_on_failed_turns: bool = False) -> int:
-    """Print the summary of a run: for people, and for programs if they asked. Returns the exit code."""
+def tell(run: Run, *, as_json: bool, fail_on_failed_turns: bool = False, interrupted: int = INTERRUPTED) -> int:
+    """Print the summary of a run: for people, and for programs if they asked. Returns the exit code.
+
+    `interrupted` is the exit code of a run that has not ended.
+    """
     found = summary.summarize(run)
-    verdict = summary.judge(found.status, found.turns, found.failed, fail_on_failed_turns=fail_on_failed_turns)
+    verdict = summary.judge(
+        found.status, found.turns, found.failed, fail_on_failed_turns=fail_on_failed_turns, interrupted=interrupted
+    )
     summary.show(found, Output.err() if as_json else Output.out(), verdict.reason)
     if as_json:
         Output.out().write(summary.as_json(found))
@@ -103,12 +108,12 @@ def play(begin: Callable[[], Live], world: str, output: Output, log: LogChoice =
         except RunClosed:  # stopped at once, or before there was a round
             pass
         except UsageError as mistake:  # nothing was played, and a journal that is there may be another run's
-            return Played(None, mistake, interrupts.count > 0)
+            return Played(None, mistake, interrupts.code)
         except TurnwiseError as failure:
             error = failure
         finally:
             live.close()
-        return Played(run or _written(live), error, interrupts.count > 0)
+        return Played(run or _written(live), error, interrupts.code)
 
 
 def _written(live: Live) -> Run | None:

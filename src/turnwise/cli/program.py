@@ -44,7 +44,11 @@ app = typer.Typer(
 
 
 class _Interrupted(Exception):
-    """Ctrl-C in a command, which typer would turn into a bare exit code without a message."""
+    """Ctrl-C or SIGTERM in a command, which typer would turn into a bare exit code without a message."""
+
+    def __init__(self, error: KeyboardInterrupt) -> None:
+        super().__init__()
+        self.error = error
 
 
 def _interruptible(command: Callable[Options, int]) -> Callable[Options, int]:
@@ -52,8 +56,8 @@ def _interruptible(command: Callable[Options, int]) -> Callable[Options, int]:
     def run(*args: Options.args, **options: Options.kwargs) -> int:
         try:
             return command(*args, **options)
-        except KeyboardInterrupt:
-            raise _Interrupted from None
+        except KeyboardInterrupt as error:
+            raise _Interrupted(error) from None
 
     return run
 
@@ -113,7 +117,8 @@ def turnwise(
 
     A world is a folder with a world.toml: "turnwise new my-world" makes one that runs.
 
-    Exit codes: 0 done, 1 the run failed, 2 wrong usage or input, 3 a difference was found, 130 interrupted.
+    Exit codes: 0 done, 1 the run failed, 2 wrong usage or input, 3 a difference was found, 130 interrupted (143
+    by SIGTERM).
     """
 
 
@@ -123,8 +128,8 @@ def run_program(arguments: list[str]) -> int:
     try:
         code = app(arguments, prog_name="turnwise", standalone_mode=False)
         code = code if isinstance(code, int) else 0
-    except _Interrupted:
-        code = _fail(KeyboardInterrupt(), arguments)
+    except _Interrupted as interrupted:
+        code = _fail(interrupted.error, arguments)
     except Exception as error:
         code = _fail(error, arguments)
     return _flushed(code)

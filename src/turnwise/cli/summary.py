@@ -10,7 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from turnwise.cli.errors import DONE, FAILED, INTERRUPTED
+from turnwise.cli.errors import DONE, FAILED
+from turnwise.cli.interrupts import INTERRUPTED
 from turnwise.cli.output import Output, Part, bold, dim, green, red, yellow
 from turnwise.cli.result import result_text
 from turnwise.cli.text import count, json_text, last_line, shorten
@@ -85,12 +86,17 @@ class Verdict:
     """Reason why it is not the code that the status alone would have: a line, or None."""
 
 
-def judge(status: str, turns: int, failed: int, *, fail_on_failed_turns: bool) -> Verdict:
-    """Judge a run by its end and its turns. A failed turn is the agent's; a run in which none completed has failed."""
+def judge(
+    status: str, turns: int, failed: int, *, fail_on_failed_turns: bool, interrupted: int = INTERRUPTED
+) -> Verdict:
+    """Judge a run by its end and its turns. A failed turn is the agent's; a run in which none completed has failed.
+
+    `interrupted` is the exit code of a run that has not ended.
+    """
     if status == "failed":
         return Verdict(FAILED, None)
     if status == "open":
-        return Verdict(INTERRUPTED, None)
+        return Verdict(interrupted, None)
     if turns and failed == turns:
         return Verdict(FAILED, "No turn has completed, so the exit code is 1.")
     if failed and fail_on_failed_turns:

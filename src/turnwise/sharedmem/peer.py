@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal
 
-from turnwise.errors import EnvironmentFailure, UsageError
+from turnwise.errors import UsageError
 from turnwise.sharedmem.connect import endpoint_spec
 from turnwise.sharedmem.link import Link
 from turnwise.sharedmem.message import LinkMessage
-from turnwise.sharedmem.process import Process, child_environment
+from turnwise.sharedmem.process import Process, child_environment, start_failure
 from turnwise.sharedmem.transport import GEOMETRY_DEFAULT, Geometry, Transport, resolve
 from turnwise.sharedmem.wire import LoopWire
 
@@ -23,14 +22,6 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 GRACE_MS_DEFAULT: Final = 1_000
-LIMITS: Final = {
-    errno.EMFILE: "Raise the limit of open files of this process: ulimit -n",
-    errno.ENFILE: "Close files: the whole machine has no more descriptors.",
-    errno.EFBIG: "Raise the limit of file sizes of this process, which holds for shared memory as well: ulimit -f",
-    errno.EAGAIN: "Raise the limit of processes of this user: ulimit -u",
-    errno.ENOMEM: "Free memory, or raise the limit of this process: ulimit -v",
-}
-"""Hints for a process that cannot be started, by the system's error."""
 
 
 class Peer:
@@ -148,11 +139,7 @@ async def launch(
             wire.close()
             raise
     except OSError as error:
-        raise EnvironmentFailure(
-            f"the process could not be started: {error.strerror or error}",
-            where=name,
-            hint=LIMITS.get(error.errno or 0, "Free memory, processes or open files."),
-        ) from error
+        raise start_failure("the process could not be started", error, where=name) from error
     wire.child_started()
     return Peer(name, process, wire)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -13,11 +14,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
-from turnwise.errors import InvariantError
+from turnwise.errors import EnvironmentFailure, InvariantError
 
 STDERR_TAIL_BYTES_MAX: Final = 16 * 1024
 JOIN_S_MAX: Final = 1.0
 
+LIMITS: Final = {
+    errno.EMFILE: "Raise the limit of open files of this process: ulimit -n",
+    errno.ENFILE: "Close files: the whole machine has no more descriptors.",
+    errno.EFBIG: "Raise the limit of file sizes of this process, which holds for shared memory as well: ulimit -f",
+    errno.EAGAIN: "Raise the limit of processes of this user: ulimit -u",
+    errno.ENOMEM: "Free memory, or raise the limit of this process: ulimit -v",
+}
+"""Hints for a process that cannot be started, by the system's error."""
+FILE_PROBLEMS: Final = (errno.ENOENT, errno.EACCES, errno.ENOTDIR)
+"""Errors that are about a file: the program to start, or the null device for its standard streams."""
 ENVIRONMENT_KEPT: Final = (
     "HOME",
     "LANG",
@@ -65,6 +76,18 @@ def child_environment(extra: Mapping[str, str] | None) -> dict[str, str]:
     if not PACKAGE_INSTALLED and str(PACKAGE_FOLDER) not in folders:
         environment["PYTHONPATH"] = os.pathsep.join([*filter(None, folders), str(PACKAGE_FOLDER)])
     return environment
+
+
+def start_failure(message: str, error: OSError, *, where: str | None = None) -> EnvironmentFailure:
+    """Return the failure for a process that cannot be started: what the system says, of which file, and its knob."""
+    hint = LIMITS.get(error.errno or 0, "Free memory, processes or open files.")
+    said = error.strerror or str(error)
+    if error.errno in FILE_PROBLEMS and isinstance(error.filename, str):
+        said = f"{error.filename}: {said}"
+        hint = "Python was moved, removed or upgraded since this program began: start it again."
+        if error.filename == os.devnull:
+            hint = f"{os.devnull} is missing: this system, or its container, has no /dev. Mount one."
+    return EnvironmentFailure(f"{message}: {said}", where=where, hint=hint)
 
 
 class Process:

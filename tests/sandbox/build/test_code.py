@@ -194,8 +194,9 @@ def test_a_builder_that_cannot_work_is_the_machines_fault(cache: Cache, monkeypa
     with pytest.raises(EnvironmentFailure, match="nothing_of_this_name"):
         made(cache, source(WAT))
     monkeypatch.setattr("sys.executable", "/nonexistent/python")
-    with pytest.raises(EnvironmentFailure, match="cannot be started"):
+    with pytest.raises(EnvironmentFailure, match="cannot be started: /nonexistent/python") as caught:
         made(cache, source(WAT))
+    assert "Python was moved" in str(caught.value.hint)
 
 
 def test_people_are_told_of_what_takes_long(cache: Cache) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from turnwise.cli.commands.options import JournalOrBundle, Json, log_choice
-from turnwise.cli.errors import DONE, INTERRUPTED, report
+from turnwise.cli.errors import DONE, report
 from turnwise.cli.errors import as_json as error_as_json
+from turnwise.cli.interrupts import exit_code
 from turnwise.cli.logs import LogChoice, is_shown
 from turnwise.cli.output import Output, dim
 from turnwise.cli.text import json_text
@@ -175,8 +176,8 @@ def _follow(opened: Journal, last: int, chosen: Filter, turns_of: JournalTurns, 
             if ended:
                 return DONE
             time.sleep(LOOK_AGAIN_S)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        return exit_code(error)
     return DONE
 
 

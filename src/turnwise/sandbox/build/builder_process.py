@@ -26,7 +26,7 @@ from turnwise.sandbox.build.messages import (
     SourceProblem,
 )
 from turnwise.sandbox.execute.headroom import memory_is_bounded
-from turnwise.sharedmem.process import child_environment
+from turnwise.sharedmem.process import child_environment, start_failure
 
 BUILDER = "turnwise.sandbox.build.builder"
 WALL_S_MAX = 300
@@ -93,9 +93,7 @@ class _Process:
                     start_new_session=True,  # Ctrl-C on the terminal is for the orchestrator to answer
                 )
             except OSError as error:
-                raise EnvironmentFailure(
-                    f"the compiler's process cannot be started: {error}", hint="Free memory, processes or open files."
-                ) from error
+                raise start_failure("the compiler's process cannot be started", error) from error
         with popen:
             try:
                 output, errors = popen.communicate(request, timeout=WALL_S_MAX)

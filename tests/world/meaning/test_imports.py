@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import ast
+import sysconfig
 import warnings
 from pathlib import Path
 
 import pytest
 
-from turnwise.world.meaning.imports import local_modules
+from turnwise.world.meaning.imports import Import, _imports, local_modules
+
+SIDE_AND_DEEP = ["lib/side.py", "lib/deep/__init__.py"]
 
 
 @pytest.fixture
@@ -58,6 +62,26 @@ def folder(tmp_path: Path) -> Path:
         ("if TYPE_CHECKING:\n    import words", ["words.py"]),
         ("import words\nimport lib\nimport words", ["words.py", "lib/__init__.py"]),
         ("'import words'  # import words", []),
+        ('def f():\n    """Says:\n    import words\n    """\n    import lib', ["lib/__init__.py"]),
+        ("x = r'\\\\'; import words", ["words.py"]),
+        ("x = 'a\\\n;import words'", []),
+        ("x = f'{d[\"a\"]}'; import words", ["words.py"]),
+        ("'''it's'''; import words", ["words.py"]),
+        ('"it\'s"; import words', ["words.py"]),
+        ("import \\\n  words", ["words.py"]),
+        ("from lib import (  # import words\n  side as s,\n  deep,\n)", ["lib/__init__.py", *SIDE_AND_DEEP]),
+        ("from . lib . deep import bottom", ["lib/__init__.py", "lib/deep/__init__.py", "lib/deep/bottom.py"]),
+        ("from.lib import side", ["lib/__init__.py", "lib/side.py"]),
+        ("import lib . side", ["lib/__init__.py", "lib/side.py"]),
+        ("if x: import words; import lib", ["words.py", "lib/__init__.py"]),
+        ("import \uff57ords", ["words.py"]),
+        ("important = 1\nfrom_ = 2\nraise E from words", []),
+        ("x = (yield\n  from words)", []),
+        ("import words\r\nimport lib\r\n", ["words.py", "lib/__init__.py"]),
+        # Syntax that only Pythons newer than 3.11 know, and such that none knows:
+        ("type X = int\ndef f[T](x: T): ...\nx = t'{1}'\nimport words\n'import lib'", ["words.py"]),
+        ("except A, B:\n  import words\n'''\nimport lib\n", ["words.py"]),
+        ("def (:\n  import words\n# import lib", ["words.py"]),
         ("", []),
     ],
 )
@@ -116,6 +140,24 @@ def test_imports_are_found_in_text_that_does_not_parse(folder: Path, text: str, 
 )
 def test_hostile_text_is_read(folder: Path, text: str) -> None:
     assert local_modules(text, "agent.py", folder) == ["words.py"]
+
+
+@pytest.mark.parametrize("package", ["asyncio", "email", "importlib", "json", "xml"])
+def test_it_finds_what_the_parser_of_this_python_finds(package: str) -> None:
+    """The parser is not asked, since others know other syntax; where it knows all of it, both say the same."""
+    found = 0
+    for path in sorted((Path(sysconfig.get_path("stdlib")) / package).rglob("*.py")):
+        text = path.read_text("utf-8")
+        expected: set[Import] = set()
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Import):
+                expected |= {(0, alias.name, ()) for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names = tuple(alias.name for alias in node.names if alias.name != "*")
+                expected.add((node.level, node.module or "", names))
+        assert set(_imports(text)) == expected, path
+        found += len(expected)
+    assert found > 10
 
 
 def test_warnings_about_the_text_are_left_to_the_sandbox(folder: Path) -> None:

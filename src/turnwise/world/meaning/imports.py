@@ -1,17 +1,18 @@
 """The local modules that a Python agent imports, read from its text without running it.
 
-What is not found beside the agent (the standard library, the SDK) is left to the interpreter. Imports by a computed
-name cannot be seen.
+What travels is part of an agent's code, so it must be the same wherever a world is read. The parser of the Python that
+reads it is not asked, as it knows other syntax in each version; statements are found by their words, and what lies in
+texts and comments is none. What is not found beside the agent (the standard library, the SDK) is left to the
+interpreter. Imports by a computed name cannot be seen.
 """
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import sys
-import warnings
-from collections.abc import Iterable, Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,12 +22,28 @@ from turnwise.world.problems import quoted
 SDK: Final = "turnwise_guest"
 """The agents' SDK is part of the interpreter; a copy beside an agent, there for an editor, never travels."""
 
-_STATEMENT: Final = re.compile(
-    r"(?:^|[;:])[ \t]*"
-    r"(?:from[ \t]+([\w.]+)[ \t]+import[ \t]*(\([^)]{0,10000}\)|[^;#\n]*)|import[ \t]+([^;#\n]*))",
-    re.MULTILINE,
+_TOKEN: Final = re.compile(
+    r"""
+    (?P<skipped>
+        \#[^\n]*
+      | (?P<quotes> \"{3} | '{3} ) (?: \\.? | (?!(?P=quotes)) [^\\] )* (?: (?P=quotes) | \Z )
+      | " (?: \\.? | [^"\\\n] )* (?: " | (?=\n) | \Z )
+      | ' (?: \\.? | [^'\\\n] )* (?: ' | (?=\n) | \Z )
+      | \\ \r? \n
+    )
+    | (?P<name> [A-Za-z_\x80-\U0010ffff] [0-9A-Za-z_\x80-\U0010ffff]* )
+    | (?P<break> [\n\r;:] )
+    | (?P<mark> [.,()] )
+    """,
+    re.DOTALL | re.VERBOSE,
 )
-_COMMENT: Final = re.compile(r"#[^\n]*")
+"""Comments, texts and lines that go on; words; ends of statements; and what is written between names.
+
+A text that has no end has one at the end of its line or of everything, so that reading takes as long as the text is.
+"""
+
+_FIXED: Final = unicodedata.ucd_3_2_0
+"""Names are normalised, as Python does it, by one version of Unicode."""
 
 Import = tuple[int, str, tuple[str, ...]]
 """`from ..a.b import c, d` is (2, "a.b", ("c", "d")); `import a.b` is (0, "a.b", ())."""
@@ -42,40 +59,49 @@ def local_modules(text: str, name: str, folder: Path) -> list[str]:
     return list(found)
 
 
-def _imports(text: str) -> Iterable[Import]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        # Wrong, or newer Python than ours that the interpreter in the sandbox knows. It will say which; until then,
-        # take whatever looks like an import.
-        return _scanned(text)
-    return _parsed(tree)
+def _imports(text: str) -> Iterator[Import]:
+    for words in _statements(text):
+        if words[0] == "import":
+            for part in _parts(words[1:]):
+                yield 0, "".join(part[: part.index("as")] if "as" in part else part), ()
+        elif "import" in words:
+            where = words.index("import")
+            module = "".join(words[1:where])
+            names = tuple(part[0] for part in _parts(words[where + 1 :]))
+            yield len(module) - len(module.lstrip(".")), module.lstrip("."), names
 
 
-def _parsed(tree: ast.Module) -> Iterator[Import]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield 0, alias.name, ()
-        elif isinstance(node, ast.ImportFrom):
-            yield node.level, node.module or "", tuple(alias.name for alias in node.names)
-
-
-def _scanned(text: str) -> Iterator[Import]:
-    for base, names, modules in _STATEMENT.findall(text.replace("\\\n", " ")):
-        if base:
-            module = base.lstrip(".")
-            yield len(base) - len(module), module, _first_words(_COMMENT.sub("", names).strip("()"))
+def _statements(text: str) -> Iterator[list[str]]:
+    """Yield the words, dots and commas of what begins with `import` or `from` where a statement can begin."""
+    words: list[str] | None = []  # None in a statement that is no import
+    inside = False
+    for token in _TOKEN.finditer(text):
+        if token.lastgroup == "break":
+            if inside and token[0] in "\n\r":
+                continue
+            if words:
+                yield words
+            words, inside = [], False
+        elif words is None or (token.lastgroup != "name" and token.lastgroup != "mark"):
+            continue
+        elif not words and token[0] not in ("import", "from"):
+            words = None
+        elif token[0] in "()":
+            inside = token[0] == "("
         else:
-            for module in _first_words(modules):
-                yield 0, module, ()
+            words.append(_FIXED.normalize("NFKC", token[0]))
+    if words:
+        yield words
 
 
-def _first_words(names: str) -> tuple[str, ...]:
-    """`a.b as c, d` is ("a.b", "d")."""
-    return tuple(words[0] for part in names.split(",") if (words := part.split()))
+def _parts(words: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield what stands between commas, without what is empty."""
+    start = 0
+    for place, word in enumerate([*words, ","]):
+        if word == ",":
+            if start < place:
+                yield words[start:place]
+            start = place + 1
 
 
 def _absolute(imports: Iterable[Import], package: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -89,8 +115,7 @@ def _absolute(imports: Iterable[Import], package: tuple[str, ...]) -> Iterator[t
         if whole:
             yield whole
         for name in names:
-            if name.isidentifier():
-                yield (*whole, name)
+            yield (*whole, name)
 
 
 def _files(dotted: tuple[str, ...], folder: Path) -> Iterator[str]:

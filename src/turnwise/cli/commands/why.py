@@ -9,7 +9,7 @@ import typer
 from turnwise.cli.commands.options import JournalOrBundle, Json
 from turnwise.cli.errors import DONE
 from turnwise.cli.output import Output, Styled, dim
-from turnwise.cli.text import json_text, shorten
+from turnwise.cli.text import count, json_text, shorten
 
 if TYPE_CHECKING:
     from turnwise.history.why import Cause
@@ -41,7 +41,9 @@ def why(
 ) -> int:
     """Say where something came from: the messages, answers and turns behind it, as a tree.
 
-    All of it is recorded; which of the causes mattered is not said.
+    All of it is recorded; which of the causes mattered is not said. The nearest turns are followed first, each once; of
+    those that are not followed any more it is said how many turns lie behind them. With --json the causes are a list,
+    each with the id of what it is a cause of.
     """
     from turnwise.evidence.opened import journal_of
     from turnwise.history.why import why as explain
@@ -52,18 +54,29 @@ def why(
     if json:
         out.write(json_text(_as_json(found)) + "\n")
     else:
-        _show(found, out, 0)
+        _show(found, out)
     return DONE
 
 
-def _show(cause: Cause, out: Output, level: int) -> None:
-    label = f"round {cause.round}  " if cause.kind != "world" else ""
-    text = f": {shorten(cause.text, TEXT_CHARS_MAX)}" if cause.text else ""
-    name = Styled(cause.agent, "cyan")
-    more = "" if cause.told else dim("  (told elsewhere, or deeper: --depth)")
-    out.line(dim(label), f"{_WORDS[cause.kind]} ", name, text, more, indent=min(2 * level, INDENT_MAX))
-    for behind in cause.causes:
-        _show(behind, out, level + 1)
+def _show(found: Cause, out: Output) -> None:
+    hidden = 0
+    for level, cause in found.walk():
+        label = f"round {cause.round}  " if cause.kind != "world" else ""
+        text = f": {shorten(cause.text, TEXT_CHARS_MAX)}" if cause.text else ""
+        name = Styled(cause.agent, "cyan")
+        deep = f"[{level}] " if 2 * level > INDENT_MAX else ""
+        more = "" if cause.told else dim(_not_told(cause))
+        out.line(dim(deep + label), f"{_WORDS[cause.kind]} ", name, text, more, indent=min(2 * level, INDENT_MAX))
+        hidden += cause.hidden or 0
+    if hidden:
+        more = "a greater --depth shows more, and so does a turn among these"
+        out.line(dim(f"{count(hidden, 'turn')} behind these {'is' if hidden == 1 else 'are'} not shown: {more}"))
+
+
+def _not_told(cause: Cause) -> str:
+    if cause.hidden is None:
+        return "  (told elsewhere)"
+    return f"  (not followed; {count(cause.hidden, 'more turn')} behind it)" if cause.hidden else "  (not followed)"
 
 
 _WORDS = {
@@ -76,12 +89,23 @@ _WORDS = {
 }
 
 
-def _as_json(cause: Cause) -> dict[str, object]:
-    return {
-        "kind": cause.kind,
-        "round": cause.round,
-        "agent": cause.agent,
-        "text": cause.text,
-        "told": cause.told,
-        "causes": [_as_json(behind) for behind in cause.causes],
-    }
+def _as_json(found: Cause) -> dict[str, object]:
+    """A list, in the order of the tree: nested as deep as causes go, most readers of JSON could not take it."""
+    causes: list[dict[str, object]] = []
+    path: list[int] = []
+    for level, cause in found.walk():
+        del path[level:]
+        causes.append(
+            {
+                "id": len(causes),
+                "of": path[-1] if path else None,
+                "kind": cause.kind,
+                "round": cause.round,
+                "agent": cause.agent,
+                "text": cause.text,
+                "told": cause.told,
+                "hidden": cause.hidden,
+            }
+        )
+        path.append(len(causes) - 1)
+    return {"causes": causes, "hidden": sum([cause.hidden or 0 for _, cause in found.walk()])}

@@ -38,7 +38,7 @@ def _backwards(journal: Journal, last: int) -> Iterator[RoundRecord]:
 
 
 class _Counting:
-    """A pass over the rounds: places and messages that are wanted, each for a turn of `cut` (the least of their numbers)."""
+    """A pass over the rounds: places and messages that are wanted, each for a turn of `cut` by its number."""
 
     def __init__(self, agents: Sequence[AgentRecord], cut: Sequence[TurnKey], told: Set[TurnKey]) -> None:
         self.counts = [0] * len(cut)

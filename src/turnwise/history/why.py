@@ -94,27 +94,27 @@ def why(
             where, hint = "--record", f"turnwise log --agent {agent} --round {round_} shows what it did."
             raise UsageError(f"{agent} recorded no {record} in round {round_}", where=where, hint=hint)
         text = f"{record} = {', '.join(str(value) for value in values)}"
-        return tracing.tree(_Node("record", round_, agent, text, [tracing.turn(round_, found, 0)]))
+        return tracing.tree(_OpenCause("record", round_, agent, text, [tracing.turn(round_, found, 0)]))
 
 
 @dataclass(slots=True)
-class _Node:
+class _OpenCause:
     """A cause whose own causes are still being found."""
 
     kind: CauseKind
     round: int
     agent: str
     text: str
-    causes: list[_Node] = field(default_factory=list)
+    causes: list[_OpenCause] = field(default_factory=list)
     told: bool = True
     hidden: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Open:
+class _Waiting:
     """A turn in the tree that has not been followed yet, `depth` turns behind the first."""
 
-    node: _Node
+    node: _OpenCause
     turn: TurnRecord
     depth: int
 
@@ -132,7 +132,7 @@ class _Tracing:
             for entry in entries
             if isinstance(entry, ChangeRecord)
         ]
-        self._open: deque[_Open] = deque()
+        self._open: deque[_Waiting] = deque()
         self._count = 0
         self.messages = sum(summary.messages + summary.inputs for summary in journal.rounds.summaries())
 
@@ -145,10 +145,10 @@ class _Tracing:
         hint = f"turnwise log --agent {agent} shows its turns."
         raise UsageError(f"{agent} has no turn in round {round_}", where="--round", hint=hint)
 
-    def tree(self, root: _Node) -> Cause:
+    def tree(self, root: _OpenCause) -> Cause:
         """Follow all turns that wait, the nearest first, and return what came of it."""
         told: set[tuple[int, int]] = set()
-        cut: dict[tuple[int, int], _Node] = {}
+        cut: dict[tuple[int, int], _OpenCause] = {}
         while self._open:
             waiting = self._open.popleft()
             key = waiting.node.round, waiting.turn.place
@@ -165,43 +165,43 @@ class _Tracing:
             cut[key].hidden = count
         return _frozen(root)
 
-    def turn(self, round_: int, turn: TurnRecord, depth: int) -> _Node:
+    def turn(self, round_: int, turn: TurnRecord, depth: int) -> _OpenCause:
         """A turn, whose causes are found later."""
         text = f"failed: {turn.failure.kind}" if turn.failure is not None else ""
-        node = _Node("turn", round_, self._agents[turn.place].name, text)
-        self._open.append(_Open(node, turn, depth))
+        node = _OpenCause("turn", round_, self._agents[turn.place].name, text)
+        self._open.append(_Waiting(node, turn, depth))
         return node
 
-    def message(self, message: MessageRecord, depth: int) -> _Node:
+    def message(self, message: MessageRecord, depth: int) -> _OpenCause:
         """A message, and the turn that sent it."""
         if message.sender is None:
-            return _Node("message", message.round, "outside", message.body)
+            return _OpenCause("message", message.round, "outside", message.body)
         sender = self._agents[message.sender]
         sent = [
             self.turn(message.round, turn, depth)
             for _, turn in self._journal.queries.turns(sender.place, message.round)
         ]
-        return _Node("message", message.round, sender.name, message.body, sent)
+        return _OpenCause("message", message.round, sender.name, message.body, sent)
 
-    def _follow(self, waiting: _Open) -> None:
+    def _follow(self, waiting: _Waiting) -> None:
         """Find what a turn follows from."""
         node, turn, depth = waiting.node, waiting.turn, waiting.depth + 1
         node.causes += [self.message(self._journal.queries.message(seq), depth) for seq in turn.inbox]
-        node.causes += [_Node("effect", node.round, node.agent, effect.reply) for effect in turn.effects]
+        node.causes += [_OpenCause("effect", node.round, node.agent, effect.reply) for effect in turn.effects]
         before = self._journal.queries.turn_before(turn.place, node.round)
         node.causes += self._changes(turn.place, 0 if before is None else before[0], node.round)
         node.causes.append(self._before(before, turn, depth))
 
-    def _changes(self, place: int, after: int, last: int) -> list[_Node]:
+    def _changes(self, place: int, after: int, last: int) -> list[_OpenCause]:
         """Changes from outside that concern an agent, of the rounds between two of its turns, the later included."""
         agent = self._agents[place]
         return [
-            _Node("change", round_, agent.name, change_text(change, lambda at: self._agents[at].name))
+            _OpenCause("change", round_, agent.name, change_text(change, lambda at: self._agents[at].name))
             for round_, change in self._changed
             if after < round_ <= last and concerns(change, place, agent.kind, self._journal.queries.message)
         ]
 
-    def _before(self, before: tuple[int, TurnRecord] | None, turn: TurnRecord, depth: int) -> _Node:
+    def _before(self, before: tuple[int, TurnRecord] | None, turn: TurnRecord, depth: int) -> _OpenCause:
         """Trace an agent before a turn: to its turn before, to the agent that spawned it, or to the world."""
         if before is not None:
             return self.turn(*before, depth)
@@ -209,10 +209,10 @@ class _Tracing:
         if agent.parent is not None:
             for _, spawning in self._journal.queries.turns(agent.parent, agent.born):
                 return self.turn(agent.born, spawning, depth)
-        return _Node("world", agent.born, agent.name, agent.args)
+        return _OpenCause("world", agent.born, agent.name, agent.args)
 
 
-def _frozen(root: _Node) -> Cause:
+def _frozen(root: _OpenCause) -> Cause:
     """Make causes of nodes, those behind others first; each node stands in the tree once."""
     order, stack = [], [root]
     while stack:

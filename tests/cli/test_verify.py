@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -11,8 +12,12 @@ import turnwise
 from tests.cli.conftest import Command
 from tests.history.test_verify import lied_to, writers
 from tests.inference import toy
-from turnwise.cli.commands.verify import rounds_of
+from turnwise.cli.commands.verify import _show, rounds_of
+from turnwise.cli.output import Output
+from turnwise.core.compare import Difference
 from turnwise.errors import UsageError
+from turnwise.history.model_witness import Nearness
+from turnwise.history.verify import ModelVerification, Verification
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +106,23 @@ def test_a_tolerant_check_says_how_near_the_answers_are(steady: Path, tmp_path: 
     value = json.loads(command("verify", path, "--tolerant", "--json", "--model", f"model={other}").out)
     assert value["token"]["index"] == 0
     assert value["models"][0]["nearness"]["others"] > 0
+
+
+def test_lines_fit_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    long = "a reason for which nothing more is claimed, told with all that belongs to it, and that is a lot"
+    difference = Difference(3, "writer-1", "effect 0: reply", "expected " * 40, "expected " * 30)
+    for found in (None, difference):
+        model = ModelVerification("model", "L0", 1_000, 999, "ab" * 32, (long, long), Nearness())
+        verified = Verification(1_000, 100_000, 999, "cd" * 32, found, (model,), (long,), (long,))
+        stream = Terminal()
+        _show(verified, Output(stream, colour=False))
+        lines = stream.getvalue().split("\n")
+        assert len(lines) > 8
+        assert max(map(len, lines)) <= 80
+        assert " ".join(stream.getvalue().split()).count(long) == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import sqlite3
 import zipfile
@@ -20,7 +21,7 @@ from tests.history.test_verify import writers
 from tests.inference import toy
 from tests.orchestrator.worlds import lively
 from turnwise import DifferenceFound, UsageError
-from turnwise.evidence.archive import content_of, write_archive
+from turnwise.evidence.archive import content_of, read_archive, write_archive
 from turnwise.evidence.canonical_json import canonical_json
 from turnwise.evidence.opened import journal_of, open_bundle
 from turnwise.evidence.signature import make_keys
@@ -138,6 +139,32 @@ def test_a_changed_byte_is_found_before_anything_is_executed(lived: Path, tmp_pa
     path.write_bytes(whole)
     with open_bundle(path, trust=[public]) as bundle:
         assert bundle.trusted is not None
+
+
+def test_a_changed_byte_is_named_by_the_part_in_which_it_is(lived: Path, tmp_path: Path) -> None:
+    path = turnwise.bundle(lived, tmp_path / "a.bundle", sign=make_keys(tmp_path / "me")[0]).path
+    whole = path.read_bytes()
+    with path.open("rb") as file:
+        members = read_archive(file, path, lambda name, size: None)
+    chance = random.Random(7)
+    directory = members[-1].start + members[-1].size
+    assert len(members) > 4
+    parts = [(member.start, member.start + member.size, re.escape(member.name)) for member in members if member.size]
+    for member in members:  # another name is noticed in the directory, and a cut name where it ends
+        told = rf"byte {member.offset:,}|name at byte|first bytes|{re.escape(member.name)}|is called|the directory"
+        parts.append((member.offset, member.start, told))
+    parts.append((directory, len(whole), "the directory of its members"))
+    for first, behind, named in parts:
+        for _ in range(4):
+            at, changed = chance.randrange(first, behind), bytearray(whole)
+            changed[at] ^= 1 << chance.randrange(8)
+            path.write_bytes(changed)
+            with pytest.raises(DifferenceFound, match=named) as found, open_bundle(path):
+                pass
+            assert "b'" not in str(found.value)  # bytes as Python writes them
+    path.write_bytes(whole)
+    with open_bundle(path):
+        pass
 
 
 def remade(path: Path, change: dict[str, bytes], said: dict[str, object] | None = None) -> None:

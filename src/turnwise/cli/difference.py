@@ -10,7 +10,8 @@ from itertools import islice
 from turnwise.cli.text import shorten
 from turnwise.visible_text import visible
 
-AROUND_CHARS_MAX = 36
+AROUND_CHARS_MAX = 32
+"""Characters on each side of the place: with the label before them they fit a line of 80 columns."""
 VALUE_CHARS_MAX = 160
 CHANGES_MAX = 40
 _NOTHING = object()

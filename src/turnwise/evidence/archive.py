@@ -160,7 +160,7 @@ def read_archive(
         members.append(member)
         offset = member.start + member.size
     if not members:
-        raise broken(path, "its first bytes are not those of a bundle", expected=MAGIC, actual=start)
+        raise broken(path, "its first bytes are not those of a bundle")
     expected = _directory(members, offset)
     actual = start + file.read(len(expected) - len(start) + 1)
     if actual != expected:
@@ -217,7 +217,8 @@ def _read_member(
         if consume is not None:
             consume(chunk)
     if found != crc:
-        raise broken(path, f"the content of {name} is not what its checksum says", expected=crc, actual=found)
+        said, is_ = f"{crc:08x}", f"{found:08x}"
+        raise broken(path, f"the content of {name} is not what its checksum says", expected=said, actual=is_)
     return Member(name, size, crc, sha256.hexdigest(), offset)
 
 

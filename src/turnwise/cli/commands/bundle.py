@@ -41,13 +41,13 @@ def bundle(
 
     made = turnwise.bundle(journal, out, with_models=with_models, models=folders, sign=sign, parents=parent or ())
     output = Output.err() if json else Output.out()
-    output.line(bold(str(made.path)), f": {made.size:,} bytes, head {made.head}")
-    output.line(f"statement sha256 {made.sha256}")
-    output.line("not signed" if made.key_id is None else f"signed by key {made.key_id}")
+    output.row(bold(str(made.path)), f": {made.size:,} bytes, head {made.head}")
+    output.row("statement sha256 ", made.sha256)
+    output.row("", "not signed" if made.key_id is None else f"signed by key {made.key_id}")
     for name, inside in made.models.items():
-        output.line(f"model {name}: {'inside' if inside else 'named by its hash; who verifies it needs its files'}")
+        output.row(f"model {name}: ", "inside" if inside else "named by its hash; who verifies it needs its files")
     for note in made.notes:
-        output.line(f"note: {note}")
+        output.row("note: ", note)
     if json:
         value = {
             "bundle": str(made.path),
@@ -77,8 +77,8 @@ def keygen(
 
     private, public, key = make_keys(name)
     output = Output.err() if json else Output.out()
-    output.line(bold(str(private)), ": keep it to yourself: turnwise bundle JOURNAL -o FILE --sign ", str(private))
-    output.line(bold(str(public)), ": give it to others: turnwise verify FILE --trust ", str(public))
+    output.row(bold(str(private)), f": keep it to yourself: turnwise bundle JOURNAL -o FILE --sign {private}")
+    output.row(bold(str(public)), f": give it to others: turnwise verify FILE --trust {public}")
     output.line(f"key {key}")
     if json:
         Output.out().write(json_text({"private": str(private), "public": str(public), "key": key}) + "\n")

@@ -73,9 +73,9 @@ def _show(replayed: Replay, output: Output) -> None:
     else:
         show_difference(difference, output)
     for note in replayed.notes:
-        output.line(f"note: {note}")
+        output.row("note: ", note)
     for line in replayed.unproved:
-        output.line(f"not proved: {line}")
+        output.row("not proved: ", line)
 
 
 def show_difference(difference: Difference, output: Output) -> None:
@@ -83,13 +83,13 @@ def show_difference(difference: Difference, output: Output) -> None:
     from turnwise.cli.difference import first_place
 
     place = first_place(difference.expected, difference.actual)
-    output.line(red("difference"), f": {difference}")
+    output.row(red("difference"), f": {difference}")
     output.line(dim("expected".ljust(NAME_COLUMNS)), place.expected, indent=2)
     output.line(dim("actual".ljust(NAME_COLUMNS)), place.actual, indent=2)
     output.line(
         " " * (NAME_COLUMNS + place.column), red("^"), f" differs from character {place.offset + 1:,} on", indent=2
     )
-    output.line("What comes after it may be its consequence, and was not compared.", indent=2)
+    output.row("", "What comes after it may be its consequence, and was not compared.", indent=2)
 
 
 def difference_json(difference: Difference | None) -> dict[str, object] | None:

@@ -109,7 +109,7 @@ def _code(found: Verification, require: RequiredLevel | None) -> int:
         return DIFFERENT
     if require is not None and (lacking := [model for model in found.models if model.level < require.value]):
         names = ", ".join(f"{model.name} ({model.level})" for model in lacking)
-        Output.err().line(red("less than required"), f": {names}, and --require {require.value}")
+        Output.err().row(red("less than required"), f": {names}, and --require {require.value}")
         return DIFFERENT
     return DONE
 
@@ -142,13 +142,13 @@ def _verify_bundle(
             progress=progress,
         )
     parts = f"{count(found.members, 'part')} as the statement {found.sha256[:16]}… says"
-    output.line(green("whole"), f": {parts}, made by turnwise {found.made_by}")
+    output.row(green("whole"), f": {parts}, made by turnwise {found.made_by}")
     if found.trusted is not None:
-        output.line(green("signed"), f" by key {found.trusted}")
+        output.row(green("signed"), f" by key {found.trusted}")
     elif found.signers:
-        output.line(f"not proved: who made it; it names key {found.signers[0]} (--trust compares)")
+        output.row("not proved: ", f"who made it; it names key {found.signers[0]} (--trust compares)")
     else:
-        output.line("not proved: who made it; it is not signed")
+        output.row("not proved: ", "who made it; it is not signed")
     _show(found.run, output)
     if json:
         bundle = {
@@ -184,7 +184,7 @@ def _show(found: Verification, output: Output) -> None:
     counts = f"{count(found.rounds, 'round')}, {count(found.turns, 'turn')}"
     replies = f"{found.replies:,} {'reply' if found.replies == 1 else 'replies'} of models"
     if found.difference is None:
-        output.line(green("equal"), f": {counts}, {replies}, head {found.head}")
+        output.row(green("equal"), f": {counts}, {replies}, head {found.head}")
     else:
         show_difference(found.difference, output)
     if found.token is not None:
@@ -192,22 +192,23 @@ def _show(found: Verification, output: Output) -> None:
             "the end" if token is None else f"{token.id} {visible(repr(token.text))}"
             for token in (found.token.expected, found.token.actual)
         )
-        output.line(f"token {found.token.index} of the answer: expected {expected}, actual {actual}", indent=2)
+        output.row(f"token {found.token.index} of the answer: ", f"expected {expected}, actual {actual}", indent=2)
     for model in found.models:
         asked = f"{model.compared:,} of {model.requests:,} replies compared"
-        output.line(bold(model.level), f" {model.name}: {asked}")
+        output.row(bold(model.level), f" {model.name}: {asked}")
         if near := model.nearness:
-            output.line(
-                f"near: {near.others:,} of {near.tokens:,} tokens would be others here; logits that are others by "
+            output.row(
+                "near: ",
+                f"{near.others:,} of {near.tokens:,} tokens would be others here; logits that are others by "
                 f"{near.farthest:.3g} give them all, and {near.margin:.3g} may be",
                 indent=3,
             )
         for reason in model.reasons:
-            output.line(reason, indent=3)
+            output.row("", reason, indent=3)
     for note in found.notes:
-        output.line(f"note: {note}")
+        output.row("note: ", note)
     for line in found.unproved:
-        output.line(f"not proved: {line}")
+        output.row("not proved: ", line)
 
 
 def _json(found: Verification, journal: str) -> dict[str, object]:

@@ -25,35 +25,35 @@ if threading.current_thread() is threading.main_thread() and signal.getsignal(si
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def found_stories() -> Path | None:
-    """Return the folder of the trained story models, if it is there."""
+def named_stories() -> Path | None:
+    """Return the folder of the trained story models, if `TURNWISE_TEST_MODELS` names it."""
     named = os.environ.get("TURNWISE_TEST_MODELS")
-    places = [Path(named)] if named else [parent / "shared" / "models" for parent in Path(__file__).resolve().parents]
-    return next((place for place in places if (place / "reference.json").is_file()), None)
+    return Path(named) if named else None
 
 
 @pytest.fixture(scope="session")
 def stories_models() -> Path:
-    """The folder of the trained story models: `shared/models` beside a parent, or `TURNWISE_TEST_MODELS`.
+    """The folder of the trained story models: `TURNWISE_TEST_MODELS`, or `shared/models` beside a parent folder.
 
-    They are not part of the repository. Tests that need them are skipped where they are absent.
+    They are not part of the repository, so tests that need them are marked `trained`.
     """
-    found = found_stories()
-    if found is not None:
-        return found
+    beside = [parent / "shared" / "models" for parent in Path(__file__).resolve().parents]
+    for place in [named_stories() or beside[0], *beside]:
+        if (place / "reference.json").is_file():
+            return place
     pytest.skip("the story models are not here: set TURNWISE_TEST_MODELS to the folder that holds reference.json")
 
 
 @pytest.fixture(scope="session")
 def in_layout(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Gives a model in one of the layouts of the story models: the trained one, or a small one where there is none."""
-    return functools.cache(lambda layout: story_layout(layout, found_stories(), tmp_path_factory.mktemp(layout)))
+    """Gives a model in one of the layouts of the story models: a small one, or the trained if it is named."""
+    return functools.cache(lambda layout: story_layout(layout, named_stories(), tmp_path_factory.mktemp(layout)))
 
 
 @pytest.fixture(scope="session")
 def pieces_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tokenizer.json of the story models, or where there are none one of the same kind, made by hand."""
-    stories = found_stories()
+    """A tokenizer.json of the kind of the story models, made by hand; or theirs, if their folder is named."""
+    stories = named_stories()
     if stories is not None:
         return stories / "stories260k-genai-fp32" / "tokenizer.json"
     path = tmp_path_factory.mktemp("pieces") / "tokenizer.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,19 +42,25 @@ def test_the_market_is_the_same_market_every_time(tmp_path: Path) -> None:
         assert run.result == {"auctions": 30, "price": 99.44}
 
 
-def test_the_story_circle_tells_its_story(stories_models: Path, tmp_path: Path) -> None:
-    model = stories_models / "stories260k-genai-fp32"
+def test_the_story_circle_goes_round(in_layout: Callable[[str], Path], tmp_path: Path) -> None:
+    model = in_layout("genai-fp32")
     with turnwise.run(EXAMPLES / "story-circle", models={"storyteller": model}, journal=tmp_path / "a.journal") as run:
         assert run.status == "finished"
-        assert run.result.startswith("Once upon a time, a dog found a red ball. ")
+        assert run.result.startswith("Once upon a time, a dog found a red ball.")
         assert (len(run.rounds), len(run.turns), len(run.failures)) == (7, 13, 0)
         told = {agent.name: run.state(agent.name) for agent in run.agents if agent.kind == "narrator"}
         assert told == {f"narrator-{n}": '{"told":3}' for n in (1, 2, 3)}
-        greedy = [effect.reply for turn in run.turns if turn.agent == "narrator-1" for effect in turn.effects]
-        assert " The ball was very happy. The ball was very happy." in greedy[0]
         head = run.head
     with turnwise.run(
         EXAMPLES / "story-circle", models={"storyteller": model}, journal=tmp_path / "b.journal", workers=1
     ) as run:
         assert run.head == head
     assert turnwise.replay(tmp_path / "a.journal").difference is None
+
+
+@pytest.mark.trained
+def test_the_story_circle_tells_its_story(stories_models: Path, tmp_path: Path) -> None:
+    models = {"storyteller": stories_models / "stories260k-genai-fp32"}
+    with turnwise.run(EXAMPLES / "story-circle", models=models, journal=tmp_path / "a.journal") as run:
+        greedy = [effect.reply for turn in run.turns if turn.agent == "narrator-1" for effect in turn.effects]
+        assert " The ball was very happy. The ball was very happy." in greedy[0]

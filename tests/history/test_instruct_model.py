@@ -50,6 +50,7 @@ def pairs(model: Path) -> World:
     )
 
 
+@pytest.mark.trained
 def test_a_run_is_verified_and_a_fork_reaches_one_pair(instruct_model: Path, tmp_path: Path) -> None:
     journal = played(pairs(instruct_model), tmp_path / "a.journal")
     strict = turnwise.verify(journal)

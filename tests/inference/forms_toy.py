@@ -21,6 +21,9 @@ from tests.inference.toy import INT32, INT64, MICROSOFT, VOCABULARY, message, nu
 FLOAT16, BOOL, UINT8 = 10, 9, 2
 CONTEXT_LENGTH = 1024
 ENDS = (toy.END, 3, 5)
+BIAS = np.where(np.isin(np.arange(VOCABULARY), ENDS), -2.0, 0.0)
+"""Ends are less likely than the other tokens."""
+
 _KINDS = {"float32": 1, "uint8": UINT8, "int8": 3, "int32": INT32, "int64": INT64, "bool": BOOL, "float16": FLOAT16}
 
 Attention = Literal["grouped", "packed", "multihead", "decomposed", "standard"]
@@ -76,6 +79,7 @@ class _Build:
     heads: int
     kv_heads: int
     head_size: int
+    logits_bias: NDArray[np.float64]
     seed: int = 0
     prefix: str = ""
     past: bool = True
@@ -148,7 +152,7 @@ class _Build:
 
     def begin(self) -> str:
         """Embedding and positions; [batch, new, hidden]."""
-        x = self.op("Gather", self.table("embedding", VOCABULARY), "input_ids", axis=0)
+        x = self.op("Gather", self.table("embedding", len(self.logits_bias)), "input_ids", axis=0)
         self.new = self.op("Gather", self.op("Shape", "input_ids"), self.scalar(1), axis=0)
         self.total = self.op("Gather", self.op("Shape", "attention_mask"), self.scalar(1), axis=0)
         start = self.op("Sub", self.total, self.new)
@@ -244,9 +248,8 @@ class _Build:
         x = self.begin()
         for layer in range(self.layers):
             x = self.layer(x, layer)
-        scores = self.linear(self.norm(x, "norm"), "head", self.hidden, VOCABULARY)
-        ends = np.where(np.isin(np.arange(VOCABULARY), ENDS), -2, 0).astype(self.dtype)
-        self.op("Add", scores, self.constant("ends", ends), outputs=[logits])
+        scores = self.linear(self.norm(x, "norm"), "head", self.hidden, len(self.logits_bias))
+        self.op("Add", scores, self.constant("bias", self.logits_bias.astype(self.dtype)), outputs=[logits])
 
 
 def form_graph(
@@ -257,11 +260,12 @@ def form_graph(
     heads: int = 4,
     kv_heads: int = 2,
     head_size: int = 32,
+    bias: NDArray[np.float64] = BIAS,
     seed: int = 0,
 ) -> bytes:
-    """The bytes of a model.onnx in that form."""
+    """The bytes of a model.onnx in that form. `bias` is added to the logits of the vocabulary."""
     kv_heads = heads if form.attention == "multihead" else kv_heads
-    build = _Build(form, layers, hidden, heads, kv_heads, head_size, seed)
+    build = _Build(form, layers, hidden, heads, kv_heads, head_size, bias, seed)
     kind = _KINDS[build.dtype]
     names = [f"{layer}.{part}" for layer in range(layers) for part in ("key", "value")]
     cache = ["batch_size", kv_heads, "past_sequence_length", head_size]
@@ -271,7 +275,7 @@ def form_graph(
         inputs.append(value("position_ids", INT64, ["batch_size", "sequence_length"]))
     inputs += [value(f"past_key_values.{name}", kind, cache) for name in names]
     present = ["batch_size", kv_heads, "total", head_size]
-    results = {"logits": ["batch_size", "sequence_length", VOCABULARY]} | {f"present.{name}": present for name in names}
+    results = {"logits": ["batch_size", "sequence_length", len(bias)]} | {f"present.{name}": present for name in names}
     if form.merged:
         branches = {}
         for branch, past in (("then_branch", True), ("else_branch", False)):

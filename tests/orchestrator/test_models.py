@@ -113,8 +113,8 @@ def test_a_model_that_changed_is_refused_when_a_run_goes_on(
         assert run.status == "quiet"
 
 
-def test_what_a_world_changes_of_a_model_is_part_of_the_run(stories_models: Path, tmp_path: Path) -> None:
-    low, built = (stories_models / f"stories260k-genai-{name}" for name in ("int4-acc1", "int4"))
+def test_what_a_world_changes_of_a_model_is_part_of_the_run(in_layout: Callable[[str], Path], tmp_path: Path) -> None:
+    low, built = (in_layout(f"genai-{name}") for name in ("int4-acc1", "int4"))
     models = {
         "plain": Model(low),
         "rewritten": Model(low, accuracy_level=4),

@@ -1,7 +1,7 @@
 """Models as the real builder makes them, with random weights, against a plain decode by transformers.
 
 Needs torch, transformers, onnx and onnxruntime-genai, which Turnwise itself does not: in this interpreter, or in the
-one that `TURNWISE_TEST_BUILDER_PYTHON` names. Without them these tests are skipped.
+one that `TURNWISE_TEST_BUILDER_PYTHON` names: `pytest -m builder tests/inference/engine`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 
 TOOL = Path(__file__).parents[1] / "tools" / "build_models.py"
+pytestmark = pytest.mark.builder
+
 PACKAGES = ("torch", "transformers", "onnx", "onnxruntime_genai")
 DIFFERENCE_MAX = 2e-3
 """Between two fp32 computations of logits that are about 4 in size."""

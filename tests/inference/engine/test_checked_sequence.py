@@ -86,6 +86,7 @@ def test_a_model_accepts_what_it_answered(load: Load, name: str, body: dict[str,
         assert reply.farthest <= reply.margin / 2
 
 
+@pytest.mark.trained
 @pytest.mark.parametrize("name", MODELS[2:])
 @pytest.mark.parametrize(
     "body", [BODIES["greedy"], BODIES["cut"], BODIES["logprobs"]], ids=["greedy", "cut", "logprobs"]

@@ -38,10 +38,10 @@ def chatter(tmp_path: Path) -> Engine:
 
 @pytest.fixture(params=["demo", "genai-int4", "genai-mha-fp32"])
 def stories(request: pytest.FixtureRequest) -> Engine:
-    """A trained model with a vocabulary of pieces: the one that comes along, and story models where they are."""
+    """A model with a vocabulary of pieces: the trained one that comes along, and two of which weights are random."""
     if request.param == "demo":
         return make(request.getfixturevalue("demo_model"))
-    return make(request.getfixturevalue("stories_models") / f"stories260k-{request.param}")
+    return make(request.getfixturevalue("in_layout")(request.param))
 
 
 def check_offer(answer: dict[str, Any]) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from tests.inference import toy
+from tests.inference.layouts_toy import ENDS
+from tests.inference.numpy_decoder import greedy
 from turnwise.core.canonical import canonical
 from turnwise.errors import InvariantError
 from turnwise.inference.engine.engine import Engine, TextPiece
@@ -238,6 +240,17 @@ class TestStories:
     def reference(self, stories_models: Path) -> dict[str, Any]:
         return dict(json.loads((stories_models / "reference.json").read_text())[0])
 
+    @pytest.mark.parametrize("layout", ["genai-fp32", "genai-mha-fp32", "hf-fp32"])
+    def test_a_plain_computation_gives_the_same_tokens(self, in_layout: Callable[[str], Path], layout: str) -> None:
+        model = load_model(ModelSpec("m", in_layout(layout), "cpu"))
+        prompt = "Once upon a time there was a girl"
+        ids = model.tokenizer.encode(prompt)
+        expected = greedy(layout, ids, 40, model.info.vocabulary_size)
+        answer = ask(Engine(model), prompt=prompt, tokens_max=40, logprobs=0)
+        assert [item["id"] for item in answer["logprobs"]] == expected
+        assert (answer["finish"], answer["tokens"], answer["prompt_tokens"]) == ("length", 40, len(ids))
+
+    @pytest.mark.trained
     @pytest.mark.parametrize("layout", ["genai-fp32", "genai-mha-fp32"])
     def test_the_authors_own_program_gives_the_same_tokens(
         self, stories_models: Path, reference: dict[str, Any], layout: str
@@ -258,6 +271,13 @@ class TestStories:
         assert answer["text"] == reference["completion"]
         assert (answer["finish"], answer["tokens"], answer["prompt_tokens"]) == ("length", 247, 10)
 
+    @pytest.mark.parametrize("end", ENDS)
+    def test_any_of_the_end_tokens_ends_an_answer(self, in_layout: Callable[[str], Path], end: int) -> None:
+        engine = make(in_layout("genai-fp32"))
+        answer = ask(engine, prompt="Once", tokens_max=20, logit_bias={str(end): 100}, logprobs=0)
+        assert (answer["finish"], answer["text"]) == ("end", "")
+
+    @pytest.mark.trained
     def test_a_story_ends_with_any_of_the_end_tokens(self, stories_models: Path) -> None:
         engine = make(stories_models / "stories260k-genai-fp32")
         ends = [
@@ -286,7 +306,7 @@ class TestStories:
             assert answer["prompt_tokens"] + answer["tokens"] <= context
             assert refuse(engine, prompt=prompt, tokens_max=context + 1 - tokens)[0] == "context_full"
 
-    def test_messages(self, stories_models: Path) -> None:
-        engine = make(stories_models / "stories260k-genai-fp32")
+    def test_messages(self, in_layout: Callable[[str], Path]) -> None:
+        engine = make(in_layout("genai-fp32"))
         messages = [{"role": "user", "content": "Once upon a time"}]
         assert ask(engine, messages=messages, tokens_max=20) == ask(engine, prompt="Once upon a time", tokens_max=20)

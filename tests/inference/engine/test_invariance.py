@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.conftest import found_stories
+from tests.conftest import named_stories
 from tests.inference import toy
 from tests.inference.forms_toy import Form, write_form
 from tests.inference.layouts_toy import story_layout
@@ -111,7 +111,7 @@ def alone(path: Path, requests: Sequence[GenerateRequest], **options: Any) -> Ou
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if request.param == "toy":
         return toy.write_attention_folder(tmp_path_factory.mktemp("toy"), context_length=1024)
-    return story_layout(request.param, found_stories(), tmp_path_factory.mktemp(request.param))
+    return story_layout(request.param, named_stories(), tmp_path_factory.mktemp(request.param))
 
 
 @pytest.fixture(scope="module")

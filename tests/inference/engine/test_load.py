@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.inference import toy
+from tests.inference.layouts_toy import HEAD_SIZE, KV_HEADS, LAYERS
 from turnwise.errors import ModelError
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.engine_options import EngineOptions
@@ -119,14 +121,21 @@ def test_nothing_of_the_folders_session_options_is_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", ["genai-fp32", "genai-int4", "genai-int4-acc1", "genai-mha-fp32"])
-def test_stories(stories_models: Path, layout: str) -> None:
-    info = load(stories_models / f"stories260k-{layout}")
+def test_a_model_of_each_layout(in_layout: Callable[[str], Path], layout: str) -> None:
+    info = load(in_layout(layout))
     assert info.context_length == 512
     assert info.form == ("growing float32" if "mha" in layout else "in_place float32")
 
 
-def test_stories_in_the_other_convention(stories_models: Path) -> None:
-    info = load(stories_models / "stories260k-hf-fp32")
+def test_a_model_in_the_other_convention(in_layout: Callable[[str], Path]) -> None:
+    info = load(in_layout("hf-fp32"))
+    assert (info.context_length, info.form) == (512, "growing float32")
+    assert info.kv_bytes_per_token == LAYERS * 2 * KV_HEADS * HEAD_SIZE * 4
+
+
+@pytest.mark.trained
+@pytest.mark.parametrize("layout", ["genai-fp32", "genai-int4", "genai-int4-acc1", "genai-mha-fp32", "hf-fp32"])
+def test_stories(stories_models: Path, layout: str) -> None:
+    info = load(stories_models / f"stories260k-{layout}")
     assert (info.context_length, info.vocabulary_size) == (512, 512)
-    assert info.form == "growing float32"
-    assert info.kv_bytes_per_token == 5 * 2 * 4 * 8 * 4
+    assert info.form == ("growing float32" if layout in ("genai-mha-fp32", "hf-fp32") else "in_place float32")

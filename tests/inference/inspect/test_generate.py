@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tokenizers
 
 from tests.inference import graphs, toy
+from tests.inference.numpy_decoder import greedy
 from turnwise.errors import ModelError, UsageError
 from turnwise.inference.inspect.generate import generate_text
 from turnwise.inference.plans.model_info import ModelInfo
@@ -67,6 +70,16 @@ def test_another_process_generates_the_same(demo_model: Path) -> None:
     assert texts == {here + "\n"}
 
 
+def test_a_plain_computation_gives_the_same_text(in_layout: Callable[[str], Path]) -> None:
+    folder = in_layout("genai-fp32")
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    prompt = tokenizer.encode("Once upon a time there was a girl").ids
+    expected = greedy("genai-fp32", prompt, 40, tokenizer.get_vocab_size())
+    text = "".join(generate_text(folder, "Once upon a time there was a girl", tokens_max=40))
+    assert tokenizer.decode(prompt) + text == tokenizer.decode(prompt + expected)
+
+
+@pytest.mark.trained
 def test_the_reference(stories_models: Path) -> None:
     (reference,) = json.loads((stories_models / "reference.json").read_text())
     folder = stories_models / "stories260k-genai-fp32"

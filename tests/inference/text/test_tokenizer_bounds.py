@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
-from tests.conftest import found_stories
+from tests.conftest import named_stories
 from tests.inference import toy
 from turnwise.errors import ModelError
 from turnwise.inference.requests.refusal import Refusal
@@ -163,7 +163,7 @@ def test_a_text_that_could_become_too_long_is_refused() -> None:
 
 
 def test_usual_tokenizers_are_within_the_bounds(pieces_tokenizer: Path) -> None:
-    stories = found_stories()
+    stories = named_stories()
     paths = [pieces_tokenizer] if stories is None else sorted(stories.glob("*/tokenizer.json"))
     assert pieces_tokenizer in paths
     for path in paths:

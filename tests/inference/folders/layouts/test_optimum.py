@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 from tests.inference import toy
+from tests.inference.numpy_decoder import greedy
+from tests.inference.pieces_toy import BOS
 from turnwise.errors import ModelError, UsageError
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.folders.model_folder import read_model_folder, variants
@@ -181,6 +184,19 @@ def test_a_repository_of_several_genai_folders(tmp_path: Path) -> None:
     assert "name no variant" in str(error(tmp_path / "cpu-int4", "q4"))
 
 
+def test_a_plain_computation_gives_the_same_tokens(in_layout: Callable[[str], Path]) -> None:
+    model = load_model(ModelSpec("m", in_layout("hf-fp32"), "cpu"))
+    prompt = model.tokenizer.encode("Once upon a time there was")
+    assert prompt[0] == BOS
+    model.decoder.begin(len(prompt) + 40)
+    logits, found = model.decoder.run(prompt), []
+    for _ in range(40):
+        found.append(int(logits.argmax()))
+        logits = model.decoder.run([found[-1]])
+    assert found == greedy("hf-fp32", prompt, 40, model.info.vocabulary_size)
+
+
+@pytest.mark.trained
 def test_the_story_model_token_for_token(stories_models: Path) -> None:
     (reference, *_) = json.loads((stories_models / "reference.json").read_text())
     path = stories_models / "stories260k-hf-fp32"
@@ -197,9 +213,9 @@ def test_the_story_model_token_for_token(stories_models: Path) -> None:
     assert found == reference["ids"]
 
 
-def test_a_context_is_never_exceeded_though_the_graph_would_go_on(stories_models: Path) -> None:
-    path = stories_models / "stories260k-hf-fp32"
-    model = load_model(ModelSpec("stories", path, "cpu"))
+def test_a_context_is_never_exceeded_though_the_graph_would_go_on(in_layout: Callable[[str], Path]) -> None:
+    path = in_layout("hf-fp32")
+    model = load_model(ModelSpec("m", path, "cpu"))
     assert model.info.context_length == 512
     pieces = list(generate_text(path, "Once upon a time", temperature=1.0, seed=3, tokens_max=500))
     assert pieces

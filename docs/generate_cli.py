@@ -8,10 +8,15 @@ python docs/generate_cli.py --check   exit code 1 if it is not up to date
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
-import subprocess
 import sys
 from pathlib import Path
+
+os.environ |= {"COLUMNS": "100", "LINES": "50", "NO_COLOR": "1"}
+
+from turnwise.cli.program import run_program
 
 PAGE = Path(__file__).with_name("cli.md")
 COMMANDS = (
@@ -42,8 +47,6 @@ COMMANDS = (
     "models check",
     "models bench",
 )
-COLUMNS = "100"
-
 FIRST_SECTION = "## `turnwise`\n"
 
 
@@ -62,10 +65,13 @@ def section(command: str) -> str:
 
 
 def shown(command: str) -> str:
-    environment = {**os.environ, "COLUMNS": COLUMNS, "LINES": "50", "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
-    arguments = [sys.executable, "-m", "turnwise", *command.split()[1:], "--help"]
-    ended = subprocess.run(arguments, env=environment, capture_output=True, encoding="utf-8", check=True, timeout=60)
-    return "\n".join(line.rstrip() for line in ended.stdout.strip().splitlines())
+    """What the program prints, in this process: it would start once for each command."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        code = run_program([*command.split()[1:], "--help"])
+    if code:
+        raise SystemExit(f"{command} --help ends with {code}")
+    return "\n".join(line.rstrip() for line in printed.getvalue().strip().splitlines())
 
 
 def main() -> int:

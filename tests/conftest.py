@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from tests.inference import pieces_toy
 from tests.inference.layouts_toy import story_layout
 from turnwise.demo import BUILTIN_DEMO, model_folder
+from turnwise.system.user_folders import cache_folder
 
 # No test asserts a time: these machines may be busy.
 settings.register_profile("turnwise", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -23,6 +25,11 @@ settings.load_profile("turnwise")
 # A shell starts what it runs in the background with SIGINT ignored, and so would every process of the tests.
 if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Tests start hundreds of interpreters: none of them compiles what another has compiled, whatever the environment says.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def named_stories() -> Path | None:
@@ -59,6 +66,18 @@ def pieces_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pieces") / "tokenizer.json"
     pieces_toy.piece_tokenizer().save(str(path))
     return path
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of the test's own, which knows compiled code (it takes seconds to make) and nothing of models."""
+    folder = tmp_path / "cache"
+    folder.mkdir(mode=0o700)
+    for entry in cache_folder().iterdir() if cache_folder().is_dir() else ():
+        if entry.is_dir() or entry.name == "key":
+            (folder / entry.name).symlink_to(entry)
+    monkeypatch.setenv("TURNWISE_CACHE", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,11 @@
-"""`turnwise check` and `turnwise new`, through the real program."""
+"""`turnwise check` and `turnwise new`, in this process and as the real program."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from tests.cli.worlds import TICKS, make_world, turnwise
+from tests.cli.worlds import TICKS, make_world, played_here, turnwise
 from turnwise.visible_text import visible
 
 
@@ -17,7 +17,7 @@ def test_a_world_without_problems_is_described(tmp_path: Path) -> None:
         rounds_max=12,
     )
     for named in (world, world / "world.toml"):
-        ended = turnwise("check", named, cwd=tmp_path)
+        ended = played_here("check", named, cwd=tmp_path)
         assert (ended.returncode, ended.stderr) == (0, "")
         assert ended.stdout == (
             "ok: w, seed 0\n"
@@ -35,7 +35,7 @@ def test_all_problems_are_said_and_counted(tmp_path: Path) -> None:
         '[agents.lost]\nsource = "lost\\u001b[2J.py"\n[agents.typo]\nsuorce = "tick.wat"\n',
         rounds_max='"many"',
     )
-    ended = turnwise("check", world, cwd=tmp_path)
+    ended = played_here("check", world, cwd=tmp_path)
     assert ended.returncode == 2
     numbered = [line.split(" ")[0] for line in ended.stdout.split("\n") if line[:1].isdigit()]
     assert numbered[:-1] == [f"{number}." for number in range(1, len(numbered))]
@@ -43,7 +43,7 @@ def test_all_problems_are_said_and_counted(tmp_path: Path) -> None:
     for place in ("world.rounds_max", "agents.lost.source", "agents.typo.suorce", "world.toml"):
         assert place in ended.stdout
     assert visible(ended.stdout, lines=True) == ended.stdout
-    as_json = turnwise("check", world, "--json", cwd=tmp_path)
+    as_json = played_here("check", world, "--json", cwd=tmp_path)
     assert as_json.returncode == 2
     value = json.loads(as_json.stdout)
     assert value["ok"] is False
@@ -59,7 +59,7 @@ def test_what_only_compiling_finds_is_found(tmp_path: Path) -> None:
         "exports.wat": "(module)",
         "nonsense.wat": "(module (func $f (unknown))",
     }
-    ended = turnwise("check", make_world(tmp_path / "w", sources), cwd=tmp_path)
+    ended = played_here("check", make_world(tmp_path / "w", sources), cwd=tmp_path)
     assert ended.returncode == 2, ended.stderr
     assert ended.stdout.endswith("\n4 problems\n")
     assert "agents.syntax.source" in ended.stdout
@@ -85,7 +85,7 @@ def test_nothing_is_overwritten_by_a_new_world(tmp_path: Path) -> None:
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     (tmp_path / "file").write_text("keep")
     for name in ("mine", "file", "file/below", ""):
-        ended = turnwise("new", name, cwd=tmp_path)
+        ended = played_here("new", name, cwd=tmp_path)
         assert ended.returncode == 2, (name, ended)
         assert ended.stdout == ""
         assert ended.stderr.startswith("error: ")
@@ -94,18 +94,18 @@ def test_nothing_is_overwritten_by_a_new_world(tmp_path: Path) -> None:
 
 def test_a_warning_is_shown_and_is_no_failure(tmp_path: Path) -> None:
     world = make_world(tmp_path / "w", {"tick.wat": TICKS}, '[agents.idle]\nsource = "tick.wat"\n')
-    ended = turnwise("check", world, cwd=tmp_path)
+    ended = played_here("check", world, cwd=tmp_path)
     assert ended.returncode == 0
     assert "agents.idle: warning: never has a turn" in ended.stdout
     assert "ok: w, seed 0" in ended.stdout
-    value = json.loads(turnwise("check", world, "--json", cwd=tmp_path).stdout)
+    value = json.loads(played_here("check", world, "--json", cwd=tmp_path).stdout)
     assert value["ok"] is True
     assert [problem["warning"] for problem in value["problems"]] == [True]
 
 
 def test_agents_that_could_never_move_are_problems(tmp_path: Path) -> None:
     sources = {"a.py": "import requests\nasync def turn(t):\n    pass\n", "b.py": "x = 1\n"}
-    ended = turnwise("check", make_world(tmp_path / "w", sources), cwd=tmp_path)
+    ended = played_here("check", make_world(tmp_path / "w", sources), cwd=tmp_path)
     assert ended.returncode == 2
     text = " ".join(ended.stdout.split())
     assert "a.py:1: no agent can import requests" in text

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.worlds import make_world, says, turnwise
+from tests.cli.worlds import make_world, played_here, says, turnwise
 from turnwise.cli.logs import LOGS_AT_ONCE_MAX, lines_of
 from turnwise.cli.output import Output, Styled
 from turnwise.cli.progress import LiveDisplay, PlainLines
@@ -103,7 +103,7 @@ def test_run_shows_the_levels_that_are_asked_for(
 
 def test_of_many_logs_a_few_are_shown_and_the_others_counted(tmp_path: Path) -> None:
     world = make_world(tmp_path / "w", {"a.wat": logging(*["info"] * 60)})
-    ended = turnwise("run", world, "--set", "agents.a.count=20", cwd=tmp_path)
+    ended = played_here("run", world, "--set", "agents.a.count=20", cwd=tmp_path)
     assert LOGS_KEPT_MAX < 1_200
     assert ended.stderr.count("hello ") == LOGS_AT_ONCE_MAX
     assert f"… {1_200 - LOGS_AT_ONCE_MAX:,} logs more: turnwise log shows all\n" in ended.stderr
@@ -111,14 +111,14 @@ def test_of_many_logs_a_few_are_shown_and_the_others_counted(tmp_path: Path) -> 
 
 def test_native_runs_show_them_too(tmp_path: Path) -> None:
     world = make_world(tmp_path / "w", {"a.py": "def turn(t):\n    t.log('hello')\n    t.log('psst', 'debug')\n"})
-    ended = turnwise("run", world, "--native", cwd=tmp_path)
+    ended = played_here("run", world, "--native", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert "a         hello\n" in ended.stderr
     assert "psst" not in ended.stderr
-    assert "hello" not in turnwise("run", world, "--native", "--log", "none", cwd=tmp_path).stderr
+    assert "hello" not in played_here("run", world, "--native", "--log", "none", cwd=tmp_path).stderr
 
 
 def test_no_such_level(tmp_path: Path) -> None:
-    ended = turnwise("run", make_world(tmp_path / "w", {"a.wat": logging("info")}), "--log", "loud", cwd=tmp_path)
+    ended = played_here("run", make_world(tmp_path / "w", {"a.wat": logging("info")}), "--log", "loud", cwd=tmp_path)
     assert ended.returncode == 2
     assert "--log: 'loud' is no level" in ended.stderr

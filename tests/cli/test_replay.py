@@ -1,4 +1,4 @@
-"""`turnwise replay`, through the real program."""
+"""`turnwise replay`, in this process and as the real program."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from tests.cli.worlds import TICKS, make_world, says, turnwise
+from tests.cli.worlds import TICKS, make_world, played_here, says, turnwise
 from turnwise.journal import Journal
 from turnwise.journal.run import Run
 
@@ -17,7 +17,7 @@ def recorded(tmp_path: Path) -> Path:
     sender = says(json.dumps({"state": "s" * 100, "wake_in": 1, "send": [{"to": "nobody", "body": "b"}]}))
     grants = '[agents.sender.grants]\nsend = ["*"]\n'
     world = make_world(tmp_path / "w", {"sender.wat": sender, "tick.wat": TICKS}, grants, rounds_max=5)
-    ended = turnwise("run", world, "--journal", "run.journal", cwd=tmp_path)
+    ended = played_here("run", world, "--journal", "run.journal", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     return tmp_path / "run.journal"
 
@@ -53,7 +53,7 @@ def test_an_equal_run(tmp_path: Path) -> None:
 
 
 def test_an_equal_run_as_json(tmp_path: Path) -> None:
-    ended = turnwise("replay", recorded(tmp_path), "--json", "--workers", 1, cwd=tmp_path)
+    ended = played_here("replay", recorded(tmp_path), "--json", "--workers", 1, cwd=tmp_path)
     assert ended.returncode == 0
     value = json.loads(ended.stdout)
     assert value.keys() >= {"head", "rounds", "turns", "status", "result", "journal"}
@@ -63,7 +63,7 @@ def test_an_equal_run_as_json(tmp_path: Path) -> None:
 
 def test_the_first_difference_is_named_and_marked(tmp_path: Path) -> None:
     journal = with_another_state(recorded(tmp_path), 3, "s" * 60 + EVIL)
-    ended = turnwise("replay", journal, cwd=tmp_path)
+    ended = played_here("replay", journal, cwd=tmp_path)
     assert ended.returncode == 3
     lines = ended.stdout.split("\n")
     assert lines[0] == "difference: round 3, agent sender: state"
@@ -74,7 +74,7 @@ def test_the_first_difference_is_named_and_marked(tmp_path: Path) -> None:
     assert lines[1][:column] == lines[2][:column].replace("actual  ", "expected")
     assert (lines[1][column], lines[2][column]) == ("\\", "s")
     assert "character 61" in lines[3]
-    as_json = turnwise("replay", journal, "--json", cwd=tmp_path)
+    as_json = played_here("replay", journal, "--json", cwd=tmp_path)
     assert as_json.returncode == 3
     difference = json.loads(as_json.stdout)["difference"]
     assert (difference["round"], difference["agent"], difference["what"]) == (3, "sender", "state")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.worlds import SPINS, TICKS, command, environment, interrupt, make_world, says, turnwise
+from tests.cli.worlds import SPINS, TICKS, command, environment, interrupt, make_world, played_here, says, turnwise
 from turnwise.journal.run import Run
 
 EVIL = "\x1b[2J\u202e"
@@ -137,13 +137,20 @@ def test_a_run_that_fails(tmp_path: Path) -> None:
 def test_wrong_input(tmp_path: Path, arguments: list[str], message: str) -> None:
     world = make_world(tmp_path / "w", {"tick.wat": TICKS}, rounds_max=1)
     before = (world / "world.toml").read_bytes()
-    ended = turnwise("run", *arguments, "--json", cwd=tmp_path)
+    ended = played_here("run", *arguments, "--json", cwd=tmp_path)
     assert ended.returncode == 2, ended.stderr
     assert "error: " in ended.stderr
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr
     assert the_object(ended.stdout)["error"]["exit"] == 2
     assert (world / "world.toml").read_bytes() == before
+
+
+def test_wrong_input_ends_the_process_so(tmp_path: Path) -> None:
+    ended = turnwise("run", "nowhere", "--json", cwd=tmp_path)
+    assert (ended.returncode, the_object(ended.stdout)["error"]["exit"]) == (2, 2)
+    assert "error: " in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_a_journal_is_never_overwritten(tmp_path: Path) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from turnwise.cli.program import run_program
 
 OUTPUT_AT = 4096
 DISPLAY = ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TURNWISE_DEBUG")
@@ -65,3 +71,19 @@ def turnwise(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def interrupt(process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGINT)
+
+
+def played_here(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """As `turnwise`, in this process: for what does not depend on the program's having one of its own."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    with (
+        pytest.MonkeyPatch.context() as patched,
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        for name in DISPLAY:
+            patched.delenv(name, raising=False)
+        code = run_program([str(argument) for argument in arguments])
+    texts = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(list(arguments), code, *texts)

@@ -76,11 +76,16 @@ FORGED = [
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_honest_run_is_equal(lived: Path, passed: Path, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in (lived, passed):
-        found = turnwise.replay(path, workers=workers)
-        assert found.difference is None
-        assert found == one_after_the_other(path, monkeypatch)
+def test_an_honest_run_is_equal(lived: Path, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = turnwise.replay(lived, workers=workers)
+    assert found.difference is None
+    assert found == one_after_the_other(lived, monkeypatch)
+
+
+def test_an_honest_run_of_rounds_of_few_turns_is_equal(passed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = turnwise.replay(passed, workers=2)
+    assert found.difference is None
+    assert found == one_after_the_other(passed, monkeypatch)
 
 
 @pytest.mark.parametrize("statement", FORGED)

@@ -271,13 +271,10 @@ def with_other_plans(journal: Path, folder: Path, forge: Callable[[bytes], bytes
     return copy
 
 
-def test_a_model_of_class_none_is_taken_from_the_journal(
-    steady: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_of_class_none_is_taken_from_the_journal(steady: Path, tmp_path: Path, own_cache: Path) -> None:
     """No graph that loads on the CPU is of that class, so what was observed is written over."""
-    monkeypatch.setenv("TURNWISE_CACHE", str(tmp_path / "cache"))
     before = played(writers(steady), tmp_path / "before.journal")
-    observed = tmp_path / "cache" / "self-tests.json"
+    observed = own_cache / "self-tests.json"
     observed.write_text(observed.read_text().replace('"batch-invariant"', '"none"'))
     path = played(writers(steady), tmp_path / "a.journal")
     for journal, models in ((path, {}), (path, {"model": steady}), (before, {}), (before, {"model": steady})):

@@ -1,4 +1,4 @@
-"""The plain answer of the small models in `layouts_toy`: numpy, one whole pass for each token, no cache, no batch.
+"""The plain answer of the small models in `layouts_toy`: numpy, in one whole pass, no cache, no batch.
 
 It shares the random weights with the writer of the graphs, and no operator: what a runtime says of such a model is held
 against it.
@@ -6,6 +6,7 @@ against it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,12 +19,13 @@ Array = NDArray[np.float64]
 SEED = 0
 
 
-def greedy(layout: str, prompt: Sequence[int], count: int, vocabulary: int) -> list[int]:
-    """The `count` likeliest tokens after the prompt, in a layout of full precision."""
-    form, tokens = FORMS[layout], list(prompt)
-    for _ in range(count):
-        tokens.append(int(logits(form, tokens, vocabulary)[-1].argmax()))
-    return tokens[len(prompt) :]
+def likeliest(layout: str, prompt: Sequence[int], answer: Sequence[int], vocabulary: int) -> list[int]:
+    """The likeliest token in each place of the answer, after the prompt and what comes before in the answer.
+
+    An answer that was chosen greedily is equal to it. For layouts of full precision.
+    """
+    found = logits(FORMS[layout], [*prompt, *answer], vocabulary)
+    return [int(row.argmax()) for row in found[len(prompt) - 1 : -1]]
 
 
 def logits(form: Form, tokens: Sequence[int], vocabulary: int) -> Array:
@@ -64,9 +66,11 @@ def _random(name: str) -> np.random.Generator:
     return np.random.default_rng([SEED, *name.encode()])
 
 
+@functools.cache
 def _table(name: str, rows: int) -> Array:
     return (_random(name).standard_normal((rows, HIDDEN)) * 0.5).astype(np.float32).astype(np.float64)
 
 
+@functools.cache
 def _weights(name: str, rows: int, columns: int) -> Array:
     return (_random(name).standard_normal((rows, columns)) / rows**0.5).astype(np.float32).astype(np.float64)

@@ -31,7 +31,7 @@ def _returns(text: bytes) -> str:
 
 def _python(*lines: str, **options: Any) -> Agent:
     source = "\n".join(["def turn(t):", *[f"    {line}" for line in lines], ""])
-    return Agent(source, groups=["hostile"], start=True, fuel=options.pop("fuel", 300_000_000), **options)
+    return Agent(source, groups=["hostile"], start=True, fuel=options.pop("fuel", 100_000_000), **options)
 
 
 def _wasm(source: str, **options: Any) -> Agent:

@@ -63,7 +63,7 @@ for name, world in (("lively", lively()), ("talkers", talkers())):
 
 def test_hash_seeds_do_not_show(tmp_path: Path) -> None:
     printed = set()
-    for hash_seed in ("0", "1", "random"):
+    for hash_seed in ("0", "random"):
         folder = tmp_path / hash_seed
         folder.mkdir()
         environment = os.environ | {"PYTHONHASHSEED": hash_seed}
@@ -141,8 +141,9 @@ with turnwise.start(world, journal=sys.argv[2], workers=2) as live:
 """
 
 
-@pytest.mark.parametrize("world", ["lively", "talkers"])
-@pytest.mark.parametrize("rounds", [0, 1, 2, 5, 9])
+@pytest.mark.parametrize(
+    ("world", "rounds"), [("lively", 0), ("lively", 1), ("lively", 5), ("talkers", 0), ("talkers", 2), ("talkers", 9)]
+)
 def test_an_orchestrator_killed_at_any_round_is_resumed_to_the_same_head(
     world: str, rounds: int, tmp_path: Path
 ) -> None:

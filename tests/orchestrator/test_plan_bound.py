@@ -20,13 +20,14 @@ import pytest
 
 import turnwise
 from tests.inference import toy
-from turnwise import Agent, Grants, Model, World
+from turnwise import Agent, Grants, Model, Run, World
 from turnwise.core.plan import Schedule
 from turnwise.errors import ModelError
 from turnwise.history import reissue
 from turnwise.orchestrator import assembly, parts
 from turnwise.orchestrator.live import Live
 from turnwise.orchestrator.settings import Settings
+from turnwise.sharedmem import Transport
 
 TALKER = """
 from turnwise_guest import Turn
@@ -70,16 +71,27 @@ def steady(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toy.write_attention_folder(tmp_path_factory.mktemp("steady") / "model")
 
 
-@pytest.mark.parametrize("schedule", ["rounds", "sequential"])
-def test_workers_and_transports_do_not_show(mixing: Path, steady: Path, schedule: Schedule, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def played(mixing: Path, steady: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The world played once, undisturbed."""
+    return turnwise.run(talkers(mixing, steady), journal=tmp_path_factory.mktemp("played") / "a.journal", workers=2)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "parts"),
+    [("rounds", [(1, "auto"), (2, "portable"), (4, "auto")]), ("sequential", [(1, "portable"), (4, "auto")])],
+)
+def test_workers_and_transports_do_not_show(
+    mixing: Path, steady: Path, schedule: Schedule, parts: list[tuple[int, Transport]], tmp_path: Path
+) -> None:
     found = set()
-    for workers, transport in ((1, "auto"), (2, "portable"), (4, "auto")):
+    for workers, transport in parts:
         path = tmp_path / f"{workers}.journal"
         with turnwise.run(
             talkers(mixing, steady, schedule),
             journal=path,
             workers=workers,
-            transport=transport,  # type: ignore[arg-type]
+            transport=transport,
         ) as run:
             assert [turn.failure for turn in run.turns] == [None] * 15
             assert run.numeric_classes == {"model": "plan-bound", "steady": "batch-invariant"}
@@ -119,10 +131,8 @@ def test_a_rule_that_makes_bits_independent_needs_no_waves(mixing: Path, steady:
         assert not any(record.waves for record in run.rounds)
 
 
-def test_a_host_killed_in_a_wave_does_not_show(mixing: Path, steady: Path, tmp_path: Path) -> None:
+def test_a_host_killed_in_a_wave_does_not_show(mixing: Path, steady: Path, played: Run, tmp_path: Path) -> None:
     world = talkers(mixing, steady)
-    with turnwise.run(world, journal=tmp_path / "whole.journal") as run:
-        expected = run.head, run.execution
     path = tmp_path / "killed.journal"
     with Live(path, partial(assembly.begin, world, path, Settings(workers=2))) as live:
         live.step()
@@ -145,7 +155,7 @@ def test_a_host_killed_in_a_wave_does_not_show(mixing: Path, steady: Path, tmp_p
         killer.start()
         try:
             with live.result() as run:
-                assert (run.head, run.execution) == expected
+                assert (run.head, run.execution) == (played.head, played.execution)
         finally:
             done.set()
             killer.join()
@@ -172,49 +182,45 @@ with turnwise.start(talkers(Path(sys.argv[1]), Path(sys.argv[2])), journal=sys.a
 
 
 def test_an_orchestrator_killed_in_a_wave_is_resumed_to_the_same_head(
-    mixing: Path, steady: Path, tmp_path: Path
+    mixing: Path, steady: Path, played: Run, tmp_path: Path
 ) -> None:
-    with turnwise.run(talkers(mixing, steady), journal=tmp_path / "whole.journal") as whole:
-        path = tmp_path / "killed.journal"
-        done = subprocess.run(
-            [sys.executable, "-c", KILLED, str(mixing), str(steady), str(path)], capture_output=True, check=False
-        )
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        with turnwise.open(path) as dead:
-            assert (dead.status, len(dead.rounds)) == ("open", 1)
-        with turnwise.resume(path, workers=1) as live:
-            resumed = live.result()
-            assert [notice for notice in live.notices if "plan-bound" in notice]
-            assert not [notice for notice in live.notices if "interruption" in notice]
-        with resumed:
-            assert (resumed.head, resumed.execution) == (whole.head, whole.execution)
-            assert list(resumed.rounds) == list(whole.rounds)
+    path = tmp_path / "killed.journal"
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(mixing), str(steady), str(path)], capture_output=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    with turnwise.open(path) as dead:
+        assert (dead.status, len(dead.rounds)) == ("open", 1)
+    with turnwise.resume(path, workers=1) as live:
+        resumed = live.result()
+        assert [notice for notice in live.notices if "plan-bound" in notice]
+        assert not [notice for notice in live.notices if "interruption" in notice]
+    with resumed:
+        assert (resumed.head, resumed.execution) == (played.head, played.execution)
+        assert list(resumed.rounds) == list(played.rounds)
 
 
-def test_a_recorded_wave_that_is_issued_again_gives_the_same_bits(mixing: Path, steady: Path, tmp_path: Path) -> None:
-    path = tmp_path / "a.journal"
-    with turnwise.run(talkers(mixing, steady), journal=path) as run:
-        waves = [(record.round, wave) for record in run.rounds for wave in record.waves]
+def test_a_recorded_wave_that_is_issued_again_gives_the_same_bits(played: Run) -> None:
+    waves = [(record.round, wave) for record in played.rounds for wave in record.waves]
     assert len(waves) > 6
     for round_, wave in (waves[0], waves[2], waves[-1]):
-        [found] = reissue(path, round_, wave.wave)
+        [found] = reissue(played.path, round_, wave.wave)
         assert found.difference is None
         assert (found.model, found.requests, found.plan.text()) == ("model", len(wave.requests), wave.plan)
 
 
-def test_a_wave_that_was_not_what_is_recorded_is_found(mixing: Path, steady: Path, tmp_path: Path) -> None:
+def test_a_wave_that_was_not_what_is_recorded_is_found(played: Run, tmp_path: Path) -> None:
     """A journal is given plans that never were."""
-    with turnwise.run(talkers(mixing, steady), journal=tmp_path / "a.journal") as run:
-        first = run.waves(1)[0]
-    path = changed(tmp_path / "a.journal", tmp_path / "plan.journal", '"rows_max":5', '"rows_max":2')
+    first = played.waves(1)[0]
+    path = changed(played.path, tmp_path / "plan.journal", '"rows_max":5', '"rows_max":2')
     [found] = reissue(path, 1, 1)
     assert found.difference is not None
     assert (found.difference.round, found.difference.what) == (1, "effect 0: reply")
     assert found.requests <= len(first.requests)
-    path = changed(tmp_path / "a.journal", tmp_path / "threads.journal", '"threads":1', '"threads":7')
+    path = changed(played.path, tmp_path / "threads.journal", '"threads":1', '"threads":7')
     with pytest.raises(turnwise.EnvironmentFailure, match="it ran on 7 threads"):
         reissue(path, 1, 1)
-    path = changed(tmp_path / "a.journal", tmp_path / "none.journal", '"threads":1', '"threads":0')
+    path = changed(played.path, tmp_path / "none.journal", '"threads":1', '"threads":0')
     with pytest.raises(turnwise.JournalError, match="the plan of a wave of model cannot be read"):
         reissue(path, 1, 1)
     with pytest.raises(turnwise.JournalError, match="round 1 has no wave 99"):
@@ -282,17 +288,16 @@ def test_a_model_that_draws_random_numbers_is_refused(steady: Path, tmp_path: Pa
 
 
 def test_a_model_that_is_never_the_same_promises_nothing(
-    mixing: Path, steady: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mixing: Path, steady: Path, tmp_path: Path, own_cache: Path
 ) -> None:
     """Class `none`: people are told, and the run can be replayed. Waves would be of no use.
 
     No graph that loads on the CPU is of that class, so what was observed of these is written over.
     """
-    monkeypatch.setenv("TURNWISE_CACHE", str(tmp_path / "cache"))
     world = talkers(mixing, steady, batching=None)
     with turnwise.run(world, journal=tmp_path / "before.journal") as run:
         assert run.promise == "batch-invariant"
-    observed = tmp_path / "cache" / "self-tests.json"
+    observed = own_cache / "self-tests.json"
     text = observed.read_text()
     assert text.count('"batch-invariant"') == 2
     observed.write_text(text.replace('"batch-invariant"', '"none"'))

@@ -11,6 +11,8 @@ from turnwise import Agent, Grants, InitialMessage
 from turnwise.core.turn import FailureClass
 
 ROUNDS = 4
+FUEL = 20_000_000
+"""What guests without an end have; an honest turn in Python takes a twentieth of it."""
 
 
 def module(turn: str, parts: str = "", memory: str = '(memory (export "memory") 1)') -> str:
@@ -113,7 +115,7 @@ def test_honest_agents_do_what_they_do_in_a_world_without_hostile_ones(tmp_path:
         agent: Agent(
             hostile[name][0],
             start=True,
-            fuel=100_000_000 if name in BY_FUEL else 1_000_000_000,
+            fuel=FUEL if name in BY_FUEL else 1_000_000_000,
             output_mib=1,
             effects_max=8,
         )

@@ -10,7 +10,7 @@ import pytest
 
 from tests.inference import toy
 from tests.inference.layouts_toy import ENDS
-from tests.inference.numpy_decoder import greedy
+from tests.inference.numpy_decoder import likeliest
 from turnwise.core.canonical import canonical
 from turnwise.errors import InvariantError
 from turnwise.inference.engine.engine import Engine, TextPiece
@@ -245,9 +245,12 @@ class TestStories:
         model = load_model(ModelSpec("m", in_layout(layout), "cpu"))
         prompt = "Once upon a time there was a girl"
         ids = model.tokenizer.encode(prompt)
-        expected = greedy(layout, ids, 40, model.info.vocabulary_size)
         answer = ask(Engine(model), prompt=prompt, tokens_max=40, logprobs=0)
-        assert [item["id"] for item in answer["logprobs"]] == expected
+        found = [item["id"] for item in answer["logprobs"]]
+        assert found == likeliest(layout, ids, found, model.info.vocabulary_size)
+        assert found != likeliest(
+            "genai-fp32" if layout == "hf-fp32" else "hf-fp32", ids, found, model.info.vocabulary_size
+        )
         assert (answer["finish"], answer["tokens"], answer["prompt_tokens"]) == ("length", 40, len(ids))
 
     @pytest.mark.trained

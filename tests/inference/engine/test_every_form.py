@@ -59,6 +59,24 @@ FORMS: Final = [
     Form("standard"),
     Form("standard", "int4", 64, 4),
 ]
+FEW: Final = {
+    Form("grouped"),
+    Form("packed", "fp16", positions=False),
+    Form("grouped", "int8"),
+    Form("packed", "int4", 16, 4),
+    Form("grouped", "int4", 32, 1),
+    Form("grouped", "int4", 64, 4),
+    Form("multihead"),
+    Form("multihead", "int4", 32, 4),
+    Form("decomposed"),
+    Form("decomposed", "fp16"),
+    Form("decomposed", "int4", 32, 0),
+    Form("decomposed", "int8", merged=True),
+    Form("standard"),
+}
+"""A form of each kernel and each rule: what all tests try. The others are tried in company, and wholly if asked for."""
+
+SOME: Final = [pytest.param(form, marks=[] if form in FEW else pytest.mark.exhaustive, id=str(form)) for form in FORMS]
 COMMON: Final = "Once upon a time there was a bell that nobody had rung for a hundred years. "
 SCHEMA: Final = {
     "type": "object",
@@ -146,18 +164,21 @@ def test_whoever_else_runs_and_whenever_they_come(model: Path, form: Form, alone
     assert (replies | drain(engine), engine.logits) == alone
 
 
+@pytest.mark.parametrize("form", SOME)
 @pytest.mark.parametrize("rows_max", [2, 3])
 def test_in_batches_of_few(model: Path, alone: Outcome, rows_max: int) -> None:
     loaded = load_model(ModelSpec("m", model, "cpu"), EngineOptions(rows_max=rows_max))
     assert together(Traced(loaded), requests()) == alone
 
 
+@pytest.mark.parametrize("form", SOME)
 def test_in_chunks_of_any_size(model: Path, alone: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
     for chunk in (3, 32, 61):
         monkeypatch.setattr("turnwise.inference.decoding.decoder.CHUNK_TOKENS", chunk)
         assert together(Traced(load_model(ModelSpec("m", model, "cpu"))), requests()) == alone
 
 
+@pytest.mark.parametrize("form", SOME)
 def test_with_two_threads(model: Path, alone: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("turnwise.inference.onnx.sessions.SINGLE_THREAD_BYTES_MAX", 0)
     loaded = load_model(ModelSpec("m", model, "cpu"), EngineOptions(threads_max=2))

@@ -240,8 +240,8 @@ def standing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_turn_that_computes_for_longer_than_a_worker_may_stand_still_ends_by_its_fuel(agent: Code) -> None:
     async def run() -> None:
         collector = Collector(1)
-        async with pool_of([agent], collector, 1, deadline_ms=2_000) as pool:
-            pool.submit([job(agent, 0, b"l\0", fuel=16_000_000_000)])
+        async with pool_of([agent], collector, 1, deadline_ms=1_000) as pool:
+            pool.submit([job(agent, 0, b"l\0", fuel=8_000_000_000)])
             await collector.wait()
             assert (pool.statistics().kills, collector.failures) == (0, [])
         assert collector.results[0].failure is FailureClass.FUEL

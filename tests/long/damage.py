@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from turnwise import World
@@ -15,7 +15,7 @@ from turnwise.journal import Journal
 
 @dataclass(frozen=True)
 class Shown:
-    """What a journal shows that the head covers."""
+    """What a journal shows of a run."""
 
     plan: str
     rounds: tuple[RoundRecord, ...]
@@ -23,27 +23,11 @@ class Shown:
 
 
 def shown(path: Path) -> Shown:
-    """Read and check all of a journal."""
+    """Read all of a journal, and check it and its chains."""
     with Journal.open(path) as journal:
         journal.check()
-        rounds = tuple(map(outcome, journal.rounds.between()))
-        return Shown(journal.header.plan, rounds, journal.rounds.end_record)
-
-
-def outcome(record: RoundRecord) -> RoundRecord:
-    """A round without what only its execution digest covers, and what failures say to people."""
-    turns = [
-        replace(
-            turn,
-            fuel=0,
-            executions=0,
-            effects=tuple([replace(effect, tokens=None) for effect in turn.effects]),
-            stdout="" if turn.failure else turn.stdout,
-            failure=replace(turn.failure, message="") if turn.failure else None,
-        )
-        for turn in record.turns
-    ]
-    return replace(record, turns=tuple(turns), execution=b"", waves=())
+        journal.chains.check_links()
+        return Shown(journal.header.plan, tuple(journal.chains.rounds()), journal.rounds.end_record)
 
 
 def small(path: Path) -> bytes:
@@ -58,7 +42,7 @@ def small(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def damaged(path: Path, whole: bytes, original: Shown, content: bytes, found: Counter[str], what: str) -> None:
+def damaged(path: Path, original: Shown, content: bytes, found: Counter[str], what: str) -> None:
     """Count what a changed journal comes to. Raises AssertionError for one that shows something else as right."""
     path.write_bytes(content)
     try:
@@ -77,7 +61,7 @@ def flips(path: Path, whole: bytes, original: Shown, places: Iterable[int]) -> C
     found: Counter[str] = Counter()
     for place in places:
         content = whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :]
-        damaged(path, whole, original, content, found, f"byte {place}")
+        damaged(path, original, content, found, f"byte {place}")
     return found
 
 
@@ -85,5 +69,5 @@ def truncations(path: Path, whole: bytes, original: Shown, page_bytes: int = 409
     """Cut the file off at every page, and in the middle of every page."""
     found: Counter[str] = Counter()
     for length in range(0, len(whole), page_bytes // 2):
-        damaged(path, whole, original, whole[:length], found, f"cut off at {length}")
+        damaged(path, original, whole[:length], found, f"cut off at {length}")
     return found

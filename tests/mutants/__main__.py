@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.mutants.changes import Mutant, mutants_of
 from tests.mutants.results import Result, Results
 from tests.mutants.run import is_killed
+from tests.mutants.users import lines_that_use, names_of
 from tests.mutants.warm import Warm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,10 +22,8 @@ AREAS: dict[str, tuple[str, ...]] = {
     "journal": (
         "tests/journal",
         "tests/history/test_forgery.py",
-        "tests/history/test_replay.py",
+        "tests/history/test_outside_changes.py",
         "tests/history/test_why.py",
-        "tests/history/test_diff.py",
-        "tests/orchestrator/test_fork.py",
         "tests/exports/test_table_files.py",
     ),
     "confine": ("tests/confine",),
@@ -95,20 +94,8 @@ def without_left_out() -> list[str]:
     return ["-k", " and ".join(f"not {name}" for name in LEFT_OUT)]
 
 
-def tests_for(module: str, warm: Warm, seconds_max: float) -> list[list[str]]:
-    """Test files for a process that imports everything anew: the module's own, then all others, the fastest first.
-
-    Tests that take longer than `seconds_max` are left out.
-    """
-    own = f"test_{module.rpartition('.')[2]}.py"
-    files = sorted(warm.seconds_by_file, key=warm.seconds_by_file.__getitem__)
-    slow = [f"--deselect={test}" for test, seconds in warm.seconds_by_test.items() if seconds > seconds_max]
-    parts = [file for file in files if Path(file).name == own], [file for file in files if Path(file).name != own]
-    return [[*part, *without_left_out(), *slow] for part in parts if part]
-
-
 def scores_of(
-    area: str, found: list[Mutant], results: Results, until: float, seconds_max: float, verbose: bool
+    area: str, found: list[Mutant], results: Results, until: float, seconds_max: tuple[float, float], verbose: bool
 ) -> dict[str, Score] | None:
     """Try mutants and print those that survive. None if the tests fail without any change."""
     reasons = explained()
@@ -129,11 +116,11 @@ def scores_of(
                     continue
                 if warm is None:
                     tests = [*test_files(area), *without_left_out()]
-                    warm = Warm(tests, frozenset(map(str, sources(area))), seconds_max)
+                    warm = Warm(tests, frozenset(map(str, sources(area))), *seconds_max)
                 if warm.failed:
                     print(f"without any change: {warm.failed}", file=sys.stderr)
                     return None
-                result = results.add(mutant, *came_of(mutant, warm, seconds_max))
+                result = results.add(mutant, *came_of(mutant, warm, sources(area)))
             score.tried += 1
             score.killed += result.killer is not None
             tell(mutant, result, verbose)
@@ -143,23 +130,21 @@ def scores_of(
     return scores
 
 
-def came_of(mutant: Mutant, warm: Warm, seconds_max: float) -> tuple[str | None, int]:
+def came_of(mutant: Mutant, warm: Warm, paths: list[Path]) -> tuple[str | None, int]:
     """Try a mutant; return what noticed it, if anything did, and how many tests reach it."""
     verdict = warm.verdict(mutant)
     if not verdict.anew:
         return verdict.killer, verdict.reached
-    patience_s = PATIENCE * sum(warm.seconds_by_file.values()) + 30
-    for tests in tests_for(mutant.module, warm, seconds_max):
-        if is_killed(mutant, tests, patience_s):
-            return "a test after importing anew", 0
-    return None, 0
+    tests = warm.tests_that_reach(mutant, lines_that_use(names_of(mutant), paths))
+    patience_s = PATIENCE * sum(warm.seconds_by_test[test] for test in tests) + 60
+    killed = bool(tests) and is_killed(mutant, tests, patience_s)
+    return "a test after importing anew" if killed else None, len(tests)
 
 
 def tell(mutant: Mutant, result: Result, verbose: bool) -> None:
     """Print a mutant that survived; one that was killed if everything is to be said."""
     if result.killer is None:
-        tests = f"{result.reached} tests" if result.reached else "no test, or not known which"
-        print(f"survived: {mutant.key} -- line {mutant.lines.start}, {tests}", flush=True)
+        print(f"survived: {mutant.key} -- line {mutant.lines.start}, {result.reached} tests", flush=True)
     elif verbose:
         print(f"killed: {mutant.key} -- {result.killer}", flush=True)
 
@@ -171,6 +156,9 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="only each Nth mutant")
     parser.add_argument("--seconds-max", type=float, default=3600.0, help="stop after so long, and say how far it came")
     parser.add_argument("--test-seconds-max", type=float, default=1e9, help="leave out tests that take longer")
+    parser.add_argument(
+        "--tests-seconds-max", type=float, default=1e9, help="for a mutant, run no more tests than that"
+    )
     parser.add_argument("--results", type=Path, help="keep results in this file, and go on from those that it has")
     parser.add_argument("--again", action="store_true", help="try those again that survived by that file")
     parser.add_argument("--nice", type=int, default=19, help="the priority, as of nice(1)")
@@ -180,13 +168,14 @@ def main() -> int:
     os.chdir(ROOT)
     os.nice(max(0, options.nice - os.nice(0)))
     until = time.monotonic() + options.seconds_max
+    bounds = options.test_seconds_max, options.tests_seconds_max
     for area in options.areas:
         found = [
             mutant
             for mutant in mutants(area)
             if not options.module or any(name in mutant.module for name in options.module)
         ][:: options.every]
-        scores = scores_of(area, found, results, until, options.test_seconds_max, options.verbose)
+        scores = scores_of(area, found, results, until, bounds, options.verbose)
         if scores is None:
             return 1
         print("| module | mutants | equivalent | killed | survived | killed of those not equivalent |")

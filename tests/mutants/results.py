@@ -18,7 +18,7 @@ class Result:
     killer: str | None
     """The test that noticed it, or how its process ended. None: it survived."""
     reached: int
-    """The number of tests that reach its lines; 0 where they are not known, since all are tried."""
+    """The number of tests that it can matter to."""
     source: str
     """A digest of the module that was changed: of another text of it, nothing is known."""
 

@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -55,7 +56,10 @@ class Verdict:
 class Warm:
     """The process, as the one that starts it sees it. A context manager."""
 
-    def __init__(self, tests: Sequence[str], paths: frozenset[str], test_seconds_max: float = 1e9) -> None:
+    def __init__(
+        self, tests: Sequence[str], paths: frozenset[str], test_seconds_max: float = 1e9, seconds_max: float = 1e9
+    ) -> None:
+        """Collect and try the tests. `test_seconds_max` leaves out single ones, `seconds_max` those that come last."""
         use_profile()
         self._pipe, other = Pipe()
         self._process = os.fork()
@@ -63,7 +67,7 @@ class Warm:
             try:
                 silence()
                 self._pipe.close()
-                pytest.main([*OPTIONS, *tests], plugins=[_Server(other, paths, test_seconds_max)])
+                pytest.main([*OPTIONS, *tests], plugins=[_Server(other, paths, test_seconds_max, seconds_max)])
             finally:
                 os._exit(1)
         other.close()
@@ -71,10 +75,6 @@ class Warm:
             self.seconds_by_test, self.failed = self._pipe.recv()
         except EOFError:
             self.seconds_by_test, self.failed = {}, "the tests cannot be collected"
-        self.seconds_by_file: dict[str, float] = {}
-        for test, seconds in self.seconds_by_test.items():
-            file = test.partition("::")[0]
-            self.seconds_by_file[file] = self.seconds_by_file.get(file, 0.0) + seconds
 
     def __enter__(self) -> Warm:
         return self
@@ -87,6 +87,11 @@ class Warm:
         self._pipe.close()
         os.waitpid(self._process, 0)
 
+    def tests_that_reach(self, mutant: Mutant, lines: set[Line]) -> list[str]:
+        """Return the tests that reach one of these lines, the likeliest to notice a change first."""
+        self._pipe.send((mutant, lines))
+        return self._pipe.recv()  # type: ignore[no-any-return]
+
     def verdict(self, mutant: Mutant) -> Verdict:
         """Try a mutant."""
         self._pipe.send(mutant)
@@ -96,9 +101,10 @@ class Warm:
 class _Server:
     """A plugin of pytest: in place of running tests, answers what becomes of mutants."""
 
-    def __init__(self, pipe: Connection, paths: frozenset[str], test_seconds_max: float) -> None:
+    def __init__(self, pipe: Connection, paths: frozenset[str], test_seconds_max: float, seconds_max: float) -> None:
         self._pipe = pipe
         self._test_seconds_max = test_seconds_max
+        self._seconds_max = seconds_max
         self._paths = paths
         self._at_import: list[set[Line]] = [set()]
         self._kills: dict[str, Counter[int]] = {}
@@ -118,7 +124,11 @@ class _Server:
         self._pipe.send((by_test, failed))
         with contextlib.suppress(EOFError):
             while True:
-                self._pipe.send(self._verdict(self._pipe.recv()))
+                asked = self._pipe.recv()
+                if isinstance(asked, Mutant):
+                    self._pipe.send(self._verdict(asked))
+                else:
+                    self._pipe.send([self._items[number].nodeid for number in self._tests(*asked)])
         os._exit(0)
 
     def _reached(self) -> Reach:
@@ -141,9 +151,9 @@ class _Server:
                 return Reach(failed="a process that runs the tests without any change ends")
             return pickle.loads(found.read_bytes())  # type: ignore[no-any-return]
 
-    def _tests(self, mutant: Mutant) -> list[int]:
-        """Return the numbers of the tests that reach the change, those first that are likely to notice it."""
-        places = {(str(mutant.path), line) for line in mutant.lines} | {UNKNOWN}
+    def _tests(self, mutant: Mutant, places: set[Line]) -> list[int]:
+        """Return the numbers of the tests that reach one of the places, those first that are likely to notice it."""
+        places = places | {UNKNOWN}
         own = f"test_{mutant.module.rpartition('.')[2]}.py"
         kills = self._kills.setdefault(mutant.module, Counter())
         reached = [
@@ -156,12 +166,13 @@ class _Server:
             )
         ]
         seconds = self._reach.seconds
-        return sorted(
-            reached,
+        reached.sort(
             key=lambda number: (
                 seconds[number] / (1 + kills[number]) * (0.2 if Path(self._files[number]).name == own else 1.0)
             ),
         )
+        ends = accumulate(seconds[number] for number in reached)
+        return [number for number, end in zip(reached, ends, strict=True) if end <= self._seconds_max]
 
     def _verdict(self, mutant: Mutant) -> Verdict:
         places = {(str(mutant.path), line) for line in mutant.lines}
@@ -176,7 +187,7 @@ class _Server:
         codes = replacements(mutant)
         if codes is None:
             return Verdict(None, anew=True)
-        numbers = self._tests(mutant)
+        numbers = self._tests(mutant, places)
         if not numbers:
             return Verdict(None)
         killer = self._killer(self._live[mutant.module], codes, numbers)

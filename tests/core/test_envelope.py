@@ -211,6 +211,8 @@ def test_an_envelope_has_64_levels_with_its_own(levels: int, fits: bool) -> None
     [
         ('{"error": "no", "state": ""}', "unknown member 'state'"),
         ('{"state": "", "send": [["to", "body"]]}', "send[0] must be an object, found a list"),
+        ('{"state": "", "send": 3}', "'send' must be a list, found a number"),
+        ('{"state": "", "send": {"to": "a", "body": ""}}', "'send' must be a list, found an object"),
         ('{"state": "", "send": ["to"]}', "send[0] must be an object, found text"),
     ],
 )

@@ -22,11 +22,12 @@ from turnwise.core.events import (
     OutsideChange,
     Request,
     TurnEnded,
+    TurnTaken,
     WaveRun,
 )
 from turnwise.core.machine import Machine
 from turnwise.core.plan import SEED_MAX, KindGrants, Limits, Plan
-from turnwise.core.records import AgentRecord, ChangeRecord, WaveRecord
+from turnwise.core.records import AgentRecord, ChangeRecord, TurnRecord, WaveRecord
 from turnwise.core.state import WorldState
 from turnwise.core.turn import Completed, EffectRequest, Failed, Failure, FailureClass, Needs, Send, TurnOutput
 from turnwise.errors import DifferenceFound, InvariantError, JournalError
@@ -366,13 +367,24 @@ def test_waves_are_committed_in_order_and_show_in_the_execution_digest_only() ->
         played(WaveRecord(1, "m", ((2, 0),), "{}"))
 
 
-def test_an_effect_that_is_denied_is_an_error_that_the_agent_may_catch() -> None:
+@pytest.mark.parametrize(
+    ("request_", "kind_", "said"),
+    [
+        ({"effect": "generate", "model": "m", "prompt": "a"}, "denied", "thinker is not granted the model 'm'"),
+        ({"effect": "generate", "prompt": "a"}, "refused", "the effect 'generate' needs a 'model'"),
+        ({"effect": "dream", "model": "m"}, "unknown", "there is no effect called 'dream'"),
+        ({"effect": "dream"}, "unknown", "there is no effect called 'dream'"),
+    ],
+)
+def test_an_effect_that_is_refused_is_an_error_that_the_agent_may_catch(
+    request_: dict[str, Any], kind_: str, said: str
+) -> None:
     def thinker(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
-        reply = effect({"effect": "generate", "model": "m", "prompt": "a"})
-        return {"state": reply["error"]["kind"]}
+        error = effect(request_)["error"]
+        return {"state": f"{error['kind']}: {error['message']}"}
 
     run = simulate(plan([kind("thinker", start=True)]), {"thinker": thinker})
-    assert run.machine.world.agents[0].state == "denied"
+    assert run.machine.world.agents[0].state.startswith(f"{kind_}: {said}")
     assert len(run.rounds[0].turns[0].effects) == 1
 
 
@@ -704,6 +716,49 @@ def test_a_restored_run_goes_on_to_the_same_end(seed: int, schedule: str, data: 
     rest = simulate(world, {"chatter": chatter}, answer=echo, machine=machine)
     assert whole.rounds[cut:] == rest.rounds
     assert whole.end == rest.end
+
+
+@pytest.mark.parametrize("schedule", ["rounds", "sequential"])
+@pytest.mark.parametrize("seed", [2, 3, 6, 9])
+def test_turns_that_are_taken_as_they_are_recorded_come_to_the_same_rounds(seed: int, schedule: str) -> None:
+    world = chatter_world(seed, schedule)
+    whole = simulate(world, {"chatter": chatter}, answer=echo)
+    machine = Machine(world)
+    for record in whole.rounds:
+        actions = machine.step(Advance())
+        turns = {turn.place: turn for turn in record.turns}
+        for action in reversed(actions):
+            assert isinstance(action, Execute)
+            children = tuple([child for child in record.spawned if child.parent == action.place])
+            ended = machine.step(TurnTaken(turns[action.place], children))
+        (commit,) = ended
+        assert isinstance(commit, Commit)
+        assert commit.record == record
+    assert any(record.spawned for record in whole.rounds)
+
+
+def test_only_a_turn_that_has_not_begun_is_taken_as_it_is_recorded() -> None:
+    output = TurnOutput("")
+    record = TurnRecord(0, 1, (), output, None, (), "", 1, 1)
+    waits = Needs((EffectRequest("generate", "m", "{}"),), many=False)
+
+    def begun() -> Machine:
+        world = plan([kind("a", start=True, grants=KindGrants(generate=("m",))), kind("b", start=True)])
+        machine = Machine(world)
+        machine.step(Advance())
+        return machine
+
+    machine = begun()
+    assert machine.step(TurnTaken(record)) == []
+    with pytest.raises(InvariantError, match="cannot be taken"):
+        machine.step(TurnTaken(record))
+    machine = begun()
+    machine.step(TurnEnded(0, waits, 1))
+    with pytest.raises(InvariantError, match="cannot be taken"):
+        machine.step(TurnTaken(record))
+    machine = begun()
+    with pytest.raises(InvariantError, match="cannot be taken"):
+        machine._open_turn(1).take(record)
 
 
 def test_restoring_a_changed_record_is_noticed() -> None:

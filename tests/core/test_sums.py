@@ -19,6 +19,7 @@ from turnwise.core.envelope import decode_needs
 from turnwise.core.events import Advance, Commit, EffectAnswered, TurnEnded
 from turnwise.core.inbox import Letter, fitting
 from turnwise.core.machine import Machine
+from turnwise.core.open_turn import is_too_large
 from turnwise.core.plan import KindGrants, Limits, Plan
 from turnwise.core.turn import Completed, FailureClass, TurnOutput
 from turnwise.sim import Effect, Simulation, simulate
@@ -241,6 +242,10 @@ def test_replies_beyond_the_bound_are_refused_in_their_order(order: int | None) 
     assert json.loads(run.machine.world.agents[0].state) == [10, 10, "refused", "refused"]
     effects = run.rounds[0].turns[0].effects
     assert "(`effects_mib` of its kind)" in effects[2].reply
+    assert [is_too_large(effect.reply) for effect in effects] == [False, False, True, True]
+    told = effects[2].reply
+    assert is_too_large(canonical({"ok": json.loads(told)["error"]})) is False  # as a model may say it
+    assert is_too_large(told.replace("effects_mib", "fuel")) is False
     assert sum(len(effect.reply) for effect in effects[:2]) + 4 * REQUEST == room
 
 
@@ -272,6 +277,13 @@ def test_calls_share_the_bound_and_a_request_that_is_refused_leaves_its_hash() -
         "bytes": REQUEST,
         "sha256": sha256(b'{"effect":"generate","model":"m","size":10}').hexdigest(),
     }
+
+
+def test_a_reply_that_was_refused_refuses_none_of_a_later_call() -> None:
+    room = 3 * REQUEST + 2 * (REPLY + 10)
+    world = plan([kind("a", start=True, grants=KindGrants(generate=("m",)), limits=Limits(effects_bytes_max=room))])
+    run = simulate(world, {"a": asks([[10, 99], [10]])}, answer=answer)
+    assert json.loads(run.machine.world.agents[0].state) == [10, "refused", 10]
 
 
 # -- plans of version 1 ------------------------------------------------------------------------------------------

@@ -65,11 +65,33 @@ def test_every_sign_of_a_change_makes_it_hash_again(big: Path, tmp_path: Path) -
     assert content_hash({"big": big}, cache=cache) == first
 
 
-def test_what_changed_just_now_is_not_remembered(tmp_path: Path) -> None:
+def test_a_change_that_gives_back_the_time_of_modification_shows(big: Path, tmp_path: Path) -> None:
+    os.utime(big, ns=(LONG_AGO_NS, LONG_AGO_NS))
+    before = big.stat()
+    first = content_hash({"big": big}, cache=tmp_path / "cache")
+    assert remembered(tmp_path / "cache")
+    with big.open("r+b") as file:
+        file.write(b"x")
+    while big.stat().st_ctime_ns == before.st_ctime_ns:  # until the file system's clock has ticked
+        os.utime(big, ns=(LONG_AGO_NS, LONG_AGO_NS))
+    os.utime(big, ns=(LONG_AGO_NS, LONG_AGO_NS))
+    assert big.stat().st_mtime_ns == before.st_mtime_ns
+    assert content_hash({"big": big}, cache=tmp_path / "cache") != first
+
+
+@pytest.mark.parametrize("modified_long_ago", [False, True])
+@pytest.mark.parametrize("later_ns", [1_000_000_000, module.SETTLED_NS, module.SETTLED_NS + 1])
+def test_what_changed_just_now_is_not_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modified_long_ago: bool, later_ns: int
+) -> None:
     path = tmp_path / "big"
     path.write_bytes(bytes(CACHED_BYTES_MIN))
+    if modified_long_ago:
+        os.utime(path, ns=(LONG_AGO_NS, LONG_AGO_NS))
+    changed = max(path.stat().st_mtime_ns, path.stat().st_ctime_ns)
+    monkeypatch.setattr(module.time, "time_ns", lambda: changed + later_ns)
     content_hash({"big": path}, cache=tmp_path / "cache")
-    assert not (tmp_path / "cache" / "model-hashes.json").exists()
+    assert (tmp_path / "cache" / "model-hashes.json").exists() is (later_ns > module.SETTLED_NS)
 
 
 @pytest.mark.parametrize("value", ["", "00", "Z" * 64, 5, None])

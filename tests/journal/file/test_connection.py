@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.journal.file.test_lineage import fork, run
 from tests.journal.records import create
-from turnwise.journal.file.connection import WAL_CHECKPOINT_PAGES, open_reading, open_writing
+from turnwise.journal.file.connection import WAL_CHECKPOINT_PAGES, connect, detach, open_reading, open_writing
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,19 @@ def test_a_reader_cannot_write(tmp_path: Path, pragma: str, value: object) -> No
     create(tmp_path / "run.journal").close()
     with closing(open_reading(tmp_path / "run.journal")) as connection:
         assert connection.execute(f"PRAGMA {pragma}").fetchone() == (value,)
+
+
+def test_a_fork_is_made_whole_durably(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path / "parent.journal")
+    path = fork(tmp_path / "parent.journal", 2, tmp_path / "fork.journal", 3)
+    seen: list[str] = []
+
+    def watched(path: Path, mode: str) -> sqlite3.Connection:
+        connection = connect(path, mode)
+        connection.set_trace_callback(seen.append)
+        return connection
+
+    monkeypatch.setattr("turnwise.journal.file.connection.connect", watched)
+    assert detach(path) == 1
+    assert seen.index("PRAGMA synchronous = FULL") < seen.index("BEGIN IMMEDIATE") < seen.index("COMMIT")
+    assert not [statement for statement in seen if "synchronous" in statement and "FULL" not in statement]

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,9 +85,9 @@ def mutants(area: str) -> list[Mutant]:
     ]
 
 
-def test_files(area: str) -> list[str]:
-    places = [ROOT / place for place in AREAS[area]]
-    paths = [path for place in places for path in ([place] if place.is_file() else sorted(place.rglob("test_*.py")))]
+def test_files(places: Sequence[str]) -> list[str]:
+    named = [ROOT / place for place in places]
+    paths = [path for place in named for path in ([place] if place.is_file() else sorted(place.rglob("test_*.py")))]
     return [str(path.relative_to(ROOT)) for path in paths]
 
 
@@ -95,7 +96,13 @@ def without_left_out() -> list[str]:
 
 
 def scores_of(
-    area: str, found: list[Mutant], results: Results, until: float, seconds_max: tuple[float, float], verbose: bool
+    area: str,
+    found: list[Mutant],
+    places: Sequence[str],
+    results: Results,
+    until: float,
+    seconds_max: tuple[float, float],
+    verbose: bool,
 ) -> dict[str, Score] | None:
     """Try mutants and print those that survive. None if the tests fail without any change."""
     reasons = explained()
@@ -115,7 +122,7 @@ def scores_of(
                 if time.monotonic() > until:
                     continue
                 if warm is None:
-                    tests = [*test_files(area), *without_left_out()]
+                    tests = [*test_files(places), *without_left_out()]
                     warm = Warm(tests, frozenset(map(str, sources(area))), *seconds_max)
                 if warm.failed:
                     print(f"without any change: {warm.failed}", file=sys.stderr)
@@ -153,6 +160,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("areas", nargs="+", choices=AREAS)
     parser.add_argument("--module", action="append", default=[], help="only modules whose name holds this; repeatable")
+    parser.add_argument("--tests", action="append", default=[], help="these instead of the area's; repeatable")
     parser.add_argument("--every", type=int, default=1, help="only each Nth mutant")
     parser.add_argument("--seconds-max", type=float, default=3600.0, help="stop after so long, and say how far it came")
     parser.add_argument("--test-seconds-max", type=float, default=1e9, help="leave out tests that take longer")
@@ -175,7 +183,7 @@ def main() -> int:
             for mutant in mutants(area)
             if not options.module or any(name in mutant.module for name in options.module)
         ][:: options.every]
-        scores = scores_of(area, found, results, until, bounds, options.verbose)
+        scores = scores_of(area, found, options.tests or AREAS[area], results, until, bounds, options.verbose)
         if scores is None:
             return 1
         print("| module | mutants | equivalent | killed | survived | killed of those not equivalent |")

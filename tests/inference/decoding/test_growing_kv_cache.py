@@ -126,6 +126,28 @@ def test_memory_is_of_few_sizes_and_none_is_much_too_large() -> None:
     assert len(set(sizes)) < 60
 
 
+@pytest.mark.parametrize("spare", [0, 1])
+def test_a_group_that_has_shrunk_gives_its_memory_back(spare: int) -> None:
+    kv = GrowingKv(SHAPE, None, spare)
+    rows = list(range(8))
+    append(kv, rows, 0, {row: [row] * 100 for row in rows})
+
+    def positions() -> int:
+        owner = kv.positions(0, 0, 1).base
+        assert isinstance(owner, np.ndarray)
+        return owner.size // (2 * 2 * 3)  # tensors, heads, numbers of a head
+
+    large = positions()
+    assert large == memory_size((8 + spare) * 100)
+    kv.reserve(8, 101, [100] * 8)
+    assert positions() == large
+    for row in rows[1:]:
+        kv.clear(row)
+    kv.reserve(1, 101, [100])
+    assert positions() == memory_size((1 + spare) * 100)
+    assert held(kv, 0, 100) == [0] * 100
+
+
 def test_rows_on_a_device_are_not_copied() -> None:
     memory = Memory(SHAPE, 64, FakeDevice())
     with pytest.raises(InvariantError, match="cannot be copied"):

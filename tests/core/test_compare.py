@@ -60,6 +60,14 @@ def test_the_wording_of_a_failure_is_no_difference() -> None:
     assert first_difference(failed("one"), failed("two"), name_of) is None
 
 
+def test_whose_fact_it_is_is_shown_where_that_is_all_that_differs() -> None:
+    agents = [AgentRecord(0, name, "k", "{}", "", 0, None, ("k",)) for name in ("a", "b")]
+    difference = first_agents_difference(agents[:1], agents[1:])
+    assert difference is not None
+    facts = "spawned = (0, 'k', 0, None, ('k',))"
+    assert (difference.expected, difference.actual) == (f"a: {facts}", f"b: {facts}")
+
+
 # -- every field counts ------------------------------------------------------------------------------------------
 
 RICH = TurnRecord(

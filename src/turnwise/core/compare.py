@@ -64,15 +64,16 @@ def _first_unlike(round_: int, expected: Iterable[Fact], actual: Iterable[Fact])
     for left, right in zip_longest(expected, actual, fillvalue=missing):
         if left != right:
             named = left if left is not missing else right
-            same = left[:2] == right[:2]
-            return Difference(
-                round_,
-                named[0],
-                named[1],
-                left[2] if same else f"{left[1]} = {left[2]!r}",
-                right[2] if same else f"{right[1]} = {right[2]!r}",
-            )
+            if left[:2] == right[:2]:
+                return Difference(round_, *named[:2], left[2], right[2])
+            whose = left[1] == right[1]
+            return Difference(round_, *named[:2], _described(left, whose), _described(right, whose))
     return None
+
+
+def _described(fact: Fact, whose: bool) -> str:
+    agent, what, value = fact
+    return f"{agent}: {what} = {value!r}" if whose and agent else f"{what} = {value!r}"
 
 
 def _execution_facts(record: RoundRecord, name_of: Callable[[int], str]) -> Iterator[Fact]:

@@ -68,6 +68,15 @@ def test_whose_fact_it_is_is_shown_where_that_is_all_that_differs() -> None:
     assert (difference.expected, difference.actual) == (f"a: {facts}", f"b: {facts}")
 
 
+@pytest.mark.parametrize("other", [b"t", None])
+def test_the_digest_of_the_state_counts(other: bytes | None) -> None:
+    found = first_difference(replace(ROUND, state=b"s"), replace(ROUND, state=other), name_of)
+    assert found is not None
+    assert (found.agent, found.what) == (None, "digest of the state")
+    assert found.expected != found.actual
+    assert first_difference(replace(ROUND, state=b"s"), replace(ROUND, state=b"s"), name_of) is None
+
+
 # -- every field counts ------------------------------------------------------------------------------------------
 
 RICH = TurnRecord(

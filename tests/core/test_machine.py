@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from turnwise.core.plan import SEED_MAX, KindGrants, Limits, Plan
 from turnwise.core.records import AgentRecord, ChangeRecord, TurnRecord, WaveRecord
 from turnwise.core.state import WorldState
 from turnwise.core.turn import Completed, EffectRequest, Failed, Failure, FailureClass, Needs, Send, TurnOutput
+from turnwise.core.withheld import Withheld
 from turnwise.errors import DifferenceFound, InvariantError, JournalError
 from turnwise.sim import Behaviour, Effect, Simulation, simulate
 
@@ -729,11 +731,16 @@ def test_turns_that_are_taken_as_they_are_recorded_come_to_the_same_rounds(seed:
         turns = {turn.place: turn for turn in record.turns}
         for action in reversed(actions):
             assert isinstance(action, Execute)
-            children = tuple([child for child in record.spawned if child.parent == action.place])
-            ended = machine.step(TurnTaken(turns[action.place], children))
+            children = [
+                replace(child, args=Withheld(sha256(child.args.encode()).hexdigest()))
+                for child in record.spawned
+                if child.parent == action.place
+            ]
+            ended = machine.step(TurnTaken(turns[action.place], tuple(children)))
         (commit,) = ended
         assert isinstance(commit, Commit)
-        assert commit.record == record
+        assert commit.record == record  # a withheld text is equal to the one that has its digest
+        assert all(type(child.args) is Withheld for child in commit.record.spawned)
     assert any(record.spawned for record in whole.rounds)
 
 
@@ -759,6 +766,25 @@ def test_only_a_turn_that_has_not_begun_is_taken_as_it_is_recorded() -> None:
     machine = begun()
     with pytest.raises(InvariantError, match="cannot be taken"):
         machine._open_turn(1).take(record)
+
+
+def test_whether_a_round_can_follow_is_known() -> None:
+    machine = Machine(plan([kind("a", start=True)]))
+    assert machine.ending is False
+    machine.step(Advance())
+    assert machine.ending is False
+    machine.step(TurnEnded(0, Completed(TurnOutput("")), 1))
+    assert machine.ending is False  # an input may come
+    machine.step(Advance())
+    assert machine.end is not None
+    assert machine.ending is True
+    machine = Machine(plan([kind("a", start=True, grants=KindGrants(finish=True)), kind("b", start=True)]))
+    machine.step(Advance())
+    machine.step(TurnEnded(0, Completed(TurnOutput("", finish="1")), 1))
+    assert machine.ending is False
+    machine.step(TurnEnded(1, Completed(TurnOutput("")), 1))
+    assert machine.end is None
+    assert machine.ending is True
 
 
 def test_restoring_a_changed_record_is_noticed() -> None:

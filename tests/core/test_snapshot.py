@@ -46,7 +46,13 @@ def world(schedule: Schedule, rounds_max: int) -> Plan:
         kind("busy", start=True, groups=("all",), grants=EVERYTHING, limits=Limits(inbox_bytes_max=400), state="begun"),
         kind("idle", state="never moves"),
     ]
-    return plan(kinds, ["a:busy", "idle:idle", "b:busy", "c:busy"], schedule=schedule, rounds_max=rounds_max)
+    return plan(
+        kinds,
+        ["a:busy", "idle:idle", "b:busy", "c:busy"],
+        schedule=schedule,
+        rounds_max=rounds_max,
+        messages=[("all", "go")],
+    )
 
 
 class Played:

@@ -506,6 +506,18 @@ def test_such_an_input_is_kept_beside_an_alarm_that_never_rings() -> None:
     assert run.end.reason == "rounds_max"
 
 
+def test_such_an_input_is_kept_in_the_round_of_an_alarm_that_rings_last() -> None:
+    def behaves(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
+        return {"state": "", "stop": ["a"]} if turn["self"] == "a" else {"state": "", "wake_in": 8}
+
+    world = plan([kind("a", start=True, grants=KindGrants(stop=("a",))), kind("b", start=True)], rounds_max=9)
+    machine = Machine(world)
+    simulate(world, {"a": behaves, "b": behaves}, machine=machine, rounds=1)
+    machine.step(Input("a", "to nobody"))
+    run = simulate(world, {"a": behaves, "b": behaves}, machine=machine)
+    assert [(record.round, [m.body for m in record.inputs]) for record in run.rounds] == [(9, ["to nobody"])]
+
+
 @pytest.mark.parametrize("on_failure", ["continue", "stop"])
 def test_an_input_that_comes_during_the_round_that_ends_the_run_is_a_dead_letter_of_it(on_failure: Any) -> None:
     output = TurnOutput("", (Send("a", "unread"),), finish="1")

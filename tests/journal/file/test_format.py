@@ -18,6 +18,7 @@ from tests.journal.records import columns_of_tables
 from turnwise.core.records import EffectRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import TurnOutput
 from turnwise.journal import CodeSource, Journal
+from turnwise.journal.file import connection, format, lineage  # noqa: A004 - the module's name
 from turnwise.journal.file.format import APPLICATION_ID, FORMAT, FORMAT_OLDEST, INTEGER_MAX
 from turnwise.journal.file.schema import SCHEMA, VIEWS
 
@@ -143,6 +144,22 @@ def test_views_show_long_texts_whole(folder: Path) -> None:
         shown = database.execute("SELECT place, state FROM show_turns WHERE round = 1 AND failure IS NULL").fetchall()
     assert shown == [(place, output.state) for place, output in outputs.items() if output is not None]
     assert any(len(state) > 1_000 for _, state in shown)
+
+
+def test_the_bounds_are_those_that_are_documented() -> None:
+    section = DOCUMENT.partition("## Bounds")[2].partition("\n## ")[0]
+    assert [int(number) for number in re.findall(r"\| (\d+) +\|$", section, re.MULTILINE)] == [
+        format.BLOB_BYTES_MAX,
+        format.COMPRESS_BYTES_MIN,
+        format.STATE_INLINE_CHARS_MAX,
+        format.TEXT_INLINE_CHARS_MAX,
+        format.BODY_INLINE_CHARS_MAX,
+        lineage.DEPTH_MAX,
+        lineage.SEARCHED_MAX,
+        connection.BUSY_MS,
+        connection.WAL_CHECKPOINT_PAGES,
+    ]
+    assert lineage.DEPTH_MAX < lineage.ANCESTORS_MAX < 10  # files that SQLite attaches, one to spare
 
 
 def test_the_largest_number_is_that_of_sqlite() -> None:

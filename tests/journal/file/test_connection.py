@@ -10,7 +10,7 @@ import pytest
 
 from tests.journal.file.test_lineage import fork, run
 from tests.journal.records import create
-from turnwise.journal.file.connection import WAL_CHECKPOINT_PAGES, connect, detach, open_reading, open_writing
+from turnwise.journal.file.connection import BUSY_MS, WAL_CHECKPOINT_PAGES, connect, detach, open_reading, open_writing
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,7 @@ from turnwise.journal.file.connection import WAL_CHECKPOINT_PAGES, connect, deta
         ("trusted_schema", 0),
         ("cell_size_check", 1),
         ("mmap_size", 0),
+        ("busy_timeout", BUSY_MS),
     ],
 )
 def test_a_writer_is_durable(tmp_path: Path, pragma: str, value: object) -> None:

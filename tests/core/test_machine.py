@@ -474,11 +474,12 @@ def test_an_input_that_comes_later_waits_for_its_round() -> None:
     assert run.rounds[1].inputs[0].round == 5
 
 
-def test_an_input_that_reaches_nobody_at_the_end_is_a_dead_letter_in_a_round_of_nobody() -> None:
+@pytest.mark.parametrize("rounds_max", [2, 9])
+def test_an_input_that_reaches_nobody_at_the_end_is_a_dead_letter_in_a_round_of_nobody(rounds_max: int) -> None:
     def leaves(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
         return {"state": "", "stop": [turn["self"]]}
 
-    world = plan([kind("a", start=True)])
+    world = plan([kind("a", start=True)], rounds_max=rounds_max)
     machine = Machine(world)
     first = simulate(world, {"a": leaves}, machine=machine, rounds=1)
     machine.step(Input("a", "too late"))

@@ -10,7 +10,17 @@ import pytest
 
 from tests.journal.file.test_lineage import fork, run
 from tests.journal.records import create
-from turnwise.journal.file.connection import BUSY_MS, WAL_CHECKPOINT_PAGES, connect, detach, open_reading, open_writing
+from turnwise.errors import JournalError
+from turnwise.journal.file.connection import (
+    BUSY_MS,
+    WAL_CHECKPOINT_PAGES,
+    connect,
+    detach,
+    open_reading,
+    open_writing,
+    tidy_and_close,
+)
+from turnwise.journal.file.lock import WriterLock
 
 
 @pytest.mark.parametrize(
@@ -37,6 +47,29 @@ def test_a_reader_cannot_write(tmp_path: Path, pragma: str, value: object) -> No
     create(tmp_path / "run.journal").close()
     with closing(open_reading(tmp_path / "run.journal")) as connection:
         assert connection.execute(f"PRAGMA {pragma}").fetchone() == (value,)
+
+
+def test_a_reader_of_a_fork_cannot_write_either(tmp_path: Path) -> None:
+    run(tmp_path / "parent.journal")
+    path = fork(tmp_path / "parent.journal", 2, tmp_path / "fork.journal", 3)
+    with closing(open_reading(path)) as connection:
+        assert connection.execute("PRAGMA query_only").fetchone() == (1,)
+
+
+def test_a_writer_that_is_tidied_is_closed(tmp_path: Path) -> None:
+    create(tmp_path / "run.journal").close()
+    connection = open_writing(tmp_path / "run.journal")
+    tidy_and_close(connection)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
+    assert [path.name for path in tmp_path.iterdir()] == ["run.journal"]
+
+
+def test_damage_is_said_whoever_holds_the_lock(tmp_path: Path) -> None:
+    path = run(tmp_path / "run.journal")
+    path.write_bytes(path.read_bytes()[:4096])
+    with closing(WriterLock(path)), pytest.raises(JournalError, match="the journal is damaged"):
+        open_reading(path)
 
 
 def test_a_fork_is_made_whole_durably(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -474,6 +474,16 @@ def test_an_input_that_comes_later_waits_for_its_round() -> None:
     assert run.rounds[1].inputs[0].round == 5
 
 
+def test_an_input_that_comes_later_is_read_though_one_before_it_reaches_nobody() -> None:
+    machine = Machine(plan([kind("a")]))
+    machine.step(Input("nobody", "lost", after=3))
+    machine.step(Input("a", "read", after=6))
+    run = simulate(machine.plan, {"a": still}, machine=machine)
+    assert [(record.round, [message.body for message in record.inputs]) for record in run.rounds] == [
+        (7, ["lost", "read"]),
+    ]
+
+
 @pytest.mark.parametrize("rounds_max", [2, 9])
 def test_an_input_that_reaches_nobody_at_the_end_is_a_dead_letter_in_a_round_of_nobody(rounds_max: int) -> None:
     def leaves(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:

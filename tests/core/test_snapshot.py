@@ -10,10 +10,12 @@ import pytest
 
 from tests.core.worlds import kind, plan
 from turnwise.core import snapshot as snapshots
+from turnwise.core.events import Advance, Commit, Input, OutsideChange, TurnEnded
 from turnwise.core.machine import Machine
 from turnwise.core.plan import KindGrants, Limits, Plan, Schedule
-from turnwise.core.records import AgentRecord, MessageRecord, RoundRecord
+from turnwise.core.records import AgentRecord, ChangeRecord, MessageRecord, RoundRecord
 from turnwise.core.snapshot import Snapshot
+from turnwise.core.turn import Completed, TurnOutput
 from turnwise.errors import DifferenceFound
 from turnwise.sim import Effect, simulate
 
@@ -115,6 +117,26 @@ def test_a_run_goes_on_from_a_snapshot_as_from_all_rounds(run: Played) -> None:
         assert [one.head for one in later.rounds] == [one.head for one in run.records if one.round > record.round]
         assert machine.head == run.machine.head
         assert snapshots.digest(machine.world) == snapshots.digest(run.machine.world)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_snapshot_comes_with_its_round_unless_something_was_changed_from_outside(
+    changed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "TURNS_MIN", 2)
+    monkeypatch.setattr(snapshots, "TURNS_PER_AGENT", 1)
+    machine = Machine(plan([kind("a", start=True)]))
+    found = []
+    for _ in range(3):
+        machine.step(OutsideChange(ChangeRecord("state", 0, "given")) if changed and not found else Input("a", "on"))
+        (action,) = machine.step(Advance())
+        commit = action if isinstance(action, Commit) else machine.step(TurnEnded(0, Completed(TurnOutput("")), 1))[0]
+        assert isinstance(commit, Commit)
+        found.append((commit.record.state is not None, commit.snapshot is not None))
+        machine.step(Input("a", "on"))
+    dues = [due for due, _ in found]
+    assert dues == [False, True, False] if not changed else any(dues)
+    assert [there for _, there in found] == [due and not changed for due in dues]
 
 
 def test_the_world_of_a_run_has_all_that_a_snapshot_can_hold(run: Played) -> None:

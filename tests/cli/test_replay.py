@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +52,24 @@ def test_an_equal_run(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     with Run.open(journal) as run:
         assert ended.stdout == f"equal: 5 rounds, 10 turns, head {run.head}\n"
+
+
+def test_a_run_whose_end_was_removed(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "w", {"a.wat": says('{"state":"s"}')})
+    assert turnwise("run", world, "--journal", "run.journal", cwd=tmp_path).returncode == 0
+    with closing(sqlite3.connect(tmp_path / "run.journal", isolation_level=None)) as connection:
+        connection.execute("DELETE FROM ends")
+    ended = turnwise("replay", "run.journal", cwd=tmp_path)
+    assert ended.returncode == 0
+    first, second, *_ = ended.stdout.splitlines()
+    assert first.startswith("equal: 1 round, 1 turn, head ")
+    assert second.startswith("warning: this run was over after round 1: nobody had anything left to do")
+    assert "its end is missing" in " ".join(ended.stdout.split())
+    value = json.loads(turnwise("replay", "run.journal", "--json", cwd=tmp_path).stdout)
+    assert (value["missing_end"], value["status"], value["notes"]) == ("quiet", "open", [])
+    assert turnwise("resume", "run.journal", cwd=tmp_path).returncode == 0
+    value = json.loads(turnwise("replay", "run.journal", "--json", cwd=tmp_path).stdout)
+    assert (value["missing_end"], value["status"]) == (None, "quiet")
 
 
 def test_an_equal_run_as_json(tmp_path: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Command
 from tests.cli.journals import EVIL_SHOWN, evil_plan, play, write
+from turnwise.journal import Journal
 from turnwise.journal.run import Run
 from turnwise.visible_text import visible
 
@@ -77,3 +80,65 @@ def test_the_folder_is_the_one_that_run_writes_to(
 ) -> None:
     monkeypatch.chdir(folder.parent)
     assert "runs/old.journal" in command("runs").out
+
+
+KILLED = """
+import os, sys
+from tests.cli.journals import CODES, evil_plan, play
+from turnwise.core.plan_json import plan_to_json
+from turnwise.core.state import first_agents
+from turnwise.journal import Journal
+plan = evil_plan()
+run = play(plan, rounds=int(sys.argv[2]) or None)
+journal = Journal.create(
+    sys.argv[1], plan=plan_to_json(plan), info="{}", versions="{}", codes=CODES, agents=first_agents(plan)
+)
+for record in run.rounds:
+    journal.writer.commit(record)
+if run.end is not None:
+    journal.writer.end(run.end)
+os._exit(0)
+"""
+
+
+def killed(path: Path, rounds: int = 0) -> Path:
+    """A journal whose writer is gone without closing it; after so many rounds, or after its end."""
+    program = f"import sys; sys.path[:0] = {sys.path!r}\n{KILLED}"
+    subprocess.run([sys.executable, "-c", program, str(path), str(rounds)], check=True)
+    return path
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="who holds a lock cannot be told there")
+def test_what_a_killed_writer_left_is_named_and_taken_in(command: Command, tmp_path: Path) -> None:
+    path = killed(tmp_path / "a.journal")
+    assert {"a.journal-wal", "a.journal-lock"} <= {one.name for one in tmp_path.iterdir()}
+    with Run.open(path) as run:
+        head = run.head
+    ended = command("runs", tmp_path)
+    assert "killed: a.journal-lock, a.journal-wal lies beside it; turnwise resume " in ended.out
+    assert "takes it in" in ended.out
+    value = json.loads(command("runs", tmp_path, "--json").out)
+    assert value["runs"][0]["left"] == ["a.journal-lock", "a.journal-wal"]
+    ended = command("resume", path)
+    assert ended.code == 0
+    assert "a.journal-lock and a.journal-wal became part of it." in ended.err
+    assert [one.name for one in tmp_path.iterdir()] == ["a.journal"]
+    assert "killed: " not in command("runs", tmp_path).out
+    assert "part of it" not in command("resume", path).err
+    with Run.open(path) as run:
+        assert run.head == head
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="who holds a lock cannot be told there")
+def test_a_run_that_was_killed_before_its_end_can_go_on(command: Command, tmp_path: Path) -> None:
+    killed(tmp_path / "a.journal", rounds=2)
+    assert "goes on" in command("runs", tmp_path).out
+
+
+def test_a_run_that_is_written_is_not_called_killed(command: Command, tmp_path: Path) -> None:
+    plan = evil_plan()
+    write(tmp_path / "a.journal", plan, play(plan))
+    with Journal.open(tmp_path / "a.journal", write=True):
+        assert "killed: " not in command("runs", tmp_path).out
+        assert command("resume", tmp_path / "a.journal").code == 0
+    assert [one.name for one in tmp_path.iterdir()] == ["a.journal"]

@@ -274,9 +274,14 @@ def test_an_end_that_a_round_brought_about_cannot_be_taken_away(tmp_path: Path) 
 
 def test_an_end_that_came_later_is_missed(tmp_path: Path) -> None:
     path = ended(tmp_path / "bound.journal", "def turn(t):\n    t.wake_in(1)\n")
-    assert turnwise.replay(path, workers=1).notes == ()
+    assert turnwise.replay(path, workers=1).missing_end is None
     forged = changed(path, tmp_path, "DELETE FROM ends")
-    assert "no end is recorded" in turnwise.replay(forged, workers=1).notes[0]
+    found = turnwise.replay(forged, workers=1)
+    assert (found.difference, found.notes) == (None, ())
+    assert found.missing_end is not None
+    assert found.missing_end.reason == "rounds_max"
+    verified = turnwise.verify(forged, workers=1)
+    assert "its end is missing" in verified.notes[0]
     with turnwise.open(path) as run, turnwise.open(forged) as other:
         assert run.head != other.head
         assert (run.status, other.status) == ("rounds_max", "open")

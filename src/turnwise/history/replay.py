@@ -59,7 +59,9 @@ class Replay:
 
     `rounds` and `turns` count those that were equal. `head` (hex) is the run's, its end included, or that of the last
     round that was equal; `difference` is None if all was equal. `notes` say what was compared otherwise than usual;
-    `unproved` what was taken from the journal, and so is not proved by this replay.
+    `unproved` what was taken from the journal, and so is not proved by this replay. `missing_end` is the
+    end that must follow the last round (`quiet`, `rounds_max`) where the journal has none: the run was stopped just
+    before, waits for something from outside, or somebody has removed it, which the journal alone cannot tell.
     """
 
     rounds: int
@@ -68,6 +70,7 @@ class Replay:
     difference: Difference | None
     notes: tuple[str, ...]
     unproved: tuple[str, ...] = ()
+    missing_end: EndRecord | None = None
 
 
 def replay(journal: Path, settings: Settings, progress: OnProgress | None = None) -> Replay:
@@ -201,9 +204,17 @@ async def _compare(
             waves += len(record.waves)
             progress(done, total)
     notes = list(driver.notes)
+    missing: EndRecord | None = None
     whole = not stopped and (last is None or last >= journal.rounds.last_round)
     if difference is None and whole:
-        difference, end = _end(journal, machine, head, driver.foreign is not None or driver.is_redacted, notes)
+        difference, end = _end(journal, machine, head, driver.foreign is not None or driver.is_redacted)
+        if difference is None and journal.rounds.end_record is None:
+            missing, end = end, None
+            if missing is None:
+                notes.append(
+                    f"no end is recorded: what came after round {machine.world.round}, if anything did, is not in the "
+                    "journal"
+                )
         head = head if difference is not None or end is None or end.head is None else end.head
     difference = difference or journal.chains.broken_link()
     if driver.is_redacted and not taken and difference is None:
@@ -211,7 +222,7 @@ async def _compare(
     unproved = list(_unproved(journal, answers, waves) if witness is None else _unproved(journal, 0, 0))
     if taken:
         unproved.append(f"{taken:,} turns were taken from the journal: texts that they were given are redacted")
-    return Replay(done, turns, head.hex(), difference, tuple(notes), tuple(unproved))
+    return Replay(done, turns, head.hex(), difference, tuple(notes), tuple(unproved), missing)
 
 
 async def _round(driver: ReplayDriver, record: RoundRecord) -> Difference | None:
@@ -243,10 +254,18 @@ def _snapshot(journal: Journal, machine: Machine, record: RoundRecord) -> Differ
     return None
 
 
-def _end(
-    journal: Journal, machine: Machine, head: bytes, foreign: bool, notes: list[str]
-) -> tuple[Difference | None, EndRecord | None]:
-    """Compare how the run ended with how it must end after its last round."""
+def missing_end_text(end: EndRecord) -> str:
+    """Return what is to be said of a run whose end is missing, for people."""
+    why = "it had reached its bound" if end.reason == "rounds_max" else "nobody had anything left to do"
+    return (
+        f"this run was over after round {end.round}: {why}, and its end is missing. It was stopped before its "
+        "end was written, it waits for something from outside, or its end was removed; the head is that of its last "
+        "round. `turnwise resume` writes the end of a run that was stopped."
+    )
+
+
+def _end(journal: Journal, machine: Machine, head: bytes, foreign: bool) -> tuple[Difference | None, EndRecord | None]:
+    """Compare how the run ended with how it must end after its last round; return that end, unless it goes on."""
     recorded = journal.rounds.end_record
     action = machine.step(Advance())[0]
     found = action.record if isinstance(action, End) else None
@@ -255,14 +274,7 @@ def _end(
         if found is not None and found.reason in ("finished", "failed") and machine.rule > 1:
             # Such an end is committed together with its round.
             return Difference(last, None, "how the run ended", "no end is recorded", found.reason), None
-        if found is not None:
-            notes.append(
-                f"no end is recorded, though the run could not go on after round {last} ({found.reason}): it was "
-                "stopped there, or its end was removed"
-            )
-        else:
-            notes.append(f"no end is recorded: what came after round {last}, if anything did, is not in the journal")
-        return None, None
+        return None, found
     if found is not None and foreign and found.message is not None and recorded.message is not None:
         found = replace(found, message=recorded.message)  # what a failure says is the version's own
         found = replace(found, head=ended(head, found, machine.rule))

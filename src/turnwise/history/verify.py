@@ -17,7 +17,7 @@ from turnwise._version import __version__
 from turnwise.core.compare import Difference
 from turnwise.errors import UsageError
 from turnwise.history.model_witness import Asked, ModelWitness, Nearness, TokenDifference
-from turnwise.history.replay import OnProgress, Replay, replay_rounds, silent
+from turnwise.history.replay import OnProgress, Replay, missing_end_text, replay_rounds, silent
 from turnwise.journal import Journal
 from turnwise.journal.file.stored_json import stored_object
 from turnwise.orchestrator.loop_thread import run_alone
@@ -143,7 +143,8 @@ def _verification(
     replies = sum(model.compared for model in models) - sum(
         1 for model in witness.models.values() if model.difference is not None
     )
-    notes = [*replayed.notes, *_notes(journal)]
+    missing = replayed.missing_end
+    notes = [*([] if missing is None else [missing_end_text(missing)]), *replayed.notes, *_notes(journal)]
     unproved = [*replayed.unproved, *_unproved(models, first, agent)]
     head = replayed.head
     token = witness.token if difference is witness.difference else None

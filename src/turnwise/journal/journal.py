@@ -16,7 +16,7 @@ from turnwise.journal.file import connection as connections
 from turnwise.journal.file.code_source import CodeSource
 from turnwise.journal.file.errors import reading as reading_of
 from turnwise.journal.file.lineage import DEPTH_MAX, fork_point, parent_of
-from turnwise.journal.file.lock import WriterLock
+from turnwise.journal.file.lock import WriterLock, lock_path, was_left
 from turnwise.journal.file.parent import Parent
 from turnwise.journal.read.chains import ChainReader
 from turnwise.journal.read.check import check
@@ -171,6 +171,30 @@ class Journal:
             connections.tidy(writing)
             writing.close()
             raise
+
+    @classmethod
+    def left_beside(cls, path: str | os.PathLike[str]) -> tuple[str, ...]:
+        """Return the names of the files that a writer which was killed has left beside a journal.
+
+        They are read with it, and taken in by whoever writes it next, or by `tidy`. None while somebody writes it.
+        """
+        file = connections.located(path)
+        return tuple(one.name for one in cls._beside(file)) if was_left(file) else ()
+
+    @classmethod
+    def tidy(cls, path: str | os.PathLike[str]) -> tuple[str, ...]:
+        """Take into a journal what a killed writer has left beside it; return the names of the files that are gone."""
+        file = connections.located(path)
+        left = cls._beside(file)
+        if left:
+            cls.open(path, write=True).close()
+        return tuple(one.name for one in left if not one.exists())
+
+    @staticmethod
+    def _beside(file: Path) -> tuple[Path, ...]:
+        endings = [ending for ending in connections.LEFT_BESIDE if ending != "-shm"]  # readers make that, too
+        files = (lock_path(file), *(file.with_name(file.name + ending) for ending in endings))
+        return tuple(one for one in files if one.exists())
 
     @classmethod
     def detach(cls, path: str | os.PathLike[str], *, parents: Sequence[Path] = ()) -> int:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from turnwise.errors import JournalError
-from turnwise.journal.file.lock import WriterLock
+from turnwise.journal.file.lock import WriterLock, lock_path, was_left
 
 
 def test_one_holder(tmp_path: Path) -> None:
@@ -31,6 +34,33 @@ def test_what_a_killed_holder_left_does_not_matter(tmp_path: Path, left: bytes) 
     assert lock.path.read_bytes() == str(os.getpid()).encode()
     lock.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_a_killed_holder_left_is_told_from_one_that_is_held(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    assert not was_left(path)
+    lock = WriterLock(path)
+    assert not was_left(path)
+    lock.close()
+    program = "import os, sys; from pathlib import Path; from turnwise.journal.file.lock import WriterLock\n"
+    program += "WriterLock(Path(sys.argv[1])); os._exit(0)"
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True)
+    assert was_left(path) == (sys.platform != "win32")
+    with closing(WriterLock(path)):
+        assert not was_left(path)
+    lock_path(path).write_bytes(b"no number")
+    assert not was_left(path), "its holder is not known"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a lock cannot be tried there without harm")
+def test_a_lock_of_a_process_that_is_not_seen_is_tried(tmp_path: Path) -> None:
+    """As a process of another container is."""
+    path = tmp_path / "run.journal"
+    with closing(WriterLock(path)) as lock:
+        lock.path.write_bytes(str(2**31 - 2).encode())
+        assert not was_left(path)
+    lock_path(path).write_bytes(str(2**31 - 2).encode())
+    assert was_left(path)
 
 
 def test_the_lock_file_is_not_followed_elsewhere(tmp_path: Path) -> None:

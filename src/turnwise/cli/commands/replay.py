@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from turnwise.cli.commands.options import JournalOrBundle, Json, Workers
 from turnwise.cli.errors import DIFFERENT, DONE
-from turnwise.cli.output import Output, dim, green, red
+from turnwise.cli.output import Output, dim, green, red, yellow
 from turnwise.cli.text import count, json_text
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def _replay(file: Path, named: Path, workers: int | None, interpreter: Path | No
             "journal": str(named),
             "equal": replayed.difference is None,
             "difference": difference_json(replayed.difference),
+            "missing_end": None if replayed.missing_end is None else replayed.missing_end.reason,
             "notes": list(replayed.notes),
             "unproved": list(replayed.unproved),
         }
@@ -72,6 +73,10 @@ def _show(replayed: Replay, output: Output) -> None:
         output.line(green("equal"), f": {counts}, head {replayed.head}")
     else:
         show_difference(difference, output)
+    if replayed.missing_end is not None:
+        from turnwise.history.replay import missing_end_text
+
+        output.line(yellow("warning"), f": {missing_end_text(replayed.missing_end)}")
     for note in replayed.notes:
         output.row("note: ", note)
     for line in replayed.unproved:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 
 from turnwise.cli.commands.options import (
@@ -15,6 +16,7 @@ from turnwise.cli.commands.options import (
     model_folders,
 )
 from turnwise.cli.output import Output
+from turnwise.errors import JournalError
 
 
 def resume(
@@ -27,17 +29,26 @@ def resume(
 ) -> int:
     """Go on with a run that was stopped or has crashed.
 
-    It comes to the same head as if nothing had happened. A run that has ended already is only summarized.
+    It comes to the same head as if nothing had happened. A run that has ended already is only summarized; if it was
+    killed before its journal was closed, what lies beside the journal is taken into it.
     """
     models, level = model_folders(model), log_choice(log)
     import turnwise
     from turnwise.cli.playing import play_and_tell, tell
+    from turnwise.journal import Journal
     from turnwise.journal.run import Run
 
     with Run.open(journal) as run:
         if run.status != "open":
             Output.err().line("This run has ended already; there is nothing to go on with.")
-            return tell(run, as_json=json, fail_on_failed_turns=fail_on_failed_turns)
-        world = run.world_name
+            code = tell(run, as_json=json, fail_on_failed_turns=fail_on_failed_turns)
+        else:
+            code = None
+            world = run.world_name
+    if code is not None:
+        with suppress(JournalError):  # somebody has it open for writing, and will close it
+            if taken := Journal.tidy(journal):
+                Output.err().line(f"It was killed before it was closed; {' and '.join(taken)} became part of it.")
+        return code
     begin = partial(turnwise.resume, journal, workers=workers, models=models)
     return play_and_tell(begin, world, log=level, fail_on_failed_turns=fail_on_failed_turns, as_json=json)

@@ -47,6 +47,8 @@ class JournalFacts:
     """Rounds that were committed."""
     failed_turns: int | None = None
     """Turns that failed."""
+    left: tuple[str, ...] = ()
+    """Files that a writer which was killed has left beside it."""
     error: str | None = None
     """Reason why the file cannot be read."""
 
@@ -58,8 +60,9 @@ def runs(
 ) -> int:
     """List the runs whose journals lie in a folder, the newest first.
 
-    For each: its world and seed, how it ended, its rounds, its head, and when it was last written. Bundles whose names
-    end with .bundle are listed, too. Files that cannot be read are named with what is wrong.
+    For each: its world and seed, how it ended, its rounds, its head, and when it was last written, and what a run that
+    was killed has left beside it. Bundles whose names end with .bundle are listed, too. Files that cannot be read are
+    named with what is wrong.
     """
     paths = _journals(folder)
     newest = heapq.nlargest(last, paths, key=lambda path: (_changed_ns(path), path.name))
@@ -109,6 +112,7 @@ def _changed_ns(path: Path) -> int:
 
 def _facts(path: Path) -> JournalFacts:
     from turnwise.evidence.opened import journal_of
+    from turnwise.journal import Journal
     from turnwise.journal.run import Run
 
     moment = datetime.fromtimestamp(_changed_ns(path) / 1e9, tz=timezone.utc)  # noqa: UP017 - the alias of 3.11
@@ -124,6 +128,7 @@ def _facts(path: Path) -> JournalFacts:
                 run.status,
                 len(run.rounds),
                 len(run.failures),
+                Journal.left_beside(path),
             )
     except TurnwiseError as error:
         return JournalFacts(str(path), changed, error=error.message)
@@ -144,6 +149,10 @@ def _show(one: JournalFacts, out: Output) -> None:
         dim(f", head {(one.head or '')[:HEAD_CHARS]}…"),
         indent=2,
     )
+    if one.left:
+        does = "goes on" if one.status == "open" else "takes it in"
+        command = f"turnwise resume {quoted_path(Path(one.journal))}"
+        out.line(yellow("killed: "), f"{', '.join(one.left)} lies beside it; {command} {does}", indent=2)
 
 
 def _ended(status: str | None) -> str:

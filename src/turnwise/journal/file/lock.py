@@ -39,6 +39,41 @@ else:
 
 
 _OWNER_BYTES_MAX = 64
+_ENDING = "-lock"
+
+
+def lock_path(journal: Path) -> Path:
+    """Return the file on which the lock of a journal lies."""
+    return journal.with_name(journal.name + _ENDING)
+
+
+def was_left(journal: Path) -> bool:
+    """Return whether a lock lies beside a journal whose holder is gone; False where that cannot be told.
+
+    The lock itself is tried only where its holder is not among the processes here, so that nobody who is about to take
+    it meets this look.
+    """
+    if sys.platform == "win32":  # pragma: no cover
+        return False
+    try:
+        descriptor = os.open(lock_path(journal), os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        holder = os.read(descriptor, _OWNER_BYTES_MAX).decode("ascii", "replace")
+        return holder.isdecimal() and not _is_alive(int(holder)) and _try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 class WriterLock:
@@ -46,7 +81,7 @@ class WriterLock:
 
     def __init__(self, journal: Path) -> None:
         """Take the lock at once, or raise JournalError that names the process that has it."""
-        self.path = journal.with_name(journal.name + "-lock")
+        self.path = lock_path(journal)
         self._descriptor: int | None = None
         while True:
             descriptor = self._open(journal)

@@ -52,7 +52,17 @@ PLANS = plans(LIMITS, GRANTS, INTEGERS) | plans(LIMITS_1, GRANTS_1, st.none())
 PLAN = Plan(
     name="market",
     seed=7,
-    kinds=(Kind("trader", "ab" * 32, '{"budget":3}', "{}", groups=("traders",), grants=KindGrants(send=("market",))),),
+    kinds=(
+        Kind(
+            "trader",
+            "ab" * 32,
+            '{"budget":3}',
+            "{}",
+            groups=("traders",),
+            grants=KindGrants(send=("market",)),
+            limits=Limits(fuel=5_000_000_000),
+        ),
+    ),
     agents=(
         AgentPlan("trader-1", "trader", '{"budget":3}', "{}"),
         AgentPlan("trader-2", "trader", '{"budget":4}', "{}"),

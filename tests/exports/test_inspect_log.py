@@ -26,6 +26,27 @@ def test_a_sample_for_each_agent_with_its_conversation(written: Path, tmp_path: 
             assert used == sum(reply["tokens"] for reply in replies)
 
 
+def test_the_transcript_has_a_span_for_each_turn(written: Path, tmp_path: Path) -> None:
+    turnwise.export(written, tmp_path / "a.eval", "inspect")
+    with zipfile.ZipFile(tmp_path / "a.eval") as file, turnwise.open(written) as run:
+        header = json.loads(file.read("header.json"))
+        assert header["stats"]["started_at"] < header["stats"]["completed_at"]
+        for agent in run.agents:
+            sample = json.loads(file.read(f"samples/{agent.name}_epoch_1.json"))
+            turns = [turn for turn in run.turns if turn.agent == agent.name]
+            kinds = [event["event"] for event in sample["events"]]
+            assert kinds.count("span_begin") == kinds.count("span_end") == len(turns)
+            assert kinds.count("model") == sum(len(turn.effects) for turn in turns)
+            asked = [event["input"] for event in sample["events"] if event["event"] == "model"]
+            assert [one for messages in asked for one in messages] == [
+                one for one in sample["messages"] if one["role"] != "assistant"
+            ]
+            sent = [event for event in sample["events"] if str(event.get("source")).startswith("message to ")]
+            outputs = [turn.output for turn in turns if turn.output is not None]
+            assert [event["data"] for event in sent] == [one.body for output in outputs for one in output.send]
+            assert not turns or sample["total_time"] > 0
+
+
 def test_the_same_journal_gives_the_same_bytes(written: Path, tmp_path: Path) -> None:
     for name in ("a.eval", "b.eval"):
         turnwise.export(written, tmp_path / name, "inspect")

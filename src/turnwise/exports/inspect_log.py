@@ -1,7 +1,8 @@
 """An evaluation log that Inspect reads (`inspect view`, `read_eval_log`): a sample for each agent of the run.
 
 A `.eval` file is a ZIP of JSON files: `header.json`, `summaries.json`, `samples/ID_epoch_1.json`. A sample holds what
-its agent asked models and was answered, its state at the end, and its recorded values as scores.
+its agent asked models and was answered, what it did turn by turn, its state at the end, and its recorded values as
+scores.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
 
 from turnwise._version import __version__
 from turnwise.core.records import AgentRecord, EffectRecord
+from turnwise.exports.inspect_events import moment, turn_events
 from turnwise.journal import Journal
+from turnwise.journal.file.times import RoundTimes
 from turnwise.journal.run import Run
 
 VERSION: Final = 2
@@ -42,8 +44,10 @@ def write_inspect(journal: Journal, run: Run, out: Path) -> None:
         put("_journal/start.json", {key: header[key] for key in ("version", "eval", "plan")})
         summaries = []
         usage: dict[str, JsonObject] = {}
+        names = [agent.name for agent in agents]
+        times = {of.round: of for of in journal.timings.between()}
         for agent in agents:
-            sample = _sample(journal, agent)
+            sample = _sample(journal, agent, names, times, run.plan.time_start_us)
             put(f"samples/{agent.name}_epoch_1.json", sample)
             for model, used in sample["model_usage"].items():
                 _add(usage.setdefault(model, _no_usage()), used)
@@ -53,9 +57,11 @@ def write_inspect(journal: Journal, run: Run, out: Path) -> None:
 
 
 def _header(journal: Journal, run: Run, samples: int) -> JsonObject:
-    times = next(journal.timings.between(), None)
-    started_us = run.plan.time_start_us if times is None else times.started_us
-    started = datetime.fromtimestamp(started_us / 1e6, tz=timezone.utc).isoformat()  # noqa: UP017 - the alias of 3.11
+    started_us = ended_us = run.plan.time_start_us
+    for number, times in enumerate(journal.timings.between()):
+        started_us = started_us if number else times.started_us
+        ended_us = times.started_us + times.duration_us
+    started = moment(started_us)
     models = [name for name, _ in run.plan.models]
     head = run.head
     header: JsonObject = {
@@ -79,25 +85,30 @@ def _header(journal: Journal, run: Run, samples: int) -> JsonObject:
         },
         "plan": {"name": "plan", "steps": [], "config": {}},
         "results": {"total_samples": samples, "completed_samples": samples, "scores": []},
-        "stats": {"started_at": started, "completed_at": started, "model_usage": {}},
+        "stats": {"started_at": started, "completed_at": moment(max(started_us, ended_us)), "model_usage": {}},
     }
     if run.status == "failed":
         header["error"] = {"message": run.message or "", "traceback": "", "traceback_ansi": ""}
     return header
 
 
-def _sample(journal: Journal, agent: AgentRecord) -> JsonObject:
+def _sample(
+    journal: Journal, agent: AgentRecord, names: list[str], times: dict[int, RoundTimes], start_us: int
+) -> JsonObject:
     messages: list[JsonObject] = []
     usage: dict[str, JsonObject] = {}
     scores: dict[str, JsonObject] = {}
     output: JsonObject = {"model": "", "choices": []}
     first: str | None = None
-    state, turns, failed = str(agent.state), 0, 0
+    state, turns, failed, taken_us = str(agent.state), 0, 0, 0
+    events: list[JsonObject] = []
     for round_, turn in journal.queries.turns(agent.place):
         turns += 1
         failed += turn.failure is not None
-        if first is None and turn.inbox:
-            first = str(journal.queries.message(turn.inbox[0]).body)
+        read = [journal.queries.message(seq) for seq in turn.inbox]
+        if first is None and read:
+            first = str(read[0].body)
+        calls: list[JsonObject] = []
         if turn.output is not None:
             state = str(turn.output.state)
             for record in turn.output.record:
@@ -106,12 +117,17 @@ def _sample(journal: Journal, agent: AgentRecord) -> JsonObject:
         for effect in turn.effects:
             if effect.kind == "generate":
                 prefix = f"{agent.name}-{round_}-{effect.index}"
-                messages += _asked(effect, prefix)
+                asked = list(_asked(effect, prefix))
+                messages += asked
                 answered = _answered(effect, prefix)
+                calls.append({"index": effect.index, "input": asked, "output": answered})
                 output = answered
                 messages += [choice["message"] for choice in answered["choices"]]
                 if effect.model is not None and "usage" in answered:
                     _add(usage.setdefault(effect.model, _no_usage()), answered["usage"])
+        clock = times.get(round_, RoundTimes(round_, start_us, 0, {}, {}, {}))
+        taken_us += clock.turns[agent.place].duration_us if agent.place in clock.turns else 0
+        events += turn_events(agent.name, clock, turn, read, names.__getitem__, calls)
     return {
         "id": agent.name,
         "epoch": 1,
@@ -122,14 +138,15 @@ def _sample(journal: Journal, agent: AgentRecord) -> JsonObject:
         "scores": scores,
         "metadata": {"kind": agent.kind, "args": str(agent.args), "turns": turns, "failed_turns": failed},
         "store": {"state": state},
-        "events": [],
+        "events": events,
+        "total_time": taken_us / 1e6,
         "model_usage": usage,
         "attachments": {},
     }
 
 
 def _summary(sample: JsonObject) -> JsonObject:
-    keys = ("id", "epoch", "input", "target", "metadata", "scores", "model_usage")
+    keys = ("id", "epoch", "input", "target", "metadata", "scores", "model_usage", "total_time")
     return {key: sample[key] for key in keys} | {"completed": True, "message_count": len(sample["messages"])}
 
 

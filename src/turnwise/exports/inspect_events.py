@@ -1,0 +1,74 @@
+"""What an agent did as events of an Inspect log: a span for each turn, with what it read, asked, was answered and sent.
+
+The viewer shows them as the transcript of the agent's sample. Times are those by the clock where the journal has them;
+else every event stands at the beginning of the run, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from typing import Any, Final
+
+from turnwise.core.records import MessageRecord, TurnRecord
+from turnwise.journal.file.times import RoundTimes, Span
+
+JsonObject = dict[str, Any]
+
+_AT_ONCE: Final = Span(0, 0)
+
+
+def moment(us: int) -> str:
+    """A time in microseconds since 1970 as the log has it."""
+    return datetime.fromtimestamp(us / 1e6, tz=timezone.utc).isoformat()  # noqa: UP017 - the alias of 3.11
+
+
+def turn_events(
+    name: str,
+    times: RoundTimes,
+    turn: TurnRecord,
+    read: list[MessageRecord],
+    name_of: Callable[[int], str],
+    calls: list[JsonObject],
+) -> Iterator[JsonObject]:
+    """Yield the events of a turn. `calls` are its questions to models: input, output and number of the effect."""
+    span = times.turns.get(turn.place, _AT_ONCE)
+    id_ = f"{name}-{times.round}"
+    start, end = (moment(times.started_us + us) for us in (span.start_us, span.start_us + span.duration_us))
+    common = {"span_id": id_, "working_start": 0.0, "pending": False}
+    yield {
+        **common, "event": "span_begin", "id": id_, "type": "turn", "name": f"round {times.round}", "timestamp": start,
+    }  # fmt: skip
+    for message in read:
+        sender = "outside" if message.sender is None else name_of(message.sender)
+        yield _info(f"message from {sender}", str(message.body), start) | common
+    for call in calls:
+        asked = times.effects.get((turn.place, call["index"]), span)
+        yield {
+            **common,
+            "event": "model",
+            "timestamp": moment(times.started_us + asked.start_us),
+            "completed": moment(times.started_us + asked.start_us + asked.duration_us),
+            "working_time": asked.duration_us / 1e6,
+            "model": call["output"]["model"],
+            "input": call["input"],
+            "tools": [],
+            "tool_choice": "none",
+            "config": {},
+            "output": call["output"],
+        }
+    if turn.failure is not None:
+        yield _info("failed", str(turn.failure.kind), end) | common
+    elif turn.output is not None:
+        for sent in turn.output.send:
+            yield _info(f"message to {sent.to}", str(sent.body), end) | common
+        for record in turn.output.record:
+            value = str(record.value) if isinstance(record.value, str) else record.value
+            yield _info(f"recorded {record.name}", value, end) | common
+        for line in turn.output.log:
+            yield _info(f"log, {line.level}", str(line.text), end) | common
+    yield {**common, "event": "span_end", "id": id_, "timestamp": end}
+
+
+def _info(source: str, data: object, at: str) -> JsonObject:
+    return {"event": "info", "source": source, "data": data, "timestamp": at}

@@ -125,5 +125,6 @@ def test_json_of_an_error_has_the_usual_keys() -> None:
     assert value.keys() >= {"head", "rounds", "turns", "status", "result", "journal", "error"}
     assert value["status"] == "error"
     assert value["error"] == {"message": "no", "where": "here", "hint": "do", "exit": 2}
-    assert json.loads(json_line(KeyboardInterrupt(), 130))["status"] == "interrupted"
+    interrupted = json.loads(json_line(KeyboardInterrupt(), 130))
+    assert (interrupted["status"], interrupted["error"]["message"]) == ("interrupted", "it was interrupted")
     assert json.loads(json_line(Terminated(), 143))["status"] == "interrupted"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.cli import worlds
 from tests.cli.conftest import Command
 from tests.cli.worlds import SPINS, TICKS, make_world, says
 from turnwise.journal.run import Run
@@ -72,3 +75,42 @@ def test_moves_are_shown(command: Command, tmp_path: Path) -> None:
     ended = command("sweep", world, "--seeds", "0..1", "--set", "world.rounds_max=2,3", "--workers", 1)
     assert ended.code == 0
     assert "result  moved 0, spread 0" in ended.out
+
+
+def test_an_interrupted_sweep_is_taken_up_by_the_same_command(command: Command, tmp_path: Path) -> None:
+    world = make_world(tmp_path / "world", {"ticks.wat": TICKS}, rounds_max=60)
+    kept, table = tmp_path / "journals", tmp_path / "table.csv"
+    options = ["--workers", 1, "--jobs", 2, "--json"]
+    arguments = ["sweep", world, "--seeds", "0..59", *options, "--journals", kept, "--table", table]
+    program = subprocess.Popen(
+        worlds.command(*arguments), env=worlds.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert program.stderr is not None
+    said = ""
+    while "of 60" not in said:
+        line = program.stderr.readline()
+        assert line, said
+        said += line
+    program.send_signal(signal.SIGINT)
+    out, err = program.communicate(timeout=120)
+    assert program.returncode == 130, err
+    assert json.loads(out)["status"] == "interrupted"
+    assert f"the same command goes on from the journals in {kept}\ninterrupted\n" in err
+    assert "Traceback" not in err
+    assert not table.exists()
+    assert {file.suffix for file in kept.iterdir()} == {".journal"}  # no lock and no log is left beside one
+    whole = {}
+    for path in kept.iterdir():
+        with Run.open(path) as run:
+            run.check()
+            if run.status != "open":
+                whole[path] = path.read_bytes()
+    assert 1 <= len(whole) < 60
+    ended = command(*arguments)
+    assert ended.code == 0, ended.err
+    assert {path: path.read_bytes() for path in whole} == whole
+    rows = {row["seed"]: row["head"] for row in json.loads(ended.out)["runs"]}
+    assert len(rows) == 60
+    alone = command("sweep", world, "--seeds", "0,1,58,59", *options)
+    assert all(rows[row["seed"]] == row["head"] for row in json.loads(alone.out)["runs"])
+    assert table.exists()

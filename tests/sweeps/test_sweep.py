@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import turnwise
+from tests.inference import toy
 from tests.orchestrator.worlds import lively, talkers
 from turnwise import Agent, Grants, Model, UsageError, World, WorldError
+from turnwise.core.plan import SEED_MAX
 from turnwise.sweeps.sweep import journal_name
 
 SPEAKER = """
@@ -130,6 +134,73 @@ def test_what_is_wrong_is_said_before_anything_is_played(tmp_path: Path) -> None
         with pytest.raises(UsageError, match="at once"):
             turnwise.sweep(talkers(), seeds=[0], jobs=jobs)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_parquet_table_has_the_same_rows(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    paths = [tmp_path / f"runs.{ending}" for ending in ("csv", "parquet")]
+    for path in paths:
+        variables = {"agents.agent.args.bad": [False, True]}
+        turnwise.sweep(breaking(), seeds=[7, SEED_MAX], variables=variables, workers=1, table=path)
+    with paths[0].open(newline="") as file:
+        written = list(csv.DictReader(file))
+    table = parquet.read_table(paths[1])
+    rows = table.to_pylist()
+    assert list(rows[0]) == list(written[0])
+    assert [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows] == written
+    types = {field.name: str(field.type) for field in table.schema}
+    assert (types["seed"], types["rounds"], types["head"]) == ("uint64", "int64", "string")
+    assert [row["seed"] for row in rows] == [7, SEED_MAX] * 2
+    assert [row["status"] for row in rows] == ["finished"] * 2 + ["failed"] * 2
+
+
+def test_a_model_whose_bits_depend_on_what_runs_beside_it_has_its_heads_and_says_so(tmp_path: Path) -> None:
+    mixing = toy.write_mixing_folder(tmp_path / "mixing")
+    models = {"model": Model(mixing, provider="cpu", batching="free")}
+    world = replace(speakers(), models=models)
+    swept = turnwise.sweep(world, seeds=range(3), workers=2, jobs=3)
+    assert [run.head for run in swept.runs] == [head(world, tmp_path / f"{seed}.journal", seed) for seed in range(3)]
+    assert any("plan-bound" in notice for notice in swept.notices)
+
+
+def test_models_and_wordings_are_variables(tmp_path: Path) -> None:
+    folders = [str(toy.write_attention_folder(tmp_path / "one")), "builtin:demo"]
+    wordings = ["merry", "merry, but brief"]
+    variables = {"models.model.path": folders, "agents.speaker.args.mood": wordings}
+    swept = turnwise.sweep(speakers(), seeds=[5], variables=variables, workers=1)
+    told = [tuple(run.settings.values()) for run in swept.runs]
+    assert told == [(folder, wording) for folder in folders for wording in wordings]
+    assert len({run.head for run in swept.runs}) == 4
+    for number, run in enumerate(swept.runs):
+        overrides = [f"{key}={value}" for key, value in run.settings.items()]
+        assert run.head == head(speakers(), tmp_path / f"{number}.journal", 5, *overrides)
+    assert [run.records["mood"].last for run in swept.runs] == wordings * 2
+
+
+KNOWN = """
+def turn(t):
+    luck = t.random.random()
+    t.record("luck", luck)
+    t.finish({"known": t.args["effect"] + luck})
+"""
+
+
+def test_how_much_a_variable_moves_is_right_where_it_is_known() -> None:
+    agent = Agent(KNOWN, args={"effect": 0, "idle": 0}, start=True, grants=Grants(finish=True))
+    world = turnwise.World(name="known", rounds_max=2, agents={"agent": agent})
+    variables = {"agents.agent.args.effect": [0, 3, 10], "agents.agent.args.idle": [0, 1]}
+    swept = turnwise.sweep(world, seeds=range(12), variables=variables, workers=1)
+    luck = [float(run.records["luck"].last) for run in swept.runs[:12]]
+    moves = {(move.variable.split(".")[-1], move.measure): move for move in swept.moves}
+    effect, idle = moves["effect", "result.known"], moves["idle", "result.known"]
+    assert effect.moved == pytest.approx(10)
+    assert [effect.means[str(value)] for value in (0, 3, 10)] == pytest.approx(
+        [value + statistics.mean(luck) for value in (0, 3, 10)]
+    )
+    assert idle.moved == pytest.approx(0)  # a variable that does nothing, with the same seeds, moves nothing
+    assert effect.spread == idle.spread == pytest.approx(statistics.stdev(luck))
+    assert effect.ratio == pytest.approx(10 / statistics.stdev(luck))
+    assert moves["effect", "record.luck.last"].moved == pytest.approx(0)
 
 
 def test_progress_counts_to_all_runs() -> None:

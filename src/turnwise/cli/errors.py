@@ -72,7 +72,9 @@ def as_json(error: BaseException, code: int) -> dict[str, object]:
         return {"message": "the world has problems", "where": None, "hint": None, "problems": problems, "exit": code}
     if isinstance(error, TurnwiseError):
         return {"message": error.message, "where": error.where, "hint": error.hint, "exit": code}
-    return {"message": _described(error), "where": None, "hint": None, "exit": code}
+    interrupted = isinstance(error, KeyboardInterrupt | typer.Abort)
+    message = "it was interrupted" if interrupted else _described(error)
+    return {"message": message, "where": None, "hint": None, "exit": code}
 
 
 def json_line(error: BaseException, code: int) -> str:

@@ -72,18 +72,23 @@ def sweep(
     from turnwise.sweeps.variables import seeds_of, variables_of
 
     err = Output.err()
-    with counting(err, "played run") as progress:
-        swept = turnwise.sweep(
-            world,
-            seeds=seeds_of(seeds),
-            variables=variables_of(set_ or ()),
-            table=table,
-            journals=journals,
-            jobs=jobs,
-            workers=workers,
-            models=models,
-            progress=progress,
-        )
+    try:
+        with counting(err, "played run") as progress:
+            swept = turnwise.sweep(
+                world,
+                seeds=seeds_of(seeds),
+                variables=variables_of(set_ or ()),
+                table=table,
+                journals=journals,
+                jobs=jobs,
+                workers=workers,
+                models=models,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        kept = "--journals FOLDER would have kept what was played"
+        err.line(kept if journals is None else f"the same command goes on from the journals in {journals}")
+        raise
     moves = swept.moves
     _show(swept, moves, table, journals, err if json else Output.out())
     if json:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shutil
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyarrow import parquet
 
 import turnwise
 from turnwise import UsageError
+from turnwise.core.turn import TurnOutput
+from turnwise.journal.run import Rows
 from turnwise.journal.tables import TABLES, markdown
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -64,6 +70,42 @@ def test_data_frames(lived: Path) -> None:
 
 def test_the_page_lists_all_columns() -> None:
     assert markdown().strip() in (DOCS / "journal.md").read_text("utf-8")
+
+
+def test_the_page_lists_all_members_of_objects(lived: Path) -> None:
+    page = (DOCS / "journal.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (.*) \|$", page, re.MULTILINE)
+    told = {name: (kind, re.findall(r"`(\w+)`", members)) for name, kind, members in rows}
+    with turnwise.open(lived) as run:
+        iterables = {name: value for name, value in vars(run).items() if isinstance(value, Rows)}
+        assert told.keys() >= iterables.keys() >= {"agents", "rounds", "turns", "messages", "records", "timings"}
+        for name, rows_of in iterables.items():
+            kind, members = told[name]
+            if name == "failures":
+                assert (kind, members) == ("Turn", ["turns"])
+                continue
+            first = next(iter(rows_of))
+            assert type(first).__name__ == kind
+            assert members == [field.name for field in fields(first)]
+    output = re.search(r"^`output` of a turn has what it left: (.*?);", page, re.MULTILINE)
+    assert output is not None
+    assert set(re.findall(r"`(\w+)`", output[1])) == {field.name for field in fields(TurnOutput)}
+
+
+def test_the_example_of_the_page_runs(lived: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(lived, tmp_path / "run.journal")
+    example = re.search(r"```python\n(.*?to_pandas.*?)```", (DOCS / "journal.md").read_text("utf-8"), re.DOTALL)
+    assert example is not None
+    names: dict[str, Any] = {}
+    exec(example[1], names)
+    with turnwise.open(lived) as run:
+        assert dict(names["fuel"]) == {
+            agent.name: sum(turn.fuel for turn in run.turns if turn.agent == agent.name)
+            for agent in run.agents
+            if any(turn.agent == agent.name for turn in run.turns)
+        }
+        assert len(names["read"]) == sum(len(turn.inbox) for turn in run.turns) > 0
 
 
 def test_nothing_is_overwritten_and_wrong_names_are_named(lived: Path, tmp_path: Path) -> None:

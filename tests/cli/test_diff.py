@@ -50,7 +50,7 @@ def test_runs_that_share_nothing(command: Command, pair: tuple[Path, Path], tmp_
     other = write(tmp_path / "evil.journal", evil_plan(), play(evil_plan()))
     ended = command("diff", pair[0], other)
     assert ended.code == 3
-    assert "unrelated: no agent is in both runs\n" in ended.out
+    assert "unrelated: the runs share nothing (no agent's name, or nothing but names)\n" in ended.out
     assert "\x1b" not in ended.out
 
 

@@ -128,6 +128,42 @@ def test_worlds_that_share_nothing(tmp_path: Path) -> None:
     assert (found.related, found.equal) == (False, False)
 
 
+def test_agents_of_one_name_in_worlds_that_share_nothing_are_not_related(tmp_path: Path) -> None:
+    idle = Agent("def turn(t):\n    t.log('here')\n", start=True)
+    other = turnwise.World(name="other", agents=dict.fromkeys(("a", "d"), idle))
+    left = played(tmp_path, "a", chain())
+    assert not turnwise.diff(left, played(tmp_path, "b", other)).related
+    same_name = turnwise.World(name="chain", agents=dict.fromkeys(("a", "d"), idle))
+    assert turnwise.diff(left, played(tmp_path, "c", same_name)).related
+    one_turn = turnwise.World(name="other", agents={"a": idle, "e": Agent(RELAY)}, messages=[InitialMessage("e", "x")])
+    assert turnwise.diff(left, played(tmp_path, "d", one_turn)).related
+
+
+def room(word: str = "red", *, members: tuple[str, ...] = ("b", "c")) -> World:
+    """a tells a room of a word, and later of nothing new; d hears of no room."""
+    speaks = 'def turn(t):\n    t.send("room", t.args["word"] if t.turn == 1 else "bye")\n    t.wake_in(1)\n'
+    agents = {name: Agent(RELAY, groups=["room"] if name in members else []) for name in ("b", "c", "d")}
+    speaker = Agent(speaks, start=True, args={"word": word}, groups=["room"], grants=Grants(send=["room"]))
+    return turnwise.World(name="room", rounds_max=4, agents={"a": speaker, **agents})
+
+
+def test_a_difference_reaches_a_group_and_the_group_is_named(tmp_path: Path) -> None:
+    found = turnwise.diff(played(tmp_path, "red", room("red")), played(tmp_path, "blue", room("blue")))
+    told = [(turn.round, turn.agent, turn.causes, turn.groups) for turn in found.turns]
+    assert told[:3] == [(1, "a", (), ()), (2, "b", ("a",), ("room",)), (2, "c", ("a",), ("room",))]
+    assert [(turn.causes, turn.groups) for turn in found.turns[3:]] == [((turn.agent,), ()) for turn in found.turns[3:]]
+    assert set(found.unreached) == {"d"}
+
+
+def test_who_is_in_a_group_in_one_run_only_has_it_from_the_group_and_not_from_the_sender(tmp_path: Path) -> None:
+    left, right = played(tmp_path, "b", room(members=("b",))), played(tmp_path, "bd", room(members=("b", "d")))
+    found = turnwise.diff(left, right)
+    assert {turn.agent for turn in found.turns} == {"d"}
+    assert found.first is not None
+    assert (found.first.causes, found.first.groups) == ((), ("room",))
+    assert set(found.unreached) == {"a", "b", "c"}
+
+
 def test_what_is_kept_is_bounded_and_all_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = played(tmp_path, "red", chain("red")), played(tmp_path, "blue", chain("blue"))
     monkeypatch.setattr(import_module("turnwise.history.diff"), "TURNS_KEPT_MAX", 1)

@@ -6,15 +6,16 @@ since their numbers shift.
 
 A turn that differs has causes, as far as the journals hold any: its agent differed before (its state, its alarm, its
 count of turns), it read what the other did not, an agent spawned or stopped it in one run only, or a fork has changed
-something of it from outside. A turn that differs without any of these is an origin: another seed, model, code, or
-argument of the worlds. Nothing is guessed.
+something of it from outside. A message to a group that was sent in both runs, and read in one only, has not come from
+its sender, who did the same: it has come from the group. A turn that differs without any of these is an origin: another
+seed, model, code, argument or group of the worlds. Nothing is guessed.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,8 @@ class TurnDiff:
     """Value of it in the second run; None where that has no such turn."""
     causes: tuple[str, ...]
     """Agents from which the difference came, its own included if it differed before; none for an origin."""
+    groups: tuple[str, ...] = ()
+    """Groups over which messages came that only one of the runs has, or that only one of them delivered here."""
     parting: AnswerParting | None = None
     """Token in which two answers part, if that is what differs first."""
 
@@ -81,8 +84,9 @@ class Diff:
     `plan` lists members of the plans that differ (name, left, right). `first` is the first turn that differs, or None;
     `turns` are all, at most `TURNS_KEPT_MAX`, of `count`. `reached` maps the agents that differ to the first round in
     which they do; `unreached` are those whose turns are all the same. `rounds` counts rounds that are in either run.
-    `end` is how the runs ended, if that differs. `related` is False if no agent is in both. `totals` are what each run
-    took, of the agent alone if one was named. `changes` are those from outside that only one of them has: "left" or
+    `end` is how the runs ended, if that differs. `related` is False if no agent is in both, or if two worlds of other
+    names have no code and no turn in common. `totals` are what each run took, of the agent alone if one was named.
+    `changes` are those from outside that only one of them has: "left" or
     "right", the round, and the change in words.
     """
 
@@ -104,12 +108,24 @@ class Diff:
         return self.first is None and self.end is None and self.related
 
 
+_Message = tuple[str, str, str]
+"""Sender, agent or group, and body."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Origins:
+    """Agents and groups from which a difference came to a turn."""
+
+    agents: tuple[str, ...]
+    groups: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class _ComparedTurn:
     """A turn in facts that do not depend on places and sequence numbers. `read` are its messages, with senders."""
 
     facts: tuple[tuple[str, object], ...]
-    read: tuple[tuple[str, str, str], ...]
+    read: tuple[_Message, ...]
     standing: tuple[object, ...]
     effects: tuple[EffectRecord, ...]
 
@@ -131,7 +147,8 @@ class _Side:
         self.stoppers: dict[str, str] = {}
         self.changes: list[tuple[int, str]] = []
         self.touched: set[tuple[str, str]] = set()
-        self._unread: dict[int, tuple[tuple[str, str, str], int]] = {}
+        self._unread: dict[int, tuple[_Message, int]] = {}
+        self.sent: Counter[_Message] = Counter()
         self._rounds = journal.chains.rounds()
         self._next = next(self._rounds, None)
         self._counts = [0] * len(Totals.__dataclass_fields__)
@@ -180,11 +197,13 @@ class _Side:
 
     def _deliver(self, record: RoundRecord, *, inputs: bool) -> None:
         for message in record.inputs if inputs else record.messages:
+            sender = OUTSIDE if message.sender is None else self.names[message.sender]
             if message.recipients:
-                sender = OUTSIDE if message.sender is None else self.names[message.sender]
                 self._unread[message.seq] = (sender, message.to, message.body), len(message.recipients)
+            if message.to not in self.parents:  # a group, since it is the name of no agent
+                self.sent[sender, message.to, message.body] += 1
 
-    def _read(self, seq: int) -> tuple[str, str, str]:
+    def _read(self, seq: int) -> _Message:
         if seq not in self._unread:
             raise damaged(self.journal.path, f"message {seq} was read by an agent that it was not sent to")
         message, readers = self._unread[seq]
@@ -235,6 +254,8 @@ class _Comparison:
         self._apart: set[str] = set()
         self._changed: set[str] = set()
         self._reached: dict[str, int] = {}
+        self._sent: Counter[_Message] = Counter()
+        self._same = 0
 
     def diff(self, agent: str | None) -> Diff:
         kept: list[TurnDiff] = []
@@ -260,10 +281,17 @@ class _Comparison:
             unreached=tuple([name for name in names if name not in self._reached]),
             rounds=rounds,
             end=_end(self._left.journal, self._right.journal),
-            related=bool(both) or not names,
+            related=self._is_related(both, names),
             totals=(self._left.totals, self._right.totals),
             changes=tuple(self._changes_of_one()),
         )
+
+    def _is_related(self, both: Collection[str], names: Collection[str]) -> bool:
+        if not names or self._same:
+            return True
+        plans = [side.journal.header.plans()[0][1] for side in (self._left, self._right)]
+        codes = [{kind.code for kind in plan.kinds} for plan in plans]
+        return bool(both) and (plans[0].name == plans[1].name or bool(codes[0] & codes[1]))
 
     def _changes_of_one(self) -> Iterator[tuple[str, int, str]]:
         for name, side, other in (("left", self._left, self._right), ("right", self._right, self._left)):
@@ -276,6 +304,10 @@ class _Comparison:
         left = self._left.take() if self._left.round == number else {}
         right = self._right.take() if self._right.round == number else {}
         self._changed |= {name for name, _ in self._left.touched ^ self._right.touched}
+        self._sent.update(self._left.sent)
+        self._sent.subtract(self._right.sent)
+        self._sent = Counter({message: count for message, count in self._sent.items() if count})
+        self._left.sent, self._right.sent = Counter(), Counter()
         found = []
         for name in dict.fromkeys((*left, *right)):
             mine, other = left.get(name), right.get(name)
@@ -283,6 +315,8 @@ class _Comparison:
             if mine is None or other is None or mine.facts != other.facts:
                 self._reached.setdefault(name, number)
                 found.append(_turn_diff(number, name, mine, other, causes))
+            else:
+                self._same += 1
         for name in dict.fromkeys((*left, *right)):
             self._changed.discard(name)
             mine, other = left.get(name), right.get(name)
@@ -293,12 +327,14 @@ class _Comparison:
                 self._apart.discard(name)
         return found
 
-    def _causes(self, name: str, left: _ComparedTurn | None, right: _ComparedTurn | None) -> tuple[str, ...]:
-        """Agents from which a difference came to this turn, if there is one."""
+    def _causes(self, name: str, left: _ComparedTurn | None, right: _ComparedTurn | None) -> _Origins:
+        """Agents and groups from which a difference came to this turn, if there is one."""
         causes = [name] if name in self._apart else []
         read = [Counter(turn.read) if turn is not None else Counter() for turn in (left, right)]
         unlike = (read[0] - read[1]) + (read[1] - read[0])
-        causes += sorted({sender for sender, _, _ in unlike})
+        groups = {message[1] for message in unlike if not self._is_agent(message[1])}
+        delivered = {message for message in unlike if message[1] in groups and not self._sent[message]}
+        causes += sorted({message[0] for message in unlike if message not in delivered})
         parents = {side.parents.get(name) for side in (self._left, self._right) if name in side.parents}
         if name not in self._left.parents or name not in self._right.parents:
             causes += sorted(parent for parent in parents if parent is not None)
@@ -307,22 +343,26 @@ class _Comparison:
             causes += sorted(stopper for stopper in stoppers if stopper is not None)
         if name in self._changed:
             causes.append(OUTSIDE)
-        return tuple(dict.fromkeys(causes))
+        return _Origins(tuple(dict.fromkeys(causes)), tuple(sorted(groups)))
+
+    def _is_agent(self, name: str) -> bool:
+        return name in self._left.parents or name in self._right.parents
 
 
 def _turn_diff(
-    number: int, name: str, left: _ComparedTurn | None, right: _ComparedTurn | None, causes: tuple[str, ...]
+    number: int, name: str, left: _ComparedTurn | None, right: _ComparedTurn | None, from_: _Origins
 ) -> TurnDiff:
+    causes, groups = from_.agents, from_.groups
     if left is None or right is None:
         there, other = ["a turn" if turn is not None else None for turn in (left, right)]
-        return TurnDiff(number, name, "turn", there, other, causes)
+        return TurnDiff(number, name, "turn", there, other, causes, groups)
     # Facts that are in both stand in one order, and the state is last: so the first pair that differs is there.
     one, two = next(pair for pair in zip(left.facts, right.facts, strict=False) if pair[0] != pair[1])
     if one[0] != two[0]:
-        return TurnDiff(number, name, "effects", f"{one[0]} = {one[1]!r}", f"{two[0]} = {two[1]!r}", causes)
+        return TurnDiff(number, name, "effects", f"{one[0]} = {one[1]!r}", f"{two[0]} = {two[1]!r}", causes, groups)
     effects = zip(left.effects, right.effects, strict=False)
     parts = next((parting(*pair) for pair in effects if one[0] == f"effect {pair[0].index}: reply"), None)
-    return TurnDiff(number, name, one[0], one[1], two[1], causes, parts)
+    return TurnDiff(number, name, one[0], one[1], two[1], causes, groups, parts)
 
 
 def _end(left: Journal, right: Journal) -> Difference | None:

@@ -42,8 +42,8 @@ def diff(
     """Say where two runs differ, and what the difference reached.
 
     Turns are compared by round and agent: what they read, asked, were answered, and left. For each turn that differs,
-    the agents from which the difference came are named; a turn without any is an origin. The exit code is 3 if
-    anything differs.
+    the agents from which the difference came are named, and the groups over which it came; a turn without any is an
+    origin. The exit code is 3 if anything differs.
     """
     from turnwise.evidence.opened import journal_of
     from turnwise.history.diff import diff as compare
@@ -69,7 +69,9 @@ def _show(found: Diff, out: Output) -> None:
     if len(found.changes) > CHANGES_SHOWN_MAX:
         out.row(dim(" " * NAME_COLUMNS), f"and {len(found.changes) - CHANGES_SHOWN_MAX} more", indent=2)
     if not found.related:
-        out.line(red("unrelated"), ": no agent is in both runs")
+        out.line(
+            red("unrelated"), ": the two runs share nothing: no agent, or no code and no turn of those of one name"
+        )
         return
     if found.equal:
         out.line(green("equal"), f": {count(found.rounds, 'round')}, every turn")
@@ -168,9 +170,11 @@ def _show_totals(totals: tuple[Totals, Totals], out: Output) -> None:
 
 def _told(turn: TurnDiff) -> str:
     causes = [cause for cause in turn.causes if cause != turn.agent]
-    if not turn.causes:
+    over = f"over {', '.join(turn.groups)}" if turn.groups else ""
+    if not turn.causes and not over:
         return f"{turn.agent} (origin)"
-    return f"{turn.agent} (from {', '.join(causes)})" if causes else turn.agent
+    told = f"from {', '.join(causes)} {over}".strip() if causes else over
+    return f"{turn.agent} ({told})" if told else turn.agent
 
 
 def _listed(names: list[str]) -> str:
@@ -209,5 +213,6 @@ def _turn_json(turn: TurnDiff) -> dict[str, object]:
         "left": turn.left,
         "right": turn.right,
         "causes": list(turn.causes),
+        "groups": list(turn.groups),
         "parting": None if turn.parting is None else asdict(turn.parting),
     }

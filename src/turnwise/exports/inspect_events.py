@@ -1,4 +1,4 @@
-"""What an agent did as events of an Inspect log: a span for each turn, with what it read, asked, was answered and sent.
+"""Events of an agent in an Inspect log: a span for each turn, with what it read, asked, was answered and sent.
 
 The viewer shows them as the transcript of the agent's sample. Times are those by the clock where the journal has them;
 else every event stands at the beginning of the run, in order.

@@ -69,9 +69,7 @@ def _show(found: Diff, out: Output) -> None:
     if len(found.changes) > CHANGES_SHOWN_MAX:
         out.row(dim(" " * NAME_COLUMNS), f"and {len(found.changes) - CHANGES_SHOWN_MAX} more", indent=2)
     if not found.related:
-        out.line(
-            red("unrelated"), ": the two runs share nothing: no agent, or no code and no turn of those of one name"
-        )
+        out.line(red("unrelated"), ": the runs share nothing (no agent's name, or nothing but names)")
         return
     if found.equal:
         out.line(green("equal"), f": {count(found.rounds, 'round')}, every turn")

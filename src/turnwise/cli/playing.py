@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ from turnwise.cli.text import count
 from turnwise.errors import JournalError, RunClosed, TurnwiseError, UsageError
 
 if TYPE_CHECKING:
+    from turnwise.cli.monitor_beside import MonitorBeside
     from turnwise.journal.run import Run
     from turnwise.orchestrator.live import Live
 
@@ -48,10 +51,36 @@ def play_and_tell(
     log: LogChoice = "info",
     fail_on_failed_turns: bool = False,
     as_json: bool,
+    monitor: MonitorBeside | None = None,
 ) -> int:
-    """Begin to play `world`, play it to the end, tell how it went, and return the exit code."""
+    """Begin to play `world`, play it to the end, tell how it went, and return the exit code.
+
+    A `monitor` is started beside it. On a terminal it stays after the run until Ctrl-C, else it ends with the run.
+    """
+    if monitor is None:
+        return _play_and_tell(begin, world, log, fail_on_failed_turns, as_json, None)
+    try:
+        code = _play_and_tell(begin, world, log, fail_on_failed_turns, as_json, monitor)
+        if sys.stdin.isatty() and monitor.is_ready():
+            Output.out().flush()
+            Output.err().line(f"The monitor stays at {monitor.address} until Ctrl-C.")
+            with suppress(KeyboardInterrupt):
+                monitor.wait()
+        return code
+    finally:
+        monitor.close()
+
+
+def _play_and_tell(
+    begin: Callable[[], Live],
+    world: str,
+    log: LogChoice,
+    fail_on_failed_turns: bool,
+    as_json: bool,
+    monitor: MonitorBeside | None,
+) -> int:
     err = Output.err()
-    played = play(begin, world, err, log)
+    played = play(begin, world, err, log, monitor)
     if played.run is None:
         code = played.interrupted if played.error is None else report(played.error, err)
         return _tell_nothing(played.error, code, as_json=as_json)
@@ -91,7 +120,13 @@ def tell(run: Run, *, as_json: bool, fail_on_failed_turns: bool = False, interru
     return verdict.code
 
 
-def play(begin: Callable[[], Live], world: str, output: Output, log: LogChoice = "info") -> Played:
+def play(
+    begin: Callable[[], Live],
+    world: str,
+    output: Output,
+    log: LogChoice = "info",
+    monitor: MonitorBeside | None = None,
+) -> Played:
     """Play while showing how it goes on `output`. The first Ctrl-C stops at a safe point, the second at once.
 
     What agents log is shown as it comes, from the level `log` on. `begin` starts the run, where an interruption is
@@ -103,7 +138,7 @@ def play(begin: Callable[[], Live], world: str, output: Output, log: LogChoice =
         run: Run | None = None
         try:
             with display_for(output, f"{world}, journal {quoted_path(live.journal)}") as display:
-                _watch(live, display, interrupts, log)
+                _watch(live, display, interrupts, log, monitor)
             run = live.result()
         except RunClosed:  # stopped at once, or before there was a round
             pass
@@ -126,7 +161,7 @@ def _written(live: Live) -> Run | None:
         return None
 
 
-def _watch(live: Live, display: Display, interrupts: Interrupts, log: LogChoice) -> None:
+def _watch(live: Live, display: Display, interrupts: Interrupts, log: LogChoice, monitor: MonitorBeside | None) -> None:
     asked = said = 0
     live.play()
     while True:
@@ -136,9 +171,16 @@ def _watch(live: Live, display: Display, interrupts: Interrupts, log: LogChoice)
             display.note(notice)
         said = len(notices)
         _show_logs(live, display, log)
+        progress = live.progress()
+        if monitor is not None:
+            if progress.phase != "starting":
+                monitor.begin(live.journal)
+            news = monitor.news()
+            if news is not None:
+                display.note(news)
         if ended:
             return
-        display.update(live.progress())
+        display.update(progress)
         if asked < interrupts.count:
             asked += 1
             if asked == 1:

@@ -19,7 +19,8 @@ class RunReader:
     """A journal, or that of a bundle, open for reading, and the one thread that reads it.
 
     Every question reads what is committed at that moment, and leaves no transaction open behind it, so that a run that
-    is still written is never held up.
+    is still written is never held up. While it is written, the file itself is closed whenever nobody asks: whoever has
+    it open keeps the writer from clearing away SQLite's log when the run ends.
     """
 
     def __init__(self, path: Path) -> None:
@@ -27,18 +28,29 @@ class RunReader:
         self._stack = ExitStack()
         self._journal: Journal | None = None
         self._thread = ThreadPoolExecutor(1, "turnwise-monitor")
+        self._asked = 0
 
     async def ask(self, question: Callable[[Journal], T]) -> T:
         """Answer a question about the journal; the first also opens it. Raises what opening or reading raises."""
+        self._asked += 1
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, question)
 
     def _answer(self, question: Callable[[Journal], T]) -> T:
-        if self._journal is None:
-            file = self._stack.enter_context(journal_of(self.path))
-            self._journal = self._stack.enter_context(Journal.open(file))
-        return question(self._journal)
+        try:
+            if self._journal is None:
+                file = self._stack.enter_context(journal_of(self.path))
+                self._journal = self._stack.enter_context(Journal.open(file))
+            return question(self._journal)
+        finally:
+            self._asked -= 1
+            if self._asked == 0 and self.path.with_name(f"{self.path.name}-wal").exists():
+                self._close()
+
+    def _close(self) -> None:
+        self._journal = None
+        self._stack.close()
 
     def close(self) -> None:
         """Close the journal once the questions that were asked are answered."""
-        self._thread.submit(self._stack.close)
+        self._thread.submit(self._close)
         self._thread.shutdown(wait=False)

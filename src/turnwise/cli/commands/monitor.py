@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +15,9 @@ from turnwise.cli.commands.runs import FOLDER
 from turnwise.cli.errors import DONE
 from turnwise.cli.output import Output, bold, dim
 from turnwise.errors import UsageError
+
+if TYPE_CHECKING:
+    from turnwise.monitor.serve import MonitorServer
 
 
 def monitor(
@@ -22,6 +29,7 @@ def monitor(
         list[str] | None,
         typer.Option("--host-name", metavar="NAME", help="Another name of this machine to answer to. May be repeated."),
     ] = None,
+    beside: Annotated[bool, typer.Option("--beside", hidden=True)] = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> int:
     """Show runs on a page, while they are played or afterwards, until Ctrl-C.
@@ -37,6 +45,8 @@ def monitor(
     from turnwise.monitor.shown import ShownRuns
 
     server = MonitorServer(ShownRuns(place), port=port, hosts=host_name or ())
+    if beside:
+        _end_with_parent(server)
     out = Output.out()
     out.line(bold(server.address))
     out.line(dim(f"shows {place}; Ctrl-C ends it"))
@@ -45,5 +55,18 @@ def monitor(
         import webbrowser
 
         webbrowser.open(server.address)
-    server.run()
+    with suppress(KeyboardInterrupt):  # which is how it is ended
+        server.run()
     return DONE
+
+
+def _end_with_parent(server: MonitorServer) -> None:
+    """Take a back seat to the run beside which this was started, and end when its command does."""
+    if hasattr(os, "nice"):
+        os.nice(10)
+
+    def watch() -> None:
+        sys.stdin.buffer.read()
+        server.stop()
+
+    threading.Thread(target=watch, daemon=True).start()

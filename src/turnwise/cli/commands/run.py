@@ -48,6 +48,9 @@ Native = Annotated[
         help="Run Python agents unsandboxed in this process, for breakpoints. Proves nothing, writes no journal.",
     ),
 ]
+Monitor = Annotated[
+    bool, typer.Option("--monitor", help="Show the run on a page while it is played (and after, on a terminal).")
+]
 
 
 def run(
@@ -62,6 +65,7 @@ def run(
     log: Log = "info",
     fail_on_failed_turns: FailOnFailedTurns = False,
     native: Native = False,
+    monitor: Monitor = False,
     json: Json = False,
 ) -> int:
     """Play a world to its end.
@@ -102,4 +106,11 @@ def run(
         overrides=set_ or (),
         journal=journal,
     )
-    return play_and_tell(begin, str(world), log=level, fail_on_failed_turns=fail_on_failed_turns, as_json=json)
+    beside = None
+    if monitor:
+        from turnwise.cli.monitor_beside import MonitorBeside
+
+        beside = MonitorBeside()
+    return play_and_tell(
+        begin, str(world), log=level, fail_on_failed_turns=fail_on_failed_turns, as_json=json, monitor=beside
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 from turnwise.history.why import Cause, why
 from turnwise.journal.journal import Journal
-from turnwise.monitor.answers.texts import shown
+from turnwise.monitor.answers.texts import shown, text_of
 
 
 def causes(
@@ -21,7 +21,7 @@ def _tree(cause: Cause) -> dict[str, Any]:
         "kind": cause.kind,
         "round": cause.round,
         "agent": cause.agent,
-        "text": shown(cause.text, 1_000),
+        "text": shown(text_of(cause.text, ("text",)) if cause.kind == "effect" else cause.text, 1_000),
         "told": cause.told,
         "causes": [_tree(one) for one in cause.causes],
     }

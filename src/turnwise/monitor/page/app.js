@@ -4,6 +4,7 @@ import { address, leadTo, onShown, show, shown } from "./address.js";
 import { ask, watch } from "./api.js";
 import { byId, count, fill, h } from "./dom.js";
 import { showPanel } from "./panel.js";
+import { Slider } from "./slider.js";
 import { conversation } from "./views/conversation.js";
 import { diff } from "./views/diff.js";
 import { messages } from "./views/messages.js";
@@ -62,6 +63,9 @@ let facts = null;
 let factsOf = "";
 /** @type {(() => void) | null} */
 let stopWatching = null;
+/** @type {(round: number) => void} */
+let chooseRound = () => {};
+const slider = new Slider("Round", (round) => chooseRound(round));
 
 function update() {
   const now = shown();
@@ -167,29 +171,27 @@ function scrubber(now, of) {
   element.hidden = !of || of.last_round === 0;
   if (!of || element.hidden) return;
   const at = Math.min(Number(now.round ?? of.last_round), of.last_round);
-  /** @param {string} value */
+  /** @param {number} value */
   const go = (value) => {
-    const round = Math.max(1, Math.min(of.last_round, Math.round(Number(value)) || 1));
+    const round = Math.max(1, Math.min(of.last_round, Math.round(value) || 1));
     show({ round: round === of.last_round ? null : round }, { replace: true });
   };
-  let range = /** @type {HTMLInputElement | null} */ (element.querySelector("input[type=range]"));
-  if (!range) {
-    range = /** @type {HTMLInputElement} */ (h("input", { type: "range", min: 1, "aria-label": "Round" }));
+  chooseRound = go;
+  if (!element.firstChild) {
     fill(
       element,
       h("span", { class: "dim" }, "round"),
       h("input", { type: "number", min: 1, "aria-label": "Number of the round" }),
-      range,
+      slider.element,
       h("span", { class: "dim of" }),
       h("button", { type: "button", class: "latest" }, "latest"),
     );
   }
   const number = /** @type {HTMLInputElement} */ (element.querySelector("input[type=number]"));
-  range.max = number.max = String(of.last_round);
-  if (range.value !== String(at)) range.value = String(at);
+  number.max = String(of.last_round);
   if (number.value !== String(at)) number.value = String(at);
-  range.oninput = () => go(/** @type {HTMLInputElement} */ (range).value);
-  number.onchange = () => go(number.value);
+  number.onchange = () => go(Number(number.value));
+  slider.set(at, of.last_round);
   const latest = /** @type {HTMLButtonElement} */ (element.querySelector("button.latest"));
   latest.disabled = now.round === undefined;
   latest.onclick = () => show({ round: null });

@@ -209,7 +209,7 @@ async function aMessage(now) {
       h("dt", {}, "sent in"),
       h("dd", {}, `round ${message.round}`),
     ),
-    h("div", { class: "box" }, text(message.body)),
+    h("div", { class: "box said" }, text(message.body)),
     h("h2", {}, "Where it came from"),
     aTree(why, now),
     h("p", {}, button("further back", { why: Number(now.why ?? 3) + 3 })),

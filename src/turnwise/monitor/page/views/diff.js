@@ -66,7 +66,7 @@ function told(now, found) {
           h(
             "tr",
             {},
-            h("td", { class: "dim" }, `round ${round}`),
+            h("td", { class: "dim narrow" }, `round ${round}`),
             h(
               "td",
               {},

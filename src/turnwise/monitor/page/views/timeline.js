@@ -184,19 +184,43 @@ export function timeline(element) {
         const tile = tileAt(column, row, roundBits, placeBits);
         if (!tile) continue;
         for (let at = 0; at < tile.values.length; at++) scale.take(tile.values[at] / tile.turns[at]);
-        context.drawImage(
-          picture(tile, 2 ** (roundBits + placeBits)),
-          LABELS + (column * tileRounds - seen.round) * seen.x,
-          HEADER + (row * tilePlaces - seen.place) * seen.y,
-          tileRounds * seen.x,
-          tilePlaces * seen.y,
-        );
+        drawPart(picture(tile, 2 ** (roundBits + placeBits)), column * tileRounds, row * tilePlaces, 2 ** roundBits, 2 ** placeBits, width, height);
       }
     }
     if (seen.x >= 6 && seen.y >= 6) lines(width, height, colour("--ground"));
     marks(width, height, colour);
     context.restore();
     labels(width, height, colour);
+  }
+
+  /**
+   * The part of a tile that is seen: some browsers work through all that is asked for, seen or not.
+   * @param {HTMLCanvasElement} image
+   * @param {number} round The first of the tile.
+   * @param {number} place The first of the tile.
+   * @param {number} rounds That a cell covers.
+   * @param {number} places That a cell covers.
+   * @param {number} width
+   * @param {number} height
+   */
+  function drawPart(image, round, place, rounds, places, width, height) {
+    const last = { round: seen.round + (width - LABELS) / seen.x, place: seen.place + (height - HEADER) / seen.y };
+    const x = Math.max(0, Math.floor((seen.round - round) / rounds));
+    const y = Math.max(0, Math.floor((seen.place - place) / places));
+    const endX = Math.min(SIDE, Math.ceil((Math.min(last.round, /** @type {any} */ (facts).last_round + 1) - round) / rounds));
+    const endY = Math.min(SIDE, Math.ceil((Math.min(last.place, /** @type {any} */ (facts).agents) - place) / places));
+    if (endX <= x || endY <= y) return;
+    context.drawImage(
+      image,
+      x,
+      y,
+      endX - x,
+      endY - y,
+      LABELS + (round + x * rounds - seen.round) * seen.x,
+      HEADER + (place + y * places - seen.place) * seen.y,
+      (endX - x) * rounds * seen.x,
+      (endY - y) * places * seen.y,
+    );
   }
 
   /**

@@ -1,0 +1,102 @@
+"""`turnwise monitor`, and a monitor beside a run: nothing that happens to it reaches the run."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from urllib.error import HTTPError
+
+import pytest
+
+import turnwise
+from tests.cli.test_run import read_until, read_until_round, start
+from tests.cli.worlds import TICKS, command, environment, interrupt, make_world
+from tests.cli.worlds import turnwise as run_command
+from turnwise.core.records import RoundRecord
+
+
+def opened(address: str) -> urllib.request.OpenerDirector:
+    """A reader that has opened the first address, and so has the cookie."""
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    assert b"Turnwise monitor" in opener.open(address, timeout=60).read()
+    return opener
+
+
+def test_it_serves_until_ctrl_c_and_leaves_in_order(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        command("monitor", tmp_path), env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        reader = opened(address)
+        assert b'"runs":[]' in reader.open(address.partition("?")[0] + "api/runs", timeout=60).read()
+        with pytest.raises(HTTPError, match="403"):
+            urllib.request.urlopen(address.partition("?")[0] + "api/runs", timeout=60)
+        interrupt(process)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert err == ""
+
+
+def test_wrong_input_is_told(tmp_path: Path) -> None:
+    ended = run_command("monitor", "missing", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: missing: there is no such file or folder\n")
+
+
+def child_of(process: subprocess.Popen[str]) -> int:
+    """The monitor's process, which is the child whose arguments say so."""
+    children = Path(f"/proc/{process.pid}/task").glob("*/children")
+    for child in " ".join([file.read_text() for file in children]).split():
+        if b"--beside" in Path(f"/proc/{child}/cmdline").read_bytes():
+            return int(child)
+    raise AssertionError("there is no monitor beside the run")
+
+
+def kill(address: str, monitor: int) -> None:
+    os.kill(monitor, signal.SIGKILL)
+
+
+def freeze(address: str, monitor: int) -> None:
+    os.kill(monitor, signal.SIGSTOP)
+
+
+def ask_much(address: str, monitor: int) -> None:
+    reader = opened(address)
+    root = address.partition("?")[0]
+    for _ in range(50):
+        reader.open(f"{root}api/tile?run=one.journal&measure=fuel", timeout=60).read()
+        reader.open(f"{root}api/messages?run=one.journal", timeout=60).read()
+    for _ in range(20):
+        reader.open(f"{root}api/events?run=one.journal", timeout=60).close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the monitor below /proc")
+@pytest.mark.parametrize("disturb", [kill, freeze, ask_much], ids=lambda one: one.__name__)
+def test_a_run_does_not_feel_its_monitor(tmp_path: Path, disturb: Callable[[str, int], None]) -> None:
+    world = make_world(tmp_path / "w", {"tick.wat": TICKS}, rounds_max=1_000_000)
+    journal = tmp_path / "one.journal"
+    with start("run", world, "--journal", journal.name, "--monitor", cwd=tmp_path) as process:
+        said = read_until(process, "monitor: http")
+        found = re.search(r"http://\S+", said)
+        assert found is not None
+        monitor = child_of(process)
+        disturb(found[0], monitor)
+        number = int(re.findall(r"round ([\d,]+) of", read_until(process, "round "))[-1].replace(",", ""))
+        read_until_round(process, number + 1)
+        interrupt(process)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert not Path(f"/proc/{monitor}").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.journal", "w"]
+    with turnwise.open(journal) as run:
+        rounds, head = run.last_round, run.head
+    with turnwise.start(world, journal=tmp_path / "other.journal") as live:
+        undisturbed = [live.step() for _ in range(rounds)]
+    assert isinstance(undisturbed[-1], RoundRecord)
+    assert undisturbed[-1].head.hex() == head

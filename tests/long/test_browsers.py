@@ -1,0 +1,168 @@
+"""The monitor's page in real browsers: `TURNWISE_TEST_SCREENSHOTS=FOLDER pytest -m browsers -s tests/long`.
+
+Needs Chromium with its driver and Firefox, `pip install selenium websockets servo-fetch`, a line
+`127.0.0.1 machine.test` in /etc/hosts for Servo (which refuses addresses), and the `tsc` of TypeScript; what is not
+there is skipped, and said.
+Every view is opened on real journals; nothing may be said on the console.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+import turnwise
+from tests.cli.journals import EVIL, evil_plan, play, write
+from tests.long.browsers import Browser, Chromium, Firefox, Servo, waited
+from tests.monitor.conftest import Monitor
+from tests.orchestrator.worlds import lively
+
+pytestmark = [pytest.mark.browsers, pytest.mark.timeout(600)]
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+HTML = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script><b>bold</b>"
+VIEWS = {
+    "runs": ("?", "haggle.journal"),
+    "timeline": ("?run=haggle.journal", "finished"),
+    "turn": ("?run=haggle.journal&agent=Finn&round=8&why=3", "Fork before this turn"),
+    "round": ("?run=haggle.journal&round=3&details=1", "Round 3"),
+    "conversation": ("?run=haggle.journal&view=conversation", "what haggler was asked"),
+    "messages": ("?run=haggle.journal&view=messages", "63 messages"),
+    "ring": ("?run=haggle.journal&view=messages&as=ring&message=38", "Where it came from"),
+    "records": ("?run=market.journal&view=records", "all agents"),
+    "summary": ("?run=haggle.journal&view=summary", "batch-invariant"),
+    "search": ("?run=haggle.journal&view=search&text=rug", "found"),
+    "diff": ("?left=haggle.journal&right=fork.journal", "What it reached"),
+    "failed": ("?run=failed.journal&view=summary", "failed"),
+    "evil": ("?run=evil.journal&view=conversation", "\\x1b[2J"),
+    "html": ("?run=fork.journal&view=messages", "<script>"),
+    "bundle": ("?run=haggle.bundle&view=summary", "finished"),
+    "missing": ("?run=none.journal", "there is no such run"),
+}
+"""What is opened, and what must then stand on the page."""
+
+
+@pytest.fixture(scope="module")
+def monitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitor]:
+    folder = tmp_path_factory.mktemp("shown")
+    turnwise.run(EXAMPLES / "haggle", journal=folder / "haggle.journal").close()
+    turnwise.run(EXAMPLES / "market", journal=folder / "market.journal").close()
+    turnwise.run(lively(seed=3, rounds_max=3), journal=folder / "lively.journal").close()
+    changed = {"Finn": f"Too dear. {HTML} {EVIL}"}
+    with turnwise.fork(folder / "haggle.journal", 4, messages=changed, journal=folder / "fork.journal") as live:
+        live.result().close()
+    with suppress(turnwise.TurnwiseError):  # a run that fails is what this is for
+        turnwise.run(failing(), journal=folder / "failed.journal").close()
+    turnwise.bundle(folder / "haggle.journal", folder / "haggle.bundle")
+    plan = evil_plan()
+    write(folder / "evil.journal", plan, play(plan))
+    found = Monitor(folder)
+    yield found
+    found.close()
+
+
+def failing() -> turnwise.World:
+    """A world whose first failed turn ends the run."""
+    source = "def turn(t):\n    raise ValueError('no')\n"
+    return turnwise.World("failing", agents={"one": turnwise.Agent(source, start=True)}, on_failure="stop")
+
+
+@pytest.fixture(scope="module", params=[Chromium, Firefox, Servo], ids=lambda kind: kind.__name__)
+def browser(request: pytest.FixtureRequest, monitor: Monitor) -> Iterator[Browser]:
+    found: Browser = request.param(monitor.server.address)
+    yield found
+    found.close()
+
+
+def of(monitor: Monitor, address: str) -> str:
+    """The whole address of a view."""
+    return f"http://127.0.0.1:{monitor.port}/{address}"
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_opens_shows_what_it_should_and_nothing_acts(browser: Browser, monitor: Monitor, view: str) -> None:
+    address, expected = VIEWS[view]
+    browser.open(of(monitor, address))
+    text = waited(lambda: browser.script("document.body.textContent"), lambda found: expected in str(found))
+    assert not (set(EVIL) - set("[2J\r\b1m")) & set(text)
+    assert browser.script("document.title") != "taken"
+    made = "document.querySelectorAll('#view script, #view img, #view b, #panel script, #panel img').length"
+    assert browser.script(made) == 0
+    assert [line for line in browser.console() if view != "missing" or "404" not in line] == []
+    folder = os.environ.get("TURNWISE_TEST_SCREENSHOTS")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        browser.picture(Path(folder) / f"{type(browser).__name__}-{view}.png")
+
+
+def test_a_click_opens_a_turn_and_back_closes_it(browser: Browser, monitor: Monitor) -> None:
+    if isinstance(browser, Servo):
+        pytest.skip("its pages do not live on between two questions")
+    browser.open(of(monitor, "?run=haggle.journal&view=conversation"))
+    link = "document.querySelector('.said .who a')"
+    waited(lambda: browser.script(f"{link} !== null"), bool)
+    browser.script(f"{link}.click()")
+    panel = "document.getElementById('panel')"
+    waited(lambda: browser.script(f"{panel}.textContent"), lambda found: "Fork before this turn" in str(found))
+    assert "agent=" in str(browser.script("location.search"))
+    browser.script("history.back()")
+    waited(lambda: browser.script(f"{panel}.hidden"), bool)
+
+
+DRAWN = """(() => {
+  const canvas = document.querySelector(".stage canvas");
+  if (!canvas || canvas.width < 300) return [];
+  const ratio = window.devicePixelRatio, found = [];
+  const image = canvas.getContext("2d").getImageData(0, 0, 580 * ratio, 230 * ratio);
+  for (let place = 0; place < 10; place++) for (let round = 1; round <= 22; round++) {
+    const [x, y] = [130 + (round - 1) * 20 + 10, 24 + place * 20 + 10];
+    const [red, green, blue] = image.data.slice(4 * ratio * (y * image.width + x));
+    if (red < 100 && green > 80 && blue > 70) found.push(`${round} ${place}`);
+  }
+  return found.join();
+})()"""
+"""Cells whose middle has the colour of a turn, at 20 pixels a cell."""
+
+
+def test_the_timeline_draws_each_turn_where_it_was(browser: Browser, monitor: Monitor) -> None:
+    browser.open(of(monitor, "?run=haggle.journal&at=1~0~20~20"))
+    found = waited(lambda: browser.script(DRAWN), bool)
+    turns = {
+        f"{number} {turn['place']}"
+        for number in range(1, 23)
+        for turn in monitor.ask("round", run="haggle.journal", round=number)["turns"]
+    }
+    assert set(str(found).split(",")) == turns
+
+
+def features() -> dict[str, str]:
+    """The features that the page may use, with what shows that they are there."""
+    lines = resources.files("turnwise.monitor").joinpath("features.txt").read_text().splitlines()
+    return dict(line.split(": ", 1) for line in lines if line and not line.startswith("#"))
+
+
+def test_the_browser_has_every_feature_that_the_page_needs(browser: Browser, monitor: Monitor) -> None:
+    browser.open(of(monitor, "?"))
+    tests = ", ".join(f"Boolean({test})" for test in features().values())
+    found = browser.script(f"[{tests}].join()")
+    assert dict(zip(features(), str(found).split(","), strict=True)) == dict.fromkeys(features(), "true")
+
+
+def test_the_scripts_of_the_page_have_the_types_that_they_say(tmp_path: Path) -> None:
+    compiler = shutil.which("tsc")
+    if compiler is None:
+        pytest.skip("there is no tsc: npm install -g typescript")
+    page = tmp_path / "page"
+    with resources.as_file(resources.files("turnwise.monitor").joinpath("page")) as folder:
+        shutil.copytree(folder, page)
+    checked = [compiler, "-p", str(page / "jsconfig.json")]
+    found = subprocess.run(checked, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout
+    (page / "wrong.js").write_text("/** @type {number} */ export const wrong = 'text';\n")
+    assert subprocess.run(checked, capture_output=True, check=False).returncode != 0

@@ -39,7 +39,7 @@ def test_json_is_the_only_thing_on_stdout(tmp_path: Path) -> None:
 
 def test_the_summary_says_why_the_world_ended_and_what_to_do_next(tmp_path: Path) -> None:
     world = make_world(tmp_path / "w", {"a.wat": says(json.dumps({"state": "", "finish": {"evil": EVIL}}))})
-    ended = turnwise("run", world, "--journal", "my run.journal", cwd=tmp_path)
+    ended = played_here("run", world, "--journal", "my run.journal", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("w: finished: an agent called finish\n")
     for line in (
@@ -55,7 +55,7 @@ def test_the_summary_says_why_the_world_ended_and_what_to_do_next(tmp_path: Path
 
 
 def test_a_world_where_nobody_has_anything_to_do_ends(tmp_path: Path) -> None:
-    ended = turnwise("run", make_world(tmp_path / "w", {"a.wat": says('{"state":""}')}), cwd=tmp_path)
+    ended = played_here("run", make_world(tmp_path / "w", {"a.wat": says('{"state":""}')}), cwd=tmp_path)
     assert ended.stdout.startswith("w: ended: nobody has anything left to do\n")
 
 
@@ -65,26 +65,26 @@ def test_options_replace_what_the_world_says(tmp_path: Path) -> None:
     heads = set()
     for workers in (1, 2):
         journal = tmp_path / f"{workers}.journal"
-        ended = turnwise("run", world, *options, "--workers", workers, "--journal", journal, cwd=tmp_path)
+        ended = played_here("run", world, *options, "--workers", workers, "--journal", journal, cwd=tmp_path)
         value = the_object(ended.stdout)
         assert (value["seed"], value["rounds"], value["world"]) == (5, 4, "other")
         assert value["journal"] == str(journal)
         heads.add(value["head"])
     assert len(heads) == 1
-    assert the_object(turnwise("run", world, "--rounds", 4, "--json", cwd=tmp_path).stdout)["head"] not in heads
+    assert the_object(played_here("run", world, "--rounds", 4, "--json", cwd=tmp_path).stdout)["head"] not in heads
 
 
 def test_failed_turns_are_shown_and_the_others_go_on(tmp_path: Path) -> None:
     bad = says(json.dumps({"error": f"Traceback:\n  line\nValueError: {EVIL}no"}))
     world = make_world(tmp_path / "w", {"bad.wat": bad, "tick.wat": TICKS}, rounds_max=2)
-    ended = turnwise("run", world, cwd=tmp_path)
+    ended = played_here("run", world, cwd=tmp_path)
     assert ended.returncode == 0
     assert "  turns     3, 1 failed\n" in ended.stdout
     assert "1 failed turn\n  round 1, bad: raised: ValueError: \\e[2J\\u202eno\n" in ended.stdout
     assert "--agent bad --round 1   shows the first failure\n" in ended.stdout
     assert "The exit code is 0 all the same; --fail-on-failed-turns makes it 1." in ended.stdout
     for words in (("run", world), ("resume", "runs/w-0.journal")):
-        ended = turnwise(*words, "--fail-on-failed-turns", cwd=tmp_path)
+        ended = played_here(*words, "--fail-on-failed-turns", cwd=tmp_path)
         assert ended.returncode == 1, ended.stderr
         assert "Turns have failed, so the exit code is 1 (--fail-on-failed-turns)." in ended.stdout
 
@@ -92,16 +92,16 @@ def test_failed_turns_are_shown_and_the_others_go_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("native", [False, True])
 def test_a_run_in_which_no_turn_completed_has_failed(tmp_path: Path, native: bool) -> None:
     world = make_world(tmp_path / "w", {"bad.py": "def turn(t):\n    1 / 0\n"})
-    ended = turnwise("run", world, *(["--native"] if native else []), cwd=tmp_path)
+    ended = played_here("run", world, *(["--native"] if native else []), cwd=tmp_path)
     assert ended.returncode == 1
     assert "No turn has completed, so the exit code is 1." in ended.stdout
     if not native:
-        assert turnwise("resume", "runs/w-0.journal", cwd=tmp_path).returncode == 1
+        assert played_here("resume", "runs/w-0.journal", cwd=tmp_path).returncode == 1
 
 
 def test_turns_that_all_complete_satisfy_fail_on_failed_turns(tmp_path: Path) -> None:
     world = make_world(tmp_path / "w", {"tick.wat": TICKS}, rounds_max=2)
-    ended = turnwise("run", world, "--fail-on-failed-turns", cwd=tmp_path)
+    ended = played_here("run", world, "--fail-on-failed-turns", cwd=tmp_path)
     assert (ended.returncode, "exit code" in ended.stdout) == (0, False)
 
 
@@ -113,7 +113,7 @@ def test_a_run_that_fails(tmp_path: Path) -> None:
     value = the_object(ended.stdout)
     assert (value["status"], value["rounds"], value["failed_turns"]) == ("failed", 1, 1)
     assert 'w: failed: a turn failed, and the world says on_failure = "stop"' in ended.stderr
-    assert turnwise("resume", value["journal"], cwd=tmp_path).returncode == 1
+    assert played_here("resume", value["journal"], cwd=tmp_path).returncode == 1
 
 
 @pytest.mark.parametrize(
@@ -155,9 +155,9 @@ def test_wrong_input_ends_the_process_so(tmp_path: Path) -> None:
 
 def test_a_journal_is_never_overwritten(tmp_path: Path) -> None:
     world = make_world(tmp_path / "w", {"tick.wat": TICKS}, rounds_max=1)
-    assert turnwise("run", world, "--journal", "run.journal", cwd=tmp_path).returncode == 0
+    assert played_here("run", world, "--journal", "run.journal", cwd=tmp_path).returncode == 0
     before = (tmp_path / "run.journal").read_bytes()
-    ended = turnwise("run", world, "--journal", "run.journal", "--json", cwd=tmp_path)
+    ended = played_here("run", world, "--journal", "run.journal", "--json", cwd=tmp_path)
     assert ended.returncode == 2
     assert "run.journal" in ended.stderr
     assert the_object(ended.stdout)["head"] is None  # the other run's head is not this one's

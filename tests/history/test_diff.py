@@ -48,7 +48,7 @@ def chain(word: str = "red", *, source: str = RELAY, seed: int = 3) -> World:
 
 def played(folder: Path, name: str, world: World) -> Path:
     path = folder / f"{name}.journal"
-    turnwise.run(world, journal=path).close()
+    turnwise.run(world, journal=path, workers=1).close()
     return path
 
 

@@ -348,7 +348,7 @@ def test_nothing_accumulates_over_many_launches(start: Any, run: Any) -> None:
             await several()
         arenas = arenas_mapped()
         descriptors, threads, resident = descriptors_open(), threading.active_count(), resident_kib()
-        for _ in range(8):
+        for _ in range(4):
             await several()
         assert arenas_mapped() <= arenas
         assert descriptors_open() <= descriptors

@@ -40,12 +40,12 @@ QUICK = Size(
     askers=2,
     asked_rounds=1,
     tokens=16,
-    turns=30,
+    turns=10,
     steps=2_000,
-    diffed=1_000,
-    bundled=2_000,
-    resumed=3_000,
-    forked=20,
+    diffed=200,
+    bundled=400,
+    resumed=600,
+    forked=5,
     seeds=3,
 )
 WHOLE = Size(

@@ -21,7 +21,7 @@ def test_ping_pong(tmp_path: Path) -> None:
     assert turnwise.replay(tmp_path / "a.journal").difference is None
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in (2, 3))])
 def test_the_market_finds_its_price(seed: int, tmp_path: Path) -> None:
     with turnwise.run(EXAMPLES / "market", seed=seed, journal=tmp_path / "a.journal") as run:
         prices = [float(record.value) for record in run.records if record.name == "price"]

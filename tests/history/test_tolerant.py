@@ -17,12 +17,14 @@ from tests.inference import toy
 from tests.inference.attributes import with_attribute
 from turnwise.core import streams
 
+InLayout = Callable[[str], Path]
+
 
 @pytest.fixture(scope="module")
-def told(stories_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def told(in_layout: InLayout, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with a real model, at a temperature."""
     path = tmp_path_factory.mktemp("told") / "a.journal"
-    return played(writers(stories_models / "stories260k-genai-int4"), path)
+    return played(writers(in_layout("genai-int4")), path)
 
 
 @pytest.fixture(scope="module")
@@ -54,18 +56,18 @@ def test_another_build_is_no_obstacle(told: Path, tmp_path: Path) -> None:
     assert "onnxruntime was 0.0.1" in model.reasons[0]
 
 
-def test_a_plan_bound_model_needs_none_of_its_waves(stories_models: Path, tmp_path: Path) -> None:
-    world = writers(stories_models / "stories260k-hf-fp32", batching="free")
+def test_a_plan_bound_model_needs_none_of_its_waves(in_layout: InLayout, tmp_path: Path) -> None:
+    world = writers(in_layout("hf-fp32"), batching="free")
     found = turnwise.verify(played(world, tmp_path / "a.journal"), tolerant=True, rounds=(2, 3), agent="writer-2")
     assert found.difference is None
     assert (found.models[0].requests, found.models[0].compared) == (6, 6)
 
 
-def forged(journal: Path, folder: Path, change: Callable[[list[int]], list[int]]) -> Path:
-    """A journal in which the tokens of one answer are others, and its chains fit."""
+def forged(journal: Path, folder: Path, round_: int, place: int, change: Callable[[list[int]], list[int]]) -> Path:
+    """A journal in which the tokens of the first answer of a turn are others, and its chains fit."""
     copy = changed(journal, folder)
     with closing(sqlite3.connect(copy, isolation_level=None)) as database:
-        where = "round = 2 AND place = 1 AND nr = 0"
+        where = f"round = {round_} AND place = {place} AND nr = 0"
         tokens = json.loads(database.execute(f"SELECT tokens FROM effects WHERE {where}").fetchone()[0])
         database.execute(f"UPDATE effects SET tokens = ? WHERE {where}", (json.dumps(change(tokens)),))
     return rechained(copy)
@@ -82,7 +84,7 @@ def forged(journal: Path, folder: Path, change: Callable[[list[int]], list[int]]
     ids=["another", "fewer", "more", "none"],
 )
 def test_forged_tokens_are_refused(told: Path, tmp_path: Path, change: Callable[[list[int]], list[int]]) -> None:
-    path = forged(told, tmp_path, change)
+    path = forged(told, tmp_path, 2, 1, change)
     assert turnwise.replay(path).difference is None
     found = turnwise.verify(path, tolerant=True)
     assert found.difference is not None
@@ -91,7 +93,7 @@ def test_forged_tokens_are_refused(told: Path, tmp_path: Path, change: Callable[
 
 
 def test_the_token_is_named(told: Path, tmp_path: Path) -> None:
-    path = forged(told, tmp_path, lambda tokens: [*tokens[:4], 5, *tokens[5:]])
+    path = forged(told, tmp_path, 2, 1, lambda tokens: [*tokens[:4], 5, *tokens[5:]])
     found = turnwise.verify(path, tolerant=True)
     with turnwise.open(told) as run:
         text = next(
@@ -110,15 +112,15 @@ def test_another_seed_is_refused(told: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert turnwise.verify(told, tolerant=True).difference is not None
 
 
-def test_another_quantisation_is_refused(told: Path, stories_models: Path) -> None:
-    found = turnwise.verify(told, tolerant=True, models={"model": stories_models / "stories260k-genai-fp32"})
+def test_another_quantisation_is_refused(told: Path, in_layout: InLayout) -> None:
+    found = turnwise.verify(told, tolerant=True, models={"model": in_layout("genai-fp32")})
     assert found.difference is not None
     assert found.token is not None
 
 
-def test_the_same_weights_by_other_kernels_are_near_and_not_the_same(told: Path, stories_models: Path) -> None:
+def test_the_same_weights_by_other_kernels_are_near_and_not_the_same(told: Path, in_layout: InLayout) -> None:
     """The same weights with products of another precision, as a GPU computes them: only a strict check refuses it."""
-    models = {"model": stories_models / "stories260k-genai-int4-acc1"}
+    models = {"model": in_layout("genai-int4-acc1")}
     found = turnwise.verify(told, tolerant=True, models=models)
     assert found.difference is None
     assert found.models[0].nearness is not None
@@ -128,10 +130,10 @@ def test_the_same_weights_by_other_kernels_are_near_and_not_the_same(told: Path,
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("rotary_interleaved", 1), ("do_rotary", 0), ("scale", 0.2), ("softcap", 1.0), ("epsilon", 0.01)],
+    [("rotary_interleaved", 1), ("do_rotary", 0), ("scale", 0.1), ("softcap", 1.0), ("epsilon", 0.1)],
 )
 def test_kernels_that_compute_something_else_are_refused(
-    told: Path, stories_models: Path, tmp_path: Path, name: str, value: float
+    stories_models: Path, told: Path, tmp_path: Path, name: str, value: float
 ) -> None:
     """The same weights, and texts that look like the model's: an option of the kernels is wrong."""
     models = {"model": with_attribute(stories_models / "stories260k-genai-int4", tmp_path / "model", name, value)}
@@ -139,6 +141,16 @@ def test_kernels_that_compute_something_else_are_refused(
         found = turnwise.verify(told, tolerant=tolerant, models=models)
         assert found.difference is not None
         assert found.difference.what.startswith("effect ")
+
+
+@pytest.mark.parametrize(("name", "value"), [("scale", 0.1), ("softcap", 1.0), ("epsilon", 0.1)])
+def test_kernels_that_compute_nearly_the_same_are_refused_without_tolerance(
+    told: Path, in_layout: InLayout, tmp_path: Path, name: str, value: float
+) -> None:
+    model = with_attribute(in_layout("genai-int4"), tmp_path / "model", name, value)
+    found = turnwise.verify(told, models={"model": model})
+    assert found.difference is not None
+    assert found.difference.what.startswith("effect ")
 
 
 def test_a_flipped_weight_is_refused(steady: Path, tmp_path: Path) -> None:

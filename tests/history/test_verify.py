@@ -44,12 +44,12 @@ def turn(t: Turn) -> None:
 REPLIES = 3 * 4 * 3
 
 
-def writers(model: Path, *, batching: str | None = None) -> World:
+def writers(model: Path, *, batching: str | None = None, provider: str = "cpu", count: int = 3) -> World:
     return turnwise.World(
         name="writers",
         seed=11,
-        models={"model": Model(model, provider="cpu", batching=batching)},  # type: ignore[arg-type]
-        agents={"writer": Agent(WRITER, count=3, start=True, grants=Grants(generate=["model"]))},
+        models={"model": Model(model, provider=provider, batching=batching)},  # type: ignore[arg-type]
+        agents={"writer": Agent(WRITER, count=count, start=True, grants=Grants(generate=["model"]))},
     )
 
 
@@ -248,6 +248,22 @@ def test_waves_that_never_were_are_found(waved: Path, tmp_path: Path) -> None:
     assert found.difference is not None
     assert found.difference.what.startswith("effect ")
     assert [model.level for model in found.models] == ["L0"]
+
+
+def test_the_token_is_named_in_which_an_answer_of_a_wave_parts(waved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "_EFFECT", b"another sampler")
+    found = turnwise.verify(waved)
+    assert found.difference is not None
+    assert (found.difference.round, found.difference.what) == (1, "effect 0: reply of model, text")
+    with turnwise.open(waved) as run:
+        turn = next(turn for turn in run.turns if turn.agent == found.difference.agent)
+    token, recorded = found.token, turn.effects[0].tokens
+    assert token is not None
+    assert recorded is not None
+    assert token.expected is not None
+    assert token.expected.id == recorded[token.index]
+    assert token.actual is None or token.actual.id != token.expected.id
+    assert str(found.difference.expected).startswith(token.before)
 
 
 def test_waves_that_are_not_possible_here_are_said(waved: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def with_attribute(model: Path, folder: Path, name: str, value: float) -> Path:
     """
     shutil.copytree(model, folder, copy_function=shutil.copyfile)
     folder.chmod(0o755)
-    graph = folder / "model.onnx"
+    graph = next(folder.rglob("model.onnx"))
     data = graph.read_bytes()
     begin = b"\x0a" + bytes([len(name)]) + name.encode() + (_INT if isinstance(value, int) else _FLOAT)
     new = bytes([value]) if isinstance(value, int) else struct.pack("<f", value)

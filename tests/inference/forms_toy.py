@@ -7,6 +7,7 @@ is causal and reads the whole past, and that positions have a part in it.
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -56,13 +57,15 @@ def tensor(name: str, array: NDArray[Any]) -> bytes:
 
 
 def node(kind: str, inputs: Sequence[str], outputs: Sequence[str], domain: str = "", **attributes: Any) -> bytes:
-    """As `toy.node`; an attribute may be a list of numbers or a graph (bytes) too."""
+    """As `toy.node`; an attribute may be a float, a list of numbers or a graph (bytes) too."""
     parts = [message(1, name) for name in inputs] + [message(2, name) for name in outputs] + [message(4, kind)]
     for key, given in attributes.items():
         if isinstance(given, bytes):
             body = message(6, given) + number(20, 5)
         elif isinstance(given, list):
             body = b"".join(number(8, item) for item in given) + number(20, 7)
+        elif isinstance(given, float):
+            body = b"\x15" + struct.pack("<f", given) + number(20, 1)
         else:
             body = number(3, given) + number(20, 2)
         parts.append(message(5, message(1, key), body))
@@ -141,7 +144,7 @@ class _Build:
 
     def norm(self, x: str, name: str) -> str:
         ones = self.constant(name, np.ones(self.hidden, self.dtype))
-        return self.op("LayerNormalization", x, ones, axis=-1 & (2**64 - 1))
+        return self.op("LayerNormalization", x, ones, axis=-1 & (2**64 - 1), epsilon=1e-5)
 
     def split_heads(self, x: str, heads: int) -> str:
         """[batch, new, heads * size] to [batch, heads, new, size]."""
@@ -200,6 +203,8 @@ class _Build:
                 domain=MICROSOFT,
                 num_heads=self.heads,
                 kv_num_heads=self.kv_heads,
+                scale=self.head_size**-0.5,
+                softcap=0.0,
             )
             return out
         if self.form.attention == "multihead":

@@ -22,6 +22,7 @@ from turnwise.core.promise import Promise, promise_of, weakest
 from turnwise.core.records import EffectRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.core.withheld import Withheld, WithheldTokens
 from turnwise.errors import EnvironmentFailure, TurnwiseError
+from turnwise.history.nearness import MEAN_MARGINS_MAX, Nearness, excess
 from turnwise.history.reissue import Reissuing
 from turnwise.history.standing import RecordedModels
 from turnwise.inference.host.host import InferenceHost
@@ -39,20 +40,6 @@ from turnwise.orchestrator.settings import Settings
 
 OPEN_REQUESTS_MAX: Final = 512
 """Requests without an answer, above which the replay waits for the models."""
-
-
-@dataclass(frozen=True, slots=True)
-class Nearness:
-    """Result of a tolerant check: how far recorded answers are from what a model gives on this machine."""
-
-    tokens: int = 0
-    """Tokens that were compared."""
-    others: int = 0
-    """Tokens instead of which another is chosen here."""
-    farthest: float = 0.0
-    """Least change of logits with which all of them are chosen here."""
-    margin: float = 0.0
-    """Change of logits that was allowed, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +127,7 @@ class ModelWitness:
         self._range = first, last
         self._agent = agent
         self._names = [record.name for record in journal.queries.agents()]
+        self._places = {name: place for place, name in enumerate(self._names)}
         self._recorded = RecordedModels(journal, first, last)
         self.models = {
             name: Asked(name, sha256, self._recorded.promise(name), name in settings.models)
@@ -157,6 +145,7 @@ class ModelWitness:
         self._tokens: dict[tuple[int, int, int], TokenDifference] = {}
         self._own: dict[tuple[int, int, int], tuple[_Expected, tuple[int, ...]]] = {}
         self._spelling: int | None = None
+        self._checked: dict[str, list[tuple[_Expected, CheckReply]]] = {}
 
     @property
     def token(self) -> TokenDifference | None:
@@ -223,6 +212,8 @@ class ModelWitness:
     async def drain(self) -> None:
         """Wait for all answers, and for the name of the token in which the first that differs parts from the record."""
         await self._until(0)
+        for checked in self._checked.values():
+            self._judge(checked)
         own = None if self.difference is None else self._own.get(self._order(self.difference))
         if own is None or self._host is None:
             return
@@ -259,7 +250,11 @@ class ModelWitness:
                 continue
             model.compared += found.requests
             if found.difference is not None:
-                self._note(model, _named(found.difference, model.name))
+                difference = _named(found.difference, model.name)
+                departure = await issuing.departure(model.name, found)
+                if departure is not None:
+                    self._tokens[self._order(difference)] = _token(departure)
+                self._note(model, difference)
 
     async def _until(self, open_max: int) -> None:
         while len(self._expected) > open_max and self._failure is None:
@@ -290,17 +285,27 @@ class ModelWitness:
                 if reply.departure is not None and self.difference is not None:
                     self._tokens[self._order(self.difference)] = _token(reply.departure)
                 continue
-            model, was = expected.model, expected.model.nearness or Nearness()
+            model = expected.model
             model.compared += reply.compared
-            model.nearness = Nearness(
-                was.tokens + reply.tokens,
-                was.others + reply.others,
-                max(was.farthest, reply.farthest),
-                max(was.margin, reply.margin),
-            )
+            model.nearness = (model.nearness or Nearness()).with_reply(reply)
+            self._checked.setdefault(model.name, []).append((expected, reply))
             if reply.departure is not None:
                 self._note(model, self._departed(expected, reply.departure))
         self._change.set()
+
+    def _judge(self, checked: list[tuple[_Expected, CheckReply]]) -> None:
+        """Note if the answers of one model are too far away on average, though each token is within the margin."""
+        checked.sort(key=lambda pair: self._place(pair[0].round, pair[0].agent, pair[0].effect.index))
+        found = excess([reply for _, reply in checked])
+        if found is None:
+            return
+        expected, reply = checked[found.answer]
+        what = (
+            f"effect {expected.effect.index}: reply of {expected.model.name}, mean distance of {found.tokens:,} tokens "
+            "to there, in logits"
+        )
+        most, seen = (f"{share * reply.margin:.3g}" for share in (MEAN_MARGINS_MAX, found.mean))
+        self._note(expected.model, Difference(expected.round, expected.agent, what, f"at most {most}", seen))
 
     def _departed(self, expected: _Expected, departure: AnswerDeparture) -> Difference:
         """Make a difference of a departure, and keep its token."""
@@ -324,7 +329,10 @@ class ModelWitness:
 
     def _order(self, found: Difference) -> tuple[int, int, int]:
         effect = int(found.what.removeprefix("effect ").split(":")[0])
-        return found.round, self._names.index(found.agent or ""), effect
+        return self._place(found.round, found.agent or "", effect)
+
+    def _place(self, round_: int, agent: str, effect: int) -> tuple[int, int, int]:
+        return round_, self._places[agent], effect
 
     def _fail(self, error: TurnwiseError) -> None:
         self._failure = error

@@ -16,15 +16,17 @@ from typing import Self
 
 from turnwise.core.compare import Difference
 from turnwise.core.open_turn import is_too_large
-from turnwise.core.records import RoundRecord, WaveRecord
+from turnwise.core.records import EffectRecord, RoundRecord, WaveRecord
 from turnwise.core.streams import effect_stream
+from turnwise.core.withheld import WithheldTokens
 from turnwise.errors import JournalError, TurnwiseError
 from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.plans.wave import Wave, WaveReply
-from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.check_request import AnswerDeparture, CheckReply, CheckRequest
+from turnwise.inference.requests.generate_request import STREAM_BYTES, GenerateReply, GenerateRequest
 from turnwise.journal import Journal
 from turnwise.journal.file.errors import damaged
 from turnwise.orchestrator.assembly import check_models, specs_of
@@ -49,6 +51,10 @@ class Reissue:
     """Requests that were compared: all up to the difference."""
     difference: Difference | None
     """First reply that is another; None if none is."""
+    recorded: EffectRecord | None = None
+    """Effect whose reply is another."""
+    own: tuple[int, ...] | None = None
+    """Tokens of the reply that came instead."""
 
 
 class Reissuing:
@@ -72,11 +78,13 @@ class Reissuing:
         self._plan = journal.header.plan_at()
         self._names = [agent.name for agent in journal.queries.agents()]
         self._answer: asyncio.Future[WaveReply] | None = None
+        self._named: asyncio.Future[CheckReply] | None = None
         self._id = 0
         self._host = InferenceHost(
             [spec for spec in specs_of(journal, settings.models) if spec.name in models],
             on_replies=self._take_replies,
             on_wave=self._answered,
+            on_checks=self._take_checks,
             on_failure=self._failed,
             transport=settings.transport,
             options=options,
@@ -110,8 +118,18 @@ class Reissuing:
                 what = f"effect {effect.index}: reply"
                 name = self._names[turn.place]
                 found = Difference(record.round, name, what, effect.reply, reply.body)
-                return Reissue(record.round, wave.wave, wave.model, plan, count, found)
+                return Reissue(record.round, wave.wave, wave.model, plan, count, found, effect, reply.tokens)
         return Reissue(record.round, wave.wave, wave.model, plan, len(asked), None)
+
+    async def departure(self, model: str, found: Reissue) -> AnswerDeparture | None:
+        """Name the token in which a reply parts from the recorded one; None where tokens are not known."""
+        recorded = None if found.recorded is None else found.recorded.tokens
+        if found.recorded is None or not recorded or isinstance(recorded, WithheldTokens) or not found.own:
+            return None
+        self._named = asyncio.get_running_loop().create_future()
+        request = GenerateRequest(0, model, "{}", bytes(STREAM_BYTES))
+        self._host.submit([CheckRequest(request, recorded, found.recorded.reply, found.own)])
+        return (await self._named).departure
 
     async def __aenter__(self) -> Self:
         await self._host.start()
@@ -133,8 +151,13 @@ class Reissuing:
             self._answer.set_result(reply)
 
     def _failed(self, error: TurnwiseError) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(error)
+        for waited in (self._answer, self._named):
+            if waited is not None and not waited.done():
+                waited.set_exception(error)
+
+    def _take_checks(self, replies: list[CheckReply]) -> None:
+        if self._named is not None and not self._named.done():
+            self._named.set_result(replies[0])
 
     def _take_replies(self, replies: list[GenerateReply]) -> None:
         """Replies to requests outside waves, of which there are none."""

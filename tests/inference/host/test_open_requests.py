@@ -139,7 +139,7 @@ def test_a_failure_goes_on(said: Said) -> None:
 def test_a_check_is_answered_once(said: Said) -> None:
     request = GenerateRequest(4, "m", "{}", bytes(32))
     said.open.add(4, CheckRequest(request, (1, 2), "{}"))
-    reply = CheckReply(4, 2, 0, 0.0, 0.5)
+    reply = CheckReply(4, 2, ((1, 0.25),), 0.5)
     for _ in range(2):
         assert said.open.take(CheckBatch([reply, replace(reply, id=5)]))
     assert said.checks == [reply]

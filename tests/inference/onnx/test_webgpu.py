@@ -18,6 +18,9 @@ from typing import Any
 
 import pytest
 
+import turnwise
+from tests.history.test_tolerant import forged
+from tests.history.test_verify import played, writers
 from turnwise.inference.inspect.generate import generate_text
 
 FOLDER = Path(os.environ.get("TURNWISE_TEST_WEBGPU", "/usr/lib/chromium"))
@@ -36,6 +39,23 @@ text = "".join(generate_text(Path(model), prompt, tokens_max=int(tokens), provid
 states = {state.name: state.usable for state in provider_report().providers}
 said = {name: getattr(infos[0], name) for name in ("provider", "fallback", "nodes")}
 print(json.dumps({"text": text, "states": states, **said}))
+"""
+VERIFY = """
+import dataclasses, json, sys
+from pathlib import Path
+import turnwise
+journal, *models = sys.argv[1:]
+models = {"model": Path(path) for path in models}
+found = turnwise.verify(Path(journal), tolerant=True, models=models, rounds=(1, 1), agent="writer-1")
+[model] = found.models
+print(json.dumps({"refused": found.difference and found.difference.what, **dataclasses.asdict(model)}))
+"""
+RUN = """
+import json, sys
+from pathlib import Path
+from tests.history.test_verify import played, writers
+model, journal = map(Path, sys.argv[1:])
+print(json.dumps({"journal": str(played(writers(model, provider="auto", count=1), journal))}))
 """
 
 
@@ -66,6 +86,11 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(system: Path, model: Path, prompt: str, tokens: int, provider: str = "webgpu") -> tuple[dict[str, Any], str]:
     """What a process says that sees the device, and what it writes to standard error."""
+    return told(system, SCRIPT, model, prompt, tokens, provider)
+
+
+def told(system: Path, script: str, *arguments: object) -> tuple[dict[str, Any], str]:
+    """What a script prints in a process that sees the device, and what it writes to standard error."""
     parts = [str(FOLDER), *sys.path]
     environment = os.environ | {
         "VK_ICD_FILENAMES": str(ICD),
@@ -76,10 +101,8 @@ def ask(system: Path, model: Path, prompt: str, tokens: int, provider: str = "we
         "TURNWISE_CACHE": str(system / "cache"),
     }
     inside = 'mount --bind "$0" /sys/class && exec "$@"'
-    command = ["unshare", "-m", "sh", "-c", inside, str(system / "class"), sys.executable, "-c", SCRIPT]
-    done = subprocess.run(
-        [*command, str(model), prompt, str(tokens), provider], env=environment, capture_output=True, text=True
-    )
+    command = ["unshare", "-m", "sh", "-c", inside, str(system / "class"), sys.executable, "-c", script]
+    done = subprocess.run([*command, *map(str, arguments)], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
 
@@ -119,3 +142,24 @@ def test_attention_of_small_operators_is_right_there(system: Path, stories_model
     said, _ = ask(system, model, "Once upon a time", 12, "auto")
     assert (said["provider"], said["fallback"]) == (WEBGPU, None)
     assert said["text"] == "".join(generate_text(model, "Once upon a time", tokens_max=12, provider="cpu"))
+
+
+def test_a_run_on_the_cpu_is_near_what_the_device_gives(system: Path, stories_models: Path, tmp_path: Path) -> None:
+    model = stories_models / "stories260k-hf-fp32"
+    journal = played(writers(model, provider="auto"), tmp_path / "a.journal")
+    said, _ = told(system, VERIFY, journal)
+    assert (said["refused"], said["compared"]) == (None, 3)
+    assert f"provider was CPUExecutionProvider, and is {WEBGPU}" in said["reasons"][0]
+    assert said["nearness"]["tokens"] > 20
+    said, _ = told(system, VERIFY, forged(journal, tmp_path, 1, 0, lambda tokens: [*tokens[:4], 5, *tokens[5:]]))
+    assert said["refused"].startswith("effect 0: reply of model, token 4")
+
+
+def test_a_run_on_the_device_is_near_what_the_cpu_gives(system: Path, stories_models: Path, tmp_path: Path) -> None:
+    model = stories_models / "stories260k-hf-fp32"
+    told(system, RUN, model, tmp_path / "a.journal")
+    found = turnwise.verify(tmp_path / "a.journal", tolerant=True)
+    assert (found.difference, found.models[0].compared) == (None, 12)
+    assert any(f"provider was {WEBGPU}" in reason for reason in found.models[0].reasons)
+    other = {"model": stories_models / "stories260k-genai-int4"}
+    assert turnwise.verify(tmp_path / "a.journal", tolerant=True, models=other).difference is not None

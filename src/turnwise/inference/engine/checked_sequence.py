@@ -3,6 +3,7 @@
 The prompt and the answer run as one prompt, whose logits are those before each token of the answer. What a generation
 does with a token (grammar, penalties, stop strings, text, the end) is done with the recorded ones, so the reply that
 comes of it must be the recorded reply; and each token must be one that logits within a margin of these choose.
+Of those that are not the model's own choice the distances are told: whether they are too many is asked of all answers.
 """
 
 from __future__ import annotations
@@ -18,10 +19,6 @@ from turnwise.inference.requests.check_request import AnswerDeparture, CheckRepl
 from turnwise.inference.requests.refusal import Refusal, error_body
 from turnwise.inference.sampling.choose import UnusableLogits
 from turnwise.inference.text.tokenizer import Tokenizer
-
-OTHERS_FREE: Final = 2
-OTHERS_SHARE: Final = 10
-"""Of an answer, so many tokens and one in so many may be others than this model's own choice."""
 
 CONTEXT_CHARS: Final = 60
 
@@ -41,8 +38,7 @@ class CheckedSequence:
         self._check = check
         self._sequence = sequence
         self._margin = sequence.margin(margin)
-        self._others = 0
-        self._farthest = 0.0
+        self._others: list[tuple[int, float]] = []
 
     @property
     def capacity(self) -> int:
@@ -61,12 +57,11 @@ class CheckedSequence:
             self._depart(AnswerDeparture(f"no token can be chosen here: {error}", index, self._before()))
             return
         if own != token:
-            self._others += 1
             if away is None:
                 what = f"the token is further than {self._margin:.3g} from what this model chooses"
                 self._depart(self._departure(what, index, token, own))
                 return
-            self._farthest = max(self._farthest, away)
+            self._others.append((index, away))
         sequence.give(token, logits)
         if sequence.finish is not None:
             self._end()
@@ -74,13 +69,10 @@ class CheckedSequence:
             self._depart(self._departure("the answer ends, and would go on", sequence.tokens, None, None))
 
     def _end(self) -> None:
-        tokens, most = self._sequence.tokens, self._sequence.tokens // OTHERS_SHARE + OTHERS_FREE
+        tokens = self._sequence.tokens
         if tokens < self.wanted:
             what = f"the answer has ended ({self._sequence.finish}), and goes on in the record"
             self._depart(self._departure(what, tokens, self._check.tokens[tokens], None))
-        elif self._others > most:
-            what = f"{self._others} of {tokens} tokens are not this model's own choice, and {most} may be"
-            self._depart(AnswerDeparture(what))
         elif problem := _unlike(self._check.reply, self._sequence.reply_body() or "", 2 * self._margin):
             self._depart(AnswerDeparture(problem))
         else:
@@ -96,25 +88,24 @@ class CheckedSequence:
         return self._sequence.text[-CONTEXT_CHARS:]
 
     def _depart(self, departure: AnswerDeparture | None) -> None:
-        tokens = self._sequence.tokens
-        self.reply = CheckReply(self.id, tokens, self._others, self._farthest, self._margin, departure)
+        self.reply = CheckReply(self.id, self._sequence.tokens, tuple(self._others), self._margin, departure)
 
 
 def begin_check(check: CheckRequest, margin: float, context_length: int, **parts: Any) -> CheckedSequence | CheckReply:
     """Begin a check, or answer it, where the request is refused or the record is none of this model."""
     number = check.request.id
     if check.own is not None:
-        return CheckReply(number, 0, 0, 0.0, margin, _parted(check.tokens, check.own, **parts))
+        return CheckReply(number, 0, (), margin, _parted(check.tokens, check.own, **parts))
     try:
         sequence = prepare(check.request, context_length=context_length, pieces=False, **parts)
     except Refusal as refusal:
         return refused(number, check, margin, error_body(refusal.kind, refusal.message))
     if check.reply.startswith('{"error":'):
-        return CheckReply(number, 0, 0, 0.0, margin, compared=False)
+        return CheckReply(number, 0, (), margin, compared=False)
     ids_end = parts["tokenizer"].ids_end
     if not check.tokens or max(check.tokens) >= ids_end or len(check.tokens) > sequence.tokens_max:
         what = "the record has no tokens, more than were asked for, or some that this model does not have"
-        return CheckReply(number, 0, 0, 0.0, margin, AnswerDeparture(what))
+        return CheckReply(number, 0, (), margin, AnswerDeparture(what))
     return CheckedSequence(check, sequence, margin)
 
 
@@ -139,8 +130,8 @@ def _parted(
 def refused(number: int, check: CheckRequest, margin: float, body: str) -> CheckReply:
     """Answer a check whose request is refused here with this body."""
     if body == check.reply:
-        return CheckReply(number, 0, 0, 0.0, margin)
-    return CheckReply(number, 0, 0, 0.0, margin, AnswerDeparture(f"the request is refused here: {body}"))
+        return CheckReply(number, 0, (), margin)
+    return CheckReply(number, 0, (), margin, AnswerDeparture(f"the request is refused here: {body}"))
 
 
 def _unlike(recorded: str, here: str, around: float) -> str | None:

@@ -223,7 +223,7 @@ class Engine:
         except RUNTIME_ERRORS as error:
             refusal = _graph_refuses(error)
             self._remove(work.number)
-            yield CheckReply(work.number, 0, 0, 0.0, self._model.margin, AnswerDeparture(refusal.message))
+            yield CheckReply(work.number, 0, (), self._model.margin, AnswerDeparture(refusal.message))
             return
         self._prompt_tokens += work.stop - work.start
         if checked.reply is not None:

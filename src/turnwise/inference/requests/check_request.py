@@ -73,8 +73,8 @@ class CheckReply:
 
     - `id`: of the request
     - `tokens`: those that were compared
-    - `others`: those of them instead of which another is chosen here
-    - `farthest`: by how much logits have to be others, at least, for the farthest of the tokens to be chosen
+    - `others`: those of them instead of which another is chosen here: the number of each in the answer, rising, and by
+      how much logits have to be others, at least, for it to be chosen
     - `margin`: by how much they may be
     - `departure`: why the answer is refused; None if it is not
     - `compared`: False where an error is recorded, and this machine cannot say whether it would have come to it
@@ -82,8 +82,7 @@ class CheckReply:
 
     id: int
     tokens: int
-    others: int
-    farthest: float
+    others: tuple[tuple[int, float], ...]
     margin: float
     departure: AnswerDeparture | None = None
     compared: bool = True

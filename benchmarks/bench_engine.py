@@ -196,7 +196,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--sleep", action="store_true", help="let threads sleep while they wait")
     arguments = parser.parse_args()
-    options = EngineOptions(threads_max=arguments.threads, spin=False if arguments.sleep else None)
+    options = EngineOptions(threads_max=arguments.threads, spin_us=0 if arguments.sleep else None)
     wanted = Wanted(arguments.prompt, arguments.new, arguments.repeats)
     for line in lines(arguments.model, [int(item) for item in arguments.rows.split(",")], wanted, options):
         print(json.dumps(line), flush=True)

@@ -87,10 +87,10 @@ def main() -> int:
         return 0
     report = Report()
     model = Given(options.model) if options.model else Made(options.folder, options.quick, options.block)
-    spin = False if options.sleep else None
-    peers = Peers(model, report, options.threads, spin, options.llama_server)
+    spin_us = 0 if options.sleep else None
+    peers = Peers(model, report, options.threads, spin_us, options.llama_server)
     repeats = {part: options.repeats or (1 if options.quick else count) for part, count in REPEATS.items()}
-    parts = Parts(model, peers, report, repeats, options.threads, spin, options.quick)
+    parts = Parts(model, peers, report, repeats, options.threads, spin_us, options.quick)
     report(
         shape=model.name,
         threads=options.threads,

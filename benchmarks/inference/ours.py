@@ -19,8 +19,8 @@ from turnwise.inference.requests.generate_request import GenerateRequest
 STREAM = bytes(32)
 
 
-def load_ours(folder: Path, threads: int, spin: bool | None) -> LanguageModel:
-    return load_model(ModelSpec("bench", folder, "cpu"), EngineOptions(threads_max=threads, spin=spin))
+def load_ours(folder: Path, threads: int, spin_us: int | None) -> LanguageModel:
+    return load_model(ModelSpec("bench", folder, "cpu"), EngineOptions(threads_max=threads, spin_us=spin_us))
 
 
 class Ours:

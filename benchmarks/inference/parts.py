@@ -31,7 +31,7 @@ class Parts:
     report: Report
     repeats: dict[str, int]
     threads: int
-    spin: bool | None
+    spin_us: int | None
     quick: bool
 
     @property
@@ -59,7 +59,7 @@ class Parts:
     def reproducible(self, forms: Sequence[str] | None) -> None:
         """The same engine with and without what makes it reproducible."""
         for form in forms or self.model.forms:
-            on, off = load_both(self.model.forms[form](), self.threads, self.spin)
+            on, off = load_both(self.model.forms[form](), self.threads, self.spin_us)
             for work in odd_works(self.model.vocabulary, self.scale):
                 self._with_and_without(form, work, on, off)
             del on, off
@@ -92,7 +92,7 @@ class Parts:
     def overhead(self, small: Path | None) -> None:
         """Steps of the engine beside steps of the graph alone."""
         new = 8 if self.quick else 48
-        options = EngineOptions(threads_max=self.threads, spin=self.spin)
+        options = EngineOptions(threads_max=self.threads, spin_us=self.spin_us)
         for name, folder, count in ((self.model.name, self.model.folder, new), ("small", small, 4 * new)):
             if folder is None:
                 self.report(skipped="overhead of a small model", why="none is given, and none comes with the package")

@@ -58,18 +58,18 @@ class Peers:
     """All engines for one model, each with as many threads."""
 
     def __init__(
-        self, model: Given | Made, report: Report, threads: int, spin: bool | None, server: Path | None
+        self, model: Given | Made, report: Report, threads: int, spin_us: int | None, server: Path | None
     ) -> None:
         self._model = model
         self._report = report
         self._threads = threads
-        self._spin = spin
+        self._spin_us = spin_us
         self._server_binary = server
         self._kept: dict[str, Any] = {}
         self._missing: set[str] = set()
 
     def ours(self) -> Ours:
-        ours: Ours = self._once("ours", lambda: Ours(load_ours(self._model.folder, self._threads, self._spin)))
+        ours: Ours = self._once("ours", lambda: Ours(load_ours(self._model.folder, self._threads, self._spin_us)))
         return ours
 
     def run(self, name: str) -> Run | None:

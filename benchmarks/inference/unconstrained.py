@@ -27,7 +27,7 @@ from turnwise.inference.engine.prefix_index import PrefixIndex
 from turnwise.inference.engine.scheduler import Scheduler
 
 
-def load_both(folder: Path, threads: int, spin: bool | None) -> tuple[LanguageModel, LanguageModel]:
+def load_both(folder: Path, threads: int, spin_us: int | None) -> tuple[LanguageModel, LanguageModel]:
     """The model as it is loaded, and the same session with a decoder that pads nothing."""
     calls: list[inspect.BoundArguments] = []
     original = loading.Decoder
@@ -38,7 +38,7 @@ def load_both(folder: Path, threads: int, spin: bool | None) -> tuple[LanguageMo
 
     loading.Decoder = record  # type: ignore[assignment, misc]
     try:
-        model = load_ours(folder, threads, spin)
+        model = load_ours(folder, threads, spin_us)
     finally:
         loading.Decoder = original  # type: ignore[misc]
     made = calls[-1]

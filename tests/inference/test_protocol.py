@@ -57,7 +57,7 @@ PLAN = BatchPlan("free", 0, None, 64, 128, 512, 2, 1)
 @pytest.mark.parametrize(
     "message",
     [
-        Load([ModelSpec("é", Path("/some where/m"), "cuda", True)], EngineOptions(threads_max=3, spin=True)),
+        Load([ModelSpec("é", Path("/some where/m"), "cuda", True)], EngineOptions(threads_max=3, spin_us=50)),
         Submit([GenerateRequest(7, "m", '{"prompt":"\\n😀"}', bytes(range(32)))]),
         Embed([EmbedRequest(2, "e", "{}")]),
         Cancel([3, 1]),

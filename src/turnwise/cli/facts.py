@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from turnwise.errors import TurnwiseError
 from turnwise.system.cores import cores
+from turnwise.system.huge_pages import huge_pages_refusal
 from turnwise.system.memory import group_limit_bytes, machine_memory_bytes
 from turnwise.system.user_folders import cache_folder
 
@@ -179,6 +180,9 @@ def _memory() -> list[Fact]:
     limit = group_limit_bytes()
     if limit is not None:
         facts.append(Fact("memory of this group", size(limit), "a limit set from outside (cgroup)"))
+    refused = huge_pages_refusal()
+    given = "given" if refused is None else "not given"
+    facts.append(Fact("huge pages", given, refused or "weights of models lie on them: steps read these faster"))
     return facts
 
 

@@ -50,7 +50,7 @@ def test_equal_contents_have_equal_hashes_wherever_they_are(tmp_path: Path) -> N
 def test_a_small_model_runs_on_one_thread(tmp_path: Path) -> None:
     assert load(toy.write_folder(tmp_path)).threads == 1
     spec = ModelSpec("m", tmp_path)
-    assert load_model(spec, EngineOptions(threads_max=3, spin=True)).info.threads == 1
+    assert load_model(spec, EngineOptions(threads_max=3, spin_us=50)).info.threads == 1
 
 
 @pytest.mark.parametrize("keep", [10, 1000, 5000])

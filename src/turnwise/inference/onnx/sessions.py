@@ -34,6 +34,9 @@ SINGLE_THREAD_BYTES_MAX: Final = 16 * 1024 * 1024
 SPIN_US: Final = 1000
 """Time for which threads that wait for work poll, longer than what lies between two steps. A bound of 40 ms is not
 faster beyond the noise, and uses a core for as long after the last run."""
+SPIN_ALL_CORES_US: Final = 10
+"""The same where threads are as many as cores: as long as it takes from one product to the next, so that a thread that
+is computing is waited for, and one that another process keeps from computing is not."""
 
 IN_PLACE: Final = "GroupQueryAttention"
 
@@ -142,9 +145,11 @@ class Sessions:
         settings.inter_op_num_threads = 1
         settings.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         settings.use_deterministic_compute = True
-        spin = self._threads < cores() if self._options.spin is None else self._options.spin
-        settings.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
-        settings.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_US))
+        spin_us = self._options.spin_us
+        if spin_us is None:
+            spin_us = SPIN_US if self._threads < cores() else SPIN_ALL_CORES_US
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin_us else "0")
+        settings.add_session_config_entry("session.intra_op.spin_duration_us", str(spin_us))
         settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
         settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         if self._counted:

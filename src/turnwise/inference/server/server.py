@@ -49,6 +49,7 @@ from turnwise.inference.server.tensor_server import TensorServer
 from turnwise.inference.tensor_models.embedder import LoadedEmbedder, load_embedder
 from turnwise.inference.tensor_models.load import LoadedGraph, load_graph
 from turnwise.sharedmem import Endpoint, PeerGone, connect
+from turnwise.system.huge_pages import collapse_memory
 from turnwise.system.memory import memory_bytes
 
 PROGRESS_S: Final = 0.25
@@ -104,6 +105,7 @@ class Server:
         self._watch(models)
         infos = [model.info for model in models]
         models.clear()
+        collapse_memory()  # the weights, mostly: they are read whole in every step
         measures = give_up(info.provider for info in infos)
         self._send(Loaded(infos))
         self._send(Confined(measures))

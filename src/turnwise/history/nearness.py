@@ -23,7 +23,7 @@ from turnwise.inference.requests.check_request import CheckReply
 MEAN_MARGINS_MAX: Final = 0.05
 """Mean distance of a token that is borne, in margins."""
 STAKE: Final = 4.0
-"""What is staked on a token, of what is won by a distance of a margin more than is borne."""
+"""Stake on a token: a distance of one margin more than is borne wins so many times what was won before."""
 FALSE_ALARM: Final = 1e-6
 """Probability, at most, with which a run is refused although the mean distance is borne."""
 

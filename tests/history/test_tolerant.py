@@ -128,15 +128,16 @@ def test_the_same_weights_by_other_kernels_are_near_and_not_the_same(told: Path,
     assert turnwise.verify(told, models=models).difference is not None
 
 
+@pytest.mark.trained
 @pytest.mark.parametrize(
     ("name", "value"),
     [("rotary_interleaved", 1), ("do_rotary", 0), ("scale", 0.1), ("softcap", 1.0), ("epsilon", 0.1)],
 )
 def test_kernels_that_compute_something_else_are_refused(
-    stories_models: Path, told: Path, tmp_path: Path, name: str, value: float
+    told: Path, in_layout: InLayout, tmp_path: Path, name: str, value: float
 ) -> None:
     """The same weights, and texts that look like the model's: an option of the kernels is wrong."""
-    models = {"model": with_attribute(stories_models / "stories260k-genai-int4", tmp_path / "model", name, value)}
+    models = {"model": with_attribute(in_layout("genai-int4"), tmp_path / "model", name, value)}
     for tolerant in (False, True):
         found = turnwise.verify(told, tolerant=tolerant, models=models)
         assert found.difference is not None

@@ -81,3 +81,13 @@ def test_a_token_beyond_the_kept_ones_is_far_away() -> None:
     logits = np.array([5.0, 4.9, 0.0, 0.0], np.float32)
     for sampling in (Sampling(temperature=1.0, top_k=2), Sampling(1.0, top_p=0.9), Sampling(1.0, min_p=0.5)):
         assert distance(logits, 3, sampling, STREAM, 0, 0.5) is None
+
+
+def test_where_every_token_stays_the_sums_alone_tell_the_same() -> None:
+    """A `min_p` that no weight is below changes nothing but the way: it looks at each token."""
+    for index, logits, _, chance in cases(60):
+        token = int(chance.integers(60))
+        quick = distance(logits, token, Sampling(temperature=0.9), STREAM, index, 2.0)
+        slow = distance(logits, token, Sampling(temperature=0.9, min_p=1e-300), STREAM, index, 2.0)
+        assert (quick is None) == (slow is None)
+        assert quick == pytest.approx(slow, abs=1e-4)

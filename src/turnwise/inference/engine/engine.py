@@ -208,11 +208,14 @@ class Engine:
         if not work.last:
             return
         self._rows.ready(work.number)
-        width = self._decoder.prompt_width(len(sequence.prompt))
-        kept = sequence.prompt[: self._decoder.keepable(len(sequence.prompt))]
-        if spans := self._prefixes.insert(kept, width):
-            self._decoder.keep(row, spans)
+        self._keep(row, sequence.prompt)
         yield from self._accept(work.number, logits)
+
+    def _keep(self, row: int, prompt: list[int]) -> None:
+        """Keep a prompt that was prefilled, for others that begin with it."""
+        kept = prompt[: self._decoder.keepable(len(prompt))]
+        if spans := self._prefixes.insert(kept, self._decoder.prompt_width(len(prompt))):
+            self._decoder.keep(row, spans)
 
     def _hold(self, work: PrefillChunk) -> Iterator[EngineEvent]:
         """Run a piece of a prompt and a recorded answer, and hold the answer against the logits."""
@@ -227,6 +230,8 @@ class Engine:
             return
         self._prompt_tokens += work.stop - work.start
         if checked.reply is not None:
+            if work.last and checked.reply.departure is None:
+                self._keep(row, checked.prompt)
             self._remove(work.number)
             yield checked.reply
             return

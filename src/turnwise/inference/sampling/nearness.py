@@ -12,6 +12,8 @@ where a token is at the edge of such a set.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -50,16 +52,39 @@ def distance(
         least = float(wide.max() - wide[place]) / 2
         return least if least <= margin else None
     share = uniform(stream, index)
-    if not _possible(wide, place, sampling, share, margin):
+    possible = _among_all(wide, place, sampling.temperature, share) if _keeps_all(sampling, len(wide)) else None
+    possible = possible or partial(_possible, wide, place, sampling, share)
+    if not possible(margin):
         return None
     low, high = 0.0, margin
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        if _possible(wide, place, sampling, share, middle):
+        if possible(middle):
             high = middle
         else:
             low = middle
     return high
+
+
+def _keeps_all(sampling: Sampling, count: int) -> bool:
+    top_k = sampling.top_k is not None and sampling.top_k < count
+    top_p = sampling.top_p is not None and sampling.top_p < 1.0
+    return not (top_k or top_p or sampling.min_p)
+
+
+def _among_all(logits: Logits, place: int, temperature: float, share: float) -> Callable[[float], bool]:
+    """Return what `_possible` says of a change where every token stays: then sums of weights move by a factor, too."""
+    with np.errstate(over="ignore", under="ignore"):
+        weights = np.exp((logits - logits.max()) / temperature)
+    before, own, behind = float(weights[:place].sum()), float(weights[place]), float(weights[place + 1 :].sum())
+
+    def possible(change: float) -> bool:
+        factor = math.exp(min(change / temperature, 350.0))  # its square is a float, too
+        lowest = before / factor * (1 - share) - behind * factor * share
+        highest = before * factor * (1 - share) - behind / factor * share
+        return lowest <= own * factor * share and highest >= -own * factor * (1 - share)
+
+    return possible
 
 
 def _possible(logits: Logits, place: int, sampling: Sampling, share: float, change: float) -> bool:

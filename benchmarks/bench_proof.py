@@ -2,7 +2,7 @@
 
 A JSON line a figure on standard output, with medians, spreads and whether it is what it should be; the table of all on
 the standard error stream at the end. What is found is compared every time. The figures of a model are meant for one of
-half a billion weights: name its folder.
+half a billion weights, whatever they are (`--model`), that of a tolerant check for one that was trained (`--trained`).
 """
 
 from __future__ import annotations
@@ -24,16 +24,27 @@ from proof.size import QUICK, WHOLE, Size
 
 
 @dataclass(frozen=True, slots=True)
+class Models:
+    """Folders of models."""
+
+    large: str
+    """One of half a billion weights."""
+    trained: str
+    """One that was trained."""
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """Figures that are measured together."""
 
     minutes: float
     """What it takes about, with two cores and a model of half a billion weights."""
-    measure: Callable[[Journals, Size, str], list[Figure]]
+    measure: Callable[[Journals, Size, Models], list[Figure]]
 
 
 PARTS = {
-    "model": Part(6, checks.model_bound),
+    "model": Part(6, lambda journals, size, models: checks.model_bound(journals, size, models.large)),
+    "tolerant": Part(2, lambda journals, size, models: checks.tolerant(journals, size, models.trained)),
     "turns": Part(1, lambda journals, size, _: checks.turn_bound(journals, size)),
     "fork": Part(1, lambda journals, size, _: starts.fork(journals, size)),
     "diff": Part(1, lambda journals, size, _: files.diff(journals, size)),
@@ -48,9 +59,8 @@ PARTS = {
 def main() -> int:
     """Measure what was chosen; 1 if a figure does not hold, unless it is only a look."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    options.add_argument(
-        "--model", default="builtin:demo", help="folder of a model; the figures want half a billion weights"
-    )
+    options.add_argument("--model", default="builtin:demo", help="folder of a model of half a billion weights")
+    options.add_argument("--trained", default="builtin:demo", help="folder of a trained model, for tolerant checks")
     options.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts; all, if none is named")
     options.add_argument("--folder", type=Path, help="where journals are written; the disk matters")
     options.add_argument("--quick", action="store_true", help="once, with little work: whether it works, not a figure")
@@ -59,11 +69,11 @@ def main() -> int:
     if not given.quick:
         minutes = sum(PARTS[name].minutes for name in given.only)
         print(f"This takes about {minutes:g} minutes, and wants the machine for itself.", file=sys.stderr)
-    found = []
+    models, found = Models(given.model, given.trained), []
     for name in given.only:
         begun = time.monotonic()
         with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-            for figure in PARTS[name].measure(Journals(Path(folder)), size, given.model):
+            for figure in PARTS[name].measure(Journals(Path(folder)), size, models):
                 print(json.dumps(figure.line()), flush=True)
                 found.append(figure)
         print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)

@@ -43,16 +43,16 @@ class Part:
 
 
 PARTS = {
-    "model": Part(6, lambda journals, size, models: checks.model_bound(journals, size, models.large)),
+    "model": Part(5, lambda journals, size, models: checks.model_bound(journals, size, models.large)),
     "tolerant": Part(2, lambda journals, size, models: checks.tolerant(journals, size, models.trained)),
     "turns": Part(1, lambda journals, size, _: checks.turn_bound(journals, size)),
-    "fork": Part(1, lambda journals, size, _: starts.fork(journals, size)),
-    "diff": Part(1, lambda journals, size, _: files.diff(journals, size)),
-    "bundle": Part(1, lambda journals, size, _: files.bundle(journals, size)),
-    "resume": Part(2, lambda journals, size, _: starts.resume(journals, size)),
+    "fork": Part(0.5, lambda journals, size, _: starts.fork(journals, size)),
+    "diff": Part(0.5, lambda journals, size, _: files.diff(journals, size)),
+    "bundle": Part(1.5, lambda journals, size, _: files.bundle(journals, size)),
+    "resume": Part(3, lambda journals, size, _: starts.resume(journals, size)),
     "timings": Part(1, lambda journals, size, _: files.timings(journals, size)),
     "bytes": Part(0.5, lambda journals, size, _: files.bytes_of_a_turn(journals, size)),
-    "sweep": Part(4, lambda _, size, __: [ratio_of_a_sweep(size.seeds)]),
+    "sweep": Part(5, lambda _, size, __: [ratio_of_a_sweep(size.seeds)]),
 }
 
 

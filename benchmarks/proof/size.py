@@ -49,7 +49,7 @@ QUICK = Size(
     seeds=3,
 )
 WHOLE = Size(
-    times=7,
+    times=5,
     times_of_models=3,
     askers=8,
     asked_rounds=2,

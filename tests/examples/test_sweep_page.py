@@ -28,8 +28,9 @@ def dots(picture: str) -> list[str]:
 
 def test_the_page_is_true(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = PAGE.read_text(encoding="utf-8")
-    sweep, plot = (shlex.split(block) for block in re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
-    said = re.findall(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[0].splitlines()
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    sweep, plot = (shlex.split(block) for kind, block in blocks if kind == "sh")
+    said = next(block for kind, block in blocks if not kind).splitlines()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
     ended = command(*sweep[1:])

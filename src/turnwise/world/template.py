@@ -19,7 +19,7 @@ from turnwise.world.problems import quoted
 
 TEMPLATES: Final[Mapping[str, tuple[str, ...]]] = {
     "guessing": ("world.toml", "keeper.py", "guesser.py"),
-    "haggle": ("world.toml", "crier.py", "person.py", "speech.py", "people.csv"),
+    "haggle": ("world.toml", "crier.py", "person.py", "speech.py", "people.csv", "people-gruff.csv"),
 }
 """The files of each world that there is to begin with."""
 

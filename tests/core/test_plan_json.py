@@ -199,6 +199,7 @@ def changed(path: list[Any], value: object) -> str:
         changed(["agents", 0], None),
         changed(["agents", 0], ["kind"]),
         changed(["messages", 0, "body"], None),
+        changed(["messages", 0, "more"], "x"),
         changed(["models", 0, "path"], "x"),
     ],
 )

@@ -108,11 +108,12 @@ def test_a_result_keeps_the_order_of_its_keys() -> None:
     assert run.end.result == '{"winner":"b","bids":{"z":1,"a":2}}'
 
 
-def test_an_alarm_rings_and_idle_rounds_are_skipped() -> None:
+@pytest.mark.parametrize("schedule", ["rounds", "sequential"])
+def test_an_alarm_rings_and_idle_rounds_are_skipped(schedule: Any) -> None:
     def sleeper(turn: dict[str, Any], effect: Effect) -> dict[str, Any]:
         return {"state": "", "wake_in": 5} if turn["turn"] < 3 else {"state": ""}
 
-    run = simulate(plan([kind("sleeper", start=True)]), {"sleeper": sleeper})
+    run = simulate(plan([kind("sleeper", start=True)], schedule=schedule), {"sleeper": sleeper})
     assert moves(run) == [(1, ["sleeper"]), (6, ["sleeper"]), (11, ["sleeper"])]
 
 
@@ -536,7 +537,8 @@ def test_an_input_that_comes_during_the_round_that_ends_the_run_is_a_dead_letter
     world = plan([kind("a", start=True, grants=KindGrants(send=("a",), finish=True))], on_failure=on_failure)
     machine = Machine(world)
     machine.step(Advance())
-    machine.step(Input("a", "too late"))
+    machine.step(Input("a", "too late", after=1))
+    machine.step(Input("a", "never", after=2))
     assert not machine.ending
     (commit,) = machine.step(TurnEnded(0, ended, 1, ""))
     assert isinstance(commit, Commit)
@@ -814,8 +816,10 @@ def test_restoring_a_changed_record_is_noticed() -> None:
     world = chatter_world(3, "rounds")
     whole = simulate(world, {"chatter": chatter}, answer=echo)
     changed = replace(whole.rounds[1], messages=())
-    with pytest.raises(DifferenceFound, match="round 2"):
+    with pytest.raises(DifferenceFound, match="the head of round 2") as caught:
         Machine(world).restore([whole.rounds[0], changed])
+    assert caught.value.expected == whole.rounds[1].head.hex()
+    assert caught.value.actual not in (None, caught.value.expected)
 
 
 def test_another_seed_gives_another_head() -> None:

@@ -98,6 +98,10 @@ def run(request: pytest.FixtureRequest) -> Played:
     return Played(world(schedule, TURNS[schedule]))
 
 
+def test_when_a_snapshot_is_due_never_changes() -> None:
+    assert (snapshots.TURNS_MIN, snapshots.TURNS_PER_AGENT) == (1_024, 4)  # heads follow from it
+
+
 def test_snapshots_are_due_by_turns_alone(run: Played) -> None:
     assert len(run.snapshots) >= 2
     since, agents = 0, len(run.machine.plan.agents)

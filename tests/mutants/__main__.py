@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.mutants.changes import Mutant, mutants_of
 from tests.mutants.results import Result, Results
 from tests.mutants.run import is_killed
-from tests.mutants.users import lines_that_use, names_of
+from tests.mutants.users import files_that_name, lines_that_use, names_of
 from tests.mutants.warm import Warm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,7 +142,8 @@ def came_of(mutant: Mutant, warm: Warm, paths: list[Path]) -> tuple[str | None, 
     verdict = warm.verdict(mutant)
     if not verdict.anew:
         return verdict.killer, verdict.reached
-    tests = warm.tests_that_reach(mutant, lines_that_use(names_of(mutant), paths))
+    names = names_of(mutant)
+    tests = warm.tests_that_reach(mutant, lines_that_use(names, paths), files_that_name(names, warm.files))
     patience_s = PATIENCE * sum(warm.seconds_by_test[test] for test in tests) + 60
     killed = bool(tests) and is_killed(mutant, tests, patience_s)
     return "a test after importing anew" if killed else None, len(tests)

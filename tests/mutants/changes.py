@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +117,9 @@ class _Places:
         if isinstance(node, ast.Import | ast.ImportFrom | ast.Assert | ast.Raise | ast.Pass):
             return  # asserts narrow types; what a raise says is for people
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            return
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "sys.platform == 'win32'" and os.name != "nt":
+            yield from self._block(node.orelse, scope)  # what another system does cannot be tried on this one
             return
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             return  # a docstring

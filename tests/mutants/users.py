@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from tests.mutants.changes import Mutant
 from tests.mutants.reach import Line
 
+_WORD = re.compile(r"\w+")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -49,6 +51,14 @@ def lines_that_use(names: set[str], paths: Iterable[Path]) -> set[Line]:
                 first = node.body[0].lineno
                 found |= {(str(path), line) for line in range(first, (node.end_lineno or first) + 1)}
     return found
+
+
+def files_that_name(names: set[str], files: Iterable[str]) -> set[str]:
+    """Return the files that name one of the constants among some names."""
+    constants = [name for name in names if name.isupper()]
+    return {
+        file for file in files if constants and not set(constants).isdisjoint(_WORD.findall(Path(file).read_text()))
+    }
 
 
 def _outside_functions(body: list[ast.stmt]) -> Iterable[ast.stmt]:

@@ -17,7 +17,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from multiprocessing.connection import Connection, Pipe
@@ -87,9 +87,14 @@ class Warm:
         self._pipe.close()
         os.waitpid(self._process, 0)
 
-    def tests_that_reach(self, mutant: Mutant, lines: set[Line]) -> list[str]:
-        """Return the tests that reach one of these lines, the likeliest to notice a change first."""
-        self._pipe.send((mutant, lines))
+    @property
+    def files(self) -> set[str]:
+        """The files of tests."""
+        return {test.partition("::")[0] for test in self.seconds_by_test}
+
+    def tests_that_reach(self, mutant: Mutant, lines: set[Line], files: set[str]) -> list[str]:
+        """Return the tests in some files or that reach one of these lines, the likeliest to notice a change first."""
+        self._pipe.send((mutant, lines, files))
         return self._pipe.recv()  # type: ignore[no-any-return]
 
     def verdict(self, mutant: Mutant) -> Verdict:
@@ -151,8 +156,8 @@ class _Server:
                 return Reach(failed="a process that runs the tests without any change ends")
             return pickle.loads(found.read_bytes())  # type: ignore[no-any-return]
 
-    def _tests(self, mutant: Mutant, places: set[Line]) -> list[int]:
-        """Return the numbers of the tests that reach one of the places, those first that are likely to notice it."""
+    def _tests(self, mutant: Mutant, places: set[Line], files: Collection[str] = ()) -> list[int]:
+        """Return the numbers of the tests in the files, or that reach a place: those first that are likely to notice."""
         places = places | {UNKNOWN}
         own = f"test_{mutant.module.rpartition('.')[2]}.py"
         kills = self._kills.setdefault(mutant.module, Counter())
@@ -161,7 +166,8 @@ class _Server:
             for number, lines in self._reach.lines.items()
             if self._reach.seconds[number] <= self._test_seconds_max
             and (
-                not places.isdisjoint(lines)
+                self._files[number] in files
+                or not places.isdisjoint(lines)
                 or not places.isdisjoint(self._reach.by_fixtures.get(self._files[number], ()))
             )
         ]

@@ -128,3 +128,47 @@ said(sys.argv[1])
     assert "Too many open files" in lacking
     assert "ulimit -n" in lacking
     assert "rights" not in lacking
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "said"),
+    [
+        (errno.EMFILE, EnvironmentFailure, "ulimit -n"),
+        (errno.ENFILE, EnvironmentFailure, "fs.file-max"),
+        (errno.EACCES, JournalError, "Check the rights"),
+    ],
+)
+@pytest.mark.parametrize("before", [0, 3])
+def test_which_limit_of_files_is_reached_is_said(
+    monkeypatch: pytest.MonkeyPatch, number: int, kind: type[TurnwiseError], said: str, before: int
+) -> None:
+    opened: list[int] = []
+    closed: list[int] = []
+
+    def no_more(path: str, flags: int) -> int:
+        if len(opened) == before:
+            raise OSError(number, "no more")
+        opened.append(1_000_000 + len(opened))
+        return opened[-1]
+
+    with monkeypatch.context() as patched:
+        patched.setattr("turnwise.journal.file.errors.os.open", no_more)
+        patched.setattr("turnwise.journal.file.errors.os.close", closed.append)
+        error = translated(sqlite_error(sqlite3.SQLITE_CANTOPEN), PATH, writing=True, kept=4)
+    assert type(error) is kind
+    assert said in str(error.hint)
+    assert ("Everything up to round 4 is committed" in str(error)) is (kind is EnvironmentFailure)
+    assert closed == opened
+    assert len(opened) == before
+
+
+def test_files_that_could_be_opened_are_not_what_is_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[int] = []
+    with monkeypatch.context() as patched:
+        patched.setattr("turnwise.journal.file.errors.os.open", lambda *_: opened.append(1) or len(opened))
+        patched.setattr("turnwise.journal.file.errors.os.close", lambda _: None)
+        error = translated(sqlite_error(sqlite3.SQLITE_CANTOPEN), PATH, writing=False)
+        assert type(error) is JournalError
+        assert len(opened) == 5
+        translated(sqlite_error(sqlite3.SQLITE_FULL), PATH, writing=False)
+        assert len(opened) == 5

@@ -147,6 +147,20 @@ def test_a_fork_of_a_fork_leaves_the_file_that_holds_the_round(parent: Path, tmp
     assert shown(grandchild) == whole
 
 
+@pytest.mark.parametrize("which", ["parent", "fork", "both"])
+def test_a_fork_is_made_whole_without_what_either_lacks(parent: Path, tmp_path: Path, which: str) -> None:
+    child = fork(parent, 2, tmp_path / "child.journal", 3)
+    before = shown(child)
+    for path in (parent, child):
+        if which in ("both", "parent" if path == parent else "fork"):
+            with closing(sqlite3.connect(path)) as database:
+                database.execute("DROP TABLE timings")
+    assert shown(child) == before
+    assert Journal.detach(child) == 1
+    parent.unlink()
+    assert shown(child) == before
+
+
 def test_a_fork_is_made_whole_where_there_would_be_too_many_ancestors(parent: Path, tmp_path: Path) -> None:
     files = [parent]
     for number in range(DEPTH_MAX + 1):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from turnwise.core.withheld import Withheld
+from turnwise.journal.file.format import INTEGER_MAX
 from turnwise.journal.file.number_runs import numbers, recalled, recorded, request_runs, requests_of, runs
 
 
 @given(st.lists(st.integers(0, 2**63 - 1) | st.integers(0, 20), min_size=1, max_size=60).map(tuple))
+@example((1, 9, 3))
+@example((3, 1, 2, 6))
 def test_a_list_is_the_same_again_in_its_order(values: tuple[int, ...]) -> None:
     assert numbers(runs(values), count_max=len(values)) == values
 
@@ -90,6 +93,8 @@ def test_what_is_no_list_of_numbers(text: str) -> None:
 @given(st.integers() | st.floats() | st.text(st.characters(exclude_categories=["Cs"])))
 def test_a_recorded_value_is_the_same_again_exactly(value: float | int | str) -> None:
     stored = recorded(value)
+    if type(value) is int:
+        assert type(stored) is (int if abs(value) <= INTEGER_MAX else bytes)
     if type(stored) is float:
         assert math.isfinite(stored)
     assert repr(recalled(stored)) == repr(value)

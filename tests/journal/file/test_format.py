@@ -82,7 +82,8 @@ def documented() -> Iterator[tuple[str, str]]:
     tables: list[str] = []
     for line in DOCUMENT.splitlines():
         if line.startswith("### "):
-            tables = line.removeprefix("### ").split(", ")
+            named = line.removeprefix("### ").split(", ")
+            tables = named if set(named) <= columns_of_tables().keys() else []
         elif line.startswith("## "):  # the tables of another section are not those of the file
             tables = []
         elif line.startswith("| column of"):

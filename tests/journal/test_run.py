@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from tests.core.worlds import kind, plan
+from tests.journal.file.test_lineage import fork
+from tests.journal.file.test_lineage import run as parent_run
+from tests.journal.read.test_chains import played
 from tests.journal.records import CODES, agents, chain
 from turnwise.core.canonical import canonical
 from turnwise.core.head import genesis
@@ -211,6 +214,21 @@ def test_what_is_not_proved_is_said(whole: Journal) -> None:
         "the content of rounds was not compared with the head",
         "turns were not executed again",
     )
+
+
+def test_what_was_checked_is_not_said_to_be_unproved(tmp_path: Path) -> None:
+    played(tmp_path / "run.journal")
+    with Run.open(tmp_path / "run.journal") as run:
+        run.check()
+        assert run.unproved == ("turns were not executed again",)
+
+
+def test_a_fork_names_its_parent(tmp_path: Path) -> None:
+    path = fork(parent_run(tmp_path / "parent.journal"), 2, tmp_path / "fork.journal", 3)
+    with Journal.open(path) as journal:
+        parent = Run(journal).parent
+        assert parent is not None
+        assert (parent.path, parent.round) == ("parent.journal", 2)
 
 
 def test_a_result_that_is_no_json_is_damage(journal: Journal) -> None:

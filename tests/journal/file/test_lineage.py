@@ -16,7 +16,7 @@ from turnwise.core.events import Input
 from turnwise.core.plan_json import plan_to_json
 from turnwise.core.records import AgentRecord, EndRecord, RoundRecord
 from turnwise.errors import JournalError
-from turnwise.journal import Journal
+from turnwise.journal import CodeSource, Journal
 from turnwise.journal.file import lineage
 from turnwise.journal.file.lineage import ANCESTORS_MAX, DEPTH_MAX
 from turnwise.journal.file.parent import Parent
@@ -252,6 +252,15 @@ def test_what_is_said_of_a_parent_must_be_that(parent: Path, tmp_path: Path, tex
     with pytest.raises(JournalError, match="what it says of its parent cannot be read") as caught:
         shown(child)
     assert caught.value.actual == text
+
+
+def test_codes_of_a_fork_are_kept_with_those_of_its_parent(parent: Path, tmp_path: Path) -> None:
+    code = CodeSource("module", "b.wat", (("b.wat", b"(module)"), ("c.wat", b"x" * LONG)))
+    child = fork(parent, 2, tmp_path / "child.journal", 3, codes={"dd" * 32: code})
+    for _ in range(2):
+        with Journal.open(child) as journal:
+            assert dict(journal.header.codes) == {**CODES, "dd" * 32: code}
+        Journal.detach(child)
 
 
 def test_what_comes_is_kept_by_its_round(parent: Path, tmp_path: Path) -> None:

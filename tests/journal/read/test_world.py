@@ -72,3 +72,23 @@ def test_what_a_stopped_agent_was_sent_does_not_wait(fork: Journal) -> None:
     turn = TurnRecord(0, 5, (8,), TurnOutput("", (Send("all", "hi"),)), None, (), "", 1, 1)
     fork.writer.commit(replace(failed(5, 0), turns=(turn,), messages=(sent,)))
     assert [(pending.message.seq, pending.places) for pending in fork.world.pending()] == [(6, (1,)), (9, (1,))]
+
+
+def test_a_change_in_the_first_round_counts(tmp_path: Path) -> None:
+    path = tmp_path / "fork.journal"
+    with Journal.open(run(tmp_path / "parent.journal")) as old:
+        point, _ = old.fork_point(0, path)
+    coming = {1: [ChangeRecord("state", 0, "given"), ChangeRecord("state", 1, "given")]}
+    with Journal.create_fork(path, parent=point, info="{}", versions="{}", codes={}, coming=coming) as journal:
+        journal.writer.commit(failed(1, 0))
+        assert [standing.state for standing in journal.world.standings()] == ["given", "given", ""]
+
+
+def test_only_messages_that_were_dropped_wait_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "fork.journal"
+    with Journal.open(run(tmp_path / "parent.journal")) as old:
+        point, _ = old.fork_point(1, path)
+    coming = {2: [ChangeRecord("state", 0, "given"), ChangeRecord("drop", 1, None)]}
+    with Journal.create_fork(path, parent=point, info="{}", versions="{}", codes={}, coming=coming) as journal:
+        journal.writer.commit(failed(2, 2))
+        assert [pending.message.seq for pending in journal.world.pending()] == [0, 2]

@@ -642,6 +642,18 @@ def test_changes_are_part_of_the_head_and_are_restored() -> None:
     assert len(heads) == 6
 
 
+def test_a_change_before_the_first_round_is_restored() -> None:
+    world = plan([kind("a")])
+    machine = Machine(world)
+    machine.step(OutsideChange(ChangeRecord("state", 0, "given")))
+    (commit,) = machine.step(Advance())
+    assert isinstance(commit, Commit)
+    again = Machine(world)
+    again.restore([commit.record])
+    assert again.world.agents[0].state == "given"
+    assert again.head == commit.record.head
+
+
 def test_what_was_to_come_from_outside_must_have_come() -> None:
     world, machine = ticking(2)
     before = list(simulate(world, {"a": ticks, "b": ticks}, rounds=2).rounds)

@@ -1,4 +1,4 @@
-"""python -m tests.mutants AREA... [--module NAME] [--every N] [--seconds-max S] [--results FILE [--again]]"""
+"""python -m tests.mutants AREA... [--module NAME] [--every N] [--seconds-max S] [--results FILE [--again]], and more"""
 
 from __future__ import annotations
 
@@ -163,6 +163,7 @@ def main() -> int:
     parser.add_argument("--module", action="append", default=[], help="only modules whose name holds this; repeatable")
     parser.add_argument("--tests", action="append", default=[], help="these instead of the area's; repeatable")
     parser.add_argument("--every", type=int, default=1, help="only each Nth mutant")
+    parser.add_argument("--from", type=int, default=0, dest="first", help="begin with the mutant of this number")
     parser.add_argument("--seconds-max", type=float, default=3600.0, help="stop after so long, and say how far it came")
     parser.add_argument("--test-seconds-max", type=float, default=1e9, help="leave out tests that take longer")
     parser.add_argument(
@@ -183,7 +184,7 @@ def main() -> int:
             mutant
             for mutant in mutants(area)
             if not options.module or any(name in mutant.module for name in options.module)
-        ][:: options.every]
+        ][options.first :: options.every]
         scores = scores_of(area, found, options.tests or AREAS[area], results, until, bounds, options.verbose)
         if scores is None:
             return 1

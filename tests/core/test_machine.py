@@ -28,7 +28,7 @@ from turnwise.core.events import (
 )
 from turnwise.core.machine import Machine
 from turnwise.core.plan import SEED_MAX, KindGrants, Limits, Plan
-from turnwise.core.records import AgentRecord, ChangeRecord, TurnRecord, WaveRecord
+from turnwise.core.records import AgentRecord, ChangeRecord, MessageRecord, TurnRecord, WaveRecord
 from turnwise.core.state import WorldState
 from turnwise.core.turn import Completed, EffectRequest, Failed, Failure, FailureClass, Needs, Send, TurnOutput
 from turnwise.core.withheld import Withheld
@@ -605,6 +605,25 @@ def test_a_stopped_agent_and_a_dropped_message_are_gone() -> None:
     run = simulate(world, behaviours, machine=changed(machine, *changes))
     assert [(record.round, [turn.inbox for turn in record.turns]) for record in run.rounds] == [(2, [(1,)])]
     assert run.rounds[0].changes == changes
+
+
+def test_the_only_message_of_an_agent_can_be_dropped() -> None:
+    world = WorldState(plan([kind("a"), kind("b")]))
+    world.deliver([MessageRecord(0, 0, None, "a", "one", (0,)), MessageRecord(1, 0, None, "b", "two", (1,))])
+    world.change([ChangeRecord("drop", 0)])
+    assert [[letter.seq for letter in agent.inbox] for agent in world.agents] == [[], [1]]
+
+
+def test_an_agent_can_be_given_state_and_arguments() -> None:
+    world = WorldState(plan([kind("a"), kind("b")]))
+    world.change([ChangeRecord("state", 0, "given"), ChangeRecord("args", 1, '{"n":1}')])
+    assert [(agent.state, agent.args, agent.alive) for agent in world.agents] == [
+        ("given", "{}", True),
+        ("", '{"n":1}', True),
+    ]
+    for place in (-1, 2):
+        with pytest.raises(JournalError, match="something was changed that is not there"):
+            world.change([ChangeRecord("state", place, "x")])
 
 
 def test_a_change_of_the_plan_holds_from_its_round_on() -> None:

@@ -258,6 +258,13 @@ def test_a_world_stands_as_its_snapshot_says() -> None:
     assert snapshots.take(of) == STANDS
 
 
+def test_mail_that_was_there_before_is_not_there_after() -> None:
+    of = WorldState(SMALL)
+    of.deliver([MessageRecord(0, 0, None, "x", "before", (0, 1))])
+    snapshots.restore(of, STANDS, [BORN], ("sx", "sy", "sz"), WAITING)
+    assert snapshots.take(of) == STANDS
+
+
 @pytest.mark.parametrize(
     ("born", "said"),
     [

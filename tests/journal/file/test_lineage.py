@@ -13,6 +13,7 @@ import pytest
 from tests.core.worlds import kind, plan
 from tests.journal.records import CODES, agents, chain, simple
 from turnwise.core.events import Input
+from turnwise.core.head import genesis
 from turnwise.core.plan_json import plan_to_json
 from turnwise.core.records import AgentRecord, EndRecord, RoundRecord
 from turnwise.errors import JournalError
@@ -108,6 +109,17 @@ def test_a_fork_shows_what_its_parent_had_and_what_came_then(parent: Path, tmp_p
     with Journal.open(found) as journal:
         assert journal.parent is None
     assert Journal.detach(found) == 0
+
+
+def test_a_fork_of_a_journal_of_an_older_rule_is_found(parent: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(parent)) as database:
+        database.execute("DELETE FROM meta WHERE name = 'chains'")
+        database.commit()
+    child = fork(parent, 0, tmp_path / "child.journal", 1)
+    with Journal.open(child) as journal:
+        assert journal.header.rule == 1
+        assert journal.parent is not None
+        assert journal.parent.head == genesis(journal.header.plan_at(), 1) != genesis(journal.header.plan_at())
 
 
 @pytest.mark.parametrize("at", [0, 1, 2, 3, 4])

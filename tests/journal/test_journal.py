@@ -140,6 +140,19 @@ def test_a_creation_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_creation_for_which_there_is_no_room_says_that_no_file_was_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise EnvironmentFailure("the disk is full", hint="go on with: turnwise resume")
+
+    monkeypatch.setattr("turnwise.journal.journal.write_beginning", full)
+    with pytest.raises(EnvironmentFailure) as caught:
+        create(tmp_path / "run.journal")
+    assert "No file was left" in str(caught.value.hint)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_closed_it_is_one_file_and_closes_twice(tmp_path: Path) -> None:
     path = tmp_path / "run.journal"
     journal = create(path)

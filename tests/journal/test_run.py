@@ -149,6 +149,16 @@ def test_times_are_shown_with_names(whole: Journal) -> None:
     assert timing.commit is not None
 
 
+def test_the_time_of_all_rounds_that_have_times(journal: Journal) -> None:
+    assert journal.timings.duration_us() is None
+    journal.writer.commit(FIRST, times=TIMES)
+    journal.writer.commit(SECOND, times=replace(TIMES, round=5, started_us=2_000, turns={}, effects={}, waves={}))
+    journal.writer.keep_times()
+    assert journal.timings.duration_us() == 1_050
+    assert journal.timings.round(3) is not None
+    assert journal.timings.round(4) is None
+
+
 def test_what_a_run_is(whole: Journal) -> None:
     with Run(whole) as run:
         assert (run.world_name, run.seed, run.status, run.last_round) == ("w", 5, "finished", 5)

@@ -167,3 +167,9 @@ def test_two_ends_are_both_compared(tmp_path: Path, whole: bytes) -> None:
         found = journal.chains.broken_link()
         assert found is not None
         assert found.what == "how the run ended"
+
+
+def test_agents_that_came_in_another_round_are_damage(tmp_path: Path, whole: bytes) -> None:
+    path = changed(tmp_path, whole, "UPDATE agents SET born = born - 1 WHERE place = 4")
+    with Journal.open(path) as journal, pytest.raises(JournalError, match="holds agents of another round"):
+        list(journal.rounds.between())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -127,18 +128,19 @@ def open(journal: StrPath, *, parents: Sequence[StrPath] = ()) -> Run:  # noqa: 
 
     `parents` are files, and folders, in which to look for what a fork goes on from, if that was moved.
     """
-    return Run.open(journal, parents=[Path(place) for place in parents])
+    return Run.open(journal, parents=_places(parents))
 
 
-def resume(journal: StrPath, **options: Unpack[ResumeOptions]) -> Live:
+def resume(journal: StrPath, *, parents: Sequence[StrPath] = (), **options: Unpack[ResumeOptions]) -> Live:
     """Go on with a run that was stopped or has crashed, from its last committed round.
 
-    The options are those of `ResumeOptions`. Raises `UsageError` for a run that has ended.
+    `parents` are as those of `open`. The other options are those of `ResumeOptions`. Raises `UsageError` for a run that
+    has ended.
     """
     check_names("resume", options, ResumeOptions)
     settings = settings_of(options, models=True)
-    path = Path(journal)
-    with Journal.open(path) as file:
+    path, places = Path(journal), _places(parents)
+    with Journal.open(path, parents=places) as file:
         end = file.rounds.end_record
     if end is not None:
         raise UsageError(
@@ -146,7 +148,7 @@ def resume(journal: StrPath, **options: Unpack[ResumeOptions]) -> Live:
             where=str(path),
             hint="turnwise log shows what happened; turnwise run starts another.",
         )
-    return Live(path, partial(assembly.resume, path, settings))
+    return Live(path, partial(assembly.resume, path, settings, parents=places), places)
 
 
 def fork(
@@ -171,7 +173,8 @@ def fork(
     any more; `states` are states by agent, JSON values or texts as they are; `sources` are files by kind; `overrides`
     are `KEY.PATH=VALUE` of the world file; `stop` are agents that are stopped. A model in `models` with another content
     is a change, too. What came from outside in later rounds comes again in the same rounds, unless `repeat_inputs` is
-    False. With no change, the fork has the head of the run, when it has come to its end.
+    False. `parents` are as those of `open`. With no change, the fork has the head of the run, when it has come to its
+    end.
     """
     check_names("fork", options, ResumeOptions)
     parent = run.path if isinstance(run, Run) else Path(run)
@@ -186,9 +189,10 @@ def fork(
         repeat_inputs=repeat_inputs,
     )
     path = Path(journal) if journal is not None else _beside(parent, at)
-    places = [Path(place) for place in parents]
+    places = [*(run.parents if isinstance(run, Run) else ()), *_places(parents)]
     settings = settings_of(options, models=True)
-    return Live(path, partial(fork_journal, parent, at, changes, path, settings, parents=places))
+    begin = partial(fork_journal, parent, at, changes, path, settings, parents=places)
+    return Live(path, begin, [parent, *places])
 
 
 def detach(journal: StrPath, *, parents: Sequence[StrPath] = ()) -> int:
@@ -196,7 +200,12 @@ def detach(journal: StrPath, *, parents: Sequence[StrPath] = ()) -> int:
 
     `parents` are files, and folders, in which to look for those that were moved. The head stays.
     """
-    return Journal.detach(journal, parents=[Path(place) for place in parents])
+    return Journal.detach(journal, parents=_places(parents))
+
+
+def _places(parents: Sequence[StrPath]) -> list[Path]:
+    """Paths of the places in which ancestors are looked for; one path alone is one place."""
+    return [Path(place) for place in ([parents] if isinstance(parents, (str, os.PathLike)) else parents)]
 
 
 def _beside(parent: Path, at: int) -> Path:
@@ -209,10 +218,19 @@ def _beside(parent: Path, at: int) -> Path:
             return path
 
 
-def replay(journal: StrPath, *, progress: OnProgress | None = None, **options: Unpack[ExecutionOptions]) -> Replay:
-    """Execute all turns of a journal again with the effects that were recorded, and compare."""
+def replay(
+    journal: StrPath,
+    *,
+    parents: Sequence[StrPath] = (),
+    progress: OnProgress | None = None,
+    **options: Unpack[ExecutionOptions],
+) -> Replay:
+    """Execute all turns of a journal again with the effects that were recorded, and compare.
+
+    `parents` are as those of `open`.
+    """
     check_names("replay", options, ExecutionOptions)
-    return replay_journal(Path(journal), settings_of(options), progress)
+    return replay_journal(Path(journal), settings_of(options), progress, parents=_places(parents))
 
 
 def verify(
@@ -221,6 +239,7 @@ def verify(
     rounds: tuple[int, int | None] = (1, None),
     agent: str | None = None,
     tolerant: bool = False,
+    parents: Sequence[StrPath] = (),
     progress: OnProgress | None = None,
     **options: Unpack[ResumeOptions],
 ) -> Verification:
@@ -228,11 +247,13 @@ def verify(
 
     `rounds` are the first and the last, None for the end of the run; `agent` keeps the requests of one agent. A model
     that `models` names is asked even if it is not the recorded one. `tolerant`: recorded answers of language models
-    have to be near what the models give here, which other machines can tell, too, and sooner.
+    have to be near what the models give here, which other machines can tell, too, and sooner. `parents` are as those of
+    `open`.
     """
     check_names("verify", options, ResumeOptions)
+    settings, places = settings_of(options, models=True), _places(parents)
     return verify_journal(
-        Path(journal), settings_of(options, models=True), progress, rounds=rounds, agent=agent, tolerant=tolerant
+        Path(journal), settings, progress, rounds=rounds, agent=agent, tolerant=tolerant, parents=places
     )
 
 
@@ -248,21 +269,29 @@ def bundle(
     """Write a journal with everything that it takes to check it into one new file, for somebody else.
 
     `with_models` puts the files of its models into it; `models` says where they are, by name, if they are no longer
-    where the run found them. `sign` is an Ed25519 private key in a PEM file. `parents` are files
-    and folders in which to look for what a fork goes on from, if that was moved.
+    where the run found them. `sign` is an Ed25519 private key in a PEM file. `parents` are as those of `open`.
     """
     folders = settings_of({"models": models}, models=True).models
     key = None if sign is None else Path(sign)
-    moved = [Path(parent) for parent in parents]
-    return make_bundle(Path(journal), Path(out), with_models=with_models, models=dict(folders), key=key, parents=moved)
+    places = _places(parents)
+    return make_bundle(Path(journal), Path(out), with_models=with_models, models=dict(folders), key=key, parents=places)
 
 
-def export(journal: StrPath, out: StrPath, to: str, *, tables: Sequence[str] = (), content: bool = False) -> list[Path]:
+def export(
+    journal: StrPath,
+    out: StrPath,
+    to: str,
+    *,
+    tables: Sequence[str] = (),
+    content: bool = False,
+    parents: Sequence[StrPath] = (),
+) -> list[Path]:
     """Write a run in a format of other programs: parquet, csv, jsonl, perfetto, inspect or otel; return the files.
 
-    Tables go to a new folder, all of them or those that `tables` names. `content` puts texts into traces.
+    Tables go to a new folder, all of them or those that `tables` names. `content` puts texts into traces. `parents` are
+    as those of `open`.
     """
-    return export_journal(Path(journal), Path(out), to, tables=tables, content=content)
+    return export_journal(Path(journal), Path(out), to, tables=tables, content=content, parents=_places(parents))
 
 
 def verify_bundle(
@@ -286,9 +315,12 @@ def verify_bundle(
     return verify_bundle_file(Path(path), settings, progress, trust=keys, rounds=rounds, agent=agent, tolerant=tolerant)
 
 
-def diff(left: StrPath, right: StrPath, *, agent: str | None = None) -> Diff:
-    """Compare two journals turn by turn: the first difference, and what it reached. `agent` keeps one agent's turns."""
-    return diff_journals(Path(left), Path(right), agent)
+def diff(left: StrPath, right: StrPath, *, agent: str | None = None, parents: Sequence[StrPath] = ()) -> Diff:
+    """Compare two journals turn by turn: the first difference, and what it reached.
+
+    `agent` keeps one agent's turns. `parents` are as those of `open`, for both.
+    """
+    return diff_journals(Path(left), Path(right), agent, parents=_places(parents))
 
 
 def why(
@@ -299,9 +331,14 @@ def why(
     message: int | None = None,
     record: str | None = None,
     depth: int = 3,
+    parents: Sequence[StrPath] = (),
 ) -> Cause:
-    """Follow a turn, a value that it recorded, or a message back to what it came from; see `turnwise.history.why`."""
-    return why_in_journal(Path(journal), agent, round, message=message, record=record, depth=depth)
+    """Follow a turn, a value that it recorded, or a message back to what it came from; see `turnwise.history.why`.
+
+    `parents` are as those of `open`.
+    """
+    places = _places(parents)
+    return why_in_journal(Path(journal), agent, round, message=message, record=record, depth=depth, parents=places)
 
 
 def check(world: worlds.World | StrPath, **options: Unpack[WorldOptions]) -> list[Problem]:

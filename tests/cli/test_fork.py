@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,11 @@ import turnwise
 from tests.cli.conftest import Command
 from tests.inference import toy
 from tests.orchestrator.test_fork import halves
-from turnwise import Model
+from tests.orchestrator.worlds import lively
+from turnwise import Live, Model
+from turnwise.cli.output import Output
+from turnwise.cli.playing import play
+from turnwise.journal import Journal
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +76,101 @@ def test_what_cannot_be_is_said_and_leaves_no_file(
     assert not new.exists()
 
 
-def test_a_parent_that_is_gone_is_found_where_one_says(command: Command, parent: Path, tmp_path: Path) -> None:
-    moved = tmp_path / "moved.journal"
-    moved.write_bytes(parent.read_bytes())
-    new = tmp_path / "new.journal"
-    assert command("fork", moved, "--at", 2, "-o", new).code == 0
-    elsewhere = tmp_path / "elsewhere"
+# -- a parent that was moved ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Orphans:
+    """Forks whose parent lies elsewhere now."""
+
+    whole: Path
+    """A fork that was played to its end."""
+    left: Path
+    """One that was left after a round."""
+    parent: Path
+    """The parent where it is now, under another name, in a folder with a journal of another run."""
+    head: str
+    """Head that it has after the round in which they left it."""
+
+
+@pytest.fixture(scope="module")
+def orphans(parent: Path, tmp_path_factory: pytest.TempPathFactory) -> Orphans:
+    folder = tmp_path_factory.mktemp("orphans")
+    moved = Path(shutil.copy(parent, folder / "run.journal"))
+    whole, left = folder / "whole.journal", folder / "left.journal"
+    for path in (whole, left):
+        with turnwise.fork(moved, 2, journal=path, workers=1, messages={"a-1": "stop it"}) as live:
+            live.step()
+            if path == whole:
+                live.result().close()
+    with Journal.open(moved) as journal:
+        head = journal.rounds.summary(2).head.hex()
+    elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
     moved.rename(elsewhere / "other-name.journal")
-    refused = command("log", new)
+    turnwise.run(lively(rounds_max=2), journal=elsewhere / "another.journal", workers=1).close()
+    return Orphans(whole, left, elsewhere / "other-name.journal", head)
+
+
+READERS: dict[str, list[str]] = {
+    "log": [],
+    "replay": ["--workers", "1"],
+    "verify": ["--workers", "1"],
+    "why": ["--agent", "a-1", "--round", "4"],
+    "diff": ["PARENT"],
+    "redact": ["--agent", "a-1", "-o", "NEW"],
+    "compact": ["--keep", "states", "-o", "NEW"],
+    "export": ["--to", "jsonl", "-o", "NEW"],
+    "bundle": ["-o", "NEW"],
+    "fork": ["--at", "4", "-o", "NEW"],
+    "resume": ["--workers", "1"],
+    "detach": [],
+}
+"""Commands that read a journal, with what else they are given."""
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_every_command_finds_a_parent_that_was_moved(
+    command: Command, orphans: Orphans, tmp_path: Path, name: str
+) -> None:
+    source = orphans.left if name == "resume" else orphans.whole
+    fork = Path(shutil.copy(source, source.with_name(f"{name}.journal"))) if name in ("resume", "detach") else source
+    words = {"PARENT": orphans.parent, "NEW": tmp_path / "new"}
+    arguments = [words.get(argument, argument) for argument in READERS[name]]
+    refused = command(name, fork, *arguments)
     assert refused.code == 2
-    assert "--parent" in refused.err
-    assert command("detach", new, "--parent", elsewhere).code == 0
-    assert command("log", new).code == 0
+    said = " ".join(refused.err.split())
+    assert f"a journal with head {orphans.head} after round 2" in said
+    assert "--parent PATH" in said
+    assert not (tmp_path / "new").exists()
+    found = command(name, fork, *arguments, "--parent", orphans.parent.parent)
+    assert found.code == (3 if name == "diff" else 0), found.err
+    if name == "resume":
+        with turnwise.open(fork, parents=[orphans.parent]) as resumed:
+            assert resumed.status == "rounds_max"
+    if name == "detach":
+        assert command("log", fork).code == 0
+
+
+def test_the_parent_is_named_by_its_own_path_or_its_folder(command: Command, orphans: Orphans) -> None:
+    assert command("log", orphans.whole, "--parent", orphans.parent).code == 0
+    another = orphans.parent.with_name("another.journal")
+    refused = command("log", orphans.whole, "--parent", another)
+    assert refused.code == 2
+    assert "another.journal is not the run that was forked" in " ".join(refused.err.split())
+    assert orphans.head in refused.err
+
+
+def test_a_run_that_was_stopped_at_once_is_told_of(orphans: Orphans) -> None:
+    """Its journal is opened once more then, with the same places to look in."""
+
+    def begin() -> Live:
+        live = turnwise.resume(orphans.left, parents=[orphans.parent], workers=1)
+        live.abort()
+        return live
+
+    played = play(begin, "halves", Output.err())
+    assert played.error is None
+    assert played.run is not None
+    with played.run as run:
+        assert run.last_round == 3

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
+import zlib
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from turnwise.core import head as chain
 from turnwise.core.plan_json import plan_from_json
 from turnwise.journal import Journal
+from turnwise.journal.file.snapshot_row import MEMBERS
 
 
 def changed(journal: Path, folder: Path, *statements: str) -> Path:
@@ -19,6 +24,30 @@ def changed(journal: Path, folder: Path, *statements: str) -> Path:
     with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
         for statement in statements:
             assert connection.execute(statement).rowcount > 0, statement
+    return copy
+
+
+def edited_snapshot(journal: Path, folder: Path, edit: Callable[[dict[str, Any]], object]) -> Path:
+    """A copy in which somebody has changed the numbers of the latest snapshot."""
+    copy = folder / "edited.journal"
+    shutil.copyfile(journal, copy)
+    with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        select = "SELECT round, size, data FROM snapshots ORDER BY round DESC LIMIT 1"
+        round_, size, data = connection.execute(select).fetchone()
+        numbers = json.loads(data if len(data) == size else zlib.decompress(data))
+        assert tuple(numbers) == MEMBERS
+        edit(numbers)
+        content = json.dumps(numbers).encode()
+        connection.execute("UPDATE snapshots SET size = ?, data = ? WHERE round = ?", (len(content), content, round_))
+    return copy
+
+
+def without_snapshots(journal: Path, folder: Path) -> Path:
+    """A copy of a journal of which somebody has dropped the table of snapshots."""
+    copy = folder / f"{journal.stem}-dropped.journal"
+    shutil.copyfile(journal, copy)
+    with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        connection.execute("DROP TABLE snapshots")
     return copy
 
 

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import turnwise
+from tests.guests import constant
 from tests.history.forger import changed
+from tests.journal.played import go_on
+from tests.journal.rows_read import RowsRead
+from tests.orchestrator.test_fork import halves
 from tests.orchestrator.worlds import lively
 from turnwise import Agent, Grants, InitialMessage, JournalError, Model, World
+from turnwise.core.turn import TurnOutput
+from turnwise.journal import Journal
 
 RELAY = """
 def turn(t):
@@ -229,3 +238,93 @@ def test_totals_are_those_of_the_runs_or_of_one_agent(tmp_path: Path) -> None:
             assert total.fuel == sum(turn.fuel for turn in turns)
             assert (total.failed, total.effects, total.tokens) == (0, 0, 0)
     assert turnwise.diff(*paths).totals[0].messages == 2
+
+
+# -- runs that are of one family --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("family") / "root.journal"
+    turnwise.run(lively(rounds_max=60), journal=path, workers=1).close()
+    return path
+
+
+def forked(parent: Path, at: int, path: Path, **changes: Any) -> Path:
+    turnwise.fork(parent, at, journal=path, workers=1, **changes).result().close()
+    return path
+
+
+def made_whole(fork: Path, folder: Path) -> Path:
+    """A copy of a fork that does not say any more from whom it has its beginning."""
+    folder.mkdir(exist_ok=True)
+    copy = Path(shutil.copy(fork, folder / f"{fork.stem}-whole.journal"))
+    turnwise.detach(copy, parents=[fork.parent])
+    return copy
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "a seed": {"seed": 77},
+    "a state": {"states": {"AGENT": "x"}},
+    "a message": {"messages": {"hub": "hear"}},
+    "who lives": {"stop": ["AGENT"]},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_fork_is_compared_from_where_it_left_its_parent(root: Path, tmp_path: Path, change: str) -> None:
+    with Journal.open(root) as journal:
+        living = [agent.name for agent in journal.machine.at(40).world.agents if agent.alive]
+    given = json.loads(json.dumps(CHANGES[change]).replace("AGENT", living[0]))
+    fork = forked(root, 40, root.with_name(f"{change}.journal"), **given)
+    whole = made_whole(fork, tmp_path)
+    for agent in (None, "lively-1", "nobody"):
+        for left, right, read_all in ((root, fork, (root, whole)), (fork, root, (whole, root))):
+            found, expected = turnwise.diff(left, right, agent=agent), turnwise.diff(*read_all, agent=agent)
+            assert (found.common, expected.common) == (40, 0)
+            assert replace(found, common=0) == expected
+            assert found.equal is (change in ("nothing", "a state"))  # which no turn of theirs looks at
+    assert found.totals[0].turns == 0
+    assert turnwise.diff(root, fork).totals[0].turns > 100
+
+
+def test_members_of_a_family_begin_where_they_part(root: Path, tmp_path: Path) -> None:
+    one = forked(root, 30, root.with_name("one.journal"), seed=55)
+    two = forked(root, 40, root.with_name("two.journal"), seed=66)
+    child = forked(one, 45, root.with_name("child.journal"), messages={"hub": "hear"})
+    for left, right, common in ((one, two, 30), (one, child, 45), (child, root, 30), (child, two, 30)):
+        found = turnwise.diff(left, right)
+        assert found.common == common
+        assert replace(found, common=0) == turnwise.diff(made_whole(left, tmp_path), made_whole(right, tmp_path))
+    stranger = tmp_path / "stranger.journal"
+    turnwise.run(lively(seed=9, rounds_max=50), journal=stranger, workers=1).close()
+    assert turnwise.diff(child, stranger).common == 0
+
+
+def test_the_common_beginning_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    awake = Agent(constant({"state": "x", "wake_in": 1}), count=100, start=True)
+    run, fork = tmp_path / "run.journal", tmp_path / "fork.journal"
+    with turnwise.World(name="awake", rounds_max=99, agents={"agent": awake}).start(journal=run, workers=1) as live:
+        live.step()
+    go_on(run, 45, lambda _: TurnOutput("x", wake_in=1))
+    with turnwise.fork(run, 40, journal=fork, workers=1, states={"agent-7": "y"}) as live:
+        live.step()
+    whole = made_whole(fork, tmp_path / "elsewhere")
+    read = RowsRead(monkeypatch)
+    found = turnwise.diff(run, fork)
+    assert (found.common, found.rounds, found.totals[0].turns, found.totals[1].turns) == (40, 45, 4_500, 4_100)
+    assert 600 <= read.by_table["turns"] < 700
+    read.by_table.clear()
+    assert turnwise.diff(run, whole).totals == found.totals
+    assert read.by_table["turns"] >= 8_600
+
+
+def test_tokens_of_the_common_beginning_are_counted(tmp_path: Path) -> None:
+    run = turnwise.run(halves(), journal=tmp_path / "run.journal", workers=1)
+    fork = forked(run.path, 3, tmp_path / "fork.journal", overrides=["agents.a-1.args.mood=sad"])
+    whole = made_whole(fork, tmp_path)
+    for agent in (None, "b-1"):
+        found = turnwise.diff(run.path, fork, agent=agent)
+        assert found.totals[0].tokens > found.totals[0].effects > 3
+        assert replace(found, common=0) == turnwise.diff(run.path, whole, agent=agent)

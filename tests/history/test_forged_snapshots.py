@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
-import zlib
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -14,12 +12,11 @@ from typing import Any
 import pytest
 
 import turnwise
-from tests.history.forger import changed, rechained
+from tests.history.forger import changed, edited_snapshot, rechained, without_snapshots
 from tests.orchestrator.worlds import lively
 from turnwise.core.snapshot import digest
 from turnwise.errors import JournalError, TurnwiseError
 from turnwise.journal import Journal
-from turnwise.journal.file.snapshot_row import MEMBERS
 
 ROUNDS = 350
 """Rounds of the run: a few more than those up to its second snapshot."""
@@ -52,21 +49,6 @@ def cut(path: Path, last: int) -> None:
         connection.execute("DELETE FROM agents WHERE born > ?", (last,))
         for table in ("rounds", "turns", "logs", "records", "stops", "effects", "timings", "snapshots", "ends"):
             connection.execute(f"DELETE FROM {table} WHERE round > ?", (last,))
-
-
-def edited(path: Path, folder: Path, edit: Callable[[dict[str, Any]], object]) -> Path:
-    """A copy in which somebody has changed the numbers of the latest snapshot."""
-    copy = folder / "edited.journal"
-    shutil.copyfile(path, copy)
-    with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
-        select = "SELECT round, size, data FROM snapshots ORDER BY round DESC LIMIT 1"
-        round_, size, data = connection.execute(select).fetchone()
-        numbers = json.loads(data if len(data) == size else zlib.decompress(data))
-        assert tuple(numbers) == MEMBERS
-        edit(numbers)
-        content = json.dumps(numbers).encode()
-        connection.execute("UPDATE snapshots SET size = ?, data = ? WHERE round = ?", (len(content), content, round_))
-    return copy
 
 
 def test_an_honest_journal_passes(whole: Path) -> None:
@@ -126,7 +108,7 @@ CONTRADICTIONS = ("turns", "left", "wake_at", "stopped", "unread")
 
 @pytest.mark.parametrize("what", EDITS)
 def test_a_snapshot_that_was_changed_is_noticed(whole: Path, left: Path, tmp_path: Path, what: str) -> None:
-    forged = edited(left, tmp_path, EDITS[what])
+    forged = edited_snapshot(left, tmp_path, EDITS[what])
     with turnwise.open(forged) as run, pytest.raises(JournalError, match="snapshot"):
         run.check()
     found: object
@@ -241,17 +223,9 @@ def used(path: Path) -> int:
         return found.round if found else 0
 
 
-def without_table(path: Path) -> Path:
-    copy = path.with_name(f"{path.stem}-dropped.journal")
-    shutil.copyfile(path, copy)
-    with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
-        connection.execute("DROP TABLE snapshots")
-    return copy
-
-
 def check_stands(path: Path) -> None:
     """Compare where a fork goes on from a snapshot with where it stands after all rounds."""
-    with Journal.open(path) as journal, Journal.open(without_table(path)) as other:
+    with Journal.open(path) as journal, Journal.open(without_snapshots(path, path.parent)) as other:
         assert other.snapshots.latest(other.rounds.last_round) is None
         machine, plain = journal.machine.at(), other.machine.at()
         assert machine.head == plain.head == journal.rounds.head
@@ -294,7 +268,7 @@ def test_a_fork_goes_on_from_a_snapshot_of_its_parent(whole: Path, tmp_path: Pat
     assert used(fork) == mine[-1] >= first
     check_stands(fork)
     if after == 0:
-        with turnwise.resume(without_table(fork), workers=1).result() as resumed:
+        with turnwise.resume(without_snapshots(fork, tmp_path), workers=1).result() as resumed:
             assert resumed.head == expected
     check_resumed(fork, expected)
 

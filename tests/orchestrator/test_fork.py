@@ -250,27 +250,63 @@ def test_a_fork_that_was_made_whole_needs_no_other_file(family: tuple[Path, Path
     assert turnwise.replay(fork, workers=1).difference is None
 
 
-def test_a_parent_that_was_moved_is_found_by_its_head(family: tuple[Path, Path], tmp_path: Path) -> None:
+@pytest.fixture
+def orphan(family: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
+    """A fork, and its parent where it is now: under another name, in a folder with what is no journal."""
     run, fork = family
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "a.journal").write_text("no journal")
-    run.rename(elsewhere / "renamed.journal")
-    with pytest.raises(JournalError, match=r"is not there: run\.journal"):
+    return fork, run.rename(elsewhere / "renamed.journal")
+
+
+def test_a_parent_that_was_moved_is_found_by_its_head(orphan: tuple[Path, Path]) -> None:
+    fork, parent = orphan
+    with pytest.raises(JournalError, match=r"is not there: run\.journal") as refused:
         turnwise.open(fork)
-    for place in (elsewhere, elsewhere / "renamed.journal"):
+    with turnwise.open(parent) as run:
+        wanted = next(record.head for record in run.rounds if record.round == 4).hex()
+    assert f"a journal with head {wanted} after round 4" in str(refused.value)
+    assert "--parent PATH" in str(refused.value.hint)
+    for place in (parent.parent, parent):
         with turnwise.open(fork, parents=[place]) as found:
             assert len(list(found.rounds)) == 9
-    assert turnwise.detach(fork, parents=[elsewhere]) == 1
+    assert turnwise.detach(fork, parents=[parent.parent]) == 1
     turnwise.open(fork).check()
+
+
+def test_everything_in_python_finds_a_parent_that_was_moved(orphan: tuple[Path, Path], tmp_path: Path) -> None:
+    fork, parent = orphan
+    places = [parent.parent]
+    with turnwise.open(fork, parents=places) as run:
+        again = tmp_path / "again.journal"
+        with turnwise.fork(run, 6, journal=again, workers=1).result() as forked:  # which has been told where it is
+            assert forked.head == run.head
+        assert turnwise.replay(fork, workers=1, parents=places).head == run.head
+        assert turnwise.verify(fork, workers=1, parents=places).head == run.head
+        assert turnwise.diff(fork, parent, parents=places).count > 0
+        assert turnwise.why(fork, "lively-1", 1, parents=places).kind == "turn"
+        assert turnwise.export(fork, tmp_path / "tables", "csv", tables=["rounds"], parents=parent)
+        assert turnwise.bundle(fork, tmp_path / "run.bundle", parents=places).head == run.head
+        with turnwise.fork(fork, 6, journal=tmp_path / "open.journal", workers=1, parents=places) as live:
+            live.step()
+        with turnwise.resume(tmp_path / "open.journal", workers=1, parents=[fork.parent, *places]).result() as resumed:
+            assert resumed.head == run.head
 
 
 def test_a_parent_that_is_another_is_said(family: tuple[Path, Path], tmp_path: Path) -> None:
     run, fork = family
     run.unlink()
-    turnwise.run(lively(seed=6, rounds_max=9), journal=run, workers=1).close()
+    with turnwise.run(lively(seed=6, rounds_max=9), journal=run, workers=1) as another:
+        assert another.last_round == 9
     with pytest.raises(JournalError, match="it was changed, or is another"):
         turnwise.open(fork)
+    (tmp_path / "more").mkdir()
+    for name in ("one", "two"):
+        shutil.copy(run, tmp_path / "more" / f"{name}.journal")
+    run.unlink()
+    with pytest.raises(JournalError, match="none of 2 others that were looked at has its head"):
+        turnwise.open(fork, parents=[tmp_path / "more"])
 
 
 def test_a_parent_that_goes_on_stays_a_parent(tmp_path: Path) -> None:

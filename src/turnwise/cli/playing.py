@@ -156,7 +156,7 @@ def _written(live: Live) -> Run | None:
     from turnwise.journal.run import Run
 
     try:
-        return Run.open(live.journal)
+        return Run.open(live.journal, parents=live.parents)
     except JournalError:
         return None
 

@@ -45,12 +45,15 @@ class Reduced:
     """Bytes of the new one."""
 
 
-def redact(journal: Path, out: Path, *, agents: Sequence[str] = (), pattern: str | None = None) -> Reduced:
+def redact(
+    journal: Path, out: Path, *, agents: Sequence[str] = (), pattern: str | None = None, parents: Sequence[Path] = ()
+) -> Reduced:
     """Copy a journal without private texts: in their place stand their SHA-256.
 
     Taken out is all that `agents` were told and said: their arguments, states, logs, recorded texts, what they
     printed, asked models and were answered, the messages that they sent, and those that they alone received. `pattern`
-    is a regular expression; a text in which it is found is taken out, whoever's it is. Raises UsageError if nothing is.
+    is a regular expression; a text in which it is found is taken out, whoever's it is. `parents` are files, and
+    folders, in which to look for what a fork goes on from, if that was moved. Raises UsageError if nothing is found.
     """
     if not agents and pattern is None:
         raise UsageError("nothing says what is private", where="redact", hint="Give --agent NAME or --pattern REGEX.")
@@ -60,7 +63,7 @@ def redact(journal: Path, out: Path, *, agents: Sequence[str] = (), pattern: str
         raise UsageError(
             f"this is no regular expression: {error}", where="--pattern", hint="Python's syntax is meant."
         ) from error
-    with Journal.open(journal) as file:
+    with Journal.open(journal, parents=parents) as file:
         places = {agent.name: agent.place for agent in file.queries.agents()}
     if strangers := sorted(set(agents) - places.keys()):
         raise UsageError(
@@ -71,23 +74,24 @@ def redact(journal: Path, out: Path, *, agents: Sequence[str] = (), pattern: str
     def hides(_: str, place: int | None, text: str) -> bool:
         return place in private or (found is not None and found(text) is not None)
 
-    return _without(journal, out, hides, must_find=True)
+    return _without(journal, out, _checked(journal, parents), hides, parents, must_find=True)
 
 
-def compact(journal: Path, out: Path, *, keep: str) -> Reduced:
+def compact(journal: Path, out: Path, *, keep: str, parents: Sequence[Path] = ()) -> Reduced:
     """Copy a journal with less in it. `keep` says what stays.
 
     `all`: everything, packed anew. `states`: states, messages that somebody has yet to read, recorded values, results
     and the structure; other texts are replaced by their digests; the run can be gone on with. `head`: the plan, the
-    chains and the end alone.
+    chains and the end alone. `parents` are as those of `redact`.
     """
     if keep not in KEEPS:
         raise UsageError(f"there is no {keep!r} to keep", where="--keep", hint=f"Give one of {', '.join(KEEPS)}.")
+    before = _checked(journal, parents)
     if keep == "head":
-        return _heads_only(journal, out)
+        return _heads_only(journal, out, before, parents)
     unread: set[str] = set()
     if keep == "states":
-        with Journal.open(journal) as file:
+        with Journal.open(journal, parents=parents) as file:
             unread = {pending.message.body for pending in file.world.pending()}
     gone = {"turns.message", "turns.stdout", "effects.request", "effects.reply", "effects.tokens", "logs.text"}
 
@@ -96,12 +100,13 @@ def compact(journal: Path, out: Path, *, keep: str) -> Reduced:
             return False
         return what in gone or (what == "messages.body" and place is not None and text not in unread)
 
-    return _without(journal, out, hides, must_find=False)
+    return _without(journal, out, before, hides, parents, must_find=False)
 
 
-def _without(journal: Path, out: Path, hides: Hides, *, must_find: bool) -> Reduced:
-    before = _checked(journal)
-    whole_copy(journal, out)
+def _without(
+    journal: Path, out: Path, before: str, hides: Hides, parents: Sequence[Path], *, must_find: bool
+) -> Reduced:
+    whole_copy(journal, out, parents)
     try:
         withholding = Withholding(out, hides)
         withholding.run()
@@ -113,9 +118,8 @@ def _without(journal: Path, out: Path, hides: Hides, *, must_find: bool) -> Redu
         raise
 
 
-def _heads_only(journal: Path, out: Path) -> Reduced:
-    before = _checked(journal)
-    whole_copy(journal, out)
+def _heads_only(journal: Path, out: Path, before: str, parents: Sequence[Path]) -> Reduced:
+    whole_copy(journal, out, parents)
     try:
         withholding = Withholding(out, lambda what, _place, _text: what == "agents.state")
         withholding.run()
@@ -140,9 +144,9 @@ def _heads_only(journal: Path, out: Path) -> Reduced:
         raise
 
 
-def _checked(journal: Path) -> str:
+def _checked(journal: Path, parents: Sequence[Path]) -> str:
     """Compare the content of a journal with its chains, and return its head."""
-    with Run.open(journal) as run:
+    with Run.open(journal, parents=parents) as run:
         run.check()
         return run.head
 

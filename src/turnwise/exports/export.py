@@ -19,11 +19,19 @@ FORMATS: Final[tuple[ExportFormat, ...]] = get_args(ExportFormat)
 TABLE_FORMATS: Final[tuple[TableFormat, ...]] = get_args(TableFormat)
 
 
-def export(journal: Path, out: Path, to: str, *, tables: Sequence[str] = (), content: bool = False) -> list[Path]:
+def export(
+    journal: Path,
+    out: Path,
+    to: str,
+    *,
+    tables: Sequence[str] = (),
+    content: bool = False,
+    parents: Sequence[Path] = (),
+) -> list[Path]:
     """Export the run of a journal to a new file, tables to a new folder; return the files.
 
-    `tables` keeps some tables. With `content`, traces hold texts, too. The content of the journal is compared with its
-    chains first.
+    `tables` keeps some tables. With `content`, traces hold texts, too. `parents` are files, and folders, in which to
+    look for what a fork goes on from, if that was moved. The content of the journal is compared with its chains first.
     """
     if to not in FORMATS:
         raise UsageError(f"there is no format {to!r}", where="--to", hint=f"Give one of {', '.join(FORMATS)}.")
@@ -32,7 +40,7 @@ def export(journal: Path, out: Path, to: str, *, tables: Sequence[str] = (), con
     if out.exists():
         raise UsageError("it exists already, and is not overwritten", where=str(out), hint="Give another name.")
     try:
-        with Run.open(journal) as run, Journal.open(journal) as file:
+        with Run.open(journal, parents=parents) as run, Journal.open(journal, parents=parents) as file:
             run.check()
             for kind in TABLE_FORMATS:
                 if to == kind:

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from turnwise.history.outside_changes import change_text, concerns
 from turnwise.history.parting import AnswerParting, parting
 from turnwise.journal import Journal
 from turnwise.journal.file.errors import damaged
+from turnwise.journal.read.rows import Totals
 
 TURNS_KEPT_MAX: Final = 10_000
 """Turns that differ and are kept with their differences; all are counted."""
@@ -60,24 +61,6 @@ class TurnDiff:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
-    """Numbers of what a run took. None depends on the machine; fuel depends on the version of the engine."""
-
-    turns: int
-    """Turns that were completed or failed."""
-    failed: int
-    """Turns that failed."""
-    messages: int
-    """Messages that agents sent."""
-    effects: int
-    """Effects that turns asked for."""
-    tokens: int
-    """Tokens that language models generated, where they are recorded."""
-    fuel: int
-    """Fuel of all executions."""
-
-
-@dataclass(frozen=True, slots=True)
 class Diff:
     """Differences between two runs.
 
@@ -86,8 +69,9 @@ class Diff:
     which they do; `unreached` are those whose turns are all the same. `rounds` counts rounds that are in either run.
     `end` is how the runs ended, if that differs. `related` is False if no agent is in both, or if two worlds of other
     names have no code and no turn in common. `totals` are what each run took, of the agent alone if one was named.
-    `changes` are those from outside that only one of them has: "left" or
-    "right", the round, and the change in words.
+    `changes` are those from outside that only one of them has: "left" or "right", the round, and the change in words.
+    `common` is the last round that both have from one journal, since one was forked from the other or both from a
+    third: up to there nothing had to be compared; 0 without.
     """
 
     plan: tuple[tuple[str, object, object], ...]
@@ -101,6 +85,7 @@ class Diff:
     related: bool
     totals: tuple[Totals, Totals]
     changes: tuple[tuple[str, int, str], ...] = ()
+    common: int = 0
 
     @property
     def equal(self) -> bool:
@@ -133,7 +118,7 @@ class _ComparedTurn:
 class _Side:
     """One of the two journals, read round by round, each compared with its outcome."""
 
-    def __init__(self, journal: Journal, agent: str | None) -> None:
+    def __init__(self, journal: Journal, agent: str | None, common: int) -> None:
         self.journal = journal
         self._agent = agent
         self.names: list[str] = []
@@ -149,9 +134,25 @@ class _Side:
         self.touched: set[tuple[str, str]] = set()
         self._unread: dict[int, tuple[_Message, int]] = {}
         self.sent: Counter[_Message] = Counter()
-        self._rounds = journal.chains.rounds()
+        self._rounds = journal.chains.rounds(common + 1)
         self._next = next(self._rounds, None)
         self._counts = [0] * len(Totals.__dataclass_fields__)
+        if common:
+            self._begin_after(common)
+
+    def _begin_after(self, common: int) -> None:
+        """Stand where the common beginning ends: with the messages that are unread then, and what it took."""
+        journal = self.journal
+        for place in journal.queries.stopped(common):
+            self.stoppers[self.names[place]] = OUTSIDE  # the same in both: whoever it was is no cause of a difference
+        for pending in journal.world.pending(common):
+            message = pending.message
+            sender = OUTSIDE if message.sender is None else self.names[message.sender]
+            self._unread[message.seq] = (sender, message.to, message.body), len(pending.places)
+        if self._agent is None:
+            self._counts = list(astuple(journal.queries.totals(common)))
+        elif self._agent in self.names:
+            self._counts = list(astuple(journal.queries.totals(common, self.names.index(self._agent))))
 
     @property
     def round(self) -> int | None:
@@ -238,17 +239,34 @@ class _Side:
         return _ComparedTurn(tuple(facts), read, standing, turn.effects)
 
 
-def diff(left: Path, right: Path, agent: str | None = None) -> Diff:
-    """Compare two journals; `agent` keeps the turns of one agent only. Raises `JournalError` if one is damaged."""
+def diff(left: Path, right: Path, agent: str | None = None, *, parents: Sequence[Path] = ()) -> Diff:
+    """Compare two journals; `agent` keeps the turns of one agent only. Raises `JournalError` if one is damaged.
+
+    `parents` are files, and folders, in which to look for what forks go on from, if that was moved.
+    """
     with ExitStack() as stack:
-        sides = [stack.enter_context(Journal.open(path)) for path in (left, right)]
+        sides = [stack.enter_context(Journal.open(path, parents=parents)) for path in (left, right)]
         for journal in sides:
             journal.chains.check_links()
-        return _Comparison(_Side(sides[0], agent), _Side(sides[1], agent)).diff(agent)
+        common = _common(*sides)
+        left_side, right_side = [_Side(journal, agent, common) for journal in sides]
+        return _Comparison(left_side, right_side, common).diff(agent)
+
+
+def _common(left: Journal, right: Journal) -> int:
+    """The last round up to which two runs are one, as far as forks say from which head they go on; else 0."""
+    found = 0
+    for one, other in ((left, right), (right, left)):
+        for point in one.lineage:
+            there = other.rounds.summary_before(point.round + 1)
+            if there is not None and (there.round, there.head) == (point.round, point.head):
+                found = max(found, point.round)
+    return found
 
 
 class _Comparison:
-    def __init__(self, left: _Side, right: _Side) -> None:
+    def __init__(self, left: _Side, right: _Side, common: int) -> None:
+        self._common = common
         self._left = left
         self._right = right
         self._apart: set[str] = set()
@@ -260,7 +278,7 @@ class _Comparison:
     def diff(self, agent: str | None) -> Diff:
         kept: list[TurnDiff] = []
         first: TurnDiff | None = None
-        count = rounds = 0
+        count, rounds = 0, self._left.journal.rounds.totals(self._common).rounds
         while number := min([side.round for side in (self._left, self._right) if side.round is not None], default=0):
             rounds += 1
             for found in self._round(number):
@@ -284,6 +302,7 @@ class _Comparison:
             related=self._is_related(both, names),
             totals=(self._left.totals, self._right.totals),
             changes=tuple(self._changes_of_one()),
+            common=self._common,
         )
 
     def _is_related(self, both: Collection[str], names: Collection[str]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -164,14 +164,21 @@ class Reissuing:
 
 
 def reissue(
-    journal: str | os.PathLike[str], round_: int, wave: int, settings: Settings | None = None
+    journal: str | os.PathLike[str],
+    round_: int,
+    wave: int,
+    settings: Settings | None = None,
+    *,
+    parents: Sequence[Path] = (),
 ) -> tuple[Reissue, ...]:
     """Issue one wave of a round again: an outcome for each of its models, in order of their names."""
-    return run_alone(_reissue(Path(journal), round_, wave, settings or Settings()))
+    return run_alone(_reissue(Path(journal), round_, wave, settings or Settings(), parents))
 
 
-async def _reissue(path: Path, round_: int, number: int, settings: Settings) -> tuple[Reissue, ...]:
-    with Journal.open(path) as journal:
+async def _reissue(
+    path: Path, round_: int, number: int, settings: Settings, parents: Sequence[Path]
+) -> tuple[Reissue, ...]:
+    with Journal.open(path, parents=parents) as journal:
         record = journal.rounds.round(round_)
         waves = [wave for wave in record.waves if wave.wave == number]
         if not waves:

@@ -24,7 +24,7 @@ from turnwise.core.head import ended
 from turnwise.core.machine import Machine
 from turnwise.core.records import EffectRecord, EndRecord, RoundRecord, TurnRecord
 from turnwise.core.snapshot import Snapshot, take
-from turnwise.core.state import WorldState, first_agents
+from turnwise.core.state import first_agents
 from turnwise.history.recorded import Departure, RecordedEffects
 from turnwise.history.replay_driver import Nowhere, ReplayDriver
 from turnwise.history.rounds_ahead import RoundsAhead, worthwhile
@@ -73,9 +73,14 @@ class Replay:
     missing_end: EndRecord | None = None
 
 
-def replay(journal: Path, settings: Settings, progress: OnProgress | None = None) -> Replay:
-    """Replay a journal. Raises `TurnwiseError` if it cannot be replayed here."""
-    return run_alone(replay_rounds(journal, settings, progress or silent))
+def replay(
+    journal: Path, settings: Settings, progress: OnProgress | None = None, *, parents: Sequence[Path] = ()
+) -> Replay:
+    """Replay a journal. Raises `TurnwiseError` if it cannot be replayed here.
+
+    `parents` are files, and folders, in which to look for what a fork goes on from, if that was moved.
+    """
+    return run_alone(replay_rounds(journal, settings, progress or silent, parents=parents))
 
 
 def silent(_done: int, _total: int) -> None:
@@ -90,6 +95,7 @@ async def replay_rounds(
     first: int = 1,
     last: int | None = None,
     witness: Witness | None = None,
+    parents: Sequence[Path] = (),
 ) -> Replay:
     """Replay the rounds from `first` to `last` (default: all, and the end).
 
@@ -97,9 +103,8 @@ async def replay_rounds(
     `witness` sees is its to prove, and is not named in `Replay.unproved`.
     """
     async with AsyncExitStack() as stack:
-        journal = stack.enter_context(Journal.open(path))
+        journal = stack.enter_context(Journal.open(path, parents=parents))
         plans = [plan for _, plan in journal.header.plans()]
-        plan = plans[0]
         codes: dict[str, Code] = {}
         for changed in plans:
             sources = stored_sources(journal, changed, settings.interpreter)
@@ -108,7 +113,7 @@ async def replay_rounds(
             check_codes(journal, changed, made)
             codes |= {code.hash: code for code in made.values()}
         foreign = _foreign(journal)
-        machine = Machine(plan, journal.header.versions, journal.header.rule)
+        machine = journal.machine.at(first - 1)
         driver = ReplayDriver(machine, Nowhere(), foreign)
         effects = RecordedEffects(
             driver.on_replies,
@@ -120,11 +125,8 @@ async def replay_rounds(
         total, turns = _counts(journal, first, last)
         if journal.queries.is_redacted():
             driver.withhold(journal.queries.withheld_messages())
-        world = (
-            WorldState(plan) if not driver.is_redacted and worthwhile(turns, total, settings.workers_count) else None
-        )
-        if first > 1:
-            machine.restore(_also_to(world, journal.rounds.between(1, first - 1)))
+        in_parallel = not driver.is_redacted and worthwhile(turns, total, settings.workers_count)
+        world = journal.machine.at(first - 1).world if in_parallel else None
         records: Iterable[RoundRecord] = journal.rounds.between(first, last)
         ahead = None if world is None else RoundsAhead(driver, world, records)
         pool = await stack.enter_async_context(
@@ -150,14 +152,6 @@ def _counts(journal: Journal, first: int, last: int | None) -> tuple[int, int]:
         if last is None or summary.round <= last:
             rounds, turns = rounds + 1, turns + summary.turns
     return rounds, turns
-
-
-def _also_to(world: WorldState | None, records: Iterable[RoundRecord]) -> Iterator[RoundRecord]:
-    """Yield rounds, and apply each to a second state once it has been taken over."""
-    for record in records:
-        yield record
-        if world is not None:
-            world.apply(record)
 
 
 async def _compare(

@@ -7,7 +7,7 @@ model, with the reason why it is no higher.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +78,7 @@ def verify(
     rounds: tuple[int, int | None] = (1, None),
     agent: str | None = None,
     tolerant: bool = False,
+    parents: Sequence[Path] = (),
 ) -> Verification:
     """Verify the rounds from the first to the last of `rounds` (None: to the end of the run).
 
@@ -85,7 +86,7 @@ def verify(
     language models are held against the model, once, and have to be near what it gives here. Raises `TurnwiseError` if
     the journal cannot be executed here.
     """
-    return run_alone(_verify(journal, settings, progress or silent, rounds, agent, tolerant))
+    return run_alone(_verify(journal, settings, progress or silent, rounds, agent, tolerant, parents))
 
 
 async def _verify(
@@ -95,9 +96,10 @@ async def _verify(
     rounds: tuple[int, int | None],
     agent: str | None,
     tolerant: bool,
+    parents: Sequence[Path],
 ) -> Verification:
     async with AsyncExitStack() as stack:
-        journal = stack.enter_context(Journal.open(path))
+        journal = stack.enter_context(Journal.open(path, parents=parents))
         first, last = _chosen(journal, rounds)
         if agent is not None and agent not in {record.name for record in journal.queries.agents()}:
             raise UsageError(
@@ -117,7 +119,9 @@ async def _verify(
             )
         await stack.enter_async_context(witness)
         bound = None if rounds[1] is None else last
-        replayed = await replay_rounds(path, settings, progress, first=first, last=bound, witness=witness)
+        replayed = await replay_rounds(
+            path, settings, progress, first=first, last=bound, witness=witness, parents=parents
+        )
         await witness.drain()
         return _verification(journal, replayed, witness, first, agent)
 

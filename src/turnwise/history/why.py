@@ -11,7 +11,7 @@ not followed any more, for they lie too deep or there are too many causes, say h
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -67,14 +67,16 @@ def why(
     message: int | None = None,
     record: str | None = None,
     depth: int = 3,
+    parents: Sequence[Path] = (),
 ) -> Cause:
     """Follow a turn (`agent` and `round_`), a value that it recorded (`record`), or a message (by its number) back.
 
-    `depth` bounds how many turns behind each other are followed. Raises `UsageError` for what is not in the run.
+    `depth` bounds how many turns behind each other are followed. `parents` are files, and folders, in which to look for
+    what a fork goes on from, if that was moved. Raises `UsageError` for what is not in the run.
     """
     if depth < 1:
         raise UsageError(f"a depth of {depth} is not possible", where="--depth", hint="Give 1 or more.")
-    with Journal.open(journal) as opened:
+    with Journal.open(journal, parents=parents) as opened:
         opened.chains.check_links()
         tracing = _Tracing(opened, depth)
         if message is not None:
@@ -134,7 +136,8 @@ class _Tracing:
         ]
         self._open: deque[_Waiting] = deque()
         self._count = 0
-        self.messages = sum(summary.messages + summary.inputs for summary in journal.rounds.summaries())
+        totals = journal.rounds.totals()
+        self.messages = totals.messages + totals.inputs
 
     def turn_of(self, agent: str, round_: int) -> TurnRecord:
         """Return the turn of an agent in a round."""

@@ -15,7 +15,7 @@ from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
 from turnwise.journal.file import connection as connections
 from turnwise.journal.file.code_source import CodeSource
 from turnwise.journal.file.errors import reading as reading_of
-from turnwise.journal.file.lineage import DEPTH_MAX, fork_point, parent_of
+from turnwise.journal.file.lineage import DEPTH_MAX, fork_point, parent_of, points
 from turnwise.journal.file.lock import WriterLock, lock_path, was_left
 from turnwise.journal.file.parent import Parent
 from turnwise.journal.read.chains import ChainReader
@@ -40,8 +40,9 @@ class Journal:
     `header` reads the plan, the writers and the codes; `rounds` the rounds and how the run ended; `queries` answers
     questions across rounds; `chains` checks what is read; `timings` has times by the clock; `grid` sums turns, messages
     and records for pictures; `world` tells where agents stood after a round, and `machine` brings the core there, with
-    the help of `snapshots`. `writer` commits, where the journal is open for writing. One thread may read while another
-    commits: each has its own connection.
+    the help of `snapshots`. `writer` commits, where the journal is open for writing. `parents` are the places in which
+    what a fork goes on from was to be looked for. One thread may read while another commits: each has its own
+    connection.
     """
 
     def __init__(
@@ -52,9 +53,11 @@ class Journal:
         writing: sqlite3.Connection | None = None,
         lock: WriterLock | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        parents: Sequence[Path] = (),
     ) -> None:
         """Use `create` or `open`; this takes connections that are there, to a journal that may be no file."""
         self.path = path
+        self.parents = tuple(parents)
         self._query = Query(reading, path)
         self.header = HeaderReader(self._query)
         self.rounds = RoundReader(self._query)
@@ -64,7 +67,7 @@ class Journal:
         self.chains = ChainReader(self._query, self.header, self.rounds, self.queries)
         self.snapshots = SnapshotReader(self._query)
         self.machine = MachineReader(self._query, self.header, self.rounds, self.chains, self.snapshots)
-        self.world = WorldReader(self._query, self.rounds, self.queries)
+        self.world = WorldReader(self._query, self.rounds, self.queries, self.snapshots)
         self._reading = reading
         self._writing = writing
         self._writer = None if writing is None else RoundWriter(writing, path, clock)
@@ -148,7 +151,7 @@ class Journal:
         file = connections.located(path)
         connections.look(file)
         if not write:
-            return cls(file, reading=connections.open_reading(file, parents))
+            return cls(file, reading=connections.open_reading(file, parents), parents=parents)
         connections.open_reading(file, parents).close()  # before a lock or a log is put beside what may be foreign
         lock = WriterLock(file)
         try:
@@ -163,7 +166,7 @@ class Journal:
         try:
             reading = connections.open_reading(file, parents)
             try:
-                return cls(file, reading=reading, writing=writing, lock=lock)
+                return cls(file, reading=reading, writing=writing, lock=lock, parents=parents)
             except BaseException:
                 reading.close()
                 raise
@@ -211,6 +214,12 @@ class Journal:
         """The run that this one was forked from; None if it is no fork, or was made whole."""
         with reading_of(self.path):
             return parent_of(self._reading, self.path)
+
+    @property
+    def lineage(self) -> list[Parent]:
+        """Points at which this run left the one that it was forked from, that its own, and so on; the latest first."""
+        with reading_of(self.path):
+            return points(self._reading)
 
     def fork_point(self, at: int, path: Path) -> tuple[Parent, int]:
         """Return what a fork in the file `path`, which leaves this run after round `at`, says of its parent.

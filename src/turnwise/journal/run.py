@@ -143,20 +143,21 @@ class Run:
     """A journal, opened for reading. A context manager; closes twice without harm.
 
     `rounds`, `turns`, `messages`, `records`, `agents`, `failures` and `timings` can be iterated as often as one likes,
-    and have a length; `path` is the journal's file.
+    and have a length; `path` is the journal's file, and `parents` are the places that `open` was given.
     """
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._checked = False
         self.path: Path = journal.path
-        self.rounds: Rows[RoundRecord] = Rows(journal.rounds.between, lambda: self._count("rounds"))
-        self.turns: Rows[Turn] = Rows(self._turns, lambda: self._sum("turns"))
-        self.messages: Rows[Message] = Rows(self._messages, lambda: self._count("messages"))
-        self.records: Rows[RecordedValue] = Rows(self._records, lambda: self._sum("records"))
+        self.parents: tuple[Path, ...] = journal.parents
+        self.rounds: Rows[RoundRecord] = Rows(journal.rounds.between, lambda: journal.rounds.totals().rounds)
+        self.turns: Rows[Turn] = Rows(self._turns, lambda: journal.rounds.totals().turns)
+        self.messages: Rows[Message] = Rows(self._messages, self._messages_count)
+        self.records: Rows[RecordedValue] = Rows(self._records, lambda: journal.rounds.totals().records)
         self.agents: Rows[RunAgent] = Rows(self._agents, lambda: len(self._names))
-        self.timings: Rows[RoundTiming] = Rows(self._timings, lambda: sum(1 for _ in journal.timings.between()))
-        self.failures: Rows[Turn] = Rows(self._failures, lambda: self._sum("failed"))
+        self.timings: Rows[RoundTiming] = Rows(self._timings, lambda: journal.timings.count)
+        self.failures: Rows[Turn] = Rows(self._failures, lambda: journal.rounds.totals().failed)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, parents: Sequence[Path] = ()) -> Self:
@@ -356,11 +357,10 @@ class Run:
 
     def _failures(self) -> Iterator[Turn]:
         names = self._names
-        for summary in self._journal.rounds.summaries():
-            if summary.failed:
-                for turn in self._journal.rounds.round(summary.round).turns:
-                    if turn.failure is not None:
-                        yield self._turn(summary.round, turn, names)
+        for number in self._journal.rounds.holding("failed"):
+            for turn in self._journal.rounds.round(number).turns:
+                if turn.failure is not None:
+                    yield self._turn(number, turn, names)
 
     def _messages(self) -> Iterator[Message]:
         names = self._names
@@ -373,6 +373,10 @@ class Run:
                 body=message.body,
                 recipients=tuple([names[place] for place in message.recipients]),
             )
+
+    def _messages_count(self) -> int:
+        totals = self._journal.rounds.totals()
+        return totals.messages + totals.inputs
 
     def _timings(self) -> Iterator[RoundTiming]:
         names = self._names
@@ -391,11 +395,3 @@ class Run:
         names = self._names
         for row in self._journal.queries.records():
             yield RecordedValue(row.round, names[row.place], row.name, row.value)
-
-    def _sum(self, count: Literal["turns", "records", "failed"]) -> int:
-        return sum(getattr(summary, count) for summary in self._journal.rounds.summaries())
-
-    def _count(self, what: Literal["rounds", "messages"]) -> int:
-        if what == "rounds":
-            return sum(1 for _ in self._journal.rounds.summaries())
-        return sum(summary.messages + summary.inputs for summary in self._journal.rounds.summaries())

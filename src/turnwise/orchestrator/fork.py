@@ -122,13 +122,12 @@ def _check_round(old: Journal, at: int, changes: ForkChanges) -> None:
 def _later(old: Journal, at: int) -> Iterator[MessageRecord]:
     """Yield what came from outside after a round. What the world itself sends at the beginning is left out."""
     given = len(old.header.plans()[0][1].messages) if at == 0 else 0
-    for summary in old.rounds.summaries(at + 1):
-        if summary.inputs:
-            for message in old.rounds.round(summary.round).inputs:
-                if given:
-                    given -= 1
-                else:
-                    yield message
+    for number in old.rounds.holding("inputs", at + 1):
+        for message in old.rounds.round(number).inputs:
+            if given:
+                given -= 1
+            else:
+                yield message
 
 
 def _sources(plan: Plan, sources: Mapping[str, Path]) -> dict[str, SourceFiles]:

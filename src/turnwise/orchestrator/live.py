@@ -7,7 +7,7 @@ alike. All methods are thread-safe. What goes wrong is raised by the method that
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from pathlib import Path
@@ -43,8 +43,10 @@ class Live:
     them stops the waiting alone. After `close` or `abort` every method that would do something raises `RunClosed`.
     """
 
-    def __init__(self, journal: Path, begin: Begin) -> None:
+    def __init__(self, journal: Path, begin: Begin, parents: Sequence[Path] = ()) -> None:
+        """`parents` are the places in which to look for what a fork goes on from, when its journal is read."""
         self.journal = journal
+        self.parents = tuple(parents)
         self._status = Status()
         self._logs = Logs()
         self._session: Session | None = None
@@ -109,7 +111,7 @@ class Live:
             self._all_played().result()
         finally:
             self.close()
-        return Run.open(self.journal)
+        return Run.open(self.journal, parents=self.parents)
 
     async def aresult(self) -> Run:
         """Do what `result` does, in an event loop; a cancellation closes the run."""
@@ -117,7 +119,7 @@ class Live:
             await asyncio.wrap_future(self._all_played())
         finally:
             await self.aclose()
-        return Run.open(self.journal)
+        return Run.open(self.journal, parents=self.parents)
 
     def _all_played(self) -> Future[None]:
         self.play()

@@ -16,7 +16,7 @@ def detach(journal: JournalFile, parent: Parents = None, json: Json = False) -> 
     import turnwise
 
     ancestors = turnwise.detach(journal, parents=parent or ())
-    with turnwise.open(journal) as run:
+    with turnwise.open(journal) as run:  # which has no parents any more
         head = run.head
     out = Output.err() if json else Output.out()
     if ancestors:

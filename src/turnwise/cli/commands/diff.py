@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from turnwise.cli.commands.options import Json
+from turnwise.cli.commands.options import Json, Parents
 from turnwise.cli.errors import DIFFERENT, DONE
 from turnwise.cli.output import Output, bold, dim, green, red
 from turnwise.cli.text import count, json_text, shorten
 
 if TYPE_CHECKING:
-    from turnwise.history.diff import Diff, Totals, TurnDiff
+    from turnwise.history.diff import Diff, TurnDiff
     from turnwise.history.parting import AnswerParting, TokenSide
+    from turnwise.journal.read.rows import Totals
 
 NAME_COLUMNS = 10
 ROUNDS_SHOWN_MAX = 20
@@ -37,6 +38,7 @@ def diff(
     agent: Annotated[
         str | None, typer.Option("--agent", metavar="NAME", help="Only this agent's turns.", show_default=False)
     ] = None,
+    parent: Parents = None,
     json: Json = False,
 ) -> int:
     """Say where two runs differ, and what the difference reached.
@@ -49,7 +51,7 @@ def diff(
     from turnwise.history.diff import diff as compare
 
     with journal_of(left) as left_file, journal_of(right) as right_file:
-        found = compare(left_file, right_file, agent)
+        found = compare(left_file, right_file, agent, parents=parent or ())
     out = Output.out()
     if json:
         out.write(json_text(_as_json(found)) + "\n")
@@ -59,6 +61,9 @@ def diff(
 
 
 def _show(found: Diff, out: Output) -> None:
+    if found.common:
+        told = "round 1" if found.common == 1 else f"rounds 1 to {found.common:,}"
+        out.row(dim("common".ljust(NAME_COLUMNS)), f"{told}, which both have from one journal", indent=2)
     for name, left, right in found.plan[:PLAN_SHOWN_MAX]:
         out.row(dim("plan".ljust(NAME_COLUMNS)), f"{name}: {_short(left)} → {_short(right)}", indent=2)
     if len(found.plan) > PLAN_SHOWN_MAX:
@@ -191,6 +196,7 @@ def _as_json(found: Diff) -> dict[str, object]:
         "equal": found.equal,
         "related": found.related,
         "plan": [{"name": name, "left": left, "right": right} for name, left, right in found.plan],
+        "common": found.common,
         "changes": [{"side": side, "round": round_, "change": words} for side, round_, words in found.changes],
         "first": None if found.first is None else _turn_json(found.first),
         "turns": [_turn_json(turn) for turn in found.turns],

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from turnwise.cli.commands.options import JournalOrBundle, Json
+from turnwise.cli.commands.options import JournalOrBundle, Json, Parents
 from turnwise.cli.errors import DONE
 from turnwise.cli.output import Output
 from turnwise.cli.text import json_text
@@ -33,6 +33,7 @@ def export(
     content: Annotated[
         bool, typer.Option("--content", help="Of perfetto and otel: with texts; else names and numbers only.")
     ] = False,
+    parent: Parents = None,
     json: Json = False,
 ) -> int:
     """Write a run in a format of other programs.
@@ -45,7 +46,7 @@ def export(
     from turnwise.evidence.opened import journal_of
 
     with journal_of(journal) as file:
-        files = turnwise.export(file, out, to, tables=table or (), content=content)
+        files = turnwise.export(file, out, to, tables=table or (), content=content, parents=parent or ())
     output = Output.err() if json else Output.out()
     for path in files:
         output.line(str(path))

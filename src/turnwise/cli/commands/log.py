@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from turnwise.cli.commands.options import JournalOrBundle, Json, log_choice
+from turnwise.cli.commands.options import JournalOrBundle, Json, Parents, log_choice
 from turnwise.cli.errors import DONE, report
 from turnwise.cli.errors import as_json as error_as_json
 from turnwise.cli.interrupts import exit_code
@@ -91,6 +91,7 @@ def log(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with what a run commits, until it ends or Ctrl-C.")
     ] = False,
+    parent: Parents = None,
     json: Json = False,
 ) -> int:
     """Say what happened in a run, turn by turn.
@@ -106,10 +107,10 @@ def log(
         raise UsageError("--round shows one round, after which there is nothing to --follow", hint="Leave one out.")
     chosen = Filter(agent, round_, failed, None if level is None else log_choice(level, "--level"), times)
     with journal_of(journal) as file:
-        return _tell(file, chosen, follow=follow, fuel=not no_fuel, json=json)
+        return _tell(file, parent or (), chosen, follow=follow, fuel=not no_fuel, json=json)
 
 
-def _tell(journal: Path, chosen: Filter, *, follow: bool, fuel: bool, json: bool) -> int:
+def _tell(journal: Path, parents: Sequence[Path], chosen: Filter, *, follow: bool, fuel: bool, json: bool) -> int:
     """Tell of the turns that are chosen."""
     from turnwise.cli import summary
     from turnwise.cli.journal_turns import JournalTurns
@@ -118,12 +119,12 @@ def _tell(journal: Path, chosen: Filter, *, follow: bool, fuel: bool, json: bool
 
     agent, round_, times = chosen.agent, chosen.round_, chosen.times
     out = Output.out()
-    with Run.open(journal) as run:
+    with Run.open(journal, parents=parents) as run:
         found = summary.summarize(run)
         unproved = run.unproved if agent is not None else run.unproved[1:]  # whole rounds are compared as they are read
         if times:
             unproved += ("times were noted by the clock" if len(run.timings) else "no times were recorded",)
-    with Journal.open(journal) as opened:
+    with Journal.open(journal, parents=parents) as opened:
         turns_of = JournalTurns(opened)
         if agent is not None:
             turns_of.agent(agent)

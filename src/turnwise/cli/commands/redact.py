@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from turnwise.cli.commands.options import JournalFile, Json, NewFile
+from turnwise.cli.commands.options import JournalFile, Json, NewFile, Parents
 from turnwise.cli.errors import DONE
 from turnwise.cli.output import Output, bold
 from turnwise.cli.text import count, json_text
@@ -28,6 +28,7 @@ def redact(
             "--pattern", metavar="REGEX", help="Texts in which this is found, whoever's they are.", show_default=False
         ),
     ] = None,
+    parent: Parents = None,
     json: Json = False,
 ) -> int:
     """Copy a journal without private texts; in their place stand their SHA-256.
@@ -37,7 +38,7 @@ def redact(
     """
     from turnwise.evidence.redact import redact as take_out
 
-    made = take_out(journal, out, agents=agent or (), pattern=pattern)
+    made = take_out(journal, out, agents=agent or (), pattern=pattern, parents=parent or ())
     return _tell(made, json=json)
 
 
@@ -45,6 +46,7 @@ def compact(
     journal: JournalFile,
     out: NewFile,
     keep: Annotated[str, typer.Option("--keep", metavar="WHAT", help="head, states or all.", show_default=False)],
+    parent: Parents = None,
     json: Json = False,
 ) -> int:
     """Copy a journal with less in it, and the same head.
@@ -54,7 +56,7 @@ def compact(
     """
     from turnwise.evidence.redact import compact as pack
 
-    return _tell(pack(journal, out, keep=keep), json=json)
+    return _tell(pack(journal, out, keep=keep, parents=parent or ()), json=json)
 
 
 def _tell(made: Reduced, *, json: bool) -> int:

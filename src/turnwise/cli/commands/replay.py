@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from turnwise.cli.commands.options import JournalOrBundle, Json, Workers
+from turnwise.cli.commands.options import JournalOrBundle, Json, Parents, Workers
 from turnwise.cli.errors import DIFFERENT, DONE
 from turnwise.cli.output import Output, dim, green, red, yellow
 from turnwise.cli.text import count, json_text
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 NAME_COLUMNS = 10
 
 
-def replay(journal: JournalOrBundle, workers: Workers = None, json: Json = False) -> int:
+def replay(journal: JournalOrBundle, workers: Workers = None, parent: Parents = None, json: Json = False) -> int:
     """Execute a run again and compare.
 
     All turns are executed in sandboxes, with the answers of models that were recorded; their outcomes, how they were
@@ -28,12 +29,14 @@ def replay(journal: JournalOrBundle, workers: Workers = None, json: Json = False
     from turnwise.evidence.opened import open_bundle
 
     if not is_archive(journal):
-        return _replay(journal, journal, workers, None, json=json)
+        return _replay(journal, journal, workers, None, parent or (), json=json)
     with open_bundle(journal) as bundle:
-        return _replay(bundle.journal, journal, workers, bundle.interpreter, json=json)
+        return _replay(bundle.journal, journal, workers, bundle.interpreter, (), json=json)
 
 
-def _replay(file: Path, named: Path, workers: int | None, interpreter: Path | None, *, json: bool) -> int:
+def _replay(
+    file: Path, named: Path, workers: int | None, interpreter: Path | None, parents: Sequence[Path], *, json: bool
+) -> int:
     """Replay the journal `file`, which was named so."""
     from turnwise.cli.progress import counting
     from turnwise.history.replay import replay as play_again
@@ -42,12 +45,12 @@ def _replay(file: Path, named: Path, workers: int | None, interpreter: Path | No
 
     err = Output.err()
     with counting(err, "replaying round") as progress:
-        replayed = play_again(file, Settings(workers=workers, interpreter=interpreter), progress)
+        replayed = play_again(file, Settings(workers=workers, interpreter=interpreter), progress, parents=parents)
     _show(replayed, err if json else Output.out())
     if json:
         status = result = None
         if replayed.difference is None:  # else how it ended, and with what, may be as wrong as the rest
-            with Run.open(file) as run:
+            with Run.open(file, parents=parents) as run:
                 status, result = run.status, run.result
         value = {
             "head": replayed.head,

@@ -11,6 +11,7 @@ from turnwise.cli.commands.options import (
     Json,
     Log,
     Models,
+    Parents,
     Workers,
     log_choice,
     model_folders,
@@ -23,6 +24,7 @@ def resume(
     journal: JournalFile,
     workers: Workers = None,
     model: Models = None,
+    parent: Parents = None,
     log: Log = "info",
     fail_on_failed_turns: FailOnFailedTurns = False,
     json: Json = False,
@@ -32,23 +34,22 @@ def resume(
     It comes to the same head as if nothing had happened. A run that has ended already is only summarized; if it was
     killed before its journal was closed, what lies beside the journal is taken into it.
     """
-    models, level = model_folders(model), log_choice(log)
+    models, level, parents = model_folders(model), log_choice(log), parent or ()
     import turnwise
     from turnwise.cli.playing import play_and_tell, tell
     from turnwise.journal import Journal
     from turnwise.journal.run import Run
 
-    with Run.open(journal) as run:
-        if run.status != "open":
+    # Its links are followed when it is told of, and not before it goes on.
+    with Journal.open(journal, parents=parents) as file:
+        ended, world = file.rounds.end_record is not None, file.header.plan_at().name
+    if ended:
+        with Run.open(journal, parents=parents) as run:
             Output.err().line("This run has ended already; there is nothing to go on with.")
             code = tell(run, as_json=json, fail_on_failed_turns=fail_on_failed_turns)
-        else:
-            code = None
-            world = run.world_name
-    if code is not None:
         with suppress(JournalError):  # somebody has it open for writing, and will close it
             if taken := Journal.tidy(journal):
                 Output.err().line(f"It was killed before it was closed; {' and '.join(taken)} became part of it.")
         return code
-    begin = partial(turnwise.resume, journal, workers=workers, models=models)
+    begin = partial(turnwise.resume, journal, parents=parents, workers=workers, models=models)
     return play_and_tell(begin, world, log=level, fail_on_failed_turns=fail_on_failed_turns, as_json=json)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from turnwise.cli.commands.options import JournalOrBundle, Json, Workers, model_folders
+from turnwise.cli.commands.options import JournalOrBundle, Json, Parents, Workers, model_folders
 from turnwise.cli.commands.replay import difference_json, show_difference
 from turnwise.cli.errors import DIFFERENT, DONE
 from turnwise.cli.output import Output, bold, green, red
@@ -70,6 +70,7 @@ def verify(
         RequiredLevel | None,
         typer.Option("--require", metavar="LEVEL", help="Exit with 3 unless every model holds L1 (or L2) at least."),
     ] = None,
+    parent: Parents = None,
     json: Json = False,
 ) -> int:
     """Execute a run again, models included, and compare.
@@ -95,7 +96,14 @@ def verify(
     err = Output.err()
     with counting(err, "verifying round") as progress:
         found = turnwise.verify(
-            journal, rounds=chosen, agent=agent, tolerant=tolerant, workers=workers, models=models, progress=progress
+            journal,
+            rounds=chosen,
+            agent=agent,
+            tolerant=tolerant,
+            parents=parent or (),
+            workers=workers,
+            models=models,
+            progress=progress,
         )
     _show(found, err if json else Output.out())
     if json:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from turnwise.cli.commands.options import JournalOrBundle, Json
+from turnwise.cli.commands.options import JournalOrBundle, Json, Parents
 from turnwise.cli.errors import DONE
 from turnwise.cli.output import Output, Styled, dim
 from turnwise.cli.text import count, json_text, shorten
@@ -37,6 +37,7 @@ def why(
     depth: Annotated[
         int, typer.Option("--depth", metavar="N", min=1, help="How many turns behind each other are followed.")
     ] = 3,
+    parent: Parents = None,
     json: Json = False,
 ) -> int:
     """Say where something came from: the messages, answers and turns behind it, as a tree.
@@ -49,7 +50,7 @@ def why(
     from turnwise.history.why import why as explain
 
     with journal_of(journal) as file:
-        found = explain(file, agent, round_, message=message, record=record, depth=depth)
+        found = explain(file, agent, round_, message=message, record=record, depth=depth, parents=parent or ())
     out = Output.out()
     if json:
         out.write(json_text(_as_json(found)) + "\n")

@@ -96,26 +96,33 @@ def ancestors(
 def _find(parent: Parent, child: Path, moved: Sequence[Path], open_plain: Opener) -> tuple[Path, Parent | None]:
     """The file of a parent, and its own parent."""
     problem: JournalError | None = None
-    for path in _candidates(parent, child, moved):
+    others = 0
+    for path, is_named in _candidates(parent, child, moved):
+        fits = False
         try:
             with closing(open_plain(path)) as connection:
-                if _head(connection, path, parent.round) == parent.head:
+                fits = _head(connection, path, parent.round) == parent.head
+                if fits:
                     _check_agents(connection, child, parent)
                     return path, parent_of(connection, path)
-            problem = problem or JournalError(
-                f"after round {parent.round}, {path} is not the run that was forked: it was changed, or is another.",
-                where=str(child),
-                expected=parent.head.hex(),
-                hint="Name the run that it was forked from, or a folder that holds it: --parent PATH",
-            )
-        except JournalError as error:
-            if "there is no such journal" not in str(error):
+        except JournalError as error:  # a file that nobody has named may be anything
+            if fits or (is_named and path.exists()):
                 problem = problem or error
-    raise problem or JournalError(
-        f"the journal that it was forked from is not there: {parent.path}",
+            continue
+        others += 1
+        if is_named and problem is None:
+            what = f"after round {parent.round}, {path} is not the run that was forked: it was changed, or is another"
+            problem = _missing(what, parent, child)
+    looked = f", and none of {others:,} others that were looked at has its head" if others else ""
+    raise problem or _missing(f"the journal that it was forked from is not there: {parent.path}{looked}", parent, child)
+
+
+def _missing(what: str, parent: Parent, child: Path) -> JournalError:
+    return JournalError(
+        f"{what}. What is looked for is a journal with head {parent.head.hex()} after round {parent.round}.",
         where=str(child),
-        expected=f"a journal with head {parent.head.hex()} after round {parent.round}",
-        hint="Say where it is now, by its path or that of its folder: --parent PATH",
+        expected=parent.head.hex(),
+        hint="Say where it is now, by its path or that of its folder: --parent PATH, or parents=[…] in Python.",
     )
 
 
@@ -129,16 +136,17 @@ def _check_agents(connection: sqlite3.Connection, child: Path, parent: Parent) -
         raise damaged(child, "the agents of its parent do not count on", expected=parent.agents, actual=row)
 
 
-def _candidates(parent: Parent, child: Path, moved: Sequence[Path]) -> Iterator[Path]:
-    yield (child.parent / parent.path).resolve()
-    yield child.parent / Path(parent.path).name
+def _candidates(parent: Parent, child: Path, moved: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
+    """Yield files to look at, and whether somebody has named the file itself."""
+    yield (child.parent / parent.path).resolve(), True
+    yield child.parent / Path(parent.path).name, True
     for place in moved:
         if place.is_dir():
             with os.scandir(place) as entries:
                 names = sorted(entry.name for entry in islice(entries, SEARCHED_MAX) if entry.is_file())
-            yield from (place.resolve() / name for name in names if name.endswith(".journal"))
+            yield from ((place.resolve() / name, False) for name in names if name.endswith(".journal"))
         else:
-            yield place.resolve()
+            yield place.resolve(), True
 
 
 def _head(connection: sqlite3.Connection, path: Path, round_: int) -> bytes | None:
@@ -152,6 +160,14 @@ def _head(connection: sqlite3.Connection, path: Path, round_: int) -> bytes | No
         return None
     text = plan if isinstance(plan, str) else BlobReader(connection, path).text(plan)
     return genesis(plan_from_json(text), 1 if rows.get("chains") is None else int(rows["chains"]))
+
+
+def points(connection: sqlite3.Connection) -> list[Parent]:
+    """Return the points at which an open journal left its parent, that its own, and so on; the latest first."""
+    schemas = [row[1] for row in connection.execute("PRAGMA database_list") if row[1] != "temp"]
+    select = "SELECT value FROM {}.meta WHERE name = ?"
+    rows = [connection.execute(select.format(schema), (PARENT,)).fetchone() for schema in schemas]
+    return [Parent.from_json(row[0]) for row in rows if row is not None]
 
 
 def fork_point(connection: sqlite3.Connection, path: Path, head: bytes, at: int, fork: Path) -> tuple[Parent, int]:

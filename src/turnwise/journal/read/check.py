@@ -44,7 +44,7 @@ def check(
     for place, agent in enumerate(queries.agents()):
         if agent.place != place:
             raise damaged(query.path, "a place is missing", expected=place, actual=agent.place)
-    world.pending()
+    world.check_mail()
     for _ in snapshots.all():
         pass
     return count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, Literal
 
 from turnwise.core.records import AgentRecord, MessageRecord, TurnRecord
 from turnwise.errors import JournalError
@@ -13,9 +13,12 @@ from turnwise.journal.read.columns import AGENT, LOG, MESSAGE, RECORD
 from turnwise.journal.read.decode import Row, pages
 from turnwise.journal.read.query import PAGE_ROWS, Query
 from turnwise.journal.read.rounds import RoundReader
-from turnwise.journal.read.rows import LogRow, RecordRow
+from turnwise.journal.read.rows import LogRow, RecordRow, Totals
 
 _WITHHELD: Final = "size = 0 AND hash != ?"
+
+_LOW_BITS: Final = 0xFFFF_FFFF
+"""SQLite adds up to 63 bits, which sums of fuel may exceed: so they are added by halves."""
 
 ROUNDS_OF: Final = "SELECT rounds.round FROM rounds CROSS JOIN turns USING (round) WHERE turns.place = ?"
 """Rounds in which a place had a turn: one look into each round's turns, since an index by place would make a commit
@@ -91,6 +94,24 @@ class QueryReader:
         )
         return self._rounds.turns(number, number, map(self._query.decoder.message, rows), place).get(number, [])
 
+    def totals(self, last: int, place: int | None = None) -> Totals:
+        """Return sums over the rounds up to this one, or over the turns of one agent in them."""
+        of, at = ("", (last,)) if place is None else (" AND turns.place = ?", (last, place))
+        turns = self._query.row(
+            "SELECT count(*), count(failure), coalesce(sum(turns.fuel >> 32), 0), coalesce(sum(turns.fuel & ?), 0) "
+            f"FROM rounds CROSS JOIN turns USING (round) WHERE rounds.round <= ?{of}",
+            _LOW_BITS,
+            *at,
+        ) or (0, 0, 0, 0)
+        of = "IS NOT NULL" if place is None else "= ?"
+        sent = self._query.row(f"SELECT count(*) FROM messages WHERE round <= ? AND sender {of}", *at) or (0,)
+        effects = tokens = 0
+        for number in self._rounds.holding("effects", last=last):
+            for effect in self._rounds.effects(number, place):
+                effects, tokens = effects + 1, tokens + len(effect.tokens or ())
+        count, failed, high, low = [self._query.decoder.integer(value, "a sum over turns") for value in turns]
+        return Totals(count, failed, sent[0], effects, tokens, (high << 32) + low)
+
     def messages(self, seq_first: int = 0) -> Iterator[MessageRecord]:
         """Yield all messages from a sequence number on, those from outside too."""
 
@@ -141,11 +162,6 @@ class QueryReader:
                     log = self._query.decoder.log(row)
                     yield LogRow(number, self._query.decoder.integer(row[1], "a place"), log)
 
-    def _by_round(self, select: str, count: str) -> Iterator[tuple[int, list[Row]]]:
-        def fetch(after: int) -> list[Row]:
-            return self._query.rows(
-                f"SELECT round FROM rounds WHERE round > ? AND {count} > 0 ORDER BY round LIMIT ?", after, PAGE_ROWS
-            )
-
-        for (number,) in pages(fetch, 0, PAGE_ROWS):
+    def _by_round(self, select: str, count: Literal["logs", "records"]) -> Iterator[tuple[int, list[Row]]]:
+        for number in self._rounds.holding(count):
             yield number, self._query.rows(f"{select} WHERE round = ? ORDER BY place, nr", number)

@@ -6,18 +6,27 @@ At most one large round is in memory at a time; small ones are read together.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from itertools import islice
-from typing import Final
+from typing import Final, Literal
 
 from turnwise.core.events import Input
-from turnwise.core.records import ChangeRecord, EndRecord, MessageRecord, RoundRecord, TurnRecord, WaveRecord
+from turnwise.core.records import (
+    ChangeRecord,
+    EffectRecord,
+    EndRecord,
+    MessageRecord,
+    RoundRecord,
+    TurnRecord,
+    WaveRecord,
+)
 from turnwise.errors import JournalError
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.file.format import INTEGER_MAX
 from turnwise.journal.read.columns import AGENT, CHANGE, EFFECT, END, LOG, MESSAGE, RECORD, ROUND, TURN, WAVE
 from turnwise.journal.read.decode import Row, by_turn, pages
 from turnwise.journal.read.query import PAGE_ROWS, Query
-from turnwise.journal.read.rows import RoundSummary
+from turnwise.journal.read.rows import RoundSummary, RoundTotals
 
 FORMAT_OF_WAVES: Final = 2
 """The first format whose journals hold waves."""
@@ -74,13 +83,29 @@ class RoundReader:
             )
         return self._summary(row)
 
-    def summaries(self, first: int = 1) -> Iterator[RoundSummary]:
-        """The chains and counts of all rounds from `first` on."""
+    def summaries(self, first: int = 1, last: int = INTEGER_MAX) -> Iterator[RoundSummary]:
+        """The chains and counts of the rounds from `first` to `last`."""
+        select = f"{self._round_sql} WHERE round > ? AND round <= ? ORDER BY round LIMIT ?"
 
         def fetch(after: int) -> list[Row]:
-            return self._query.rows(f"{self._round_sql} WHERE round > ? ORDER BY round LIMIT ?", after, PAGE_ROWS)
+            return self._query.rows(select, after, last, PAGE_ROWS)
 
         return map(self._summary, pages(fetch, first - 1, PAGE_ROWS))
+
+    def totals(self, last: int = INTEGER_MAX) -> RoundTotals:
+        """Sums over all rounds up to this one, which SQLite makes."""
+        names = [field.name for field in fields(RoundTotals)][1:]
+        sums = ", ".join([f"coalesce(sum({name}), 0)" for name in names])
+        found = self._query.row(f"SELECT count(*), {sums} FROM rounds WHERE round <= ?", last) or ()
+        return RoundTotals(*[self._query.decoder.integer(value, "a sum over rounds") for value in found])
+
+    def holding(
+        self, what: Literal["failed", "effects", "inputs", "logs", "records"], first: int = 1, last: int = INTEGER_MAX
+    ) -> Iterator[int]:
+        """Numbers of the rounds from `first` to `last` that hold any of something that is counted."""
+        select = f"SELECT round FROM rounds WHERE round > ? AND round <= ? AND {what} > 0 ORDER BY round LIMIT ?"
+        for (number,) in pages(lambda after: self._query.rows(select, after, last, PAGE_ROWS), first - 1, PAGE_ROWS):
+            yield number
 
     def links(self) -> Iterator[Row]:
         """Rows of (round, head, outcome, digest of the state, agents spawned in it, all agents so far), as stored."""
@@ -99,9 +124,7 @@ class RoundReader:
         """
         together: list[RoundSummary] = []
         rows = 0
-        for summary in self.summaries(first):
-            if last is not None and summary.round > last:
-                break
+        for summary in self.summaries(first, INTEGER_MAX if last is None else last):
             together.append(summary)
             rows += 1 + summary.turns + summary.effects + summary.logs + summary.inputs + summary.messages
             if rows >= PAGE_ROWS:
@@ -156,6 +179,13 @@ class RoundReader:
             what = "messages, effects, logs or records without their turn"
             raise damaged(self._query.path, f"rounds {first} to {last} hold {what}")
         return by_round
+
+    def effects(self, number: int, place: int | None = None) -> Iterator[EffectRecord]:
+        """Effects of a round, of one place if asked, in order."""
+        where, at = ("", (number,)) if place is None else (" AND place = ?", (number, place))
+        rows = self._query.rows(f"{self._effect_sql} WHERE round = ?{where} ORDER BY place, nr", *at)
+        self._query.decoder.prefetch(rows, 5, 6, 7)
+        return map(self._query.decoder.effect, rows)
 
     def _load(self, summaries: list[RoundSummary]) -> list[RoundRecord]:
         """Rounds that follow one another, read together, since many are small."""

@@ -51,6 +51,44 @@ class RoundSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundTotals:
+    """Sums over rounds."""
+
+    rounds: int
+    """Rounds."""
+    turns: int
+    """Turns, failed ones too."""
+    failed: int
+    """Turns that failed."""
+    effects: int
+    """Effects of all turns."""
+    records: int
+    """Values that agents recorded."""
+    inputs: int
+    """Messages from outside."""
+    messages: int
+    """Messages that agents sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Numbers of what a run took. None depends on the machine; fuel depends on the version of the engine."""
+
+    turns: int
+    """Turns that were completed or failed."""
+    failed: int
+    """Turns that failed."""
+    messages: int
+    """Messages that agents sent."""
+    effects: int
+    """Effects that turns asked for."""
+    tokens: int
+    """Tokens that language models generated, where they are recorded."""
+    fuel: int
+    """Fuel of all executions."""
+
+
+@dataclass(frozen=True, slots=True)
 class RecordRow:
     """A value that an agent recorded with `record(name, value)`."""
 

@@ -21,6 +21,7 @@ class SnapshotReader:
 
     def __init__(self, query: Query) -> None:
         self._query = query
+        self._latest: Snapshot | None = None  # the one that was read last: rows of rounds that are there do not change
 
     @property
     def kept(self) -> bool:
@@ -34,12 +35,16 @@ class SnapshotReader:
         """
         if not self.kept:
             return None
-        select = "SELECT round, size, data FROM snapshots WHERE round <= ? AND round < ? ORDER BY round DESC LIMIT 1"
+        select = "SELECT round FROM snapshots WHERE round <= ? AND round < ? ORDER BY round DESC LIMIT 1"
         row = self._query.row(select, at_round, self._changed_first())
-        try:
-            return None if row is None else self._snapshot(*row)
-        except JournalError:
+        if row is None:
             return None
+        if self._latest is None or self._latest.round != row[0]:
+            try:
+                self._latest = self.of(row[0])
+            except JournalError:
+                return None
+        return self._latest
 
     def of(self, round_: int) -> Snapshot | None:
         """The snapshot of one round; None if there is none."""

@@ -30,6 +30,12 @@ class TimingReader:
         """True if the journal holds times: it may be older than they are, or they may have been dropped."""
         return self._query.row("SELECT 1 FROM sqlite_master WHERE name = 'timings'") is not None
 
+    @property
+    def count(self) -> int:
+        """The number of rounds that have times."""
+        row = self._query.row("SELECT count(*) FROM timings") if self.there else None
+        return 0 if row is None else int(row[0])
+
     def between(self, first: int = 1, last: int = ROUND_MAX) -> Iterator[RoundTimes]:
         """Times of rounds `first` to `last`, as far as there are any: the last of a crashed run have none."""
         if not self.there:

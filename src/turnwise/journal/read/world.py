@@ -1,10 +1,15 @@
-"""The world after any round, which a journal does not store but implies."""
+"""The world after any round, which a journal does not store but implies.
+
+What lies before the latest snapshot up to that round is taken from its numbers, where there is one: what they say is
+compared with the chain by `MachineReader.check_snapshots`, and where a run goes on.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from turnwise.core.records import ChangeRecord
+from turnwise.core.snapshot import Snapshot
 from turnwise.errors import JournalError
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.read.decode import Row
@@ -12,25 +17,24 @@ from turnwise.journal.read.queries import QueryReader
 from turnwise.journal.read.query import Query
 from turnwise.journal.read.rounds import RoundReader
 from turnwise.journal.read.rows import PendingMessage, RoundSummary, Standing
+from turnwise.journal.read.snapshots import SnapshotReader
 
 
 class WorldReader:
     """Answers for any committed round; without `at_round`, for the last."""
 
-    def __init__(self, query: Query, rounds: RoundReader, queries: QueryReader) -> None:
+    def __init__(self, query: Query, rounds: RoundReader, queries: QueryReader, snapshots: SnapshotReader) -> None:
         self._query = query
         self._rounds = rounds
         self._queries = queries
+        self._snapshots = snapshots
 
     def state_at(self, place: int, at_round: int) -> str:
         """An agent's state after a round: what its latest completed turn or a change left, or what it began with."""
         changed = self._changed(place, at_round)
-        row = self._query.row(
-            "SELECT turns.state, rounds.round FROM rounds CROSS JOIN turns USING (round) WHERE turns.place = ? "
-            "AND rounds.round <= ? AND turns.failure IS NULL ORDER BY rounds.round DESC LIMIT 1",
-            place,
-            at_round,
-        ) or self._query.row("SELECT state, 0 FROM agents WHERE place = ? AND born <= ?", place, at_round)
+        row = self._left(place, at_round) or self._query.row(
+            "SELECT state, 0 FROM agents WHERE place = ? AND born <= ?", place, at_round
+        )
         if row is None:
             raise JournalError(
                 f"there is no agent with place {place} in round {at_round}.",
@@ -40,6 +44,29 @@ class WorldReader:
             )
         state = changed[0] if changed is not None and changed[1] > row[1] else row[0]
         return self._query.decoder.value(state, f"state of place {place} in round {at_round}")
+
+    def _left(self, place: int, at_round: int) -> Row | None:
+        """The state that an agent's latest completed turn up to a round has left, and its round; None without one."""
+        snapshot = self._snapshots.latest(at_round)
+        if snapshot is None or len(snapshot.left) != self._rounds.summary(snapshot.round).agents:
+            return self._left_between(place, 0, at_round)
+        row = self._left_between(place, snapshot.round, at_round)
+        if row is not None or place >= len(snapshot.left) or not snapshot.left[place]:
+            return row
+        round_ = snapshot.left[place]
+        if round_ <= snapshot.round:
+            select = "SELECT state, round FROM turns WHERE round = ? AND place = ? AND failure IS NULL"
+            row = self._query.row(select, round_, place)
+        return row or self._left_between(place, 0, at_round)  # a snapshot only spares reading
+
+    def _left_between(self, place: int, after: int, last: int) -> Row | None:
+        return self._query.row(
+            "SELECT turns.state, rounds.round FROM rounds CROSS JOIN turns USING (round) WHERE turns.place = ? "
+            "AND rounds.round > ? AND rounds.round <= ? AND turns.failure IS NULL ORDER BY rounds.round DESC LIMIT 1",
+            place,
+            after,
+            last,
+        )
 
     def _changed(self, place: int, at_round: int) -> Row | None:
         """The latest state that an agent was given from outside up to a round, and its round."""
@@ -83,19 +110,26 @@ class WorldReader:
         of the round at whose beginning it came.
         """
         last = self._rounds.last_round if at_round is None else at_round
-        waiting: dict[int, set[int]] = {}
-        dropped: dict[int, list[int]] = {}
-        for number, entries in self._rounds.coming(1, last).items():
-            for entry in entries:
-                if isinstance(entry, ChangeRecord) and entry.what == "drop" and entry.target is not None:
-                    dropped.setdefault(number, []).append(entry.target)
-        for summary in self._rounds.summaries():
-            if summary.round > last:
-                break
-            self._deliver(summary, waiting, dropped.get(summary.round, ()))
+        snapshot = self._snapshots.latest(last)
+        waiting = {} if snapshot is None else _unread(snapshot)
+        self._read_mail(waiting, 1 if snapshot is None else snapshot.round + 1, last)
         gone = self._queries.stopped(last)
         left = [(seq, tuple(sorted(places - gone))) for seq, places in sorted(waiting.items())]
         return [PendingMessage(self._queries.message(seq), places) for seq, places in left if places]
+
+    def check_mail(self) -> None:
+        """Raise JournalError if, in all the rounds, somebody read a message that was not waiting for it."""
+        self._read_mail({}, 1, self._rounds.last_round)
+
+    def _read_mail(self, waiting: dict[int, set[int]], first: int, last: int) -> None:
+        """Bring `waiting`, the places that have not read each message, from before a round to after another."""
+        dropped: dict[int, list[int]] = {}
+        for number, entries in self._rounds.coming(first, last).items():
+            for entry in entries:
+                if isinstance(entry, ChangeRecord) and entry.what == "drop" and entry.target is not None:
+                    dropped.setdefault(number, []).append(entry.target)
+        for summary in self._rounds.summaries(first, last):
+            self._deliver(summary, waiting, dropped.get(summary.round, ()))
 
     def _deliver(self, summary: RoundSummary, waiting: dict[int, set[int]], dropped: Sequence[int]) -> None:
         """Add the messages of one round to what waits, and take away what its turns read."""
@@ -117,3 +151,12 @@ class WorldReader:
                 left.discard(place)
                 if not left:
                     del waiting[seq]
+
+
+def _unread(snapshot: Snapshot) -> dict[int, set[int]]:
+    """Places that have not read a message, by its number."""
+    waiting: dict[int, set[int]] = {}
+    for place, seqs in snapshot.unread:
+        for seq in seqs:
+            waiting.setdefault(seq, set()).add(place)
+    return waiting

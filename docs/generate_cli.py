@@ -41,6 +41,8 @@ COMMANDS = (
     "new",
     "doctor",
     "generate",
+    "chat",
+    "serve",
     "models",
     "models pull",
     "models list",

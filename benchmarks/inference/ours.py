@@ -9,12 +9,12 @@ from pathlib import Path
 
 from inference.work import Answer, Ids
 from turnwise.core.canonical import canonical
-from turnwise.inference.engine.engine import Engine, TextPiece
+from turnwise.inference.engine.engine import Engine
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_spec import ModelSpec
-from turnwise.inference.requests.generate_request import GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateRequest, TextPiece
 
 STREAM = bytes(32)
 

@@ -9,6 +9,7 @@ from typing import Annotated, ParamSpec
 import typer
 
 from turnwise.cli.commands.bundle import bundle, keygen
+from turnwise.cli.commands.chat import chat
 from turnwise.cli.commands.check import check
 from turnwise.cli.commands.detach import detach
 from turnwise.cli.commands.diff import diff
@@ -25,6 +26,7 @@ from turnwise.cli.commands.replay import replay
 from turnwise.cli.commands.resume import resume
 from turnwise.cli.commands.run import run
 from turnwise.cli.commands.runs import runs
+from turnwise.cli.commands.serve import serve
 from turnwise.cli.commands.sweep import sweep
 from turnwise.cli.commands.verify import verify
 from turnwise.cli.commands.why import why
@@ -84,6 +86,8 @@ for command in (
     new,
     doctor,
     generate,
+    chat,
+    serve,
 ):
     app.command()(_interruptible(command))
 

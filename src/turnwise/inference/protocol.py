@@ -21,7 +21,7 @@ from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.check_request import CheckReply, CheckRequest
 from turnwise.inference.requests.embed_request import EmbedRequest
-from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, TextPiece
 from turnwise.inference.requests.parcels import Parcel, pack
 from turnwise.inference.requests.tensors import Data
 
@@ -137,6 +137,12 @@ class ReplyBatch(_Message, frozen=True):
     replies: list[GenerateReply]
 
 
+class Pieces(_Message, frozen=True):
+    """Text of requests that are streamed, before their answers. A process begins with the first piece of each."""
+
+    pieces: list[TextPiece]
+
+
 class CheckBatch(_Message, frozen=True):
     """Results of checks."""
 
@@ -173,7 +179,7 @@ class Heartbeat(_Message, frozen=True):
     step_rows: int = 0
 
 
-FromProcess = Loaded | LoadFailed | Confined | ReplyBatch | CheckBatch | WaveReplyPart | Heartbeat
+FromProcess = Loaded | LoadFailed | Confined | ReplyBatch | Pieces | CheckBatch | WaveReplyPart | Heartbeat
 
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=str)

@@ -13,7 +13,8 @@ import pytest
 from tests.inference import toy
 from tests.inference.engine.test_engine import ask, make, refuse, request, run
 from tests.inference.forms_toy import Attention, Form, write_form
-from turnwise.inference.engine.engine import Engine, TextPiece
+from turnwise.inference.engine.engine import Engine
+from turnwise.inference.requests.generate_request import TextPiece
 
 OFFER: dict[str, Any] = {
     "type": "object",

@@ -13,10 +13,10 @@ from tests.inference.layouts_toy import ENDS
 from tests.inference.numpy_decoder import likeliest
 from turnwise.core.canonical import canonical
 from turnwise.errors import InvariantError
-from turnwise.inference.engine.engine import Engine, TextPiece
+from turnwise.inference.engine.engine import Engine
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.model_spec import ModelSpec
-from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, TextPiece
 
 ALPHABET = b"abcdefghijklmnopqrstuvwxyz"
 

@@ -13,11 +13,12 @@ from turnwise.errors import EnvironmentFailure, InvariantError, ModelError, Turn
 from turnwise.inference import protocol
 from turnwise.inference.host.open_requests import OpenRequests
 from turnwise.inference.plans.wave import Wave, WaveReply
-from turnwise.inference.protocol import CheckBatch, Confined, Heartbeat, MessageKind, ReplyBatch, WaveReplyPart
+from turnwise.inference.protocol import CheckBatch, Confined, Heartbeat, MessageKind, Pieces, ReplyBatch, WaveReplyPart
 from turnwise.inference.requests.check_request import CheckReply, CheckRequest
-from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, TextPiece
 from turnwise.inference.requests.parcels import Parcel, pack
 from turnwise.inference.requests.tensors import Data, Tensor
+from turnwise.sharedmem import PeerBroken
 
 
 class Said:
@@ -29,7 +30,10 @@ class Said:
         self.waves: list[WaveReply] = []
         self.sent: list[protocol.ToProcess] = []
         self.checks: list[CheckReply] = []
-        self.open = OpenRequests(self.replies.extend, self.failures.append, self.waves.append, self.checks.extend)
+        self.pieces: list[TextPiece] = []
+        self.open = OpenRequests(
+            self.replies.extend, self.failures.append, self.waves.append, self.checks.extend, self.pieces.extend
+        )
 
     def send(self, kind: MessageKind, parts: Sequence[Data]) -> None:
         assert kind == MessageKind.MESSAGE
@@ -58,6 +62,24 @@ def test_a_reply_goes_on_once_and_only_if_it_is_waited_for(said: Said) -> None:
     assert said.open.drop([1, 2, 3]) == [2]
     assert said.open.take(ReplyBatch([GenerateReply(2, "late")]))
     assert (len(said.replies), len(said.open), said.open.has_work) == (1, 0, False)
+
+
+def test_a_piece_goes_on_once_whichever_process_tells_it(said: Said) -> None:
+    for number in (1, 2):
+        said.open.add(number, request(number))
+    first, second, third = [TextPiece(1, number, text) for number, text in enumerate("abc")]
+    assert not said.open.take(Pieces([first, TextPiece(9, 0, "nobody's")]))
+    assert not said.open.take(Pieces([second]))
+    said.open.process_ended()
+    said.open.process_loaded([INFO], said.send)
+    assert not said.open.take(Pieces([first, second]))
+    assert not said.open.take(Pieces([third]))
+    assert said.pieces == [first, second, third]
+    with pytest.raises(PeerBroken):
+        said.open.take(Pieces([TextPiece(2, 1, "the first is missing")]))
+    said.open.take(ReplyBatch([GenerateReply(1, "abc")]))
+    said.open.take(Pieces([TextPiece(1, 3, "late")]))
+    assert len(said.pieces) == 3
 
 
 def test_tensors_become_replies(said: Said) -> None:

@@ -130,7 +130,7 @@ def test_null_means_not_given_where_a_value_is_optional() -> None:
         ({"messages": "hi"}, "messages"),
         ({"messages": ["hi"]}, "messages[0]"),
         ({"messages": [{"role": "user"}]}, "messages[0]"),
-        ({"messages": [{"role": "user", "content": "a", "name": "b"}]}, "messages[0]"),
+        ({"messages": [{"role": "user", "content": "a", "weight": 1}]}, "messages[0]"),
         ({"messages": [{"role": "user", "content": ["a"]}]}, "messages[0].content must be text, not a list"),
         ({"messages": [{"role": "", "content": "a"}]}, "messages[0].role"),
         ({"messages": [{"role": "r", "content": ""}] * 10_001}, "messages has 10001 entries"),

@@ -25,17 +25,8 @@ from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, is_kernel_refusal
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.batching import is_equal
 from turnwise.inference.requests.check_request import AnswerDeparture, CheckReply, CheckRequest
-from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, TextPiece
 from turnwise.inference.requests.refusal import Refusal, error_body
-
-
-@dataclass(frozen=True, slots=True)
-class TextPiece:
-    """Text that was generated for a request, as soon as it is known. The pieces together are the reply's text."""
-
-    id: int
-    text: str
-
 
 EngineEvent = TextPiece | GenerateReply | CheckReply
 
@@ -121,7 +112,7 @@ class Engine:
             return
         self._tokens += sequence.tokens
         if piece:
-            self._answers.append(TextPiece(request.id, piece))
+            self._answers.append(sequence.piece(piece))
         if (body := sequence.reply_body()) is not None:
             self._answers.append(GenerateReply(request.id, body, tuple(sequence.taken)))
             return
@@ -314,7 +305,7 @@ class Engine:
             return
         self._tokens += sequence.tokens - before
         if piece:
-            yield TextPiece(number, piece)
+            yield sequence.piece(piece)
         if (body := sequence.reply_body()) is not None:
             self._remove(number)
             yield GenerateReply(number, body, tuple(sequence.taken))

@@ -24,9 +24,11 @@ from turnwise.inference.onnx.sessions import Opened, Sessions
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_info import ModelInfo, Numeric
 from turnwise.inference.plans.model_spec import ModelSpec
+from turnwise.inference.plans.tool_form import ToolForm
 from turnwise.inference.sampling.grammar import GrammarCompiler
 from turnwise.inference.text.chat_template import ChatTemplate
 from turnwise.inference.text.tokenizer import read_tokenizer
+from turnwise.inference.text.tool_form import find_tool_form
 
 _FAILURES: Final[tuple[type[Exception], ...]] = (ModelError, EnvironmentFailure, *RUNTIME_ERRORS)
 KV_BYTES_PER_TOKEN_MAX: Final = 16 * 1024 * 1024
@@ -53,7 +55,8 @@ def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> Languag
     observed = observe_numeric_class(spec, folder, opened, digest)
     decoder = Decoder(folder, opened, options, observed.rule.batching, observed.rule.chunked)
     numeric = _numeric(folder, decoder, observed)
-    info = _info(spec, changed, opened, decoder, numeric, digest, (time.monotonic() - started) * 1000)
+    tools = None if template is None else find_tool_form(template, tokenizer, sorted(folder.layout.ends))
+    info = _info(spec, changed, opened, decoder, numeric, digest, tools, (time.monotonic() - started) * 1000)
     grammars = GrammarCompiler(tokenizer.vocabulary(folder.layout.ends))
     return LanguageModel(info, numeric, tokenizer, template, grammars, decoder, folder.layout.ends, margin_of(folder))
 
@@ -96,6 +99,7 @@ def _info(
     decoder: Decoder,
     numeric: Numeric,
     digest: str,
+    tools: ToolForm | None,
     load_ms: float,
 ) -> ModelInfo:
     folder = changed.folder
@@ -120,6 +124,7 @@ def _info(
         numeric=numeric,
         load_ms=load_ms,
         accuracy_level=changed.changes.get("accuracy_level"),
+        tools=tools,
         room_for_waves=decoder.plan(1).for_waves() == decoder.plan(1, any_machine=True).for_waves(),
     )
 

@@ -9,7 +9,14 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 from turnwise.inference.requests.check_request import RANK_MAX
-from turnwise.inference.requests.generate_request import Finish, GenerateRequest, Generation, ok_body, parse
+from turnwise.inference.requests.generate_request import (
+    Finish,
+    GenerateRequest,
+    Generation,
+    TextPiece,
+    ok_body,
+    parse,
+)
 from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.sampling import logprobs
 from turnwise.inference.sampling.choose import LogitsProcessor, UnusableLogits, choose
@@ -76,6 +83,7 @@ class Sequence:
         self._detokenizer = tokenizer.detokenizer(prompt.ids)
         self._scanner = StopScanner(generation.stop)
         self._pieces: list[str] = []
+        self._pieces_told = self._logprobs_told = 0
 
     @property
     def tokens(self) -> int:
@@ -115,6 +123,14 @@ class Sequence:
             if self._piece_tokens_min is not None and 1 + len(self._forced) >= self._piece_tokens_min:
                 text += self._take_forced()
         return text
+
+    def piece(self, text: str) -> TextPiece:
+        """Make the piece that tells of this text, which `begin` or `accept` has just returned."""
+        logprobs = tuple(self._logprobs[self._logprobs_told :])
+        piece = TextPiece(self.id, self._pieces_told, text, logprobs)
+        self._pieces_told += 1
+        self._logprobs_told += len(logprobs)
+        return piece
 
     def hold(self, logits: NDArray[Any], token: int, margin: float) -> tuple[int, float | None]:
         """Return the token that would be chosen, and by how much logits have to be others for `token` to be.

@@ -25,7 +25,7 @@ from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.protocol import Cancel, Load, MessageKind, OpenRequest
 from turnwise.inference.requests.check_request import CheckReply, CheckRequest
 from turnwise.inference.requests.embed_request import EmbedRequest
-from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, TextPiece
 from turnwise.inference.requests.infer_request import InferRequest, parcel_of
 from turnwise.inference.requests.refusal import Refusal, error_body
 from turnwise.inference.requests.tensors import Data
@@ -69,6 +69,7 @@ class InferenceHost:
     - `on_failure`: called once in the event loop when the host cannot go on: an EnvironmentFailure after `restarts_max`
       deaths in a row without a reply between them, a ModelError when a model has changed. Nothing comes after it.
     - `on_wave`: called in the event loop with the answer to each wave
+    - `on_pieces`: called in the event loop with text of requests that are streamed, each piece once and in order
     - `on_checks`: called in the event loop with what came of recorded answers
     - `transport`: of the messages
     - `options`: how the process uses the machine
@@ -84,6 +85,7 @@ class InferenceHost:
         on_failure: Callable[[TurnwiseError], None],
         on_wave: Callable[[WaveReply], None] | None = None,
         on_checks: Callable[[list[CheckReply]], None] | None = None,
+        on_pieces: Callable[[list[TextPiece]], None] | None = None,
         transport: Transport = "auto",
         options: EngineOptions | None = None,
         restarts_max: int = RESTARTS_MAX_DEFAULT,
@@ -96,7 +98,9 @@ class InferenceHost:
         self._load = Load(list(models), options or EngineOptions())
         self._takes_waves = on_wave is not None
         self._on_replies = on_replies
-        self._open = OpenRequests(on_replies, on_failure, on_wave or _no_wave, on_checks or _no_checks)
+        self._open = OpenRequests(
+            on_replies, on_failure, on_wave or _no_wave, on_checks or _no_checks, on_pieces or _no_pieces
+        )
         self._transport: Transport = transport
         self._restarts_max = restarts_max
         self._deadline_s = deadline_ms / 1000
@@ -234,3 +238,7 @@ def _no_wave(reply: WaveReply) -> None:
 
 def _no_checks(replies: list[CheckReply]) -> None:
     raise InvariantError(f"results of {len(replies)} checks that nobody asked for")
+
+
+def _no_pieces(pieces: list[TextPiece]) -> None:
+    raise InvariantError(f"{len(pieces)} pieces of text that nobody asked for")

@@ -20,12 +20,13 @@ from turnwise.inference.protocol import (
     Heartbeat,
     MessageKind,
     OpenRequest,
+    Pieces,
     ReplyBatch,
     WaveParts,
     WaveReplyPart,
 )
 from turnwise.inference.requests.check_request import CheckReply
-from turnwise.inference.requests.generate_request import GenerateReply
+from turnwise.inference.requests.generate_request import GenerateReply, TextPiece
 from turnwise.inference.requests.infer_request import reply_body
 from turnwise.inference.requests.parcels import unpack
 from turnwise.sharedmem import PeerBroken
@@ -46,6 +47,7 @@ class OpenRequests:
         on_failure: Callable[[TurnwiseError], None],
         on_wave: Callable[[WaveReply], None],
         on_checks: Callable[[list[CheckReply]], None],
+        on_pieces: Callable[[list[TextPiece]], None],
     ) -> None:
         self.models: dict[str, ModelInfo] = {}
         self.measures: tuple[Measure, ...] = ()
@@ -55,6 +57,8 @@ class OpenRequests:
         self._on_failure = on_failure
         self._on_wave = on_wave
         self._on_checks = on_checks
+        self._on_pieces = on_pieces
+        self._told: dict[int, int] = {}
         self._requests: dict[int, OpenRequest] = {}
         self.waves: dict[int, Wave] = {}
         self._wave_parts = WaveParts()
@@ -79,7 +83,7 @@ class OpenRequests:
 
     def drop(self, numbers: Iterable[int]) -> list[int]:
         """Stop waiting for these requests; returns those that were open."""
-        return [number for number in numbers if self._requests.pop(number, None) is not None]
+        return [number for number in numbers if self._pop(number)]
 
     @property
     def counts(self) -> Heartbeat:
@@ -116,9 +120,11 @@ class OpenRequests:
         if isinstance(message, ReplyBatch):
             self._answer(message.replies)
         elif isinstance(message, CheckBatch):
-            self._on_checks([reply for reply in message.replies if self._requests.pop(reply.id, None) is not None])
+            self._on_checks([reply for reply in message.replies if self._pop(reply.id)])
         elif isinstance(message, WaveReplyPart):
             self._take_wave(message)
+        elif isinstance(message, Pieces):
+            self._tell(message.pieces)
         elif isinstance(message, Heartbeat):
             self.progress = message
         elif isinstance(message, Confined):
@@ -130,9 +136,31 @@ class OpenRequests:
 
     def _answer(self, replies: Iterable[GenerateReply]) -> None:
         """Give out replies to what is open; a request may have been dropped while its answer was on the way."""
-        wanted = [reply for reply in replies if self._requests.pop(reply.id, None) is not None]
+        wanted = [reply for reply in replies if self._pop(reply.id)]
         if wanted:
             self._on_replies(wanted)
+
+    def _pop(self, number: int) -> bool:
+        """Stop waiting for a request; returns whether it was open."""
+        self._told.pop(number, None)
+        return self._requests.pop(number, None) is not None
+
+    def _tell(self, pieces: Iterable[TextPiece]) -> None:
+        """Give out pieces that were not yet: a request that runs again begins with those that were. Raises PeerBroken.
+
+        Of a request that has been dropped, a piece may still have been on the way.
+        """
+        new = []
+        for piece in pieces:
+            told = self._told.get(piece.id, 0)
+            if piece.id not in self._requests or piece.number < told:
+                continue
+            if piece.number > told:
+                raise PeerBroken("a piece of text is missing", expected=told, actual=piece.number)
+            self._told[piece.id] = told + 1
+            new.append(piece)
+        if new:
+            self._on_pieces(new)
 
     def _take_wave(self, part: WaveReplyPart) -> None:
         reply = self._wave_parts.reply(part)

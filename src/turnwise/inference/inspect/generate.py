@@ -10,12 +10,12 @@ from types import MappingProxyType
 
 from turnwise.core.canonical import canonical
 from turnwise.errors import ModelError, UsageError
-from turnwise.inference.engine.engine import Engine, TextPiece
+from turnwise.inference.engine.engine import Engine
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.folders.task import task_of
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.plans.model_spec import ModelSpec
-from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, parse
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, TextPiece, parse
 from turnwise.inference.requests.refusal import Refusal
 
 _PERSON = b"turnwise cli gen"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from turnwise.inference.plans.model_spec import Task
+from turnwise.inference.plans.tool_form import ToolForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class ModelInfo:
     - `kv_bytes_per_token`: memory of one position
     - `room_for_waves`: whether waves are as large as on a machine with more memory
     - `numeric`: what is known of its bits; None for other tasks
+    - `tools`: the form in which its chat template writes calls of tools; None if it knows of none
     """
 
     name: str
@@ -84,3 +86,4 @@ class ModelInfo:
     accuracy_level: int | None = None
     context_wanted: int = 0
     room_for_waves: bool = True
+    tools: ToolForm | None = None

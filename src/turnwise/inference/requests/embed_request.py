@@ -15,11 +15,15 @@ _KEYS: Final = frozenset({"effect", "model", "texts", "truncate"})
 
 @dataclass(frozen=True, slots=True)
 class EmbedRequest:
-    """A request of one turn, as it came: see `GenerateRequest` for `id` and `body`."""
+    """A request of one turn, as it came: see `GenerateRequest` for `id` and `body`.
+
+    - `counted`: whether the reply says, too, how many tokens each text has, as the tensor `tokens`
+    """
 
     id: int
     model: str
     body: str
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

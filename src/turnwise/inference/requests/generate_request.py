@@ -7,6 +7,7 @@ alone, so no path, time or machine appears in a message.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -27,6 +28,7 @@ from turnwise.inference.requests.fields import (
 
 Finish = Literal["stop", "length", "end"]
 OnFull = Literal["error", "drop_oldest"]
+TokensMax = int | Literal["rest"] | None
 GrammarKind = Literal["json_schema", "regex", "lark"]
 
 TOKENS_MAX_DEFAULT: Final = 128
@@ -34,6 +36,7 @@ TOKENS_MAX_MAX: Final = 1_048_576
 PROMPT_CHARS_MAX: Final = 4 * 1024 * 1024
 MESSAGES_COUNT_MAX: Final = 10_000
 ROLE_CHARS_MAX: Final = 64
+MORE_CHARS_MAX: Final = 1024 * 1024
 STOP_COUNT_MAX: Final = 16
 STOP_CHARS_MAX: Final = 256
 TEMPERATURE_MAX: Final = 100.0
@@ -47,7 +50,10 @@ LOGPROBS_MAX: Final = 20
 TEMPLATE_CHARS_MAX: Final = 65_536
 TEMPLATE_NAME_CHARS_MAX: Final = 64
 GRAMMAR_CHARS_MAX: Final[Mapping[GrammarKind, int]] = {"json_schema": 32_768, "regex": 2_048, "lark": 8_192}
-"""Bound of a grammar's text: compiling costs more than in proportion to it, and holds up every other request."""
+"""Bound of a grammar's text: compiling costs more than in proportion to it, and holds up every other request.
+
+The schemas in a Lark grammar (`%json {…}`) are not counted there, but together as one schema.
+"""
 STREAM_BYTES: Final = 32
 
 _KEYS: Final = frozenset(
@@ -55,6 +61,8 @@ _KEYS: Final = frozenset(
     | {"repetition_penalty", "presence_penalty", "logit_bias", "logprobs", "json_schema", "regex", "lark"}
     | {"template", "system", "on_full"}
 )
+_JSON: Final = json.JSONDecoder()
+_MESSAGE_KEYS: Final = frozenset({"name", "tool_calls", "tool_call_id"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,7 @@ class GenerateRequest:
     - `body`: the effect request's canonical JSON text
     - `stream`: 32 bytes that key its chance
     - `now_us`: the turn's virtual time (microseconds since 1970, UTC), which chat templates may write
+    - `streamed`: whether its text is told in pieces, too, as it comes
     """
 
     id: int
@@ -73,6 +82,7 @@ class GenerateRequest:
     body: str
     stream: bytes
     now_us: int = TIME_START_US_DEFAULT
+    streamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,22 @@ class GenerateReply:
     id: int
     body: str
     tokens: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextPiece:
+    """Text that was generated for a request, as soon as it is known. The pieces together begin the reply's text.
+
+    - `id`: of the request
+    - `number`: of the piece, from 0
+    - `text`: not empty
+    - `logprobs`: entries of the reply's `logprobs` since the piece before; empty where none were asked for
+    """
+
+    id: int
+    number: int
+    text: str
+    logprobs: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +137,16 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """A message of a conversation: `role` is what the model's chat template knows (`user`, `assistant`, …)."""
+    """A message of a conversation.
+
+    - `role`: what the model's chat template knows (`user`, `assistant`, `tool`, …)
+    - `content`: its text, maybe empty
+    - `more`: other members that the template may look for, such as `tool_calls`; JSON values
+    """
 
     role: str
     content: str
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +163,8 @@ class Generation:
 
     - `prompt`: text; None where `messages` are given
     - `messages`: of a conversation, the request's `system` first; empty where a `prompt` is given
-    - `tokens_max`: of the answer; None: `TOKENS_MAX_DEFAULT`, or what the context leaves room for if that is less
+    - `tokens_max`: of the answer; None: `TOKENS_MAX_DEFAULT`, or what the context leaves room for if that is less;
+      `rest`: all that the context leaves room for
     - `sampling`: parameters of choosing a token
     - `stop`: texts at which the answer ends
     - `logit_bias`: numbers by token, which is named by id or text
@@ -143,7 +176,7 @@ class Generation:
 
     prompt: str | None
     messages: tuple[ChatMessage, ...]
-    tokens_max: int | None
+    tokens_max: TokensMax
     sampling: Sampling
     stop: tuple[str, ...]
     logit_bias: tuple[tuple[str, float], ...] = ()
@@ -182,7 +215,7 @@ def parse(body: str) -> Generation:
     return Generation(
         prompt,
         messages,
-        whole("tokens_max", fields.value("tokens_max"), 1, TOKENS_MAX_MAX) if fields.given("tokens_max") else None,
+        _tokens_max(fields),
         _sampling(fields),
         _stop(fields),
         _logit_bias(fields),
@@ -191,6 +224,13 @@ def parse(body: str) -> Generation:
         _template(fields, prompt),
         _on_full(fields),
     )
+
+
+def _tokens_max(fields: Fields) -> TokensMax:
+    value = fields.value("tokens_max")
+    if not fields.given("tokens_max") or value == "rest":
+        return "rest" if value == "rest" else None
+    return whole("tokens_max", value, 1, TOKENS_MAX_MAX)
 
 
 def _prompt(fields: Fields) -> tuple[str | None, tuple[ChatMessage, ...]]:
@@ -219,15 +259,31 @@ def _messages(fields: Fields, system: str | None) -> tuple[ChatMessage, ...]:
 
 
 def _message(where: str, item: object) -> ChatMessage:
-    if not isinstance(item, dict) or item.keys() != {"role", "content"}:
+    if not isinstance(item, dict) or not item.keys() >= {"role", "content"}:
         refuse(f"{where} must be an object with role and content")
-    for key, text in item.items():
+    for key in ("role", "content"):
+        text = item[key]
         if not isinstance(text, str):
             refuse(f"{where}.{key} must be text, not {kind(text)}")
         check_unicode(f"{where}.{key}", text)
     if not 0 < len(item["role"]) <= ROLE_CHARS_MAX:
         refuse(f"{where}.role must have 1 to {ROLE_CHARS_MAX} characters")
-    return ChatMessage(item["role"], item["content"])
+    return ChatMessage(item["role"], item["content"], _more(where, item))
+
+
+def _more(where: str, item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Members of a message that only the chat template knows."""
+    more = {name: value for name, value in item.items() if name not in ("role", "content")}
+    unknown = min(more.keys() - _MESSAGE_KEYS, default=None)
+    if unknown is not None:
+        refuse(f"{where} has the unknown key {shown(unknown)}: {', '.join(sorted(_MESSAGE_KEYS))} may stand there")
+    try:
+        text = canonical(more)
+    except (ValueError, RecursionError):
+        refuse(f"{where} holds a number that is not finite, or is nested too deeply")
+    check_chars(where, len(text), MORE_CHARS_MAX)
+    check_unicode(where, text)
+    return more
 
 
 def _sampling(fields: Fields) -> Sampling:
@@ -280,12 +336,31 @@ def _grammar(fields: Fields) -> GrammarSource | None:
     sources = [] if schema is None else [GrammarSource("json_schema", canonical(schema))]
     kinds: tuple[GrammarKind, ...] = ("regex", "lark")
     for name in kinds:
-        text = fields.text(name, GRAMMAR_CHARS_MAX[name])
+        schemas_max = GRAMMAR_CHARS_MAX["json_schema"] if name == "lark" else 0
+        text = fields.text(name, GRAMMAR_CHARS_MAX[name] + schemas_max)
         if text is not None:
+            schemas = _schemas_chars(text) if name == "lark" else 0
+            check_chars(name, len(text) - schemas, GRAMMAR_CHARS_MAX[name])
+            check_chars(f"the schemas of {name}", schemas, schemas_max)
             sources.append(GrammarSource(name, text))
     if len(sources) > 1:
         refuse(f"{' and '.join(source.kind for source in sources)} are given: an answer follows one grammar")
     return sources[0] if sources else None
+
+
+def _schemas_chars(text: str) -> int:
+    """Count the characters of the JSON schemas in a Lark grammar."""
+    count, at = 0, text.find("%json")
+    while at >= 0:
+        begin = at + len("%json")
+        begin += len(text[begin:]) - len(text[begin:].lstrip())
+        try:
+            _, end = _JSON.raw_decode(text, begin)
+        except (ValueError, RecursionError):
+            end = begin  # no schema: compiling will say so
+        count += end - begin
+        at = text.find("%json", end)
+    return count
 
 
 def _template(fields: Fields, prompt: str | None) -> Mapping[str, Any]:

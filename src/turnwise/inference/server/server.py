@@ -33,6 +33,7 @@ from turnwise.inference.protocol import (
     Loaded,
     LoadFailed,
     MessageKind,
+    Pieces,
     ReplyBatch,
     Submit,
     ToProcess,
@@ -40,7 +41,7 @@ from turnwise.inference.protocol import (
     WaveParts,
 )
 from turnwise.inference.requests.check_request import CheckReply
-from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, TextPiece
 from turnwise.inference.requests.parcels import Parcel, pack
 from turnwise.inference.requests.refusal import error_body
 from turnwise.inference.server.confinement import give_up
@@ -64,6 +65,7 @@ class Server:
         self._parts = WaveParts()
         self._tensors = TensorServer({})
         self._replies: list[GenerateReply] = []
+        self._streamed: set[int] = set()
         self._told = 0.0
 
     def run(self) -> None:
@@ -128,6 +130,7 @@ class Server:
         elif isinstance(message, Embed):
             self._tensors.embed(message.requests)
         elif isinstance(message, Cancel):
+            self._streamed.difference_update(message.ids)
             for number in message.ids:
                 self._tensors.cancel(number)
                 for engine in self._engines.values():
@@ -146,6 +149,8 @@ class Server:
             message = f"this world has no model {request.model!r}"
             self._replies.append(GenerateReply(request.id, error_body("unknown", message)))
         else:
+            if request.streamed:
+                self._streamed.add(request.id)
             engine.submit(request)
 
     def _step(self) -> None:
@@ -153,13 +158,18 @@ class Server:
         replies, self._replies = self._replies, []
         waves: list[WaveReply] = []
         checks: list[CheckReply] = []
+        pieces: list[TextPiece] = []
         for engine in self._engines.values():
             for event in engine.step() if engine.pending else ():
-                if isinstance(event, GenerateReply):
+                if isinstance(event, TextPiece):
+                    if event.id in self._streamed:
+                        pieces.append(event)
+                elif isinstance(event, GenerateReply):
+                    self._streamed.discard(event.id)
                     replies.append(event)
                 elif isinstance(event, WaveReply):
                     waves.append(event)
-                elif isinstance(event, CheckReply):
+                else:
                     checks.append(event)
         tensors: list[Parcel] = []
         for answer in self._tensors.step():
@@ -168,9 +178,11 @@ class Server:
             else:
                 replies.append(answer)
         now = time.monotonic()
-        if replies or tensors or waves or checks or now - self._told >= PROGRESS_S:
+        if replies or pieces or tensors or waves or checks or now - self._told >= PROGRESS_S:
             self._told = now
             self._send(self._progress())
+        if pieces:
+            self._send(Pieces(pieces))
         if replies:
             self._send(ReplyBatch(replies))
         if checks:

@@ -66,7 +66,7 @@ class Embedder:
         """Make the job of a request. Raises Refusal."""
         asked = parse_embed(request.body)
         rows = [self.row(text, index, truncate=asked.truncate) for index, text in enumerate(asked.texts)]
-        return EmbedJob(request.id, rows, self)
+        return EmbedJob(request.id, rows, self, counted=request.counted)
 
     def tokens(self, text: str, *, truncate: bool = False) -> list[int]:
         """Encode a text, with the model's special tokens."""
@@ -176,11 +176,12 @@ class Embedder:
 class EmbedJob:
     """A request to embed texts: a row for each, and their vectors as they come."""
 
-    def __init__(self, number: int, rows: Sequence[Arrays], embedder: Embedder) -> None:
+    def __init__(self, number: int, rows: Sequence[Arrays], embedder: Embedder, *, counted: bool = False) -> None:
         self.number = number
         self.inputs: Sequence[Arrays] = rows
         self._embedder = embedder
         self._vectors: dict[int, NDArray[np.float32]] = {}
+        self._counts = [row["input_ids"].shape[1] for row in rows] if counted else None
 
     def take(self, index: int, outputs: dict[str, NDArray[Any]]) -> None:
         vector = self._vectors[index] = self._embedder.vector(outputs)
@@ -189,7 +190,10 @@ class EmbedJob:
 
     def answer(self) -> Parcel:
         vectors = np.stack([self._vectors[index] for index in range(len(self.inputs))])
-        return Parcel(self.number, "vectors", {"vectors": tensor_over(vectors)})
+        tensors = {"vectors": tensor_over(vectors)}
+        if self._counts is not None:
+            tensors["tokens"] = tensor_over(np.array(self._counts, np.int64))
+        return Parcel(self.number, "vectors", tensors)
 
     def close(self) -> None:
         self.inputs = ()

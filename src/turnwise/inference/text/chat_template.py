@@ -57,18 +57,19 @@ class ChatTemplate:
         arguments: Mapping[str, Any] = MappingProxyType({}),
         *,
         now_us: int = 0,
+        answer: bool = True,
     ) -> str:
         """Make the prompt for the assistant's next message. Raises Refusal if the template refuses these messages.
 
         `arguments` are JSON values that the template may ask for, such as `enable_thinking` or `tools`. `now_us` is the
-        run's virtual time, for `strftime_now`: microseconds since 1970, UTC.
+        run's virtual time, for `strftime_now`: microseconds since 1970, UTC. Without `answer`, the messages alone.
         """
         for name in arguments:
             if name in RESERVED or name in self._special_tokens or name in self._environment.globals:
                 raise Refusal("refused", f"template has the argument {name!r}, which every prompt has already")
         self._environment.begin(now_us)
-        values = [{"role": message.role, "content": message.content} for message in messages]
-        own = {"messages": values, "add_generation_prompt": True}
+        values = [{**message.more, "role": message.role, "content": message.content} for message in messages]
+        own = {"messages": values, "add_generation_prompt": answer}
         try:
             return self._template.render({"tools": None, "documents": None, **arguments, **self._special_tokens, **own})
         except RecursionError as error:

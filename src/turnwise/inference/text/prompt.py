@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from turnwise.inference.requests.generate_request import TOKENS_MAX_DEFAULT, ChatMessage, Generation
+from turnwise.inference.requests.generate_request import TOKENS_MAX_DEFAULT, ChatMessage, Generation, TokensMax
 from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.text.chat_template import ChatTemplate
 from turnwise.inference.text.tokenizer import Tokenizer
@@ -41,7 +41,8 @@ def read_prompt(
 
     `now_us` is the virtual time that a template may write.
     """
-    wanted = context_length - min(generation.tokens_max or TOKENS_MAX_DEFAULT, context_length - 1)
+    answer = generation.tokens_max if isinstance(generation.tokens_max, int) else TOKENS_MAX_DEFAULT
+    wanted = context_length - min(answer, context_length - 1)
     if generation.prompt is not None:
         ids = tokenizer.encode(generation.prompt)
         kept = min(int(tokenizer.bos is not None), len(ids))
@@ -53,7 +54,10 @@ def read_prompt(
 
     marker = tokenizer.marker
     arguments = {name: marker.value(value) for name, value in generation.template.items()}
-    asked = tuple(ChatMessage(marker.value(item.role), marker.content(item.content)) for item in generation.messages)
+    asked = tuple(
+        ChatMessage(marker.value(item.role), marker.content(item.content), marker.value(item.more))
+        for item in generation.messages
+    )
 
     def encoded(messages: tuple[ChatMessage, ...]) -> list[int]:
         return tokenizer.encode_rendered(template.render(messages, arguments, now_us=now_us))
@@ -96,7 +100,7 @@ def without_oldest(messages: tuple[ChatMessage, ...], dropped: int) -> tuple[Cha
     return tuple(kept)
 
 
-def tokens_left(tokens_max: int | None, prompt_tokens: int, context_length: int) -> int:
+def tokens_left(tokens_max: TokensMax, prompt_tokens: int, context_length: int) -> int:
     """Return the number of tokens that may be generated. Raises Refusal if the context has no room for `tokens_max`."""
     left = context_length - prompt_tokens
     if left < 1:
@@ -104,6 +108,8 @@ def tokens_left(tokens_max: int | None, prompt_tokens: int, context_length: int)
             "context_full",
             f"the prompt has {prompt_tokens} tokens, the model's context {context_length}: shorten the prompt",
         )
+    if tokens_max == "rest":
+        return left
     if tokens_max is None:
         return min(TOKENS_MAX_DEFAULT, left)
     if tokens_max > left:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,11 @@ class Tokenizer:
     def special_text(self, token: int) -> str:
         """Return the name of a special token, such as `<|im_end|>`; empty for all others."""
         return self._added[token] if token in self._special else ""
+
+    @property
+    def special_names(self) -> Mapping[str, int]:
+        """The special tokens, by what they are called."""
+        return {self._added[number]: number for number in sorted(self._special)}
 
     def detokenizer(self, prompt: Sequence[int]) -> Detokenizer:
         """Return a detokenizer for the continuation of `prompt`."""

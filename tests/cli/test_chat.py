@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.worlds import command, environment
+from tests.inference import toy
 
 
 def talked(text: str, *options: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -60,4 +61,27 @@ def test_a_person_interrupts_answers_and_leaves(tmp_path: Path) -> None:
         terminal.press(b"I can pay 40.\n")
         terminal.read_until(r"(?s)40\..*\n.*\n> ")
         terminal.press(b"\x04")
+        assert terminal.end() == 0
+
+
+def test_ctrl_c_ends_an_answer_and_not_the_conversation(tmp_path: Path) -> None:
+    pytest.importorskip("termios")
+    from tests.cli.test_terminal import on_terminal
+
+    template = {"chat_template": "{% for m in messages %}{{ m.content }}{% endfor %}"}
+    configuration = toy.config(16, 2, context_length=30_000)
+    toy.write_folder(
+        tmp_path / "endless", toy.attention_graph(), configuration=configuration, tokenizer_config=template
+    )
+    with on_terminal("chat", tmp_path / "endless", cwd=tmp_path) as terminal:
+        terminal.read_until(r"/help tells.*\n> ")
+        terminal.press(b"a\n")
+        terminal.read_until(r"a\r\n[^\n]{20}")
+        terminal.press(b"\x03")
+        terminal.read_until(r"(?s)\(ended\).*> ")
+        terminal.press(b"b\n")
+        terminal.read_until(r"b\r\n[^\n]{20}")
+        terminal.press(b"\x03")
+        terminal.read_until(r"(?s)\(ended\).*> ")
+        terminal.press(b"/quit\n")
         assert terminal.end() == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -81,7 +80,7 @@ class Parameters:
         value = self.take(name)
         if value is None:
             return None
-        if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high:
+        if type(value) not in (int, float) or not low <= value <= high:
             expected = f"a number from {low:g} to {high:g}"
             refuse(f"{self.path(name)} must be {expected}, not {shown(value)}", self.path(name), "invalid_value")
         return float(value)

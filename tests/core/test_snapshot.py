@@ -293,3 +293,32 @@ def test_numbers_are_of_all_agents() -> None:
     for changed in ({"stopped": (3,)}, {"unread": ((3, (1,)),)}):
         with pytest.raises(ValueError, match="it names an agent that is not there"):
             stood(replace(STANDS, **changed))  # type: ignore[arg-type]
+
+
+def test_alarms_mail_and_stops_are_in_the_digest_and_nothing_for_agents_without() -> None:
+    digests = set()
+    for what in ("nothing", "alarm", "mail", "stop"):
+        of = WorldState(SMALL)
+        if what == "alarm":
+            of.agents[0].wake_at = 5
+        elif what == "mail":
+            of.deliver([MessageRecord(0, 0, None, "x", "hello", (0,))])
+            of.message_seq_next = 0
+        elif what == "stop":
+            of.agents[0].alive = False
+        digests.add(snapshots.digest(of))
+    assert len(digests) == 4
+    assert (
+        snapshots.digest(WorldState(SMALL)).hex() == "dd2d112e05b5c8c0cad1f19e73d5908863df029d511b98762007126349dda8e2"
+    )
+
+
+def test_mail_is_what_somebody_has_not_read() -> None:
+    late = replace(STANDS, message_seq_next=2)
+    with pytest.raises(ValueError, match="message 2 does not wait for those that it names"):
+        stood(late)
+    more = replace(STANDS, message_seq_next=9, unread=((0, (2, 7)), (2, (1, 2))))
+    with pytest.raises(ValueError, match="message 7 is not there"):
+        stood(more)
+    with pytest.raises(ValueError, match="message 1 does not wait"):
+        stood(replace(STANDS, unread=((0, (1, 2)), (2, (1, 2)))))

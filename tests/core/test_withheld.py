@@ -5,7 +5,7 @@ from hashlib import sha256
 
 import pytest
 
-from turnwise.core.withheld import Withheld, as_member, from_member
+from turnwise.core.withheld import Withheld, WithheldTokens, as_member, from_member
 
 
 def digest(text: str) -> str:
@@ -57,3 +57,9 @@ def test_as_a_member_it_is_an_object_and_comes_back() -> None:
 )
 def test_what_stands_for_no_text_is_none(value: object) -> None:
     assert from_member(value) is None
+
+
+def test_what_was_taken_out_is_shown_by_its_digest() -> None:
+    digest = "ab" * 32
+    assert repr(Withheld(digest)) == f"Withheld({digest!r})"
+    assert repr(WithheldTokens(digest)) == f"WithheldTokens({digest!r})"

@@ -29,6 +29,7 @@ from turnwise.core.events import (
 from turnwise.core.machine import Machine
 from turnwise.core.plan import SEED_MAX, KindGrants, Limits, Plan
 from turnwise.core.records import AgentRecord, ChangeRecord, MessageRecord, TurnRecord, WaveRecord
+from turnwise.core.snapshot import digest
 from turnwise.core.state import WorldState
 from turnwise.core.turn import Completed, EffectRequest, Failed, Failure, FailureClass, Needs, Send, TurnOutput
 from turnwise.core.withheld import Withheld
@@ -671,6 +672,7 @@ def test_a_change_before_the_first_round_is_restored() -> None:
     again.restore([commit.record])
     assert again.world.agents[0].state == "given"
     assert again.head == commit.record.head
+    assert digest(again.world) == digest(machine.world)
 
 
 def test_what_was_to_come_from_outside_must_have_come() -> None:

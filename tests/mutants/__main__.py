@@ -145,7 +145,7 @@ def came_of(mutant: Mutant, warm: Warm, paths: list[Path]) -> tuple[str | None, 
     names = names_of(mutant)
     tests = warm.tests_that_reach(mutant, lines_that_use(names, paths), files_that_name(names, warm.files))
     patience_s = PATIENCE * sum(warm.seconds_by_test[test] for test in tests) + 60
-    if not tests:  # a module that cannot be imported is noticed by any
+    if not tests:  # a module that cannot be imported is noticed even so
         tests = [min(warm.seconds_by_test, key=warm.seconds_by_test.__getitem__)]
     killed = is_killed(mutant, tests, patience_s)
     return "a test after importing anew" if killed else None, len(tests)

@@ -6,6 +6,7 @@ It is made by `fork` from a process that has loaded what comes from elsewhere, a
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.abc
 import importlib.util
 import os
@@ -127,6 +128,7 @@ def _test(mutant: Mutant | None, tests: Sequence[str], folder: str) -> None:
             # Processes that the tests start find the change too.
             overlay(mutant, Path(folder))
             os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
+            importlib.import_module(mutant.module)  # what cannot be imported is noticed
         code = int(pytest.main([*OPTIONS, *tests]))
     finally:
         os._exit(code)

@@ -12,7 +12,7 @@ from wasmtime import component as wc
 from turnwise.sandbox.execute.component import ComponentCarrier
 from turnwise.sandbox.execute.engine import make_engine, on_guest_stack
 from turnwise.sandbox.execute.execution import Execution, ExecutionOutcome
-from turnwise.sandbox.execute.executor import Carrier, module_carrier
+from turnwise.sandbox.execute.modules import Carrier, ModuleLoader
 from turnwise.sandbox.execute.switches import ALL_OFF, ALL_ON, Switches
 
 MIB = 1024 * 1024
@@ -47,7 +47,12 @@ def engine() -> wasmtime.Engine:
     return make_engine()
 
 
-WAYS = {"python": ALL_OFF, "c": ALL_ON}
+WAYS = {
+    "python": ALL_OFF,
+    "python-pool": Switches(c_library=False),
+    "c": Switches(pool=False),
+    "c-pool": ALL_ON,
+}
 """Every way of executing core modules; each test of theirs runs in all."""
 
 
@@ -58,9 +63,19 @@ def switches(request: pytest.FixtureRequest) -> Switches:
 
 
 @pytest.fixture(scope="session")
-def carry(engine: wasmtime.Engine, switches: Switches) -> Callable[[str], Carrier]:
+def carry(
+    engine: wasmtime.Engine, switches: Switches, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Carrier]:
     """Makes the carrier of a core module, given as text, that `switches` choose."""
-    return lambda wat: module_carrier(engine, wasmtime.Module(engine, wat), switches)
+    path = tmp_path_factory.mktemp("modules") / "module"
+    loader = ModuleLoader(engine, switches)
+
+    def load(wat: str) -> Carrier:
+        path.unlink(missing_ok=True)
+        path.write_bytes(wasmtime.Module(engine, wat).serialize())
+        return loader.load(str(path))
+
+    return load
 
 
 @pytest.fixture(scope="session")

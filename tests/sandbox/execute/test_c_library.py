@@ -15,8 +15,8 @@ import turnwise
 from turnwise.sandbox.execute import c_library
 from turnwise.sandbox.execute.c_module import CModuleCarrier
 from turnwise.sandbox.execute.execution import Execution
-from turnwise.sandbox.execute.executor import module_carrier
 from turnwise.sandbox.execute.module import ModuleCarrier
+from turnwise.sandbox.execute.modules import module_carrier
 from turnwise.sandbox.execute.switches import ALL_OFF, ALL_ON
 
 PROJECT = Path(turnwise.__path__[0]).parents[1]

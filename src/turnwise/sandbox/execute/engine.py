@@ -75,6 +75,11 @@ SETTINGS: tuple[tuple[str, bool | int | str], ...] = (
 
 def make_engine() -> wasmtime.Engine:
     """Return a new engine with `SETTINGS`. Engines of one version and machine are interchangeable."""
+    return wasmtime.Engine(make_config())
+
+
+def make_config() -> wasmtime.Config:
+    """Return a new configuration with `SETTINGS`."""
     config = wasmtime.Config()
     set_async_stack(config)
     for name, value in SETTINGS:
@@ -82,7 +87,7 @@ def make_engine() -> wasmtime.Engine:
             setattr(config, name, value)
         else:  # the C interface in the wheel has more settings than the class
             getattr(_bindings, f"wasmtime_config_{name}_set")(config.ptr(), value)
-    return wasmtime.Engine(config)
+    return config
 
 
 def set_async_stack(config: wasmtime.Config) -> None:

@@ -9,29 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
-import wasmtime
 from wasmtime import component as wc
 
 from turnwise.errors import InvariantError
-from turnwise.sandbox.execute import c_library
-from turnwise.sandbox.execute.c_module import CModuleCarrier
 from turnwise.sandbox.execute.component import ComponentCarrier
 from turnwise.sandbox.execute.engine import make_engine
-from turnwise.sandbox.execute.execution import Execution, ExecutionOutcome
+from turnwise.sandbox.execute.execution import Execution
 from turnwise.sandbox.execute.headroom import Headroom
 from turnwise.sandbox.execute.jobs import TurnResult
-from turnwise.sandbox.execute.module import ModuleCarrier
+from turnwise.sandbox.execute.modules import Carrier, ModuleLoader
 from turnwise.sandbox.execute.switches import ALL_ON, Switches
 
 CarrierName = Literal["component", "module"]
-
-
-class Carrier(Protocol):
-    """Interface of a carrier: executes turns of one piece of compiled code."""
-
-    def execute(self, execution: Execution) -> tuple[ExecutionOutcome, int]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +38,12 @@ class LoadedCode:
 class Executor:
     """Executor of all code of a world, in the order in which it was loaded.
 
-    `switches` say in which ways it may execute core modules; see `module_carrier`.
+    `switches` say in which ways it may execute core modules.
     """
 
     def __init__(self, switches: Switches = ALL_ON) -> None:
-        self._switches = switches
         self._engine = make_engine()
+        self._modules = ModuleLoader(self._engine, switches)
         self._headroom = Headroom()
         self._carriers: dict[str, Carrier] = {}
         self._programs: list[LoadedCode] = []
@@ -70,8 +61,7 @@ class Executor:
 
     def _deserialize(self, path: str, carrier: CarrierName) -> Carrier:
         if carrier == "module":
-            module = wasmtime.Module.deserialize_file(self._engine, path)
-            return module_carrier(self._engine, module, self._switches)
+            return self._modules.load(path)
         return ComponentCarrier(self._engine, wc.Component.deserialize_file(self._engine, path))
 
     def execute(
@@ -96,13 +86,6 @@ class Executor:
         outcome, used = program.carrier.execute(execution)
         self._headroom.check(memory_bytes)
         return TurnResult(job_id, outcome.status, outcome.body, outcome.failure, used, execution.stdout())
-
-
-def module_carrier(engine: wasmtime.Engine, module: wasmtime.Module, switches: Switches) -> Carrier:
-    """Return the fastest carrier of a core module that `switches` and the installed library allow."""
-    if switches.c_library and c_library.is_as_described():
-        return CModuleCarrier(engine, module)
-    return ModuleCarrier(engine, module)
 
 
 def with_program(envelope: bytes, ending: bytes) -> bytes:

@@ -56,6 +56,11 @@ def memory_is_bounded() -> bool:
     return _never_overcommits()
 
 
+def address_space_is_bounded() -> bool:
+    """Return whether a limit bounds the address space of this process."""
+    return sys.platform != "win32" and resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+
+
 def memory_is_bounded_from_outside(own_address_bytes: int) -> bool:
     """Return whether memory is bounded by more than the limit of address space that this process gave itself."""
     if sys.platform == "win32":

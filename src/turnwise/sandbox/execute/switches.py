@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from turnwise.errors import UsageError
 
 C_LIBRARY = "TURNWISE_C_LIBRARY"
+POOL = "TURNWISE_POOL"
 ON, OFF = "on", "off"
 
 
@@ -21,19 +22,21 @@ class Switches:
 
     c_library: bool = True
     """True if wasmtime's C library is called directly."""
+    pool: bool = True
+    """True if instances live in memory that is reserved once."""
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str]) -> Switches:
         """Read them from variables. Raises `UsageError`."""
-        return cls(c_library=_read(environment, C_LIBRARY))
+        return cls(c_library=_read(environment, C_LIBRARY), pool=_read(environment, POOL))
 
     def environment(self) -> dict[str, str]:
         """Return the variables that `of_environment` reads them from, for a child process."""
-        return {C_LIBRARY: ON if self.c_library else OFF}
+        return {C_LIBRARY: ON if self.c_library else OFF, POOL: ON if self.pool else OFF}
 
 
 ALL_ON = Switches()
-ALL_OFF = Switches(c_library=False)
+ALL_OFF = Switches(c_library=False, pool=False)
 
 
 def _read(environment: Mapping[str, str], name: str) -> bool:

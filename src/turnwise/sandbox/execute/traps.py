@@ -13,6 +13,7 @@ import wasmtime
 from wasmtime import TrapCode
 
 from turnwise.core.turn import FailureClass
+from turnwise.errors import InvariantError
 from turnwise.sandbox.execute.execution import ExecutionOutcome, failed, out_of_fuel
 from turnwise.sandbox.execute.headroom import LackOfMemory
 
@@ -35,6 +36,9 @@ CLASS_OF_TEXT: dict[str, FailureClass] = {
 SYSTEM_ERROR = re.compile(r".*\(os error \d+\)|out of memory.*")
 """Last line of an error that the system gave: mapping, growing or protecting memory failed."""
 
+SLOT_TEXT = "maximum concurrent limit of "
+"""Beginning of an error of the pooling allocator: a turn before was not given up."""
+
 _SIZE_TEXT = "too much data is being copied between the host and the guest"
 _LIMIT_TEXTS = ("exceeds memory limits", "exceeds table limits", "resource limit exceeded")
 
@@ -49,12 +53,14 @@ def outcome_of_trap(trap: wasmtime.Trap, fuel: int) -> ExecutionOutcome:
 def outcome_of_error(error: wasmtime.WasmtimeError, fuel: int) -> ExecutionOutcome:
     """Return the outcome of an error that is text: of a component, or of an instance that could not be made.
 
-    Raises `LackOfMemory`.
+    Raises `LackOfMemory`, and `InvariantError` if there is no room for it by a fault of ours.
     """
     text = str(error)
     cause = text.strip().rpartition("\n")[2].strip()
     if SYSTEM_ERROR.fullmatch(cause):
         raise LackOfMemory(" ".join(text.split())[:MESSAGE_CHARS_MAX])
+    if cause.startswith(SLOT_TEXT):
+        raise InvariantError("a turn began while the instance of another was there", actual=cause)
     failure = CLASS_OF_TEXT.get(cause, FailureClass.TRAP)
     if any(limit in cause for limit in _LIMIT_TEXTS):
         failure = FailureClass.MEMORY

@@ -1,0 +1,61 @@
+"""Loading of compiled core modules, and the choice of how each is executed."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Protocol
+
+import wasmtime
+
+from turnwise.sandbox.execute import c_library
+from turnwise.sandbox.execute.c_module import CModuleCarrier
+from turnwise.sandbox.execute.execution import Execution, ExecutionOutcome
+from turnwise.sandbox.execute.headroom import address_space_is_bounded
+from turnwise.sandbox.execute.module import ModuleCarrier
+from turnwise.sandbox.execute.pooling import make_pooling_engine
+from turnwise.sandbox.execute.switches import Switches
+
+
+class Carrier(Protocol):
+    """Interface of a carrier: executes turns of one piece of compiled code."""
+
+    def execute(self, execution: Execution) -> tuple[ExecutionOutcome, int]: ...
+
+
+class ModuleLoader:
+    """Loader of core modules, in the fastest way that `switches` and this machine allow.
+
+    `engine` is for modules that do not fit into the slot of the other engine, which is made for the first module.
+    """
+
+    def __init__(self, engine: wasmtime.Engine, switches: Switches) -> None:
+        self._engine = engine
+        self._switches = switches
+        self._pooling: wasmtime.Engine | None = None
+        self._pooling_tried = False
+
+    def load(self, path: str) -> Carrier:
+        """Load compiled code from `path`. Raises `WasmtimeError`."""
+        pooling = self._pooling_engine()
+        if pooling is not None:
+            try:
+                return module_carrier(pooling, wasmtime.Module.deserialize_file(pooling, path), self._switches)
+            except wasmtime.WasmtimeError:
+                pass  # it does not fit; if it is no code of this engine, the other says so as well
+        return module_carrier(self._engine, wasmtime.Module.deserialize_file(self._engine, path), self._switches)
+
+    def _pooling_engine(self) -> wasmtime.Engine | None:
+        if not self._pooling_tried:
+            self._pooling_tried = True
+            if self._switches.pool and not address_space_is_bounded():
+                # Where the system refuses the address space now, a turn may still find its own.
+                with contextlib.suppress(wasmtime.WasmtimeError):
+                    self._pooling = make_pooling_engine()
+        return self._pooling
+
+
+def module_carrier(engine: wasmtime.Engine, module: wasmtime.Module, switches: Switches) -> Carrier:
+    """Return the fastest carrier of a core module that `switches` and the installed library allow."""
+    if switches.c_library and c_library.is_as_described():
+        return CModuleCarrier(engine, module)
+    return ModuleCarrier(engine, module)

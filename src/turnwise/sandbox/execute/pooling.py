@@ -1,0 +1,73 @@
+"""An engine whose instances live in memory that is reserved once: wasmtime's pooling allocator.
+
+Without it, every instance maps some 4 GiB of address space and gives it back, which is most of what is left of a small
+turn's time. With it there is one slot, of one instance, since a worker executes one turn at a time: every turn is in
+the place of the one before. The allocator resets what that one has written; `tests/sandbox/execute/test_pooling.py`
+shows it for memory, tables and globals.
+
+Compiled code is the same: an engine of either kind loads what the other has made, and counts the same fuel. A module
+that does not fit into the slot is not loaded here; it is executed without it. So is everything where address space is
+bounded, since what is reserved for good would be missing elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import wasmtime
+from wasmtime import _bindings
+
+from turnwise.sandbox.execute.engine import make_config
+from turnwise.sandbox.execute.module_turn import TABLE_ELEMENTS_MAX, TABLES_MAX
+
+SLOTS: Final = 1
+"""Instances that can exist at a time; also memories. A store that was not deleted is noticed by the next turn."""
+
+MEMORY_BYTES: Final = 4 * 1024**3
+"""Address space of a memory, all that 32 bits reach. The limit of a turn is kept by its store."""
+
+INSTANCE_BYTES_MAX: Final = 1024 * 1024
+"""Bound of the engine's own record of an instance: its globals, functions and imports."""
+
+RESET_BYTES: Final = 64 * 1024
+"""Beginning of a memory, and of a table, that is written over after a turn; what lies behind is given back.
+
+Writing over costs less than giving back, which costs a page fault for each page that the next turn touches, as long as
+most of it was in use; small modules have one page of 64 KiB.
+"""
+
+SETTINGS: Final = (
+    ("total_core_instances", SLOTS),
+    ("total_memories", SLOTS),
+    ("total_tables", SLOTS * TABLES_MAX),
+    ("total_component_instances", 0),
+    ("total_gc_heaps", 0),
+    ("total_stacks", 0),
+    ("max_core_instance_size", INSTANCE_BYTES_MAX),
+    ("max_memories_per_module", 1),
+    ("max_memory_size", MEMORY_BYTES),
+    ("max_tables_per_module", TABLES_MAX),
+    ("table_elements", TABLE_ELEMENTS_MAX),
+    ("max_unused_warm_slots", SLOTS),
+    ("decommit_batch_size", 1),
+    ("linear_memory_keep_resident", RESET_BYTES),
+    ("table_keep_resident", RESET_BYTES),
+)
+"""Every setting of the allocator by its name in the C library."""
+
+
+def make_pooling_engine() -> wasmtime.Engine:
+    """Return a new engine like that of `engine.make_engine`, with one slot.
+
+    Raises `WasmtimeError` where the system refuses the address space. Not for the builder, whose address space is
+    bounded and whose components need several instances.
+    """
+    config = make_config()
+    allocator = _bindings.wasmtime_pooling_allocation_config_new()
+    try:
+        for name, value in SETTINGS:
+            getattr(_bindings, f"wasmtime_pooling_allocation_config_{name}_set")(allocator, value)
+        _bindings.wasmtime_pooling_allocation_strategy_set(config.ptr(), allocator)
+    finally:
+        _bindings.wasmtime_pooling_allocation_config_delete(allocator)
+    return wasmtime.Engine(config)

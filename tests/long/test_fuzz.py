@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -20,10 +22,17 @@ import wasmtime
 import turnwise
 from tests.guests import LIVELY, chooser
 from tests.orchestrator.worlds import lively
+from tests.sandbox.conftest import WAYS
+from tests.sandbox.execute.test_c_module import asks
+from tests.sandbox.execute.test_pooling import clean, dirty
 from turnwise import TurnwiseError
 from turnwise.core.envelope import decode_needs, decode_output
 from turnwise.core.turn import Completed, Failed, Needs
 from turnwise.sandbox.build.code import Code, CodeError, Source, prepare_each
+from turnwise.sandbox.build.contract import ContractError, check_module
+from turnwise.sandbox.execute.engine import make_engine, on_guest_stack
+from turnwise.sandbox.execute.execution import Execution
+from turnwise.sandbox.execute.modules import Carrier, ModuleLoader
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(3600)]
 
@@ -102,6 +111,56 @@ def test_modules_in_whole_runs(tmp_path: Path) -> None:
         except TurnwiseError as error:
             assert not isinstance(error, turnwise.InvariantError | turnwise.EnvironmentFailure), error
         path.unlink(missing_ok=True)
+
+
+def mutated_behind_types(binary: bytes, chance: Random) -> bytes:
+    """A module with the types that it has, since the engine's interface ends the process where it meets a vector."""
+    assert binary[8] == 1
+    size, at = 0, 9
+    for shift in (0, 7, 14):
+        size |= (binary[at] & 0x7F) << shift
+        at += 1
+        if binary[at - 1] < 0x80:
+            break
+    return binary[: at + size] + mutated(binary[at + size :], chance)
+
+
+def test_modules_in_every_way(tmp_path: Path) -> None:
+    """Mutated guests end alike in every way of executing modules, and leave nothing in the slot for the next."""
+    engine = make_engine()
+    path = tmp_path / "module"
+
+    def loaded(loader: ModuleLoader, code: bytes) -> Carrier:
+        path.unlink(missing_ok=True)
+        path.write_bytes(code)
+        return loader.load(str(path))
+
+    looking = wasmtime.Module(engine, clean(pages=17, grow=3)).serialize()
+    ways = [
+        (loader, loaded(loader, looking)) for loader in (ModuleLoader(engine, switches) for switches in WAYS.values())
+    ]
+    seeds = [bytes(wasmtime.wat2wasm(wat)) for wat in (chooser(LIVELY), asks(), dirty("traps", pages=2, grow=9))]
+    endings: Counter[str] = Counter()
+    for _, chance in rounds():
+        for _ in range(20):
+            try:
+                module = wasmtime.Module(engine, mutated_behind_types(chance.choice(seeds), chance))
+                check_module(module)
+            except (wasmtime.WasmtimeError, ContractError):
+                continue
+            code = module.serialize()
+            replies = (b"reply",) * chance.randrange(3)
+            fuel = chance.choice([0, 300, 1_000_000])
+            found = []
+            for loader, look in ways:
+                carrier = loaded(loader, code)
+                execution = Execution(b'{"seed":"1f"}', replies, fuel, 64 << 20, 100_000)
+                found.append((*on_guest_stack(partial(carrier.execute, execution)), execution.calls))
+                assert look.execute(Execution(b"", (), 40_000_000, 64 << 20, 1_000))[0].body == b"\0"
+            assert all(one == found[0] for one in found), found
+            endings[f"{found[0][0].status} {found[0][0].failure or ''}".strip()] += 1
+    print(dict(endings))
+    assert len(endings) > 3
 
 
 def read_everything(path: Path) -> None:

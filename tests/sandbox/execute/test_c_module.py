@@ -15,7 +15,7 @@ from turnwise.errors import InvariantError
 from turnwise.sandbox.execute import c_library
 from turnwise.sandbox.execute.c_module import CModuleCarrier
 from turnwise.sandbox.execute.engine import on_guest_stack
-from turnwise.sandbox.execute.execution import Execution
+from turnwise.sandbox.execute.execution import Ended, Execution
 from turnwise.sandbox.execute.module import ModuleCarrier
 
 MIB = 1024 * 1024
@@ -150,6 +150,24 @@ def test_a_carrier_keeps_no_text_and_one_that_is_dropped_is_freed(engine: wasmti
     del carrier
     gc.collect()
     assert reference() is None
+
+
+@pytest.mark.parametrize("name", ["asks", "traps", "allocates the reply with a trap", "starts for ever"])
+@pytest.mark.parametrize("replies", [(), (b"one",)])
+def test_a_turn_leaves_no_trap_to_the_garbage_collector(
+    engine: wasmtime.Engine, name: str, replies: tuple[bytes, ...]
+) -> None:
+    """In a cycle it would be there until garbage is collected, with the native memory that it holds."""
+    carrier = CModuleCarrier(engine, wasmtime.Module(engine, GUESTS[name]))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            carrier.execute(Execution(b"input", replies, 1_000, MIB, 100))
+        left = [one for one in gc.get_objects() if isinstance(one, wasmtime.Trap | wasmtime.WasmtimeError | Ended)]
+        assert left == []
+    finally:
+        gc.enable()
 
 
 def test_a_turn_within_a_turn_is_refused(engine: wasmtime.Engine, monkeypatch: pytest.MonkeyPatch) -> None:

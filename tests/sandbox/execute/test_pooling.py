@@ -22,7 +22,7 @@ from turnwise.sandbox.execute import modules, pooling
 from turnwise.sandbox.execute.execution import Execution, ExecutionOutcome
 from turnwise.sandbox.execute.module import ModuleCarrier
 from turnwise.sandbox.execute.modules import ModuleLoader
-from turnwise.sandbox.execute.pooling import SLOTS, make_pooling_engine
+from turnwise.sandbox.execute.pooling import ADDRESS_BYTES, SLOTS, make_pooling_engine
 from turnwise.sandbox.execute.switches import ALL_ON, Switches
 
 MIB = 1024 * 1024
@@ -108,7 +108,7 @@ def clean(*, pages: int, grow: int, data: str = "", elements: int = 10, filled: 
 
 
 def run(carrier: Any) -> ExecutionOutcome:
-    outcome: ExecutionOutcome = carrier.execute(Execution(b"", (), 200_000_000, 64 * MIB, 1_000))[0]
+    outcome: ExecutionOutcome = carrier.execute(Execution(b"", (), 40_000_000, 64 * MIB, 1_000))[0]
     return outcome
 
 
@@ -170,7 +170,7 @@ def test_there_is_one_slot_and_a_turn_that_was_not_given_up_is_noticed() -> None
 TOO_MUCH = {
     "elements": "(table 65537 funcref)",
     "tables": "(table 1 funcref)" * 9,
-    "globals": "(global (mut i64) (i64.const 0))" * 200_000,
+    "globals": "(global (mut i64) (i64.const 0))" * 70_000,
 }
 
 
@@ -181,7 +181,7 @@ def test_what_does_not_fit_into_the_slot_is_executed_without_it(run_module: Any,
     assert outcome.failure is (None if name == "globals" else FailureClass.MEMORY)
     if name == "elements":
         assert "65537" in outcome.body.decode()
-    assert fuel == (0 if outcome.failure else 9)
+    assert fuel == (0 if outcome.failure else 10)
 
 
 def test_modules_that_do_not_fit_or_find_no_room_have_the_other_engine(
@@ -200,12 +200,12 @@ def test_modules_that_do_not_fit_or_find_no_room_have_the_other_engine(
     assert engine_of(loader, small) is not engine
     assert engine_of(loader, path_of("large", clean(pages=1, grow=0, data="(table 65537 funcref)"))) is engine
     with pytest.raises(wasmtime.WasmtimeError):
-        loader.load(path_of("small", "(module)") + ".gone")
+        loader.load(str(tmp_path / "absent"))
     with monkeypatch.context() as change:
         change.setattr(modules, "address_space_is_bounded", lambda: True)
         assert engine_of(ModuleLoader(engine, ALL_ON), small) is engine
     with monkeypatch.context() as change:
-        change.setattr(pooling, "SETTINGS", (*pooling.SETTINGS, ("max_memory_size", 1 << 46), ("total_memories", 99)))
+        change.setattr(pooling, "ADDRESS_BYTES", 1 << 60)
         assert engine_of(ModuleLoader(engine, ALL_ON), small) is engine
 
 
@@ -223,7 +223,7 @@ print(*((size - before[name]) // 1024 for name, size in now().items()))
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_the_slot_reserves_little_more_than_one_memory_and_takes_no_memory() -> None:
     address_mib, resident_mib = map(int, python(MEASURES).stdout.split())
-    assert 4096 <= address_mib < 4352
+    assert 4096 <= address_mib < ADDRESS_BYTES // MIB
     assert resident_mib < 8
 
 
@@ -246,6 +246,31 @@ Executor(ALL_OFF if sys.argv[2] == "off" else ALL_ON).load(sys.argv[1], "module"
 def python(program: str, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{program}", *arguments]
     return subprocess.run(command, input=given, capture_output=True, check=False)
+
+
+WITHIN = """
+import resource
+from turnwise.sandbox.execute import modules
+from turnwise.sandbox.execute.executor import Executor
+used = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmSize:"))
+resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[2]), -1))
+modules.address_space_is_bounded = lambda: False
+executor = Executor()
+executor.load(sys.argv[1], "module", None)
+print(executor._modules._pooling is not None)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
+@pytest.mark.parametrize(("mib", "made"), [(1_000, b"False"), (4_300, b"False"), (4_500, b"True")])
+def test_address_space_that_is_refused_ends_nothing(
+    engine: wasmtime.Engine, tmp_path: Path, mib: int, made: bytes
+) -> None:
+    """Also where nobody has seen that it is bounded; the library itself would end the process."""
+    path = tmp_path / "module"
+    path.write_bytes(wasmtime.Module(engine, clean(pages=1, grow=0)).serialize())
+    done = python(WITHIN, str(path), str(mib * MIB))
+    assert (done.stdout.strip(), done.returncode) == (made, 0), done.stderr
 
 
 def test_the_builder_makes_no_slot(engine: wasmtime.Engine, tmp_path: Path) -> None:

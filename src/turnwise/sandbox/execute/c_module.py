@@ -207,7 +207,10 @@ class CModuleCarrier(ModuleTurn):
             failure = wasmtime.Trap._from_ptr(ctypes.cast(trap, ctypes.POINTER(_bindings.wasm_trap_t)))
         if failure is None or raised is _UNFINISHED:
             raise InvariantError("a host function was entered and not left", actual=repr(raised))
-        raise failure if raised is None else raised
+        try:
+            raise failure if raised is None else raised
+        finally:
+            del failure, raised  # else each would hold this frame, which holds it, until garbage is collected
 
     def _effect(self, _: int | None, caller: int, values: int, count: int) -> int:
         """Be called by the guest. All that is raised here is kept, and ends the guest by a trap."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Protocol
 
 import wasmtime
@@ -12,7 +11,7 @@ from turnwise.sandbox.execute.c_module import CModuleCarrier
 from turnwise.sandbox.execute.execution import Execution, ExecutionOutcome
 from turnwise.sandbox.execute.headroom import address_space_is_bounded
 from turnwise.sandbox.execute.module import ModuleCarrier
-from turnwise.sandbox.execute.pooling import make_pooling_engine
+from turnwise.sandbox.execute.pooling import has_room, make_pooling_engine
 from turnwise.sandbox.execute.switches import Switches
 
 
@@ -47,10 +46,8 @@ class ModuleLoader:
     def _pooling_engine(self) -> wasmtime.Engine | None:
         if not self._pooling_tried:
             self._pooling_tried = True
-            if self._switches.pool and not address_space_is_bounded():
-                # Where the system refuses the address space now, a turn may still find its own.
-                with contextlib.suppress(wasmtime.WasmtimeError):
-                    self._pooling = make_pooling_engine()
+            if self._switches.pool and not address_space_is_bounded() and has_room():
+                self._pooling = make_pooling_engine()
         return self._pooling
 
 

@@ -12,6 +12,8 @@ bounded, since what is reserved for good would be missing elsewhere.
 
 from __future__ import annotations
 
+import mmap
+import sys
 from typing import Final
 
 import wasmtime
@@ -25,6 +27,9 @@ SLOTS: Final = 1
 
 MEMORY_BYTES: Final = 4 * 1024**3
 """Address space of a memory, all that 32 bits reach. The limit of a turn is kept by its store."""
+
+ADDRESS_BYTES: Final = MEMORY_BYTES + 256 * 1024 * 1024
+"""Bound of the address space that the allocator reserves: its memory with guards on both sides, and tables."""
 
 INSTANCE_BYTES_MAX: Final = 1024 * 1024
 """Bound of the engine's own record of an instance: its globals, functions and imports."""
@@ -56,11 +61,24 @@ SETTINGS: Final = (
 """Every setting of the allocator by its name in the C library."""
 
 
-def make_pooling_engine() -> wasmtime.Engine:
-    """Return a new engine like that of `engine.make_engine`, with one slot.
+def has_room() -> bool:
+    """Return whether the system lets this process reserve the address space, by doing it for a moment.
 
-    Raises `WasmtimeError` where the system refuses the address space. Not for the builder, whose address space is
-    bounded and whose components need several instances.
+    The library ends the process where it is refused.
+    """
+    if sys.platform == "win32":
+        return True  # what is reserved there and not used is not counted
+    try:
+        mmap.mmap(-1, ADDRESS_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=0).close()
+    except (OSError, MemoryError):
+        return False
+    return True
+
+
+def make_pooling_engine() -> wasmtime.Engine:
+    """Return a new engine like that of `engine.make_engine`, with one slot. Only if there is room for it.
+
+    Not for the builder, whose address space is bounded and whose components need several instances.
     """
     config = make_config()
     allocator = _bindings.wasmtime_pooling_allocation_config_new()

@@ -1,24 +1,29 @@
-"""Turns per second of whole, durable runs, beside the bare loop of the same WebAssembly calls.
+"""Turns per second of whole, durable runs, beside the lean loop of the same WebAssembly calls.
 
-    python benchmarks/bench_turns.py [--agents 10,100,1000,10000] [--python-agents 10,100] [--seconds 2] [--repeats 5]
+    python benchmarks/bench_turns.py [--agents 1000] [--workers 1,2] [--python-agents 100] [--seconds 2] [--repeats 5]
 
-One worker. Each line is one JSON object: `turns_per_s` of a run (journal on disk, head, one commit a round),
-`bare_per_s` of a loop in this process that makes the same calls on the same engine with the same input and nothing
-else, and `ratio`, the median of the ratios of neighbouring measurements, with `spread` (least and greatest). Runs and
-loops alternate. Every measurement checks that what it measured happened: the right number of turns, none failed, the
-right output.
+Each line is one JSON object: `turns_per_s` of a run (journal on disk, head, one commit a round), `lean_per_s` of a loop
+in this process that makes the same calls on an engine with the same settings with the same input and nothing else (for
+core modules by the C library in the slot of the pooling allocator, for components by the Python interface), and
+`ratio`, the median of the ratios of neighbouring measurements, with `spread` (least and greatest). Runs with each
+number of workers and the loop alternate. `cpu_us` is the processor time of a turn, of all processes together, and
+`loop_us` that of the orchestrator's. The last lines measure rounds of two agents: the time of one when the next
+overlaps with its commit, and when it is durable before the next begins. Every measurement checks that what it measured
+happened: the right number of turns, none failed, the right output.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import json
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,10 +31,14 @@ import wasmtime
 
 import turnwise
 from turnwise.sandbox.build.code import Code, Source, prepare
+from turnwise.sandbox.execute import c_library as c
 from turnwise.sandbox.execute.component import ComponentCarrier
 from turnwise.sandbox.execute.engine import make_engine
 from turnwise.sandbox.execute.execution import Execution
+from turnwise.sandbox.execute.pooling import make_pooling_engine
 from turnwise.sandbox.execute.wasi import Wasi
+from turnwise.sandbox.pool.pool import Pool
+from turnwise.system.clock import SYSTEM_CLOCK
 from turnwise.system.cores import cores
 
 OUTPUT = b'{"state":"","wake_in":1}'
@@ -45,6 +54,7 @@ NO_OP_PYTHON = "from turnwise_guest import Turn\n\ndef turn(t: Turn) -> None:\n 
 PYTHON_OUTPUT = {"state": "{}", "wake_in": 1}
 FUEL = 5_000_000_000
 MEMORY_BYTES = 64 * 1024 * 1024
+WARM_ROUNDS = 3
 
 
 def world(source: str, agents: int) -> turnwise.World:
@@ -69,45 +79,106 @@ def envelope(state: str) -> dict[str, object]:
     }
 
 
-def of_run(source: str, agents: int, seconds: float) -> float:
-    """Turns per second of a run, after its first round, for about so many seconds."""
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A run, after its first rounds."""
+
+    turns_per_s: float
+    cpu_us: float
+    """Processor time of a turn, of all processes."""
+    loop_us: float
+    """Processor time of a turn in the orchestrator's process."""
+
+
+def of_run(source: str, agents: int, seconds: float, workers: int) -> Measured:
+    """Measure a run for about so many seconds."""
     with tempfile.TemporaryDirectory() as folder:
-        with turnwise.start(world(source, agents), workers=1, journal=Path(folder, "bench.journal")) as live:
-            live.step()
-            start = time.perf_counter()
+        with turnwise.start(world(source, agents), workers=workers, journal=Path(folder, "bench.journal")) as live:
+            for _ in range(WARM_ROUNDS):
+                live.step()
+            start, own, theirs = time.perf_counter(), time.process_time(), children_s(live)
             live.play()
             live.wait(seconds)
             live.stop()
             live.wait()
             elapsed = time.perf_counter() - start
-            rounds = live.progress().round - 1
+            own, theirs = time.process_time() - own, children_s(live) - theirs
+            rounds = live.progress().round - WARM_ROUNDS
         with turnwise.open(live.journal) as run:
-            assert (len(run.turns), len(run.failures)) == ((rounds + 1) * agents, 0)
-    return rounds * agents / elapsed
+            assert (len(run.turns), len(run.failures)) == ((rounds + WARM_ROUNDS) * agents, 0)
+    turns = rounds * agents
+    return Measured(turns / elapsed, (own + theirs) / turns * 1e6, own / turns * 1e6)
 
 
-def bare_module(code: Code) -> Callable[[], None]:
-    """One turn of a core module by the public API: store, fuel, instance, input in, call, output out."""
-    engine = make_engine()
-    linker = wasmtime.Linker(engine)
-    pre = linker.instantiate_pre(wasmtime.Module.deserialize_file(engine, str(code.path)))
+def children_s(live: turnwise.Live) -> float:
+    """Processor time of the workers of a run so far, in seconds."""
+    assert live._session is not None
+    sandboxes = live._session._driver.sandboxes
+    assert isinstance(sandboxes, Pool)
+    return sum(SYSTEM_CLOCK.processor_s(pid) or 0.0 for pid in sandboxes.pids)
+
+
+def of_rounds(seconds: float) -> dict[str, float]:
+    """Milliseconds of a round of two core modules: overlapping with its commit, and durable before the next."""
+    found = {}
+    for name in ("overlapped_ms", "durable_ms"):
+        with tempfile.TemporaryDirectory() as folder:
+            with turnwise.start(world(NO_OP_WAT, 2), workers=1, journal=Path(folder, "bench.journal")) as live:
+                for _ in range(20):
+                    live.step()
+                start = time.perf_counter()
+                if name == "overlapped_ms":
+                    live.play()
+                    live.wait(seconds)
+                    live.stop()
+                    live.wait()
+                else:
+                    while time.perf_counter() - start < seconds:
+                        live.step()
+                elapsed = time.perf_counter() - start
+                rounds = live.progress().round - 20
+            with turnwise.open(live.journal) as run:
+                assert (len(run.turns), len(run.failures)) == ((rounds + 20) * 2, 0)
+        found[name] = elapsed / rounds * 1000
+    return found
+
+
+def lean_module(code: Code) -> Callable[[], None]:
+    """One turn of a core module by the C library, in the slot: store, limits, fuel, instance, input, call, output."""
+    engine = make_pooling_engine()
+    pre = wasmtime.Linker(engine).instantiate_pre(wasmtime.Module.deserialize_file(engine, str(code.path)))
+    engine_at, pre_at = (ctypes.addressof(one.ptr().contents) for one in (engine, pre))
     input_ = json.dumps(envelope("")).encode()
+    instance = ctypes.create_string_buffer(c.INSTANCE_BYTES)
+    externs = [ctypes.create_string_buffer(c.EXTERN_BYTES) for _ in range(3)]
+    memory, alloc, call = (ctypes.addressof(extern) + c.EXTERN_VALUE_OFFSET for extern in externs)
+    values = (ctypes.c_int64 * 4)()
+    trap = ctypes.c_void_p()
+    values_at, trap_at, instance_at = ctypes.addressof(values), ctypes.addressof(trap), ctypes.addressof(instance)
+    names = (b"memory", b"turnwise_alloc", b"turnwise_turn")
 
-    def turn() -> None:
-        store = wasmtime.Store(engine)
-        store.set_limits(memory_size=MEMORY_BYTES)
-        store.set_fuel(FUEL)
-        exports = pre.instantiate(store).exports(store)
-        memory = exports["memory"]
-        memory.write(store, input_, exports["turnwise_alloc"](store, len(input_)))
-        packed = exports["turnwise_turn"](store, 1024, len(input_))
-        assert memory.read(store, packed >> 32, (packed >> 32) + (packed & 0xFFFFFFFF)) == OUTPUT
-        store.close()
+    def turn(_held: object = (engine, pre, instance, trap)) -> None:
+        store = c.store_new(engine_at, None, None)
+        context = c.store_context(store)
+        c.store_limiter(store, MEMORY_BYTES, -1, -1, -1, -1)
+        c.context_set_fuel(context, FUEL)
+        assert not c.instance_pre_instantiate(pre_at, context, instance_at, trap_at)
+        for name, extern in zip(names, externs, strict=True):
+            c.instance_export_get(context, instance_at, name, len(name), extern)
+        values[0] = len(input_)
+        assert not c.func_call_unchecked(context, alloc, values_at, 1, trap_at)
+        at = values[0]
+        ctypes.memmove(c.memory_data(context, memory) + at, input_, len(input_))
+        values[0], values[2] = at, len(input_)
+        assert not c.func_call_unchecked(context, call, values_at, 2, trap_at)
+        packed = values[0]
+        assert ctypes.string_at(c.memory_data(context, memory) + (packed >> 32), packed & 0xFFFFFFFF) == OUTPUT
+        c.store_delete(store)
 
     return turn
 
 
-def bare_component(code: Code) -> Callable[[], None]:
+def lean_component(code: Code) -> Callable[[], None]:
     """One turn of a Python agent: store, fuel, instance of the interpreter, call; WASI is answered as in a run."""
     engine = make_engine()
     component = wasmtime.component.Component.deserialize_file(engine, str(code.path))
@@ -142,29 +213,36 @@ def of_loop(turn: Callable[[], None], seconds: float) -> float:
 
 
 def measure(
-    name: str, source: str, agents: int, bare: Callable[[], None], seconds: float, repeats: int
+    name: str, source: str, agents: int, lean: Callable[[], None], workers: list[int], seconds: float, repeats: int
 ) -> Iterator[str]:
-    runs, loops = [], []
+    runs: dict[int, list[Measured]] = {count: [] for count in workers}
+    loops = []
     for _ in range(repeats):
-        runs.append(of_run(source, agents, seconds))
-        loops.append(of_loop(bare, seconds))
-    ratios = [run / loop for run, loop in zip(runs, loops, strict=True)]
-    yield json.dumps(
-        {
-            "benchmark": "turns",
-            "agents": name,
-            "agents_per_round": agents,
-            "workers": 1,
-            "turns_per_s": round(statistics.median(runs)),
-            "bare_per_s": round(statistics.median(loops)),
-            "ratio": round(statistics.median(ratios), 3),
-            "spread": [round(min(ratios), 3), round(max(ratios), 3)],
-            "repeats": repeats,
-            "cores": cores(),
-            "python": sys.version.split()[0],
-            "wasmtime": version("wasmtime"),
-        }
-    )
+        for count, found in runs.items():
+            found.append(of_run(source, agents, seconds, count))
+        loops.append(of_loop(lean, seconds))
+    for count, found in runs.items():
+        ratios = [run.turns_per_s / loop for run, loop in zip(found, loops, strict=True)]
+        yield json.dumps(
+            {
+                "benchmark": "turns",
+                "agents": name,
+                "agents_per_round": agents,
+                "workers": count,
+                "turns_per_s": round(statistics.median(run.turns_per_s for run in found)),
+                "turns_spread": [round(edge(run.turns_per_s for run in found)) for edge in (min, max)],
+                "lean_per_s": round(statistics.median(loops)),
+                "ratio": round(statistics.median(ratios), 3),
+                "spread": [round(min(ratios), 3), round(max(ratios), 3)],
+                "cpu_us": round(statistics.median(run.cpu_us for run in found), 1),
+                "loop_us": round(statistics.median(run.loop_us for run in found), 1),
+                "turns_per_cpu_s": round(statistics.median(1e6 / run.cpu_us for run in found)),
+                "repeats": repeats,
+                "cores": cores(),
+                "python": sys.version.split()[0],
+                "wasmtime": version("wasmtime"),
+            }
+        )
 
 
 def warm_start(source: str) -> float:
@@ -174,6 +252,10 @@ def warm_start(source: str) -> float:
         with turnwise.start(world(source, 1), workers=1, journal=Path(folder, "bench.journal")) as live:
             assert live.step() is not None
             return time.perf_counter() - start
+
+
+def numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",") if part]
 
 
 def codes() -> list[Code]:
@@ -189,17 +271,25 @@ def codes() -> list[Code]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--agents", default="10,100,1000,10000")
-    parser.add_argument("--python-agents", default="10,100")
+    parser.add_argument("--agents", default="1000")
+    parser.add_argument("--python-agents", default="100")
+    parser.add_argument("--workers", default="1,2")
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     module, python = codes()
-    cases = [("core module", NO_OP_WAT, n, bare_module(module)) for n in map(int, options.agents.split(","))]
-    cases += [("Python", NO_OP_PYTHON, n, bare_component(python)) for n in map(int, options.python_agents.split(","))]
-    for name, source, agents, bare in cases:
-        for line in measure(name, source, agents, bare, options.seconds, options.repeats):
+    lean_of_module, lean_of_component = lean_module(module), lean_component(python)
+    cases = [("core module", NO_OP_WAT, n, lean_of_module) for n in numbers(options.agents)]
+    cases += [("Python", NO_OP_PYTHON, n, lean_of_component) for n in numbers(options.python_agents)]
+    for name, source, agents, lean in cases:
+        for line in measure(name, source, agents, lean, numbers(options.workers), options.seconds, options.repeats):
             print(line, flush=True)
+    rounds = [of_rounds(options.seconds) for _ in range(options.repeats)]
+    for key in rounds[0]:
+        times = [found[key] for found in rounds]
+        line: dict[str, object] = {"benchmark": "round of two core modules", "workers": 1, "way": key}
+        spread = [round(min(times), 3), round(max(times), 3)]
+        print(json.dumps(line | {"ms": round(statistics.median(times), 3), "spread": spread}), flush=True)
     for name, source in (("core module", NO_OP_WAT), ("Python", NO_OP_PYTHON)):
         times = [warm_start(source) for _ in range(options.repeats)]
         line = {"benchmark": "warm start to first durable turn", "agents": name, "workers": 1}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.core.worlds import WITHOUT_SUMS, kind, plan
 from turnwise.core import head
@@ -22,7 +25,7 @@ from turnwise.core.records import (
     TurnRecord,
     WaveRecord,
 )
-from turnwise.core.turn import Failure, FailureClass, Log, Record, TurnOutput
+from turnwise.core.turn import Failure, FailureClass, Log, Record, Send, TurnOutput
 from turnwise.core.withheld import Withheld, WithheldTokens
 from turnwise.errors import InvariantError
 
@@ -242,3 +245,25 @@ def test_a_turn_without_an_outcome_has_no_line() -> None:
 @pytest.mark.parametrize("size", [0, 511, 512, 513, 5000])
 def test_the_digest_of_a_text_is_that_of_its_bytes(size: int) -> None:
     assert head.text_digest("é" * size) == head.text_digest("é" * size) == hexed("é" * size)
+
+
+@given(
+    place=st.integers(0, 10**6),
+    inbox=st.lists(st.integers(0, 10**9)),
+    state=st.text(),
+    wake_in=st.none() | st.integers(1, 2**31 - 1),
+    send=st.booleans(),
+    rule=st.sampled_from([1, 2]),
+)
+def test_the_line_of_a_plain_turn_is_the_encoded_one(
+    place: int, inbox: list[int], state: str, wake_in: int | None, send: bool, rule: int
+) -> None:
+    """Lines of turns that do little are put together without the encoder."""
+    output = TurnOutput(state, send=(Send("a", "b"),) if send else (), wake_in=wake_in)
+    turn = TurnRecord(place, 3, tuple(inbox), output, None, (), "", 7, 1)
+    line = head.facts(1, (), [turn], (), (), (), rule).decode().split("\n")[1]
+    digest = head.text_digest(state)
+    members: list[object] = [place, 3, inbox, digest]
+    if wake_in is not None:
+        members += [[], head.text_digest(""), [], [], wake_in, [], None]
+    assert line == "T" + json.dumps(members, separators=(",", ":"))

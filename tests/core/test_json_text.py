@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from turnwise.core import json_text
 from turnwise.core.canonical import canonical, in_order
 from turnwise.core.json_text import INTEGER_DIGITS_MAX, NestedTooDeeplyError, decode, integer_text
 
@@ -199,3 +201,35 @@ def test_a_text_that_is_as_deep_as_allowed_and_too_deep_for_the_stack_is_not_sai
         decode("[" + "[" * inside + "]" * inside + ",[]]", inside + 1)
     with pytest.raises(NestedTooDeeplyError):
         decode("[" + "[" * inside + "]" * inside + ",[]]", inside)
+
+
+SPACE = st.text(" \n\t\r\x00", max_size=3)
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(
+    text=st.text('[]{}",:0123456789.eE+-truefalsnNIy \n\t\\u\ud800é')
+    | st.builds(lambda value, before, after: before + json.dumps(value) + after, ANY, SPACE, SPACE)
+)
+@example(text="")
+@example(text=" 1")
+@example(text="1 ")
+@example(text="1 2")
+@example(text="\ufeff1")
+@example(text='{"a":1,"a":2}')
+@example(text="[NaN]")
+def test_a_text_that_is_not_nested_deeply_is_read_as_the_decoder_reads_it(text: str) -> None:
+    """Value, or the words of the error: both may reach an outcome."""
+
+    def said(read: Callable[[str], Any]) -> object:
+        try:
+            return repr(read(text))
+        except (ValueError, RecursionError) as error:
+            return type(error), str(error)
+
+    theirs = json.JSONDecoder(parse_int=json_text._integer, parse_constant=json_text._refuse_constant)
+    assert said(decode) == said(theirs.decode)

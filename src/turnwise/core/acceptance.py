@@ -10,7 +10,9 @@ from turnwise.core.turn import Failure, FailureClass, TurnOutput
 
 def refusal(agent: AgentState, output: TurnOutput, world: WorldState) -> Failure | None:
     """Return why an output cannot be accepted, or None. Depends on the world as it was when the round began."""
-    return _denied(agent, output, world) or _excess(agent, output, world)
+    if output.send or output.spawn or output.stop or output.finish is not None:
+        return _denied(agent, output, world) or _excess(agent, output, world)
+    return _state_excess(agent, output)  # there is nothing else in it that could be refused
 
 
 def _denied(agent: AgentState, output: TurnOutput, world: WorldState) -> Failure | None:
@@ -31,9 +33,9 @@ def _denied(agent: AgentState, output: TurnOutput, world: WorldState) -> Failure
 
 def _excess(agent: AgentState, output: TurnOutput, world: WorldState) -> Failure | None:
     limits = agent.kind.limits
-    state_max, send_max, deliveries_max = limits.state_bytes_max, limits.send_bytes_max, limits.deliveries_max
-    if state_max is not None and not within((agent.args, output.state), state_max):
-        return _too_much(f"args and state come to more than {state_max:,} bytes as JSON", "state_mib")
+    send_max, deliveries_max = limits.send_bytes_max, limits.deliveries_max
+    if (failure := _state_excess(agent, output)) is not None:
+        return failure
     if send_max is not None and not within((send.body for send in output.send), send_max):
         return _too_much(f"the turn sent more than {send_max:,} bytes, bodies as JSON", "send_mib")
     if deliveries_max is not None and _deliveries(agent, output, world, deliveries_max) > deliveries_max:
@@ -46,6 +48,13 @@ def _excess(agent: AgentState, output: TurnOutput, world: WorldState) -> Failure
             what = f"args (with those of its kind) and state of {spawn.name!r} come to more than {child_max:,} bytes"
             return _too_much(f"{what} as JSON", "state_mib", kind.name)
     return None
+
+
+def _state_excess(agent: AgentState, output: TurnOutput) -> Failure | None:
+    state_max = agent.kind.limits.state_bytes_max
+    if state_max is None or within((agent.args, output.state), state_max):
+        return None
+    return _too_much(f"args and state come to more than {state_max:,} bytes as JSON", "state_mib")
 
 
 def _deliveries(agent: AgentState, output: TurnOutput, world: WorldState, enough: int) -> int:

@@ -9,6 +9,7 @@ from turnwise.core.records import AgentRecord, ChangeRecord, EndRecord, RoundRec
 from turnwise.core.snapshot import Snapshot
 from turnwise.core.turn import EffectRequest, Outcome
 from turnwise.core.turn_input import TurnInput
+from turnwise.core.unguarded import unguarded
 
 # -- events ------------------------------------------------------------------------------------------------------
 
@@ -37,6 +38,7 @@ class OutsideChange:
     record: ChangeRecord
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
     """A sandbox has executed a turn. `fuel` is what this execution used; `stdout` what it printed."""
@@ -58,6 +60,7 @@ class TurnTaken:
     children: tuple[AgentRecord, ...] = ()
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class EffectAnswered:
     """An effect has been answered; `reply` is canonical JSON text, ``{"ok": …}`` or ``{"error": …}``.
@@ -83,6 +86,7 @@ Event = Advance | Input | OutsideChange | TurnEnded | TurnTaken | EffectAnswered
 # -- actions -----------------------------------------------------------------------------------------------------
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Execute:
     """Execute a turn from its start, in a fresh sandbox. `replies` answer its calls of `effect`, in order.
@@ -99,6 +103,7 @@ class Execute:
     code: str
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Request:
     """Answer an effect with `EffectAnswered`. `stream` keys its random stream, `now_us` is the turn's virtual time."""

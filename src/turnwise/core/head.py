@@ -26,12 +26,12 @@ A run keeps the rule by which its chains were begun (`RULE`, or an older one tha
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
+from turnwise.core.json_encoder import json_encoder
 from turnwise.core.plan import Plan
 from turnwise.core.plan_change import with_texts
 from turnwise.core.plan_json import plan_to_json
@@ -48,8 +48,7 @@ from turnwise.core.turn import Record
 from turnwise.core.withheld import Withheld, WithheldTokens
 from turnwise.errors import InvariantError
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
-
+_encode = json_encoder(sort_keys=False)
 
 RULE: Final = 2
 """The rule by which new runs make their chains."""
@@ -208,8 +207,10 @@ def _turn_line(turn: TurnRecord, rule: int) -> str:
         return "F" + _encode([turn.place, turn.turn, turn.inbox, turn.failure.kind, effects])
     output = turn.output
     state = text_digest(output.state)
-    if not (effects or turn.stdout or output.log or output.record or output.wake_in or output.stop or output.finish):
-        return f'T[{turn.place},{turn.turn},[{",".join(map(str, turn.inbox))}],"{state}"]'
+    if not (effects or turn.stdout or output.log or output.record or output.stop or output.finish):
+        start = f'T[{turn.place},{turn.turn},[{",".join(map(str, turn.inbox))}],"{state}"'
+        # as they are encoded below, for most turns of most worlds
+        return f"{start}]" if not output.wake_in else f"{start}{_NOTHING_BUT}{output.wake_in},[],null]"
     return "T" + _encode(
         [
             turn.place,
@@ -225,6 +226,10 @@ def _turn_line(turn: TurnRecord, rule: int) -> str:
             output.finish if rule == 1 or output.finish is None else text_digest(output.finish),
         ]
     )
+
+
+_NOTHING_BUT: Final = f',[],"{text_digest("")}",[],[],'
+"""Effects, printed text, logs and records of a turn that has none, between its state and its alarm."""
 
 
 def _recorded(record: Record, rule: int) -> list[object]:

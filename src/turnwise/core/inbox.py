@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from turnwise.core.unguarded import unguarded
 
+
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Letter:
     """A message on its way to be read. All that it reaches have the same one, so that its body exists once."""

@@ -29,7 +29,7 @@ def decode(text: str, nesting_max: int | None = None) -> Any:
     and (`NestedTooDeeplyError`) for what is nested deeper than `nesting_max` levels, hidden in a repeated key or not.
     """
     if nesting_max is None or text.count("[") + text.count("{") <= nesting_max:
-        return _decode(text)
+        return _decoded(text)
     repeated: list[bool] = []
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -79,7 +79,17 @@ def _refuse_constant(constant: str) -> Any:
     raise ValueError(f"{constant} is no JSON number")
 
 
-_decode = json.JSONDecoder(parse_int=_integer, parse_constant=_refuse_constant).decode
+_decoder = json.JSONDecoder(parse_int=_integer, parse_constant=_refuse_constant)
+_scan: Final = _decoder.scan_once  # type: ignore[attr-defined]
+
+
+def _decoded(text: str) -> Any:
+    """The value of a text that is not nested deeply. White space around it, and what is no JSON, takes the long way."""
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        return _decoder.decode(text)
+    return value if end == len(text) else _decoder.decode(text)
 
 
 def _deeper_than(value: object, levels: int) -> bool:

@@ -68,7 +68,7 @@ class OpenTurn:
         self._taken: TurnRecord | None = None
         self._unanswered = 0
         self._many = False
-        self._budget = EffectsBudget(agent.kind.limits.effects_bytes_max)
+        self._budget: EffectsBudget | None = None
         read = fitting(agent.inbox, agent.kind.limits.inbox_bytes_max)
         self._letters = tuple(agent.inbox[:read])
         self._input = TurnInput(
@@ -146,6 +146,8 @@ class OpenTurn:
             self.fail(FailureClass.EFFECTS, message)
             return []
         self._call_start, self._many = first, needs.many
+        if self._budget is None:
+            self._budget = EffectsBudget(self.agent.kind.limits.effects_bytes_max)
         self._budget.next_call()
         actions: list[Action] = []
         full = False
@@ -167,6 +169,8 @@ class OpenTurn:
         """An effect's reply, and its tokens. With the last one that the turn waits for, it executes again."""
         if not 0 <= index < len(self._replies) or self._replies[index] is not None:
             raise InvariantError(f"effect {index} of {self.agent.name} was not waited for")
+        if self._budget is None:
+            raise InvariantError(f"the turn of {self.agent.name} has asked for nothing")
         self._replies[index] = reply
         if tokens is not None:
             self._tokens[index] = tokens

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from turnwise.core.turn import Failure, TurnOutput
+from turnwise.core.unguarded import unguarded
 
 EndReason = Literal["finished", "quiet", "rounds_max", "failed"]
 """Reason why a run ended: `finish` was called; no agent had anything to do; its bound was reached; a turn failed."""
@@ -34,6 +35,7 @@ class AgentRecord:
     grants: tuple[str, ...]
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class MessageRecord:
     """A message. `sender` is a place, or None for outside. Nobody in `recipients`: a dead letter.
@@ -49,6 +51,7 @@ class MessageRecord:
     recipients: tuple[int, ...]
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class EffectRecord:
     """One effect of a turn, `index` counting from 0 over the turn. Request and reply are canonical JSON text.
@@ -65,6 +68,7 @@ class EffectRecord:
     tokens: tuple[int, ...] | None = None
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class TurnRecord:
     """A turn. `turn` counts the agent's own turns from 1; `inbox` holds sequence numbers of the messages it read.

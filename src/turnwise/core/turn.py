@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from turnwise.core.unguarded import unguarded
+
 LogLevel = Literal["debug", "info", "warning", "error"]
 LOG_LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning", "error")
 
@@ -50,6 +52,7 @@ class Failure:
     message: str
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Send:
     to: str
@@ -78,6 +81,7 @@ class Spawn:
     state: str | None = None
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class TurnOutput:
     """The output of a completed turn.
@@ -95,6 +99,7 @@ class TurnOutput:
     finish: str | None = None
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class EffectRequest:
     """One effect that a turn asks for. `body` is the request as canonical JSON text, `kind` its `effect` member.
@@ -107,11 +112,13 @@ class EffectRequest:
     body: str
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Completed:
     output: TurnOutput
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Needs:
     """The effects of the call at which the turn was suspended; `many` if it asked with `{"effects": […]}`."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from turnwise.core.envelope import ABI, quote
+from turnwise.core.unguarded import unguarded
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class TurnInput:
     """The input of one turn, not encoded yet.

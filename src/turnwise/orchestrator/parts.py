@@ -14,6 +14,7 @@ from turnwise.journal import Journal, JournalWriter
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.edges import EDGES, Edges
 from turnwise.orchestrator.effects import HostAnswers, ModelEffects
+from turnwise.orchestrator.garbage import collected_seldom
 from turnwise.orchestrator.reproducibility import plan_bound
 from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
@@ -92,4 +93,5 @@ async def connect(
     )
     driver.effects = ModelEffects(prepared.host, driver, plan_bound(prepared.host.models))
     prepared.answers.attach(driver.effects, driver)
+    stack.enter_context(collected_seldom())
     return Session(driver, stack.pop_all(), prepared.host)

@@ -24,6 +24,7 @@ from turnwise.journal import Journal, JournalWriter
 from turnwise.orchestrator.assembly import prepare_parts, source
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.effects import ModelEffects
+from turnwise.orchestrator.garbage import collected_seldom
 from turnwise.orchestrator.progress import Status
 from turnwise.orchestrator.reproducibility import plan_bound
 from turnwise.orchestrator.session import Session
@@ -95,6 +96,7 @@ class SharedParts:
         driver.sandboxes = share
         driver.effects = share.effects
         self._shares.append(share)
+        stack.enter_context(collected_seldom())
         if self.failure is not None:
             driver.on_failure(self.failure)
         return Session(driver, stack.pop_all(), None)

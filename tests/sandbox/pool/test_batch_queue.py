@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnwise.sandbox.execute.jobs import TurnJob
-from turnwise.sandbox.pool.batch_queue import BATCH_BYTES_MAX, BATCH_JOBS_MAX, BatchQueue
+from turnwise.sandbox.pool.batch_queue import BATCH_BYTES_MAX, BATCH_JOBS_MAX, SMALL_US, BatchQueue
 
 
 def job(number: int, size: int = 2) -> TurnJob:
@@ -46,10 +46,23 @@ def test_large_jobs_make_small_batches() -> None:
 
 def test_few_jobs_are_shared_among_many_workers() -> None:
     schedule = BatchQueue(4)
-    schedule.learn(0, 1)
+    schedule.learn(0, SMALL_US)
     for number in range(8):
         schedule.add(job(number), 0)
     assert len(ids(schedule)) == 1
+
+
+def test_what_is_done_at_once_is_not_shared() -> None:
+    """Handing over takes longer than the jobs: a small round is one batch, whatever the number of workers."""
+    schedule = BatchQueue(4)
+    schedule.learn(0, 1)
+    schedule.learn(1, SMALL_US)
+    for number in range(8):
+        schedule.add(job(number), 0)
+    schedule.add(job(8), 1)
+    schedule.add(job(9), 1)
+    assert ids(schedule) == list(range(9))
+    assert ids(schedule) == [9]
 
 
 def test_a_job_that_runs_alone_comes_first_and_only_to_who_has_nothing() -> None:

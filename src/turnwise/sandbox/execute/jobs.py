@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from turnwise.core.turn import FailureClass
+from turnwise.core.unguarded import unguarded
 
 ExecutionStatus = Literal["completed", "needs", "failed"]
 
@@ -28,6 +29,7 @@ class InputEnvelope(Protocol):
         """Return the envelope, UTF-8 JSON."""
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class TurnJob:
     """One execution of a turn."""
@@ -58,6 +60,7 @@ class TurnJob:
         return self.input if isinstance(self.input, bytes) else self.input.encode()
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class TurnResult:
     """Result of one execution."""

@@ -14,6 +14,9 @@ BATCH_BYTES_MAX = 4 * 1024 * 1024
 BATCH_US = 10_000
 """Time that a batch is meant to take."""
 
+SMALL_US = 250
+"""Time that a batch may take before it is worth sharing: handing over takes some 100 microseconds by itself."""
+
 COST_US_UNKNOWN = 10_000
 """Assumed cost of a job of code that never ran: its first batch has one job."""
 
@@ -57,7 +60,9 @@ class BatchQueue:
         jobs_max = min(BATCH_JOBS_MAX, -(-len(queue) // (2 * self._workers)))
         batch: list[Item] = []
         cost_us, size = 0.0, 0
-        while queue and len(batch) < jobs_max:
+        while queue and len(batch) < BATCH_JOBS_MAX:
+            if len(batch) >= jobs_max and cost_us >= SMALL_US:
+                break
             job, index = queue[0]
             cost_us += self._costs_us.get(index, COST_US_UNKNOWN)
             size += job.size_bytes

@@ -147,7 +147,7 @@ async function aTurn(now, round, facts) {
     found.stdout && block("Printed", [text(found.stdout)], 0),
     found.hidden > 0 && h("p", { class: "dim" }, `${count(found.hidden, "row")} more are not shown`),
     stateOf(found),
-    h("div", { class: "block" }, h("h2", {}, "Where it came from"), why ? aTree(why, now) : button("trace it back", { why: 3 }), why && Number(now.why) < 30 && button("further back", { why: Number(now.why) + 3 })),
+    h("div", { class: "block" }, h("h2", {}, "Where it came from"), why ? aTree(why, now) : button("trace it back", { why: 3 }), why && Number(now.why) < 60 && button("further back", { why: Number(now.why) + 3 })),
     forkHere(facts, agent, round),
   ];
 }
@@ -212,7 +212,7 @@ async function aMessage(now) {
     h("div", { class: "box said" }, text(message.body)),
     h("h2", {}, "Where it came from"),
     aTree(why, now),
-    h("p", {}, button("further back", { why: Number(now.why ?? 3) + 3 })),
+    Number(now.why ?? 3) < 60 && h("p", {}, button("further back", { why: Number(now.why ?? 3) + 3 })),
   ];
 }
 
@@ -239,7 +239,7 @@ function aCause(cause, now) {
     {},
     ...label,
     cause.text.text && h("span", {}, " ", short(cause.text.text)),
-    !cause.told && h("span", { class: "dim" }, " …"),
+    !cause.told && h("span", { class: "dim" }, cause.hidden ? ` … ${count(cause.hidden, "turn")} behind it` : " …"),
     cause.causes.length > 0 && h("ul", {}, cause.causes.map(/** @param {any} one */ (one) => aCause(one, now))),
   );
 }

@@ -57,7 +57,7 @@ def test_a_person_interrupts_answers_and_leaves(tmp_path: Path) -> None:
         terminal.press(b"/dance\n")
         terminal.read_until(r"(?s)there is no /dance.*> ")
         terminal.press(b"\x03")
-        terminal.read_until(r"(?s)Ctrl-D leaves.*> ")
+        terminal.read_until(r"(?s)Ctrl-D leaves.*> ", again=b"\x03")
         terminal.press(b"I can pay 40.\n")
         terminal.read_until(r"(?s)40\..*\n.*\n> ")
         terminal.press(b"\x04")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import struct
 import subprocess
 import sys
@@ -34,10 +35,16 @@ class Terminal:
         self._process = process
         self.text = ""
 
-    def read_until(self, pattern: str) -> None:
-        """Read on until the pattern is found in what has come since the last call."""
+    def read_until(self, pattern: str, *, again: bytes = b"") -> None:
+        """Read on until the pattern is found in what has come since the last call.
+
+        Keys are pressed `again` whenever nothing came for a second: an interruption in the moment between a prompt and
+        the reading behind it is lost, for people too.
+        """
         start = len(self.text)
         while not re.search(pattern, self.text[start:]):
+            while again and not select.select([self._master], [], [], 1)[0]:
+                self.press(again)
             assert self._read(), f"it ended without {pattern!r}: {self.text!r}"
 
     def press(self, keys: bytes) -> None:

@@ -23,9 +23,11 @@ class Shown:
 
 
 def shown(path: Path) -> Shown:
-    """Read all of a journal, and check it and its chains."""
+    """Read all of a journal, and check it and its chains; times and snapshots, which no chain covers, are only read."""
     with Journal.open(path) as journal:
         journal.check()
+        list(journal.timings.between())
+        list(journal.snapshots.all())
         journal.chains.check_links()
         return Shown(journal.header.plan, tuple(journal.chains.rounds()), journal.rounds.end_record)
 

@@ -87,7 +87,9 @@ def turn(t):
 def test_a_turn_that_asks_for_fourteen_large_outputs_has_those_that_fit(tmp_path: Path) -> None:
     """14 outputs of 16 MB, of which two fit `effects_mib`: 21 MB each, as base64."""
     graphs.write_graph(tmp_path / "grows.onnx", graphs.growing_graph())
-    asker = Agent(ASKS_FOR_MUCH, start=True, memory_mib=1024, effects_mib=48, grants=Grants(infer=["grows"]))
+    asker = Agent(
+        ASKS_FOR_MUCH, start=True, fuel=5_000_000_000, memory_mib=1024, effects_mib=48, grants=Grants(infer=["grows"])
+    )
     world = World("much", models={"grows": Model(tmp_path / "grows.onnx")}, agents={"asker": asker})
     path = tmp_path / "much.journal"
     with turnwise.run(world, journal=path) as run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import os
 from collections.abc import Mapping
@@ -71,6 +70,8 @@ def serve(
             f"{' and '.join(missing)} are not installed, which a server needs",
             hint="pip install 'turnwise[serve]'",
         )
+    import asyncio
+
     from turnwise.inference.host.host import InferenceHost  # noqa: F401 - fails here, if it does, and not in the loop
     from turnwise.serving.server import ServeOptions
     from turnwise.serving.server import serve as serve_models

@@ -113,18 +113,45 @@ def test_flows_count_each_message_for_each_recipient(monitor: Monitor, lively_ru
 
 def test_messages_are_all_told_page_after_page(monitor: Monitor, lively_run: Run) -> None:
     found: list[Any] = []
-    after = 0
+    seq = 0
     while True:
-        page = monitor.ask("messages", run="lively.journal", after=after)
+        page = monitor.ask("messages", run="lively.journal", seq=seq)
         found += page["messages"]
         if page["next"] is None:
             break
-        after = page["next"] + 1
+        seq = page["next"]
     assert [message["seq"] for message in found] == [message.seq for message in lively_run.messages]
     sender = found[-1]["sender"]
     of_one = monitor.ask("messages", run="lively.journal", sender=sender)["messages"]
     assert of_one
     assert {message["sender"] for message in of_one} == {sender}
+
+
+def test_a_conversation_has_each_message_and_each_answer_once(monitor: Monitor, lively_run: Run) -> None:
+    found: list[Any] = []
+    after: int | None = 0
+    while after is not None:
+        page = monitor.ask("conversation", run="lively.journal", after=after)
+        found += page["turns"]
+        after = page["next"]
+    assert [message["seq"] for turn in found for message in turn["sent"]] == [one.seq for one in lively_run.messages]
+    asked = [effect for turn in lively_run.turns for effect in turn.effects if effect.model is not None]
+    assert sum(len(turn["answers"]) for turn in found) == len(asked)
+    name = found[-1]["agent"]
+    of_one = monitor.ask("conversation", run="lively.journal", agent=name)["turns"]
+    assert {turn["agent"] for turn in of_one} - {"outside"} == {name}
+
+
+def test_agents_are_told_page_after_page_and_found_by_name(monitor: Monitor, lively_run: Run) -> None:
+    names = [agent.name for agent in lively_run.agents]
+    first = monitor.ask("agents", run="lively.journal", first=0, count=2)
+    assert [agent["name"] for agent in first["agents"]] == names[:2]
+    assert first["more"] is True
+    rest = monitor.ask("agents", run="lively.journal", first=2)
+    assert [agent["name"] for agent in rest["agents"]] == names[2:]
+    assert rest["more"] is False
+    found = monitor.ask("agents", run="lively.journal", search=names[-1].upper())
+    assert names[-1] in [agent["name"] for agent in found["agents"]]
 
 
 def test_records_of_each_agent_make_a_line(monitor: Monitor, lively_run: Run) -> None:

@@ -98,7 +98,7 @@ class _Answers:
                     _number(request, "last", NUMBER_MAX),
                     senders=_names(request, "sender"),
                     to=_names(request, "to"),
-                    after=_number(request, "after", 0) - 1,
+                    seq_first=_number(request, "seq", 0),
                 )
             ),
             "message": lambda request: lambda journal: message(journal, _number(request, "seq")),

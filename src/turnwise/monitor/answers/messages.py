@@ -31,22 +31,28 @@ def flows(journal: Journal, round_first: int, round_last: int) -> dict[str, Any]
 
 
 def messages(
-    journal: Journal, round_first: int, round_last: int, *, senders: tuple[str, ...], to: tuple[str, ...], after: int
+    journal: Journal,
+    round_first: int,
+    round_last: int,
+    *,
+    senders: tuple[str, ...],
+    to: tuple[str, ...],
+    seq_first: int,
 ) -> dict[str, Any]:
     """Messages in order, from those senders and to those recipients if any are named.
 
-    `after` is the sequence number behind which to begin, -1 at first; `next` is where to go on, or None at the end.
+    They begin with the sequence number `seq_first`; `next` is that with which to go on, or None at the end.
     """
     names = AgentNames(journal)
     first, end = journal.grid.span_of_messages(round_first, round_last)
     wanted = {names.place(name) for name in to}
     found: list[dict[str, Any]] = []
-    start = max(first, after + 1)
+    start = max(first, seq_first)
     for message in journal.queries.messages(start):
         if message.seq >= end:
             break
         if len(found) == MESSAGES_MAX or message.seq >= start + SCANNED_MAX:
-            return {"messages": found, "next": message.seq - 1}
+            return {"messages": found, "next": message.seq}
         if senders and names.of(message.sender) not in senders:
             continue
         if wanted and wanted.isdisjoint(message.recipients):

@@ -166,7 +166,7 @@ export function messages(element) {
   });
   canvas.addEventListener("click", (event) => {
     const pair = pairAt(event);
-    if (pair) show({ sender: name(pair[0]), recipient: name(pair[1]), after: null });
+    if (pair) show({ sender: name(pair[0]), recipient: name(pair[1]), seq: null });
   });
 
   async function load() {
@@ -192,11 +192,11 @@ export function messages(element) {
     const mine = askedList;
     const sender = now.sender ? [now.sender] : [];
     const to = now.recipient ? [now.recipient] : [];
-    const found = await ask("messages", { run: now.run, first: now.from, last: now.to, sender, to, after: now.after });
+    const found = await ask("messages", { run: now.run, first: now.from, last: now.to, sender, to, seq: now.seq });
     if (mine !== askedList) return;
     fill(
       list,
-      h("h2", {}, now.sender ? `${now.sender} → ${now.recipient}` : "All messages", now.sender && h("button", { type: "button", class: "plain", onclick: () => show({ sender: null, recipient: null, after: null }) }, "  all")),
+      h("h2", {}, now.sender ? `${now.sender} → ${now.recipient}` : "All messages", now.sender && h("button", { type: "button", class: "plain", onclick: () => show({ sender: null, recipient: null, seq: null }) }, "  all")),
       found.messages.map(/** @param {any} message */ (message) =>
         h(
           "div",
@@ -206,7 +206,7 @@ export function messages(element) {
         ),
       ),
       found.messages.length === 0 && h("p", { class: "dim" }, "none here"),
-      found.next !== null && h("button", { type: "button", onclick: () => show({ after: found.next + 1 }) }, "go on"),
+      found.next !== null && h("button", { type: "button", onclick: () => show({ seq: found.next }) }, "go on"),
     );
   }
 
@@ -222,7 +222,7 @@ export function messages(element) {
         asked = question;
         load().catch((error) => fill(told, h("span", { class: "bad" }, error.message)));
       } else draw();
-      const listed = JSON.stringify([question, now.sender, now.recipient, now.after]);
+      const listed = JSON.stringify([question, now.sender, now.recipient, now.seq]);
       if (listed !== askedList) {
         askedList = listed;
         loadList().catch((error) => fill(list, h("p", { class: "bad" }, error.message)));

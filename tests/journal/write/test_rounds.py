@@ -82,6 +82,8 @@ def test_what_was_encoded_before_a_failure_cannot_follow_it(tmp_path: Path) -> N
         connection.execute("PRAGMA max_page_count = 1000000")
         with pytest.raises(InvariantError, match="a round is written out of order"):
             writer.write(large)
+        with pytest.raises(EnvironmentFailure, match="Everything up to round 3"):
+            writer.encode(simple(5))  # by who encodes ahead and has not been told: it would follow round 3
         writer.commit(simple(4))
         stale = writer.encode(simple(5))
         connection.execute(f"PRAGMA max_page_count = {connection.execute('PRAGMA page_count').fetchone()[0]}")
@@ -90,6 +92,8 @@ def test_what_was_encoded_before_a_failure_cannot_follow_it(tmp_path: Path) -> N
         connection.execute("PRAGMA max_page_count = 1000000")
         with pytest.raises(InvariantError, match="a round is written out of order"):
             writer.write(stale)
+        with pytest.raises(EnvironmentFailure):
+            writer.encode(simple(6))
         writer.resumed(versions='{"a":1}', info="{}")
         writer.commit(simple(5), EndRecord("quiet", 5, None))
     with Journal.open(path) as journal:

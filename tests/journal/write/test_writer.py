@@ -151,3 +151,37 @@ def test_a_record_that_cannot_be_is_refused_at_once_and_the_next_fits(tmp_path: 
     with create(tmp_path / "run.journal") as journal:
         asyncio.run(play(journal))
         assert journal.check() == 2
+
+
+def test_a_round_that_is_handed_over_before_the_loop_hears_of_a_failure_is_not_written(tmp_path: Path) -> None:
+    """The write fails on its thread, and the loop asks for the next round before the future tells it."""
+    failed, heard = threading.Event(), threading.Event()
+
+    class Late(RoundWriter):
+        def write(self, batch: Batch) -> None:
+            if batch.round == 2:
+                self._connection.execute("PRAGMA max_page_count = 1")
+            try:
+                super().write(batch)
+            finally:
+                if batch.round == 2:
+                    self._connection.execute("PRAGMA max_page_count = 1000000")
+                    failed.set()
+                    assert heard.wait(60)
+
+    async def play(rounds: RoundWriter) -> None:
+        writer = JournalWriter(rounds)
+        await writer.commit(simple(1))
+        await writer.submit(simple(2, size=200_000))
+        assert failed.wait(60)
+        with pytest.raises(EnvironmentFailure, match="Everything up to round 1"):
+            await writer.submit(simple(3))
+        heard.set()
+        with pytest.raises(EnvironmentFailure, match="Everything up to round 1"):
+            await writer.close()
+
+    path = tmp_path / "run.journal"
+    create(path).close()
+    with Journal.open(path) as journal, closing(open_writing(path)) as connection:
+        asyncio.run(play(Late(connection, path)))
+        assert list(journal.rounds.between()) == [simple(1)]

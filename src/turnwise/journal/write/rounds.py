@@ -42,7 +42,7 @@ class RoundWriter:
         self._blobs = BlobWriter(path)
         self._encoder = Encoder(path, self._blobs)
         self._committed = 0
-        self._stale = False
+        self._failure: BaseException | None = None
         self._statements: dict[tuple[str, int], str] = {}
         self._variables_max = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
         self._times: list[object] = []
@@ -64,7 +64,7 @@ class RoundWriter:
         self._committed = round_last
         self._optional = tables & OPTIONAL[FORMAT].keys()
         self._encoder.restart(round_last=round_last, agents=agents, seq_last=seq_last)
-        self._stale = False
+        self._failure = None
 
     def commit(
         self,
@@ -78,6 +78,7 @@ class RoundWriter:
         Raises EnvironmentFailure if the disk is full or fails: nothing of the round is kept then, everything before it
         is, and the same round can be committed again.
         """
+        self._restart_if_failed()
         self.write(self.encode(record, end, times, snapshot))
 
     def encode(
@@ -87,9 +88,13 @@ class RoundWriter:
         times: RoundTimes | None = None,
         snapshot: Snapshot | None = None,
     ) -> Batch:
-        """The first half of `commit`: rows of a round that follows the last one encoded. Needs no disk."""
-        if self._stale:
-            self._restart()
+        """The first half of `commit`: rows of a round that follows the last one encoded. Needs no disk.
+
+        Raises the failure of a write again until `commit`, `end` or `resumed` is called: whoever encodes ahead may not
+        have been told yet, and this round would be taken for the one that follows the last committed.
+        """
+        if self._failure is not None:
+            raise self._failure
         return self._encoder.batch(record, end, times, snapshot)
 
     def write(self, batch: Batch) -> None:
@@ -106,8 +111,7 @@ class RoundWriter:
 
     def end(self, record: EndRecord) -> None:
         """Note how the run ended. A run that is continued and ends again is noted again; the latest counts."""
-        if self._stale:
-            self._restart()
+        self._restart_if_failed()
         self._append(*_ENDS, self._encoder.end_row(record))
 
     def keep_times(self) -> None:
@@ -117,10 +121,14 @@ class RoundWriter:
 
     def resumed(self, *, versions: str, info: str) -> None:
         """Note that another process goes on writing, with its versions and where it finds things (JSON texts)."""
-        if self._stale:
-            self._restart()
+        self._restart_if_failed()
         value = self._encoder.value
         self._append("writers", ("round", "versions", "info"), [self._committed, value(versions), value(info)])
+
+    def _restart_if_failed(self) -> None:
+        """Called where the caller has been told of every failure before, since it waited for every write."""
+        if self._failure is not None:
+            self._restart()
 
     def _append(self, table: str, columns: tuple[str, ...], values: list[object]) -> None:
         insert = _insertion(table, columns)
@@ -144,16 +152,22 @@ class RoundWriter:
             connection.execute("COMMIT")
             self._times = []
         except BaseException as error:
-            self._stale = True
+            self._failure = failure = self._told(error)
             self._encoder.generation += 1  # what has been encoded after this batch cannot follow it any more
             if connection.in_transaction:
                 with suppress(sqlite3.Error):  # then SQLite takes it back when the file is opened next
                     connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise translated(error, self.path, writing=True, kept=self._committed) from error
-            if isinstance(error, (UnicodeEncodeError, OverflowError)):
-                raise InvariantError(f"a value cannot be stored: {error}", where=str(self.path)) from error
-            raise
+            if failure is error:
+                raise
+            raise failure from error
+
+    def _told(self, error: BaseException) -> BaseException:
+        """What the caller is told of an error."""
+        if isinstance(error, sqlite3.Error):
+            return translated(error, self.path, writing=True, kept=self._committed)
+        if isinstance(error, (UnicodeEncodeError, OverflowError)):
+            return InvariantError(f"a value cannot be stored: {error}", where=str(self.path))
+        return error
 
     def _insert(self, connection: sqlite3.Connection, table: str, flat: list[object]) -> None:
         """Insert rows given as one flat list, many in each statement: see `encode` for why."""

@@ -44,7 +44,7 @@ class Part:
 
 PARTS = {
     "model": Part(5, lambda journals, size, models: checks.model_bound(journals, size, models.large)),
-    "tolerant": Part(2, lambda journals, size, models: checks.tolerant(journals, size, models.trained)),
+    "tolerant": Part(6, lambda journals, size, models: checks.tolerant(journals, size, models.trained)),
     "turns": Part(1, lambda journals, size, _: checks.turn_bound(journals, size)),
     "fork": Part(0.5, lambda journals, size, _: starts.fork(journals, size)),
     "diff": Part(0.5, lambda journals, size, _: files.diff(journals, size)),

@@ -32,16 +32,37 @@ def model_bound(journals: Journals, size: Size, model: str) -> list[Figure]:
 
 
 def tolerant(journals: Journals, size: Size, model: str) -> list[Figure]:
-    """A run that is verified, and held to be near what the model gives.
+    """Runs, their verify and a tolerant check, one after the other: of one agent, and of many at once.
 
-    The model has to know what it says: of random weights all tokens are nearly as likely, and none is the model's own.
+    A run of one agent decodes a token at a time; that of many, and a verify, which knows all prompts, decode many at
+    once, so that a check, which computes all tokens of an answer at once, has less to gain beside them. The model has
+    to know what it says: of random weights all tokens are nearly as likely, and none is the model's own.
     """
-    path = journals.played(askers(model, size.askers, size.asked_rounds, size.tokens))
+    figures = []
+    for agents, rounds, of in (
+        (1, 2 * size.askers * size.asked_rounds, "one agent"),
+        (size.askers, size.asked_rounds, f"{size.askers} agents at once"),
+    ):
+        figures += _tolerant(journals, askers(model, agents, rounds, size.tokens), size.times_of_models, of)
+    return figures
+
+
+def _tolerant(journals: Journals, world: turnwise.World, times: int, of: str) -> list[Figure]:
+    path = journals.played(world)
     taken = alternately(
-        {"verify": lambda: verified(path), "tolerant": lambda: verified(path, tolerant=True)}, size.times_of_models
+        {
+            "run": lambda: journals.run(world),
+            "verify": lambda: verified(path),
+            "tolerant": lambda: verified(path, tolerant=True),
+        },
+        times,
     )
-    values = ratios(taken["verify"], taken["tolerant"])
-    return [Figure("verify / a tolerant check", values, "", 5.0, True, medians(taken))]
+    run, verify, near = taken.values()
+    seconds = medians(taken)
+    return [
+        Figure(f"a run / a tolerant check, {of}", ratios(run, near), "", 5.0, True, seconds),
+        Figure(f"verify / a tolerant check, {of}", ratios(verify, near), "", 5.0, True, seconds),
+    ]
 
 
 def turn_bound(journals: Journals, size: Size) -> list[Figure]:

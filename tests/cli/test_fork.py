@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -174,3 +175,21 @@ def test_a_run_that_was_stopped_at_once_is_told_of(orphans: Orphans) -> None:
     assert played.run is not None
     with played.run as run:
         assert run.last_round == 3
+
+
+def test_lists_of_runs_find_a_parent_that_was_moved(command: Command, orphans: Orphans) -> None:
+    folder = orphans.whole.parent
+    (lost,) = [run for run in _listed(command, folder) if run["journal"] == str(orphans.whole)]
+    assert f"a journal with head {orphans.head}" in str(lost["error"])
+    (found,) = [
+        run
+        for run in _listed(command, folder, "--parent", orphans.parent.parent)
+        if run["journal"] == str(orphans.whole)
+    ]
+    assert found["error"] is None
+    assert found["world"] is not None
+
+
+def _listed(command: Command, *arguments: object) -> list[dict[str, object]]:
+    listed: list[dict[str, object]] = json.loads(command("runs", *arguments, "--json").out)["runs"]
+    return listed

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
 
+import turnwise
 from tests.monitor.conftest import Monitor
-from turnwise import UsageError
+from turnwise import JournalError, UsageError
+from turnwise.monitor.answers.listing import Listing
 from turnwise.monitor.shown import ShownRuns
 
 
@@ -50,3 +54,22 @@ def test_the_list_has_the_runs_and_says_why_a_file_is_none(monitor: Monitor) -> 
     assert rows["lively.journal"]["last_round"] == 4
     assert rows["broken.journal"]["error"] is not None
     assert rows["sweep/evil.journal"]["status"] == "finished"
+
+
+def test_a_parent_that_was_moved_is_looked_for_where_the_monitor_is_told(runs_folder: Path, tmp_path: Path) -> None:
+    folder, away = tmp_path / "runs", tmp_path / "away"
+    folder.mkdir()
+    away.mkdir()
+    parent = Path(shutil.copy(runs_folder / "lively.journal", away / "parent.journal"))
+    turnwise.fork(parent, 2, journal=folder / "fork.journal", seed=9, workers=1).result().close()
+    parent.rename(away / "moved.journal")
+    for parents, answers in (((), False), ((away,), True)):
+        runs = ShownRuns(folder, parents)
+        (row,) = Listing(runs).rows()["runs"]
+        assert (row["error"] is None) == answers
+        if answers:
+            assert asyncio.run(runs.reader("fork.journal").ask(lambda journal: journal.rounds.last_round)) > 2
+        else:
+            with pytest.raises(JournalError, match="a journal with head"):
+                asyncio.run(runs.reader("fork.journal").ask(lambda journal: journal.rounds.last_round))
+        runs.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,8 +23,9 @@ class RunReader:
     it open keeps the writer from clearing away SQLite's log when the run ends.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, parents: Sequence[Path] = ()) -> None:
         self.path = path
+        self._parents = parents
         self._stack = ExitStack()
         self._journal: Journal | None = None
         self._thread = ThreadPoolExecutor(1, "turnwise-monitor")
@@ -39,7 +40,7 @@ class RunReader:
         try:
             if self._journal is None:
                 file = self._stack.enter_context(journal_of(self.path))
-                self._journal = self._stack.enter_context(Journal.open(file))
+                self._journal = self._stack.enter_context(Journal.open(file, parents=self._parents))
             return question(self._journal)
         finally:
             self._asked -= 1

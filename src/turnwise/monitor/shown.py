@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,12 +35,16 @@ class ShownFile:
 class ShownRuns:
     """Runs by name. AgentNames are those that were found in the folder: no other file can be asked for."""
 
-    def __init__(self, place: Path) -> None:
-        """Take a file or a folder; raises UsageError if it is not there."""
+    def __init__(self, place: Path, parents: Sequence[Path] = ()) -> None:
+        """Take a file or a folder; raises UsageError if it is not there.
+
+        `parents` are files, and folders, to look for the runs in that forks refer to, if they are not where they were.
+        """
         if not place.exists():
             hint = "Name a journal, a bundle, or a folder of them. turnwise run puts journals into runs/."
             raise UsageError("there is no such file or folder", where=str(place), hint=hint)
         self.place = place
+        self.parents = tuple(parents)
         self.single = place.name if not place.is_dir() else None
         self._open: OrderedDict[str, RunReader] = OrderedDict()
 
@@ -60,7 +64,7 @@ class ShownRuns:
             self._open.move_to_end(name)
             return self._open[name]
         path = self._path(name)
-        reader = RunReader(path)
+        reader = RunReader(path, self.parents)
         self._open[name] = reader
         while len(self._open) > OPEN_MAX:
             self._open.popitem(last=False)[1].close()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from turnwise.cli.commands.options import Parents
 from turnwise.cli.commands.runs import FOLDER
 from turnwise.cli.errors import DONE
 from turnwise.cli.output import Output, bold, dim
@@ -29,6 +30,7 @@ def monitor(
         list[str] | None,
         typer.Option("--host-name", metavar="NAME", help="Another name of this machine to answer to. May be repeated."),
     ] = None,
+    parent: Parents = None,
     beside: Annotated[bool, typer.Option("--beside", hidden=True)] = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> int:
@@ -44,7 +46,7 @@ def monitor(
         raise UsageError(f"the monitor is not installed ({error.name} is missing)", hint=hint) from None
     from turnwise.monitor.shown import ShownRuns
 
-    server = MonitorServer(ShownRuns(place), port=port, hosts=host_name or ())
+    server = MonitorServer(ShownRuns(place, parent or ()), port=port, hosts=host_name or ())
     if beside:
         _end_with_parent(server)
     out = Output.out()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from turnwise.cli.commands.options import Json
+from turnwise.cli.commands.options import Json, Parents
 from turnwise.cli.errors import DONE
 from turnwise.cli.output import Output, Part, bold, dim, green, red, yellow
 from turnwise.cli.summary import quoted_path
@@ -56,6 +57,7 @@ class JournalFacts:
 def runs(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the journals lie.")] = FOLDER,
     last: Annotated[int, typer.Option("--last", metavar="N", min=1, help="So many of them, the newest first.")] = 20,
+    parent: Parents = None,
     json: Json = False,
 ) -> int:
     """List the runs whose journals lie in a folder, the newest first.
@@ -66,7 +68,7 @@ def runs(
     """
     paths = _journals(folder)
     newest = heapq.nlargest(last, paths, key=lambda path: (_changed_ns(path), path.name))
-    found = [_facts(path) for path in newest]
+    found = [_facts(path, parent or ()) for path in newest]
     out = Output.out()
     if json:
         out.write(
@@ -110,7 +112,7 @@ def _changed_ns(path: Path) -> int:
     return max(times, default=0)
 
 
-def _facts(path: Path) -> JournalFacts:
+def _facts(path: Path, parents: Sequence[Path]) -> JournalFacts:
     from turnwise.evidence.opened import journal_of
     from turnwise.journal import Journal
     from turnwise.journal.run import Run
@@ -118,7 +120,7 @@ def _facts(path: Path) -> JournalFacts:
     moment = datetime.fromtimestamp(_changed_ns(path) / 1e9, tz=timezone.utc)  # noqa: UP017 - the alias of 3.11
     changed = moment.isoformat(timespec="seconds")
     try:
-        with journal_of(path) as file, Run.open(file) as run:
+        with journal_of(path) as file, Run.open(file, parents=parents) as run:
             return JournalFacts(
                 str(path),
                 changed,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from turnwise.errors import TurnwiseError
@@ -25,15 +27,22 @@ class Listing:
         facts: dict[str, tuple[int, dict[str, Any]]] = {}
         for file in files:
             known = self._facts.get(file.name)
-            facts[file.name] = known if known and known[0] == file.changed_us else (file.changed_us, _facts(file))
+            facts[file.name] = (
+                known
+                if known and known[0] == file.changed_us
+                else (
+                    file.changed_us,
+                    _facts(file, self._runs.parents),
+                )
+            )
         self._facts = facts
         return {"place": str(self._runs.place), "runs": [row for _, row in facts.values()], "more": more}
 
 
-def _facts(file: ShownFile) -> dict[str, Any]:
+def _facts(file: ShownFile, parents: Sequence[Path]) -> dict[str, Any]:
     row: dict[str, Any] = {"name": file.name, "changed_us": file.changed_us, "error": None}
     try:
-        with journal_of(file.path) as path, Journal.open(path) as journal:
+        with journal_of(file.path) as path, Journal.open(path, parents=parents) as journal:
             plan = journal.header.plan_at()
             end = journal.rounds.end_record
             result = None if end is None or end.result is None else shown(end.result, 200)

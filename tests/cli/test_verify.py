@@ -96,7 +96,7 @@ def test_a_tolerant_check_says_how_near_the_answers_are(steady: Path, tmp_path: 
     turnwise.run(writers(steady), journal=path).close()
     ended = command("verify", path, "--tolerant")
     assert ended.code == 0
-    assert "near: 0 of " in ended.out
+    assert "distance: 0 of " in ended.out
     assert "not computed again" in ended.out
     other = toy.write_attention_folder(tmp_path / "other")
     (other / "model.onnx").write_bytes(toy.attention_graph(seed=1).model())

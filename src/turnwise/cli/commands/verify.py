@@ -206,7 +206,7 @@ def _show(found: Verification, output: Output) -> None:
         output.row(bold(model.level), f" {model.name}: {asked}")
         if near := model.nearness:
             output.row(
-                "near: ",
+                "distance: ",
                 f"{near.others:,} of {near.tokens:,} tokens would be others here; logits that are others by "
                 f"{near.farthest:.3g} give them all, and {near.margin:.3g} may be; on average a token needs "
                 f"{near.mean:.2g}, and {near.mean_max:.2g} may be",

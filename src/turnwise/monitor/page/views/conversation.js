@@ -11,7 +11,7 @@ import { fill, h, text } from "../dom.js";
 export function conversation(element) {
   const who = h("datalist", { id: "who" });
   const add = /** @type {HTMLInputElement} */ (h("input", { list: "who", placeholder: "only of an agent…", "aria-label": "Show only an agent" }));
-  const chips = h("span");
+  const chips = h("span", { class: "chips" });
   const talk = h("div", { class: "talk" });
   const more = h("button", { type: "button", hidden: true }, "go on");
   fill(element, h("div", { class: "tools" }, add, who, chips), talk, h("p", { class: "empty" }, more));

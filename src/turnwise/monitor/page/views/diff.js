@@ -24,6 +24,22 @@ export function diff(element) {
 }
 
 /**
+ * Two texts with what only one of them has between what both begin and end with.
+ * @param {{text: string, cut: number} | null} left
+ * @param {{text: string, cut: number} | null} right
+ */
+function parted(left, right) {
+  if (!left || !right || left.cut > 0 || right.cut > 0) return [text(left), text(right)];
+  const [one, other] = [[...left.text], [...right.text]];
+  const common = Math.min(one.length, other.length);
+  let start = 0;
+  while (start < common && one[start] === other[start]) start += 1;
+  let end = 0;
+  while (end < common - start && one[one.length - 1 - end] === other[other.length - 1 - end]) end += 1;
+  return [one, other].map((all, at) => h("pre", {}, all.slice(0, start).join(""), h("strong", { class: at === 0 ? "bad" : "good" }, all.slice(start, all.length - end).join("")), all.slice(all.length - end).join("")));
+}
+
+/**
  * @param {import("../address.js").Shown} now
  * @param {any} found
  */
@@ -43,7 +59,7 @@ function told(now, found) {
     const { first } = found;
     const sides = first.parted
       ? first.parted.map(/** @param {any} side @param {number} at */ (side, at) => [h("pre", {}, h("span", { class: "dim" }, first.before.text), h("strong", { class: at === 0 ? "bad" : "good" }, side.text)), first.logprobs[at] !== null && h("p", { class: "dim" }, `log probability ${first.logprobs[at]}`)])
-      : [text(first.left), text(first.right)];
+      : parted(first.left, first.right);
     parts.push(
       h("h2", {}, `First: round ${first.round}, ${first.agent}, ${first.what}`),
       h(

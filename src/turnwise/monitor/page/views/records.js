@@ -14,7 +14,7 @@ export function records(element) {
   const choose = /** @type {HTMLSelectElement} */ (h("select", { "aria-label": "Recorded value" }));
   const who = h("datalist", { id: "who-records" });
   const add = /** @type {HTMLInputElement} */ (h("input", { list: "who-records", placeholder: "of an agent…", "aria-label": "Add a line of an agent" }));
-  const chips = h("span");
+  const chips = h("span", { class: "chips" });
   const told = h("span", { class: "dim", role: "status" });
   const canvas = /** @type {HTMLCanvasElement} */ (h("canvas", { role: "img", "aria-label": "Values over rounds" }));
   const legend = h("div", { class: "legend" });

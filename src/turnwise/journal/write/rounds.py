@@ -162,7 +162,7 @@ class RoundWriter:
             raise failure from error
 
     def _told(self, error: BaseException) -> BaseException:
-        """What the caller is told of an error."""
+        """The exception by which the caller hears of an error."""
         if isinstance(error, sqlite3.Error):
             return translated(error, self.path, writing=True, kept=self._committed)
         if isinstance(error, (UnicodeEncodeError, OverflowError)):

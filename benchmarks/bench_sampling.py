@@ -2,8 +2,9 @@
 
     python benchmarks/bench_sampling.py [--vocabulary 151936] [--rows 1,16] [--repeats 30]
 
-Each line is one JSON object: `ours_us` and `plain_us` are medians for all rows, with quartiles. They take turns, and
-all tokens are compared: for flat logits and peaked ones, greedy and by temperature, and under masks of a grammar.
+Each line is one JSON object: `ours_us`, `two_us` (on two threads) and `plain_us` are medians for all rows, with
+quartiles. They take turns, and all tokens are compared: for flat logits and peaked ones, greedy and by temperature,
+with penalties, and under masks of a grammar.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.inference.requests.generate_request import Sampling
-from turnwise.inference.sampling.choose import choose, uniform
+from turnwise.inference.sampling.changes import Changes, LogitsProcessor
+from turnwise.inference.sampling.choices import TokenChoice, make_choices
+from turnwise.inference.sampling.choose import uniform
 
 SAMPLINGS = {
     "greedy": Sampling(),
@@ -27,15 +31,25 @@ SAMPLINGS = {
     "top_p": Sampling(0.8, top_p=0.95),
     "top_k, top_p": Sampling(0.8, top_k=50, top_p=0.95),
     "min_p": Sampling(0.8, min_p=0.05),
+    "greedy, penalties": Sampling(repetition_penalty=1.1, presence_penalty=0.2),
+    "top_k, penalties": Sampling(0.8, top_k=50, repetition_penalty=1.1, presence_penalty=0.2),
 }
+HELD = 600
+"""Tokens that the prompt of each row holds."""
 
 
 def plain(
-    logits: NDArray[np.float32], sampling: Sampling, stream: bytes, index: int, allowed: NDArray[np.bool_] | None
+    logits: NDArray[np.float32],
+    sampling: Sampling,
+    stream: bytes,
+    index: int,
+    allowed: NDArray[np.bool_] | None,
+    changes: Changes | None,
 ) -> int:
     """What `choose` is defined to be."""
     ids = np.arange(len(logits)) if allowed is None else np.flatnonzero(allowed)
-    wide = logits[ids].astype(np.float64)
+    wide = logits.astype(np.float64) if changes is None else changes.applied(logits)
+    wide = wide[ids]
     if sampling.temperature == 0.0:
         return int(ids[wide.argmax()])
     if sampling.top_k is not None and sampling.top_k < len(ids):
@@ -57,17 +71,33 @@ def plain(
 
 def measure(logits: NDArray[np.float32], sampling: Sampling, mask: NDArray[np.bool_] | None, repeats: int) -> Any:
     """Times of all rows, one after the other, as the engine does it."""
-    times: dict[str, list[float]] = {"ours": [], "plain": []}
+    times: dict[str, list[float]] = {"ours": [], "two": [], "plain": []}
     streams = [bytes([row]) * 32 for row in range(len(logits))]
+    held = np.random.default_rng(1).integers(0, logits.shape[1], HELD).tolist()
+    processor = LogitsProcessor(sampling, held)
+    processor.push(held[0])
+
+    def asked(index: int) -> list[TokenChoice]:
+        return [
+            TokenChoice(row, sampling, stream, index, mask, processor.changes(row))
+            for row, stream in zip(logits, streams, strict=True)
+        ]
+
+    ways: dict[str, Callable[[int], list[Any]]] = {
+        "ours": lambda index: make_choices(asked(index), 1),
+        "two": lambda index: make_choices(asked(index), 2),
+        "plain": lambda index: [
+            plain(one.logits, sampling, one.stream, index, mask, one.changes) for one in asked(index)
+        ],
+    }
     for index in range(repeats):
-        began = time.perf_counter()
-        ours = [choose(row, sampling, stream, index, mask) for row, stream in zip(logits, streams, strict=True)]
-        between = time.perf_counter()
-        theirs = [plain(row, sampling, stream, index, mask) for row, stream in zip(logits, streams, strict=True)]
-        times["plain"].append((time.perf_counter() - between) * 1e6)
-        times["ours"].append((between - began) * 1e6)
-        if ours != theirs:
-            raise SystemExit(f"{sampling} chose {ours}, by definition it is {theirs}")
+        chosen = {}
+        for name, way in ways.items():
+            began = time.perf_counter()
+            chosen[name] = way(index)
+            times[name].append((time.perf_counter() - began) * 1e6)
+        if not chosen["ours"] == chosen["two"] == chosen["plain"]:
+            raise SystemExit(f"{sampling} chose {chosen}")
     found: dict[str, Any] = {}
     for name, values in times.items():
         low, middle, high = statistics.quantiles(values, n=4)

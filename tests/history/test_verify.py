@@ -301,6 +301,28 @@ def test_a_model_of_class_none_is_taken_from_the_journal(steady: Path, tmp_path:
         assert model.reasons
 
 
+@pytest.mark.parametrize("form", ["steady", "mixing"])
+def test_a_run_that_gave_up_equal_bits_says_so(form: str, tmp_path: Path) -> None:
+    write = toy.write_attention_folder if form == "steady" else toy.write_mixing_folder
+    folder = write(tmp_path / "model")
+    world = replace(writers(folder), models={"model": Model(folder, provider="cpu", reproducible=False)})
+    path = played(world, tmp_path / "a.journal")
+    with turnwise.open(path) as run:
+        assert run.numeric_classes == {"model": "none"}
+        assert run.promise == "none"
+        assert not any(record.waves for record in run.rounds)
+        assert run.turns
+        assert not run.failures
+        head = run.head
+    assert turnwise.replay(path).head == head
+    for models in ({}, {"model": folder}):
+        found = turnwise.verify(path, models=models)
+        assert found.difference is None
+        [model] = found.models
+        assert (model.level, model.requests, model.compared) == ("L0", REPLIES, 0)
+        assert model.reasons == ("the run gave up equal bits for speed (reproducible = false)",)
+
+
 def test_tensors_and_vectors_are_computed_again(tmp_path: Path) -> None:
     graphs.write_graph(tmp_path / "policy.onnx", graphs.dense_graph())
     graphs.write_encoder(tmp_path / "encoder")

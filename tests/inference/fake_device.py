@@ -160,4 +160,5 @@ def open_on_device(spec: ModelSpec, graph: Path, weights_bytes: int, logits: str
     here = ModelSpec(spec.name, spec.path, "cpu", variant=spec.variant)
     opened = open_session(here, graph, weights_bytes, EngineOptions(), 1, logits=logits)
     facts = {"device": "fake", "device multiprocessors": str(device.multiprocessors)}
-    return Opened(FakeSession(opened.session, device), CUDA, {CUDA: 1}, None, 1, device, facts)
+    session = FakeSession(opened.session, device)
+    return Opened(session, CUDA, {CUDA: 1}, None, 1, device, facts, spec.reproducible)

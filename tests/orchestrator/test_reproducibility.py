@@ -32,3 +32,13 @@ def test_people_are_told_which_models_promise_less() -> None:
     assert told[2:] == [
         "b has less memory here than waves of it take elsewhere: on a machine with more, the head may be another"
     ]
+
+
+def test_people_are_told_what_they_gave_up() -> None:
+    [told] = cautions({"c": MODELS["c"]})
+    assert "reproducible" not in told
+    info = MODELS["c"]
+    assert info.numeric is not None
+    given_up = replace(info, numeric=replace(info.numeric, reproducible=False))
+    assert "(reproducible = false)" in cautions({"c": given_up})[0]
+    assert plan_bound({"c": given_up}) == []

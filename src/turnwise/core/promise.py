@@ -28,8 +28,8 @@ def weakest(promises: Iterable[Promise]) -> Promise:
     return max(promises, key=_FROM_STRONGEST.index, default="batch-invariant")
 
 
-def caution(model: str, promise: Promise) -> str | None:
-    """A line for people about a model that does not promise everything."""
+def caution(model: str, promise: Promise, *, given_up: bool = False) -> str | None:
+    """A line for people about a model that does not promise everything. `given_up`: since nobody wanted that."""
     if promise == "plan-bound":
         return (
             f"{model} is plan-bound: its answers depend on what runs beside what, so turns wait for each other in "
@@ -38,7 +38,8 @@ def caution(model: str, promise: Promise) -> str | None:
         )
     if promise == "none":
         return (
-            f"{model} may answer otherwise when it is asked the same again: this run can be replayed with its recorded "
-            "answers, and nothing is promised of another"
+            f"{model} may answer otherwise when it is asked the same again"
+            f"{' (reproducible = false)' if given_up else ''}: this run can be replayed with its recorded answers, and "
+            "nothing is promised of another"
         )
     return None

@@ -361,7 +361,9 @@ class ModelWitness:
         for spec in specs:
             model = self.models[spec.name]
             if model.promise == "none" and not self._tolerant:
-                model.reasons.append("the run noted that it may answer otherwise when it is asked the same again")
+                gave_up = "the run gave up equal bits for speed (reproducible = false)"
+                noted = "the run noted that it may answer otherwise when it is asked the same again"
+                model.reasons.append(gave_up if self._recorded.gave_up(spec.name) else noted)
             elif not model.named and not spec.path.exists():
                 model.reasons.append(f"it is not at {spec.path}; --model {spec.name}=PATH says where it is")
             elif model.promise == "plan-bound" and not self._tolerant:

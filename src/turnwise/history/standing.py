@@ -38,6 +38,11 @@ class RecordedModels:
         promises = [numeric.promise for numeric in found if numeric is not None]
         return weakest(promises) if promises else None
 
+    def gave_up(self, name: str) -> bool:
+        """True if a writer had a language model run with equal bits given up."""
+        found = [recorded_numeric(versions, self._path).get(name) for versions in self._versions]
+        return any(not numeric.reproducible for numeric in found if numeric is not None)
+
     def names_processor(self, name: str) -> bool:
         """True if every writer noted the features of the processor that ran a model."""
         return all("processor" in _mapping(_noted(text, name, self._path).get("versions")) for text in self._versions)

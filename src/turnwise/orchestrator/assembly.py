@@ -127,6 +127,7 @@ def info_of(specs: Sequence[ModelSpec]) -> str:
             "accuracy_level": spec.accuracy_level,
             "context_tokens_max": spec.context_tokens_max,
             "batching": spec.batching,
+            "reproducible": spec.reproducible,
         }
         for spec in specs
     }
@@ -233,6 +234,7 @@ def specs_of(file: Journal, paths: Mapping[str, Path]) -> list[ModelSpec]:
                 place.get("accuracy_level"),
                 place.get("context_tokens_max"),
                 place.get("batching"),
+                place.get("reproducible", True),
             )
             for name, place in models.items()  # type: ignore[union-attr]  # what is none is caught below
         ]

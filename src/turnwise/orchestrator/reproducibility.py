@@ -22,7 +22,11 @@ def plan_bound(models: Models) -> list[str]:
 
 def cautions(models: Models) -> list[str]:
     """Return a line about each model that does not promise the same bits whatever runs beside what."""
-    found = [caution(name, promise_of(info.numeric.numeric_class)) for name, info in models.items() if info.numeric]
+    found = [
+        caution(name, promise_of(info.numeric.numeric_class), given_up=not info.numeric.reproducible)
+        for name, info in models.items()
+        if info.numeric
+    ]
     found += [
         f"{name} has less memory here than waves of it take elsewhere: on a machine with more, the head may be another"
         for name in plan_bound(models)

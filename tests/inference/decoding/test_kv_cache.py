@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -104,3 +105,67 @@ def test_blocks_give_back_what_they_kept() -> None:
     blocks.restore(kv, 1, [whole[0], BlockSpan(0, BLOCK_TOKENS, 5)])
     assert holds(kv, 1, list(range(BLOCK_TOKENS + 5)))
     assert not view(kv, 1, BLOCK_TOKENS + 5, 1).any()
+
+
+LARGE = KvShape(("k", "v"), ("nk", "nv"), 2, 256, np.dtype(np.float32))
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is zero again on Linux only")
+
+
+def ran(kv: InPlaceKv, row: int, length: int) -> None:
+    kv.bind(Recorded(), [row], 1, length - 1, 1)
+    view(kv, row, 0, length)[:] = row + 1
+
+
+@linux
+def test_a_row_that_is_nobodys_any_more_is_given_back() -> None:
+    kv = InPlaceKv(LARGE, None, 4, 4096)
+    kv.reserve(4, 1024, [0] * 4)
+    for row in range(3):
+        ran(kv, row, 1000)
+    kv.clear(1)
+    assert not view(kv, 1, 0, 1024).any()
+    assert (view(kv, 0, 0, 1000) == 1).all()
+    assert (view(kv, 2, 0, 1000) == 3).all()
+    ran(kv, 1, 3)
+    kv.clear(1)
+    assert view(kv, 1, 0, 3).all(), "so little is not worth the calls"
+    kv.move(2, 1, 1000)
+    kv.clear(2)
+    assert (view(kv, 1, 0, 1000) == 3).all()
+    kv.clear(1)
+    assert not view(kv, 1, 0, 1024).any(), "what was moved there counts"
+
+
+@linux
+def test_rows_that_grow_leave_their_old_memory_on_the_way() -> None:
+    kv = InPlaceKv(LARGE, None, 4, 4096)
+    kv.reserve(2, 64, [0] * 4)
+    for row in range(2):
+        ran(kv, row, 60)
+    old = kv.slab
+    assert isinstance(old, HostSlab)
+    kv.reserve(2, 1024, [60, 60, 0, 0])
+    assert not old.view(SlabSpan(0, 0, 60)).any()
+    assert (view(kv, 0, 0, 60) == 1).all()
+    assert (view(kv, 1, 0, 60) == 2).all()
+    ran(kv, 1, 61)
+    view(kv, 1, 0, 1024)[:] = 1
+    kv.bind(Recorded(), [1], 1, 1000, 1)
+    kv.clear(1)
+    assert not view(kv, 1, 0, 1024).any()
+
+
+@linux
+def test_blocks_are_given_back_one_by_one_or_all() -> None:
+    kv = InPlaceKv(LARGE, None, 1, 256)
+    kv.reserve(1, 256, [0])
+    ran(kv, 0, 96)
+    blocks = KvBlocks(LARGE, 3)
+    spans = [BlockSpan(block, block * BLOCK_TOKENS, BLOCK_TOKENS) for block in range(3)]
+    blocks.keep(kv, 0, spans)
+    blocks.give_back([1])
+    blocks.restore(kv, 0, spans)
+    assert [bool(view(kv, 0, span.start, span.count).any()) for span in spans] == [True, False, True]
+    blocks.give_back()
+    blocks.restore(kv, 0, spans)
+    assert not view(kv, 0, 0, 96).any()

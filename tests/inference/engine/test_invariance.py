@@ -61,11 +61,11 @@ class Traced(Engine):
         super().__init__(model)
         self.logits: dict[tuple[int, int], str] = {}
 
-    def _accept(self, number: int, logits: NDArray[Any]) -> Any:
+    def _accept(self, number: int, logits: NDArray[Any], chosen: Any = None) -> Any:
         index = self._sequences[number].tokens
         assert (number, index) not in self.logits
         self.logits[number, index] = hashlib.sha256(logits.tobytes()).hexdigest()
-        return super()._accept(number, logits)
+        return super()._accept(number, logits, chosen)
 
 
 def request(number: int, prompt: str, **body: Any) -> GenerateRequest:
@@ -217,9 +217,10 @@ def test_beside_others_with_logits_that_are_not_numbers(model: Path, expected: O
     """The third token of every other request is chosen from NaN."""
 
     class Spoilt(Traced):
-        def _accept(self, number: int, logits: NDArray[Any]) -> Any:
+        def _accept(self, number: int, logits: NDArray[Any], chosen: Any = None) -> Any:
             spoilt = number % 2 and self._sequences[number].tokens == 2
-            return super()._accept(number, np.full_like(logits, np.nan) if spoilt else logits)
+            bad = np.full_like(logits, np.nan)
+            return super()._accept(number, bad) if spoilt else super()._accept(number, logits, chosen)
 
     replies, logits = together(Spoilt(model), mixed())
     for number, reply in replies.items():

@@ -46,6 +46,45 @@ def test_the_longest_beginning_among_siblings_counts() -> None:
     )
 
 
+def test_what_many_prompts_have_not_used_is_dropped() -> None:
+    index = PrefixIndex(10, prompts_max=3)
+    index.insert(tokens((1, B), (2, B)))
+    index.insert(tokens((1, B), (3, B)))
+    for _ in range(3):
+        assert reused(index, tokens((1, B), (3, B))) == 2 * B
+        assert index.dropped() == []
+    assert reused(index, tokens((1, B), (3, B))) == 2 * B
+    assert index.dropped() == [1], "the block of another end; what both begin with is used"
+    assert index.dropped() == []
+    assert reused(index, tokens((1, B), (2, B))) == B
+    for _ in range(3):
+        assert reused(index, [9]) == 0
+    assert sorted(index.dropped()) == [2]
+    assert reused(index, [9]) == 0
+    assert index.dropped() == [0]
+    assert len(index) == 0
+    assert [span.block for span in index.insert(tokens((4, 10 * B)))] != []
+    assert len(index) == 10
+
+
+def test_a_dropped_block_that_is_in_use_again_is_not_told() -> None:
+    index = PrefixIndex(1, prompts_max=1)
+    index.insert(tokens((1, B)))
+    for _ in range(2):
+        index.find([9], 1)
+    assert len(index) == 0
+    index.insert(tokens((2, B)))
+    assert index.dropped() == []
+
+
+def test_without_a_bound_nothing_is_dropped() -> None:
+    index = PrefixIndex(10)
+    index.insert(tokens((1, B)))
+    for _ in range(5_000):
+        index.find([9], 1)
+    assert len(index) == 1
+
+
 def test_what_was_used_longest_ago_makes_room() -> None:
     index = PrefixIndex(3)
     index.insert(tokens((1, B)))

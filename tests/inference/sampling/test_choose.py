@@ -11,7 +11,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from turnwise.inference.requests.generate_request import Sampling
-from turnwise.inference.sampling.choose import LogitsProcessor, UnusableLogits, choose, uniform
+from turnwise.inference.sampling.changes import Changes
+from turnwise.inference.sampling.choose import UnusableLogits, choose, uniform
 
 KEY = bytes(range(32))
 
@@ -87,25 +88,6 @@ def test_only_what_is_allowed_is_chosen() -> None:
         choose(row(np.nan, 1, 2, 3), Sampling(), KEY, 0, allowed)
 
 
-def test_penalties_and_bias_come_in_this_order() -> None:
-    sampling = Sampling(repetition_penalty=2.0, presence_penalty=0.5, bias=((3, -1.0), (4, 2.0)))
-    adjustment = LogitsProcessor(sampling, [0, 1, 1])
-    logits = row(4, -4, 4, 4, 4)
-    assert adjustment.apply(logits).tolist() == [2, -8, 4, 3, 6]
-    adjustment.push(2)
-    adjustment.push(2)
-    adjustment.push(3)
-    assert adjustment.apply(logits).tolist() == [2, -8, 1.5, 0.5, 6]
-    assert logits.tolist() == [4, -4, 4, 4, 4]
-
-
-def test_without_penalties_nothing_is_touched() -> None:
-    logits = row(1, 2)
-    adjustment = LogitsProcessor(Sampling(1.0, 5, 0.5, 0.1), [0])
-    adjustment.push(1)
-    assert adjustment.apply(logits) is logits
-
-
 def plain(logits: NDArray[np.float32], sampling: Sampling, u: float, allowed: list[bool]) -> int:
     """The same definition, written for reading: everything sorted, nothing left out in advance."""
     wide = [float(value) for value in logits]
@@ -157,6 +139,41 @@ def test_it_is_what_the_definition_says(
     assert choose(logits, sampling, KEY, index, allowed) == plain(logits, sampling, uniform(KEY, index), shown)
 
 
+@given(st.data())
+def test_changed_logits_are_chosen_from_as_if_they_had_been_so(data: st.DataObject) -> None:
+    """Few logits are others: what is chosen is the same as from a row in which they were put."""
+    near = st.floats(-4, 4, width=16).map(lambda value: round(value, 1))
+    size = data.draw(st.integers(1, 40))
+    logits = data.draw(arrays(np.float32, size, elements=near | st.just(-np.inf)))
+    ids = sorted(data.draw(st.sets(st.integers(0, size - 1), min_size=1)))
+    values = data.draw(st.lists(near, min_size=len(ids), max_size=len(ids)))
+    changes = Changes(np.array(ids, np.intp), np.array(values, np.float64))
+    mask = data.draw(st.none() | arrays(np.bool_, size).filter(lambda shown: shown.any()))
+    top_k, top_p = st.none() | st.integers(1, 50), st.none() | st.floats(0.01, 1.0)
+    temperature, min_p = st.just(0.0) | st.floats(0.01, 10), st.none() | st.floats(0.0, 1.0)
+    sampling = Sampling(data.draw(temperature), data.draw(top_k), data.draw(top_p), data.draw(min_p))
+    whole = logits.astype(np.float64)
+    whole[ids] = values
+    assert (changes.applied(logits) == whole).all()
+
+    def chosen(*arguments: object) -> object:
+        try:
+            return choose(*arguments)  # type: ignore[arg-type]
+        except UnusableLogits as error:
+            return str(error)
+
+    assert chosen(logits, sampling, KEY, 3, mask, changes) == chosen(whole, sampling, KEY, 3, mask)
+
+
+def test_a_changed_logit_that_was_the_largest() -> None:
+    logits = row(1, 9, 3, 3)
+    assert choose(logits, Sampling(), KEY, 0, None, Changes(np.array([1]), np.array([2.0]))) == 2
+    assert choose(logits, Sampling(), KEY, 0, None, Changes(np.array([0, 1]), np.array([3.0, 2.0]))) == 0
+    assert choose(logits, Sampling(), KEY, 0, None, Changes(np.array([3]), np.array([9.0]))) == 1
+    with pytest.raises(UnusableLogits, match="token 2 is nan"):
+        choose(row(1, 9, np.nan, 3), Sampling(), KEY, 0, None, Changes(np.array([1]), np.array([2.0])))
+
+
 @pytest.mark.parametrize(
     "sampling", [Sampling(), Sampling(0.7), Sampling(1.5, 40), Sampling(1.0, None, 0.9), Sampling(1.0, min_p=0.01)]
 )
@@ -172,6 +189,10 @@ def test_a_large_vocabulary(sampling: Sampling, share: float | None) -> None:
         if sampling.temperature:
             expected = plain(logits, sampling, uniform(KEY, index), shown)
         assert choose(logits, sampling, KEY, index, allowed) == expected
+        ids = np.unique(random.integers(0, 20_000, 300))
+        changes = Changes(ids, random.standard_normal(len(ids)) * spread * 2)
+        whole = changes.applied(logits)
+        assert choose(logits, sampling, KEY, index, allowed, changes) == choose(whole, sampling, KEY, index, allowed)
 
 
 def test_another_process_draws_the_same() -> None:

@@ -162,11 +162,21 @@ MESSAGE = MINIMAL + '[[messages]]\nto = "a"\nbody = ""\n'
             MODEL + "device = 'gpu'\n",
             "models.m.device",
             'unknown key "device"',
-            "Known keys here: accuracy_level, batching, context_tokens_max, path, provider, require, task, variant.",
+            "Known keys here: accuracy_level, batching, context_tokens_max, path, provider, reproducible, require, "
+            "task, variant.",
         ),
         (MODEL + "accuracy_level = 2\n", "models.m.accuracy_level", "is the number 2", "Write accuracy_level = 4"),
         (MODEL + "accuracy_level = true\n", "models.m.accuracy_level", "is true", "Write accuracy_level = 4"),
         (MODEL + "batching = 'even'\n", "models.m.batching", 'is the text "even"', 'batching = "free"'),
+        (MODEL + "reproducible = 'no'\n", "models.m.reproducible", "must be true or false", "true"),
+        (MODEL + "reproducible = false\ntask = 'infer'\n", "models.m.reproducible", "to infer with", "Leave it out"),
+        (MODEL + "reproducible = false\ntask = 'embed'\n", "models.m.reproducible", "to embed with", "Leave it out"),
+        (
+            MODEL + "reproducible = false\nbatching = 'free'\n",
+            "models.m.reproducible",
+            "beside batching",
+            "as they come",
+        ),
         (MODEL + "context_tokens_max = 7\n", "models.m.context_tokens_max", "out of range", "from 8 to 16777216"),
         # Messages
         (MINIMAL + "[messages]\nto = 'a'\n", "messages", "must be a list of tables, and is a table", "[[messages]]"),

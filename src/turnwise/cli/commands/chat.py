@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from turnwise.cli.commands.models.options import ModelFolder, Provider, Variant
+from turnwise.cli.commands.models.options import ModelFolder, Provider, Reproducible, Variant
 from turnwise.cli.errors import DONE, report
 from turnwise.cli.output import Output, bold, dim
 from turnwise.errors import UsageError
@@ -39,6 +39,7 @@ def chat(
     ] = 0,
     variant: Variant = None,
     provider: Provider = "auto",
+    reproducible: Reproducible = True,
 ) -> int:
     """Talk with a model.
 
@@ -50,7 +51,7 @@ def chat(
     from turnwise.inference.plans.model_spec import ModelSpec
     from turnwise.serving.conversation import Conversation
 
-    spec = ModelSpec(Path(model).resolve().name, model, provider, variant=variant)
+    spec = ModelSpec(Path(model).resolve().name, model, provider, variant=variant, reproducible=reproducible)
     with Conversation(spec) as conversation:
         if conversation.model.task != "generate":
             raise UsageError(f"a model to {conversation.model.task} with does not answer", where=str(model))

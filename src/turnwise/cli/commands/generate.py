@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from turnwise.cli.commands.models.options import AccuracyLevel, ModelFolder, Variant
+from turnwise.cli.commands.models.options import AccuracyLevel, ModelFolder, Reproducible, Variant
 from turnwise.cli.errors import DONE
 from turnwise.cli.output import Output, dim
 from turnwise.errors import UsageError
@@ -61,6 +61,7 @@ def generate(
     ] = None,
     variant: Variant = None,
     accuracy_level: AccuracyLevel = None,
+    reproducible: Reproducible = True,
 ) -> int:
     """Let a model go on from a prompt, or answer it.
 
@@ -87,6 +88,7 @@ def generate(
         options=options,
         variant=variant,
         accuracy_level=accuracy_level,
+        reproducible=reproducible,
         on_loaded=loaded,
     )
     _print(pieces)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from turnwise.cli.commands.models.options import Provider
+from turnwise.cli.commands.models.options import Provider, Reproducible
 from turnwise.cli.errors import DONE
 from turnwise.cli.output import Output, bold, dim
 from turnwise.demo import BUILTIN_DEMO, is_builtin, model_folder
@@ -58,11 +59,12 @@ def serve(
         int, typer.Option("--open-max", metavar="N", min=1, help="Requests that may be open at once.")
     ] = 256,
     provider: Provider = "auto",
+    reproducible: Reproducible = True,
 ) -> int:
     """Serve models to programs that speak the OpenAI API.
 
-    The same request gets the same answer, whoever else is served. Nothing of what is asked or answered is stored or
-    logged. Ctrl-C ends the server.
+    The same request gets the same answer, whoever else is served, unless that is given up. Nothing of what is asked or
+    answered is stored or logged. Ctrl-C ends the server.
     """
     missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
     if missing:
@@ -77,12 +79,13 @@ def serve(
     from turnwise.serving.server import serve as serve_models
 
     options = ServeOptions(host, port, _key(api_key), tuple(allow_origin or ()), open_max)
-    asyncio.run(serve_models(specs_of(models, provider), options, _tell))
+    asyncio.run(serve_models(specs_of(models, provider, reproducible=reproducible), options, _tell))
     return DONE
 
 
-def specs_of(models: list[str], provider: str) -> list[ModelSpec]:
+def specs_of(models: list[str], provider: str, *, reproducible: bool = True) -> list[ModelSpec]:
     """Return the models that arguments name. Raises UsageError for a name that comes twice."""
+    from turnwise.inference.folders.task import task_of
     from turnwise.inference.plans.model_spec import ModelSpec
 
     specs: dict[str, ModelSpec] = {}
@@ -96,7 +99,8 @@ def specs_of(models: list[str], provider: str) -> list[ModelSpec]:
         name = name or (BUILTIN_DEMO.partition(":")[2] if is_builtin(path) else folder.resolve().name)
         if name in specs:
             raise UsageError(f"two models are called {name!r}", hint="Give them names: NAME=PATH.")
-        specs[name] = ModelSpec(name, folder, provider)
+        spec = ModelSpec(name, folder, provider)
+        specs[name] = replace(spec, reproducible=reproducible or task_of(spec) != "generate")
     return list(specs.values())
 
 

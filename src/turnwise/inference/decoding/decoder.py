@@ -7,7 +7,7 @@ in place, and of equally long ones where it grows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from turnwise.errors import InvariantError
 from turnwise.inference.decoding.block_span import BlockSpan
 from turnwise.inference.decoding.call import Call
-from turnwise.inference.decoding.graph_form import Kernels, form_of, on_provider
+from turnwise.inference.decoding.graph_form import Kernels, fastest, form_of, on_provider
 from turnwise.inference.decoding.growing_kv_cache import GrowingKv
 from turnwise.inference.decoding.kv_cache import InPlaceKv, Kv, KvBlocks
 from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS, Budget, budget
@@ -82,6 +82,7 @@ class Decoder:
         self._on_grid = kernels.on_grid and in_place and masked
         self.rows_min = kernels.rows_min if in_place and masked else 1
         self._in_place = in_place
+        self._reproducible = opened.reproducible
         self._window = folder.layout.window if in_place else 0
         self.form = f"{'in_place' if in_place else 'growing'} {self.kv.dtype}"
         budget_of = partial(
@@ -134,6 +135,7 @@ class Decoder:
         """Forget everything; rows are laid out anew as if for the first time, in at most so many positions."""
         for row in range(len(self._lengths)):
             self.clear(row)
+        self.give_back()
         most = self.budget.positions_max
         self._kv.forget(min(positions_max, most) if self._device is None else most)
 
@@ -177,6 +179,15 @@ class Decoder:
             return [*[self._piece_tokens] * (whole - 1), self._piece_tokens - 1, 2]
         return [*[self._piece_tokens] * whole, *[rest] * (rest > 0)]
 
+    @property
+    def keeps_answers(self) -> bool:
+        """True if what steps wrote may be taken for the beginning of a prompt: it need not be what prefill writes."""
+        return not self._reproducible and self._blocks is not None
+
+    def held(self, row: int) -> int:
+        """Return how many tokens a row holds."""
+        return int(self._lengths[row])
+
     def clear(self, row: int) -> None:
         """Forget what the row holds."""
         self._kv.clear(row)
@@ -210,7 +221,7 @@ class Decoder:
     def _append(self, call: Call, row: int, ids: Sequence[int], whole: int | None, count: int) -> NDArray[Any]:
         new, past = len(ids), int(self._lengths[row])
         padding = new % 2 if self._even or (self._in_place and new > 1) else 0
-        if self._on_grid:
+        if self._on_grid or not self._reproducible:
             padding = 0
         if self._growing is not None:
             self._growing.gather([row])
@@ -283,6 +294,11 @@ class Decoder:
         """Copy from a row into blocks."""
         self._kept.keep(self._kv, row, spans)
 
+    def give_back(self, blocks: Iterable[int] | None = None) -> None:
+        """Give back the memory of blocks (None: of all) that are kept no more."""
+        if self._blocks is not None:
+            self._blocks.give_back(blocks)
+
     def restore(self, row: int, spans: Sequence[BlockSpan]) -> None:
         """Copy from blocks into an empty row."""
         self._lengths[row] = length = sum(span.count for span in spans)
@@ -313,7 +329,9 @@ class Decoder:
 
 
 def kernels_of(folder: ModelFolder, opened: Opened) -> Kernels:
-    """Return what the graph's kernels need on the provider that runs it."""
+    """Return what the graph's kernels need on the provider that runs it, so that bits are equal if they are to be."""
+    if not opened.reproducible:
+        return fastest(form_of(folder.layout.graph), opened.provider)
     multiprocessors = None if opened.device is None else opened.device.multiprocessors
     return on_provider(
         form_of(folder.layout.graph), folder.layout.graph, opened.provider, folder.layout.kv_heads, multiprocessors

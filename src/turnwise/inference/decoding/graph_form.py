@@ -22,6 +22,7 @@ ACCURACY_FREE: Final = 4
 BLOCK_FREE_MAX: Final = 32
 """4-bit products at this accuracy level, in blocks of at most so many, give a row the same bits in every batch."""
 CUDA_CHUNK_TOKENS: Final = 256
+CUDA_CHUNK_TOKENS_FAST: Final = 512
 CUDA_ROWS_SHARE: Final = 0.8
 """CUDA's flash attention divides the past of a row among multiprocessors, unless rows times heads of the KV cache are
 such a part of them. Then no row's past is divided, and none depends on how many rows there are."""
@@ -144,6 +145,21 @@ def on_provider(form: Form, graph: Graph, provider: str, kv_heads: int, multipro
     if graph.quantised:
         rows_min = max(rows_min, CUDA_QUANTISED_ROWS_MIN)
     return Kernels(Rule("free", True), rows_min, CUDA_CHUNK_TOKENS, on_grid=True)
+
+
+def fastest(form: Form, provider: str) -> Kernels:
+    """Return what is fastest where bits may depend on what runs beside what: any rows, prompts in pieces of any size.
+
+    Where a graph does not take that, `fastest_rules` has what to try next.
+    """
+    rule = Rule(for_cache("free", form.growing), True)
+    return Kernels(rule, chunk_tokens=CUDA_CHUNK_TOKENS_FAST if provider == CUDA else None)
+
+
+def fastest_rules(form: Form) -> tuple[Rule, ...]:
+    """The rules to try where any bits are right, the fastest first."""
+    together = for_cache("free", form.growing)
+    return Rule(together, True), Rule(together, False), Rule("single", True), Rule("single", False)
 
 
 def _named(kind: Quantised) -> str:

@@ -9,15 +9,18 @@ The addresses, the length of the rows, and what lay in them before do not show i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Protocol
 
 from turnwise.errors import InvariantError
 from turnwise.inference.decoding.block_span import BlockSpan
 from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS
-from turnwise.inference.decoding.slab import HostSlab, KvShape, Slab, SlabSpan, new_slab
+from turnwise.inference.decoding.slab import KvShape, Slab, SlabSpan, new_slab
 from turnwise.inference.onnx.device import Device, kind_of
 from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
+
+GIVEN_BACK_BYTES_MIN: Final = 1024 * 1024
+"""Size of what a row took, from which on it is given back: less is not worth the calls."""
 
 
 class Kv(Protocol):
@@ -54,8 +57,9 @@ class InPlaceKv:
     """Past and present at the same address: a slab [tensors, rows, heads, room, head_size].
 
     On the host there are as many of `rows_max` rows at once as fit into `positions_max` positions, since memory that is
-    not written to is not taken: rows are laid out anew only where a sequence needs longer ones. A device's memory is
-    taken at once, so there the rows are twice as many whenever there are too few.
+    not written to is not taken: rows are laid out anew only where a sequence needs longer ones. What a row took is
+    given back when it is nobody's any more. A device's memory is taken at once, so there the rows are twice as many
+    whenever there are too few.
     """
 
     def __init__(self, shape: KvShape, device: Device | None, rows_max: int, positions_max: int) -> None:
@@ -67,6 +71,7 @@ class InPlaceKv:
         self._slab: Slab | None = None
         self._rows = 0
         self._room = 0
+        self._taken = [0] * rows_max
 
     @property
     def slab(self) -> Slab:
@@ -93,9 +98,12 @@ class InPlaceKv:
             new = new_slab(self._shape, rows, room, self._device)
         else:
             rows = most
-            new = self._host_slab(old if not live else None, rows, room)
+            new = new_slab(self._shape, rows, room, None)
+        self._taken = [0] * self._rows_max
         if live and old is not None:
-            new.copy(old, [(span, span) for span in live])
+            new.take(old, [(span, span) for span in live])
+            for span in live:
+                self._taken[span.row] = span.count
         self._slab = new
         self._rows, self._room = rows, room
         self.version += 1
@@ -118,9 +126,14 @@ class InPlaceKv:
             address = slab.address(index, row)
             binding.bind_input(past_name, kind, 0, dtype, shape, address)
             binding.bind_output(present_name, kind, 0, dtype, shape, address)
+        for one in range(row, row + count):
+            self._taken[one] = max(self._taken[one], past + new)
 
     def clear(self, row: int) -> None:
-        """Do nothing: what lies there does not matter."""
+        """Give back what the row took, if that is much: what lies there does not matter."""
+        if row < self._rows and self._taken[row] * self._shape.bytes_per_token >= GIVEN_BACK_BYTES_MIN:
+            self.slab.give_back(row)
+            self._taken[row] = 0
 
     def done(self) -> None:
         """Past and present are the same."""
@@ -128,23 +141,22 @@ class InPlaceKv:
     def move(self, source: int, target: int, length: int) -> None:
         if length:
             self.slab.copy(self.slab, [(SlabSpan(source, 0, length), SlabSpan(target, 0, length))])
+            self._taken[target] = max(self._taken[target], length)
 
     def keep(self, blocks: Slab, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
         blocks.copy(self.slab, spans)
 
     def restore(self, blocks: Slab, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
         self.slab.copy(blocks, spans)
-
-    def _host_slab(self, old: Slab | None, rows: int, room: int) -> HostSlab:
-        """A slab in the memory of the old one if that is large enough; what lies there does not show in the bits."""
-        needed = self._shape.bytes_per_token * rows * room
-        if isinstance(old, HostSlab) and old.memory.nbytes >= needed:
-            return HostSlab(self._shape, rows, room, old.memory)
-        return HostSlab(self._shape, rows, room)
+        for _, span in spans:
+            self._taken[span.row] = max(self._taken[span.row], span.start + span.count)
 
 
 class KvBlocks:
-    """KV of prompts that were prefilled, in blocks of BLOCK_TOKENS positions, where the rows lie."""
+    """KV of prompts that were prefilled, in blocks of BLOCK_TOKENS positions, where the rows lie.
+
+    On the host a block takes memory when something is kept in it, until it is given back.
+    """
 
     def __init__(self, shape: KvShape, blocks: int, device: Device | None = None) -> None:
         self._slab = new_slab(shape, blocks, BLOCK_TOKENS, device)
@@ -156,6 +168,14 @@ class KvBlocks:
     def restore(self, kv: Kv, row: int, spans: Sequence[BlockSpan]) -> None:
         """Copy from blocks into a row."""
         kv.restore(self._slab, _pairs(row, spans))
+
+    def give_back(self, blocks: Iterable[int] | None = None) -> None:
+        """Give back the memory of blocks (None: of all) that hold nothing that is wanted any more."""
+        if blocks is None:
+            self._slab.give_back()
+            return
+        for block in blocks:
+            self._slab.give_back(block)
 
 
 def _pairs(row: int, spans: Sequence[BlockSpan]) -> list[tuple[SlabSpan, SlabSpan]]:

@@ -16,7 +16,7 @@ from turnwise.errors import EnvironmentFailure
 from turnwise.inference.decoding.agreement import difference, tolerance_of
 from turnwise.inference.decoding.block_span import BlockSpan
 from turnwise.inference.decoding.decoder import Decoder, kernels_of
-from turnwise.inference.decoding.graph_form import Rule, form_of
+from turnwise.inference.decoding.graph_form import Rule, fastest_rules, form_of
 from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS
 from turnwise.inference.decoding.remembered import remembered
 from turnwise.inference.decoding.self_test import (
@@ -27,6 +27,7 @@ from turnwise.inference.decoding.self_test import (
     SelfTest,
     Trial,
     cpu,
+    first_that_runs,
     known,
     self_test,
 )
@@ -42,7 +43,7 @@ from turnwise.system.memory import memory_bytes
 
 
 def observe_numeric_class(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -> SelfTest:
-    """Find the numeric class of a graph on this machine, from memory or by trying.
+    """Find the numeric class of a graph on this machine, from memory or by trying; `none` where that is asked for.
 
     `digest` names the content of its folder.
     """
@@ -63,6 +64,9 @@ def observe_numeric_class(spec: ModelSpec, folder: ModelFolder, opened: Opened, 
         here = replace(spec, provider="cpu", require=False)
         other = open_session(here, folder.layout.graph_path, folder.weights_bytes, options, threads, logits=logits)
         return _Rows(Decoder(folder, other, options, rule.batching, rule.chunked))
+
+    if not spec.reproducible:
+        return first_that_runs(make, folder.layout.vocabulary_size, fastest_rules(form))
 
     def test() -> SelfTest:
         stricter = spec.batching is None

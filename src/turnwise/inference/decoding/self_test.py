@@ -36,6 +36,8 @@ BATCHES: Final = (13, 8, 5, 2, 1)
 
 BATCHES_OF_LARGE: Final = (5, 2, 1)
 LARGE_BYTES_MIN: Final = 1 << 30
+TRIED_TOKENS: Final = 7
+"""Room for five tokens and a step."""
 PIECES: Final = (2, 3, 8, 17, 33, 16)
 PIECES_OF_LARGE: Final = (2, 3, 8, 11)
 _FORMAT: Final = 3
@@ -109,6 +111,27 @@ def self_test(
     if found is None:
         raise InvariantError("there is no rule to try")
     return found
+
+
+def first_that_runs(make: Make, vocabulary: int, rules: Sequence[Rule]) -> SelfTest:
+    """Take the first rule that the graph does not refuse, where equal bits are given up: of class `none`."""
+    first, more = ([token_of(vocabulary, 0, place) for place in range(*span)] for span in ((0, 3), (3, 5)))
+    for rule in rules:
+        runner = make(rule, False)
+        if runner is None:
+            raise InvariantError("there is always a runner with the threads that the model has")
+        try:
+            rows = 1 if rule.batching == "single" else runner.begin_rows(2, TRIED_TOKENS)
+            if rows == 1:
+                runner.begin_rows(1, TRIED_TOKENS)
+            for row in range(rows):
+                for piece in (first, more) if rule.chunked else ([*first, *more],):
+                    runner.prefill(row, piece, len(first) + len(more))
+            runner.decode([token_of(vocabulary, row, len(first) + len(more)) for row in range(rows)])
+        except RUNTIME_ERRORS:
+            continue
+        return SelfTest("none", rule, {})
+    return SelfTest("none", rules[-1], {"takes any token": False})
 
 
 def _class(checks: dict[str, bool]) -> NumericClass:

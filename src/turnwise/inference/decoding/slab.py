@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.errors import InvariantError
+from turnwise.inference.decoding.host_memory import HostMemory
 from turnwise.inference.onnx.cuda_driver import Region
 from turnwise.inference.onnx.device import Device, DeviceMemory
 
@@ -68,15 +69,24 @@ class Slab(Protocol):
         """Copy pairs (span of `source`, span of this) of equal length from a slab of the same kind."""
         ...
 
+    def take(self, source: Any, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
+        """Copy as `copy` does, from a slab that is not needed any more."""
+        ...
+
+    def give_back(self, row: int | None = None) -> None:
+        """Give back the memory of a row (None: of all), where that can be done; what lies there then is of no use."""
+        ...
+
 
 class HostSlab:
-    """In the host's memory. Without `memory` of another slab it gets its own: not written to, it is not taken."""
+    """In the host's memory: not written to, it is not taken."""
 
-    def __init__(self, shape: KvShape, rows: int, room: int, memory: NDArray[Any] | None = None) -> None:
+    def __init__(self, shape: KvShape, rows: int, room: int) -> None:
         self.rows, self.room = rows, room
         dims = (len(shape.past), *shape.shape(rows, room))
-        self.memory: NDArray[Any] = np.zeros(prod(dims), shape.dtype) if memory is None else memory
-        self._view = self.memory[: prod(dims)].reshape(dims)
+        self._row_numbers = prod(dims[2:])
+        self._memory = HostMemory(prod(dims), shape.dtype)
+        self._view = self._memory.numbers.reshape(dims)
 
     def address(self, tensor: int, row: int) -> int:
         return int(self._view[tensor, row].ctypes.data)
@@ -88,6 +98,24 @@ class HostSlab:
     def copy(self, source: HostSlab, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
         for origin, target in spans:
             self.view(target)[:] = source.view(origin)
+
+    def take(self, source: HostSlab, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
+        """Copy from a slab that is not needed any more, whose memory is given back on the way.
+
+        So the two of them take little more than one.
+        """
+        for tensor in range(len(self._view)):
+            for origin, target in spans:
+                to = self._view[tensor, target.row, :, target.start : target.start + target.count]
+                to[:] = source._view[tensor, origin.row, :, origin.start : origin.start + origin.count]
+            source._memory.give_back(tensor * source.rows * source._row_numbers, source.rows * source._row_numbers)
+
+    def give_back(self, row: int | None = None) -> None:
+        if row is None:
+            self._memory.give_back(0, self._view.size)
+            return
+        for tensor in range(len(self._view)):
+            self._memory.give_back((tensor * self.rows + row) * self._row_numbers, self._row_numbers)
 
 
 class DeviceSlab:
@@ -119,6 +147,12 @@ class DeviceSlab:
                 target.count * self._shape.line_bytes,
             )
         self._device.finish()
+
+    def take(self, source: DeviceSlab, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
+        self.copy(source, spans)
+
+    def give_back(self, row: int | None = None) -> None:
+        """Do nothing: a device gives memory and takes it back as a whole."""
 
     @property
     def _row_bytes(self) -> int:

@@ -6,7 +6,7 @@ they joined, or on what was prefilled before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -17,7 +17,7 @@ from turnwise.errors import InvariantError
 from turnwise.inference.decoding.decoder import NEIGHBOURS_MAX
 from turnwise.inference.engine.checked_sequence import CheckedSequence, begin_check
 from turnwise.inference.engine.language_model import LanguageModel
-from turnwise.inference.engine.prefix_index import PrefixIndex
+from turnwise.inference.engine.prefix_index import PROMPTS_MAX, PrefixIndex
 from turnwise.inference.engine.rows import KvRows
 from turnwise.inference.engine.scheduler import BeginSequence, DecodeStep, ExtendSequence, PrefillChunk, Scheduler
 from turnwise.inference.engine.sequence import Sequence, prepare
@@ -27,6 +27,8 @@ from turnwise.inference.plans.batching import is_equal
 from turnwise.inference.requests.check_request import AnswerDeparture, CheckReply, CheckRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, TextPiece
 from turnwise.inference.requests.refusal import Refusal, error_body
+from turnwise.inference.sampling.choices import TokenChoice, make_choices
+from turnwise.inference.sampling.choose import UnusableLogits
 
 EngineEvent = TextPiece | GenerateReply | CheckReply
 
@@ -59,8 +61,8 @@ class EngineStatistics:
 class Engine:
     """Takes many requests, answers each once. Not thread-safe; `step` never waits for anything but the model."""
 
-    def __init__(self, model: LanguageModel, plan: BatchPlan | None = None) -> None:
-        """Empties the model's decoder. `plan` None: the machine's."""
+    def __init__(self, model: LanguageModel, plan: BatchPlan | None = None, *, wave: bool = False) -> None:
+        """Empties the model's decoder. `plan` None: the machine's. `wave`: it runs the requests of one wave."""
         self._model = model
         self._decoder = model.decoder
         self._plan = plan = plan or model.machine_plan
@@ -75,7 +77,7 @@ class Engine:
             equal=is_equal(plan.batching),
         )
         self._rows = KvRows()
-        self._prefixes = PrefixIndex(plan.blocks)
+        self._prefixes = PrefixIndex(plan.blocks, None if wave else PROMPTS_MAX)
         self._sequences: dict[int, Sequence] = {}
         self._checked: dict[int, CheckedSequence] = {}
         self._answers: list[EngineEvent] = []
@@ -181,6 +183,7 @@ class Engine:
         self._decoder.reserve(len(self._rows), work.room)
         # A step of one token uses other arithmetic than prefill, so at least two tokens are left for prefill.
         spans = self._prefixes.find(prompt, len(prompt) - known, self._decoder.prompt_width(len(prompt)))
+        self._decoder.give_back(self._prefixes.dropped())
         reused = self._decoder.reusable(spans[-1].start + spans[-1].count) if spans else 0
         if reused:
             self._decoder.restore(row, [span for span in spans if span.start < reused])
@@ -207,6 +210,12 @@ class Engine:
         kept = prompt[: self._decoder.keepable(len(prompt))]
         if spans := self._prefixes.insert(kept, self._decoder.prompt_width(len(prompt))):
             self._decoder.keep(row, spans)
+
+    def _keep_answer(self, sequence: Sequence) -> None:
+        """Keep prompt and answer, for a conversation that goes on, where what steps wrote may be reused."""
+        if self._decoder.keeps_answers:
+            row = self._rows.row(sequence.id)
+            self._keep(row, sequence.run_tokens[: self._decoder.held(row)])
 
     def _hold(self, work: PrefillChunk) -> Iterator[EngineEvent]:
         """Run a piece of a prompt and a recorded answer, and hold the answer against the logits."""
@@ -280,13 +289,32 @@ class Engine:
         for row, (number, logits) in zip(places, found, strict=True):
             if number in idle and not isinstance(logits, Refusal):  # a batch has no gaps, so it took part for nothing
                 self._decoder.retract(row)
-        for number, logits in sorted(found, key=itemgetter(0)):
-            if number in idle:
-                continue
+        wanted = {number: logits for number, logits in sorted(found, key=itemgetter(0)) if number not in idle}
+        chosen = self._choose(wanted)
+        for number, logits in wanted.items():
             if isinstance(logits, Refusal):
                 yield self._refuse(number, logits)
+            elif isinstance(choice := chosen.get(number), Refusal):
+                yield self._refuse(number, choice)
             else:
-                yield from self._accept(number, logits)
+                yield from self._accept(number, logits, choice)
+
+    def _choose(self, rows: Mapping[int, NDArray[Any] | Refusal]) -> dict[int, int | UnusableLogits | Refusal]:
+        """Choose the tokens of a step, by sequence; of one whose token is forced there is none."""
+        found: dict[int, int | UnusableLogits | Refusal] = {}
+        choices: dict[int, TokenChoice] = {}
+        for number, logits in rows.items():
+            if isinstance(logits, Refusal):
+                continue
+            try:
+                choice = self._sequences[number].choice(logits)
+            except Refusal as refusal:
+                found[number] = refusal
+            else:
+                if choice is not None:
+                    choices[number] = choice
+        made = make_choices(list(choices.values()), self._model.info.threads)
+        return found | dict(zip(choices, made, strict=True))
 
     def _alone(self, row: int, token: int) -> NDArray[Any] | Refusal:
         try:
@@ -295,11 +323,13 @@ class Engine:
             return _graph_refuses(error)
         return logits
 
-    def _accept(self, number: int, logits: NDArray[Any]) -> Iterator[EngineEvent]:
+    def _accept(
+        self, number: int, logits: NDArray[Any], chosen: int | UnusableLogits | None = None
+    ) -> Iterator[EngineEvent]:
         sequence = self._sequences[number]
         before = sequence.tokens
         try:
-            piece = sequence.accept(logits)
+            piece = sequence.accept(logits, chosen)
         except Refusal as refusal:
             yield self._refuse(number, refusal)
             return
@@ -307,6 +337,7 @@ class Engine:
         if piece:
             yield sequence.piece(piece)
         if (body := sequence.reply_body()) is not None:
+            self._keep_answer(sequence)
             self._remove(number)
             yield GenerateReply(number, body, tuple(sequence.taken))
         elif len(sequence.next) > 1:

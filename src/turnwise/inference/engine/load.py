@@ -54,14 +54,14 @@ def load_model(spec: ModelSpec, options: EngineOptions | None = None) -> Languag
     opened = _open(spec, folder, options, digest)
     observed = observe_numeric_class(spec, folder, opened, digest)
     decoder = Decoder(folder, opened, options, observed.rule.batching, observed.rule.chunked)
-    numeric = _numeric(folder, decoder, observed)
+    numeric = _numeric(spec, folder, decoder, observed)
     tools = None if template is None else find_tool_form(template, tokenizer, sorted(folder.layout.ends))
     info = _info(spec, changed, opened, decoder, numeric, digest, tools, (time.monotonic() - started) * 1000)
     grammars = GrammarCompiler(tokenizer.vocabulary(folder.layout.ends))
     return LanguageModel(info, numeric, tokenizer, template, grammars, decoder, folder.layout.ends, margin_of(folder))
 
 
-def _numeric(folder: ModelFolder, decoder: Decoder, observed: SelfTest) -> Numeric:
+def _numeric(spec: ModelSpec, folder: ModelFolder, decoder: Decoder, observed: SelfTest) -> Numeric:
     form = form_of(folder.layout.graph)
     return Numeric(
         numeric_class=observed.numeric_class,
@@ -70,6 +70,7 @@ def _numeric(folder: ModelFolder, decoder: Decoder, observed: SelfTest) -> Numer
         checks=observed.checks,
         attention=form.attention,
         weights=form.weights,
+        reproducible=spec.reproducible,
     )
 
 

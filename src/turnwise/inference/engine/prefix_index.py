@@ -6,7 +6,8 @@ must give the same bits whether it was seen before or not. Beyond the last block
 beginning of one more is used.
 
 The block that was used longest ago makes room; a use counts for a block and all before it, the root last, so what is
-dropped has never a successor. "Ago" counts uses; there is no clock.
+dropped has never a successor. What none of many prompts has used is dropped too, so that memory is given back. "Ago"
+counts uses, and prompts; there is no clock.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from turnwise.inference.decoding.block_span import BlockSpan
 from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
 
 SIBLINGS_COMPARED_MAX: Final = 32
+PROMPTS_MAX: Final = 2_048
+"""Prompts none of which has used a block that is dropped."""
 
 
 class _Root:
@@ -35,21 +38,28 @@ class _Root:
 class _Node(_Root):
     """A block, the tokens that it holds, and the block before it."""
 
-    __slots__ = ("block", "parent", "tokens")
+    __slots__ = ("block", "parent", "tokens", "used")
 
     def __init__(self, block: int, tokens: tuple[int, ...], parent: _Root) -> None:
         super().__init__()
         self.block = block
         self.tokens = tokens
         self.parent = parent
+        self.used = 0
 
 
 class PrefixIndex:
-    """Tokens to blocks, of which there are `blocks_max`."""
+    """Tokens to blocks, of which there are `blocks_max`.
 
-    def __init__(self, blocks_max: int) -> None:
+    What the last `prompts_max` prompts that were looked for did not use is dropped; None: only where room is wanted.
+    """
+
+    def __init__(self, blocks_max: int, prompts_max: int | None = None) -> None:
         if blocks_max < 0:
             raise InvariantError(f"{blocks_max} blocks")
+        self._prompts_max = prompts_max
+        self._prompts = 0
+        self._dropped: list[int] = []
         self._free = list(range(blocks_max - 1, -1, -1))
         self._roots: dict[int, _Root] = {}
         self._used: OrderedDict[int, _Node] = OrderedDict()
@@ -66,6 +76,7 @@ class PrefixIndex:
         spans: list[BlockSpan] = []
         node: _Root = self._root(width)
         start = 0
+        self._prompts += 1
         while start < count_max:
             wanted = tuple(tokens[start : min(start + BLOCK_TOKENS, count_max)])
             child = node.children.get(wanted)
@@ -80,7 +91,13 @@ class PrefixIndex:
             if count < BLOCK_TOKENS:
                 break
         self._touch(node)
+        self._drop_unused()
         return spans
+
+    def dropped(self) -> list[int]:
+        """Return the blocks that were dropped since this was last asked, and that hold nothing now."""
+        dropped, self._dropped = self._dropped, []
+        return [block for block in dropped if block not in self._used]
 
     def insert(self, tokens: Sequence[int], width: int = 0) -> list[BlockSpan]:
         """Take in the whole blocks of `tokens`; returns the new ones, into which their KV is to be copied."""
@@ -113,7 +130,17 @@ class PrefixIndex:
     def _touch(self, node: _Root) -> None:
         while isinstance(node, _Node):
             self._used.move_to_end(node.block)
+            node.used = self._prompts
             node = node.parent
+
+    def _drop_unused(self) -> None:
+        while self._prompts_max is not None and self._used:
+            block, node = next(iter(self._used.items()))
+            if node.used + self._prompts_max >= self._prompts:
+                break
+            self._remove(block)
+            self._free.append(block)
+            self._dropped.append(block)
 
     def _take(self, path: set[int]) -> int | None:
         """Take a free block, or that which was used longest ago unless it belongs to `path`."""
@@ -122,11 +149,14 @@ class PrefixIndex:
         oldest = next(iter(self._used), None)
         if oldest is None or oldest in path:
             return None
-        node = self._used.pop(oldest)
-        if node.children:
-            raise InvariantError(f"block {oldest} would be dropped before its successors")
-        del node.parent.children[node.tokens]
+        self._remove(oldest)
         return oldest
+
+    def _remove(self, block: int) -> None:
+        node = self._used.pop(block)
+        if node.children:
+            raise InvariantError(f"block {block} would be dropped before its successors")
+        del node.parent.children[node.tokens]
 
 
 def _alike(node: _Root, wanted: tuple[int, ...]) -> tuple[_Node | None, int]:

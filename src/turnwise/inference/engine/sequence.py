@@ -19,7 +19,9 @@ from turnwise.inference.requests.generate_request import (
 )
 from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.sampling import logprobs
-from turnwise.inference.sampling.choose import LogitsProcessor, UnusableLogits, choose
+from turnwise.inference.sampling.changes import LogitsProcessor
+from turnwise.inference.sampling.choices import TokenChoice
+from turnwise.inference.sampling.choose import UnusableLogits, choose
 from turnwise.inference.sampling.grammar import GrammarCompiler
 from turnwise.inference.sampling.nearness import distance
 from turnwise.inference.text.chat_template import ChatTemplate
@@ -91,6 +93,11 @@ class Sequence:
         return len(self.taken)
 
     @property
+    def run_tokens(self) -> list[int]:
+        """The prompt and the answer so far; the last of them has not run."""
+        return [*self.prompt[: self._prompt_tokens], *self.taken]
+
+    @property
     def capacity(self) -> int:
         """Positions of KV cache that it can need, at most."""
         return self._prompt_tokens + self._tokens_max
@@ -104,14 +111,30 @@ class Sequence:
         self.prompt = [*self.prompt, *self.next]
         return text
 
-    def accept(self, logits: NDArray[Any]) -> str:
-        """Choose the next token from logits (shape [vocabulary]); returns text to give out. Sets `finish`.
+    def choice(self, logits: NDArray[Any]) -> TokenChoice | None:
+        """Return what has to be chosen from logits (shape [vocabulary]); None if the grammar has forced the token.
 
-        Raises Refusal if no token can be chosen.
+        Raises Refusal, as `accept` does, which comes next.
         """
         self._look_ahead()
+        if self._forced:
+            return None
+        allowed = self._grammar.allowed(len(logits)) if self._grammar else None
+        changes = self._processor.changes(logits)
+        return TokenChoice(logits, self._sampling, self._stream, self.tokens, allowed, changes)
+
+    def accept(self, logits: NDArray[Any], chosen: int | UnusableLogits | None = None) -> str:
+        """Take the next token; returns text to give out. Sets `finish`.
+
+        `logits` (shape [vocabulary]) are those before it, and `chosen` is what came of its `choice`; None: it is made
+        here. Raises Refusal if no token can be chosen.
+        """
         try:
-            token = self._forced.popleft() if self._forced else self._choose(logits)
+            if chosen is None and (choice := self.choice(logits)) is not None:
+                chosen = choice.make()
+            if isinstance(chosen, UnusableLogits):
+                raise chosen
+            token = self._forced.popleft() if chosen is None else chosen
             if self._logprobs_count is not None:
                 self._logprobs.append(logprobs.token_logprobs(logits, token, self._logprobs_count, self._vocabulary))
         except UnusableLogits as error:
@@ -177,10 +200,6 @@ class Sequence:
     def spell(self, token: int) -> str:
         """Return the text of a token by itself."""
         return self._vocabulary.token_text(token)
-
-    def _choose(self, logits: NDArray[Any]) -> int:
-        allowed = self._grammar.allowed(len(logits)) if self._grammar else None
-        return choose(self._processor.apply(logits), self._sampling, self._stream, self.tokens, allowed)
 
     def _look_ahead(self) -> None:
         if self._grammar is not None and not self._forced:

@@ -67,15 +67,23 @@ class Examined:
 
 
 def examine(
-    path: Path, *, variant: str | None = None, provider: str = "auto", accuracy_level: int | None = None
+    path: Path,
+    *,
+    variant: str | None = None,
+    provider: str = "auto",
+    accuracy_level: int | None = None,
+    reproducible: bool = True,
 ) -> Examined:
     """Load a language model and look at it. Raises ModelError for whatever is wrong with it."""
-    spec = ModelSpec(path.name, path, provider, variant=variant, accuracy_level=accuracy_level)
+    spec = ModelSpec(
+        path.name, path, provider, variant=variant, accuracy_level=accuracy_level, reproducible=reproducible
+    )
     model = load_model(spec)
     folder = changed_folder(spec, read_model_folder(path, spec.variant)).folder
     form = form_of(folder.layout.graph)
     rule = Rule(model.decoder.batching, model.numeric.chunked)
-    known = f"{_RULES[rule.batching]}{'' if rule.chunked else ', prompts in one piece'}: {form.why}"
+    why = form.why if reproducible else "the fastest way, whatever bits it gives"
+    known = f"{_RULES[rule.batching]}{'' if rule.chunked else ', prompts in one piece'}: {why}"
     return Examined(
         path=str(path),
         info=model.info,

@@ -33,6 +33,7 @@ def generate_text(
     chat: bool = False,
     options: Mapping[str, object] = MappingProxyType({}),
     accuracy_level: int | None = None,
+    reproducible: bool = True,
     on_loaded: Callable[[ModelInfo], None] | None = None,
 ) -> Iterator[str]:
     """Load a model and generate; yields pieces of text as they come, whole characters each.
@@ -40,12 +41,15 @@ def generate_text(
     `tokens_max` None: 128, or what the model's context leaves room for. The same arguments give the same text. With
     `chat` the prompt is a user's message, put into the model's own form by its chat template. `options` are further
     members of a generate request (`top_p`, `json_schema`, …). `accuracy_level` rewrites the graph's 4-bit products.
-    `on_loaded` is told about the model before the first piece. Raises ModelError for the folder (at once), UsageError
-    for the other arguments (too long a prompt, tokens_max out of bounds, a schema that cannot be followed).
+    Not `reproducible`, it runs in the fastest way. `on_loaded` is told about the model before the first piece. Raises
+    ModelError for the folder (at once), UsageError for the other arguments (too long a prompt, tokens_max out of
+    bounds, a schema that cannot be followed).
     """
     body = _body(prompt, tokens_max, temperature, chat, options)
     path = Path(model_folder)
-    spec = ModelSpec(path.name, path, provider, variant=variant, accuracy_level=accuracy_level)
+    spec = ModelSpec(
+        path.name, path, provider, variant=variant, accuracy_level=accuracy_level, reproducible=reproducible
+    )
     if (task := task_of(spec)) != "generate":
         raise ModelError(
             f"is a model to {task} with, and generates no text",

@@ -45,6 +45,9 @@ CUDA_OPTIONS: Final[Mapping[str, str]] = MappingProxyType(
 """Options of ONNX Runtime's CUDA provider under which bits are the same: flash attention (1), no rounding to TF32, no
 choice of kernels by timing; and memory is taken as it is needed."""
 
+CUDA_OPTIONS_OF_BITS: Final = frozenset({"sdpa_kernel"})
+"""Those that cost time where nobody asks for equal bits: without them, the provider chooses its attention."""
+
 CUDA_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType(
     {"CUBLAS_WORKSPACE_CONFIG": ":0:0", "ORT_ENABLE_XQA": "0", "ORT_FPA_INTB_GEMM": "0"}
 )
@@ -148,11 +151,22 @@ def installed() -> Installed:
     return found
 
 
-def prepare_cuda() -> Mapping[str, str]:
-    """Set what must be set before CUDA starts, and load its libraries from NVIDIA's packages; what was set."""
-    os.environ.update(CUDA_ENVIRONMENT)
+def cuda_options(reproducible: bool) -> dict[str, str]:
+    """Return the options of the CUDA provider, of which some may be left out where bits need not be equal."""
+    left_out = frozenset() if reproducible else CUDA_OPTIONS_OF_BITS
+    return {name: value for name, value in CUDA_OPTIONS.items() if name not in left_out}
+
+
+def prepare_cuda(reproducible: bool = True) -> Mapping[str, str]:
+    """Set what must be set before CUDA starts, and load its libraries from NVIDIA's packages; what is set then.
+
+    The variables are the process's: not set for a model whose bits need not be equal, they stay if they were set for
+    another, which must have been opened before.
+    """
+    if reproducible:
+        os.environ.update(CUDA_ENVIRONMENT)
     _preload()
-    return CUDA_ENVIRONMENT
+    return {name: value for name in CUDA_ENVIRONMENT if (value := os.environ.get(name)) is not None}
 
 
 @cache

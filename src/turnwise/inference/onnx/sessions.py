@@ -22,7 +22,7 @@ from turnwise.inference.onnx.device import Cuda, Device
 from turnwise.inference.onnx.gather_logits import with_positions
 from turnwise.inference.onnx.protobuf import REWRITTEN_BYTES_MAX
 from turnwise.inference.onnx.provider_names import CPU, CUDA, short
-from turnwise.inference.onnx.providers import CUDA_OPTIONS, Installed, installed, prepare_cuda, why_cuda_fails
+from turnwise.inference.onnx.providers import Installed, cuda_options, installed, prepare_cuda, why_cuda_fails
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, Session, first_line, ort
 from turnwise.inference.onnx.wide_logits import with_wide_logits
 from turnwise.inference.plans.engine_options import EngineOptions
@@ -47,6 +47,7 @@ class Opened:
 
     `nodes` counts nodes by provider; `fallback` is one line or None. `device` is where its tensors lie, None where that
     is the host, or memory that is not addressed from here. `facts` name the device and what was set for it.
+    `reproducible`: its kernels are those that give the same bits, where there is a choice.
     """
 
     session: Session
@@ -56,6 +57,7 @@ class Opened:
     threads: int
     device: Device | None = None
     facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    reproducible: bool = True
 
 
 class Sessions:
@@ -133,10 +135,11 @@ class Sessions:
         if name == CUDA and apart:
             return f"{short(name)} has no {IN_PLACE} of this graph's type (it takes fp16), which would run on the cpu"
         try:
-            device, facts = (Cuda(), _cuda_facts()) if name == CUDA else (None, self._installed.facts(name))
+            device, facts = (None, self._installed.facts(name)) if name != CUDA else (Cuda(), self._cuda_facts())
         except EnvironmentFailure as error:
             return f"{short(name)} failed: {error.message}"
-        return Opened(session, name, nodes, self._line(name), self._threads, device, facts)
+        line, reproducible = self._line(name), self._spec.reproducible
+        return Opened(session, name, nodes, line, self._threads, device, facts, reproducible)
 
     def _session(self, name: str) -> Session:
         settings = ort.SessionOptions()
@@ -144,7 +147,7 @@ class Sessions:
         settings.intra_op_num_threads = self._threads
         settings.inter_op_num_threads = 1
         settings.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        settings.use_deterministic_compute = True
+        settings.use_deterministic_compute = self._spec.reproducible
         spin_us = self._options.spin_us
         if spin_us is None:
             spin_us = SPIN_US if self._threads < cores() else SPIN_ALL_CORES_US
@@ -166,9 +169,20 @@ class Sessions:
             return ort.InferenceSession(source, sess_options=settings)
         providers: list[object] = [name] if name == CPU else [name, CPU]
         if name == CUDA:
-            prepare_cuda()
-            providers[0] = (CUDA, dict(CUDA_OPTIONS))
+            prepare_cuda(self._spec.reproducible)
+            providers[0] = (CUDA, cuda_options(self._spec.reproducible))
         return ort.InferenceSession(source, sess_options=settings, providers=providers, enable_fallback=0)
+
+    def _cuda_facts(self) -> dict[str, str]:
+        facts = cuda_driver().facts()
+        reproducible = self._spec.reproducible
+        given = {**cuda_options(reproducible), **prepare_cuda(reproducible)}
+        return {
+            "device": facts.name,
+            "device multiprocessors": str(facts.multiprocessors),
+            "device driver": facts.driver,
+            "device settings": " ".join(f"{name}={value}" for name, value in sorted(given.items())),
+        }
 
     def _line(self, used: str) -> str | None:
         """Return the one line about a fallback, or None if the best provider that was asked for is used."""
@@ -245,17 +259,6 @@ def _nodes(session: Session) -> tuple[dict[str, int], bool]:
         counts[part.ep_name] = counts.get(part.ep_name, 0) + len(nodes)
         apart = apart or (part.ep_name == CPU and any(node.op_type == IN_PLACE for node in nodes))
     return dict(sorted(counts.items())), apart
-
-
-def _cuda_facts() -> dict[str, str]:
-    facts = cuda_driver().facts()
-    settings = " ".join(f"{name}={value}" for name, value in sorted({**CUDA_OPTIONS, **prepare_cuda()}.items()))
-    return {
-        "device": facts.name,
-        "device multiprocessors": str(facts.multiprocessors),
-        "device driver": facts.driver,
-        "device settings": settings,
-    }
 
 
 def _unloadable(graph: Path, error: BaseException) -> ModelError:

@@ -17,6 +17,7 @@ class Numeric:
     - `chunked`: whether prompts may run in pieces under it
     - `checks`: what was tried, and whether the bits were the same
     - `attention`, `weights`: names of the graph's form
+    - `reproducible`: False if equal bits were given up for speed, so that nothing was tried
     """
 
     numeric_class: str
@@ -25,6 +26,7 @@ class Numeric:
     checks: dict[str, bool]
     attention: str
     weights: str
+    reproducible: bool = True
 
 
 @dataclass(frozen=True, slots=True)

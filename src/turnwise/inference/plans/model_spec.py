@@ -26,6 +26,7 @@ class ModelSpec:
     - `accuracy_level`: the level to which the graph's 4-bit products are rewritten when it is loaded; None: as they are
     - `context_tokens_max`: a context shorter than the model's; None: the model's. Like `accuracy_level` it makes
       another model of it, with another hash.
+    - `reproducible`: False gives up equal bits for speed: the class is then `none`
     - `batching`: a rule to keep even where bits depend on it, so that the model's class is what is observed under it;
       None: the cheapest rule under which they do not
     """
@@ -39,3 +40,4 @@ class ModelSpec:
     accuracy_level: int | None = None
     context_tokens_max: int | None = None
     batching: Batching | None = None
+    reproducible: bool = True

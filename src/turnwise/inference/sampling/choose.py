@@ -19,6 +19,7 @@ Then greedy takes the largest logit, the lower token id where two are equal. Oth
 
 All sums are running sums from left to right (`cumsum`), never pairwise, so that their bits depend on the values alone.
 That is what is chosen; where a quicker way is sure to choose the same, it is taken (`top_k`, `top_p`, `running_sum`).
+Steps 1 to 3 change few logits of many (`changes`), so a row in float64 is made only where weights or ranks need it.
 The number `u` in [0, 1) comes from the request's own stream and the token's index: it does not matter what else runs,
 what ran before, or whether the generation began anew in another process.
 """
@@ -26,7 +27,6 @@ what ran before, or whether the generation began anew in another process.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnwise.inference.requests.generate_request import Sampling
+from turnwise.inference.sampling.changes import Changes
 from turnwise.inference.sampling.running_sum import first_beyond
 from turnwise.inference.sampling.top_k import top_k_ids
 from turnwise.inference.sampling.top_p import top_p_ids
@@ -50,14 +51,19 @@ def uniform(stream: bytes, index: int) -> float:
 
 
 def choose(
-    logits: NDArray[Any], sampling: Sampling, stream: bytes, index: int, allowed: NDArray[np.bool_] | None = None
+    logits: NDArray[Any],
+    sampling: Sampling,
+    stream: bytes,
+    index: int,
+    allowed: NDArray[np.bool_] | None = None,
+    changes: Changes | None = None,
 ) -> int:
     """Choose the token id for one row of logits (shape [vocabulary], floats of any width). Raises UnusableLogits.
 
-    Penalties and bias are taken as applied (`LogitsProcessor`). `allowed` (shape [vocabulary]) is the grammar's mask.
+    `changes` are what penalties and bias make of some logits (`LogitsProcessor`). `allowed` (shape [vocabulary]) is the
+    grammar's mask.
     """
-    best = int(logits.argmax())  # the first of equals; and NaN counts as the largest
-    largest = float(logits[best])
+    best, largest = _largest(logits, changes)
     if not math.isfinite(largest):
         raise UnusableLogits(f"logit of token {best} is {largest}")
     greedy = sampling.temperature == 0.0 or sampling.top_k == 1
@@ -65,15 +71,13 @@ def choose(
         return best
     ids: Ids = None
     if allowed is not None:
-        ids = np.flatnonzero(allowed)
-        logits = logits.take(ids)
-        best = int(logits.argmax())
-        largest = float(logits[best])
+        ids, logits, changes = _taken(logits, changes, np.flatnonzero(allowed))
+        best, largest = _largest(logits, None)
     if largest == -np.inf:
         raise UnusableLogits("every token that the grammar allows has the logit -inf")
     if greedy:
         return best if ids is None else int(ids[best])
-    ids, weights = _weights(ids, logits, largest, sampling)
+    ids, weights = _weights(ids, logits, changes, largest, sampling)
     place = first_beyond(weights, uniform(stream, index))
     return place if ids is None else int(ids[place])
 
@@ -82,15 +86,54 @@ Ids = NDArray[np.intp] | None
 """Token ids, rising; None for the whole vocabulary, which need not be copied then."""
 
 
-def _weights(ids: Ids, logits: NDArray[Any], largest: float, sampling: Sampling) -> tuple[Ids, NDArray[np.float64]]:
-    """Steps 5 to 8: the tokens that stay, and their weights."""
+def _largest(logits: NDArray[Any], changes: Changes | None) -> tuple[int, float]:
+    """The largest logit and its place, the first of equals; and NaN counts as the largest."""
+    best = int(logits.argmax())
+    if changes is None or math.isnan(logits[best]):
+        return best, float(logits[best])
+    if changes.has(best):
+        others = _others(logits, changes)
+        best = int(others.argmax())
+        largest = float(others[best])
+    else:
+        largest = float(logits[best])
+    place = int(changes.values.argmax())
+    value, token = float(changes.values[place]), int(changes.ids[place])
+    return (token, value) if (value, -token) > (largest, -best) else (best, largest)
+
+
+def _others(logits: NDArray[Any], changes: Changes) -> NDArray[Any]:
+    """Logits that are not changed; minus infinity for those that are."""
+    others = logits.copy()
+    others[changes.ids] = -np.inf
+    return others
+
+
+def _taken(
+    logits: NDArray[Any], changes: Changes | None, ids: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[Any], None]:
+    """Logits of some tokens (`ids` rise), as they are after the changes."""
+    taken = logits.take(ids)
+    return ids, taken if changes is None else changes.applied(taken, ids), None
+
+
+def _weights(
+    ids: Ids, logits: NDArray[Any], changes: Changes | None, largest: float, sampling: Sampling
+) -> tuple[Ids, NDArray[np.float64]]:
+    """Steps 5 to 8: the tokens that stay, and their weights. With `changes`, `ids` are the whole vocabulary."""
     top_p = sampling.top_p if sampling.top_p is not None and sampling.top_p < 1.0 else None
     if sampling.top_k is not None and sampling.top_k < len(logits):
+        if changes is not None:
+            logits, changes = changes.applied(logits), None
         ids, logits = _kept(ids, logits, top_k_ids(logits, sampling.top_k))
     if sampling.min_p and top_p is None:
         lowest = _lowest(largest, sampling.temperature, sampling.min_p)
+        if changes is not None:
+            logits, changes = changes.applied(logits), None
         ids, logits = _kept(ids, logits, np.flatnonzero(logits >= lowest))
     weights = logits.astype(np.float64)
+    if changes is not None:
+        weights[changes.ids] = changes.values
     weights -= largest
     with np.errstate(over="ignore", under="ignore"):
         weights /= sampling.temperature
@@ -110,36 +153,3 @@ def _lowest(largest: float, temperature: float, min_p: float) -> float:
     """Return a logit that is a little less than any whose weight can be `min_p`: it saves most of the weights."""
     lowest = largest + temperature * math.log(min_p)
     return lowest - 1e-5 * (abs(largest) + abs(lowest) + temperature)
-
-
-class LogitsProcessor:
-    """Apply the penalties and the bias of one generation, by its tokens so far."""
-
-    def __init__(self, sampling: Sampling, prompt: Sequence[int]) -> None:
-        self._sampling = sampling
-        self._penalties = sampling.repetition_penalty != 1.0 or sampling.presence_penalty != 0.0
-        self._answer: set[int] = set()
-        self._seen = set(prompt) if sampling.repetition_penalty != 1.0 else set()
-        self._bias_ids = np.array([token for token, _ in sampling.bias], np.intp)
-        self._bias = np.array([number for _, number in sampling.bias], np.float64)
-
-    def push(self, token: int) -> None:
-        """Take a token of the answer."""
-        if self._penalties:
-            self._answer.add(token)
-            self._seen.add(token)
-
-    def apply(self, logits: NDArray[Any]) -> NDArray[Any]:
-        """Change logits (shape [vocabulary]): float64 if there is anything to change, else the same array."""
-        sampling = self._sampling
-        if not self._penalties and not sampling.bias:
-            return logits
-        wide = logits.astype(np.float64)
-        if sampling.repetition_penalty != 1.0:
-            ids = np.fromiter(self._seen, np.intp, len(self._seen))
-            values, penalty = wide[ids], sampling.repetition_penalty
-            wide[ids] = np.where(values > 0.0, values / penalty, values * penalty)
-        if sampling.presence_penalty != 0.0:
-            wide[np.fromiter(self._answer, np.intp, len(self._answer))] -= sampling.presence_penalty
-        wide[self._bias_ids] += self._bias
-        return wide

@@ -32,18 +32,20 @@ def token_logprobs(logits: NDArray[Any], token: int, count: int, vocabulary: Voc
     likelier first, the lower id where two are equal. Tokens of probability 0 are left out of it; if the token itself is
     such, which only a grammar can force, its `logprob` is `IMPOSSIBLE`.
     """
-    wide = logits.astype(np.float64)
-    largest = wide.max()  # NaN counts as the largest
+    largest = float(logits.max())  # NaN counts as the largest
     if not math.isfinite(largest):
         raise UnusableLogits(f"the largest logit is {largest}")
-    whole = largest + math.log(np.cumsum(np.exp(wide - largest))[-1])
+    weights = logits.astype(np.float64)
+    weights -= largest
+    np.exp(weights, out=weights)
+    whole = largest + math.log(np.cumsum(weights, out=weights)[-1])
     top: list[int] = []
     if count:
-        ids = top_k_ids(wide, count) if count < len(wide) else np.arange(len(wide))
-        ids = ids[wide[ids] > -np.inf]
-        top = [int(number) for number in ids[np.argsort(-wide[ids], kind="stable")]]
+        ids = top_k_ids(logits, count) if count < len(logits) else np.arange(len(logits))
+        ids = ids[logits[ids] > -np.inf]
+        top = [int(number) for number in ids[np.argsort(-logits[ids], kind="stable")]]
     told = [
-        {"id": number, "text": vocabulary.token_text(number), "logprob": _rounded(wide[number] - whole)}
+        {"id": number, "text": vocabulary.token_text(number), "logprob": _rounded(float(logits[number]) - whole)}
         for number in (token, *top)
     ]
     return {**told[0], "top": told[1:]}

@@ -96,7 +96,7 @@ class ModelServer:
         """Go on with a new engine, whose cache is empty."""
         done = self._engine.statistics()
         self._before = _sum(self._before, done, EngineStatistics(cached_blocks=-done.cached_blocks))
-        self._engine = Engine(self._model, plan)
+        self._engine = Engine(self._model, plan, wave=for_wave)
         self._for_wave = for_wave
 
 

@@ -224,17 +224,20 @@ class Server:
 
 
 def _load_all(specs: Sequence[ModelSpec], options: EngineOptions) -> list[LanguageModel | LoadedGraph | LoadedEmbedder]:
-    """Load all models. Language models share the memory for KV caches equally."""
+    """Load all models. Language models share the memory for KV caches equally.
+
+    Those that give up equal bits are loaded last: what others need of a device is set before it starts.
+    """
     tasks = [task_of(spec) for spec in specs]
     whole = memory_bytes() // MEMORY_SHARE if options.kv_bytes_max is None else options.kv_bytes_max
     shared = replace(options, kv_bytes_max=whole // max(1, tasks.count("generate")))
-    models: list[LanguageModel | LoadedGraph | LoadedEmbedder] = []
-    for spec, task in zip(specs, tasks, strict=True):
+    models: dict[str, LanguageModel | LoadedGraph | LoadedEmbedder] = {}
+    for spec, task in sorted(zip(specs, tasks, strict=True), key=lambda pair: not pair[0].reproducible):
         if task == "generate":
-            models.append(_whole(load_model(spec, shared)))
+            models[spec.name] = _whole(load_model(spec, shared))
         else:
-            models.append(load_graph(spec, options) if task == "infer" else load_embedder(spec, options))
-    return models
+            models[spec.name] = load_graph(spec, options) if task == "infer" else load_embedder(spec, options)
+    return [models[spec.name] for spec in specs]
 
 
 def _whole(model: LanguageModel) -> LanguageModel:

@@ -79,6 +79,14 @@ def open_graph(
 
     `output_bytes_max` is what the outputs of one row may have.
     """
+    if not spec.reproducible:
+        raise ModelError(
+            "a model that generates no text has one way to run, which gives the same bits",
+            where=f"models.{spec.name}.reproducible",
+            expected=True,
+            actual=False,
+            hint="Leave reproducible = false out.",
+        )
     path = files.file(name)
     graph, changes = changed_graph(spec, read_graph(path), path)
     check_operators(path, graph)

@@ -18,6 +18,8 @@ class RecordedNumeric:
     """Reproducibility of its answers."""
     batching: str | None
     """Rule under which its sequences were batched; None if it was not noted."""
+    reproducible: bool = True
+    """False if equal bits were given up for speed."""
 
 
 def recorded_numeric(versions: str, path: Path) -> dict[str, RecordedNumeric]:
@@ -28,7 +30,11 @@ def recorded_numeric(versions: str, path: Path) -> dict[str, RecordedNumeric]:
         for name, model in models.items():
             numeric = model.get("numeric")
             if numeric is not None:  # models of other tasks have none
-                found[name] = RecordedNumeric(promise_of(numeric["numeric_class"]), numeric.get("batching"))
+                found[name] = RecordedNumeric(
+                    promise_of(numeric["numeric_class"]),
+                    numeric.get("batching"),
+                    numeric.get("reproducible") is not False,  # older journals say nothing of it
+                )
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
         raise damaged(path, f"versions of a writer are not what a run notes: {error}") from error
     return found

@@ -45,6 +45,7 @@ class ResolvedModel:
     accuracy_level: int | None
     context_tokens_max: int | None
     batching: Batching | None
+    reproducible: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +197,12 @@ def _models(world: Description, base: Path, problems: Problems) -> Iterator[Reso
         if not _PROVIDER.fullmatch(model.provider):
             hint = 'Write the short name of an execution provider: "auto", "cpu", "cuda", …'
             problems.add((*path, "provider"), f"is {said(model.provider)}", hint)
+        if not model.reproducible and model.task in ("infer", "embed"):
+            hint = "Leave it out: it is for models that generate text."
+            problems.add((*path, "reproducible"), f"is false for a model to {model.task} with", hint)
+        if not model.reproducible and model.batching is not None:
+            hint = "Leave batching out: sequences run together as they come, and without waves."
+            problems.add((*path, "reproducible"), "is false beside batching", hint)
         if model.variant is not None and not _VARIANT.fullmatch(model.variant):
             problems.add(
                 (*path, "variant"), f"is {said(model.variant)}", 'Write the name of a variant: "q4", "fp16", …'
@@ -222,6 +229,7 @@ def _models(world: Description, base: Path, problems: Problems) -> Iterator[Reso
             accuracy_level=model.accuracy_level,
             context_tokens_max=model.context_tokens_max,
             batching=model.batching,
+            reproducible=model.reproducible,
         )
 
 

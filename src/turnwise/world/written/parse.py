@@ -134,6 +134,7 @@ def _model(reader: Reader) -> Model:
         accuracy_level=_accuracy_level(reader),
         context_tokens_max=reader.integer_or_none("context_tokens_max", CONTEXT_TOKENS_MIN, CONTEXT_TOKENS_MAX),
         batching=reader.choice_or_none("batching", BATCHINGS),
+        reproducible=reader.boolean("reproducible", True),
     )
     reader.close()
     return model

@@ -83,6 +83,8 @@ class Model:
     """Bound of its context, where that is to be shorter than its own."""
     batching: Batching | None = field(default=None, kw_only=True)
     """`free` runs sequences together even where bits depend on that; None: the cheapest way in which they do not."""
+    reproducible: bool = field(default=True, kw_only=True)
+    """False gives up equal bits for speed: the run can be replayed with its recorded answers, and that is all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

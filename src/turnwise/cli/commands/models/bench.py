@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from turnwise.cli.commands.models.options import AccuracyLevel, ModelPath, Provider, TaskChoice, Variant
+from turnwise.cli.commands.models.options import AccuracyLevel, ModelPath, Provider, Reproducible, TaskChoice, Variant
 from turnwise.cli.commands.options import Json
 from turnwise.cli.errors import DONE
 from turnwise.cli.output import Output, bold, dim
@@ -27,6 +27,7 @@ def bench(
     provider: Provider = "auto",
     task: TaskChoice = None,
     accuracy_level: AccuracyLevel = None,
+    reproducible: Reproducible = True,
     json: Json = False,
 ) -> int:
     """Measure a model for some seconds.
@@ -37,7 +38,15 @@ def bench(
     from turnwise.inference.folders.task import task_of
     from turnwise.inference.plans.model_spec import ModelSpec
 
-    spec = ModelSpec(path.name, path, provider, variant=variant, task=task, accuracy_level=accuracy_level)
+    spec = ModelSpec(
+        path.name,
+        path,
+        provider,
+        variant=variant,
+        task=task,
+        accuracy_level=accuracy_level,
+        reproducible=reproducible,
+    )
     measures = {"generate": _generating, "infer": _inferring, "embed": _embedding}
     with doing(Output.err(), "measuring the model"):
         info, figures, more = measures[task_of(spec)](spec)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from turnwise.cli.commands.models.options import AccuracyLevel, ModelPath, Provider, TaskChoice, Variant
+from turnwise.cli.commands.models.options import AccuracyLevel, ModelPath, Provider, Reproducible, TaskChoice, Variant
 from turnwise.cli.commands.options import Json
 from turnwise.cli.errors import DONE
 from turnwise.cli.output import Output
@@ -24,6 +24,7 @@ def check(
     provider: Provider = "auto",
     task: TaskChoice = None,
     accuracy_level: AccuracyLevel = None,
+    reproducible: Reproducible = True,
     json: Json = False,
 ) -> int:
     """Load a model and say what it is.
@@ -37,7 +38,15 @@ def check(
     from turnwise.inference.inspect.examine import Examined
     from turnwise.inference.plans.model_spec import ModelSpec
 
-    spec = ModelSpec(path.name, path, provider, variant=variant, task=task, accuracy_level=accuracy_level)
+    spec = ModelSpec(
+        path.name,
+        path,
+        provider,
+        variant=variant,
+        task=task,
+        accuracy_level=accuracy_level,
+        reproducible=reproducible,
+    )
     with doing(Output.err(), "loading the model and trying it"):
         examined = _examine(spec)
     output = Output.err() if json else Output.out()
@@ -60,7 +69,13 @@ def _examine(spec: ModelSpec) -> Examined | ExaminedGraph:
         return examine_graph(spec)
     if task == "embed":
         return examine_encoder(spec)
-    return examine(spec.path, variant=spec.variant, provider=spec.provider, accuracy_level=spec.accuracy_level)
+    return examine(
+        spec.path,
+        variant=spec.variant,
+        provider=spec.provider,
+        accuracy_level=spec.accuracy_level,
+        reproducible=spec.reproducible,
+    )
 
 
 def _plain(value: Any) -> Any:

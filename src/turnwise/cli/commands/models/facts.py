@@ -44,7 +44,8 @@ class Facts:
         held = ", ".join(name if holds else f"NOT {name}" for name, holds in checks.items())
         label = dim("numeric class".ljust(LABEL_COLUMNS))
         shown = green(numeric_class) if numeric_class == "batch-invariant" else yellow(numeric_class)
-        self._output.line(label, shown, f" (observed here: {held})", indent=2)
+        said = f"observed here: {held}" if checks else "equal bits are given up, so nothing was tried"
+        self._output.line(label, shown, f" ({said})", indent=2)
 
 
 def describe(examined: Examined, output: Output) -> None:

@@ -67,3 +67,10 @@ TaskChoice = Annotated[
     typer.Option("--task", help="What the model is for. Default: what lies at PATH shows.", show_default=False),
 ]
 Provider = Annotated[str, typer.Option("--provider", metavar="NAME", help="The execution provider: auto, cpu, cuda, …")]
+Reproducible = Annotated[
+    bool,
+    typer.Option(
+        "--reproducible/--no-reproducible",
+        help="Whether answers have the same bits whatever runs beside what. Without, the fastest way is taken.",
+    ),
+]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import turnwise_snapshot
 from turnwise_guest import __version__
-from turnwise_guest.runtime import execute, modules
+from turnwise_guest.runtime import execute, modules, run_python  # noqa: F401 - the last is there to be imported
 
 import wit_world  # type: ignore[import-not-found]  # made by componentize-py  # isort: skip
 

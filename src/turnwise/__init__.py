@@ -11,7 +11,7 @@
 and to send to; `open` reads a journal; `resume` goes on with one; `fork` goes on from any round of one with something
 changed, and `detach` makes such a fork whole; `replay` executes one again and compares; `verify` asks its models again,
 too; `diff` compares two; `bundle` makes one file of one for somebody else, and `verify_bundle` checks it; `check` says
-what is wrong with a world.
+what is wrong with a world. `build` makes one file of an agent and its packages.
 
 Names are imported when they are first used, since worker processes and `turnwise --help` need few of them.
 """
@@ -26,6 +26,7 @@ from turnwise._version import __version__
 if TYPE_CHECKING:
     from turnwise.api import (
         World,
+        build,
         bundle,
         check,
         detach,
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from turnwise.orchestrator.no_round import NoRound
     from turnwise.orchestrator.progress import Progress
     from turnwise.orchestrator.run_options import ExecutionOptions, ResumeOptions, RunOptions, WorldOptions
+    from turnwise.sources.build import BuiltPackage, BuiltSource
     from turnwise.sweeps.moves import VariableMove
     from turnwise.sweeps.row import RecordedSeries, SweptRun
     from turnwise.sweeps.sweep import Sweep
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "turnwise.api": (
         "World",
+        "build",
         "bundle",
         "check",
         "detach",
@@ -124,6 +127,7 @@ _MODULES = {
     "turnwise.orchestrator.logs": ("Logged",),
     "turnwise.orchestrator.progress": ("Progress",),
     "turnwise.orchestrator.run_options": ("ExecutionOptions", "ResumeOptions", "RunOptions", "WorldOptions"),
+    "turnwise.sources.build": ("BuiltPackage", "BuiltSource"),
     "turnwise.sweeps.moves": ("VariableMove",),
     "turnwise.sweeps.row": ("RecordedSeries", "SweptRun"),
     "turnwise.sweeps.sweep": ("Sweep",),
@@ -146,6 +150,8 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Agent",
+    "BuiltPackage",
+    "BuiltSource",
     "BundleVerification",
     "Bundled",
     "Cause",
@@ -196,6 +202,7 @@ __all__ = [
     "WorldError",
     "WorldOptions",
     "__version__",
+    "build",
     "bundle",
     "check",
     "detach",

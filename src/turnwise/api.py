@@ -49,6 +49,7 @@ from turnwise.orchestrator.tasks import wrong_tasks
 from turnwise.orchestrator.ungranted import ungranted
 from turnwise.sandbox.build.code import CodeError, prepare_each
 from turnwise.sandbox.python import component_info
+from turnwise.sources.build import BuiltSource, build_source
 from turnwise.sweeps.sweep import Sweep
 from turnwise.sweeps.sweep import sweep as sweep_worlds
 from turnwise.sweeps.variables import checked_seeds, combinations, written
@@ -339,6 +340,19 @@ def why(
     """
     places = _places(parents)
     return why_in_journal(Path(journal), agent, round, message=message, record=record, depth=depth, parents=places)
+
+
+def build(
+    agent: StrPath, *, requirements: StrPath | None = None, out: StrPath | None = None, fetch: bool = False
+) -> BuiltSource:
+    """Make one file of a Python agent and the packages that a requirements file asks for, which a `source` can name.
+
+    `out` is its name (default: the agent's, with `.agent`). Packages are taken from this environment, or with `fetch`
+    from where pip gets them. Raises `UsageError` for packages that cannot work in a sandbox, with the reason.
+    """
+    return build_source(
+        Path(agent), None if requirements is None else Path(requirements), None if out is None else Path(out), get=fetch
+    )
 
 
 def check(world: worlds.World | StrPath, **options: Unpack[WorldOptions]) -> list[Problem]:

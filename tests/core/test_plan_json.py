@@ -20,7 +20,7 @@ NAMES = st.sampled_from(["a", "b", "a-1", "trader", "é"])
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5) | st.sampled_from(["", "{}"])
 LISTS = st.lists(NAMES, max_size=3).map(tuple)
 INTEGERS = st.integers(0, 2**63 - 1)
-GRANTS = st.builds(KindGrants, LISTS, LISTS, LISTS, LISTS, LISTS, LISTS, st.booleans())
+GRANTS = st.builds(KindGrants, LISTS, LISTS, LISTS, LISTS, LISTS, LISTS, st.booleans(), st.booleans())
 GRANTS_1 = st.builds(KindGrants, LISTS, LISTS, LISTS, LISTS, LISTS, LISTS, st.just(True))
 LIMITS = st.builds(Limits, *[INTEGERS] * 9)
 LIMITS_1 = st.builds(Limits, *[INTEGERS] * 4, *[st.none()] * 5)
@@ -44,6 +44,7 @@ def plans(
         INTEGERS,
         INTEGERS,
         agents_max,
+        st.none() | TEXTS,
     )
 
 
@@ -151,8 +152,10 @@ def test_other_plans_have_other_texts(one: Plan, other: Plan) -> None:
 
 def test_every_field_counts() -> None:
     """A field that is added to the plan and not to its text would let two runs have one head."""
-    granted = dataclasses.replace(PLAN.kinds[0], grants=KindGrants(infer=("m",), embed=("m",)), system="s")
-    text = plan_to_json(dataclasses.replace(PLAN, kinds=(granted,)))
+    granted = dataclasses.replace(
+        PLAN.kinds[0], grants=KindGrants(infer=("m",), embed=("m",), run_python=True), system="s"
+    )
+    text = plan_to_json(dataclasses.replace(PLAN, kinds=(granted,), run_python="ab" * 32))
     for part in (PLAN, granted, granted.grants, granted.limits, PLAN.agents[1], PLAN.messages[0]):
         for item in dataclasses.fields(part):
             assert f'"{item.name}":' in text, item.name

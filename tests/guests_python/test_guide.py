@@ -31,12 +31,18 @@ def encoder(name: str, text: str) -> list[float]:
     return [len(text), 1.0]
 
 
+def ran(code: str, value: Any) -> Any:
+    if code != "sum(input)":
+        raise ValueError("a model wrote it")
+    return sum(value)
+
+
 @pytest.mark.parametrize("source", EXAMPLES)
 @pytest.mark.parametrize("round_", [3, 9])
 def test_examples_run(source: str, round_: int) -> None:
     names: dict[str, Any] = {}
     exec(compile(source, "agents-python.md", "exec"), names)
-    t = make_turn(inbox=[("editor", "Hello")], round=round_, generate=model, infer=graph, embed=encoder)
+    t = make_turn(inbox=[("editor", "Hello")], round=round_, generate=model, infer=graph, embed=encoder, run_python=ran)
     names["turn"](t)
     assert set(outcome(t)) > {"state"} or outcome(t)["state"]
     for name, test in names.items():

@@ -16,6 +16,7 @@ from turnwise_guest.errors import EffectError, EffectErrorKind
 from turnwise_guest.generate import Alternative, Answer, ChatMessage, FinishReason, Options, TokenLogprob
 from turnwise_guest.jsontext import NotJSON
 from turnwise_guest.message import Message
+from turnwise_guest.python_result import PythonResult, RunFailure
 from turnwise_guest.tensor import DType, Tensor
 from turnwise_guest.turn import LogLevel, Turn
 
@@ -31,6 +32,8 @@ __all__ = [
     "Message",
     "NotJSON",
     "Options",
+    "PythonResult",
+    "RunFailure",
     "Tensor",
     "TokenLogprob",
     "Turn",

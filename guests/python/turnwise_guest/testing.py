@@ -39,13 +39,15 @@ def make_turn(
     generate: Callable[[dict[str, Any]], str] | None = None,
     infer: Callable[[str, dict[str, Tensor]], Mapping[str, Any]] | None = None,
     embed: Callable[[str, str], Sequence[float]] | None = None,
+    run_python: Callable[[str, Any], Any] | None = None,
 ) -> Turn:
     """Return a turn as the runtime would make it.
 
     `inbox` holds (sender, body) of messages sent in the round before; `backlog` more wait for the next turn. `state`
     None is an agent's first state, empty. `generate` is the model: it is given each request (``model``, ``prompt`` or
     ``messages``, ``tokens_max``, …) and returns the text of the answer or raises `EffectError`. Without it, asking a
-    model is an `EffectError` ("unknown").
+    model is an `EffectError` ("unknown"). `run_python` is given code and input, and returns the value of the result;
+    what it raises is the result's error.
     """
     envelope = {
         "abi": 1,
@@ -61,7 +63,7 @@ def make_turn(
     }
     if backlog:
         envelope["backlog"] = backlog
-    models = {"generate": generate, "infer": infer, "embed": embed}
+    models = {"generate": generate, "infer": infer, "embed": embed, "run_python": run_python}
     return Turn(envelope, lambda request: encode(_reply(json.loads(request), models)))
 
 
@@ -88,6 +90,8 @@ def _reply(request: dict[str, Any], models: dict[str, Callable[..., Any] | None]
     model = models[kind]
     if model is None:
         return {"error": {"kind": "unknown", "message": f"this turn has no model: give make_turn {kind}="}}
+    if kind == "run_python":
+        return {"ok": _run(request, model)}
     try:
         if kind == "infer":
             inputs = {name: from_json(tensor) for name, tensor in request["inputs"].items()}
@@ -101,3 +105,10 @@ def _reply(request: dict[str, Any], models: dict[str, Callable[..., Any] | None]
     except EffectError as error:
         return {"error": {"kind": error.kind, "message": error.message}}
     return {"ok": {"text": text, "finish": "end", "tokens": len(text.split()), "prompt_tokens": 1}}
+
+
+def _run(request: dict[str, Any], run: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return {"value": run(request["code"], request["input"]), "stdout": ""}
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}", "failure": "raised", "stdout": ""}

@@ -13,6 +13,7 @@ from turnwise_guest.errors import EffectError
 from turnwise_guest.generate import Answer, ChatMessage, Options, Prompt
 from turnwise_guest.jsontext import canonical, check_text, decode, in_order
 from turnwise_guest.message import Message, messages
+from turnwise_guest.python_result import PythonResult, run_request, run_result
 from turnwise_guest.tensor import Tensor, embed_request, infer_request, outputs, vectors
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -30,7 +31,8 @@ class Turn:
     """One move of one agent. The agent's function ``turn(t)`` is given it, and what is done with it is the outcome.
 
     Nothing survives a turn but `state`. Messages, logs, records and everything else take effect when the turn is over
-    and only if it did not fail. Only `generate`, `infer`, `embed` and what ends in `_all` wait for an answer.
+    and only if it did not fail. Only `generate`, `infer`, `embed`, `run_python` and what
+    ends in `_all` wait for an answer.
     """
 
     __slots__ = ("_effect", "_input", "_now", "_output", "_random", "_state_first", "args", "inbox", "state")
@@ -315,6 +317,25 @@ class Turn:
         request = embed_request(model, [texts] if isinstance(texts, str) else texts, truncate)
         found = vectors(json.loads(self._effect(canonical(request, "the request"))))
         return found[0] if isinstance(texts, str) else found
+
+    def run_python(self, code: str, input: Any = None) -> PythonResult:  # noqa: A002 - its name in the code
+        """Execute Python that a model or a person wrote, in a sandbox of its own. Needs the grant `run_python`.
+
+        The code has the standard library that agents have, `input` (a JSON value) as a global variable, and nothing of
+        the agent: no turn, no effects. If its last statement is an expression, the value of that is the result, which
+        must be a JSON value. Each call has the fuel and memory that the agent's kind has for a turn. What the code
+        raises, or a bound that it comes to, is told by `PythonResult.error`; `EffectError` says that it was not run.
+        """
+        request = run_request(code, input)
+        return run_result(json.loads(self._effect(canonical(request, "input"))))
+
+    def run_python_all(self, runs: Iterable[tuple[str, Any]]) -> list[PythonResult]:
+        """Execute several pairs of code and input at once, each in a sandbox of its own: see `run_python`."""
+        requests = [run_request(code, value) for code, value in runs]
+        if not requests:
+            return []
+        replies = json.loads(self._effect(canonical({"effects": requests}, "the request")))["results"]
+        return [run_result(reply) for reply in replies]
 
     def _append(self, name: str, item: Any) -> None:
         items = self._output.get(name)

@@ -8,6 +8,7 @@ from typing import Annotated, ParamSpec
 
 import typer
 
+from turnwise.cli.commands.build import build
 from turnwise.cli.commands.bundle import bundle, keygen
 from turnwise.cli.commands.chat import chat
 from turnwise.cli.commands.check import check
@@ -84,6 +85,7 @@ for command in (
     monitor,
     check,
     new,
+    build,
     doctor,
     generate,
     chat,

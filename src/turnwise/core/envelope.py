@@ -33,7 +33,9 @@ from turnwise.core.turn import (
 ABI = 1
 NESTING_MAX = 64
 NAME_LEN_MAX = 200
-EFFECT_KINDS = ("generate", "infer", "embed")
+MODEL_EFFECTS = ("generate", "infer", "embed")
+"""Effects that a model answers."""
+EFFECT_KINDS = (*MODEL_EFFECTS, "run_python")
 _ROUNDS_MAX = 2**31
 _BYTES_A_CHARACTER_MAX = 6
 """The most bytes that one character takes as JSON in UTF-8: `\\u001f`."""

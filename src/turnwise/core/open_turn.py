@@ -7,9 +7,9 @@ from hashlib import sha256
 from turnwise.core import streams
 from turnwise.core.canonical import canonical
 from turnwise.core.effects_budget import EffectsBudget
-from turnwise.core.envelope import EFFECT_KINDS, error_reply, join_replies
+from turnwise.core.envelope import EFFECT_KINDS, MODEL_EFFECTS, error_reply, join_replies
 from turnwise.core.events import Action, Execute, Request
-from turnwise.core.grants import may_ask
+from turnwise.core.grants import may_ask, may_run_python
 from turnwise.core.inbox import fitting
 from turnwise.core.records import EffectRecord, TurnRecord
 from turnwise.core.state import AgentState, WorldState
@@ -214,6 +214,8 @@ class OpenTurn:
     def _refusal(self, request: EffectRequest) -> str | None:
         if request.kind not in EFFECT_KINDS:
             return error_reply("unknown", f"there is no effect called {request.kind!r}")
+        if request.kind not in MODEL_EFFECTS:
+            return self._refused_code()
         if request.model is None:
             return error_reply("refused", f"the effect {request.kind!r} needs a 'model'")
         if not may_ask(self.agent.grants, request.kind, request.model):
@@ -222,6 +224,11 @@ class OpenTurn:
                 f"{self.agent.name} is not granted the model {request.model!r} (grants.{request.kind} of its kind)",
             )
         return None
+
+    def _refused_code(self) -> str | None:
+        if may_run_python(self.agent.grants):
+            return None
+        return error_reply("denied", f"{self.agent.name} may not run code (grants.run_python of its kind)")
 
 
 def _without_content(request: EffectRequest) -> EffectRequest:

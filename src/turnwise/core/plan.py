@@ -45,7 +45,7 @@ class KindGrants:
     """The acts that a kind of agent may do. Names, patterns (`narrator-*`) and groups; empty means nothing.
 
     `generate`, `infer` and `embed` name the models that the effect of that name may ask; `finish` allows to end the
-    run.
+    run, `run_python` to have code executed.
     """
 
     generate: tuple[str, ...] = ()
@@ -55,6 +55,7 @@ class KindGrants:
     infer: tuple[str, ...] = ()
     embed: tuple[str, ...] = ()
     finish: bool = False
+    run_python: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ class InitialMessage:
 class Plan:
     """A whole world. `models` maps each model's name in the world to the SHA-256 (hex) of its content.
 
+    `run_python` is the SHA-256 (hex) of what executes code for agents; None where no kind is granted that.
     `agents_max` bounds the agents that ever come to be; None, as in plans of version 1, is no bound.
     `time_start_us` is virtual time (microseconds since 1970-01-01 UTC) in round 1; each round is `round_us` later.
     """
@@ -143,6 +145,7 @@ class Plan:
     time_start_us: int = TIME_START_US_DEFAULT
     round_us: int = ROUND_US_DEFAULT
     agents_max: int | None = AGENTS_MAX_DEFAULT
+    run_python: str | None = None
 
     @property
     def version(self) -> Literal[1, 2]:

@@ -122,8 +122,8 @@ def _changed_kind(kind: Kind, change: object) -> Kind:
         grants = _object(found["grants"], set(KindGrants.__slots__), f"grants of {named}")
         granted: dict[str, Any] = {}
         for name, entries in grants.items():
-            if name == "finish":
-                granted[name] = _typed(entries, bool, f"the grant finish of {named}")
+            if name in ("finish", "run_python"):
+                granted[name] = _typed(entries, bool, f"the grant {name} of {named}")
             elif isinstance(entries, list) and all(type(entry) is str for entry in entries):
                 granted[name] = tuple(entries)
             else:

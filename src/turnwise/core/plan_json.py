@@ -2,7 +2,7 @@
 
 The form is stored, so it is public: `{"plan": 1, …}` with the members of `Plan` by their names. An agent's `args` and
 `state` are left out where they are those of its kind, so that a crowd with a large state is stored once; a kind's
-`system` is left out where it is empty.
+`system` is left out where it is empty, as are `run_python` of the plan and the grant of that name where nobody has it.
 
 Version 2 has the bounds of sums (`agents_max`, and the limits of `_LIMITS_LATER`) and the grant `finish`. A plan that
 has no bounds is written as version 1, in which everybody may finish, so that older journals keep their text and head.
@@ -69,6 +69,7 @@ def plan_to_json(plan: Plan, text: Callable[[str], object] = as_member) -> str:
             "models": [{"name": name, "sha256": sha256} for name, sha256 in plan.models],
         }
         | ({"agents_max": plan.agents_max} if bounded else {})
+        | ({} if plan.run_python is None else {"run_python": plan.run_python})
     )
 
 
@@ -102,6 +103,7 @@ def plan_from_json(text: str) -> Plan:
         time_start_us=plan.take("time_start_us", int),
         round_us=plan.take("round_us", int),
         agents_max=plan.take("agents_max", int) if bounded else None,
+        run_python=plan.take("run_python", str) if plan.has("run_python") else None,
     )
     plan.close()
     return result
@@ -117,7 +119,8 @@ def _kind_to_json(kind: Kind, text: Callable[[str], object], bounded: bool) -> d
         "groups": kind.groups,
         "grants": {name: getattr(kind.grants, name) for name in _GRANTS}
         | {name: entries for name in _GRANTS_LATER if (entries := getattr(kind.grants, name))}
-        | ({"finish": kind.grants.finish} if bounded else {}),
+        | ({"finish": kind.grants.finish} if bounded else {})
+        | ({"run_python": True} if kind.grants.run_python else {}),
         "limits": {name: getattr(kind.limits, name) for name in _LIMITS}
         | {name: bound for name in _LIMITS_LATER if (bound := getattr(kind.limits, name)) is not None},
     }
@@ -138,6 +141,7 @@ def _kind_from_json(kind: Members, bounded: bool) -> Kind:
             **{name: grants.texts(name) for name in _GRANTS},
             **{name: grants.texts_given(name) for name in _GRANTS_LATER},
             finish=grants.take("finish", bool) if bounded else True,
+            run_python=grants.flag_given("run_python"),
         ),
         limits=Limits(
             **{name: limits.take(name, int) for name in _LIMITS},
@@ -239,6 +243,12 @@ class Members:
         if not found:
             raise _damaged(f"{self._what} has an empty {name!r}")
         return found
+
+    def flag_given(self, name: str) -> bool:
+        """A flag that is left out where it is not set."""
+        if name in self._values and not self.take(name, bool):
+            raise _damaged(f"{self._what} has a {name!r} that is not set")
+        return name in self._values
 
     def choose(self, name: str, choices: tuple[_Choice, ...]) -> _Choice:
         value = self.take(name, str)

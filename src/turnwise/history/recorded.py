@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from turnwise.core.compare import Difference
+from turnwise.core.envelope import MODEL_EFFECTS
 from turnwise.core.events import Request
 from turnwise.core.records import EffectRecord, RoundRecord
 from turnwise.errors import DifferenceFound
@@ -57,7 +58,7 @@ class RecordedEffects:
                 agent = self._name_of(action.place)
                 self._on_departure(Departure(Difference(self._round, agent, what, expected, action.request.body)))
                 return
-            if self._on_request is not None:
+            if self._on_request is not None and action.request.kind in MODEL_EFFECTS:
                 self._on_request(action, effect)
             replies.append((id_, effect.reply, effect.tokens))
         self._on_replies(replies)

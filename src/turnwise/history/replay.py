@@ -1,6 +1,7 @@
 """Replay: execute every turn of a journal again, in sandboxes, with the effects that were recorded, and compare.
 
-Nothing is asked of a model: replay proves that the agents' logic, the order, the end and the journal belong together.
+Nothing is asked of a model, and code that agents had executed is executed again: replay proves that the agents' logic,
+the order, the end and the journal belong together.
 What it compares: the first agents with the plan, the outcome of each round and how it was carried out (fuel,
 executions, what failed turns said and printed), both chains, and how the run ended. The first difference ends it, since
 all that follows may be its consequence. What it takes from the journal instead, `Replay.unproved` says.
@@ -23,6 +24,7 @@ from turnwise.core.events import Advance, End, OutsideChange, Request
 from turnwise.core.head import ended
 from turnwise.core.machine import Machine
 from turnwise.core.records import EffectRecord, EndRecord, RoundRecord, TurnRecord
+from turnwise.core.run_python import RUN_PYTHON
 from turnwise.core.snapshot import Snapshot, take
 from turnwise.core.state import first_agents
 from turnwise.history.recorded import Departure, RecordedEffects
@@ -194,7 +196,7 @@ async def _compare(
             head = record.head
             done += 1
             turns += len(record.turns)
-            answers += sum(len(turn.effects) for turn in record.turns)
+            answers += sum(effect.kind != RUN_PYTHON for turn in record.turns for effect in turn.effects)
             waves += len(record.waves)
             progress(done, total)
     notes = list(driver.notes)

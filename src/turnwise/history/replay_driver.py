@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib.metadata import version
 
-from turnwise.core.events import Execute, TurnTaken
+from turnwise.core.events import Execute, Request, TurnTaken
 from turnwise.core.machine import Machine
 from turnwise.core.records import EndRecord, RoundRecord, TurnRecord
+from turnwise.core.run_python import failure_of
 from turnwise.core.snapshot import Snapshot
 from turnwise.core.turn import Failure, FailureClass
 from turnwise.core.withheld import Withheld
@@ -93,6 +94,17 @@ class ReplayDriver(Driver):
             return None
         self.taken_turns.append(turn)
         return TurnTaken(turn, tuple([child for child in self._record.spawned if child.parent == action.place]))
+
+    def executes(self, request: Request) -> bool:
+        """Return whether code is executed again: not where another version of wasmtime decided how it ended."""
+        if self.foreign is None or self._record is None:
+            return True
+        for turn in self._record.turns:
+            if turn.place == request.place:
+                for effect in turn.effects:
+                    if effect.index == request.index:
+                        return type(effect.reply) is str and failure_of(effect.reply) not in HOST_DEPENDENT
+        return True
 
     def decide(self, action: Execute) -> Failure | None:
         executions, failure = self._decided.get(action.place, (0, None))

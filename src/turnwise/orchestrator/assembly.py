@@ -20,6 +20,7 @@ from turnwise.core.canonical import canonical
 from turnwise.core.machine import Machine
 from turnwise.core.plan import Plan
 from turnwise.core.plan_json import plan_to_json
+from turnwise.core.run_python import RUNNER
 from turnwise.core.state import first_agents
 from turnwise.errors import JournalError, WorldError
 from turnwise.inference.plans.model_info import ModelInfo
@@ -193,13 +194,13 @@ def stored_sources(file: Journal, plan: Plan, interpreter: Path | None = None) -
     stored = file.header.codes
     mine = interpreter_hash() if interpreter is None else sha256(interpreter.read_bytes()).hexdigest()
     sources = {}
-    for kind in plan.kinds:
-        code = stored.get(kind.code)
+    for name, code_hash in codes_of(plan).items():
+        code = stored.get(code_hash)
         if code is None or code.entry not in dict(code.files):
             raise JournalError(
-                f"the code of {kind.name} is missing",
+                f"the code of {name} is missing",
                 where=str(file.path),
-                expected=kind.code,
+                expected=code_hash,
                 hint="The journal has been damaged or changed after it was written.",
             )
         if code.interpreter is not None and code.interpreter != mine:
@@ -211,8 +212,14 @@ def stored_sources(file: Journal, plan: Plan, interpreter: Path | None = None) -
                 hint="Use the installation of Turnwise that made the journal: the same wheel has the same interpreter.",
             )
         language: Language = "python" if code.interpreter is not None else _language(code.entry)
-        sources[kind.name] = Source(f"agents.{kind.name}.source", language, dict(code.files), code.entry)
+        sources[name] = Source(f"agents.{name}.source", language, dict(code.files), code.entry)
     return sources
+
+
+def codes_of(plan: Plan) -> dict[str, str]:
+    """Return the hash of what each kind executes, and of what executes code for agents, by name."""
+    codes = {kind.name: kind.code for kind in plan.kinds}
+    return codes if plan.run_python is None else codes | {RUNNER: plan.run_python}
 
 
 def _language(entry: str) -> Language:
@@ -245,18 +252,18 @@ def specs_of(file: Journal, paths: Mapping[str, Path]) -> list[ModelSpec]:
 def check_codes(file: Journal, plan: Plan, codes: Mapping[str, Code]) -> None:
     """Compare what was compiled with what the plan and the journal name."""
     stored = {code: source.carrier for code, source in file.header.codes.items()}
-    for kind in plan.kinds:
-        expected = kind.code, stored.get(kind.code)
-        actual = codes[kind.name].hash, codes[kind.name].carrier
+    for name, code_hash in codes_of(plan).items():
+        expected = code_hash, stored.get(code_hash)
+        actual = codes[name].hash, codes[name].carrier
         if expected != actual:
             raise JournalError(
-                f"the stored code of {kind.name} is not what the run executed",
+                f"the stored code of {name} is not what the run executed",
                 where=str(file.path),
                 expected=expected,
                 actual=actual,
                 hint="The journal has been damaged or changed after it was written.",
             )
-    if strangers := stored.keys() - {kind.code for _, of in file.header.plans() for kind in of.kinds}:
+    if strangers := stored.keys() - {code for _, of in file.header.plans() for code in codes_of(of).values()}:
         raise damaged(file.path, "it holds code that no agent executes", actual=sorted(strangers))
 
 

@@ -29,6 +29,7 @@ from turnwise.core.events import (
 from turnwise.core.machine import Machine
 from turnwise.core.plan import Plan
 from turnwise.core.records import EndRecord, RoundRecord, WaveRecord
+from turnwise.core.run_python import RUN_PYTHON, run_execution, run_reply
 from turnwise.core.snapshot import Snapshot
 from turnwise.core.turn import Failed, Failure, FailureClass, Outcome
 from turnwise.errors import InvariantError, TurnwiseError
@@ -95,6 +96,7 @@ class Driver:
         self._sink = sink
         self._jobs: dict[int, int] = {}
         self._requests: dict[int, tuple[int, int]] = {}
+        self._runs: dict[int, tuple[int, int]] = {}
         self._id_next = 0
         self._outcome: asyncio.Future[Commit | End] | None = None
         self._failure: TurnwiseError | None = None
@@ -179,8 +181,10 @@ class Driver:
     def on_results(self, results: Sequence[TurnResult]) -> None:
         """Turns were executed. A failure of ours in here ends the round with an error, never silently."""
         actions: list[Action] = []
-        self._clock.executed([self._jobs[result.id] for result in results])
         try:
+            if self._runs:
+                results = self._code_run(results, actions)
+            self._clock.executed([self._jobs[result.id] for result in results])
             for result in results:
                 place = self._jobs.pop(result.id)
                 outcome = outcome_of(result, self.machine.plan)
@@ -189,6 +193,19 @@ class Driver:
             self.on_failure(error)
             return
         self._carry_out(actions)
+
+    def _code_run(self, results: Sequence[TurnResult], actions: list[Action]) -> list[TurnResult]:
+        """Take results of code that agents had executed; return those of turns."""
+        turns: list[TurnResult] = []
+        for result in results:
+            effect = self._runs.pop(result.id, None)
+            if effect is None:
+                turns.append(result)
+                continue
+            self._clock.answered([effect])
+            reply = run_reply(outcome_of(result, self.machine.plan), result.stdout)
+            actions += self.machine.step(EffectAnswered(*effect, reply))
+        return turns
 
     def on_replies(self, replies: Replies) -> None:
         """Take answers to effects."""
@@ -232,6 +249,7 @@ class Driver:
 
     def _carry_out(self, actions: list[Action]) -> None:
         jobs: list[TurnJob] = []
+        runs: list[TurnJob] = []
         requests: list[tuple[int, Request]] = []
         decided: list[Action] = []
         for action in actions:
@@ -246,6 +264,8 @@ class Driver:
                         jobs.append(self.job(action))
                     else:
                         decided += self.machine.step(TurnEnded(action.place, Failed(failure), 0))
+                case Request() if action.request.kind == RUN_PYTHON and self.executes(action):
+                    runs.append(self._run(action))
                 case Request():
                     id_ = self._id()
                     self._requests[id_] = (action.place, action.index)
@@ -255,11 +275,12 @@ class Driver:
                         raise InvariantError("the outcome of a round that nobody plays")
                     if not self._outcome.done():
                         self._outcome.set_result(action)
-        if jobs:
+        if jobs or runs:
             if self.sandboxes is None:
                 raise InvariantError("no sandboxes")
             self._clock.executes([self._jobs[job.id] for job in jobs])
-            self.sandboxes.submit(jobs)
+            self._clock.asks([self._runs[job.id] for job in runs])
+            self.sandboxes.submit(jobs + runs)
         if requests:
             if self.effects is None:
                 raise InvariantError("nothing answers effects")
@@ -267,7 +288,7 @@ class Driver:
             self.effects.submit(requests)
         if decided:
             self._carry_out(decided)
-        elif self._requests and not self._jobs and self.effects is not None:
+        elif self._requests and not (self._jobs or self._runs) and self.effects is not None:
             self.effects.settled(self.machine.round)
 
     # -- what a replay may decide otherwise --------------------------------------------------------------------
@@ -283,6 +304,20 @@ class Driver:
     def spent(self, result: TurnResult) -> int:
         """Return the fuel that an execution is charged."""
         return result.fuel
+
+    def executes(self, request: Request) -> bool:
+        """Return whether code that a turn has executed is executed here; otherwise it is an effect like any other."""
+        return True
+
+    def _run(self, request: Request) -> TurnJob:
+        """Return the job that executes code for a turn."""
+        machine = self.machine
+        if machine.plan.run_python is None:
+            raise InvariantError("a plan that grants run_python to nobody", actual=request.place)
+        id_ = self._id()
+        self._runs[id_] = request.place, request.index
+        agent = machine.world.agents[request.place]
+        return self.made(id_, run_execution(request, agent, machine.plan.run_python, machine.round))
 
     def job(self, action: Execute) -> TurnJob:
         """Return the job of an execution, and wait for its result."""

@@ -168,10 +168,17 @@ def _changed_kind(plan: Plan, kind: Kind, path: tuple[str, ...], value: Any, set
             if not isinstance(value, str) or len(value.encode()) > limits.SYSTEM_BYTES_MAX:
                 raise _wrong(setting, f"a text of at most {limits.SYSTEM_BYTES_MAX:,} bytes")
             return replace(kind, system=value)
-        case ("grants", "finish"):
+        case ("grants", "finish" | "run_python" as act):
             if not isinstance(value, bool):
                 raise _wrong(setting, "true or false")
-            return replace(kind, grants=replace(kind.grants, finish=value))
+            if act == "run_python" and value and plan.run_python is None:
+                raise UsageError(
+                    "run_python can be granted in a fork only where the run has granted it to some kind",
+                    where=f"--set {setting}",
+                    hint="Begin a new run whose world grants it.",
+                )
+            flag: dict[str, Any] = {act: value}
+            return replace(kind, grants=replace(kind.grants, **flag))
         case ("grants", act) if act in type(kind.grants).__slots__:
             if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
                 raise _wrong(setting, "a list of names")

@@ -18,10 +18,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from turnwise.core.envelope import decode_needs, decode_output
+from turnwise.core.envelope import decode_needs, decode_output, error_reply
 from turnwise.core.events import Action, Advance, Commit, EffectAnswered, End, Execute, Request, TurnEnded
 from turnwise.core.machine import Machine
 from turnwise.core.records import EndRecord, RoundRecord
+from turnwise.core.run_python import RUN_PYTHON
 from turnwise.core.turn import Failed, Failure, FailureClass, Outcome
 from turnwise.errors import TurnwiseError, UsageError, WorldError
 from turnwise.inference.host.host import InferenceHost
@@ -191,6 +192,8 @@ def _models(resolved: Resolved) -> Iterator[Callable[[Request], str]]:
             host.submit([as_model_request(id_, request)])
 
         def answer(request: Request) -> str:
+            if request.request.kind == RUN_PYTHON:
+                return error_reply("unavailable", "run_python needs a sandbox: run without --native")
             future: Future[str] = Future()
             id_ = next(ids)
             waiting[id_] = future

@@ -30,7 +30,10 @@ def python_problems(world: Resolved, modules: Collection[str]) -> list[Problem]:
 
 def _of(source: SourceFiles, standard: Collection[str]) -> Iterator[tuple[str, str, str]]:
     local = {name.partition("/")[0].removesuffix(".py") for name, _ in source.files}
+    foreign = _of_packages(source)
     for name, content in source.files:
+        if not name.endswith(".py") or name in foreign:
+            continue
         tree = parsed(content)
         if tree is None:
             continue  # the interpreter says what is wrong with it, or knows newer Python than ours
@@ -47,6 +50,12 @@ def _of(source: SourceFiles, standard: Collection[str]) -> Iterator[tuple[str, s
                     "Agents have the standard library's pure part (docs/agents-python.md), turnwise_guest, and modules "
                     "that lie beside them. Put the module there if it is pure Python.",
                 )
+
+
+def _of_packages(source: SourceFiles) -> set[str]:
+    """Names of the files that came with packages, which were tried in a sandbox when the agent was built."""
+    records = [content.decode() for name, content in source.files if name.endswith(".dist-info/RECORD")]
+    return {line.partition(",")[0] for record in records for line in record.splitlines()}
 
 
 def parsed(content: bytes) -> ast.Module | None:

@@ -24,6 +24,8 @@ def ungranted(world: Resolved) -> list[Problem]:
         if kind.source.language != "python" or may_finish((kind.grants,)):
             continue
         for name, content in kind.source.files:
+            if not name.endswith(".py"):
+                continue
             tree = parsed(content)
             line = None if tree is None else min(_calls(tree, is_entry=name == kind.source.entry), default=None)
             if line is not None:

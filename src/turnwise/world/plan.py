@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from turnwise.core.plan import Kind, Plan
+from turnwise.core.run_python import RUNNER
 from turnwise.errors import InvariantError
 from turnwise.world.meaning.resolve import Resolved
 
@@ -16,8 +17,9 @@ _SHA256_HEX: Final = re.compile(r"[0-9a-f]{64}")
 def build_plan(world: Resolved, codes: Mapping[str, str], models: Mapping[str, str]) -> Plan:
     """Return the plan of a world.
 
-    `codes` maps each kind to the hash of what it executes, `models` each model to that of its content; both SHA-256 in
-    lower-case hex. Raises InvariantError if one is missing or is no such hash, since callers compute them.
+    `codes` maps each of `world.sources` to the hash of what it executes, `models` each model to that of its content;
+    both SHA-256 in lower-case hex. Raises InvariantError if one is missing or is no such hash, since callers compute
+    them.
     """
     kinds = tuple(
         Kind(
@@ -46,6 +48,7 @@ def build_plan(world: Resolved, codes: Mapping[str, str], models: Mapping[str, s
         models=tuple((model.name, _hash(models, model.name, "model")) for model in world.models),
         time_start_us=world.time_start_us,
         round_us=world.round_us,
+        run_python=_hash(codes, RUNNER, "code") if RUNNER in world.sources else None,
     )
 
 

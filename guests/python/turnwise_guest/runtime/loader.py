@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
+from turnwise_guest.runtime.distributions import distributions
 from turnwise_guest.runtime.modules import ADVERTISED
 from turnwise_guest.runtime.program import Program
 
@@ -61,6 +63,10 @@ class ProgramImporter(MetaPathFinder, Loader):
         """Return a module's text, for `inspect.getsource` and `linecache`; None for a folder."""
         found = self.program.modules.get(fullname)
         return None if found is None else self.program.source(found[0])
+
+    def find_distributions(self, context: Any = None) -> Iterable[Any]:
+        """Return the packages that came with the program, for `importlib.metadata`, which looks for this method."""
+        return distributions(self.program.texts(), None if context is None else context.name)
 
     def _is_folder(self, name: str) -> bool:
         """A folder without ``__init__.py`` is a package all the same."""

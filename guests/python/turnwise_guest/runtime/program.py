@@ -53,8 +53,12 @@ class Program:
         return code
 
     def source(self, file: str) -> str | None:
+        return self.texts().get(file)
+
+    def texts(self) -> dict[str, str]:
+        """Return the texts of all files, those that are no modules too."""
         texts: dict[str, str] = marshal.loads(self.sources)
-        return texts.get(file)
+        return texts
 
 
 def prepare(entry: str, files: Mapping[str, str]) -> Program:
@@ -64,6 +68,8 @@ def prepare(entry: str, files: Mapping[str, str]) -> Program:
     """
     modules: dict[str, tuple[str, bool, bytes]] = {}
     for file in sorted(files):
+        if not file.endswith(".py"):
+            continue  # what packages say of themselves
         name, is_package = module_name(file)
         top = name.partition(".")[0]
         if top in RESERVED:

@@ -56,6 +56,7 @@ class Names:
             infer=_sorted(self._choose(grants.infer, self._models, "model", (*path, "infer"))),
             embed=_sorted(self._choose(grants.embed, self._models, "model", (*path, "embed"))),
             finish=grants.finish,
+            run_python=grants.run_python,
         )
 
     def check_messages(self, messages: Sequence[InitialMessage]) -> None:

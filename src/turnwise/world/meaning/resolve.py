@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,16 +10,18 @@ from pathlib import Path
 
 from turnwise.core import plan as core
 from turnwise.core.plan import AgentPlan, InitialMessage, Limits
+from turnwise.core.run_python import RUNNER, RUNNER_FILE, RUNNER_SOURCE
 from turnwise.demo import is_builtin, model_folder
 from turnwise.errors import UsageError
 from turnwise.world.files import Refused, is_file, is_folder
 from turnwise.world.limits import FUEL_NS_SLOW, TIME_END_US
 from turnwise.world.meaning.agents import list_agents
+from turnwise.world.meaning.function_source import folder_of, function_text
 from turnwise.world.meaning.references import Names
 from turnwise.world.meaning.sources import SourceFiles, from_bytes, from_file, from_text
 from turnwise.world.names import fault
 from turnwise.world.problems import Problems, dotted, quoted, said
-from turnwise.world.written.types import Batching, Description, SourceText, Task
+from turnwise.world.written.types import Batching, Description, Source, SourceText, Task
 
 _MIB = 1024 * 1024
 _SECOND_NS = 1_000_000_000
@@ -100,8 +101,11 @@ class Resolved:
 
     @property
     def sources(self) -> dict[str, SourceFiles]:
-        """The source of each kind, by its name."""
-        return {kind.name: kind.source for kind in self.kinds}
+        """The source of each kind, by its name, and that of what executes code for agents, if any may have that."""
+        sources = {kind.name: kind.source for kind in self.kinds}
+        if any(kind.grants.run_python for kind in self.kinds):
+            sources[RUNNER] = SourceFiles("python", RUNNER_FILE, ((RUNNER_FILE, RUNNER_SOURCE.encode()),))
+        return sources
 
 
 def resolve(world: Description, problems: Problems) -> Resolved | None:
@@ -179,9 +183,11 @@ def _sources(
             problems.add(path, error.message, error.hint)
 
 
-def _source(kind: str, source: str | os.PathLike[str] | bytes, base: Path, root: Path | None) -> SourceFiles:
+def _source(kind: str, source: Source, base: Path, root: Path | None) -> SourceFiles:
     if isinstance(source, bytes):
         return from_bytes(source, kind)
+    if callable(source):
+        return from_text(SourceText(function_text(source)), kind, folder_of(source), root)
     if isinstance(source, SourceText):
         return from_text(source, kind, None if root is None else base, root)
     return from_file(source, base, root)

@@ -13,6 +13,7 @@ from typing import Final, Literal
 from turnwise.world.files import Refused, decode, locate, read_bytes
 from turnwise.world.limits import PYTHON_SOURCE_BYTES_MAX, PYTHON_SOURCE_FILES_MAX, WASM_SOURCE_BYTES_MAX
 from turnwise.world.meaning.imports import local_modules
+from turnwise.world.meaning.source_archive import ARCHIVE_BYTES_MAX, SUFFIX, read_archive
 from turnwise.world.problems import quoted
 from turnwise.world.written.types import SourceText
 
@@ -64,9 +65,11 @@ def _bounded(data: bytes) -> bytes:
 
 def from_file(name: str | os.PathLike[str], base: Path, root: Path | None) -> SourceFiles:
     """Return a source file named relative to `base`; with `root`, it and all that it imports lie inside."""
+    if Path(name).suffix == SUFFIX:
+        return _from_archive(locate(name, base, root))
     language = _LANGUAGES.get(Path(name).suffix)
     if language is None:
-        raise Refused(f"{quoted(os.fspath(name))} is no source", "A source is a .py, .wasm or .wat file.")
+        raise Refused(f"{quoted(os.fspath(name))} is no source", "A source is a .py, .agent, .wasm or .wat file.")
     path = locate(name, base, root)
     entry = Path(name).name
     if language == "python":
@@ -76,6 +79,13 @@ def from_file(name: str | os.PathLike[str], base: Path, root: Path | None) -> So
     if language == "wat":
         data = decode(data, entry).encode()
     return SourceFiles(language, entry, ((entry, data),), path)
+
+
+def _from_archive(path: Path) -> SourceFiles:
+    """Return a Python agent that comes with its packages as one file."""
+    entry, files = read_archive(read_bytes(path, ARCHIVE_BYTES_MAX), path.name)
+    lines = {name: _lines(content.decode()).encode() for name, content in files.items()}
+    return SourceFiles("python", entry, tuple(sorted(lines.items())), None)
 
 
 class _Modules:

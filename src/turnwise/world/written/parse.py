@@ -62,6 +62,7 @@ from turnwise.world.written.types import (
     Description,
     Grants,
     Model,
+    Source,
     SourceText,
 )
 
@@ -176,7 +177,7 @@ def _agent(reader: Reader) -> Agent:
     return agent
 
 
-def _source(reader: Reader) -> str | os.PathLike[str] | bytes:
+def _source(reader: Reader) -> Source:
     if not reader.present("source"):
         reader.value("source")
         reader.missing("source", '"agent.py"')
@@ -184,6 +185,9 @@ def _source(reader: Reader) -> str | os.PathLike[str] | bytes:
     value = reader.value("source")
     if isinstance(value, bytes):
         return value
+    if callable(value):
+        function: Source = value
+        return function
     if isinstance(value, SourceText):
         return SourceText(reader.text("source", example='"agent.py"'))
     return reader.file("source") or ""
@@ -238,6 +242,7 @@ def _grants(reader: Reader) -> Grants:
         infer=table.texts("infer", example='["policy"]'),
         embed=table.texts("embed", example='["encoder"]'),
         finish=table.boolean("finish", False),
+        run_python=table.boolean("run_python", False),
     )
     table.close()
     return grants

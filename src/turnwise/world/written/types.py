@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from turnwise.core.plan import (
     AGENTS_MAX_DEFAULT,
@@ -46,6 +46,9 @@ Batching = Literal["free"]
 BATCHINGS: Final[tuple[Batching, ...]] = ("free",)
 TASKS: Final[tuple[Task, ...]] = ("generate", "infer", "embed")
 
+
+Source = str | os.PathLike[str] | bytes | Callable[[Any], None]
+"""Source of an agent, as it is written."""
 
 _WAT_START: Final = re.compile(r"(\s|;;[^\n]*\n)*\(\s*(module|component)\b")
 
@@ -108,6 +111,8 @@ class Grants:
     """Agents and groups that may be stopped."""
     finish: bool = False
     """True allows to end the run for everybody."""
+    run_python: bool = False
+    """True allows to have Python code executed, in sandboxes of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +123,9 @@ class Agent:
     are numbered from 1 (`narrator-1`).
     """
 
-    source: str | os.PathLike[str] | bytes
-    """Path (.py, .wasm, .wat), or the source itself: text of several lines (Python, WAT), or bytes (WebAssembly)."""
+    source: Source
+    """Path (.py, .wasm, .wat), or the source itself: text of several lines (Python, WAT), bytes (WebAssembly), or a
+    function, whose text is taken."""
     count: int | None = field(default=None, kw_only=True)
     """Number of agents; None without a list of `args` or a `table` is one."""
     table: str | os.PathLike[str] | None = field(default=None, kw_only=True)

@@ -1,0 +1,59 @@
+"""Replies to code that was run: whatever the code has left, the reply is of the form."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from turnwise.core.run_python import failure_of, run_reply
+from turnwise.core.turn import Completed, Failed, Failure, FailureClass, Needs, TurnOutput
+
+
+def reply(state: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads(run_reply(Completed(TurnOutput(state)), "said"))["ok"]
+    return found
+
+
+def test_a_value_and_an_error_are_told_with_what_was_printed() -> None:
+    assert reply('{"value":{"b":1,"a":[]}}') == {"value": {"a": [], "b": 1}, "stdout": "said"}
+    error = '{"error":"ValueError: x","failure":"raised"}'
+    assert reply(error) == {"error": "ValueError: x", "failure": "raised", "stdout": "said"}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "",
+        "nonsense",
+        "[]",
+        "{}",
+        '{"value":1,"more":2}',
+        '{"error":1,"failure":"raised"}',
+        '{"error":"x","failure":"of another kind"}',
+        '{"error":"x","failure":[]}',
+        '{"value":NaN}',
+        '{"value":"\\ud800"}',
+        '{"value":' + "[" * 80 + "]" * 80 + "}",
+    ],
+)
+def test_what_is_no_result_is_an_error(state: str) -> None:
+    found = reply(state)
+    assert found["failure"] == "output"
+    assert found.keys() == {"error", "failure", "stdout"}
+
+
+@pytest.mark.parametrize("kind", list(FailureClass))
+def test_a_failure_says_its_class(kind: FailureClass) -> None:
+    found = run_reply(Failed(Failure(kind, "why")), "")
+    assert failure_of(found) == kind.value
+
+
+def test_code_has_no_effects() -> None:
+    assert failure_of(run_reply(Needs((), many=False), "")) == "effects"
+
+
+def test_a_reply_without_failure_has_none() -> None:
+    assert failure_of(run_reply(Completed(TurnOutput('{"value":null}')), "")) is None
+    assert failure_of('{"error":{"kind":"denied","message":"x"}}') is None
+    assert failure_of("[]") is None

@@ -39,6 +39,7 @@ COMMANDS = (
     "monitor",
     "check",
     "new",
+    "build",
     "doctor",
     "generate",
     "chat",

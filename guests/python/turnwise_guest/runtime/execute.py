@@ -18,7 +18,7 @@ from turnwise_guest.turn import Turn, output
 
 ABI = 1
 
-RESERVE_BYTES = 256 * 1024
+RESERVE_BYTES = 1024 * 1024
 """Kept for telling that memory ran out. It is free to keep: stored memory that nobody touches is not even loaded."""
 
 _PROGRAM = '"program":"'

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from turnwise.system.host_name import host_name
 
 COOKIE: Final = "turnwise-monitor"
 TOKEN_BYTES: Final = 24
@@ -76,7 +78,7 @@ class Access:
     def _refusal(self, scope: Scope, connection: HTTPConnection) -> str | None:
         """The reason for which a request is refused; None if it is not."""
         headers = connection.headers
-        if _host_of(headers) not in self._hosts:
+        if host_name(headers.getlist("host")) not in self._hosts:
             return "This is not a name of the monitor. Open the address that it printed."
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
@@ -92,10 +94,3 @@ class Access:
 
     def _is_token(self, given: str | None) -> bool:
         return given is not None and hmac.compare_digest(given.encode(), self._token.encode())
-
-
-def _host_of(headers: Headers) -> str:
-    host = headers.get("host", "").lower()
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from turnwise.serving.api_error import ApiError
 from turnwise.serving.wire import error_response
+from turnwise.system.host_name import host_name
 
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 
@@ -39,12 +40,10 @@ class HostGate:
         self._names = frozenset(names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            hosts = Headers(scope=scope).getlist("host")
-            if len(hosts) != 1 or _without_port(hosts[0].lower()) not in self._names:
-                message = "the Host of the request is not this machine: use http://127.0.0.1, or serve with a key"
-                await error_response(ApiError(403, message, code="wrong_host"))(scope, receive, send)
-                return
+        if scope["type"] == "http" and host_name(Headers(scope=scope).getlist("host")) not in self._names:
+            message = "the Host of the request is not this machine: use http://127.0.0.1, or serve with a key"
+            await error_response(ApiError(403, message, code="wrong_host"))(scope, receive, send)
+            return
         await self._app(scope, receive, send)
 
 
@@ -77,8 +76,3 @@ class KeyGate:
 
 def _digest(key: str) -> bytes:
     return sha256(key.encode(errors="surrogateescape")).digest()
-
-
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return name if colon and port.isdecimal() else host

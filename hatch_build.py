@@ -15,6 +15,7 @@ import bisect
 import hashlib
 import json
 import os
+import runpy
 import shutil
 import struct
 import subprocess
@@ -43,6 +44,7 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg,misc,unused-
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if self.target_name == "wheel":
             build(Path(self.root))
+            build_javascript(Path(self.root))
 
 
 def build(root: Path, *, force: bool = False) -> Path:
@@ -63,6 +65,13 @@ def build(root: Path, *, force: bool = False) -> Path:
     # The description goes last: whoever sees it finds the component that it describes, or one that does not fit.
     _write(component, content)
     _write(description, (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode())
+    return folder
+
+
+def build_javascript(root: Path, *, force: bool = False) -> Path:
+    """Build the interpreter of JavaScript agents if it is out of date, by its own script; return the folder."""
+    parts = runpy.run_path(str(root / "guests" / "javascript" / "build.py"))
+    folder: Path = parts["build"](force=force)
     return folder
 
 
@@ -223,3 +232,4 @@ def _write(target: Path, content: bytes) -> None:
 
 if __name__ == "__main__":
     print(build(Path(__file__).resolve().parent, force="--force" in sys.argv[1:]))
+    print(build_javascript(Path(__file__).resolve().parent, force="--force" in sys.argv[1:]))

@@ -16,6 +16,7 @@ from turnwise.errors import EnvironmentFailure
 NAMES = (
     "versions",
     "interpreter of Python agents",
+    "interpreter of JavaScript agents",
     "inference",
     "transport",
     "hardening of sandbox workers",

@@ -109,6 +109,18 @@ def interpreter() -> list[Fact]:
     ]
 
 
+def javascript_interpreter() -> list[Fact]:
+    from turnwise.sandbox.javascript import module_info, module_path
+
+    info = module_info()
+    return [
+        Fact("quickjs-ng", info.quickjs, f"built by Zig {info.zig}"),
+        Fact("sdk", info.sdk),
+        Fact("sha256", info.sha256),
+        Fact("file", str(module_path()), size(info.bytes)),
+    ]
+
+
 def providers() -> list[Fact]:
     from turnwise.inference.onnx.providers import provider_report
 
@@ -205,6 +217,7 @@ def size(bytes_: int) -> str:
 SECTIONS: dict[str, Callable[[], list[Fact]]] = {
     "versions": versions,
     "interpreter of Python agents": interpreter,
+    "interpreter of JavaScript agents": javascript_interpreter,
     "inference": providers,
     "transport": transport,
     "hardening of sandbox workers": hardening,

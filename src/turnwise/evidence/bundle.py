@@ -13,7 +13,7 @@ from turnwise.evidence.archive import Content, content_of, write_archive
 from turnwise.evidence.signature import read_private_key, sign
 from turnwise.evidence.statement import (
     CODES,
-    INTERPRETER,
+    INTERPRETERS,
     JOURNAL,
     PLAN,
     SIGNATURE,
@@ -29,7 +29,7 @@ from turnwise.journal import Journal
 from turnwise.journal.file.copying import copy_journal
 from turnwise.journal.run import Run
 from turnwise.orchestrator.assembly import interpreter_hash, specs_of
-from turnwise.sandbox.python import component_path
+from turnwise.sandbox.build.programs import interpreter_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Bundled:
     models: dict[str, bool]
     """Models of the run by name; True for those that are inside."""
     has_interpreter: bool
-    """True if the interpreter component of its Python agents is inside."""
+    """True if the interpreters of its agents are inside."""
     notes: tuple[str, ...]
     """Lines about what is not inside."""
 
@@ -138,15 +138,14 @@ def _world(where: Path, file: Journal) -> list[Content]:
 
 
 def _add_interpreter(wanted: list[str], contents: list[Content], notes: list[str]) -> bool:
-    if not wanted:
-        return False
-    if wanted == [interpreter_hash()]:
-        contents.append(content_of(INTERPRETER, component_path()))
-        return True
-    notes.append(
-        "the interpreter of its Python agents is another build than this installation's, and was not put into it"
-    )
-    return False
+    found = 0
+    for language, name in INTERPRETERS.items():
+        if found < len(wanted) and interpreter_hash(language) in wanted:
+            contents.append(content_of(name, interpreter_path(language)))
+            found += 1
+    if found < len(wanted):
+        notes.append("an interpreter of its agents is another build than this installation's, and was not put into it")
+    return 0 < found == len(wanted)
 
 
 def _models(

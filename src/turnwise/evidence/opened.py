@@ -15,7 +15,7 @@ from turnwise.evidence.errors import EvidenceError, broken
 from turnwise.evidence.signature import PublicKey, SignedStatement, read_envelope
 from turnwise.evidence.statement import (
     CODES,
-    INTERPRETER,
+    INTERPRETERS,
     JOURNAL,
     MODELS,
     PLAN,
@@ -29,6 +29,7 @@ from turnwise.evidence.statement import (
 )
 from turnwise.journal import Journal
 from turnwise.journal.run import Run
+from turnwise.sandbox.build.programs import InterpretedLanguage
 
 _IN_MEMORY: Final = {STATEMENT: STATEMENT_BYTES_MAX, SIGNATURE: 2 * STATEMENT_BYTES_MAX}
 """Bytes of members that are read into memory, at most."""
@@ -50,15 +51,15 @@ class OpenBundle:
     """Id of the key that the caller trusts and that signed it; None if no key was given."""
     journal: Path
     """The run's journal, unpacked."""
-    interpreter: Path | None
-    """The interpreter component, unpacked; None if none is inside."""
+    interpreters: dict[InterpretedLanguage, Path]
+    """The interpreters that are inside, unpacked, by the language of their agents."""
     models: dict[str, Path]
     """Folders, or files, of the models that are inside, unpacked."""
 
 
 @contextmanager
 def open_bundle(path: Path, *, trust: Sequence[Path] = (), whole: bool = True) -> Iterator[OpenBundle]:
-    """Open a bundle, and unpack its journal; with `whole`, its interpreter and models, too.
+    """Open a bundle, and unpack its journal; with `whole`, its interpreters and models, too.
 
     What is unpacked goes when the context ends. With keys to `trust`, one of them must have signed it. Raises
     `EvidenceError` for whatever does not hold, naming it, before anything is executed.
@@ -82,9 +83,12 @@ def open_bundle(path: Path, *, trust: Sequence[Path] = (), whole: bool = True) -
         by_name = {member.name: member for member in members}
         _check_run(path, said, journal, by_name)
         _check_models(path, said, by_name)
-        interpreter, models = None, {}
+        unpacked: dict[InterpretedLanguage, Path] = {}
+        models = {}
         if whole:
-            interpreter = _unpack(path, by_name.get(INTERPRETER), folder)
+            for language, name in INTERPRETERS.items():
+                if (found_there := _unpack(path, by_name.get(name), folder)) is not None:
+                    unpacked[language] = found_there
             for model in said.models:
                 if model.files is not None:
                     for file in model.files:
@@ -92,7 +96,7 @@ def open_bundle(path: Path, *, trust: Sequence[Path] = (), whole: bool = True) -
                     models[model.name] = folder / MODELS / model.name / model.entry
         signers = () if envelope is None else tuple([name for name, _ in envelope.signatures])
         digest = by_name[STATEMENT].sha256
-        yield OpenBundle(path, digest, said, signers, trusted, journal, interpreter, models)
+        yield OpenBundle(path, digest, said, signers, trusted, journal, unpacked, models)
 
 
 @contextmanager
@@ -185,13 +189,14 @@ def _check_run(path: Path, said: Statement, journal: Path, members: dict[str, Me
     for name, content in shown.items():
         if name not in members or b"".join(read_member(path, members[name])) != content:
             raise broken(path, f"{name} is not what the journal holds")
-    if INTERPRETER in members and wanted != [members[INTERPRETER].sha256]:
-        raise broken(path, f"{INTERPRETER} is not the one of the run", expected=wanted)
+    for name in INTERPRETERS.values():
+        if name in members and members[name].sha256 not in wanted:
+            raise broken(path, f"{name} is not the one of the run", expected=wanted)
 
 
 def _check_models(path: Path, said: Statement, members: dict[str, Member]) -> None:
     """Compare the files of models with their descriptions; no member may be of no use."""
-    known = {STATEMENT, SIGNATURE, JOURNAL, INTERPRETER}
+    known = {STATEMENT, SIGNATURE, JOURNAL, *INTERPRETERS.values()}
     for model in said.models:
         for file, digest in (model.files or {}).items():
             name = member_of_model(model.name, file)

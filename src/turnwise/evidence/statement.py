@@ -18,11 +18,13 @@ from turnwise.evidence.archive import Content, Member
 from turnwise.evidence.canonical_json import canonical_json, parse
 from turnwise.journal import Journal
 from turnwise.journal.run import Run
+from turnwise.sandbox.build.programs import InterpretedLanguage
 
 STATEMENT: Final = "statement.json"
 SIGNATURE: Final = "signature.dsse.json"
 JOURNAL: Final = "run.journal"
-INTERPRETER: Final = "interpreter.wasm"
+INTERPRETERS: Final[Mapping[InterpretedLanguage, str]] = {"python": "interpreter.wasm", "javascript": "javascript.wasm"}
+"""Members that hold the interpreters of languages."""
 PLAN: Final = "world/plan.json"
 CODES: Final = "world/codes"
 MODELS: Final = "models"
@@ -74,7 +76,7 @@ def member_of_model(model: str, file: str) -> str:
 
 
 def interpreters(file: Journal) -> list[str]:
-    """SHA-256 (hex) of the interpreter components that execute Python agents of a run; one at most, if it is honest."""
+    """SHA-256 (hex) of the interpreters of a run's agents; one a language at most, if it is honest."""
     return sorted({source.interpreter for source in file.header.codes.values() if source.interpreter is not None})
 
 

@@ -49,7 +49,7 @@ def verify_bundle(
     """
     with open_bundle(path, trust=trust) as bundle:
         models = {**_builtin(bundle), **bundle.models, **settings.models}
-        chosen = replace(settings, models=models, interpreter=bundle.interpreter)
+        chosen = replace(settings, models=models, interpreters=bundle.interpreters)
         found = verify(bundle.journal, chosen, progress, rounds=rounds, agent=agent, tolerant=tolerant)
         return BundleVerification(
             bundle.sha256,

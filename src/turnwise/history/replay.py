@@ -109,8 +109,8 @@ async def replay_rounds(
         plans = [plan for _, plan in journal.header.plans()]
         codes: dict[str, Code] = {}
         for changed in plans:
-            sources = stored_sources(journal, changed, settings.interpreter)
-            prepared = await prepare(list(sources.values()), interpreter=settings.interpreter)
+            sources = stored_sources(journal, changed, settings.interpreters)
+            prepared = await prepare(list(sources.values()), interpreters=settings.interpreters)
             made = dict(zip(sources, prepared, strict=True))
             check_codes(journal, changed, made)
             codes |= {code.hash: code for code in made.values()}

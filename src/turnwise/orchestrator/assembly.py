@@ -35,7 +35,9 @@ from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
 from turnwise.orchestrator.tasks import specs_of_world, wrong_tasks
 from turnwise.sandbox.build.code import Code, Language, Source, prepare
+from turnwise.sandbox.build.programs import TITLES, InterpretedLanguage, interpreted
 from turnwise.world import Resolved, SourceFiles, World
+from turnwise.world.meaning.sources import JAVASCRIPT_ENDINGS
 from turnwise.world.plan import build_plan
 
 A = TypeVar("A")
@@ -112,7 +114,8 @@ def code_sources(resolved: Resolved, codes: Mapping[str, Code]) -> dict[str, Cod
 
 def code_source(files: SourceFiles, code: Code) -> CodeSource:
     """Return a source as a journal keeps it."""
-    interpreter = interpreter_hash() if files.language == "python" else None
+    language = interpreted(files.language)
+    interpreter = None if language is None else interpreter_hash(language)
     return CodeSource(carrier=code.carrier, entry=files.entry, files=files.files, interpreter=interpreter)
 
 
@@ -135,11 +138,15 @@ def info_of(specs: Sequence[ModelSpec]) -> str:
     return canonical({"models": models})
 
 
-def interpreter_hash() -> str:
-    """SHA-256 (hex) of the interpreter component of this installation."""
-    from turnwise.sandbox.python import component_info
+def interpreter_hash(language: InterpretedLanguage = "python") -> str:
+    """SHA-256 (hex) of the interpreter of a language in this installation."""
+    if language == "python":
+        from turnwise.sandbox.python import component_info
 
-    return component_info().sha256
+        return component_info().sha256
+    from turnwise.sandbox.javascript import module_info
+
+    return module_info().sha256
 
 
 def versions_of(models: Mapping[str, ModelInfo]) -> str:
@@ -186,13 +193,15 @@ async def resume(journal: Path, settings: Settings, status: Status, parents: Seq
         return await connect(stack, settings, prepared, machine, file)
 
 
-def stored_sources(file: Journal, plan: Plan, interpreter: Path | None = None) -> dict[str, Source]:
+def stored_sources(
+    file: Journal, plan: Plan, interpreters: Mapping[InterpretedLanguage, Path] | None = None
+) -> dict[str, Source]:
     """Read the sources of each kind from the journal. Raises `JournalError` if this installation cannot execute it.
 
-    `interpreter` is the component for Python agents, if it is not this installation's.
+    `interpreters` are those of a language, if they are not this installation's.
     """
     stored = file.header.codes
-    mine = interpreter_hash() if interpreter is None else sha256(interpreter.read_bytes()).hexdigest()
+    given = {name: sha256(path.read_bytes()).hexdigest() for name, path in (interpreters or {}).items()}
     sources = {}
     for name, code_hash in codes_of(plan).items():
         code = stored.get(code_hash)
@@ -203,15 +212,18 @@ def stored_sources(file: Journal, plan: Plan, interpreter: Path | None = None) -
                 expected=code_hash,
                 hint="The journal has been damaged or changed after it was written.",
             )
-        if code.interpreter is not None and code.interpreter != mine:
-            raise JournalError(
-                "its Python agents ran on another build of the interpreter component",
-                where=str(file.path),
-                expected=code.interpreter,
-                actual=mine,
-                hint="Use the installation of Turnwise that made the journal: the same wheel has the same interpreter.",
-            )
-        language: Language = "python" if code.interpreter is not None else _language(code.entry)
+        language = _language(code)
+        if (interpreter := interpreted(language)) is not None:
+            mine = given.get(interpreter) or interpreter_hash(interpreter)
+            if code.interpreter != mine:
+                raise JournalError(
+                    f"its {TITLES[interpreter]} agents ran on another build of their interpreter",
+                    where=str(file.path),
+                    expected=code.interpreter,
+                    actual=mine,
+                    hint="Use the installation of Turnwise that made the journal: "
+                    "the same wheel has the same interpreter.",
+                )
         sources[name] = Source(f"agents.{name}.source", language, dict(code.files), code.entry)
     return sources
 
@@ -222,8 +234,10 @@ def codes_of(plan: Plan) -> dict[str, str]:
     return codes if plan.run_python is None else codes | {RUNNER: plan.run_python}
 
 
-def _language(entry: str) -> Language:
-    return "wat" if entry.endswith(".wat") else "wasm"
+def _language(code: CodeSource) -> Language:
+    if code.interpreter is not None:
+        return "javascript" if code.entry.endswith(JAVASCRIPT_ENDINGS) else "python"
+    return "wat" if code.entry.endswith(".wat") else "wasm"
 
 
 def specs_of(file: Journal, paths: Mapping[str, Path]) -> list[ModelSpec]:

@@ -61,7 +61,8 @@ def run_native(world: World, *, on_round: OnRound | None = None) -> NativeRun:
     for kind, source in resolved.sources.items():
         if source.language != "python":
             raise UsageError(
-                f"{source.entry} is WebAssembly, and cannot run natively",
+                f"{source.entry} is {'JavaScript' if source.language == 'javascript' else 'WebAssembly'}, "
+                "and cannot run natively",
                 where=f"agents.{kind}.source",
                 hint="Leave out --native; only Python agents can run without a sandbox.",
             )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from turnwise.errors import UsageError
+from turnwise.sandbox.build.programs import InterpretedLanguage
 from turnwise.sharedmem import Transport
 from turnwise.system.cores import cores
 
@@ -20,15 +21,15 @@ class Settings:
     """`workers`: sandbox processes (default: cores). `deadline_ms`: a worker that stands still for so long is killed.
 
     `models` replaces the folders of models by name; their content must be what the world or the journal expects.
-    `interpreter` is the component that executes the Python agents of a journal that was made with another one than
-    this installation's; None: there is none but that.
+    `interpreters` execute the agents of a language in a journal that was made with another one than this
+    installation's.
     """
 
     workers: int | None = None
     transport: Transport = "auto"
     deadline_ms: int = DEADLINE_MS_DEFAULT
     models: Mapping[str, Path] = field(default_factory=dict)
-    interpreter: Path | None = None
+    interpreters: Mapping[InterpretedLanguage, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         workers = self.workers

@@ -64,9 +64,9 @@ def test_webassembly_is_taken_as_it_is(write: Write, name: str, content: bytes, 
     ("name", "files", "message", "hint"),
     [
         ("b.py", {}, 'there is no file "b.py"', "Create it in "),
-        ("lib", {"lib/x.py": ""}, '"lib" is no source', "A source is a .py, .agent, .wasm or .wat file."),
-        ("b.txt", {"b.txt": ""}, '"b.txt" is no source', "A source is a .py, .agent, .wasm or .wat file."),
-        ("b.PY", {"b.PY": ""}, '"b.PY" is no source', "A source is a .py, .agent, .wasm or .wat file."),
+        ("lib", {"lib/x.py": ""}, '"lib" is no source', "A source is a .py, .js, .mjs, .agent, .wasm or .wat file."),
+        ("b.txt", {"b.txt": ""}, '"b.txt" is no source', "A source is a .py, .js, .mjs, .agent, .wasm or .wat file."),
+        ("b.PY", {"b.PY": ""}, '"b.PY" is no source', "A source is a .py, .js, .mjs, .agent, .wasm or .wat file."),
         ("lib.py", {"lib.py/x.py": ""}, '"lib.py" is not a file', "Name a regular file."),
         ("a.py/b.py", {}, 'the file "a.py/b.py" cannot be found: Not a directory', "Correct the path."),
         ("x" * 300 + ".py", {}, "cannot be found: File name too long", "Correct the path."),
@@ -124,7 +124,7 @@ def test_sources_are_bounded(write: Write, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("turnwise.world.meaning.sources.PYTHON_SOURCE_BYTES_MAX", 100)
     problem = only_problem(folder)
     assert problem.message == '"a.py" and its local modules are too large'
-    assert problem.hint == "At most 100 bytes of Python are allowed for one kind."
+    assert problem.hint == "At most 100 bytes of source are allowed for one kind."
     monkeypatch.setattr("turnwise.world.meaning.sources.PYTHON_SOURCE_BYTES_MAX", 40)
     assert only_problem(folder).message == 'the file "b.py" is too large'
     monkeypatch.undo()
@@ -180,3 +180,34 @@ def test_paths_without_a_folder_lead_anywhere(write: Write, monkeypatch: pytest.
 
 def test_a_single_line_is_a_path() -> None:
     assert only_problem(World("test", agents={"a": Agent("def turn(t): pass")})).message.endswith("is no source")
+
+
+def test_javascript_comes_with_the_files_that_it_imports(write: Write) -> None:
+    files = {
+        "agents/a.js": "import './lib/b.js';\r\nexport function turn() {}",
+        "agents/lib/b.js": "import('../c.mjs')",
+        "agents/c.mjs": "",
+        "agents/other.js": "",
+    }
+    source = source_of(write(WORLD.format("agents/a.js"), files))
+    assert (source.language, source.entry) == ("javascript", "a.js")
+    assert source.files == (
+        ("a.js", b"import './lib/b.js';\nexport function turn() {}"),
+        ("c.mjs", b""),
+        ("lib/b.js", b"import('../c.mjs')"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("export function turn(t) {\n}", "javascript"),
+        ("const x = 1;\n  export default (t) => 1;\n", "javascript"),
+        ("import { a } from './a.js'\nexport { turn } from './b.js'", "javascript"),
+        ("def turn(t):\n    export = 1\n", "python"),
+        ("# export function turn\ndef turn(t): pass", "python"),
+        ("(module)\nexport function", "wat"),
+    ],
+)
+def test_the_language_of_text_is_seen_from_it(text: str, language: str) -> None:
+    assert source_of(World("w", agents={"a": Agent(text)})).language == language

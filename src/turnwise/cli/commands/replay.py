@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from turnwise.cli.text import count, json_text
 if TYPE_CHECKING:
     from turnwise.core.compare import Difference
     from turnwise.history.replay import Replay
+    from turnwise.sandbox.build.programs import InterpretedLanguage
 
 NAME_COLUMNS = 10
 
@@ -29,13 +30,19 @@ def replay(journal: JournalOrBundle, workers: Workers = None, parent: Parents = 
     from turnwise.evidence.opened import open_bundle
 
     if not is_archive(journal):
-        return _replay(journal, journal, workers, None, parent or (), json=json)
+        return _replay(journal, journal, workers, {}, parent or (), json=json)
     with open_bundle(journal) as bundle:
-        return _replay(bundle.journal, journal, workers, bundle.interpreter, (), json=json)
+        return _replay(bundle.journal, journal, workers, bundle.interpreters, (), json=json)
 
 
 def _replay(
-    file: Path, named: Path, workers: int | None, interpreter: Path | None, parents: Sequence[Path], *, json: bool
+    file: Path,
+    named: Path,
+    workers: int | None,
+    interpreters: Mapping[InterpretedLanguage, Path],
+    parents: Sequence[Path],
+    *,
+    json: bool,
 ) -> int:
     """Replay the journal `file`, which was named so."""
     from turnwise.cli.progress import counting
@@ -45,7 +52,7 @@ def _replay(
 
     err = Output.err()
     with counting(err, "replaying round") as progress:
-        replayed = play_again(file, Settings(workers=workers, interpreter=interpreter), progress, parents=parents)
+        replayed = play_again(file, Settings(workers=workers, interpreters=interpreters), progress, parents=parents)
     _show(replayed, err if json else Output.out())
     if json:
         status = result = None

@@ -49,7 +49,7 @@ def main() -> None:
     request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=CompileRequest | PrepareRequest)
     executor = Executor(ALL_OFF)
     if isinstance(request, PrepareRequest):
-        executor.load(request.path, "component", None)
+        executor.load(request.path, request.carrier, None)
     give_up_files()
     give_up_calls(ProcessNeeds(threads=True, new_code=True, address_bytes_max=ADDRESS_BYTES_MAX, cpu_s_max=CPU_S_MAX))
     try:

@@ -11,18 +11,18 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from turnwise.core.canonical import digest
 from turnwise.errors import UsageError
 from turnwise.sandbox.build.artefacts import Artefacts, WasmLanguage, carrier_of
 from turnwise.sandbox.build.builder_process import BuildFailed
 from turnwise.sandbox.build.cache import Cache
-from turnwise.sandbox.build.programs import ProgramSource, load_interpreter, prepare_programs
+from turnwise.sandbox.build.programs import InterpretedLanguage, ProgramSource, load_interpreter, prepare_programs
 from turnwise.sandbox.execute.engine import engine_key
 from turnwise.sandbox.execute.executor import CarrierName
 
-Language = Literal["python", "wasm", "wat"]
+Language = Literal["python", "javascript", "wasm", "wat"]
 
 SOURCE_BYTES_MAX = 64 * 1024 * 1024
 
@@ -56,7 +56,7 @@ class Code:
     path: Path
     """Compiled artefact, in the cache."""
     program: str | None = None
-    """Compiled program of a Python agent, which the interpreter reads from each input envelope."""
+    """Compiled program of a Python or JavaScript agent, which its interpreter reads from each input envelope."""
 
 
 async def prepare(
@@ -64,11 +64,11 @@ async def prepare(
     *,
     cache: Cache | None = None,
     announce: Callable[[str], None] | None = None,
-    interpreter: Path | None = None,
+    interpreters: Mapping[InterpretedLanguage, Path] | None = None,
 ) -> list[Code]:
     """Return the codes of `sources`, in their order; raise the first `CodeError`. See `prepare_each`."""
     codes = []
-    for code in await prepare_each(sources, cache=cache, announce=announce, interpreter=interpreter):
+    for code in await prepare_each(sources, cache=cache, announce=announce, interpreters=interpreters):
         if isinstance(code, CodeError):
             raise code
         codes.append(code)
@@ -80,30 +80,36 @@ async def prepare_each(
     *,
     cache: Cache | None = None,
     announce: Callable[[str], None] | None = None,
-    interpreter: Path | None = None,
+    interpreters: Mapping[InterpretedLanguage, Path] | None = None,
 ) -> list[Code | CodeError]:
     """Return the code of each of `sources`, in their order, or the error that keeps it from being prepared.
 
-    `announce` is told what takes long, for people. `interpreter` is a component to execute Python agents with instead
-    of this installation's; it is not trusted more than agents are. Raises `EnvironmentFailure` if the cache or the
+    `announce` is told what takes long, for people. `interpreters` execute the agents of a language instead of this
+    installation's; they are not trusted more than agents are. Raises `EnvironmentFailure` if the cache or the
     compiler's process cannot be used.
     """
     announce = announce or _silent
     artefacts = Artefacts(cache or Cache(engine_key()), announce)
     codes: list[Code | CodeError | None] = [_oversized(source) for source in sources]
-    python = [index for index, source in enumerate(sources) if codes[index] is None and source.language == "python"]
-    others = [index for index, source in enumerate(sources) if codes[index] is None and source.language != "python"]
-    waiting = [_compiled(artefacts, sources[index]) for index in others]
-    try:
-        programs, *compiled = await _all(
-            _python(artefacts, [sources[index] for index in python], interpreter), *waiting
+    groups: list[list[int]] = []
+    waiting: list[Coroutine[None, None, Sequence[Code | CodeError]]] = []
+    rest = [index for index, code in enumerate(codes) if code is None]
+    for language in get_args(InterpretedLanguage):
+        found = [index for index in rest if sources[index].language == language]
+        groups.append(found)
+        waiting.append(
+            _interpreted(artefacts, language, [sources[index] for index in found], (interpreters or {}).get(language))
         )
+    others = [index for index in rest if sources[index].language not in get_args(InterpretedLanguage)]
+    groups += [[index] for index in others]
+    waiting += [_compiled(artefacts, sources[index]) for index in others]
+    try:
+        results = await _all(*waiting)
     finally:
         await artefacts.close()
-    for index, code in zip(python, programs, strict=True):
-        codes[index] = code
-    for index, (code,) in zip(others, compiled, strict=True):
-        codes[index] = code
+    for indices, result in zip(groups, results, strict=True):
+        for index, code in zip(indices, result, strict=True):
+            codes[index] = code
     return [code for code in codes if code is not None]
 
 
@@ -139,10 +145,12 @@ async def _compiled(artefacts: Artefacts, source: Source) -> list[Code | CodeErr
     return [Code(code_hash, carrier_of(artefact), artefact.path)]
 
 
-async def _python(artefacts: Artefacts, sources: Sequence[Source], component: Path | None) -> list[Code | CodeError]:
+async def _interpreted(
+    artefacts: Artefacts, language: InterpretedLanguage, sources: Sequence[Source], given: Path | None
+) -> list[Code | CodeError]:
     if not sources:
         return []
-    interpreter = await load_interpreter(artefacts, component)
+    interpreter = await load_interpreter(artefacts, language, given)
     carrier = carrier_of(interpreter.artefact)
     prepared: list[str | CodeError] = []
     wanted: dict[str, ProgramSource] = {}
@@ -153,7 +161,9 @@ async def _python(artefacts: Artefacts, sources: Sequence[Source], component: Pa
             prepared.append(error)
             continue
         parts = [part.encode() for name in sorted(texts) for part in (name, texts[name])]
-        code_hash = digest(b"turnwise code 1", b"python", interpreter.sha256, source.entry.encode(), *parts).hex()
+        code_hash = digest(
+            b"turnwise code 1", language.encode(), interpreter.sha256, source.entry.encode(), *parts
+        ).hex()
         wanted[code_hash] = ProgramSource(source.entry, texts)
         prepared.append(code_hash)
     programs = await prepare_programs(artefacts.cache, interpreter, wanted)
@@ -185,6 +195,7 @@ def _error(source: Source, line: int | None, message: str, *, file: str | None =
 
 _HINTS: dict[Language, str] = {
     "python": "An agent is a file with `def turn(t: Turn) -> None:`; see `turnwise new` for one that runs.",
+    "javascript": "An agent is a module with `export function turn(t) { … }`; see docs/agents-javascript.md.",
     "wasm": "See docs/abi.md for what a component or core module imports and exports.",
     "wat": "See docs/abi.md for what a component or core module imports and exports.",
 }

@@ -15,9 +15,13 @@ class CompileRequest(msgspec.Struct, frozen=True, tag="compile"):
 
 
 class PrepareRequest(msgspec.Struct, frozen=True, tag="prepare"):
-    """A request to have programs made by the interpreter that is compiled at `path`, one for each of `envelopes`."""
+    """A request to have programs made by the interpreter that is compiled at `path`, one for each of `envelopes`.
+
+    `carrier` executes it.
+    """
 
     path: str
+    carrier: Literal["component", "module"]
     envelopes: list[bytes]
 
 

@@ -1,4 +1,4 @@
-"""Programs of Python agents: sources, compiled by the interpreter component itself, in a builder.
+"""Programs of Python and JavaScript agents: sources, compiled by their interpreter itself, in a builder.
 
 A program is text that only the interpreter that made it can read, so it is kept under a hash that covers both.
 """
@@ -12,9 +12,10 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal
 
 from turnwise.errors import InvariantError, UsageError
-from turnwise.sandbox.build.artefacts import Artefacts
+from turnwise.sandbox.build.artefacts import Artefacts, carrier_of
 from turnwise.sandbox.build.builder_process import BuildFailed, build
 from turnwise.sandbox.build.cache import Artefact, Cache
 from turnwise.sandbox.build.messages import PrepareReply, PrepareRequest
@@ -24,19 +25,30 @@ PROGRAMS_PER_BUILDER = 8
 """Number of programs that share a builder: it starts slower than it compiles, so a second one pays late."""
 
 
+InterpretedLanguage = Literal["python", "javascript"]
+"""Languages whose agents are the input of an interpreter."""
+
+TITLES: Final[dict[InterpretedLanguage, str]] = {"python": "Python", "javascript": "JavaScript"}
+
+
+def interpreted(language: str) -> InterpretedLanguage | None:
+    """Return the language, if it is one whose agents are the input of an interpreter; else None."""
+    return next((name for name in TITLES if name == language), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """The interpreter component of Python agents, compiled."""
+    """The interpreter of a language, compiled."""
 
     sha256: bytes
-    """SHA-256 of the component."""
+    """SHA-256 of the component or module."""
     artefact: Artefact
-    """Compiled component, in the cache."""
+    """Compiled, in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramSource:
-    """Files of a Python agent."""
+    """Files of an agent."""
 
     entry: str
     """Name of the file that defines `turn`."""
@@ -44,23 +56,36 @@ class ProgramSource:
     """Texts by relative name."""
 
 
-async def load_interpreter(artefacts: Artefacts, path: Path | None = None) -> Interpreter:
-    """Return the compiled interpreter: this installation's, or a component that somebody gave.
+def interpreter_path(language: InterpretedLanguage) -> Path:
+    """Return the path of this installation's interpreter. Raises `EnvironmentFailure` where it has not been built."""
+    if language == "python":
+        from turnwise.sandbox.python import component_path
 
-    Raises `EnvironmentFailure` where this installation's has not been built, `UsageError` for what is no component.
+        return component_path()
+    from turnwise.sandbox.javascript import module_path
+
+    return module_path()
+
+
+async def load_interpreter(
+    artefacts: Artefacts, language: InterpretedLanguage = "python", path: Path | None = None
+) -> Interpreter:
+    """Return the compiled interpreter of a language: this installation's, or one that somebody gave.
+
+    Raises `EnvironmentFailure` where this installation's has not been built, `UsageError` for what is no interpreter.
     """
-    from turnwise.sandbox.python import component_path
-
-    component = await asyncio.to_thread((path or component_path()).read_bytes)
+    content = await asyncio.to_thread((path or interpreter_path(language)).read_bytes)
     try:
-        artefact = await artefacts.compile("the Python interpreter", "wasm", component)
+        artefact = await artefacts.compile(f"the {TITLES[language]} interpreter", "wasm", content)
     except BuildFailed as error:
         if path is not None:
             raise UsageError(
-                f"it cannot be compiled: {error.message}", where=str(path), hint="It is no interpreter component."
+                f"it cannot be compiled: {error.message}", where=str(path), hint="It is no interpreter."
             ) from None
-        raise InvariantError(f"the interpreter of Python agents cannot be compiled: {error.message}") from None
-    return Interpreter(hashlib.sha256(component).digest(), artefact)
+        raise InvariantError(
+            f"the interpreter of {TITLES[language]} agents cannot be compiled: {error.message}"
+        ) from None
+    return Interpreter(hashlib.sha256(content).digest(), artefact)
 
 
 async def prepare_programs(
@@ -87,7 +112,11 @@ async def _build(
     interpreter: Interpreter, sources: Mapping[str, ProgramSource], hashes: Sequence[str]
 ) -> dict[str, str | BuildFailed]:
     """Build programs in one process; if it dies of one of them, build each alone, to find which."""
-    request = PrepareRequest(os.fspath(interpreter.artefact.path), [_envelope(sources[name]) for name in hashes])
+    request = PrepareRequest(
+        os.fspath(interpreter.artefact.path),
+        carrier_of(interpreter.artefact),
+        [_envelope(sources[name]) for name in hashes],
+    )
     try:
         reply = await build(request, PrepareReply)
     except BuildFailed as error:

@@ -124,8 +124,8 @@ class Agent:
     """
 
     source: Source
-    """Path (.py, .wasm, .wat), or the source itself: text of several lines (Python, WAT), bytes (WebAssembly), or a
-    function, whose text is taken."""
+    """Path (.py, .js, .wasm, .wat), or the source itself: text of several lines (Python, JavaScript, WAT), bytes
+    (WebAssembly), or a function, whose text is taken."""
     count: int | None = field(default=None, kw_only=True)
     """Number of agents; None without a list of `args` or a `table` is one."""
     table: str | os.PathLike[str] | None = field(default=None, kw_only=True)

@@ -1,0 +1,704 @@
+/**
+ * Agents in JavaScript: the module `turnwise`, which is part of the interpreter. Types and texts: `turnwise.d.ts`.
+ *
+ * The last functions of this file are called by the interpreter (`interpreter.c`) and are not exported to agents.
+ */
+
+const LEVELS = ["debug", "info", "warning", "error"];
+const NESTING_MAX = 1000;
+const ROUNDS_MAX = 2 ** 31 - 1;
+const TEXT_CHARS_MAX = 16384;
+const SHOWN_CHARS_MAX = 80;
+const CAUSES_MAX = 20;
+
+const { effect, bits, fraction } = globalThis.__host;
+delete globalThis.__host;
+
+// -- errors -----------------------------------------------------------------------------------------------------
+
+export class EffectError extends Error {
+  constructor(kind, message) {
+    super(`${kind}: ${message}`);
+    this.kind = kind;
+    this.reason = message;
+  }
+}
+EffectError.prototype.name = "EffectError";
+
+export class NotJSON extends TypeError {}
+NotJSON.prototype.name = "NotJSON";
+
+// -- JSON -------------------------------------------------------------------------------------------------------
+
+function short(text) {
+  const shown = JSON.stringify(text.slice(0, SHOWN_CHARS_MAX));
+  return text.length <= SHOWN_CHARS_MAX ? shown : `${shown}… (${text.length} characters)`;
+}
+
+function kindOf(value) {
+  if (value === null) return "null";
+  if (typeof value !== "object") return typeof value;
+  return Object.getPrototypeOf(value)?.constructor?.name ?? "object";
+}
+
+function checkText(text, name) {
+  if (typeof text !== "string") throw new TypeError(`${name} is a text, not ${kindOf(text)}`);
+  if (!text.isWellFormed()) {
+    throw new NotJSON(`${name} has half a character (a lone surrogate), which UTF-8 cannot carry: use toWellFormed()`);
+  }
+}
+
+function named(text, name) {
+  checkText(text, name);
+  if (text === "") throw new RangeError(`${name} is empty`);
+}
+
+/** Orders keys by code points, as other languages do: UTF-16 has characters beyond U+FFFF before U+E000. */
+function byCodePoint(one, other) {
+  const length = Math.min(one.length, other.length);
+  for (let index = 0; index < length; index++) {
+    let a = one.charCodeAt(index);
+    let b = other.charCodeAt(index);
+    if (a !== b) {
+      if (a >= 0xd800 && b >= 0xd800) {
+        a = a >= 0xe000 ? a - 0x800 : a + 0x2000;
+        b = b >= 0xe000 ? b - 0x800 : b + 0x2000;
+      }
+      return a - b;
+    }
+  }
+  return one.length - other.length;
+}
+
+/** JSON text of a value; with `sorted`, the same text for the same value. Refuses what would come back as another. */
+function encode(value, name, sorted = true, depth = 0) {
+  switch (typeof value) {
+    case "string":
+      checkText(value, name);
+      return JSON.stringify(value);
+    case "boolean":
+      return value ? "true" : "false";
+    case "number":
+      if (!Number.isFinite(value)) throw new NotJSON(`${name} is ${value}, which JSON has no word for`);
+      return JSON.stringify(value);
+    case "object":
+      break;
+    default:
+      throw new NotJSON(`${name} is a ${typeof value}, which is not a JSON value${advice(value)}`);
+  }
+  if (value === null) return "null";
+  if (depth >= NESTING_MAX) {
+    throw new NotJSON(`${name.slice(0, SHOWN_CHARS_MAX)}… is nested more than ${NESTING_MAX} levels deep, or contains itself`);
+  }
+  if (Array.isArray(value)) {
+    const parts = [];
+    for (let index = 0; index < value.length; index++) {
+      parts.push(encode(value[index], `${name}[${index}]`, sorted, depth + 1));
+    }
+    return `[${parts.join(",")}]`;
+  }
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) {
+    throw new NotJSON(`${name} is a ${kindOf(value)}, which is not a JSON value${advice(value)}`);
+  }
+  const keys = Object.keys(value);
+  if (sorted && keys.length > 1) keys.sort(byCodePoint);
+  const parts = [];
+  for (const key of keys) {
+    const item = value[key];
+    if (item === undefined) continue; // not there again next time, which reads as undefined as well
+    checkText(key, `a key of ${name}`);
+    parts.push(`${JSON.stringify(key)}:${encode(item, `${name}[${JSON.stringify(key)}]`, sorted, depth + 1)}`);
+  }
+  return `{${parts.join(",")}}`;
+}
+
+function advice(value) {
+  if (value instanceof Set) return ": use [...value].sort()";
+  if (value instanceof Map) return ": use Object.fromEntries(value)";
+  if (value instanceof Date) return ": use value.toISOString() or value.getTime()";
+  if (typeof value === "bigint") return ": use value.toString()";
+  if (ArrayBuffer.isView(value)) return ": use [...value]";
+  return ": use null, booleans, numbers, texts, arrays and plain objects";
+}
+
+function whole(name, value, low, high) {
+  if (typeof value !== "number" || !Number.isInteger(value)) {
+    throw new TypeError(`${name} is a whole number, not ${typeof value === "number" ? value : kindOf(value)}`);
+  }
+  if (value < low || value > high) throw new RangeError(`${name} is between ${low} and ${high}, not ${value}`);
+  return value;
+}
+
+// -- chance -----------------------------------------------------------------------------------------------------
+
+/** The turn's chance: the numbers that an agent in another language draws in its place (MT19937, as CPython has it). */
+class Random {
+  random() {
+    return fraction(0);
+  }
+
+  /** A whole number from 0 to `count` - 1. */
+  below(count) {
+    whole("count", count, 1, Number.MAX_SAFE_INTEGER);
+    const length = count < 2 ** 32 ? 32 - Math.clz32(count) : 64 - Math.clz32(Math.floor(count / 2 ** 32));
+    let drawn = bits(length);
+    while (drawn >= count) drawn = bits(length);
+    return drawn;
+  }
+
+  randint(low, high) {
+    whole("low", low, -Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+    whole("high", high, low, Number.MAX_SAFE_INTEGER);
+    return low + this.below(high - low + 1);
+  }
+
+  uniform(low, high) {
+    return low + (high - low) * this.random();
+  }
+
+  choice(items) {
+    if (items.length === 0) throw new RangeError("there is nothing to choose from");
+    return items[this.below(items.length)];
+  }
+
+  shuffle(items) {
+    for (let index = items.length - 1; index > 0; index--) {
+      const other = this.below(index + 1);
+      [items[index], items[other]] = [items[other], items[index]];
+    }
+    return items;
+  }
+
+  sample(items, count) {
+    whole("count", count, 0, items.length);
+    const rest = [...items];
+    const found = [];
+    // As CPython does it: places that were drawn are kept apart where a list of all would be the larger.
+    if (rest.length > 21 + (count > 5 ? 4 ** Math.ceil(Math.log(count * 3) / Math.log(4)) : 0)) {
+      const taken = new Set();
+      while (taken.size < count) {
+        const drawn = this.below(rest.length);
+        if (!taken.has(drawn)) found.push(rest[drawn]);
+        taken.add(drawn);
+      }
+      return found;
+    }
+    for (let index = 0; index < count; index++) {
+      const last = rest.length - index - 1;
+      const drawn = this.below(last + 1);
+      found.push(rest[drawn]);
+      rest[drawn] = rest[last];
+    }
+    return found;
+  }
+}
+
+Math.random = function random() {
+  return fraction(1);
+};
+
+// -- messages and tensors ---------------------------------------------------------------------------------------
+
+class Message {
+  constructor(sender, body, round) {
+    this.sender = sender;
+    this.body = body;
+    this.round = round;
+  }
+
+  json() {
+    try {
+      return JSON.parse(this.body);
+    } catch (error) {
+      const told = `the message of ${this.sender} is not JSON but the text ${short(this.body)}: read it as .body`;
+      throw new SyntaxError(`${told} (${error.message})`);
+    }
+  }
+}
+
+const ARRAYS = {
+  bool: Uint8Array,
+  int8: Int8Array,
+  int16: Int16Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  uint8: Uint8Array,
+  uint16: Uint16Array,
+  uint32: Uint32Array,
+  uint64: BigUint64Array,
+  float16: Float16Array,
+  float32: Float32Array,
+  float64: Float64Array,
+};
+
+/** Numbers of one type in a shape; `data` is a typed array of all of them, the last dimension running fastest. */
+export class Tensor {
+  constructor(values, { dtype, shape } = {}) {
+    if (shape === undefined) {
+      const flat = [];
+      this.shape = flatten(values, flat, "values", 0);
+      values = flat;
+    } else {
+      this.shape = shape.map((size) => whole("a size of shape", size, 0, Number.MAX_SAFE_INTEGER));
+      values = [...values];
+    }
+    this.dtype = dtype ?? typeFor(values);
+    const kind = ARRAYS[this.dtype];
+    if (kind === undefined) throw new TypeError(`dtype is one of ${Object.keys(ARRAYS).join(", ")}, not ${dtype}`);
+    const size = this.shape.reduce((product, each) => product * each, 1);
+    if (values.length !== size) {
+      throw new RangeError(`${values.length} values do not fill the shape [${this.shape}], which has ${size}`);
+    }
+    this.data = elements(values, this.dtype, kind);
+  }
+
+  toList() {
+    let flat = [...this.data];
+    if (this.dtype === "bool") flat = flat.map(Boolean);
+    for (let axis = this.shape.length - 1; axis > 0; axis--) {
+      const size = this.shape[axis];
+      const count = this.shape.slice(0, axis).reduce((product, each) => product * each, 1);
+      flat = Array.from({ length: count }, (_, row) => flat.slice(row * size, (row + 1) * size));
+    }
+    return this.shape.length ? flat : flat[0];
+  }
+}
+
+function flatten(values, flat, where, depth) {
+  if (typeof values === "number" || typeof values === "boolean" || typeof values === "bigint") {
+    flat.push(values);
+    return [];
+  }
+  if (!Array.isArray(values) && !ArrayBuffer.isView(values)) {
+    throw new TypeError(`${where} is a number or an array of them, not ${kindOf(values)}`);
+  }
+  if (depth === 16) throw new RangeError("a tensor has at most 16 dimensions");
+  let shape;
+  for (let index = 0; index < values.length; index++) {
+    const found = flatten(values[index], flat, `${where}[${index}]`, depth + 1);
+    if (shape !== undefined && `${found}` !== `${shape}`) {
+      throw new RangeError(`${where}[${index}] has the shape [${found}], and those before it [${shape}]: rows must be alike`);
+    }
+    shape = found;
+  }
+  return [values.length, ...(shape ?? [])];
+}
+
+function typeFor(flat) {
+  if (flat.length && flat.every((value) => typeof value === "boolean")) return "bool";
+  if (flat.length && flat.every((value) => typeof value === "bigint")) return "int64";
+  return "float32";
+}
+
+function elements(values, dtype, kind) {
+  const big = dtype === "int64" || dtype === "uint64";
+  const data = new kind(values.length);
+  for (let index = 0; index < values.length; index++) {
+    const value = values[index];
+    if (dtype === "bool" && ![0, 1, false, true].includes(value)) {
+      throw new RangeError("a bool tensor holds true and false, or 1 and 0");
+    }
+    const taken = big ? BigInt(value) : Number(value);
+    data[index] = taken;
+    if (!dtype.startsWith("float") && data[index] !== taken) {
+      throw new RangeError(`the value ${value} does not fit into ${dtype}`);
+    }
+  }
+  return data;
+}
+
+function tensorToJSON(tensor) {
+  const { buffer, byteOffset, byteLength } = tensor.data;
+  return { dtype: tensor.dtype, shape: tensor.shape, data: new Uint8Array(buffer, byteOffset, byteLength).toBase64() };
+}
+
+function tensorFromJSON({ dtype, shape, data }) {
+  const tensor = Object.create(Tensor.prototype);
+  tensor.shape = shape;
+  tensor.dtype = dtype;
+  tensor.data = new ARRAYS[dtype](Uint8Array.fromBase64(data).buffer);
+  return tensor;
+}
+
+// -- effects ----------------------------------------------------------------------------------------------------
+
+const number = (low, high) => (name, value) => {
+  if (typeof value !== "number" || Number.isNaN(value)) throw new TypeError(`${name} is a number, not ${kindOf(value)}`);
+  if (value < low || value > high || !Number.isFinite(value)) {
+    throw new RangeError(`${name} is a number from ${low} to ${high}, not ${value}`);
+  }
+  return value;
+};
+const count = (low, high = Number.MAX_SAFE_INTEGER) => (name, value) => whole(name, value, low, high);
+const plain = (name, value) => {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) {
+    throw new TypeError(`${name} is an object, not ${kindOf(value)}`);
+  }
+  return value;
+};
+const text = (name, value) => {
+  named(value, name);
+  return value;
+};
+
+const OPTIONS = {
+  tokensMax: ["tokens_max", count(1)],
+  temperature: ["temperature", number(0, Number.MAX_VALUE)],
+  topK: ["top_k", count(1)],
+  topP: ["top_p", (name, value) => {
+    if (value === 0) throw new RangeError(`${name} is a probability above 0 and at most 1, not 0`);
+    return number(0, 1)(name, value);
+  }],
+  minP: ["min_p", number(0, 1)],
+  repetitionPenalty: ["repetition_penalty", number(0.1, 10)],
+  presencePenalty: ["presence_penalty", number(-100, 100)],
+  logitBias: ["logit_bias", (name, value) => {
+    const bias = {};
+    for (const [token, by] of Object.entries(plain(name, value))) bias[token] = number(-100, 100)(`${name}.${token}`, by);
+    return bias;
+  }],
+  stop: ["stop", (name, value) => (typeof value === "string" ? [value] : [...value]).map((each) => text(name, each))],
+  logprobs: ["logprobs", count(0, 20)],
+  jsonSchema: ["json_schema", plain],
+  regex: ["regex", text],
+  lark: ["lark", text],
+  template: ["template", plain],
+  system: ["system", text],
+  onFull: ["on_full", (name, value) => {
+    if (value !== "error" && value !== "drop_oldest") throw new RangeError(`${name} is "error" or "drop_oldest", not ${value}`);
+    return value;
+  }],
+};
+
+function settings(options) {
+  const members = { temperature: 0 };
+  for (const [name, value] of Object.entries(options)) {
+    if (!(name in OPTIONS)) throw new TypeError(`there is no option ${name}; there are ${Object.keys(OPTIONS).sort().join(", ")}`);
+    if (value === undefined || value === null) continue;
+    const [member, check] = OPTIONS[name];
+    members[member] = check(name, value);
+  }
+  const grammars = ["jsonSchema", "regex", "lark"].filter((name) => options[name] !== undefined && options[name] !== null);
+  if (grammars.length > 1) throw new TypeError(`${grammars[0]} and ${grammars[1]} are given: an answer follows one grammar`);
+  if (members.on_full === "error") delete members.on_full;
+  if (members.stop?.length === 0) delete members.stop;
+  return members;
+}
+
+function modelName(model) {
+  if (typeof model !== "string") throw new TypeError(`model is the name of a model of the world file, not ${kindOf(model)}`);
+  return model;
+}
+
+function generateRequest(model, prompt, members) {
+  const request = { effect: "generate", model: modelName(model), ...members };
+  if (typeof prompt === "string") {
+    for (const name of ["system", "template"]) {
+      if (name in members) throw new TypeError(`${name} goes with a conversation, not with a text that is taken as it is`);
+    }
+    request.prompt = prompt;
+    return request;
+  }
+  if (!Array.isArray(prompt)) throw new TypeError(`the prompt is a text or an array of { role, content }, not ${kindOf(prompt)}`);
+  if (prompt.length === 0) throw new RangeError("the conversation is empty: it has at least one message");
+  request.messages = prompt.map((message, index) => {
+    for (const key of ["role", "content"]) {
+      if (typeof message?.[key] !== "string") throw new TypeError(`messages[${index}].${key} is a text, not ${kindOf(message?.[key])}`);
+    }
+    return { role: message.role, content: message.content };
+  });
+  return request;
+}
+
+function okOf(reply) {
+  if ("ok" in reply) return reply.ok;
+  throw new EffectError(reply.error.kind, reply.error.message);
+}
+
+class Answer {
+  constructor(ok) {
+    this.text = ok.text;
+    this.finish = ok.finish;
+    this.tokens = ok.tokens;
+    this.promptTokens = ok.prompt_tokens;
+    this.logprobs = ok.logprobs ?? null;
+    this.dropped = ok.dropped ?? 0;
+  }
+
+  json() {
+    return JSON.parse(this.text);
+  }
+
+  toString() {
+    return this.text;
+  }
+}
+
+const answerOf = (reply) => new Answer(okOf(reply));
+
+function outputsOf(reply) {
+  const outputs = {};
+  for (const [name, tensor] of Object.entries(okOf(reply).outputs)) outputs[name] = tensorFromJSON(tensor);
+  return outputs;
+}
+
+function inferRequest(model, inputs) {
+  const tensors = {};
+  for (const [name, value] of Object.entries(plain("inputs", inputs))) {
+    tensors[name] = tensorToJSON(value instanceof Tensor ? value : new Tensor(value));
+  }
+  return { effect: "infer", model: modelName(model), inputs: tensors };
+}
+
+const ask = (request) => JSON.parse(effect(encode(request, "the request")));
+
+function askAll(requests, read, returnErrors) {
+  if (requests.length === 0) return [];
+  return ask({ effects: requests }).results.map((reply) => {
+    try {
+      return read(reply);
+    } catch (error) {
+      if (!returnErrors || !(error instanceof EffectError)) throw error;
+      return error;
+    }
+  });
+}
+
+// -- the turn ---------------------------------------------------------------------------------------------------
+
+class Turn {
+  #input;
+  #output = {};
+  #random = null;
+
+  constructor(input) {
+    this.#input = input;
+    this.args = input.args;
+    this.inbox = input.inbox.map((message) => new Message(message.from, message.body, message.round));
+    this.state = stateOf(input.state);
+  }
+
+  static output(t) {
+    const { state } = t;
+    const output = t.#output;
+    const rest = logged.length ? { ...output, log: logged } : output;
+    return `{"state":${JSON.stringify(encode(state, "t.state"))}${Object.keys(rest).map((name) => `,${JSON.stringify(name)}:${encoded(name, rest[name])}`).join("")}}`;
+  }
+
+  get selfName() {
+    return this.#input.self;
+  }
+
+  get kind() {
+    return this.#input.kind;
+  }
+
+  get round() {
+    return this.#input.round;
+  }
+
+  get turn() {
+    return this.#input.turn;
+  }
+
+  get backlog() {
+    return this.#input.backlog ?? 0;
+  }
+
+  get random() {
+    return (this.#random ??= new Random());
+  }
+
+  get nowUs() {
+    return this.#input.now_us;
+  }
+
+  now() {
+    return new Date(Math.floor(this.#input.now_us / 1000));
+  }
+
+  log(line, level = "info") {
+    if (!LEVELS.includes(level)) throw new RangeError(`level is one of ${LEVELS.join(", ")}, not ${level}`);
+    write(level, [line]);
+  }
+
+  record(name, value) {
+    named(name, "name");
+    if (typeof value === "string") checkText(value, "value");
+    else if (typeof value !== "number") throw new TypeError(`a record's value is a number or a text, not ${kindOf(value)}`);
+    else if (!Number.isFinite(value)) throw new RangeError(`record ${name} is ${value}, which is no number that can be shown: leave it out`);
+    else if (Number.isInteger(value) && !Number.isSafeInteger(value)) throw new RangeError(`record ${name} is a whole number beyond 53 bits: use String(value)`);
+    this.#append("record", { name, value });
+  }
+
+  send(to, body) {
+    named(to, "to");
+    if (typeof body === "string") checkText(body, "body");
+    else body = encode(body, "body");
+    this.#append("send", { to, body });
+  }
+
+  wakeIn(rounds) {
+    this.#output.wake_in = whole("rounds", rounds, 1, ROUNDS_MAX);
+  }
+
+  spawn(kind, name, { args, state } = {}) {
+    named(kind, "kind");
+    named(name, "name");
+    const child = { kind, name };
+    if (args !== undefined) child.args = JSON.parse(encode(plain("args", args), "args"));
+    if (state !== undefined) child.state = encode(state, "state");
+    this.#append("spawn", child);
+  }
+
+  stop(name) {
+    named(name, "name");
+    this.#append("stop", name);
+  }
+
+  finish(result = null) {
+    this.#output.finish = encode(result, "result", false);
+  }
+
+  generate(model, prompt, options = {}) {
+    return answerOf(ask(generateRequest(model, prompt, settings(options))));
+  }
+
+  generateAll(model, prompts, { returnErrors = false, ...options } = {}) {
+    if (typeof prompts === "string") throw new TypeError("prompts is an array of texts, not one text: use generate, or [prompt]");
+    const members = settings(options);
+    return askAll(Array.from(prompts, (prompt) => generateRequest(model, prompt, members)), answerOf, returnErrors);
+  }
+
+  infer(model, inputs) {
+    return outputsOf(ask(inferRequest(model, inputs)));
+  }
+
+  inferAll(model, inputs, { returnErrors = false } = {}) {
+    return askAll(Array.from(inputs, (each) => inferRequest(model, each)), outputsOf, returnErrors);
+  }
+
+  embed(model, texts, { truncate = false } = {}) {
+    const several = typeof texts !== "string";
+    const list = several ? [...texts] : [texts];
+    if (list.length === 0) return [];
+    list.forEach((each, index) => checkText(each, `texts[${index}]`));
+    const request = { effect: "embed", model: modelName(model), texts: list };
+    if (truncate) request.truncate = true;
+    const vectors = tensorFromJSON(okOf(ask(request)).vectors).toList();
+    return several ? vectors : vectors[0];
+  }
+
+  #append(name, item) {
+    const items = this.#output[name];
+    if (items === undefined) this.#output[name] = [item];
+    else items.push(item);
+  }
+}
+
+/** A member of the output as JSON text; what was checked when it was given needs no second look. */
+function encoded(name, value) {
+  return name === "finish" ? value : JSON.stringify(value);
+}
+
+function stateOf(text) {
+  if (text === "") return {};
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+// -- console ----------------------------------------------------------------------------------------------------
+
+let logged = [];
+
+function shown(value) {
+  if (typeof value === "string") return value;
+  if (value instanceof Error) return described(value);
+  if (value === null || typeof value !== "object") return String(value);
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return Object.prototype.toString.call(value);
+  }
+}
+
+function write(level, values) {
+  logged.push({ level, text: values.map(shown).join(" ").toWellFormed() });
+}
+
+globalThis.console = {
+  debug: (...values) => write("debug", values),
+  log: (...values) => write("info", values),
+  info: (...values) => write("info", values),
+  warn: (...values) => write("warning", values),
+  error: (...values) => write("error", values),
+};
+
+// -- called by the interpreter ----------------------------------------------------------------------------------
+
+let current = null;
+
+/** Begins a turn: calls the agent's function, and returns what it returns. */
+function begin(input, module, file) {
+  const turn = module.turn ?? module.default;
+  if (typeof turn !== "function") {
+    throw new Fault(turn === undefined ? `${file} exports no function turn: write \`export function turn(t) { … }\`` : `turn of ${file} is no function but ${kindOf(turn)}`);
+  }
+  current = new Turn(input);
+  const returned = turn(current);
+  if (typeof returned?.next === "function") throw new Fault(`turn of ${file} is a generator: nothing would run it`);
+  return returned;
+}
+
+/** The output of the turn that is over. */
+const end = () => Turn.output(current);
+
+/** The output of a turn that failed: what was thrown, with the agent's own lines, and what it wrote before. */
+function failure(error) {
+  const lines = logged.map(({ level, text }) => `${level}: ${text}`).join("\n");
+  const told = cut(error instanceof Fault ? error.message : described(error));
+  return JSON.stringify({ error: (lines ? `${told}\n\nwritten before:\n${cut(lines)}` : told).toWellFormed() });
+}
+
+class Fault extends Error {}
+
+function cut(text) {
+  if (text.length <= TEXT_CHARS_MAX) return text;
+  const half = TEXT_CHARS_MAX / 2;
+  return `${text.slice(0, half)}\n  … ${text.length - 2 * half} characters left out …\n${text.slice(-half)}`;
+}
+
+function described(error, depth = 0) {
+  if (!(error instanceof Error)) return `thrown: ${shown(error)}`;
+  const own = String(error.stack ?? "").split("\n").filter((line) => line.includes("(") && !line.includes("(turnwise") && !line.includes("(native)"));
+  const text = [`${error}`, ...own].join("\n").trimEnd();
+  return error.cause === undefined || depth === CAUSES_MAX ? text : `${text}\ncaused by ${described(error.cause, depth + 1)}`;
+}
+
+/** The program of compiled modules: the entry's name, then names and modules, each with its size in front. */
+function prepared(modules, entry) {
+  const name = (text) => Uint8Array.from(unescape(encodeURIComponent(text)), (letter) => letter.charCodeAt(0));
+  const parts = [name(entry)];
+  for (const file of Object.keys(modules)) parts.push(name(file), new Uint8Array(modules[file]));
+  const program = new Uint8Array(parts.reduce((sum, part) => sum + 4 + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    new DataView(program.buffer).setUint32(at, part.length, true);
+    program.set(part, at + 4);
+    at += 4 + part.length;
+  }
+  return JSON.stringify({ program: program.toBase64() });
+}
+
+/** What keeps sources from becoming a program: the mistake with its file and line. */
+function mistake(error, entry) {
+  const place = /\(?([^\s(]+):(\d+):\d+\)?\s*$/m.exec(String(error?.stack ?? ""));
+  const message = error instanceof Error ? `${error.name}: ${error.message}` : shown(error);
+  return JSON.stringify({ error: { file: place?.[1] ?? entry, line: place ? Number(place[2]) : 1, message } });
+}
+
+globalThis.__turnwise = { begin, end, failure, prepared, mistake, fault: (message) => new Fault(message) };

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.journal.records import CODES, agents, chain, create, runs_of_rounds, simple
+from tests.journal.test_crash import environment
 from turnwise.core.records import AgentRecord, EndRecord, MessageRecord, RoundRecord, TurnRecord
 from turnwise.core.turn import Failure, FailureClass, Log, Record, Send, TurnOutput
 from turnwise.errors import EnvironmentFailure, InvariantError, JournalError
@@ -437,3 +439,33 @@ def test_what_is_pending_is_what_was_sent_and_not_read(tmp_path: Path) -> None:
         journal.writer.commit(replace(record(3, ()), stopped=(2,)))
         assert waiting() == []
         assert waiting(0) == []
+
+
+LEAVES = """
+import os, sys
+from pathlib import Path
+from tests.journal.records import create, simple
+create(Path(sys.argv[1])).writer.commit(simple(1))
+os._exit(9)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="whether a lock was left cannot be told there")
+def test_what_a_killed_writer_left_is_named_and_taken_in(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    subprocess.run([sys.executable, "-c", LEAVES, str(path)], check=False, env=environment())
+    left = Journal.left_beside(path)
+    assert {"run.journal-lock", "run.journal-wal"} <= set(left) <= {file.name for file in tmp_path.iterdir()}
+    assert Journal.tidy(path) == left
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert Journal.left_beside(path) == Journal.tidy(path) == ()
+    with Journal.open(path) as journal:
+        assert list(journal.rounds.between()) == [simple(1)]
+
+
+def test_a_creation_that_is_refused_has_the_hint_of_its_own_error(tmp_path: Path) -> None:
+    wrong = (*agents(1), *agents(1))
+    with pytest.raises(InvariantError) as caught:
+        Journal.create(tmp_path / "run.journal", plan="{}", info="{}", versions="{}", codes={}, agents=wrong)
+    assert "No file was left" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ from tests.core.worlds import kind, plan
 from tests.journal.file.test_lineage import fork
 from tests.journal.file.test_lineage import run as parent_run
 from tests.journal.read.test_chains import played
-from tests.journal.records import CODES, agents, chain
+from tests.journal.records import CODES, agents, chain, create, simple
 from turnwise.core.canonical import canonical
 from turnwise.core.head import genesis
 from turnwise.core.plan_json import plan_to_json
@@ -348,3 +351,17 @@ def test_tables_are_data_frames_of_pandas(whole: Journal) -> None:
     assert isinstance(records, pandas.DataFrame)
     assert [str(kind) for kind in records.dtypes] == ["Int64", "Int64", "string", "string", "Float64", "string"]
     assert records["value"].isna().tolist() == [False, True, False, True, True]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for descriptors in /proc")
+def test_a_journal_that_is_refused_is_let_go(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    with create(path) as journal:
+        journal.writer.commit(simple(1))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE meta SET value = '{}' WHERE name = 'plan'")
+    with pytest.raises(JournalError) as caught:
+        Run.open(path)
+    assert caught.traceback, "which keeps whatever it reaches"
+    opened = {str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()}
+    assert str(path) not in opened

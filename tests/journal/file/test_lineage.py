@@ -286,3 +286,26 @@ def test_what_comes_is_kept_by_its_round(parent: Path, tmp_path: Path) -> None:
             number: [(entry.to, entry.body) for entry in entries]  # type: ignore[union-attr]
             for number, entries in journal.rounds.coming(1).items()
         } == {number: [(entry.to, entry.body) for entry in entries] for number, entries in coming.items()}
+
+
+def test_files_of_a_folder_that_nobody_has_named_are_no_reason(parent: Path, tmp_path: Path) -> None:
+    child = fork(parent, 2, tmp_path / "child.journal", 3)
+    parent.unlink()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "damaged.journal").write_text("no journal")
+    run(elsewhere / "another.journal", name="another")
+    with pytest.raises(JournalError, match=r"is not there: .*, and none of 1 others that were looked at has its head"):
+        shown(child, parents=[elsewhere])
+    with pytest.raises(JournalError, match=r"another\.journal is not the run that was forked"):
+        shown(child, parents=[elsewhere / "another.journal"])
+
+
+def test_a_lineage_names_where_each_left_the_other(parent: Path, tmp_path: Path) -> None:
+    child = fork(parent, 2, tmp_path / "child.journal", 3, 4)
+    grandchild = fork(child, 3, tmp_path / "grandchild.journal", 4)
+    with Journal.open(grandchild) as journal:
+        assert [(point.path, point.round) for point in journal.lineage] == [("child.journal", 3), ("parent.journal", 2)]
+        assert journal.lineage[0] == journal.parent
+    with Journal.open(parent) as journal:
+        assert journal.lineage == []

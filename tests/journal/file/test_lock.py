@@ -121,3 +121,14 @@ def test_a_lock_on_a_file_that_its_holder_removed_meanwhile_is_none(tmp_path: Pa
         Late(path)
     others[0].close()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its file is closed first there")
+def test_a_lock_that_was_given_back_keeps_no_descriptor(tmp_path: Path) -> None:
+    lock = WriterLock(tmp_path / "run.journal")
+    descriptor = lock._descriptor
+    assert descriptor is not None
+    os.fstat(descriptor)
+    lock.close()
+    with pytest.raises(OSError, match=r"[Bb]ad file descriptor"):
+        os.fstat(descriptor)

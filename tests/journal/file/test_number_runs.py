@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from turnwise.core.withheld import Withheld
 from turnwise.journal.file.format import INTEGER_MAX
-from turnwise.journal.file.number_runs import numbers, recalled, recorded, request_runs, requests_of, runs
+from turnwise.journal.file.number_runs import (
+    NUMBER_CHARS_MAX,
+    numbers,
+    recalled,
+    recorded,
+    request_runs,
+    requests_of,
+    runs,
+)
 
 
 @given(st.lists(st.integers(0, 2**63 - 1) | st.integers(0, 20), min_size=1, max_size=60).map(tuple))
@@ -120,3 +128,17 @@ def test_a_recorded_text_that_was_taken_out_is_known_by_its_digest() -> None:
 @pytest.mark.parametrize("given", [(1, 1, 1), (0, 0), (2, 2, 2, 2, 2), (1, 0, 1)])
 def test_a_number_that_comes_again_is_kept_as_often(given: tuple[int, ...]) -> None:
     assert numbers(runs(given), count_max=len(given)) == given
+
+
+@pytest.mark.parametrize("text", ['[["0",1]]', '[[0,"1"]]', "[[null,1]]", "[[true,1]]", "[[0,true]]"])
+def test_both_ends_of_a_run_are_numbers(text: str) -> None:
+    with pytest.raises(ValueError, match="not a pair of numbers"):
+        numbers(text, count_max=100)
+
+
+def test_a_recorded_number_is_as_long_as_it_may_be_and_no_longer() -> None:
+    longest = b"0." + b"0" * (NUMBER_CHARS_MAX - 2)
+    assert len(longest) == 100_000
+    assert recalled(longest) == 0.0
+    with pytest.raises(ValueError, match="neither a number nor a text"):
+        recalled(longest + b"0")

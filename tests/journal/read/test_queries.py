@@ -19,6 +19,7 @@ from turnwise.core.withheld import Withheld
 from turnwise.errors import JournalError
 from turnwise.journal import Journal
 from turnwise.journal.read import queries, rounds
+from turnwise.journal.read.rows import Totals
 
 NUMBERS = [1, 2, 4, 7, 8]
 
@@ -126,3 +127,22 @@ def test_a_recorded_text_that_was_taken_out_is_told(tmp_path: Path) -> None:
         assert journal.queries.is_redacted() is True
         assert journal.queries.withheld_messages() == set()
         assert [type(row.value) for row in journal.queries.records("y")] == [Withheld]
+
+
+RECORDED = Path(__file__).parents[1] / "formats"
+
+
+def test_sums_are_over_all_or_one_agent_up_to_a_round() -> None:
+    with Journal.open(RECORDED / "format-3.journal") as journal:
+        totals = journal.queries.totals
+        assert totals(5) == Totals(7, 1, 3, 3, 303, 123_456 + 7 + 9 + 1 + 8 + 8 + 1)
+        assert totals(1) == Totals(3, 1, 2, 3, 303, 123_456 + 7 + 9)
+        assert totals(5, 0) == Totals(3, 0, 2, 2, 3, 123_456 + 1 + 1)
+        assert totals(5, 2) == Totals(2, 1, 0, 1, 300, 9 + 8)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_who_was_stopped_is_read_of_every_format(number: int) -> None:
+    with Journal.open(RECORDED / f"format-{number}.journal") as journal:
+        assert journal.queries.stopped() == journal.queries.stopped(2) == {1}
+        assert journal.queries.stopped(1) == frozenset()

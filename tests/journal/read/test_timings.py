@@ -117,3 +117,17 @@ def test_times_that_lie_there_of_rounds_to_come_are_replaced(tmp_path: Path) -> 
 def test_times_that_are_none_are_damage(played: Path, tmp_path: Path, statement: str) -> None:
     with turnwise.open(changed(played, tmp_path, statement)) as run, pytest.raises(JournalError, match="damaged"):
         list(run.timings)
+
+
+def test_the_time_of_all_rounds_reaches_from_the_first_to_the_last_end(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    with create(path) as journal:
+        assert journal.timings.duration_us() is None
+        for number, began_us in ((1, 5_000), (2, 7_000)):
+            journal.writer.commit(simple(number), None, RoundTimes(number, began_us, 900, {0: Span(0, 1)}, {}, {}))
+    with Journal.open(path) as journal:
+        assert journal.timings.duration_us() == 2_900
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE timings")
+    with Journal.open(path) as journal:
+        assert journal.timings.duration_us() is None

@@ -171,3 +171,23 @@ def test_more_fuel_than_a_number_holds_is_the_largest_number(tmp_path: Path) -> 
     with create(tmp_path / "run.journal") as journal:
         journal.writer.commit(RoundRecord(1, turns, (), (), (), (), b"h" * 32, b"e" * 32))
         assert journal.rounds.summary(1).fuel == INTEGER_MAX
+
+
+def test_of_what_few_outputs_have_only_what_is_there_is_stored(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    record = simple(1, count=4)
+    outputs: list[dict[str, Any]] = [
+        {},
+        {"stop": ("a-1",)},
+        {"finish": "null"},
+        {"spawn": (Spawn("a", "n", None, "s"),)},
+    ]
+    turns = [
+        replace(turn, output=replace(turn.output, **changes))  # type: ignore[type-var]
+        for turn, changes in zip(record.turns, outputs, strict=True)
+    ]
+    with create(path, count=4) as journal:
+        journal.writer.commit(replace(record, turns=tuple(turns)))
+    with closing(sqlite3.connect(path)) as connection:
+        stored = [extra for (extra,) in connection.execute("SELECT extra FROM turns ORDER BY place")]
+    assert stored == [None, '{"stop":["a-1"]}', '{"finish":"null"}', '{"spawn":[["a","n",null,"s"]]}']

@@ -12,9 +12,12 @@ import pytest
 
 from tests.journal.records import create, simple
 from turnwise.core.records import EndRecord
+from turnwise.core.snapshot import Snapshot
 from turnwise.errors import EnvironmentFailure, InvariantError
-from turnwise.journal import Journal
+from turnwise.journal import Journal, RoundTimes
 from turnwise.journal.file.connection import open_writing
+from turnwise.journal.file.format import FORMAT
+from turnwise.journal.file.schema import OPTIONAL
 from turnwise.journal.write import rounds
 from turnwise.journal.write.rounds import RoundWriter
 
@@ -101,3 +104,20 @@ def test_what_was_encoded_before_a_failure_cannot_follow_it(tmp_path: Path) -> N
         assert [writer.round for writer in journal.header.writers()] == [0, 4]
         assert journal.rounds.end_record == EndRecord("quiet", 5, None)
         assert journal.check() == 5
+
+
+def test_what_has_no_table_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    create(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        for table in OPTIONAL[FORMAT]:
+            connection.execute(f"DROP TABLE {table}")
+    with Journal.open(path, write=True) as journal:
+        for number in (1, 2):
+            snapshot = Snapshot(number, 3 * number, (number,) * 3, (number,) * 3, (0,) * 3, (), ())
+            journal.writer.commit(simple(number), None, RoundTimes(number, 0, 1, {}, {}, {}), snapshot)
+        assert [record.round for record in journal.rounds.between()] == [1, 2]
+    with closing(sqlite3.connect(path)) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    assert {"rounds", "turns"} <= tables
+    assert not tables & OPTIONAL[FORMAT].keys()

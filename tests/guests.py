@@ -10,7 +10,7 @@ OUTPUT_AT = 4096
 
 
 def _escaped(data: bytes) -> str:
-    return "".join(f"\\{byte:02x}" for byte in data)
+    return "\\" + data.hex("\\") if data else ""
 
 
 def chooser(outputs: Sequence[object]) -> str:

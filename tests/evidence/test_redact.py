@@ -42,14 +42,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def lived(folder: Path) -> Path:
     path = folder / "lively.journal"
-    turnwise.run(lively(seed=3, rounds_max=8), journal=path).close()
+    turnwise.run(lively(seed=3, rounds_max=8), journal=path, workers=1).close()
     return path
 
 
 @pytest.fixture(scope="module")
 def written(folder: Path) -> Path:
     path = folder / "written.journal"
-    turnwise.run(writers(toy.write_attention_folder(folder / "model")), journal=path).close()
+    turnwise.run(writers(toy.write_attention_folder(folder / "model")), journal=path, workers=1).close()
     return path
 
 
@@ -142,7 +142,7 @@ def test_verify_claims_nothing_for_what_was_taken_out(written: Path, tmp_path: P
 
 def test_verify_claims_nothing_for_waves_of_which_requests_were_taken_out(tmp_path: Path) -> None:
     path = tmp_path / "waved.journal"
-    turnwise.run(writers(toy.write_mixing_folder(tmp_path / "model"), batching="free"), journal=path).close()
+    turnwise.run(writers(toy.write_mixing_folder(tmp_path / "model"), batching="free"), journal=path, workers=1).close()
     assert [model.level for model in turnwise.verify(path, workers=1).models] == ["L1"]
     with turnwise.open(path) as run:
         agent = next(iter(run.agents)).name
@@ -198,11 +198,14 @@ def test_relative_paths_do(lived: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_run_goes_on_from_kept_states(tmp_path: Path) -> None:
     world = lively(seed=3, rounds_max=12)
-    with world.start(journal=tmp_path / "a.journal") as live:
+    with world.start(journal=tmp_path / "a.journal", workers=1) as live:
         for _ in range(5):
             live.step()
     made = compact(tmp_path / "a.journal", tmp_path / "b.journal", keep="states")
-    with turnwise.resume(made.path).result() as run, turnwise.run(world, journal=tmp_path / "c.journal") as whole:
+    with (
+        turnwise.resume(made.path, workers=1).result() as run,
+        turnwise.run(world, journal=tmp_path / "c.journal", workers=1) as whole,
+    ):
         assert run.head == whole.head
 
 

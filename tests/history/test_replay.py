@@ -63,7 +63,7 @@ def test_a_changed_journal_is_told_by_its_first_difference(
         elif "messages" in statement:
             number = next(message.round for message in run.messages if message.round > 1 and message.recipients)
     copy = changed(journals[name], tmp_path, statement.replace("round = 3", f"round = {number}"))
-    found = turnwise.replay(copy)
+    found = turnwise.replay(copy, workers=1)
     assert found.difference is not None
     assert found.difference.round == number
     assert what in found.difference.what
@@ -78,7 +78,7 @@ def test_resume_refuses_a_changed_journal(journals: dict[str, Path], tmp_path: P
         "DELETE FROM ends",
     )
     with pytest.raises(DifferenceFound, match="round 3"):
-        turnwise.resume(copy).result()
+        turnwise.resume(copy, workers=1).result()
 
 
 def burning(fuel: int = 1_000_000) -> World:
@@ -94,16 +94,16 @@ def burning(fuel: int = 1_000_000) -> World:
 
 def test_fuel_is_an_outcome_that_another_version_takes_from_the_journal(tmp_path: Path) -> None:
     path = tmp_path / "burning.journal"
-    with turnwise.run(burning(), journal=path) as run:
+    with turnwise.run(burning(), journal=path, workers=1) as run:
         failure = next(iter(run.turns)).failure
         assert failure is not None
         assert failure.kind == FailureClass.FUEL
         versions = json.loads(run.versions)
     foreign = changed(path, tmp_path, f"UPDATE writers SET versions = '{json.dumps(versions | {'wasmtime': '1.2.3'})}'")
-    forged = turnwise.replay(foreign)
+    forged = turnwise.replay(foreign, workers=1)
     assert forged.difference is not None
     assert forged.difference.what == "execution digest"
-    found = turnwise.replay(rechained(foreign))
+    found = turnwise.replay(rechained(foreign), workers=1)
     assert found.difference is None
     assert "wasmtime 1.2.3" in found.notes[0]
     # Without the journal's decision the endless loop would be executed without a bound.
@@ -111,8 +111,8 @@ def test_fuel_is_an_outcome_that_another_version_takes_from_the_journal(tmp_path
 
 def test_a_difference_of_fuel_is_found_on_the_same_version(tmp_path: Path) -> None:
     path = tmp_path / "burning.journal"
-    turnwise.run(burning(), journal=path).close()
+    turnwise.run(burning(), journal=path, workers=1).close()
     tampered = changed(path, tmp_path, "UPDATE turns SET failure = 'trap' WHERE failure = 'fuel'")
-    found = turnwise.replay(tampered)
+    found = turnwise.replay(tampered, workers=1)
     assert found.difference is not None
     assert (found.difference.what, found.difference.actual) == ("failure", "fuel")

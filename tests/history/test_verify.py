@@ -128,8 +128,8 @@ def test_a_reply_that_no_model_gave_is_found_where_replay_finds_nothing(
     steady: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = lied_to(writers(steady), tmp_path / "a.journal", monkeypatch, 20, 30)
-    assert turnwise.replay(path).difference is None
-    found = turnwise.verify(path)
+    assert turnwise.replay(path, workers=1).difference is None
+    found = turnwise.verify(path, workers=1)
     assert found.difference is not None
     with turnwise.open(path) as run:
         [first, *_] = [
@@ -150,16 +150,16 @@ def test_a_reply_that_no_model_gave_is_found_where_replay_finds_nothing(
 
 def test_another_seed_of_sampling_is_found(honest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "_EFFECT", b"another sampler")
-    found = turnwise.verify(honest)
+    found = turnwise.verify(honest, workers=1)
     assert found.difference is not None
     assert (found.difference.round, found.difference.agent) == (1, "writer-1")
     assert found.difference.what.startswith("effect 0: reply of model")
-    assert turnwise.replay(honest).difference is None
+    assert turnwise.replay(honest, workers=1).difference is None
 
 
 def test_the_token_is_named_in_which_answers_part(honest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "_EFFECT", b"another sampler")
-    token = turnwise.verify(honest).token
+    token = turnwise.verify(honest, workers=1).token
     assert token is not None
     with turnwise.open(honest) as run:
         effect = next(iter(run.turns)).effects[0]
@@ -171,7 +171,7 @@ def test_the_token_is_named_in_which_answers_part(honest: Path, monkeypatch: pyt
 
 def test_a_flipped_weight_is_found_when_that_model_is_named(honest: Path, steady: Path, tmp_path: Path) -> None:
     other = flipped(steady, tmp_path / "flipped")
-    found = turnwise.verify(honest, models={"model": other})
+    found = turnwise.verify(honest, models={"model": other}, workers=1)
     assert found.difference is not None
     assert found.difference.what.startswith("effect ")
     [model] = found.models
@@ -183,18 +183,18 @@ def test_another_model_file_is_not_asked_unless_it_is_named(tmp_path: Path) -> N
     folder = toy.write_attention_folder(tmp_path / "model")
     path = played(writers(folder), tmp_path / "a.journal")
     (folder / "model.onnx").write_bytes(toy.attention_graph(seed=1).model())
-    found = turnwise.verify(path)
+    found = turnwise.verify(path, workers=1)
     assert (found.difference, found.replies) == (None, 0)
     [model] = found.models
     assert (model.level, model.requests, model.compared) == ("L0", REPLIES, 0)
     assert model.reasons[0].startswith("another model file: ")
     assert found.unproved == (f"{REPLIES} replies of model were taken from the journal",)
-    assert turnwise.verify(path, models={"model": folder}).difference is not None
+    assert turnwise.verify(path, models={"model": folder}, workers=1).difference is not None
 
 
 def test_an_equal_reply_of_another_file_does_not_raise_the_level(honest: Path, tmp_path: Path) -> None:
     other = toy.write_attention_folder(tmp_path / "model", context_length=500)
-    found = turnwise.verify(honest, models={"model": other})
+    found = turnwise.verify(honest, models={"model": other}, workers=1)
     assert (found.difference, found.replies) == (None, REPLIES)
     [model] = found.models
     assert model.level == "L0"
@@ -205,10 +205,10 @@ def test_a_model_that_is_gone_is_said(tmp_path: Path) -> None:
     folder = toy.write_attention_folder(tmp_path / "model")
     path = played(writers(folder), tmp_path / "a.journal")
     moved = folder.rename(tmp_path / "moved")
-    [model] = turnwise.verify(path).models
+    [model] = turnwise.verify(path, workers=1).models
     assert (model.level, model.sha256) == ("L0", None)
     assert str(folder) in model.reasons[0]
-    [model] = turnwise.verify(path, models={"model": moved}).models
+    [model] = turnwise.verify(path, models={"model": moved}, workers=1).models
     assert (model.level, model.reasons) == ("L2", ())
 
 
@@ -223,11 +223,11 @@ def test_another_build_is_not_held_to_the_replies_unless_the_model_is_named(
     honest: Path, steady: Path, tmp_path: Path
 ) -> None:
     path = of_another_build(honest, tmp_path)
-    [model] = turnwise.verify(path).models
+    [model] = turnwise.verify(path, workers=1).models
     assert (model.level, model.compared) == ("L0", 0)
     [reason] = model.reasons
     assert reason.startswith("onnxruntime was 0.0.1, and is ")
-    [model] = turnwise.verify(path, models={"model": steady}).models
+    [model] = turnwise.verify(path, models={"model": steady}, workers=1).models
     assert (model.level, model.compared, model.reasons) == ("L2", REPLIES, (reason,))
 
 
@@ -244,7 +244,7 @@ def test_waves_that_never_were_are_found(waved: Path, tmp_path: Path) -> None:
         return data.replace(b'"rows_max":3', b'"rows_max":1')
 
     path = rechained(with_other_plans(waved, tmp_path, forge))
-    found = turnwise.verify(path)
+    found = turnwise.verify(path, workers=1)
     assert found.difference is not None
     assert found.difference.what.startswith("effect ")
     assert [model.level for model in found.models] == ["L0"]
@@ -252,7 +252,7 @@ def test_waves_that_never_were_are_found(waved: Path, tmp_path: Path) -> None:
 
 def test_the_token_is_named_in_which_an_answer_of_a_wave_parts(waved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "_EFFECT", b"another sampler")
-    found = turnwise.verify(waved)
+    found = turnwise.verify(waved, workers=1)
     assert found.difference is not None
     assert (found.difference.round, found.difference.what) == (1, "effect 0: reply of model, text")
     with turnwise.open(waved) as run:
@@ -268,7 +268,7 @@ def test_the_token_is_named_in_which_an_answer_of_a_wave_parts(waved: Path, monk
 
 def test_waves_that_are_not_possible_here_are_said(waved: Path, tmp_path: Path) -> None:
     path = rechained(with_other_plans(waved, tmp_path, lambda data: data.replace(b'"threads":1', b'"threads":7')))
-    found = turnwise.verify(path)
+    found = turnwise.verify(path, workers=1)
     assert (found.difference, found.replies) == (None, 0)
     [model] = found.models
     assert (model.level, model.requests) == ("L0", REPLIES)
@@ -294,7 +294,7 @@ def test_a_model_of_class_none_is_taken_from_the_journal(steady: Path, tmp_path:
     observed.write_text(observed.read_text().replace('"batch-invariant"', '"none"'))
     path = played(writers(steady), tmp_path / "a.journal")
     for journal, models in ((path, {}), (path, {"model": steady}), (before, {"model": steady})):
-        found = turnwise.verify(journal, models=models)
+        found = turnwise.verify(journal, models=models, workers=1)
         assert found.difference is None
         [model] = found.models
         assert (model.level, model.requests, model.compared) == ("L0", REPLIES, 0)
@@ -332,7 +332,7 @@ def test_tensors_and_vectors_are_computed_again(tmp_path: Path) -> None:
         agents={"thinker": Agent(THINKER, count=2, start=True, grants=Grants(infer=["policy"], embed=["encoder"]))},
     )
     path = played(world, tmp_path / "a.journal")
-    found = turnwise.verify(path)
+    found = turnwise.verify(path, workers=1)
     assert found.difference is None
     levels = {model.name: (model.level, model.requests, model.compared) for model in found.models}
     # One request to the graph is refused for its shape, as it was in the run; two are denied before a model is asked.
@@ -342,15 +342,15 @@ def test_tensors_and_vectors_are_computed_again(tmp_path: Path) -> None:
     data = bytearray(other)
     data[weights + 3] ^= 0x80
     (tmp_path / "other.onnx").write_bytes(data)
-    forged = turnwise.verify(path, models={"policy": tmp_path / "other.onnx"})
+    forged = turnwise.verify(path, models={"policy": tmp_path / "other.onnx"}, workers=1)
     assert forged.difference is not None
     assert forged.difference.what == "effect 0: reply of policy"
 
 
 def test_a_changed_state_is_found_as_by_replay(honest: Path, tmp_path: Path) -> None:
     path = changed(honest, tmp_path, "UPDATE turns SET state = 'other' WHERE round = 3")
-    found = turnwise.verify(path)
-    assert found.difference == turnwise.replay(path).difference
+    found = turnwise.verify(path, workers=1)
+    assert found.difference == turnwise.replay(path, workers=1).difference
     assert found.rounds == 2
     [model] = found.models
     assert model.level == "L0"
@@ -359,7 +359,7 @@ def test_a_changed_state_is_found_as_by_replay(honest: Path, tmp_path: Path) -> 
 
 def test_a_journal_that_does_not_say_where_its_model_was(honest: Path, steady: Path, tmp_path: Path) -> None:
     path = changed(honest, tmp_path, """UPDATE writers SET info = '{"models":{}}'""")
-    [model] = turnwise.verify(path, models={"model": steady}).models
+    [model] = turnwise.verify(path, models={"model": steady}, workers=1).models
     assert (model.level, model.reasons) == ("L0", ("the journal does not say where it was, and how it was loaded",))
 
 
@@ -380,12 +380,12 @@ def test_a_wave_of_effects_that_never_were_is_a_damaged_journal(waved: Path, tmp
 
 
 def test_rounds_and_an_agent(honest: Path) -> None:
-    found = turnwise.verify(honest, rounds=(2, 3), agent="writer-2")
+    found = turnwise.verify(honest, rounds=(2, 3), agent="writer-2", workers=1)
     assert (found.difference, found.rounds, found.turns, found.replies) == (None, 2, 6, 6)
     assert len(found.unproved) == 2
     with turnwise.open(honest) as run:
         assert found.head == list(run.rounds)[2].head.hex()
-    last = turnwise.verify(honest, rounds=(4, None))
+    last = turnwise.verify(honest, rounds=(4, None), workers=1)
     assert (last.difference, last.rounds, last.replies) == (None, 1, 9)
 
 
@@ -393,18 +393,18 @@ def test_a_forged_reply_is_found_where_its_round_is_verified(
     steady: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = lied_to(writers(steady), tmp_path / "a.journal", monkeypatch, REPLIES)
-    assert turnwise.verify(path, rounds=(1, 3)).difference is None
-    assert turnwise.verify(path, rounds=(4, 4)).difference is not None
+    assert turnwise.verify(path, rounds=(1, 3), workers=1).difference is None
+    assert turnwise.verify(path, rounds=(4, 4), workers=1).difference is not None
 
 
 def test_what_is_not_in_the_run_is_refused(honest: Path, steady: Path) -> None:
     with pytest.raises(UsageError, match="no agent 'nobody'"):
-        turnwise.verify(honest, agent="nobody")
+        turnwise.verify(honest, agent="nobody", workers=1)
     with pytest.raises(UsageError, match="no model 'other'"):
-        turnwise.verify(honest, models={"other": steady})
+        turnwise.verify(honest, models={"other": steady}, workers=1)
     for rounds in ((0, 2), (3, 2), (1, 99)):
         with pytest.raises(UsageError, match="there are no rounds"):
-            turnwise.verify(honest, rounds=rounds)
+            turnwise.verify(honest, rounds=rounds, workers=1)
 
 
 def of_another_processor(journal: Path, folder: Path, processor: str | None) -> Path:
@@ -417,18 +417,18 @@ def of_another_processor(journal: Path, folder: Path, processor: str | None) -> 
 
 
 def test_another_processor_is_a_reason_not_to_ask(honest: Path, tmp_path: Path) -> None:
-    [model] = turnwise.verify(of_another_processor(honest, tmp_path, "avx9")).models
+    [model] = turnwise.verify(of_another_processor(honest, tmp_path, "avx9"), workers=1).models
     assert (model.level, model.compared) == ("L0", 0)
     assert model.reasons[0].startswith("processor was avx9, and is ")
     # A journal of an older version does not say: the model is asked, and only a difference is called into question.
     path = of_another_processor(honest, tmp_path, None)
-    assert turnwise.verify(path).models[0].level == "L2"
+    assert turnwise.verify(path, workers=1).models[0].level == "L2"
 
 
 def test_a_difference_is_called_into_question_only_where_the_processor_is_not_known(
     steady: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = lied_to(writers(steady), tmp_path / "a.journal", monkeypatch, 20)
-    assert turnwise.verify(path).models[0].reasons == ("a reply is another",)
-    reasons = turnwise.verify(of_another_processor(path, tmp_path, None)).models[0].reasons
+    assert turnwise.verify(path, workers=1).models[0].reasons == ("a reply is another",)
+    reasons = turnwise.verify(of_another_processor(path, tmp_path, None), workers=1).models[0].reasons
     assert "may round otherwise" in reasons[1]

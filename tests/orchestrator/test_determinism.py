@@ -15,16 +15,30 @@ import pytest
 
 import turnwise
 from tests.orchestrator.worlds import lively, talkers
-from turnwise import World
+from turnwise import Run, World
 from turnwise.orchestrator import assembly
 from turnwise.orchestrator.live import Live
 from turnwise.orchestrator.settings import Settings
+from turnwise.sharedmem import Transport
 
 WORLDS: dict[str, Callable[[], World]] = {
     "core modules": lively,
     "core modules, sequential": partial(lively, schedule="sequential", rounds_max=60),
     "Python": talkers,
 }
+
+
+PARTS: list[tuple[int, Transport]] = [(1, "auto"), (2, "portable"), (4, "auto"), (4, "portable")]
+
+
+@pytest.fixture(scope="module")
+def wholes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """Each world played undisturbed."""
+    folder = tmp_path_factory.mktemp("wholes")
+    return {
+        name: turnwise.run(make(), journal=folder / f"{number}.journal", workers=1)
+        for number, (name, make) in enumerate(WORLDS.items())
+    }
 
 
 def head(world: World, path: Path, **options: object) -> str:
@@ -40,17 +54,14 @@ def test_workers_and_transports_do_not_show(name: str, tmp_path: Path) -> None:
         (workers, transport): head(
             WORLDS[name](), tmp_path / f"{workers}-{transport}.journal", workers=workers, transport=transport
         )
-        for workers in (1, 2, 4)
-        for transport in ("auto", "portable")
+        for workers, transport in PARTS
     }
     assert len(set(heads.values())) == 1, heads
 
 
-def test_execution_digests_are_equal_on_one_build(tmp_path: Path) -> None:
-    runs = [turnwise.run(talkers(), journal=tmp_path / f"{workers}.journal", workers=workers) for workers in (1, 3)]
-    assert runs[0].execution == runs[1].execution
-    for run in runs:
-        run.close()
+def test_execution_digests_are_equal_on_one_build(wholes: dict[str, Run], tmp_path: Path) -> None:
+    with turnwise.run(talkers(), journal=tmp_path / "3.journal", workers=3) as run:
+        assert run.execution == wholes["Python"].execution
 
 
 PROGRAM = """
@@ -86,9 +97,9 @@ def worker_pids(live: Live) -> list[int]:
 
 
 @pytest.mark.parametrize("name", ["core modules", "Python"])
-def test_workers_killed_in_mid_turn_do_not_show(name: str, tmp_path: Path) -> None:
+def test_workers_killed_in_mid_turn_do_not_show(name: str, wholes: dict[str, Run], tmp_path: Path) -> None:
     world = WORLDS[name]()
-    expected = head(world, tmp_path / "whole.journal")
+    expected = wholes[name].head
     with begun(world, tmp_path / "killed.journal", Settings(workers=2)) as live:
         live.step()
         done = threading.Event()
@@ -117,9 +128,9 @@ def test_workers_killed_in_mid_turn_do_not_show(name: str, tmp_path: Path) -> No
     assert killed > 0
 
 
-def test_a_worker_stopped_for_longer_than_its_deadline_does_not_show(tmp_path: Path) -> None:
+def test_a_worker_stopped_for_longer_than_its_deadline_does_not_show(wholes: dict[str, Run], tmp_path: Path) -> None:
     world = talkers()
-    expected = head(world, tmp_path / "whole.journal")
+    expected = wholes["Python"].head
     with begun(world, tmp_path / "stopped.journal", Settings(workers=2, deadline_ms=3_000)) as live:
         live.step()
         for pid in worker_pids(live):
@@ -145,9 +156,9 @@ with turnwise.start(world, journal=sys.argv[2], workers=2) as live:
     ("world", "rounds"), [("lively", 0), ("lively", 1), ("lively", 5), ("talkers", 0), ("talkers", 2), ("talkers", 9)]
 )
 def test_an_orchestrator_killed_at_any_round_is_resumed_to_the_same_head(
-    world: str, rounds: int, tmp_path: Path
+    world: str, rounds: int, wholes: dict[str, Run], tmp_path: Path
 ) -> None:
-    whole = turnwise.run({"lively": lively, "talkers": talkers}[world](), journal=tmp_path / "whole.journal")
+    whole = wholes[{"lively": "core modules", "talkers": "Python"}[world]]
     path = tmp_path / "killed.journal"
     done = subprocess.run(
         [sys.executable, "-c", KILLED, world, str(path), str(rounds)], capture_output=True, check=False
@@ -161,24 +172,23 @@ def test_an_orchestrator_killed_at_any_round_is_resumed_to_the_same_head(
         assert resumed.execution == whole.execution
         assert (resumed.status, resumed.result) == (whole.status, whole.result)
         assert list(resumed.rounds) == list(whole.rounds)
-    whole.close()
 
 
 def test_other_versions_show_in_the_execution_digest_and_not_in_the_head(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    wholes: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.journal"
     with lively().start(journal=path) as live:
         for _ in range(3):
             live.step()
-    with turnwise.run(lively(), journal=tmp_path / "whole.journal") as whole:
-        versions_of = assembly.versions_of
-        monkeypatch.setattr(
-            assembly, "versions_of", lambda models: versions_of(models).replace('"turnwise":"', '"turnwise":"9')
-        )
-        with turnwise.resume(path).result() as run:
-            assert run.head == whole.head
-            assert run.execution != whole.execution
+    whole = wholes["core modules"]
+    versions_of = assembly.versions_of
+    monkeypatch.setattr(
+        assembly, "versions_of", lambda models: versions_of(models).replace('"turnwise":"', '"turnwise":"9')
+    )
+    with turnwise.resume(path).result() as run:
+        assert run.head == whole.head
+        assert run.execution != whole.execution
 
 
 def test_another_seed_shows(tmp_path: Path) -> None:

@@ -134,15 +134,14 @@ def changes(folder: Path) -> dict[str, dict[str, Any]]:
         "system": {"overrides": ["agents.a.system=Be brief."]},
         "fuel": {"overrides": ["agents.a.fuel=1000"]},
         "stop": {"stop": ["a-2"]},
+        "several": {"messages": {"a-1": "hush"}, "sources": {"a": louder}, "stop": ["a-2"]},
     }
 
 
 CHANGES = ["message", "drop", "state", "source", "args of one", "args of a kind", "system", "fuel", "stop"]
 
 
-@pytest.mark.parametrize(
-    ("kind", "workers"), [*((kind, 1) for kind in CHANGES), ("source", 2), ("message", 4), ("stop", 4)]
-)
+@pytest.mark.parametrize(("kind", "workers"), [*((kind, 1) for kind in CHANGES), ("several", 4)])
 def test_whom_a_change_has_not_reached_has_the_same_turns(kind: str, workers: int, parent: Run, tmp_path: Path) -> None:
     change = changes(tmp_path)[kind]
     found = played(parent, 3, tmp_path / "fork.journal", workers=workers, **change)

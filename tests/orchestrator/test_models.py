@@ -26,8 +26,8 @@ WRITER = """
 from turnwise_guest import EffectError, Turn
 
 def turn(t: Turn) -> None:
-    first = t.generate("storyteller", "Once upon a time", tokens_max=60, temperature=1.0)
-    rest = t.generate_all("storyteller", [first.text, "The " + t.self_name], tokens_max=40, temperature=0.8)
+    first = t.generate("storyteller", "Once upon a time", tokens_max=24, temperature=1.0)
+    rest = t.generate_all("storyteller", [first.text, "The " + t.self_name], tokens_max=12, temperature=0.8)
     t.state["texts"] = t.state.get("texts", []) + [first.text, *(answer.text for answer in rest)]
     t.record("tokens", first.tokens)
     try:
@@ -65,12 +65,12 @@ def test_texts_depend_on_nothing_but_the_world(story_model: Path, tmp_path: Path
     assert [turn.failure for turn in runs[0].turns] == [None] * 12
     for run in runs:
         run.close()
-    assert turnwise.replay(tmp_path / "0.journal").difference is None
+    assert turnwise.replay(tmp_path / "0.journal", workers=1).difference is None
 
 
 def test_a_host_killed_in_mid_generation_does_not_show(story_model: Path, tmp_path: Path) -> None:
     world = writers(story_model)
-    with turnwise.run(world, journal=tmp_path / "whole.journal") as run:
+    with turnwise.run(world, journal=tmp_path / "whole.journal", workers=1) as run:
         expected = run.head
     path = tmp_path / "killed.journal"
     with Live(path, partial(assembly.begin, world, path, Settings(workers=2))) as live:
@@ -105,11 +105,11 @@ def test_a_model_that_changed_is_refused_when_a_run_goes_on(
     story_model: Path, in_layout: Callable[[str], Path], tmp_path: Path
 ) -> None:
     path = tmp_path / "a.journal"
-    with writers(story_model).start(journal=path) as live:
+    with writers(story_model).start(journal=path, workers=1) as live:
         live.step()
     with pytest.raises(turnwise.JournalError, match="the model storyteller is not the one that the run used"):
-        turnwise.resume(path, models={"storyteller": in_layout("genai-mha-fp32")}).result()
-    with turnwise.resume(path, models={"storyteller": story_model}).result() as run:
+        turnwise.resume(path, models={"storyteller": in_layout("genai-mha-fp32")}, workers=1).result()
+    with turnwise.resume(path, models={"storyteller": story_model}, workers=1).result() as run:
         assert run.status == "quiet"
 
 
@@ -145,13 +145,13 @@ def test_a_context_that_no_machine_has_room_for_must_be_shortened_by_the_world(t
     )
     path = tmp_path / "a.journal"
     with pytest.raises(EnvironmentFailure) as caught:
-        turnwise.run(writers(model, 1), journal=path)
+        turnwise.run(writers(model, 1), journal=path, workers=1)
     assert caught.value.where == "models.storyteller"
     assert "a context of 16,777,216 tokens takes 524,288.0 MiB of KV cache" in caught.value.message
     assert "context_tokens_max = " in str(caught.value)
     assert not path.exists()
     shorter = dataclasses.replace(writers(model, 1), models={"storyteller": Model(model, context_tokens_max=256)})
-    with turnwise.run(shorter, journal=path, rounds=1) as run:
+    with turnwise.run(shorter, journal=path, rounds=1, workers=1) as run:
         assert [turn.failure for turn in run.turns] == [None]
 
 
@@ -159,7 +159,7 @@ def test_a_model_that_cannot_be_loaded_stops_the_run_before_it_begins(tmp_path: 
     (tmp_path / "model").mkdir()
     path = tmp_path / "a.journal"
     with pytest.raises(ModelError, match=r"genai_config\.json"):
-        turnwise.run(writers(tmp_path / "model"), journal=path)
+        turnwise.run(writers(tmp_path / "model"), journal=path, workers=1)
     assert not path.exists()
 
 
@@ -208,7 +208,7 @@ def test_grammars_and_a_system_prompt_in_a_world(story_model: Path, tmp_path: Pa
     plain = played("plain.journal", "", 1)
     assert played("kind.journal", "Be kind.", 2) != plain
     assert played("again.journal", "", 2) == plain
-    assert turnwise.replay(tmp_path / "kind.journal").difference is None
+    assert turnwise.replay(tmp_path / "kind.journal", workers=1).difference is None
 
 
 DATED = """
@@ -242,7 +242,7 @@ def test_a_chat_template_writes_the_virtual_date(batching: str | None, tmp_path:
             assert [turn.failure for turn in run.turns] == [None] * 6
             recorded = [record.value for turn in run.turns if turn.output for record in turn.output.record]
             assert recorded == ["[7, 7]"] * 2 + ["[8, 8]"] * 4
-        assert turnwise.replay(path).difference is None
+        assert turnwise.replay(path, workers=1).difference is None
     assert len(heads) == 1
     if batching:
         assert [found.difference for found in reissue(path, 3, 1)] == [None]

@@ -73,7 +73,7 @@ def test_tensors_depend_on_nothing_but_the_world(thinkers: World, tmp_path: Path
 
 
 def test_agents_see_what_the_graph_gives_and_what_they_may_not_do(thinkers: World, tmp_path: Path) -> None:
-    with turnwise.run(thinkers, journal=tmp_path / "run.journal", rounds=1) as run:
+    with turnwise.run(thinkers, journal=tmp_path / "run.journal", rounds=1, workers=1) as run:
         first = next(iter(run.turns))
         logs = [line.text for line in first.output.log] if first.output else []
         asked = [json.loads(effect.request) for effect in first.effects]
@@ -100,25 +100,25 @@ def _output(reply: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_recorded_tensors_are_replayed_without_the_models(thinkers: World, tmp_path: Path) -> None:
-    with turnwise.run(thinkers, journal=tmp_path / "run.journal") as run:
+    with turnwise.run(thinkers, journal=tmp_path / "run.journal", workers=1) as run:
         head = run.head
     (tmp_path / "policy.onnx").unlink()
-    replay = turnwise.replay(tmp_path / "run.journal")
+    replay = turnwise.replay(tmp_path / "run.journal", workers=1)
     assert (replay.difference, replay.head) == (None, head)
 
 
 def test_a_run_that_is_resumed_finds_its_models_again(thinkers: World, tmp_path: Path) -> None:
-    with turnwise.run(thinkers, journal=tmp_path / "whole.journal") as run:
+    with turnwise.run(thinkers, journal=tmp_path / "whole.journal", workers=1) as run:
         head = run.head
     path = tmp_path / "part.journal"
-    with turnwise.start(thinkers, journal=path) as live:
+    with turnwise.start(thinkers, journal=path, workers=1) as live:
         live.step()
-    with turnwise.resume(path) as live:
+    with turnwise.resume(path, workers=1) as live:
         assert live.result().head == head
 
 
 def test_a_host_killed_between_rounds_does_not_show(thinkers: World, tmp_path: Path) -> None:
-    with turnwise.run(thinkers, journal=tmp_path / "whole.journal") as run:
+    with turnwise.run(thinkers, journal=tmp_path / "whole.journal", workers=1) as run:
         head = run.head
     path = tmp_path / "killed.journal"
     with Live(path, partial(assembly.begin, thinkers, path, Settings(workers=2))) as live:
@@ -138,6 +138,6 @@ def test_native_runs_give_the_same_state(thinkers: World, tmp_path: Path) -> Non
     )
     agent = Agent(source, count=5, start=True, grants=Grants(infer=["policy"], embed=["encoder"], finish=True))
     world = turnwise.World(name="w", seed=4, models=thinkers.models, agents={"thinker": agent})
-    with turnwise.run(world, journal=tmp_path / "run.journal") as run:
+    with turnwise.run(world, journal=tmp_path / "run.journal", workers=1) as run:
         expected = run.result
     assert json.loads(run_native(world).end.result or "") == expected

@@ -72,7 +72,7 @@ def test_values_are_those_of_overrides(tmp_path: Path) -> None:
     swept = turnwise.sweep(speakers(), seeds=[4, 2], variables={key: ["merry", "grim"]}, workers=2, jobs=4)
     rows = [(run.settings[key], run.seed) for run in swept.runs]
     assert rows == [("merry", 4), ("merry", 2), ("grim", 4), ("grim", 2)]
-    for number, run in enumerate(swept.runs):
+    for number, run in list(enumerate(swept.runs))[::3]:  # each value and each seed
         override = f"{key}={run.settings[key]}"
         assert run.head == head(speakers(), tmp_path / f"{number}.journal", run.seed, override)
         with turnwise.open(tmp_path / f"{number}.journal") as alone:
@@ -173,7 +173,7 @@ def test_models_and_wordings_are_variables(tmp_path: Path) -> None:
     told = [tuple(run.settings.values()) for run in swept.runs]
     assert told == [(folder, wording) for folder in folders for wording in wordings]
     assert len({run.head for run in swept.runs}) == 4
-    for number, run in enumerate(swept.runs):
+    for number, run in list(enumerate(swept.runs))[::3]:  # each model and each wording
         overrides = [f"{key}={value}" for key, value in run.settings.items()]
         assert run.head == head(speakers(), tmp_path / f"{number}.journal", 5, *overrides)
     assert [run.records["mood"].last for run in swept.runs] == wordings * 2

@@ -29,6 +29,7 @@ from turnwise.inference.onnx.protobuf import message, number_field, text_field
 from turnwise.inference.onnx.provider_names import CPU, CUDA, REMOTE, short
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line, ort
 from turnwise.system.cores import cores
+from turnwise.system.distributions import names_beginning
 from turnwise.system.processor import features
 
 PLUGIN_PACKAGE_PREFIX: Final = "onnxruntime-ep-"
@@ -246,8 +247,7 @@ def _squares() -> bytes:
 
 
 def _plugin_packages() -> set[str]:
-    names = {distribution.metadata["Name"] or "" for distribution in importlib.metadata.distributions()}
-    return {name.lower() for name in names if name.lower().startswith(PLUGIN_PACKAGE_PREFIX)}
+    return names_beginning(PLUGIN_PACKAGE_PREFIX)
 
 
 def _register(package: str) -> Plugin:

@@ -11,11 +11,12 @@ gives it up, as a guest may compute for long, and takes it again for a call back
 from __future__ import annotations
 
 import ctypes
-from importlib.metadata import version
 from typing import Any
 
 from wasmtime import _bindings
 from wasmtime._ffi import WASMTIME_EXTERN_FUNC, WASMTIME_EXTERN_MEMORY, dll
+
+from turnwise.system.distributions import version_of
 
 VERSION = "50.0.1"
 """Version of the library whose functions and structs these are."""
@@ -70,7 +71,7 @@ func_call_unchecked = _function(FREE, "wasmtime_func_call_unchecked", Pointer, P
 
 def is_as_described() -> bool:
     """Return whether the installed library is the one that this module describes: by version and layout of structs."""
-    return version("wasmtime") == VERSION and described() == installed()
+    return version_of("wasmtime") == VERSION and described() == installed()
 
 
 def described() -> dict[str, int]:

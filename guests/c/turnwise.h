@@ -8,7 +8,7 @@
  *         tw_send(t, tw_string(tw_member(message, "from")), tw_literal("hello"));
  *     }
  *
- *     python -m ziglang cc --target=wasm32-freestanding -O2 -nostdlib -Wl,--no-entry -o agent.wasm agent.c
+ *     python -m ziglang cc --target=wasm32-freestanding -O2 -s -nostdlib -Wl,--no-entry -o agent.wasm agent.c
  *
  * Include it in one file of an agent. It needs no C library, allocates by moving on (a turn is short, and its memory
  * is gone with it), and believes that the host's JSON is well formed. */
@@ -138,7 +138,11 @@ TW_API void *tw_alloc(uint32_t size) {
 
 TW_API void *tw_room_(uint32_t size) {
   void *room = tw_alloc(size);
-  if (!room) __builtin_trap();
+  if (!room) {
+    while (__builtin_wasm_memory_grow(0, 1) != (size_t)-1) {
+    } /* a trap with all memory in use is a lack of memory, and not a fault */
+    __builtin_trap();
+  }
   return room;
 }
 
@@ -306,8 +310,7 @@ TW_API int64_t tw_int(tw_text json) {
 typedef struct {
   tw_text input, self, kind, args, state, inbox;
   int64_t round, turn, now_us, backlog;
-  struct tw_random random;
-  tw_text state_next, finish, error;
+  tw_text seed, state_next, finish, error;
   int64_t wake_in;
   tw_out send, log, record, spawn, stop;
 } tw_turn;
@@ -318,11 +321,24 @@ void turn(tw_turn *t);
 /* The next message of the inbox: an object with `from`, `round` and `body`. */
 TW_API bool tw_next_message(tw_turn *t, tw_text *message) { return tw_next(&t->inbox, message); }
 
+/* The turn's chance, for `tw_random_double` and `tw_random_bits`: what `t.random` is in other languages. */
+TW_API struct tw_random *tw_chance(tw_turn *t) {
+  static struct tw_random random;
+  static bool seeded;
+  if (!seeded) {
+    char hex[65] = {0};
+    for (uint32_t i = 0; i < t->seed.length && i < 64; i++) hex[i] = t->seed.at[i];
+    tw_random_seed(&random, hex, false);
+    seeded = true;
+  }
+  return &random;
+}
+
 /* A whole number from `low` to `high`, as `t.random.randint` of the other languages draws it. */
 TW_API int64_t tw_randint(tw_turn *t, int64_t low, int64_t high) {
   uint64_t count = (uint64_t)(high - low) + 1, drawn;
   int bits = 64 - __builtin_clzll(count ? count : 1);
-  do drawn = tw_random_bits(&t->random, bits);
+  do drawn = tw_random_bits(tw_chance(t), bits);
   while (count && drawn >= count);
   return low + (int64_t)drawn;
 }
@@ -421,7 +437,6 @@ TW_API void tw_add_list_(tw_out *out, tw_text name, const tw_out *items) {
 
 __attribute__((export_name("turnwise_turn"))) uint64_t turnwise_turn(const char *text, uint32_t length) {
   static tw_turn t;
-  static char seed[65];
   t.input = (tw_text){text, length};
   t.self = tw_string(tw_member(t.input, "self"));
   t.kind = tw_string(tw_member(t.input, "kind"));
@@ -432,9 +447,7 @@ __attribute__((export_name("turnwise_turn"))) uint64_t turnwise_turn(const char 
   t.turn = tw_int(tw_member(t.input, "turn"));
   t.now_us = tw_int(tw_member(t.input, "now_us"));
   t.backlog = tw_int(tw_member(t.input, "backlog"));
-  tw_text hex = tw_string(tw_member(t.input, "seed"));
-  for (uint32_t i = 0; i < hex.length && i < 64; i++) seed[i] = hex.at[i];
-  tw_random_seed(&t.random, seed, false);
+  t.seed = tw_string(tw_member(t.input, "seed"));
   turn(&t);
   tw_out out = {0};
   if (t.error.at) {

@@ -9,7 +9,7 @@ import pytest
 from turnwise.demo import BUILTIN_DEMO, model_folder
 from turnwise.errors import UsageError
 from turnwise.world import World
-from turnwise.world.template import create_world
+from turnwise.world.template import LANGUAGES, create_world
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "haggle"
 
@@ -74,3 +74,25 @@ def test_a_file_in_the_way_is_said(tmp_path: Path) -> None:
         create_world(tmp_path / "taken")
     with pytest.raises(UsageError, match="cannot be written"):
         create_world(tmp_path / "taken" / "below")
+
+
+@pytest.mark.parametrize("language", ["javascript", "c"])
+def test_the_game_is_there_in_other_languages(language: str, tmp_path: Path) -> None:
+    created = create_world(tmp_path / "first steps", language=language)
+    assert [path.name for path in created] == list(LANGUAGES[language])
+    text = created[0].read_text()
+    assert 'name = "first steps"' in text
+    assert ".py" not in text
+    named = [table["source"] for table in tomllib.loads(text)["agents"].values()]
+    assert named == {"javascript": ["keeper.js", "guesser.js"], "c": ["keeper.wasm", "guesser.wasm"]}[language]
+    root = Path(__file__).resolve().parents[2] / "guests"
+    shared = {"turnwise.d.ts": root / "javascript/turnwise.d.ts", "turnwise.h": root / "c/turnwise.h"}
+    assert created[3].read_bytes() == shared[created[3].name].read_bytes()
+
+
+def test_there_are_no_other_languages(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match='no template in "cobol"'):
+        create_world(tmp_path / "w", language="cobol")
+    with pytest.raises(UsageError, match="in Python only"):
+        create_world(tmp_path / "w", "haggle", "c")
+    assert not (tmp_path / "w").exists()

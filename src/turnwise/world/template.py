@@ -1,7 +1,7 @@
 """A new world to begin with.
 
-`guessing` is a game between two agents that needs no model, with comments that teach; `haggle` is a market whose people
-talk by the model that comes with Turnwise.
+`guessing` is a game between two agents that needs no model, with comments that teach, in one of several languages;
+`haggle` is a market whose people talk by the model that comes with Turnwise.
 """
 
 from __future__ import annotations
@@ -23,15 +23,35 @@ TEMPLATES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The files of each world that there is to begin with."""
 
+LANGUAGES: Final[Mapping[str, tuple[str, ...]]] = {
+    "python": TEMPLATES["guessing"],
+    "javascript": ("world.toml", "keeper.js", "guesser.js", "turnwise.d.ts"),
+    "c": ("world.toml", "keeper.c", "guesser.c", "turnwise.h"),
+}
+"""The files of `guessing` in each language: the same game, with the same outcome."""
 
-def create_world(folder: Path, template: str = "guessing") -> tuple[Path, ...]:
+_SHARED: Final[Mapping[str, str]] = {
+    "turnwise.d.ts": "guests/javascript/turnwise.d.ts",
+    "turnwise.h": "guests/c/turnwise.h",
+}
+"""Files that are not a template's own, where they lie in a checkout."""
+
+_SOURCES: Final[Mapping[str, tuple[str, str]]] = {"javascript": (".js", ".js"), "c": (".wasm", ".c")}
+"""Endings, by language, of what a world file names and of what its author writes."""
+
+
+def create_world(folder: Path, template: str = "guessing", language: str = "python") -> tuple[Path, ...]:
     """Write a small world that runs into a new folder, or an empty one, and returns its files, world.toml first.
 
     The world is named like the folder. Nothing is ever overwritten: raises UsageError where something is in the way,
-    and for an unknown template.
+    and for an unknown template or language.
     """
     if template not in TEMPLATES:
         raise UsageError(f"there is no template {quoted(template)}", hint=f"Use one of: {', '.join(TEMPLATES)}.")
+    if language not in LANGUAGES:
+        raise UsageError(f"there is no template in {quoted(language)}", hint=f"Use one of: {', '.join(LANGUAGES)}.")
+    if language != "python" and template != "guessing":
+        raise UsageError(f"the template {quoted(template)} is in Python only", hint="Leave out --lang, or --template.")
     name = folder.resolve().name
     if not name.isprintable() or name != name.strip() or not 1 <= len(name) <= TITLE_LENGTH_MAX:
         raise UsageError(
@@ -44,7 +64,8 @@ def create_world(folder: Path, template: str = "guessing") -> tuple[Path, ...]:
             raise UsageError(
                 f"the folder {quoted(str(folder))} is not empty", hint="Name a new folder: nothing is ever overwritten."
             )
-        return tuple(_write(folder / file, name, template) for file in TEMPLATES[template])
+        files = LANGUAGES[language] if template == "guessing" else TEMPLATES[template]
+        return tuple(_write(folder / file, name, template, language) for file in files)
     except FileExistsError as error:
         raise UsageError(
             f"{quoted(str(error.filename))} is there already", hint="Name a new folder: nothing is ever overwritten."
@@ -56,16 +77,22 @@ def create_world(folder: Path, template: str = "guessing") -> tuple[Path, ...]:
         ) from None
 
 
-def _write(path: Path, name: str, template: str) -> Path:
-    text = _original(template, path.name).read_text(encoding="utf-8")
+def _write(path: Path, name: str, template: str, language: str) -> Path:
+    own = template if language == "python" or path.name == "world.toml" else f"{template}-{language}"
+    text = _original(own, path.name).read_text(encoding="utf-8")
     if path.name == "world.toml":
         text = text.replace(f'name = "{template}"', f"name = {json.dumps(name, ensure_ascii=False)}")
+        if language in _SOURCES:
+            named, written = _SOURCES[language]
+            text = text.replace('.py"', f'{named}"').replace(".py", written)
     with path.open("x", encoding="utf-8", newline="\n") as file:
         file.write(text)
     return path
 
 
 def _original(template: str, file: str) -> Traversable:
-    """Return a file of a template. A wheel takes `haggle` in from the examples; a checkout has it there."""
+    """Return a file of a template. A wheel takes in what lies elsewhere in a checkout."""
     packaged = files(__package__).joinpath("templates", template, file)
-    return packaged if packaged.is_file() else Path(__file__).parents[3] / "examples" / template / file
+    return (
+        packaged if packaged.is_file() else Path(__file__).parents[3] / _SHARED.get(file, f"examples/{template}/{file}")
+    )

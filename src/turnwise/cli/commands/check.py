@@ -1,7 +1,9 @@
-"""`turnwise check`: everything that is wrong with a world, without running it."""
+"""`turnwise check`: everything that is wrong with a world, without running it, or with a module by itself."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from turnwise.cli.commands.options import Json, WorldFolder
@@ -18,11 +20,14 @@ KINDS_SHOWN_MAX = 20
 
 
 def check(world: WorldFolder, json: Json = False) -> int:
-    """Say everything that is wrong with a world.
+    """Say everything that is wrong with a world, or with a module.
 
-    Nothing is run: sources are compiled, and models are looked for, but not loaded. If anything is wrong, the exit code
-    is 2.
+    Nothing of a world is run: sources are compiled, and models are looked for, but not loaded. A file of WebAssembly
+    (.wasm, .wat) is checked by itself: its imports and exports, and two turns on trial in a sandbox. If anything is
+    wrong, the exit code is 2.
     """
+    if world.suffix in (".wasm", ".wat"):
+        return _check_module(world, json=json)
     import turnwise
 
     with doing(Output.err(), "compiling sources"):
@@ -36,9 +41,35 @@ def check(world: WorldFolder, json: Json = False) -> int:
     else:
         describe(turnwise.World.read(world).resolve(), output)
     if json:
-        found = [{"where": p.where, "message": p.message, "hint": p.hint, "warning": p.is_warning} for p in problems]
-        Output.out().write(json_text({"ok": not wrong, "problems": found}) + "\n")
+        Output.out().write(json_text({"ok": not wrong, "problems": _as_json(problems)}) + "\n")
     return WRONG if wrong else DONE
+
+
+def _check_module(path: Path, *, json: bool) -> int:
+    from turnwise.orchestrator.loop_thread import run_alone
+    from turnwise.orchestrator.module_check import check_module
+
+    with doing(Output.err(), "compiling and trying it"):
+        found = run_alone(check_module(path))
+    output = Output.err() if json else Output.out()
+    wrong = [problem for problem in found.problems if not problem.is_warning]
+    for number, problem in enumerate(found.problems, 1):
+        _show_problem(number, problem, output)
+    if wrong:
+        output.line(red(count(len(wrong), "problem")))
+    else:
+        output.line(green("ok"), f": {path.name}, a {'core module' if found.carrier == 'module' else 'component'}")
+        for fuel, which in zip(found.fuel, ("without mail", "with a message"), strict=False):
+            output.line(dim("turn      "), f"{which}: {fuel:,} units of fuel", indent=2)
+    if json:
+        problems = _as_json(found.problems)
+        value = {"ok": not wrong, "problems": problems, "carrier": found.carrier, "fuel": list(found.fuel)}
+        Output.out().write(json_text(value) + "\n")
+    return WRONG if wrong else DONE
+
+
+def _as_json(problems: Sequence[Problem]) -> list[dict[str, object]]:
+    return [{"where": p.where, "message": p.message, "hint": p.hint, "warning": p.is_warning} for p in problems]
 
 
 def _show_problem(number: int, problem: Problem, output: Output) -> None:

@@ -11,6 +11,12 @@ from turnwise.cli.errors import DONE
 from turnwise.cli.output import Output, bold
 from turnwise.cli.summary import quoted_path, show_commands
 
+COMPILE = tuple(
+    f"python -m ziglang cc --target=wasm32-freestanding -O2 -s -nostdlib -Wl,--no-entry -o {agent}.wasm {agent}.c"
+    for agent in ("keeper", "guesser")
+)
+"""Lines that compile the agents in C, by the wheel `ziglang`."""
+
 
 def new(
     name: Annotated[Path, typer.Argument(metavar="NAME", help="The folder to make; the world is named like it.")],
@@ -18,17 +24,22 @@ def new(
         str,
         typer.Option("--template", metavar="NAME", help="What to begin with: guessing, or haggle, which has a model."),
     ] = "guessing",
+    lang: Annotated[
+        str,
+        typer.Option("--lang", metavar="LANGUAGE", help="Language of the agents of guessing: python, javascript or c."),
+    ] = "python",
 ) -> int:
     """Make a small world that runs, with comments that teach. Nothing is ever overwritten."""
     from turnwise.world.template import create_world
 
     output = Output.out()
-    files = create_world(name, template)
+    files = create_world(name, template, lang)
     output.line(bold("a new world"), f" in {quoted_path(name)}")
     for path in files:
         output.line(path.name, indent=2)
     folder = quoted_path(name)
-    commands = [
+    commands = [(f"cd {folder} && {line}", "compiles") for line in COMPILE] if lang == "c" else []
+    commands += [
         (f"turnwise run {folder}", "plays it"),
         (f"turnwise check {folder}", "says what is wrong after you have changed it"),
     ]

@@ -21,7 +21,7 @@ from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.check_request import CheckReply, CheckRequest
 from turnwise.inference.requests.embed_request import EmbedRequest
-from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, TextPiece
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, RunningText, TextPiece
 from turnwise.inference.requests.parcels import Parcel, pack
 from turnwise.inference.requests.tensors import Data
 
@@ -52,10 +52,16 @@ class _Message(msgspec.Struct, frozen=True, tag=True):
 
 
 class Load(_Message, frozen=True):
-    """The first message: the models to load. Answered by `Loaded` or `LoadFailed`."""
+    """The first message: the models to load. Answered by `Loaded` or `LoadFailed`.
+
+    - `models`: what to load
+    - `options`: how to use the machine
+    - `tells_texts`: whether signs of life tell what is being generated
+    """
 
     models: list[ModelSpec]
     options: EngineOptions
+    tells_texts: bool = False
 
 
 class Submit(_Message, frozen=True):
@@ -168,6 +174,9 @@ class Heartbeat(_Message, frozen=True):
     - `reused_tokens`: of prompts that were taken from the cache
     - `steps`: of decoding, and runs of other graphs
     - `step_rows`: sequences, or rows, that took part in them
+    - `slots`: sequences that can run at once, now
+    - `kv_bytes`: memory of the positions that running sequences have filled, now
+    - `texts`: the ends of texts that are being generated; None: not looked at this time
     """
 
     tokens: int = 0
@@ -177,6 +186,9 @@ class Heartbeat(_Message, frozen=True):
     reused_tokens: int = 0
     steps: int = 0
     step_rows: int = 0
+    slots: int = 0
+    kv_bytes: int = 0
+    texts: tuple[RunningText, ...] | None = None
 
 
 FromProcess = Loaded | LoadFailed | Confined | ReplyBatch | Pieces | CheckBatch | WaveReplyPart | Heartbeat

@@ -16,7 +16,7 @@ from turnwise.journal.file import connection as connections
 from turnwise.journal.file.code_source import CodeSource
 from turnwise.journal.file.errors import reading as reading_of
 from turnwise.journal.file.lineage import DEPTH_MAX, fork_point, parent_of, points
-from turnwise.journal.file.lock import WriterLock, lock_path, was_left
+from turnwise.journal.file.lock import WriterLock, announced, lock_path, was_left
 from turnwise.journal.file.parent import Parent
 from turnwise.journal.read.chains import ChainReader
 from turnwise.journal.read.check import check
@@ -208,6 +208,25 @@ class Journal:
         with closing(WriterLock(file)):
             connections.tidy_and_close(connections.open_writing(file))  # what a writer has left in its log
             return connections.detach(file, parents)
+
+    def announce(self, address: str) -> None:
+        """Tell those who read beside this writer where its telemetry is, until it closes. No part of the journal."""
+        if self._lock is not None:
+            self._lock.announce(address)
+
+    @classmethod
+    def announced(cls, path: str | os.PathLike[str]) -> str | None:
+        """Return the address that the writer of a journal announces; None if nobody writes it, or it says none.
+
+        One that was killed may have left it.
+        """
+        return announced(connections.located(path))
+
+    @classmethod
+    def is_written(cls, path: str | os.PathLike[str]) -> bool:
+        """Return whether somebody has a journal open for writing, as far as a lock that is not left over says it."""
+        file = connections.located(path)
+        return lock_path(file).exists() and not was_left(file)
 
     @property
     def parent(self) -> Parent | None:

@@ -32,10 +32,15 @@ from turnwise.monitor.answers.search import search
 from turnwise.monitor.answers.summary import pulse, summary
 from turnwise.monitor.answers.tiles import tile
 from turnwise.monitor.answers.turn import turn
+from turnwise.monitor.live import LiveFeed, PlaceNames, told
 from turnwise.monitor.shown import ShownRuns, changed_us
 
 LOOK_SECONDS: Final = 0.25
 """Time between two looks at a journal that somebody watches."""
+LIVE_SECONDS: Final = 0.1
+"""Time between two looks at the telemetry of a run that somebody watches."""
+AGE_SECONDS: Final = 1.0
+"""Time after which it is told again how old what was told last is, or that there is nothing."""
 ALIVE_SECONDS: Final = 15.0
 """Time after which a stream without news says that it is there."""
 NUMBER_MAX: Final = 2**53 - 1
@@ -126,6 +131,7 @@ class _Answers:
             Route("/api/runs", self._list),
             Route("/api/diff", self._diff),
             Route("/api/events", self._events),
+            Route("/api/live", self._live),
             Route("/api/tile", self._tile),
             *(Route(f"/api/{name}", self._json(make)) for name, make in asked.items()),
             Route("/{path:path}", _page),
@@ -175,6 +181,30 @@ class _Answers:
                 if quiet >= ALIVE_SECONDS:
                     quiet = 0.0
                     yield ": here\n\n"
+
+        return StreamingResponse(stream(), media_type="text/event-stream")
+
+    async def _live(self, request: Request) -> Response:
+        """A stream of what the process that plays a run tells: the newest, never what was missed."""
+        reader = self._runs.reader(_text(request, "run"))
+
+        async def stream() -> AsyncIterator[str]:
+            feed, names, seen, quiet, unnamed = LiveFeed(reader.path), PlaceNames(), -1, AGE_SECONDS, AGE_SECONDS
+            try:
+                while not await request.is_disconnected():
+                    sample = feed.look()
+                    number = -1 if sample is None else sample.state.sample
+                    if sample is not None and names.lacks(sample) and unnamed >= AGE_SECONDS:
+                        unnamed = 0.0
+                        names.take(await reader.ask(lambda journal: journal.grid.names()))
+                    if number != seen or quiet >= AGE_SECONDS:
+                        seen, quiet = number, 0.0
+                        answer = {"none": feed.why} if sample is None else told(sample, names)
+                        yield f"data: {json.dumps(answer)}\n\n"
+                    await asyncio.sleep(LIVE_SECONDS)
+                    quiet, unnamed = quiet + LIVE_SECONDS, unnamed + LIVE_SECONDS
+            finally:
+                feed.close()
 
         return StreamingResponse(stream(), media_type="text/event-stream")
 

@@ -8,7 +8,7 @@ is lost if the commit never happens. At most `COMMITS_MAX` commits are under way
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -103,6 +103,16 @@ class Driver:
         self._end_kept = False
         self._clock = RoundClock(clock)
         self._commits: list[asyncio.Task[None]] = []
+
+    @property
+    def executing(self) -> Collection[int]:
+        """Places of the turns that are executed, or wait for a sandbox. For display only."""
+        return self._jobs.values()
+
+    @property
+    def asking(self) -> Mapping[int, tuple[int, int]]:
+        """Effects that are not answered (place, index), by the ids that they are asked with. For display only."""
+        return self._requests
 
     # -- rounds ------------------------------------------------------------------------------------------------
 

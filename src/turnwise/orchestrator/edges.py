@@ -13,10 +13,18 @@ from typing import Final
 from turnwise.sandbox.pool.deadline import FuelRate
 from turnwise.sharedmem import Launch, launch
 from turnwise.system.clock import SYSTEM_CLOCK, Clock
+from turnwise.telemetry.ring import RingWriter
 
 
 def _one_thread() -> Executor:
     return ThreadPoolExecutor(1, thread_name_prefix="turnwise-journal")
+
+
+def _ring() -> RingWriter | None:
+    try:
+        return RingWriter()
+    except OSError:  # no Linux, or one before 5.1: nobody can watch the run live, which is no fault of it
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +35,14 @@ class Edges:
     - `clock`: shows what time it is, and what a process has used
     - `fuel_rate`: makes what measures how long a unit of fuel takes
     - `journal_thread`: makes the thread that waits for the disk
+    - `telemetry`: makes the memory that others may watch the run in; None where there is none
     """
 
     launch: Launch = launch
     clock: Clock = SYSTEM_CLOCK
     fuel_rate: Callable[[], FuelRate] = FuelRate
     journal_thread: Callable[[], Executor] = _one_thread
+    telemetry: Callable[[], RingWriter | None] = _ring
 
 
 EDGES: Final = Edges()

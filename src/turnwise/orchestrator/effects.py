@@ -94,6 +94,11 @@ class ModelEffects:
         if self._waved:
             self._waves.settled(round_, self._others.values())
 
+    def asked(self, number: int) -> int:
+        """Return the id of the effect that the host is asked under a number: in a wave another one."""
+        found = self._waves.asked(number) if self._waved else None
+        return number if found is None else found
+
     def on_replies(self, replies: Sequence[GenerateReply]) -> None:
         """Hand on answers of the host beside waves."""
         for reply in replies:

@@ -18,6 +18,7 @@ from turnwise.orchestrator.garbage import collected_seldom
 from turnwise.orchestrator.reproducibility import plan_bound
 from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
+from turnwise.orchestrator.watched import Watched
 from turnwise.sandbox.build.code import Code
 from turnwise.sandbox.pool.pool import Pool
 
@@ -43,6 +44,7 @@ def host_of(specs: Sequence[ModelSpec], settings: Settings, edges: Edges = EDGES
         on_wave=answers.on_wave,
         on_failure=answers.on_failure,
         transport=settings.transport,
+        tells_texts=settings.telemetry,
         launch=edges.launch,
     )
     return host, answers
@@ -78,7 +80,7 @@ async def connect(
     writer = await stack.enter_async_context(JournalWriter(file.writer, thread=edges.journal_thread()))
     codes = prepared.codes
     driver = Driver(machine, writer, edges.clock)
-    driver.sandboxes = await stack.enter_async_context(
+    driver.sandboxes = pool = await stack.enter_async_context(
         Pool(
             list({code.hash: code for code in codes.values()}.values()),
             workers=settings.workers_count,
@@ -91,7 +93,12 @@ async def connect(
             rate=edges.fuel_rate(),
         )
     )
-    driver.effects = ModelEffects(prepared.host, driver, plan_bound(prepared.host.models))
-    prepared.answers.attach(driver.effects, driver)
+    driver.effects = effects = ModelEffects(prepared.host, driver, plan_bound(prepared.host.models))
+    prepared.answers.attach(effects, driver)
     stack.enter_context(collected_seldom())
+    ring = edges.telemetry() if settings.telemetry else None
+    if ring is not None:
+        watched = stack.enter_context(Watched(ring, driver, pool, prepared.host, effects))
+        file.announce(ring.address)
+        watched.begin()
     return Session(driver, stack.pop_all(), prepared.host)

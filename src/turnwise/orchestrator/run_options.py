@@ -29,6 +29,8 @@ class ExecutionOptions(TypedDict, total=False):
     """Sandbox processes; None: one a core."""
     transport: Transport
     """The transport between processes: "auto" (unless given), "memfd" or "portable"."""
+    telemetry: bool
+    """True, unless given: other processes of this user may watch the run live. A sweep is not watched live."""
 
 
 class _Written(_Models, total=False):
@@ -98,5 +100,6 @@ def settings_of(options: Mapping[str, Any], *, models: bool = False) -> Settings
     return Settings(
         workers=options.get("workers"),
         transport=options.get("transport", "auto"),
+        telemetry=options.get("telemetry", True),
         models={name: Path(model_folder(folder)).absolute() for name, folder in folders.items()},
     )

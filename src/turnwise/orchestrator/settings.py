@@ -22,7 +22,7 @@ class Settings:
 
     `models` replaces the folders of models by name; their content must be what the world or the journal expects.
     `interpreters` execute the agents of a language in a journal that was made with another one than this
-    installation's.
+    installation's. `telemetry`: whether others may watch the run live.
     """
 
     workers: int | None = None
@@ -30,6 +30,7 @@ class Settings:
     deadline_ms: int = DEADLINE_MS_DEFAULT
     models: Mapping[str, Path] = field(default_factory=dict)
     interpreters: Mapping[InterpretedLanguage, Path] = field(default_factory=dict)
+    telemetry: bool = True
 
     def __post_init__(self) -> None:
         workers = self.workers

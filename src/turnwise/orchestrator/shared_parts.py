@@ -66,7 +66,7 @@ class SharedParts:
         The stack owns what was opened.
         """
         named = {str(number): source(label, files) for number, (files, label) in enumerate(sources.items())}
-        prepared = await prepare_parts(stack, settings, status, named, specs)
+        prepared = await prepare_parts(stack, replace(settings, telemetry=False), status, named, specs)
         codes = dict(zip(sources, prepared.codes.values(), strict=True))
         parts = cls(codes, prepared.host)
         prepared.answers.attach(parts, parts)

@@ -49,6 +49,10 @@ class Waves:
         self._held.append((id_, model, action))
         self._places.add(action.place)
 
+    def asked(self, number: int) -> int | None:
+        """Return the id of the effect that a wave under way asks under a number; None if no wave does."""
+        return self._asked.get(number) if self._running else None
+
     def settled(self, round_: int, others: Collection[int]) -> None:
         """Begin a wave if it may: no turn is being executed; the places `others` wait for effects outside of waves.
 

@@ -144,7 +144,11 @@ class SimulatedMachine:
         self._threads = []
         self.children = {}
         return Edges(
-            launch=self.launch, clock=self.clock, fuel_rate=lambda: FuelRate(_fuel_ns), journal_thread=self._thread
+            launch=self.launch,
+            clock=self.clock,
+            fuel_rate=lambda: FuelRate(_fuel_ns),
+            journal_thread=self._thread,
+            telemetry=lambda: None,
         )
 
     @staticmethod

@@ -25,7 +25,7 @@ from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, is_kernel_refusal
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.batching import is_equal
 from turnwise.inference.requests.check_request import AnswerDeparture, CheckReply, CheckRequest
-from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, TextPiece
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, RunningText, TextPiece
 from turnwise.inference.requests.refusal import Refusal, error_body
 from turnwise.inference.sampling.choices import TokenChoice, make_choices
 from turnwise.inference.sampling.choose import UnusableLogits
@@ -45,6 +45,8 @@ class EngineStatistics:
     - `running`, `waiting`: sequences, now
     - `cached_blocks`: blocks that hold prompts that were prefilled before
     - `extensions`: runs of several tokens that a grammar forces
+    - `slots`: sequences that can run at once
+    - `kv_bytes`: memory of the positions that running sequences have filled
     """
 
     tokens: int = 0
@@ -56,6 +58,8 @@ class EngineStatistics:
     waiting: int = 0
     cached_blocks: int = 0
     extensions: int = 0
+    slots: int = 0
+    kv_bytes: int = 0
 
 
 class Engine:
@@ -171,7 +175,18 @@ class Engine:
             waiting=self._scheduler.waiting,
             cached_blocks=len(self._prefixes),
             extensions=self._extensions,
+            slots=self._plan.rows_max,
+            kv_bytes=self._decoder.kv.bytes_per_token * sum(self._filled(number) for number in self._rows.numbers),
         )
+
+    def running_texts(self, count_max: int, chars_max: int) -> list[RunningText]:
+        """Return the ends of texts that are being generated, in the order of their requests."""
+        running = sorted(number for number in self._rows.numbers if number in self._sequences)
+        return [self._sequences[number].running_text(chars_max) for number in running[:count_max]]
+
+    def _filled(self, number: int) -> int:
+        sequence = self._sequences.get(number)
+        return 0 if sequence is None else len(sequence.prompt) + sequence.tokens
 
     def _begin(self, work: BeginSequence) -> None:
         """Give the sequence a row, with as much of its prompt in it as was prefilled before."""

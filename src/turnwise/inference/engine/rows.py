@@ -38,6 +38,11 @@ class KvRows:
         """Numbers of the sequences that decode, by row."""
         return tuple(self._rows[: self._decoding])
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Numbers of all sequences that have a row, by row."""
+        return tuple(self._rows)
+
     def row(self, number: int) -> int:
         return self._rows.index(number)
 

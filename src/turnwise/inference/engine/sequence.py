@@ -13,6 +13,7 @@ from turnwise.inference.requests.generate_request import (
     Finish,
     GenerateRequest,
     Generation,
+    RunningText,
     TextPiece,
     ok_body,
     parse,
@@ -196,6 +197,12 @@ class Sequence:
     def text(self) -> str:
         """The text so far."""
         return "".join(self._pieces)
+
+    def running_text(self, chars_max: int) -> RunningText:
+        """Return the end of the text so far; takes no longer for a long text than for a short one."""
+        tail = "".join(self._pieces[-chars_max:])
+        cut = len(tail) > chars_max or len(self._pieces) > chars_max
+        return RunningText(self.id, self.tokens, tail[-chars_max:], cut)
 
     def spell(self, token: int) -> str:
         """Return the text of a token by itself."""

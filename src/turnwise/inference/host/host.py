@@ -25,7 +25,7 @@ from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.protocol import Cancel, Load, MessageKind, OpenRequest
 from turnwise.inference.requests.check_request import CheckReply, CheckRequest
 from turnwise.inference.requests.embed_request import EmbedRequest
-from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, TextPiece
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, RunningText, TextPiece
 from turnwise.inference.requests.infer_request import InferRequest, parcel_of
 from turnwise.inference.requests.refusal import Refusal, error_body
 from turnwise.inference.requests.tensors import Data
@@ -48,6 +48,8 @@ class HostStatistics:
     - `reused_tokens`: of prompts that were taken from the cache
     - `steps`: of decoding, and runs of other graphs
     - `step_rows`: sequences, or rows, that took part in them
+    - `slots`: sequences that can run at once in the process that is there
+    - `kv_bytes`: memory of the positions that running sequences have filled
     """
 
     tokens: int
@@ -59,6 +61,8 @@ class HostStatistics:
     reused_tokens: int = 0
     steps: int = 0
     step_rows: int = 0
+    slots: int = 0
+    kv_bytes: int = 0
 
 
 class InferenceHost:
@@ -74,6 +78,7 @@ class InferenceHost:
     - `transport`: of the messages
     - `options`: how the process uses the machine
     - `deadline_ms`: how long the process may say nothing while it has work; `load_deadline_ms`, while it loads
+    - `tells_texts`: whether `texts` has what is being generated, some times a second
     - `launch`: starts a process
     """
 
@@ -91,11 +96,12 @@ class InferenceHost:
         restarts_max: int = RESTARTS_MAX_DEFAULT,
         deadline_ms: int = DEADLINE_MS_DEFAULT,
         load_deadline_ms: int = LOAD_DEADLINE_MS_DEFAULT,
+        tells_texts: bool = False,
         launch: Launch = launch,
     ) -> None:
         if len({spec.name for spec in models}) != len(models):
             raise InvariantError("two models have the same name", actual=[spec.name for spec in models])
-        self._load = Load(list(models), options or EngineOptions())
+        self._load = Load(list(models), options or EngineOptions(), tells_texts)
         self._takes_waves = on_wave is not None
         self._on_replies = on_replies
         self._open = OpenRequests(
@@ -135,7 +141,14 @@ class InferenceHost:
             reused_tokens=counts.reused_tokens,
             steps=counts.steps,
             step_rows=counts.step_rows,
+            slots=now.slots,
+            kv_bytes=now.kv_bytes,
         )
+
+    @property
+    def texts(self) -> tuple[RunningText, ...]:
+        """Ends of texts that were being generated a moment ago, where the process tells them. For display only."""
+        return self._open.texts
 
     async def start(self) -> None:
         """Start the process and load the models; can run beside the start of other processes.

@@ -26,7 +26,7 @@ from turnwise.inference.protocol import (
     WaveReplyPart,
 )
 from turnwise.inference.requests.check_request import CheckReply
-from turnwise.inference.requests.generate_request import GenerateReply, TextPiece
+from turnwise.inference.requests.generate_request import GenerateReply, RunningText, TextPiece
 from turnwise.inference.requests.infer_request import reply_body
 from turnwise.inference.requests.parcels import unpack
 from turnwise.sharedmem import PeerBroken
@@ -38,6 +38,7 @@ class OpenRequests:
     - `models`: by name; they are what the first process loaded
     - `measures`: the rights that the process said it has given up
     - `progress`: what the process that is there said last
+    - `texts`: the ends of texts that it was generating when it told of them last; their requests may be answered
     - `waves`: those that are open, by number
     """
 
@@ -52,6 +53,7 @@ class OpenRequests:
         self.models: dict[str, ModelInfo] = {}
         self.measures: tuple[Measure, ...] = ()
         self.progress = Heartbeat()
+        self.texts: tuple[RunningText, ...] = ()
         self._ended = Heartbeat()
         self._on_replies = on_replies
         self._on_failure = on_failure
@@ -111,7 +113,7 @@ class OpenRequests:
             send_wave(wave, send)
 
     def process_ended(self) -> None:
-        self._ended, self.progress = self.counts, Heartbeat()
+        self._ended, self.progress, self.texts = self.counts, Heartbeat(), ()
 
     def failed(self, error: TurnwiseError) -> None:
         self._on_failure(error)
@@ -127,6 +129,8 @@ class OpenRequests:
             self._tell(message.pieces)
         elif isinstance(message, Heartbeat):
             self.progress = message
+            if message.texts is not None:
+                self.texts = message.texts
         elif isinstance(message, Confined):
             self.measures = message.measures
         return isinstance(message, ReplyBatch | CheckBatch | WaveReplyPart)

@@ -116,6 +116,22 @@ class TextPiece:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningText:
+    """The end of a text that is being generated, as it is at a moment. For display only.
+
+    - `id`: of the request
+    - `tokens`: so far
+    - `tail`: its last characters
+    - `cut`: whether there are more before them
+    """
+
+    id: int
+    tokens: int
+    tail: str
+    cut: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Sampling:
     """Parameters of choosing a token.
 

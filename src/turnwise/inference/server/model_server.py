@@ -13,7 +13,7 @@ from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.wave import OpenWave, Wave, WaveReply
 from turnwise.inference.requests.check_request import CheckRequest
-from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, RunningText
 
 
 class ModelServer:
@@ -76,6 +76,10 @@ class ModelServer:
         waiting = sum(len(wave.requests) for wave in self._waves) + len(self._later)
         return _sum(self._before, now, EngineStatistics(waiting=waiting))
 
+    def running_texts(self, count_max: int, chars_max: int) -> list[RunningText]:
+        """Return the ends of texts that are being generated, in the order of their requests."""
+        return self._engine.running_texts(count_max, chars_max)
+
     def _next(self) -> WaveReply | None:
         """Begin the next wave, or what waits for its end; returns the answer to a wave that cannot run here."""
         if not self._waves:
@@ -95,7 +99,7 @@ class ModelServer:
     def _change(self, plan: BatchPlan, *, for_wave: bool) -> None:
         """Go on with a new engine, whose cache is empty."""
         done = self._engine.statistics()
-        self._before = _sum(self._before, done, EngineStatistics(cached_blocks=-done.cached_blocks))
+        self._before = _sum(self._before, done, EngineStatistics(cached_blocks=-done.cached_blocks, slots=-done.slots))
         self._engine = Engine(self._model, plan, wave=for_wave)
         self._for_wave = for_wave
 

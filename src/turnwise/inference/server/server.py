@@ -41,7 +41,7 @@ from turnwise.inference.protocol import (
     WaveParts,
 )
 from turnwise.inference.requests.check_request import CheckReply
-from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, TextPiece
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, RunningText, TextPiece
 from turnwise.inference.requests.parcels import Parcel, pack
 from turnwise.inference.requests.refusal import error_body
 from turnwise.inference.server.confinement import give_up
@@ -54,6 +54,12 @@ from turnwise.system.huge_pages import collapse_memory
 from turnwise.system.memory import memory_bytes
 
 PROGRESS_S: Final = 0.25
+TEXTS_S: Final = 0.1
+"""Time between two looks at what is being generated, where it is told."""
+TEXTS_MAX: Final = 64
+"""Texts that are told at once."""
+TEXT_CHARS_MAX: Final = 300
+"""Characters of each, from its end."""
 
 
 class Server:
@@ -67,6 +73,8 @@ class Server:
         self._replies: list[GenerateReply] = []
         self._streamed: set[int] = set()
         self._told = 0.0
+        self._tells_texts = False
+        self._texts_told = 0.0
 
     def run(self) -> None:
         """Serve until the orchestrator closes the link."""
@@ -105,6 +113,7 @@ class Server:
         self._engines = {model.info.name: ModelServer(model) for model in models if isinstance(model, LanguageModel)}
         self._tensors = TensorServer({m.info.name: m for m in models if not isinstance(m, LanguageModel)})
         self._watch(models)
+        self._tells_texts = load.tells_texts
         infos = [model.info for model in models]
         models.clear()
         collapse_memory()  # the weights, mostly: they are read whole in every step
@@ -178,9 +187,10 @@ class Server:
             else:
                 replies.append(answer)
         now = time.monotonic()
-        if replies or pieces or tensors or waves or checks or now - self._told >= PROGRESS_S:
+        texts = self._tells_texts and now - self._texts_told >= TEXTS_S
+        if replies or pieces or tensors or waves or checks or texts or now - self._told >= PROGRESS_S:
             self._told = now
-            self._send(self._progress())
+            self._send(self._progress(now if texts else None))
         if pieces:
             self._send(Pieces(pieces))
         if replies:
@@ -208,8 +218,13 @@ class Server:
             self._told = now
             self._send(self._progress())
 
-    def _progress(self) -> Heartbeat:
-        """Counts of all engines together; a run of a graph is a step."""
+    def _progress(self, texts_at: float | None = None) -> Heartbeat:
+        """Counts of all engines together; a run of a graph is a step. With `texts_at`, the time now, also texts."""
+        texts: list[RunningText] | None = None
+        if texts_at is not None:
+            self._texts_told, texts = texts_at, []
+            for engine in self._engines.values():
+                texts += engine.running_texts(TEXTS_MAX - len(texts), TEXT_CHARS_MAX)
         counts = [engine.statistics() for engine in self._engines.values()]
         graphs = self._tensors.statistics()
         return Heartbeat(
@@ -220,6 +235,9 @@ class Server:
             reused_tokens=sum(count.reused_tokens for count in counts),
             steps=sum(count.steps for count in counts) + sum(graph.runs for graph in graphs),
             step_rows=sum(count.step_rows for count in counts) + sum(graph.rows for graph in graphs),
+            slots=sum(count.slots for count in counts),
+            kv_bytes=sum(count.kv_bytes for count in counts),
+            texts=None if texts is None else tuple(texts),
         )
 
 

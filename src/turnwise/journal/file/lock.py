@@ -2,7 +2,8 @@
 
 The lock lies on a file of its own beside the journal, never on the journal itself: closing any descriptor of a file
 drops the POSIX locks that SQLite holds on it in the same process. The file tells who holds the lock, and is removed
-when the lock is given back; what a killed process leaves of it does not matter.
+when the lock is given back; what a killed process leaves of it does not matter. Its first line is the holder's process;
+a second, if there is one, the address under which its telemetry is read.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ else:
         return True
 
 
-_OWNER_BYTES_MAX = 64
+_NOTE_BYTES_MAX = 256
 _ENDING = "-lock"
 
 
@@ -60,10 +61,32 @@ def was_left(journal: Path) -> bool:
     except OSError:
         return False
     try:
-        holder = os.read(descriptor, _OWNER_BYTES_MAX).decode("ascii", "replace")
+        holder = _lines(descriptor)[0]
         return holder.isdecimal() and not _is_alive(int(holder)) and _try_lock(descriptor)
     finally:
         os.close(descriptor)
+
+
+def announced(journal: Path) -> str | None:
+    """Return the address of the telemetry of the process that writes a journal, as it says; None if it says none.
+
+    What a killed process has left says it, too: whoever goes there must look what is there.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK if sys.platform != "win32" else os.O_RDONLY
+    try:
+        descriptor = os.open(lock_path(journal), flags | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:
+        return None
+    try:
+        return next(iter(_lines(descriptor)[1:]), None) or None
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _lines(descriptor: int) -> list[str]:
+    return os.read(descriptor, _NOTE_BYTES_MAX).decode("ascii", "replace").split("\n")
 
 
 def _is_alive(process: int) -> bool:
@@ -97,9 +120,19 @@ class WriterLock:
                 break
             os.close(descriptor)  # its holder removed it between our opening and locking
         self._descriptor = descriptor
-        os.ftruncate(descriptor, 0)
+        self._write(descriptor, str(os.getpid()))
+
+    def announce(self, address: str) -> None:
+        """Tell those who read beside this process where its telemetry is."""
+        if self._descriptor is not None:
+            self._write(self._descriptor, f"{os.getpid()}\n{address}")
+
+    @staticmethod
+    def _write(descriptor: int, note: str) -> None:
         with suppress(OSError):  # the note is for people; a disk that is full is told of where it matters
-            os.write(descriptor, str(os.getpid()).encode())
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, note.encode())
 
     def _open(self, journal: Path) -> int:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -120,7 +153,7 @@ class WriterLock:
 
     @staticmethod
     def _owner(descriptor: int) -> str:
-        text = os.read(descriptor, _OWNER_BYTES_MAX).decode("ascii", "replace")
+        text = _lines(descriptor)[0]
         return f" (process {text})" if text.isdecimal() else ""
 
     def close(self) -> None:

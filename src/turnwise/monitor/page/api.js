@@ -59,6 +59,45 @@ export async function bytes(path, parameters) {
 }
 
 /**
+ * @typedef {Object} Live
+ * @property {string} [none] Why there is nothing live; then there is nothing else.
+ * @property {number} sample
+ * @property {number} age_ms
+ * @property {string} phase
+ * @property {number} round
+ * @property {number} turns
+ * @property {number} failures
+ * @property {string[]} executing
+ * @property {number} executing_count
+ * @property {string[]} asking
+ * @property {number} asking_count
+ * @property {number[]} workers
+ * @property {number} workers_count
+ * @property {number} jobs_queued
+ * @property {number} worker_deaths
+ * @property {number} running
+ * @property {number} waiting
+ * @property {number} slots
+ * @property {number} kv_bytes
+ * @property {number} tokens
+ * @property {number} restarts
+ * @property {{agent: string, effect: number, tokens: number, text: string, cut: boolean}[]} texts
+ * @property {number} hidden
+ */
+
+/**
+ * Be told what the process that plays a run tells of itself. Returns what ends it.
+ * @param {string} run
+ * @param {(live: Live) => void} listener
+ * @returns {() => void}
+ */
+export function listen(run, listener) {
+  const source = new EventSource(url("live", { run }));
+  source.onmessage = (event) => listener(JSON.parse(event.data));
+  return () => source.close();
+}
+
+/**
  * Be told how far a run is, now and whenever it changes. Returns what ends it.
  * @param {string} run
  * @param {(pulse: {last_round: number, agents: number, status: string, head: string}) => void} listener

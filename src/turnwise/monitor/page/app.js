@@ -3,6 +3,7 @@
 import { address, leadTo, onShown, show, shown } from "./address.js";
 import { ask, watch } from "./api.js";
 import { byId, count, fill, h } from "./dom.js";
+import { LiveStrip } from "./live.js";
 import { showPanel } from "./panel.js";
 import { Slider } from "./slider.js";
 import { conversation } from "./views/conversation.js";
@@ -65,6 +66,7 @@ let factsOf = "";
 let stopWatching = null;
 /** @type {(round: number) => void} */
 let chooseRound = () => {};
+const live = new LiveStrip(byId("live"));
 const slider = new Slider("Round", (round) => chooseRound(round));
 
 function update() {
@@ -88,6 +90,7 @@ async function open(run) {
     current?.view.end?.();
     current = null;
     bar(null);
+    live.show({}, null);
     fill(byId("view"), h("p", { class: "empty bad", role: "alert" }, String(/** @type {Error} */ (error).message)));
     return;
   }
@@ -124,6 +127,7 @@ function place(name, make, now, of) {
   }
   bar(of, name);
   scrubber(now, of);
+  live.show(now, of);
   showPanel(byId("panel"), now, of);
   current.view.update(now, /** @type {Facts} */ (of));
   document.title = of ? `${of.world} · Turnwise` : "Turnwise monitor";

@@ -156,6 +156,11 @@ class Pool:
             busy_us=self._busy_us,
         )
 
+    @property
+    def jobs(self) -> list[int | None]:
+        """Jobs that each worker has, by slot; None for one that is not ready. For display only."""
+        return [len(slot.running) if slot.ready else None for slot in self._slots]
+
     # What slots report.
 
     def slot_free(self) -> None:

@@ -2,8 +2,9 @@
 
     python guests/javascript/build.py [--force]
 
-Called by `hatch_build.py` when a wheel, or an editable install, is built. The compiler is the wheel `ziglang`, which
-carries everything that it needs, so this works offline. Two builds give the same module.
+Called by `hatch_build.py` when a wheel, or an editable install, is built. The engine's sources are those in a source
+distribution on the package index, named by its hash, which pip downloads or has kept; the compiler is the wheel
+`ziglang`, which carries everything else. Two builds give the same module.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from importlib import metadata
@@ -26,7 +28,12 @@ ROOT = HERE.parents[1]
 OUTPUT = ROOT / "src" / "turnwise" / "sandbox" / "javascript"
 SOURCES = ("guests/javascript", "guests/c/turnwise.h")
 SUFFIXES = (".c", ".h", ".js", ".py")
-UNITS = ("interpreter.c", "heap.c", *(f"quickjs/{name}.c" for name in ("quickjs", "libregexp", "libunicode", "dtoa")))
+UNITS = ("interpreter.c", "heap.c")
+ENGINE = "quickjs-ng==0.17.0.2"
+ENGINE_SHA256 = "43d2e48272208721a7aaea8e3f02d4b9318f12ef20cc4f5421b59d9a470706ef"
+"""The Python package whose source distribution has QuickJS-NG's sources, unchanged, and the hash of that file."""
+ENGINE_FOLDER = "quickjs_ng-0.17.0.2/upstream-quickjs"
+ENGINE_UNITS = ("quickjs.c", "libregexp.c", "libunicode.c", "dtoa.c")
 EXPORTS = ("memory", "turnwise_alloc", "turnwise_turn")
 STACK_BYTES = 1024 * 1024
 FLAGS = (
@@ -47,16 +54,19 @@ def build(*, force: bool = False) -> Path:
     if not force and _is_built(module, description, inputs):
         return OUTPUT
     with tempfile.TemporaryDirectory(prefix="turnwise-javascript-") as folder:
-        content = with_memory(_compile(Path(folder)))
+        engine = _engine(Path(folder))
+        content = with_memory(_compile(Path(folder), engine))
+        notice = _notice(engine / "quickjs.c")
     facts = {
         "bytes": len(content),
         "inputs": inputs,
-        "quickjs": (HERE / "quickjs" / "VERSION").read_text().strip(),
+        "quickjs": ENGINE.partition("==")[2],
         "sdk": "0.1.0",
         "sha256": hashlib.sha256(content).hexdigest(),
         "zig": metadata.version("ziglang"),
     }
     # The description goes last: whoever sees it finds the module that it describes, or one that does not fit.
+    _write(OUTPUT / "QUICKJS-LICENSE.txt", notice)
     _write(module, content)
     _write(description, (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode())
     return OUTPUT
@@ -64,7 +74,8 @@ def build(*, force: bool = False) -> Path:
 
 def _inputs() -> str:
     """SHA-256 over everything that the module is made of, names and contents."""
-    digest = hashlib.sha256(f"ziglang {metadata.version('ziglang')} wasmtime {metadata.version('wasmtime')}\n".encode())
+    tools = f"ziglang {metadata.version('ziglang')} wasmtime {metadata.version('wasmtime')} {ENGINE} {ENGINE_SHA256}\n"
+    digest = hashlib.sha256(tools.encode())
     for source in SOURCES:
         path = ROOT / source
         files = [path] if path.is_file() else [p for p in path.rglob("*") if p.suffix in SUFFIXES]
@@ -84,7 +95,30 @@ def _is_built(module: Path, description: Path, inputs: str) -> bool:
     return bool(facts.get("inputs") == inputs and facts.get("sha256") == hashlib.sha256(content).hexdigest())
 
 
-def _compile(folder: Path) -> bytes:
+def _engine(folder: Path) -> Path:
+    """Have pip download the engine's source distribution, whose hash it compares; return the folder of its C files."""
+    wanted = folder / "engine.txt"
+    wanted.write_text(f"{ENGINE} --hash=sha256:{ENGINE_SHA256}\n")
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary=:all:", "--require-hashes"]
+    command += ["--dest", str(folder), "-r", str(wanted)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    archives = list(folder.glob("*.tar.gz"))
+    if done.returncode != 0 or len(archives) != 1:
+        raise RuntimeError(f"pip cannot download the sources of {ENGINE}:\n{done.stdout}{done.stderr}")
+    with tarfile.open(archives[0]) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / ENGINE_FOLDER
+
+
+def _notice(source: Path) -> bytes:
+    """The comment with copyright and licence with which a source begins, which goes along with what is made of it."""
+    text = source.read_text("utf-8")
+    begin, end = text.index("/*"), text.index("*/")
+    lines = [line.strip().removeprefix("*").removeprefix(" ") for line in text[begin + 2 : end].splitlines()]
+    return ("\n".join(lines).strip() + "\n").encode()
+
+
+def _compile(folder: Path, engine: Path) -> bytes:
     """Compile and link; return the module."""
     sdk = (HERE / "turnwise.js").read_bytes()
     text = ",".join(map(str, sdk + b"\0"))
@@ -92,7 +126,8 @@ def _compile(folder: Path) -> bytes:
         f"const char turnwise_js[] = {{{text}}};\nconst unsigned int turnwise_js_length = {len(sdk)};\n"
     )
     output = folder / "interpreter.wasm"
-    command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, "-I", "quickjs", "-I", "../c", *UNITS]
+    command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, "-I", str(engine), "-I", "../c", *UNITS]
+    command += [str(engine / name) for name in ENGINE_UNITS]
     command += [str(folder / "sdk.c"), "-o", str(output)]
     done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -37,6 +37,7 @@ COMMANDS = (
     "log",
     "runs",
     "monitor",
+    "watch",
     "check",
     "new",
     "build",

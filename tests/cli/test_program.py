@@ -28,6 +28,7 @@ COMMANDS = (
     "log",
     "runs",
     "monitor",
+    "watch",
     "check",
     "new",
     "doctor",

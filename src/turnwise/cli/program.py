@@ -30,6 +30,7 @@ from turnwise.cli.commands.runs import runs
 from turnwise.cli.commands.serve import serve
 from turnwise.cli.commands.sweep import sweep
 from turnwise.cli.commands.verify import verify
+from turnwise.cli.commands.watch import watch
 from turnwise.cli.commands.why import why
 from turnwise.cli.errors import FAILED, json_line, report
 from turnwise.cli.output import Output, prepare_streams
@@ -83,6 +84,7 @@ for command in (
     log,
     runs,
     monitor,
+    watch,
     check,
     new,
     build,

@@ -36,6 +36,11 @@ class RunReader:
         self._asked += 1
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, question)
 
+    def check(self) -> None:
+        """Open the journal once, and raise what is wrong with it."""
+        self._asked += 1
+        self._thread.submit(self._answer, lambda _: None).result()
+
     def _answer(self, question: Callable[[Journal], T]) -> T:
         try:
             if self._journal is None:

@@ -70,7 +70,7 @@ export class LiveStrip {
     if (!this.texts.hidden) {
       fill(
         this.texts,
-        told.texts.map((text) => h("div", { class: "now" }, h("div", { class: "who" }, text.agent), h("pre", {}, text.cut && h("span", { class: "dim" }, "… "), text.text, h("span", { class: "dim" }, ` ▍${count(text.tokens, "token")}`)))),
+        told.texts.map((text) => h("div", { class: "now" }, h("div", { class: "who" }, text.agent), h("pre", {}, text.cut && h("span", { class: "dim" }, "… "), text.text.replace(/\n\s*\n/g, "\n"), h("span", { class: "dim" }, ` ▍${count(text.tokens, "token")}`)))),
         told.hidden > 0 && h("p", { class: "dim" }, `${count(told.hidden, "more text")} not shown`),
       );
     }

@@ -1,0 +1,1 @@
+"""The essential part of the monitor in a terminal."""

@@ -35,7 +35,7 @@ def some(names: Sequence[str], count: int) -> str:
 
 
 def talk_lines(turns: Sequence[dict[str, Any]]) -> Iterator[Text]:
-    """What was said, a line a message or answer."""
+    """Messages and answers, a line each."""
     last = None
     for turn in turns:
         if turn["round"] != last:
@@ -56,7 +56,7 @@ def talk_lines(turns: Sequence[dict[str, Any]]) -> Iterator[Text]:
 
 
 def facts_lines(told: dict[str, Any]) -> Iterator[Text]:
-    """What the process that plays the run tells: who moves and who waits, workers and models."""
+    """Telemetry of the process that plays the run: who moves and who waits, workers and models."""
     old = f"  last heard of {told['age_ms'] / 1_000:.0f} s ago" if told["age_ms"] > OLD_MS else ""
     yield Text.assemble(("live ", "bold cyan"), f"round {told['round']:,}, {told['turns']:,} turns", (old, "yellow"))
     if told["executing_count"]:
@@ -73,7 +73,7 @@ def facts_lines(told: dict[str, Any]) -> Iterator[Text]:
 
 
 def text_lines(told: dict[str, Any]) -> Iterator[Text]:
-    """The ends of the texts that are being written."""
+    """Ends of the texts that are being written."""
     for text in told["texts"]:
         more = "… " if text["cut"] else ""
         yield Text.assemble(

@@ -14,6 +14,7 @@ import pytest
 
 import turnwise
 from tests.inference import graphs
+from tests.inference.tensor_models.test_work_bound import powers
 from turnwise import Agent, Grants, Model, World
 from turnwise.orchestrator import assembly
 from turnwise.orchestrator.live import Live
@@ -141,3 +142,44 @@ def test_native_runs_give_the_same_state(thinkers: World, tmp_path: Path) -> Non
     with turnwise.run(world, journal=tmp_path / "run.journal", workers=1) as run:
         expected = run.result
     assert json.loads(run_native(world).end.result or "") == expected
+
+
+ASKS_MUCH = """
+from turnwise_guest import EffectError, Tensor, Turn
+
+def turn(t: Turn) -> None:
+    for size in (4, 100):
+        try:
+            ones = Tensor([1.0] * size**2, shape=(size, size))
+            t.record(f"sum {size}", sum(t.infer("powers", {"x": ones})["y"].data))
+        except EffectError as error:
+            t.record(f"refused {size}", error.message)
+    t.wake_in(1)
+"""
+
+
+def test_a_graph_that_would_compute_too_long_is_refused_by_a_count_of_the_world(tmp_path: Path) -> None:
+    """Whoever asks for too much is told so, and what the world allows is part of what the run is."""
+    path = graphs.write_graph(tmp_path / "powers.onnx", powers(2))
+    worlds = {
+        bound: turnwise.World(
+            name="much",
+            rounds_max=2,
+            models={"powers": Model(path, multiplications_max=bound)},
+            agents={"a": Agent(ASKS_MUCH, start=True, grants=Grants(infer=["powers"]))},
+        )
+        for bound in (None, 1_000_000)
+    }
+    found: dict[int | None, tuple[str, set[str]]] = {}
+    for bound, world in worlds.items():
+        journal = tmp_path / f"{bound}.journal"
+        with world.start(journal=journal, workers=1) as live:
+            live.step()
+        with turnwise.resume(journal, workers=1).result() as run:  # which opens the model by the same bound
+            assert [turn.failure for turn in run.turns] == [None] * 2
+            assert [record.value for record in run.records][:2] == [record.value for record in run.records][2:]
+            found[bound] = run.head, {record.name for record in run.records}
+        assert turnwise.replay(journal, workers=1).difference is None
+    assert found[None][1] == {"sum 4", "sum 100"}
+    assert found[1_000_000][1] == {"sum 4", "refused 100"}
+    assert found[None][0] != found[1_000_000][0]

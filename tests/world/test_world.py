@@ -31,6 +31,7 @@ require = true
 variant = "q4"
 accuracy_level = 4
 context_tokens_max = 2048
+multiplications_max = 5000000000000
 batching = "free"
 
 [agents.narrator]
@@ -94,6 +95,7 @@ def story_circle(folder: Path | None, source: Path) -> World:
                 variant="q4",
                 accuracy_level=4,
                 context_tokens_max=2048,
+                multiplications_max=5_000_000_000_000,
                 batching="free",
             )
         },

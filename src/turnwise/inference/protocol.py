@@ -177,6 +177,7 @@ class Heartbeat(_Message, frozen=True):
     - `slots`: sequences that can run at once, now
     - `kv_bytes`: memory of the positions that running sequences have filled, now
     - `texts`: the ends of texts that are being generated; None: not looked at this time
+    - `computing`: multiplications, at most, of what it begins now and says nothing during
     """
 
     tokens: int = 0
@@ -189,6 +190,7 @@ class Heartbeat(_Message, frozen=True):
     slots: int = 0
     kv_bytes: int = 0
     texts: tuple[RunningText, ...] | None = None
+    computing: int = 0
 
 
 FromProcess = Loaded | LoadFailed | Confined | ReplyBatch | Pieces | CheckBatch | WaveReplyPart | Heartbeat

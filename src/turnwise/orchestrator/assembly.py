@@ -132,6 +132,7 @@ def info_of(specs: Sequence[ModelSpec]) -> str:
             "context_tokens_max": spec.context_tokens_max,
             "batching": spec.batching,
             "reproducible": spec.reproducible,
+            "multiplications_max": spec.multiplications_max,
         }
         for spec in specs
     }
@@ -256,6 +257,7 @@ def specs_of(file: Journal, paths: Mapping[str, Path]) -> list[ModelSpec]:
                 place.get("context_tokens_max"),
                 place.get("batching"),
                 place.get("reproducible", True),
+                place.get("multiplications_max"),
             )
             for name, place in models.items()  # type: ignore[union-attr]  # what is none is caught below
         ]

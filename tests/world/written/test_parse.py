@@ -162,8 +162,8 @@ MESSAGE = MINIMAL + '[[messages]]\nto = "a"\nbody = ""\n'
             MODEL + "device = 'gpu'\n",
             "models.m.device",
             'unknown key "device"',
-            "Known keys here: accuracy_level, batching, context_tokens_max, path, provider, reproducible, require, "
-            "task, variant.",
+            "Known keys here: accuracy_level, batching, context_tokens_max, multiplications_max, path, provider, "
+            "reproducible, require, task, variant.",
         ),
         (MODEL + "accuracy_level = 2\n", "models.m.accuracy_level", "is the number 2", "Write accuracy_level = 4"),
         (MODEL + "accuracy_level = true\n", "models.m.accuracy_level", "is true", "Write accuracy_level = 4"),
@@ -176,6 +176,12 @@ MESSAGE = MINIMAL + '[[messages]]\nto = "a"\nbody = ""\n'
             "models.m.reproducible",
             "beside batching",
             "as they come",
+        ),
+        (
+            MODEL + "multiplications_max = 1\n",
+            "models.m.multiplications_max",
+            "out of range",
+            "from 1000000 to 1000000000000000",
         ),
         (MODEL + "context_tokens_max = 7\n", "models.m.context_tokens_max", "out of range", "from 8 to 16777216"),
         # Messages

@@ -96,6 +96,8 @@ def describe(world: Resolved, output: Output) -> None:
         said += [f"task {model.task}"] if model.task else []
         said += [f"rewritten to accuracy level {model.accuracy_level}"] if model.accuracy_level else []
         said += [f"context {count(model.context_tokens_max, 'token')}"] if model.context_tokens_max else []
+        work = model.multiplications_max
+        said += [f"at most {count(work, 'multiplication')} a run"] if work else []
         output.line(dim("model     "), f"{model.name}: {model.path} ({'; '.join(said)})", indent=2)
     output.line(dim("messages  "), count(len(world.messages), "message"), " in round 1", indent=2)
     output.line(dim("schedule  "), f"{world.schedule}, at most {count(world.rounds_max, 'round')}", indent=2)

@@ -1,4 +1,4 @@
-"""Changes that a world makes of a model when it is loaded: another accuracy level, a shorter context."""
+"""Changes that a world makes of a model when it is loaded: another accuracy level, a shorter context, another bound."""
 
 from __future__ import annotations
 
@@ -28,6 +28,13 @@ class ChangedFolder:
 
 def changed_folder(spec: ModelSpec, folder: ModelFolder) -> ChangedFolder:
     """Apply what the spec changes. Raises ModelError for what the model does not allow."""
+    if spec.multiplications_max is not None:
+        raise ModelError(
+            "multiplications_max is stated, and a model that generates is bound by its context",
+            where=f"models.{spec.name}.multiplications_max",
+            actual=spec.multiplications_max,
+            hint="Leave it out, or state context_tokens_max.",
+        )
     layout = folder.layout
     graph, changes = _with_accuracy_level(spec, layout.graph, layout.graph_path)
     if changes:
@@ -57,7 +64,10 @@ def changed_graph(spec: ModelSpec, graph: Graph, path: Path) -> tuple[Graph, Map
             actual=spec.context_tokens_max,
             hint="Leave it out.",
         )
-    return _with_accuracy_level(spec, graph, path)
+    found, changes = _with_accuracy_level(spec, graph, path)
+    if spec.multiplications_max is not None:
+        changes["multiplications_max"] = spec.multiplications_max
+    return found, changes
 
 
 def _with_accuracy_level(spec: ModelSpec, graph: Graph, path: Path) -> tuple[Graph, dict[str, int]]:

@@ -17,7 +17,7 @@ import msgspec
 from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
 from turnwise.inference import protocol
 from turnwise.inference.plans.model_info import ModelInfo
-from turnwise.inference.protocol import FromProcess, Load, Loaded, LoadFailed, MessageKind
+from turnwise.inference.protocol import FromProcess, Heartbeat, Load, Loaded, LoadFailed, MessageKind
 from turnwise.inference.requests.tensors import Data
 from turnwise.sharedmem import Child, Launch, PeerBroken, PeerGone, Transport
 
@@ -34,6 +34,8 @@ ENVIRONMENT_PASSED: Final = (
 """Variables that the process inherits beyond the usual: where providers find their devices."""
 
 STDERR_LINES_MAX: Final = 5
+MULTIPLICATION_NS_MAX: Final = 50
+"""Time that a counted multiplication of a graph takes on a slow machine which is busy with other work."""
 
 
 SendMessage = Callable[[MessageKind, Sequence[Data]], None]
@@ -71,6 +73,7 @@ class _InferenceProcess:
         self.loaded = False
         self.failure: Exception | None = None
         self.heard_s = asyncio.get_running_loop().time()
+        self.computing_s = 0.0
 
     async def write(self) -> None:
         """Send what is in the outbox; waits where the process is slower than we are."""
@@ -228,6 +231,9 @@ class Supervisor:
                 self.ready.set_result(None)
         elif isinstance(message, LoadFailed):
             raise message.error()
+        elif isinstance(message, Heartbeat):
+            process.computing_s = message.computing * MULTIPLICATION_NS_MAX / 1e9
+            self._client.take(message)
         elif self._client.take(message):
             self._deaths = 0
 
@@ -238,6 +244,6 @@ class Supervisor:
             deadline_s = self._deadline_s if process.loaded else self._load_deadline_s
             if process.loaded and not self._client.has_work:
                 process.heard_s = loop.time()
-            elif loop.time() - process.heard_s > deadline_s:
+            elif loop.time() - process.heard_s > deadline_s + process.computing_s:
                 process.peer.kill()
             await asyncio.sleep(min(deadline_s, self._deadline_s) / 4)

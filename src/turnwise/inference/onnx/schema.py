@@ -23,6 +23,7 @@ class OperatorSetIdProto:
 class FunctionProto:
     """FunctionProto."""
 
+    NAME: Final = 1
     NODE: Final = 7
     ATTRIBUTE_DEFAULT: Final = 11
 
@@ -54,8 +55,10 @@ class AttributeProto:
 
     NAME: Final = 1
     I: Final = 3  # noqa: E741
+    S: Final = 4
     T: Final = 5
     G: Final = 6
+    INTS: Final = 8
     TENSORS: Final = 10
     GRAPHS: Final = 11
     TYPE: Final = 20

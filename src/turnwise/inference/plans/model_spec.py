@@ -27,6 +27,8 @@ class ModelSpec:
     - `context_tokens_max`: a context shorter than the model's; None: the model's. Like `accuracy_level` it makes
       another model of it, with another hash.
     - `reproducible`: False gives up equal bits for speed: the class is then `none`
+    - `multiplications_max`: bound for one run of a graph on tensors; None: the usual one. It makes another model of it,
+      too.
     - `batching`: a rule to keep even where bits depend on it, so that the model's class is what is observed under it;
       None: the cheapest rule under which they do not
     """
@@ -41,3 +43,4 @@ class ModelSpec:
     context_tokens_max: int | None = None
     batching: Batching | None = None
     reproducible: bool = True
+    multiplications_max: int | None = None

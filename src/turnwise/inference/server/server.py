@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
+import msgspec
+
 from turnwise.errors import EnvironmentFailure, InvariantError, ModelError
 from turnwise.inference import protocol
 from turnwise.inference.decoding.memory_budget import MEMORY_SHARE
@@ -60,6 +62,8 @@ TEXTS_MAX: Final = 64
 """Texts that are told at once."""
 TEXT_CHARS_MAX: Final = 300
 """Characters of each, from its end."""
+COMPUTING_TOLD_MIN: Final = 1_000_000_000
+"""Multiplications of a run that is told of before: fewer take seconds on the slowest machine."""
 
 
 class Server:
@@ -210,6 +214,9 @@ class Server:
                 model.tokenizer.watch(self._tell_now_and_then)
             elif isinstance(model, LoadedEmbedder):
                 model.embedder.watch(self._tell_now_and_then)
+                model.embedder.model.watch(self._tell_computing)
+            else:
+                model.model.watch(self._tell_computing)
 
     def _tell_now_and_then(self) -> None:
         """Say that this process goes on, while it makes prompts of texts."""
@@ -217,6 +224,11 @@ class Server:
         if now - self._told >= PROGRESS_S:
             self._told = now
             self._send(self._progress())
+
+    def _tell_computing(self, multiplications: int) -> None:
+        """Say how long nothing may be heard, before a run that may take long."""
+        if multiplications >= COMPUTING_TOLD_MIN:
+            self._send(msgspec.structs.replace(self._progress(), computing=multiplications))
 
     def _progress(self, texts_at: float | None = None) -> Heartbeat:
         """Counts of all engines together; a run of a graph is a step. With `texts_at`, the time now, also texts."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, Session, is_kernel_r
 from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.tensor_models.inputs_outputs import check_output_bytes, tensor_specs
 from turnwise.inference.tensor_models.row_batching import Arrays, RowBatching, Shapes
+from turnwise.inference.tensor_models.work_bound import WorkBound
 
 
 class GraphModel:
@@ -23,12 +24,19 @@ class GraphModel:
     - `batching`: which rows may share a run
     """
 
-    def __init__(self, session: Session, graph_path: Path, output_bytes_max: int | None = None) -> None:
-        """`output_bytes_max`: larger outputs of a row are refused, and not even looked at."""
+    def __init__(
+        self,
+        session: Session,
+        graph_path: Path,
+        output_bytes_max: int | None = None,
+        work: WorkBound | None = None,
+    ) -> None:
+        """`output_bytes_max`: larger outputs of a row are refused, and not even looked at; `work` bounds each run."""
         self.inputs = tensor_specs(session.get_inputs(), graph_path, "input")
         self.outputs = tensor_specs(session.get_outputs(), graph_path, "output")
         self._session = session
         self._output_bytes_max = output_bytes_max
+        self._work = work
         self.batching = RowBatching(self)
 
     def bind(self, arrays: Arrays) -> list[Any]:
@@ -38,9 +46,11 @@ class GraphModel:
     def run(self, arrays: Arrays, rows: int = 1) -> dict[str, NDArray[Any]]:
         """Run the graph once on contiguous arrays, which hold so many rows.
 
-        Raises Refusal if the operators do not take them, or need more memory than is allowed; RUNTIME_ERRORS are the
-        machine's.
+        Raises Refusal if the operators do not take them, or need more memory or multiplications than are allowed;
+        RUNTIME_ERRORS are the machine's.
         """
+        if self._work is not None:
+            self._work.check(self._named_shapes(arrays), rows)
         counted_memory().clear()
         binding = self._session.io_binding()
         bound = self.bind(arrays)
@@ -67,11 +77,21 @@ class GraphModel:
         """Run as many rows as `batching` allowed; returns for each the outputs that it would get alone."""
         if len(rows) == 1:
             return [self.run(rows[0])]
+        if self._work is not None:  # what is refused alone is refused whatever it runs with
+            self._work.check(self._named_shapes(rows[0]))
         joined = {spec.name: np.concatenate([row[spec.name] for row in rows]) for spec in self.inputs}
         found = self.run(joined, len(rows))
         if any(array.shape[:1] != (len(rows),) for array in found.values()):
             return [self.run(row) for row in rows]
         return [{name: array[i : i + 1] for name, array in found.items()} for i in range(len(rows))]
+
+    def watch(self, told: Callable[[int], None]) -> None:
+        """Call `told` with the number of multiplications before each run, if they are counted."""
+        if self._work is not None:
+            self._work.watch(told)
+
+    def _named_shapes(self, arrays: Arrays) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        return tuple([(spec.name, arrays[spec.name].shape) for spec in self.inputs])
 
     def shapes_of(self, arrays: Arrays) -> Shapes:
         return tuple(arrays[spec.name].shape for spec in self.inputs)

@@ -24,6 +24,7 @@ from turnwise.inference.plans.model_spec import ModelSpec, Task
 from turnwise.inference.requests.tensors import OUTPUT_BYTES_MAX
 from turnwise.inference.tensor_models.agreement import TOLERANCE_FULL, TOLERANCE_LESS, difference
 from turnwise.inference.tensor_models.graph_model import GraphModel
+from turnwise.inference.tensor_models.work_bound import WorkBound
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +108,17 @@ def _open(
 ) -> tuple[Opened, GraphModel]:
     """Return a session on the best provider that starts and agrees with the CPU about random inputs."""
     sessions = Sessions(spec, path, weights_bytes, options, counted=True)
+    work = WorkBound(path, graph, spec.multiplications_max)
     tolerance = TOLERANCE_LESS if graph.half or graph.quantised else TOLERANCE_FULL
     while True:
         opened = sessions.open()
         try:
-            model = GraphModel(opened.session, path, output_bytes_max)
+            model = GraphModel(opened.session, path, output_bytes_max, work)
             if opened.provider == CPU:
                 return opened, model
             on_cpu = replace(spec, provider="cpu", require=False)
             here = open_session(on_cpu, path, weights_bytes, options, counted=True)
-            seen = difference(model, GraphModel(here.session, path), tolerance)
+            seen = difference(model, GraphModel(here.session, path, work=work), tolerance)
         except RUNTIME_ERRORS as error:
             if opened.provider == CPU:
                 raise fails(path, error) from error

@@ -47,6 +47,7 @@ class ResolvedModel:
     context_tokens_max: int | None
     batching: Batching | None
     reproducible: bool
+    multiplications_max: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +237,7 @@ def _models(world: Description, base: Path, problems: Problems) -> Iterator[Reso
             context_tokens_max=model.context_tokens_max,
             batching=model.batching,
             reproducible=model.reproducible,
+            multiplications_max=model.multiplications_max,
         )
 
 

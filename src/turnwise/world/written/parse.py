@@ -34,6 +34,8 @@ from turnwise.world.limits import (
     MEMORY_MIB_MAX,
     MESSAGES_MAX,
     MODELS_MAX,
+    MULTIPLICATIONS_MAX,
+    MULTIPLICATIONS_MIN,
     OUTPUT_MIB_DEFAULT,
     OUTPUT_MIB_MAX,
     ROUND_SECONDS_MAX,
@@ -135,6 +137,7 @@ def _model(reader: Reader) -> Model:
         accuracy_level=_accuracy_level(reader),
         context_tokens_max=reader.integer_or_none("context_tokens_max", CONTEXT_TOKENS_MIN, CONTEXT_TOKENS_MAX),
         batching=reader.choice_or_none("batching", BATCHINGS),
+        multiplications_max=reader.integer_or_none("multiplications_max", MULTIPLICATIONS_MIN, MULTIPLICATIONS_MAX),
         reproducible=reader.boolean("reproducible", True),
     )
     reader.close()

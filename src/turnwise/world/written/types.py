@@ -67,7 +67,7 @@ class SourceText(str):
 class Model:
     """A model that agents may be granted.
 
-    `accuracy_level` and `context_tokens_max` each make another model of it, and so another head.
+    `accuracy_level`, `context_tokens_max` and `multiplications_max` each make another model of it, and so another head.
     """
 
     path: str | os.PathLike[str]
@@ -86,6 +86,8 @@ class Model:
     """Bound of its context, where that is to be shorter than its own."""
     batching: Batching | None = field(default=None, kw_only=True)
     """`free` runs sequences together even where bits depend on that; None: the cheapest way in which they do not."""
+    multiplications_max: int | None = field(default=None, kw_only=True)
+    """Bound of what one run for `infer` or `embed` may compute; None: 1,000,000,000,000."""
     reproducible: bool = field(default=True, kw_only=True)
     """False gives up equal bits for speed: the run can be replayed with its recorded answers, and that is all."""
 

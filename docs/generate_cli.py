@@ -23,6 +23,7 @@ COMMANDS = (
     "run",
     "sweep",
     "resume",
+    "answer",
     "fork",
     "detach",
     "replay",

@@ -26,6 +26,7 @@ from turnwise._version import __version__
 if TYPE_CHECKING:
     from turnwise.api import (
         World,
+        answer,
         build,
         bundle,
         check,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         why,
     )
     from turnwise.core.compare import Difference
+    from turnwise.core.question import AskedQuestion
     from turnwise.core.records import EffectRecord, RoundRecord, WaveRecord
     from turnwise.core.turn import Failure, TurnOutput
     from turnwise.errors import (
@@ -81,6 +83,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "turnwise.api": (
         "World",
+        "answer",
         "build",
         "bundle",
         "check",
@@ -112,6 +115,7 @@ _MODULES = {
         "WorldError",
     ),
     "turnwise.core.compare": ("Difference",),
+    "turnwise.core.question": ("AskedQuestion",),
     "turnwise.core.records": ("EffectRecord", "RoundRecord", "WaveRecord"),
     "turnwise.core.turn": ("Failure", "TurnOutput"),
     "turnwise.evidence.bundle": ("Bundled",),
@@ -150,6 +154,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Agent",
+    "AskedQuestion",
     "BuiltPackage",
     "BuiltSource",
     "BundleVerification",
@@ -202,6 +207,7 @@ __all__ = [
     "WorldError",
     "WorldOptions",
     "__version__",
+    "answer",
     "build",
     "bundle",
     "check",

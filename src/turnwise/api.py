@@ -29,6 +29,7 @@ from turnwise.history.why import why as why_in_journal
 from turnwise.journal import Journal
 from turnwise.journal.run import Run
 from turnwise.orchestrator import assembly
+from turnwise.orchestrator.answering import leave_answer
 from turnwise.orchestrator.fork import fork as fork_journal
 from turnwise.orchestrator.fork_changes import ForkChanges
 from turnwise.orchestrator.live import Live
@@ -78,7 +79,7 @@ def start(world: worlds.World | StrPath, **options: Unpack[RunOptions]) -> Live:
     chosen = _world(world, overrides_of(options))
     journal = options.get("journal")
     path = Path(journal) if journal is not None else _unused_journal(chosen)
-    return Live(path, partial(assembly.begin, chosen, path, settings))
+    return Live(path, partial(assembly.begin, chosen, path, settings), patience_s=options.get("patience_s", 0.0))
 
 
 def run(world: worlds.World | StrPath, **options: Unpack[RunOptions]) -> Run:
@@ -149,7 +150,7 @@ def resume(journal: StrPath, *, parents: Sequence[StrPath] = (), **options: Unpa
             where=str(path),
             hint="turnwise log shows what happened; turnwise run starts another.",
         )
-    return Live(path, partial(assembly.resume, path, settings, parents=places), places)
+    return Live(path, partial(assembly.resume, path, settings, parents=places), places, options.get("patience_s", 0.0))
 
 
 def fork(
@@ -164,6 +165,7 @@ def fork(
     seed: int | None = None,
     stop: Sequence[str] = (),
     repeat_inputs: bool = True,
+    answers: Mapping[int, Any] | None = None,
     journal: StrPath | None = None,
     parents: Sequence[StrPath] = (),
     **options: Unpack[ResumeOptions],
@@ -174,8 +176,8 @@ def fork(
     any more; `states` are states by agent, JSON values or texts as they are; `sources` are files by kind; `overrides`
     are `KEY.PATH=VALUE` of the world file; `stop` are agents that are stopped. A model in `models` with another content
     is a change, too. What came from outside in later rounds comes again in the same rounds, unless `repeat_inputs` is
-    False. `parents` are as those of `open`. With no change, the fork has the head of the run, when it has come to its
-    end.
+    False; `answers` (number → value) answer questions that wait after that round otherwise. `parents` are as those of
+    `open`. With no change, the fork has the head of the run, when it has come to its end.
     """
     check_names("fork", options, ResumeOptions)
     parent = run.path if isinstance(run, Run) else Path(run)
@@ -188,12 +190,23 @@ def fork(
         seed=seed,
         stop=tuple(stop),
         repeat_inputs=repeat_inputs,
+        answers=answers or {},
     )
     path = Path(journal) if journal is not None else _beside(parent, at)
     places = [*(run.parents if isinstance(run, Run) else ()), *_places(parents)]
     settings = settings_of(options, models=True)
     begin = partial(fork_journal, parent, at, changes, path, settings, parents=places)
-    return Live(path, begin, [parent, *places])
+    return Live(path, begin, [parent, *places], options.get("patience_s", 0.0))
+
+
+def answer(journal: StrPath, question: int, value: Any, *, parents: Sequence[StrPath] = ()) -> bool:
+    """Answer a question of a run that another process plays, or that is stopped and goes on by `resume`.
+
+    `value` is a JSON value, `question` the number; `Live.answer` is for a run of this process. Returns False if it has
+    no effect, since the question was answered before or its turn is over. Raises `UsageError` for what is no answer.
+    `parents` are as those of `open`.
+    """
+    return leave_answer(Path(journal), question, value, _places(parents))
 
 
 def detach(journal: StrPath, *, parents: Sequence[StrPath] = ()) -> int:

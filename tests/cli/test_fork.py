@@ -126,6 +126,7 @@ READERS: dict[str, list[str]] = {
     "fork": ["--at", "4", "-o", "NEW"],
     "resume": ["--workers", "1"],
     "detach": [],
+    "answer": [],
 }
 """Commands that read a journal, with what else they are given."""
 

@@ -19,6 +19,7 @@ COMMANDS = (
     "run",
     "sweep",
     "resume",
+    "answer",
     "fork",
     "detach",
     "replay",

@@ -92,7 +92,7 @@ PROGRAM = """
 import sys
 from turnwise.core.canonical import canonical, in_order
 from turnwise.core.envelope import decode_needs, decode_output
-from turnwise.core.machine import merged
+from turnwise.core.round_outcome import merged
 from turnwise.core.turn import Completed, Needs
 
 sys.stdout.reconfigure(encoding="utf-8", newline="\\n")

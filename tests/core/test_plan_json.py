@@ -156,6 +156,8 @@ def test_every_field_counts() -> None:
         PLAN.kinds[0], grants=KindGrants(infer=("m",), embed=("m",), run_python=True), system="s"
     )
     text = plan_to_json(dataclasses.replace(PLAN, kinds=(granted,), run_python="ab" * 32))
+    granted = dataclasses.replace(PLAN.kinds[0], grants=KindGrants(infer=("m",), embed=("m",), ask=True), system="s")
+    text = plan_to_json(dataclasses.replace(PLAN, kinds=(granted,)))
     for part in (PLAN, granted, granted.grants, granted.limits, PLAN.agents[1], PLAN.messages[0]):
         for item in dataclasses.fields(part):
             assert f'"{item.name}":' in text, item.name

@@ -26,7 +26,7 @@ PUBLIC = {
     "carrier", "entry", "interpreter", "blob", "hash", "size", "data", "versions", "execution", "outcome", "wave",
     "requests", "plan", "message_first", "turns", "failed", "effects", "logs", "records", "inputs", "messages",
     "spawned", "agents", "stopped", "waves", "started_us", "duration_us", "commit_start_us", "commit_us",
-    "what", "target",
+    "what", "target", "backlog", "calls", "spent", "question", "deadline",
 }  # fmt: skip
 """Columns of numbers, names, hashes and plans of batches, which hold no text of an agent."""
 

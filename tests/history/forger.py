@@ -64,7 +64,7 @@ def rechained(path: Path) -> Path:
             head, outcome = chain.advance(head, facts, rule, record.state), chain.outcome(facts, rule)
             if (continued := header.continued_versions(before, writers)) is not None:
                 execution = chain.execution_continued(execution, continued)
-            execution = chain.execution_advance(execution, record.round, record.turns, record.waves, rule)
+            execution = chain.execution_advance(execution, record.round, record.turns, record.waves, rule, record.parks)
             rows.append((head, outcome, execution, record.round))
             before = record.round
         end = journal.rounds.end_record

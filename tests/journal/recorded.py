@@ -14,10 +14,13 @@ from pathlib import Path
 from tests.journal.records import chain
 from turnwise.core.records import (
     AgentRecord,
+    AnswerRecord,
     ChangeRecord,
     EffectRecord,
     EndRecord,
     MessageRecord,
+    ParkRecord,
+    QuestionRecord,
     RoundRecord,
     TurnRecord,
     WaveRecord,
@@ -112,6 +115,28 @@ def recorded_run(format_: int = FORMAT) -> tuple[tuple[AgentRecord, ...], list[R
         rounds = [replace(round_, outcome=chain("outcome", round_.round)) for round_ in rounds]
         rounds[-1] = replace(rounds[-1], changes=(ChangeRecord("args", 2, '{"mood":"grim"}'),))
         rounds[1] = replace(rounds[1], state=chain("state", 2))
+        question = '{"deadline":3,"default":{"a":[1]},"effect":"ask","question":"' + LONG + '"}'
+        questions = (
+            QuestionRecord(1, 1, "ask", '{"effect":"ask","question":"well?"}'),
+            QuestionRecord(2, 2, "ask", question, 8),
+        )
+        waits = ParkRecord(2, 3, (), 1, (generated,), questions, ((1, False), (2, True)), 131_200, 70, 2)
+        rounds[-1] = replace(rounds[-1], parks=(waits,))
+        rounds.append(
+            replace(
+                rounds[-1],
+                round=6,
+                turns=(),
+                inputs=(),
+                messages=(),
+                spawned=(),
+                stopped=(),
+                changes=(),
+                parks=(),
+                answers=(AnswerRecord(2, '{"ok":{"answer":"' + LONG + '"}}'),),
+            )
+        )
+        end = replace(end, round=6)
         end = replace(end, head=chain("end"))
     return beginning, rounds, end
 
@@ -134,7 +159,7 @@ def record(path: Path) -> None:
     with Journal.create(path, plan=plan, info="{}", versions="{}", codes=codes, agents=beginning) as journal:
         for round_ in rounds:
             spans = {turn.place: Span(10 * turn.place, 100) for turn in round_.turns}
-            effects = {(turn.place, effect.index): Span(20, 50) for turn in round_.turns for effect in turn.effects}
+            effects = {(place, effect.index): Span(20, 50) for place, effect in round_.effects()}
             waves = {wave.wave: Span(25, 40) for wave in round_.waves}
             began_us = 1_795_000_000_000_000 + 1_000 * round_.round
             times = RoundTimes(round_.round, began_us, 130, spans, effects, waves)

@@ -12,10 +12,13 @@ import pytest
 from tests.journal.records import agents, chain, columns_of_tables, simple
 from turnwise.core.records import (
     AgentRecord,
+    AnswerRecord,
     ChangeRecord,
     EffectRecord,
     EndRecord,
     MessageRecord,
+    ParkRecord,
+    QuestionRecord,
     RoundRecord,
     WaveRecord,
 )
@@ -73,6 +76,15 @@ def rich_round() -> RoundRecord:
     )
 
 
+def waiting_round() -> RoundRecord:
+    """A round in which one waits, and another is answered."""
+    effect = EffectRecord(0, "generate", "storyteller", '{"prompt":"p"}', '{"ok":{}}', (7, 8))
+    question = QuestionRecord(1, 1, "ask", '{"effect":"ask","question":"well?"}', 9)
+    waits = ParkRecord(0, 3, (COUNT + 3,), 2, (effect,), (question,), ((1, False), (1, True)), 70, 5, 2)
+    base = RoundRecord(3, (), (), (), (), (), chain("head", 3), chain("execution", 3), outcome=chain("outcome", 3))
+    return replace(base, parks=(waits,), answers=(AnswerRecord(1, '{"ok":{"answer":1}}'),))
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("hostile") / "run.journal"
@@ -82,10 +94,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         idle = replace(first.turns[0], output=long)
         journal.writer.commit(replace(first, turns=(idle, *first.turns[1:]), messages=first.messages[1:]))
         journal.writer.commit(rich_round(), None, TIMES, SNAPSHOT)
-        journal.writer.end(EndRecord("finished", 2, '"done"', "message", chain("end")))
+        journal.writer.commit(waiting_round())
+        journal.writer.end(EndRecord("finished", 3, '"done"', "message", chain("end")))
     with Journal.open(path) as journal:
-        assert journal.check() == 2
+        assert journal.check() == 3
         assert journal.rounds.round(2) == rich_round()
+        assert journal.rounds.round(3) == waiting_round()
     changed(path, "INSERT INTO changes VALUES (2, 0, 'args', 0, ?)", '{"a":1}')  # as a fork has from its beginning
     with Journal.open(path) as journal:
         assert journal.rounds.round(2).changes == (ChangeRecord("args", 0, '{"a":1}'),)
@@ -139,6 +153,7 @@ ONLY_ORDER = {
     ("code_files", "nr"),
     ("timings", "round"),
     ("snapshots", "round"),
+    ("answers", "round"),
 }
 """Columns in which any number keeps the order of rows or the core notices the difference."""
 
@@ -181,7 +196,20 @@ def test_any_value_in_any_column(tmp_path: Path, whole: bytes, table: str, colum
     assert noticed or (table, column) in ONLY_ORDER
 
 
-KEPT = ("rounds", "turns", "effects", "messages", "logs", "records", "stops", "waves", "agents", "blobs")
+KEPT = (
+    "rounds",
+    "turns",
+    "effects",
+    "messages",
+    "logs",
+    "records",
+    "stops",
+    "waves",
+    "agents",
+    "blobs",
+    "parks",
+    "questions",
+)
 
 
 @pytest.mark.parametrize("table", KEPT)

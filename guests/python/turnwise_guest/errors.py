@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-EffectErrorKind = Literal["denied", "context_full", "unknown", "refused", "unavailable"]
+EffectErrorKind = Literal["denied", "context_full", "unknown", "refused", "unavailable", "deadline"]
 """Reason why an effect was not carried out:
 
 - ``denied``: the agent's grants in the world file do not allow it;
 - ``context_full``: the prompt and `tokens_max` do not fit into the model's context;
 - ``unknown``: there is no such model, or the runtime does not know this effect;
 - ``refused``: the request makes no sense to the model (its text cannot be encoded, its messages have no template);
-- ``unavailable``: what should have answered is not there.
+- ``unavailable``: what should have answered is not there;
+- ``deadline``: nobody has answered a question in time, and it has no default.
 """
 
 

@@ -40,6 +40,7 @@ def make_turn(
     infer: Callable[[str, dict[str, Tensor]], Mapping[str, Any]] | None = None,
     embed: Callable[[str, str], Sequence[float]] | None = None,
     run_python: Callable[[str, Any], Any] | None = None,
+    ask: Callable[[dict[str, Any]], Any] | None = None,
 ) -> Turn:
     """Return a turn as the runtime would make it.
 
@@ -48,6 +49,7 @@ def make_turn(
     ``messages``, ``tokens_max``, …) and returns the text of the answer or raises `EffectError`. Without it, asking a
     model is an `EffectError` ("unknown"). `run_python` is given code and input, and returns the value of the result;
     what it raises is the result's error.
+    `ask` is the person: it is given each question (``question``, ``schema``, …) and returns the answer.
     """
     envelope = {
         "abi": 1,
@@ -63,7 +65,7 @@ def make_turn(
     }
     if backlog:
         envelope["backlog"] = backlog
-    models = {"generate": generate, "infer": infer, "embed": embed, "run_python": run_python}
+    models = {"generate": generate, "infer": infer, "embed": embed, "run_python": run_python, "ask": ask}
     return Turn(envelope, lambda request: encode(_reply(json.loads(request), models)))
 
 
@@ -93,6 +95,8 @@ def _reply(request: dict[str, Any], models: dict[str, Callable[..., Any] | None]
     if kind == "run_python":
         return {"ok": _run(request, model)}
     try:
+        if kind == "ask":
+            return {"ok": {"answer": json.loads(canonical(model(request), "the answer"))}}
         if kind == "infer":
             inputs = {name: from_json(tensor) for name, tensor in request["inputs"].items()}
             outputs = model(request["model"], inputs).items()

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any, Literal, Unpack, overload
 
 from turnwise_guest import generate as generation
+from turnwise_guest.ask import NO_DEFAULT, answer_of, ask_request
 from turnwise_guest.errors import EffectError
 from turnwise_guest.generate import Answer, ChatMessage, Options, Prompt
 from turnwise_guest.jsontext import canonical, check_text, decode, in_order
@@ -31,8 +32,8 @@ class Turn:
     """One move of one agent. The agent's function ``turn(t)`` is given it, and what is done with it is the outcome.
 
     Nothing survives a turn but `state`. Messages, logs, records and everything else take effect when the turn is over
-    and only if it did not fail. Only `generate`, `infer`, `embed`, `run_python` and what
-    ends in `_all` wait for an answer.
+    and only if it did not fail. Only `generate`, `infer`, `embed`, `run_python`, `ask` and what ends in `_all` wait
+    for an answer.
     """
 
     __slots__ = ("_effect", "_input", "_now", "_output", "_random", "_state_first", "args", "inbox", "state")
@@ -336,6 +337,24 @@ class Turn:
             return []
         replies = json.loads(self._effect(canonical({"effects": requests}, "the request")))["results"]
         return [run_result(reply) for reply in replies]
+
+    def ask(
+        self,
+        question: str,
+        *,
+        schema: Mapping[str, Any] | None = None,
+        deadline: int | None = None,
+        default: Any = NO_DEFAULT,
+    ) -> Any:
+        """Ask a person, and get the answer: a JSON value. Needs the grant `ask`.
+
+        The turn waits, and nobody waits for it: others have their turns, mail for this agent stays unread, and the turn
+        goes on, from its start, in the round that begins with the answer. `round` and `now` are then those with which
+        it began. `schema` is a JSON schema that an answer must follow. With a `deadline`, a number of rounds, `default`
+        is the answer if nobody has given another by then; without a default that is an `EffectError` ("deadline").
+        """
+        request = ask_request(question, schema, deadline, default)
+        return answer_of(json.loads(self._effect(canonical(request, "the request"))))
 
     def _append(self, name: str, item: Any) -> None:
         items = self._output.get(name)

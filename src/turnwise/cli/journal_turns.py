@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from turnwise.core.question import question_text
 from turnwise.errors import UsageError
-from turnwise.history.outside_changes import change_text
+from turnwise.history.outside_changes import answer_text, change_text
 
 if TYPE_CHECKING:
     from turnwise.core.records import AgentRecord, MessageRecord, TurnRecord, WaveRecord
@@ -62,6 +63,10 @@ class RoundInContext:
     """Effects that models answered together; they belong to no single agent."""
     times: RoundTimes | None = None
     """Times, if they were asked for and recorded."""
+    answers: tuple[tuple[int, str], ...] = ()
+    """Answers of people, before anybody moved: the number of the question, and what was answered."""
+    waits: tuple[tuple[str, int, str], ...] = ()
+    """Questions that turns were left waiting with: agent, number and words."""
 
 
 class JournalTurns:
@@ -134,7 +139,17 @@ class JournalTurns:
             stopped = tuple(self.name(place) for place in record.stopped)
             spans = journal.timings.round(record.round) if times else None
             changes = tuple([change_text(change, self.name) for change in record.changes])
-            yield RoundInContext(record.round, record.inputs, turns, stopped, changes, record.waves, spans)
+            answers = tuple([(answer.question, answer_text(answer.reply)) for answer in record.answers])
+            waits = tuple(
+                [
+                    (self.name(park.place), question.id, question_text(question.request))
+                    for park in record.parks
+                    for question in park.questions
+                ]
+            )
+            yield RoundInContext(
+                record.round, record.inputs, turns, stopped, changes, record.waves, spans, answers, waits
+            )
 
     def _sent(self, round_: int, turn: TurnRecord) -> list[MessageRecord]:
         """Return the messages of one turn, from among those of its round."""

@@ -42,8 +42,12 @@ def show_round(told: RoundInContext, name_of: NameOf, output: Output, *, fuel: b
         _row("input", f"to {message.to}: {_body(message)}", output, _dead(message), indent=2)
     for change in told.changes:
         _row("changed", shorten(change, BODY_CHARS_MAX), output, indent=2)
+    for number, answer in told.answers:
+        _row("answer", f"to question {number}: {shorten(answer, BODY_CHARS_MAX)}", output, indent=2)
     for turn in told.turns:
         show_turn(turn, name_of, output, times, fuel=fuel)
+    for agent, number, text in told.waits:
+        _row("waits", f"{agent}, for an answer to question {number}: {shorten(text, BODY_CHARS_MAX)}", output, indent=2)
     for wave in told.waves:
         _wave(wave, output, times)
     if told.stopped:
@@ -195,6 +199,8 @@ def round_json(told: RoundInContext, name_of: NameOf, *, fuel: bool = True) -> d
         "inputs": [_message_json(message, name_of) for message in told.inputs],
         "changes": list(told.changes),
         "turns": [turn_json(turn, name_of, fuel=fuel) for turn in told.turns],
+        "answers": [{"question": number, "answer": answer} for number, answer in told.answers],
+        "waits": [{"agent": agent, "question": number, "text": text} for agent, number, text in told.waits],
         "stopped": list(told.stopped),
         **({} if told.times is None else {"times": _times_json(told.times, name_of)}),
         "waves": [

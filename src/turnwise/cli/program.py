@@ -8,6 +8,7 @@ from typing import Annotated, ParamSpec
 
 import typer
 
+from turnwise.cli.commands.answer import answer
 from turnwise.cli.commands.build import build
 from turnwise.cli.commands.bundle import bundle, keygen
 from turnwise.cli.commands.chat import chat
@@ -70,6 +71,7 @@ for command in (
     run,
     sweep,
     resume,
+    answer,
     fork,
     detach,
     replay,

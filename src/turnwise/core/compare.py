@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from turnwise.core.records import AgentRecord, MessageRecord, RoundRecord, TurnRecord
+from turnwise.core.records import AgentRecord, EffectRecord, MessageRecord, ParkRecord, RoundRecord, TurnRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +77,27 @@ def _described(fact: Fact, whose: bool) -> str:
 
 
 def _execution_facts(record: RoundRecord, name_of: Callable[[int], str]) -> Iterator[Fact]:
-    for turn in record.turns:
+    for turn in record.parts:
         agent = name_of(turn.place)
         yield agent, "fuel", turn.fuel
         yield agent, "executions", turn.executions
         for effect in turn.effects:
             yield agent, f"effect {effect.index}: tokens", effect.tokens
-        if turn.failure is not None:
+        if isinstance(turn, TurnRecord) and turn.failure is not None:
             yield agent, "message of the failure", turn.failure.message
             yield agent, "stdout", turn.stdout
 
 
 def _facts(record: RoundRecord, name_of: Callable[[int], str]) -> Iterator[Fact]:
     yield from _message_facts("input", record.inputs, name_of)
+    for answer in record.answers:
+        yield None, f"answer to question {answer.question}", answer.reply
     yield None, "who moves", [name_of(turn.place) for turn in record.turns]
     for turn in record.turns:
         yield from _turn_facts(turn, name_of(turn.place))
+    yield None, "who waits", [name_of(park.place) for park in record.parks]
+    for park in record.parks:
+        yield from _park_facts(park, name_of(park.place))
     for agent in record.spawned:
         yield from _agent_facts(agent)
     yield None, "stopped", [name_of(place) for place in record.stopped]
@@ -101,13 +106,26 @@ def _facts(record: RoundRecord, name_of: Callable[[int], str]) -> Iterator[Fact]
         yield None, "digest of the state", record.state.hex()
 
 
-def _turn_facts(turn: TurnRecord, agent: str) -> Iterator[Fact]:
-    yield agent, "turn", turn.turn
-    yield agent, "inbox", turn.inbox
-    for effect in turn.effects:
+def _effect_facts(effects: Sequence[EffectRecord], agent: str) -> Iterator[Fact]:
+    for effect in effects:
         yield agent, f"effect {effect.index}: kind", (effect.kind, effect.model)
         yield agent, f"effect {effect.index}: request", effect.request
         yield agent, f"effect {effect.index}: reply", effect.reply
+
+
+def _park_facts(park: ParkRecord, agent: str) -> Iterator[Fact]:
+    yield agent, "turn", park.turn
+    yield agent, "inbox", (park.inbox, park.backlog)
+    yield from _effect_facts(park.effects, agent)
+    for question in park.questions:
+        yield agent, f"question {question.id}", (question.index, question.kind, question.request, question.deadline)
+    yield agent, "calls", (park.calls, park.spent_bytes)
+
+
+def _turn_facts(turn: TurnRecord, agent: str) -> Iterator[Fact]:
+    yield agent, "turn", turn.turn
+    yield agent, "inbox", turn.inbox
+    yield from _effect_facts(turn.effects, agent)
     yield agent, "failure", str(turn.failure.kind) if turn.failure else None
     output = turn.output
     if output is None:

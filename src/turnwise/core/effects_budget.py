@@ -11,16 +11,21 @@ from heapq import heappop, heappush
 
 
 class EffectsBudget:
-    """Counts the bytes of requests and replies. `bytes_max` None: no bound."""
+    """Counts the bytes of requests and replies. `bytes_max` None: no bound; `spent` were used before."""
 
     __slots__ = ("_bytes_max", "_kept", "_refused_from", "_sizes", "_spent")
 
-    def __init__(self, bytes_max: int | None) -> None:
+    def __init__(self, bytes_max: int | None, spent: int = 0) -> None:
         self._bytes_max = bytes_max
-        self._spent = 0
+        self._spent = spent
         self._kept: list[int] = []
         self._sizes: dict[int, int] = {}
         self._refused_from: int | None = None
+
+    @property
+    def spent(self) -> int:
+        """Bytes that are used; 0 where there is no bound."""
+        return self._spent
 
     def request(self, size: int) -> bool:
         """Count one more request if it fits; return whether it does."""

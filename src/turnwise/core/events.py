@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from turnwise.core.plan import Limits
-from turnwise.core.records import AgentRecord, ChangeRecord, EndRecord, RoundRecord, TurnRecord, WaveRecord
+from turnwise.core.records import (
+    AgentRecord,
+    ChangeRecord,
+    EndRecord,
+    ParkRecord,
+    RoundRecord,
+    TurnRecord,
+    WaveRecord,
+)
 from turnwise.core.snapshot import Snapshot
 from turnwise.core.turn import EffectRequest, Outcome
 from turnwise.core.turn_input import TurnInput
@@ -38,6 +46,20 @@ class OutsideChange:
     record: ChangeRecord
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer from outside to the question of this number. The next round begins with it, and comes at once.
+
+    It comes after round `after`, if that is later. `asked` is the SHA-256 (hex) of the question that is meant, if a
+    number alone may mean another. What answers no open question then has no effect.
+    """
+
+    question: int
+    reply: str
+    after: int = 0
+    asked: str | None = None
+
+
 @unguarded
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
@@ -56,7 +78,7 @@ class TurnTaken:
     `children` are the agents that it spawned, as they are recorded.
     """
 
-    record: TurnRecord
+    record: TurnRecord | ParkRecord
     children: tuple[AgentRecord, ...] = ()
 
 
@@ -81,7 +103,7 @@ class WaveRun:
     record: WaveRecord
 
 
-Event = Advance | Input | OutsideChange | TurnEnded | TurnTaken | EffectAnswered | WaveRun
+Event = Advance | Input | OutsideChange | Answer | TurnEnded | TurnTaken | EffectAnswered | WaveRun
 
 # -- actions -----------------------------------------------------------------------------------------------------
 

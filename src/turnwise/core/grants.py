@@ -64,6 +64,10 @@ def may_run_python(layers: Iterable[KindGrants]) -> bool:
     return all(layer.run_python for layer in layers)
 
 
+def may_ask_people(layers: Iterable[KindGrants]) -> bool:
+    return all(layer.ask for layer in layers)
+
+
 def may_ask(layers: Iterable[KindGrants], effect: str, model: str) -> bool:
     """Return whether a model may be asked for an effect: `generate`, `infer` or `embed`."""
     return all(model in _models(layer, effect) for layer in layers)

@@ -37,9 +37,12 @@ from turnwise.core.plan_change import with_texts
 from turnwise.core.plan_json import plan_to_json
 from turnwise.core.records import (
     AgentRecord,
+    AnswerRecord,
     ChangeRecord,
+    EffectRecord,
     EndRecord,
     MessageRecord,
+    ParkRecord,
     RoundRecord,
     TurnRecord,
     WaveRecord,
@@ -94,12 +97,16 @@ def facts(
     stopped: Sequence[int],
     rule: int = RULE,
     changes: Sequence[ChangeRecord] = (),
+    answers: Sequence[AnswerRecord] = (),
+    parks: Sequence[ParkRecord] = (),
 ) -> bytes:
     """The lines that say what came of a round."""
     lines = [f"round {round_}"]
     lines += [_message_line("I", message) for message in inputs]
     lines += [change_line(change) for change in changes]
+    lines += [f"R{_encode([answer.question, text_digest(answer.reply)])}" for answer in answers]
     lines += [_turn_line(turn, rule) for turn in turns]
+    lines += [park_line(park) for park in parks]
     lines += [_message_line("M", message) for message in messages]
     lines += [agent_line(agent) for agent in spawned]
     lines += [f"X[{place}]" for place in stopped]
@@ -117,6 +124,8 @@ def facts_of(record: RoundRecord, rule: int = RULE) -> bytes:
         record.stopped,
         rule,
         record.changes,
+        record.answers,
+        record.parks,
     )
 
 
@@ -144,7 +153,12 @@ def ended(head: bytes, end: EndRecord, rule: int = RULE) -> bytes | None:
 
 
 def execution_advance(
-    execution: bytes, round_: int, turns: Iterable[TurnRecord], waves: Iterable[WaveRecord] = (), rule: int = RULE
+    execution: bytes,
+    round_: int,
+    turns: Iterable[TurnRecord],
+    waves: Iterable[WaveRecord] = (),
+    rule: int = RULE,
+    parks: Iterable[ParkRecord] = (),
 ) -> bytes:
     """The execution digest after a round."""
     lines = []
@@ -153,13 +167,18 @@ def execution_advance(
         if rule > 1:
             if turn.failure is not None:
                 line += f" {text_digest(turn.failure.message)} {text_digest(turn.stdout)}"
-            for effect in turn.effects:
-                if effect.tokens is not None:
-                    line += f"\nG{_encode([effect.index, _tokens_digest(effect.tokens)])}"
+            line += _token_lines(turn.effects)
         lines.append(line)
+    lines += [f"P{park.place} {park.fuel} {park.executions}{_token_lines(park.effects)}" for park in parks]
     lines += ["W" + _encode([wave.wave, wave.model, wave.requests, wave.plan]) for wave in waves]
     text = "\n".join(lines)
     return sha256(execution + f"round {round_}\n{text}\n".encode()).digest()
+
+
+def _token_lines(effects: Iterable[EffectRecord]) -> str:
+    """Lines of the effects whose tokens are known, each after a line feed."""
+    told = [(effect.index, effect.tokens) for effect in effects if effect.tokens is not None]
+    return "".join([f"\nG{_encode([index, _tokens_digest(tokens)])}" for index, tokens in told])
 
 
 def _tokens_digest(tokens: tuple[int, ...]) -> str:
@@ -196,11 +215,35 @@ def agent_line(agent: AgentRecord) -> str:
     )
 
 
-def _turn_line(turn: TurnRecord, rule: int) -> str:
-    effects = [
-        [effect.index, effect.kind, effect.model, text_digest(effect.request), text_digest(effect.reply)]
-        for effect in turn.effects
+def park_line(park: ParkRecord) -> str:
+    """The line that says of a turn that it waits, and for what."""
+    questions = [
+        [question.id, question.index, question.kind, text_digest(question.request), question.deadline]
+        for question in park.questions
     ]
+    return "P" + _encode(
+        [
+            park.place,
+            park.turn,
+            park.inbox,
+            park.backlog,
+            _effects(park.effects),
+            questions,
+            park.calls,
+            park.spent_bytes,
+        ]
+    )
+
+
+def _effects(effects: Iterable[EffectRecord]) -> list[list[object]]:
+    return [
+        [effect.index, effect.kind, effect.model, text_digest(effect.request), text_digest(effect.reply)]
+        for effect in effects
+    ]
+
+
+def _turn_line(turn: TurnRecord, rule: int) -> str:
+    effects = _effects(turn.effects)
     if turn.output is None:
         if turn.failure is None:
             raise InvariantError("a turn has neither an output nor a failure")

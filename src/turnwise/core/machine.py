@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from turnwise.core import head
+from turnwise.core import head, round_outcome
 from turnwise.core import snapshot as snapshots
 from turnwise.core.acceptance import refusal
-from turnwise.core.canonical import canonical
 from turnwise.core.events import (
     Action,
     Advance,
+    Answer,
     Commit,
     EffectAnswered,
     End,
@@ -30,21 +30,24 @@ from turnwise.core.events import (
     TurnTaken,
     WaveRun,
 )
-from turnwise.core.json_text import decode
 from turnwise.core.open_turn import OpenTurn
+from turnwise.core.outside import Outside
 from turnwise.core.plan import Plan
+from turnwise.core.question import ASK, AskedQuestion, question_of
 from turnwise.core.records import (
     AgentRecord,
+    AnswerRecord,
     ChangeRecord,
     EndRecord,
     MessageRecord,
+    ParkRecord,
     RoundRecord,
     TurnRecord,
     WaveRecord,
 )
 from turnwise.core.snapshot import Snapshot
-from turnwise.core.state import WorldState
-from turnwise.core.turn import Completed, Failed, FailureClass, Needs, TurnOutput
+from turnwise.core.state import WorldState, asked_digest
+from turnwise.core.turn import Completed, Failed, Needs, TurnOutput
 from turnwise.errors import DifferenceFound, InvariantError
 
 
@@ -67,9 +70,9 @@ class Machine:
         self._round_inputs: tuple[MessageRecord, ...] = ()
         self._waves: list[WaveRecord] = []
         self._children: dict[str, AgentRecord] = {}
-        self._inputs: list[Input] = [Input(message.to, message.body) for message in plan.messages]
-        self._changes: list[ChangeRecord] = []
+        self._outside = Outside([Input(message.to, message.body) for message in plan.messages])
         self._round_changes: tuple[ChangeRecord, ...] = ()
+        self._round_answers: tuple[AnswerRecord, ...] = ()
 
     # -- the past ----------------------------------------------------------------------------------------------
 
@@ -77,7 +80,7 @@ class Machine:
         """Take over rounds that were committed before. Raises `DifferenceFound` if their heads do not follow."""
         for record in rounds:
             facts = head.facts_of(record, self.rule)
-            self._check_outside(record)
+            self._outside.check(record, self.world)
             self.head = head.advance(self.head, facts, self.rule, record.state)
             self.execution = record.execution
             if self.head != record.head:
@@ -93,21 +96,6 @@ class Machine:
                 raise _unlike(what, record.state, state)
             self._last = record
 
-    def _check_outside(self, record: RoundRecord) -> None:
-        """Compare what was to come from outside before a round with what the round says that came."""
-        due = [entry for entry in self._inputs if entry.after < record.round]
-        self._inputs = [entry for entry in self._inputs if entry.after >= record.round]
-        changes, self._changes = self._changes, []
-        expected = [(entry.to, entry.body) for entry in due], tuple(changes)
-        actual = [(message.to, message.body) for message in record.inputs[: len(due)]], record.changes
-        if expected[0] != actual[0] or (changes and expected[1] != actual[1]):
-            raise DifferenceFound(
-                f"what came from outside before round {record.round} is not what was to come",
-                expected=expected,
-                actual=actual,
-                hint="The journal has been damaged or changed after it was written.",
-            )
-
     def restore_snapshot(
         self,
         snapshot: Snapshot,
@@ -115,20 +103,21 @@ class Machine:
         spawned: Iterable[AgentRecord],
         states: Sequence[str],
         messages: Iterable[MessageRecord],
+        waiting: Sequence[tuple[int, ParkRecord | AnswerRecord]] = (),
     ) -> None:
         """Take over a world as it stood after a round, whose `record` the caller has compared with the chain.
 
-        `spawned`, `states` and `messages` are what `turnwise.core.snapshot.restore` needs; raises what that does, and
-        `DifferenceFound` if the world is not the one that the round's head names.
+        `spawned`, `states`, `messages` and `waiting` are what `turnwise.core.snapshot.restore` needs; raises what that
+        does, and `DifferenceFound` if the world is not the one that the round's head names.
         """
-        snapshots.restore(self.world, snapshot, spawned, states, messages)
+        snapshots.restore(self.world, snapshot, spawned, states, messages, waiting)
         state = snapshots.digest(self.world)
         if snapshot.round != record.round or state != record.state:
             what = f"the snapshot of round {record.round} is not the state that its head names"
             raise _unlike(what, record.state, state)
         self.head, self.execution = record.head, record.execution
         self._last = record
-        self._inputs.clear()
+        self._outside.inputs.clear()
 
     def continued_by(self, versions: str) -> None:
         """From here on, other versions execute the run than those that have executed it so far."""
@@ -153,7 +142,38 @@ class Machine:
     @property
     def due(self) -> bool:
         """True if anything is left to do: mail, an alarm, or an input from outside."""
-        return bool(self._inputs or self._changes) or self.world.schedule.next_round(self.world.round) is not None
+        return self._outside.is_due(self.world) or self.world.schedule.next_round(self.world.round) is not None
+
+    @property
+    def waits(self) -> bool:
+        """True if no round can begin before a question is answered, or something else comes from outside."""
+        if not self.world.asked or self.end is not None or not self.between_rounds or self.ending or self.due:
+            return False
+        return self.world.round < self.plan.rounds_max
+
+    @property
+    def is_overdue_next(self) -> bool:
+        """True if the next round takes the default of a question, unless it is answered before."""
+        world = self.world
+        if not world.asked or self._outside.is_due(world):
+            return False
+        due = world.schedule.next_round(world.round)
+        waiting = (world.agents[place].parked for place in world.asked.values())
+        return any(parked is not None and parked.is_overdue and parked.due_at == due for parked in waiting)
+
+    def questions(self) -> list[AskedQuestion]:
+        """The questions that an answer would reach that comes now, in order of number."""
+        given = {entry.question for entry in self._outside.answers if entry.after <= self.world.round}
+        found = []
+        for number, place in sorted(self.world.asked.items()):
+            agent = self.world.agents[place]
+            is_open = self.world.is_asked(number, self.round + 1) and place not in self._open and number not in given
+            if agent.parked is not None and is_open:
+                record = agent.parked.questions[number]
+                if record.kind == ASK:
+                    asked, question = asked_digest(agent.name, agent.parked.turn, record), question_of(record.request)
+                    found.append(AskedQuestion(number, agent.name, question, record.deadline, asked))
+        return found
 
     @property
     def ending(self) -> bool:
@@ -170,7 +190,7 @@ class Machine:
     @property
     def executing(self) -> int:
         """The number of turns that are executed or wait for a sandbox: for display only."""
-        return sum(not turn.ended and not turn.unanswered for turn in self._open.values())
+        return sum(not turn.over and not turn.unanswered for turn in self._open.values())
 
     @property
     def backlog(self) -> int:
@@ -187,17 +207,15 @@ class Machine:
             case TurnTaken(record, children):
                 self._open_turn(record.place).take(record)
                 self._children |= {child.name: child for child in children}
-                self._open_count -= 1
-                return [] if self._open_count else [self._commit(self.round)]
+                return self._turn_over()
             case EffectAnswered():
-                return self._open_turn(event.place).answer(event.index, event.reply, event.tokens)
+                turn = self._open_turn(event.place)
+                actions = turn.answer(event.index, event.reply, event.tokens)
+                return self._turn_over() if turn.is_parked else actions
             case Advance():
                 return self._advance()
-            case Input():
-                self._inputs.append(event)
-                return []
-            case OutsideChange(change):
-                self._changes.append(change)
+            case Input() | OutsideChange() | Answer():
+                self._outside.put(event)
                 return []
             case WaveRun(record):
                 for place, _ in record.requests:
@@ -214,8 +232,11 @@ class Machine:
         round_ = self._next_round()
         if (round_ is None or round_ > self.plan.rounds_max) and self._dead_letters_round is not None:
             round_ = self._dead_letters_round
+        if round_ is None and self.waits:
+            raise InvariantError("no round can begin before a question is answered")
         if round_ is None:
-            return self._finish(self._chained(EndRecord("quiet", self.world.round, None)))
+            bound = bool(self.world.asked)
+            return self._finish(self._chained(EndRecord("rounds_max" if bound else "quiet", self.world.round, None)))
         if round_ > self.plan.rounds_max:
             return self._finish(self._chained(EndRecord("rounds_max", self.world.round, None)))
         self._round = round_
@@ -239,40 +260,25 @@ class Machine:
 
     def _next_round(self) -> int | None:
         """Take what comes from outside before the next round; return its number, or None if there is none."""
-        schedule, before = self.world.schedule, self.world.round
+        outside, world, before = self._outside, self.world, self.world.round
         while True:
-            due = schedule.next_round(before)
-            later = min((entry.after for entry in self._inputs), default=None)
-            if self._changes or later is None or later <= before or due is None or due > later:
-                before = before if self._changes or later is None else max(before, later)
-                self._round_inputs += self._take_inputs(before)
-            if self._changes:
-                self._round_changes = tuple(self._changes)
-                self._changes.clear()
-                self.world.change(self._round_changes)
+            due, later = world.schedule.next_round(before), outside.later
+            if outside.changes or later is None or later <= before or due is None or due > later:
+                before = before if outside.changes or later is None else max(before, later)
+                self._round_inputs += outside.take_inputs(world, before)
+            if outside.changes:
+                self._round_changes = outside.take_changes(world)
+            self._round_answers = outside.take_answers(world, before)
+            if self._round_changes or self._round_answers:
                 return before + 1
-            due = schedule.next_round(before)
-            if due is not None or not self._inputs:
+            due = world.schedule.next_round(before)
+            if due is not None or not (outside.inputs or outside.answers):
                 return due
 
     def _finish(self, end: EndRecord) -> list[Action]:
         self.end = end
         self.head = end.head or self.head
         return [End(end)]
-
-    def _take_inputs(self, before: int) -> tuple[MessageRecord, ...]:
-        """Inputs become messages that were sent in round `before`, by nobody."""
-        first = self.world.message_seq_next
-        due = [entry for entry in self._inputs if entry.after <= before]
-        messages = tuple(
-            [
-                MessageRecord(seq, before, None, entry.to, entry.body, self.world.recipients(entry.to, None))
-                for seq, entry in enumerate(due, first)
-            ]
-        )
-        self._inputs = [entry for entry in self._inputs if entry.after > before]
-        self.world.deliver(messages)
-        return messages
 
     def _open_turn(self, place: int) -> OpenTurn:
         try:
@@ -286,12 +292,16 @@ class Machine:
             match event.outcome:
                 case Needs() as needs:
                     actions = turn.suspend(needs)
-                    if not turn.ended:
+                    if not turn.over:
                         return actions
                 case Completed(output):
                     self._complete(turn, output)
                 case Failed(failure):
                     turn.fail(failure.kind, failure.message)
+        return self._turn_over()
+
+    def _turn_over(self) -> list[Action]:
+        """A turn has no further part in the round, which is over with the last."""
         self._open_count -= 1
         return [] if self._open_count else [self._commit(self.round)]
 
@@ -306,19 +316,32 @@ class Machine:
 
     def _commit(self, round_: int) -> Commit:
         world = self.world
-        spawned = self._spawned(round_)
-        turns = tuple([turn.record() for turn in self._open.values()])
-        stopped = self._stopped(turns)
+        spawned = round_outcome.spawned(world, round_, self._open.values(), self._children)
+        turns = tuple([turn.record() for turn in self._open.values() if not turn.is_parked])
+        parks = self._parks()
+        stopped = round_outcome.stopped(world, turns)
         if self._ending(round_, turns) is not None:
-            self._round_inputs += self._late_inputs(round_)
-        messages = self._messages(round_, turns, spawned, set(stopped))
-        inputs, changes = self._round_inputs, self._round_changes
-        facts = head.facts(round_, inputs, turns, messages, spawned, stopped, self.rule, changes)
+            self._round_inputs += self._outside.take_late(world, round_)
+        messages = round_outcome.messages(world, round_, turns, spawned, set(stopped))
+        inputs, changes, answers = self._round_inputs, self._round_changes, self._round_answers
+        facts = head.facts(round_, inputs, turns, messages, spawned, stopped, self.rule, changes, answers, parks)
         outcome = head.outcome(facts, self.rule)
         waves = tuple(sorted(self._waves, key=lambda wave: (wave.wave, wave.model)))
-        self.execution = head.execution_advance(self.execution, round_, turns, waves, self.rule)
+        self.execution = head.execution_advance(self.execution, round_, turns, waves, self.rule, parks)
         record = RoundRecord(
-            round_, turns, inputs, messages, spawned, stopped, b"", self.execution, waves, outcome, changes
+            round_,
+            turns,
+            inputs,
+            messages,
+            spawned,
+            stopped,
+            b"",
+            self.execution,
+            waves,
+            outcome,
+            changes,
+            parks=parks,
+            answers=answers,
         )
         world.apply(record)
         state = snapshot = None
@@ -333,8 +356,18 @@ class Machine:
         self._open = {}
         self._round_inputs = ()
         self._round_changes = ()
+        self._round_answers = ()
         self._waves = []
         return Commit(record, self._end_after(record), snapshot)
+
+    def _parks(self) -> tuple[ParkRecord, ...]:
+        parks: list[ParkRecord] = []
+        first = self.world.question_next
+        for turn in self._open.values():
+            if turn.is_parked:
+                parks.append(turn.park(first))
+                first += len(parks[-1].questions)
+        return tuple(parks)
 
     def _snapshot_due(self) -> bool:
         """Tell whether one is due after the latest round, and count from there on if so."""
@@ -342,88 +375,6 @@ class Machine:
             return False
         self.world.turns_since_digest = 0
         return True
-
-    def _spawned(self, round_: int) -> tuple[AgentRecord, ...]:
-        """The children of this round. A turn that spawns a name that exists, or too many agents, fails as a whole."""
-        world = self.world
-        spawned: dict[str, AgentRecord] = {}
-        for turn in self._open.values():
-            if turn.output is None or not turn.output.spawn:
-                continue
-            children: dict[str, AgentRecord] = {}
-            for spawn in turn.output.spawn:
-                name = spawn.name
-                if name in world.by_name or name in world.groups or name in spawned or name in children:
-                    turn.fail(
-                        FailureClass.CONFLICT,
-                        f"an agent called {name!r} cannot be spawned: the name exists (names are never used again)",
-                    )
-                    break
-                kind = world.kinds[spawn.kind]
-                if name in self._children:
-                    children[name] = self._children.pop(name)
-                    continue
-                children[name] = AgentRecord(
-                    place=len(world.agents) + len(spawned) + len(children),
-                    name=name,
-                    kind=kind.name,
-                    args=kind.args if spawn.args is None else merged(kind.args, spawn.args),
-                    state=kind.state if spawn.state is None else spawn.state,
-                    born=round_,
-                    parent=turn.agent.place,
-                    grants=tuple(dict.fromkeys((kind.name, *turn.agent.record.grants))),
-                )
-            else:
-                most = self.plan.agents_max
-                if most is not None and len(world.agents) + len(spawned) + len(children) > most:
-                    turn.fail(FailureClass.OUTPUT_SIZE, f"there cannot be more than {most:,} agents (world.agents_max)")
-                else:
-                    spawned |= children
-        return tuple(spawned.values())
-
-    def _stopped(self, turns: Iterable[TurnRecord]) -> tuple[int, ...]:
-        named = {name for turn in turns if turn.output for name in turn.output.stop}
-        agents = [self.world.by_name[name] for name in named if name in self.world.by_name]
-        return tuple(sorted([agent.place for agent in agents if agent.alive]))
-
-    def _messages(
-        self, round_: int, turns: Iterable[TurnRecord], spawned: Iterable[AgentRecord], stopped: set[int]
-    ) -> tuple[MessageRecord, ...]:
-        """Return this round's messages in the order of delivery, to those who will live in the next round."""
-        world = self.world
-        born = {agent.name: agent.place for agent in spawned}
-        members: dict[str, list[int]] = {}
-        for agent in spawned:
-            for group in world.kinds[agent.kind].groups:
-                members.setdefault(group, []).append(agent.place)
-        messages: list[MessageRecord] = []
-        seq = world.message_seq_next
-        for turn in turns:
-            if turn.output is None:
-                continue
-            for send in turn.output.send:
-                if send.to in born:
-                    recipients: tuple[int, ...] = (born[send.to],)
-                else:
-                    recipients = world.recipients(send.to, turn.place)
-                    if stopped:
-                        recipients = tuple([place for place in recipients if place not in stopped])
-                    if send.to in members:
-                        recipients += tuple(members[send.to])
-                messages.append(MessageRecord(seq, round_, turn.place, send.to, send.body, recipients))
-                seq += 1
-        return tuple(messages)
-
-    def _late_inputs(self, round_: int) -> tuple[MessageRecord, ...]:
-        """Inputs that came while the last round was in progress: dead letters of this round, since none follows."""
-        late = [entry for entry in self._inputs if entry.after <= round_]
-        self._inputs = [entry for entry in self._inputs if entry.after > round_]
-        first = self.world.message_seq_next
-        messages = tuple(
-            [MessageRecord(seq, round_, None, entry.to, entry.body, ()) for seq, entry in enumerate(late, first)]
-        )
-        self.world.deliver(messages)
-        return messages
 
     def _end_after(self, record: RoundRecord) -> EndRecord | None:
         """Return the end of the run, with its head, if this round is its last."""
@@ -446,11 +397,6 @@ class Machine:
     def _chained(self, end: EndRecord) -> EndRecord:
         """An end with the head of the run that it ends."""
         return replace(end, head=head.ended(self.head, end, self.rule))
-
-
-def merged(base: str, over: str) -> str:
-    """Two JSON objects as canonical text; members of `over` win."""
-    return canonical(decode(base) | decode(over))
 
 
 def _unlike(what: str, expected: bytes | None, actual: bytes | None) -> DifferenceFound:

@@ -1,17 +1,21 @@
-"""A turn between its beginning and the commit of its round."""
+"""A turn between its beginning, or its going on, and the commit of its round."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from hashlib import sha256
 
 from turnwise.core import streams
+from turnwise.core.asking import ask_refusal, deadline_of, reserved
 from turnwise.core.canonical import canonical
 from turnwise.core.effects_budget import EffectsBudget
 from turnwise.core.envelope import EFFECT_KINDS, MODEL_EFFECTS, error_reply, join_replies
 from turnwise.core.events import Action, Execute, Request
 from turnwise.core.grants import may_ask, may_run_python
 from turnwise.core.inbox import fitting
-from turnwise.core.records import EffectRecord, TurnRecord
+from turnwise.core.parked import Parked
+from turnwise.core.question import ASK
+from turnwise.core.records import EffectRecord, ParkRecord, QuestionRecord, TurnRecord
 from turnwise.core.state import AgentState, WorldState
 from turnwise.core.system_prompt import with_system
 from turnwise.core.turn import EffectRequest, Failure, FailureClass, Needs, TurnOutput
@@ -22,21 +26,30 @@ _BY_EFFECTS_MIB = " (`effects_mib` of its kind)"
 
 
 class OpenTurn:
-    """Executes, is suspended while it waits for effects, executes again, and ends with an output or a failure."""
+    """Executes, is suspended while it waits for effects, executes again, and ends with an output or a failure.
+
+    Effects that people answer are not waited for: when nothing else is unanswered, the turn's part in the round is
+    over, and what it will go on with is recorded (`park`).
+    """
 
     __slots__ = (
+        "_asked",
         "_budget",
         "_call_start",
         "_calls",
+        "_counts",
         "_fuel_left",
         "_input",
         "_letters",
         "_many",
         "_now_us",
+        "_recorded",
         "_replies",
         "_requests",
+        "_round",
         "_seed",
         "_taken",
+        "_taken_park",
         "_tokens",
         "_unanswered",
         "agent",
@@ -49,7 +62,8 @@ class OpenTurn:
     )
 
     def __init__(self, world: WorldState, agent: AgentState, round_: int) -> None:
-        plan = world.plan
+        plan, parked = world.plan, agent.parked
+        began = round_ if parked is None else parked.began
         self.agent = agent
         self.turn = agent.turns + 1
         self.output: TurnOutput | None = None
@@ -57,32 +71,52 @@ class OpenTurn:
         self.stdout = ""
         self.fuel = 0
         self.executions = 0
+        self._round = round_
         self._seed = plan.seed
-        self._now_us = plan.now_us(round_)
+        self._now_us = plan.now_us(began)
         self._fuel_left = agent.kind.limits.fuel
         self._call_start = 0
         self._calls: list[str] = []
+        self._counts: list[tuple[int, bool]] = []
         self._requests: list[EffectRequest] = []
         self._replies: list[str | None] = []
         self._tokens: dict[int, tuple[int, ...]] = {}
         self._taken: TurnRecord | None = None
+        self._taken_park: ParkRecord | None = None
         self._unanswered = 0
+        self._asked: dict[int, int | None] = {}
         self._many = False
         self._budget: EffectsBudget | None = None
-        read = fitting(agent.inbox, agent.kind.limits.inbox_bytes_max)
+        self._recorded: Collection[int] = ()
+        read = fitting(agent.inbox, agent.kind.limits.inbox_bytes_max) if parked is None else len(parked.inbox)
         self._letters = tuple(agent.inbox[:read])
         self._input = TurnInput(
             name=agent.name,
             kind=agent.kind.name,
             args=agent.args,
-            round=round_,
+            round=began,
             turn=self.turn,
             now_us=self._now_us,
             seed=streams.turn_seed(plan.seed, agent.name, self.turn),
             state=agent.state,
             mail=tuple([letter.text for letter in self._letters]),
-            backlog=len(agent.inbox) - read,
+            backlog=len(agent.inbox) - read if parked is None else parked.backlog,
         )
+        if parked is not None:
+            self._go_on(parked)
+
+    def _go_on(self, parked: Parked) -> None:
+        """Take over what the turn has asked for and been answered in earlier rounds."""
+        so_far = parked.effects_so_far()
+        self._recorded = parked.effects.keys()
+        self._requests = [request for request, _ in so_far]
+        self._replies = [reply for _, reply in so_far]
+        first = 0
+        for count, many in parked.calls:
+            self._calls.append(join_replies([reply for _, reply in so_far[first : first + count]], many))
+            first += count
+        self._fuel_left -= parked.fuel
+        self._budget = EffectsBudget(self.agent.kind.limits.effects_bytes_max, parked.spent_bytes)
 
     @property
     def unanswered(self) -> int:
@@ -98,6 +132,16 @@ class OpenTurn:
     def ended(self) -> bool:
         return self.output is not None or self.failure is not None
 
+    @property
+    def is_parked(self) -> bool:
+        """True if nothing but answers of people is missing: the round does not wait for these."""
+        return bool(self._asked or self._taken_park) and not self._unanswered and not self.ended
+
+    @property
+    def over(self) -> bool:
+        """True if the turn has no further part in the round."""
+        return self.ended or self.is_parked
+
     def execute(self) -> Execute:
         agent = self.agent
         return Execute(
@@ -112,7 +156,7 @@ class OpenTurn:
 
     def executed(self, fuel: int, stdout: str) -> bool:
         """Count an execution, whatever it came to. False: the turn has used up its fuel, and has failed."""
-        if self.ended or self._unanswered:
+        if self.over or self._unanswered:
             raise InvariantError(f"the turn of {self.agent.name} was not being executed")
         self.executions += 1
         self.fuel += fuel
@@ -126,10 +170,13 @@ class OpenTurn:
     def complete(self, output: TurnOutput) -> None:
         self.output = output
 
-    def take(self, record: TurnRecord) -> None:
-        """End as it is recorded."""
-        if self.ended or self.executions or record.place != self.agent.place:
+    def take(self, record: TurnRecord | ParkRecord) -> None:
+        """End, or wait, as it is recorded."""
+        if self.over or self.executions or record.place != self.agent.place:
             raise InvariantError(f"the turn of {self.agent.name} cannot be taken as it is recorded")
+        if isinstance(record, ParkRecord):
+            self._taken_park = record
+            return
         self.output, self.failure, self._taken = record.output, record.failure, record
 
     def fail(self, kind: FailureClass, message: str) -> bool:
@@ -146,6 +193,7 @@ class OpenTurn:
             self.fail(FailureClass.EFFECTS, message)
             return []
         self._call_start, self._many = first, needs.many
+        self._counts.append((len(needs.requests), needs.many))
         if self._budget is None:
             self._budget = EffectsBudget(self.agent.kind.limits.effects_bytes_max)
         self._budget.next_call()
@@ -153,17 +201,19 @@ class OpenTurn:
         full = False
         for index, asked in enumerate(needs.requests, first):
             request = with_system(asked, self.agent.kind.system)
-            full = full or not self._budget.request(len(request.body.encode()))
+            full = full or not self._budget.request(len(request.body.encode()) + reserved(request))
             if full:
                 request = _without_content(request)
             self._requests.append(request)
             refusal = self._too_large() if full else self._refusal(request)
             self._replies.append(refusal)
-            if refusal is None:
+            if refusal is None and request.kind == ASK:
+                self._asked[index] = deadline_of(request, self._round)
+            elif refusal is None:
                 self._unanswered += 1
                 stream = streams.effect_stream(self._seed, self.agent.name, self.turn, index)
                 actions.append(Request(self.agent.place, index, request, stream, self._now_us))
-        return actions or [self._resume()]
+        return actions or ([] if self._asked else [self._resume()])
 
     def answer(self, index: int, reply: str, tokens: tuple[int, ...] | None = None) -> list[Action]:
         """An effect's reply, and its tokens. With the last one that the turn waits for, it executes again."""
@@ -178,7 +228,29 @@ class OpenTurn:
             self._replies[refused] = self._too_large()
             self._tokens.pop(refused, None)
         self._unanswered -= 1
-        return [] if self._unanswered else [self._resume()]
+        return [] if self._unanswered or self._asked else [self._resume()]
+
+    def park(self, question_first: int) -> ParkRecord:
+        """Return the record of a turn that waits; its questions are numbered from `question_first` on."""
+        if self._taken_park is not None:
+            return self._taken_park
+        return ParkRecord(
+            place=self.agent.place,
+            turn=self.turn,
+            inbox=tuple([letter.seq for letter in self._letters]),
+            backlog=self._input.backlog,
+            effects=self._effects(),
+            questions=tuple(
+                [
+                    QuestionRecord(id_, index, self._requests[index].kind, self._requests[index].body, deadline)
+                    for id_, (index, deadline) in enumerate(self._asked.items(), question_first)
+                ]
+            ),
+            calls=tuple(self._counts),
+            spent_bytes=0 if self._budget is None else self._budget.spent,
+            fuel=self.fuel,
+            executions=self.executions,
+        )
 
     def record(self) -> TurnRecord:
         if self._taken is not None:
@@ -189,16 +261,20 @@ class OpenTurn:
             inbox=tuple([letter.seq for letter in self._letters]),
             output=self.output,
             failure=self.failure,
-            effects=tuple(
-                [
-                    EffectRecord(index, request.kind, request.model, request.body, reply, self._tokens.get(index))
-                    for index, (request, reply) in enumerate(zip(self._requests, self._replies, strict=True))
-                    if reply is not None
-                ]
-            ),
+            effects=self._effects(),
             stdout=self.stdout,
             fuel=self.fuel,
             executions=self.executions,
+        )
+
+    def _effects(self) -> tuple[EffectRecord, ...]:
+        """The effects that were answered in this round."""
+        return tuple(
+            [
+                EffectRecord(index, request.kind, request.model, request.body, reply, self._tokens.get(index))
+                for index, (request, reply) in enumerate(zip(self._requests, self._replies, strict=True))
+                if reply is not None and index not in self._recorded
+            ]
         )
 
     def _resume(self) -> Execute:
@@ -206,14 +282,21 @@ class OpenTurn:
         self._calls.append(join_replies(replies, self._many))
         return self.execute()
 
+    @property
+    def _may_wait(self) -> bool:
+        """False in plans of version 1, which know no questions, and have no bound on what answers take."""
+        return self.agent.kind.limits.effects_bytes_max is not None
+
     def _too_large(self) -> str:
         bytes_max = self.agent.kind.limits.effects_bytes_max
         message = f"requests and replies of this turn's effects come to more than {bytes_max:,} bytes"
         return error_reply("refused", message + _BY_EFFECTS_MIB)
 
     def _refusal(self, request: EffectRequest) -> str | None:
-        if request.kind not in EFFECT_KINDS:
+        if request.kind not in EFFECT_KINDS or (request.kind == ASK and not self._may_wait):
             return error_reply("unknown", f"there is no effect called {request.kind!r}")
+        if request.kind == ASK:
+            return ask_refusal(self.agent, request)
         if request.kind not in MODEL_EFFECTS:
             return self._refused_code()
         if request.model is None:

@@ -45,7 +45,7 @@ class KindGrants:
     """The acts that a kind of agent may do. Names, patterns (`narrator-*`) and groups; empty means nothing.
 
     `generate`, `infer` and `embed` name the models that the effect of that name may ask; `finish` allows to end the
-    run, `run_python` to have code executed.
+    run, `run_python` to have code executed, `ask` to ask people.
     """
 
     generate: tuple[str, ...] = ()
@@ -56,6 +56,7 @@ class KindGrants:
     embed: tuple[str, ...] = ()
     finish: bool = False
     run_python: bool = False
+    ask: bool = False
 
 
 @dataclass(frozen=True, slots=True)

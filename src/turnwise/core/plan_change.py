@@ -91,6 +91,12 @@ def plan_concerns(text: str, kind: str) -> bool:
     return not isinstance(change, dict) or bool(change.keys() - {"kinds"}) or kind in change.get("kinds", {})
 
 
+def concerns_turns(text: str, kind: str) -> bool:
+    """Return whether turns of a kind that have begun are others by a change of the plan."""
+    change = decode(text)
+    return bool(change.keys() & {"seed", "models"}) or kind in change.get("kinds", {})
+
+
 def with_texts(text: str, as_value: Callable[[str, str, str], object]) -> str:
     """A change of which `as_value` makes the JSON values of what agents are told, from kind, member and text.
 
@@ -122,7 +128,7 @@ def _changed_kind(kind: Kind, change: object) -> Kind:
         grants = _object(found["grants"], set(KindGrants.__slots__), f"grants of {named}")
         granted: dict[str, Any] = {}
         for name, entries in grants.items():
-            if name in ("finish", "run_python"):
+            if name in ("finish", "run_python", "ask"):
                 granted[name] = _typed(entries, bool, f"the grant {name} of {named}")
             elif isinstance(entries, list) and all(type(entry) is str for entry in entries):
                 granted[name] = tuple(entries)

@@ -120,7 +120,8 @@ def _kind_to_json(kind: Kind, text: Callable[[str], object], bounded: bool) -> d
         "grants": {name: getattr(kind.grants, name) for name in _GRANTS}
         | {name: entries for name in _GRANTS_LATER if (entries := getattr(kind.grants, name))}
         | ({"finish": kind.grants.finish} if bounded else {})
-        | ({"run_python": True} if kind.grants.run_python else {}),
+        | ({"run_python": True} if kind.grants.run_python else {})
+        | ({"ask": True} if kind.grants.ask else {}),
         "limits": {name: getattr(kind.limits, name) for name in _LIMITS}
         | {name: bound for name in _LIMITS_LATER if (bound := getattr(kind.limits, name)) is not None},
     }
@@ -142,6 +143,7 @@ def _kind_from_json(kind: Members, bounded: bool) -> Kind:
             **{name: grants.texts_given(name) for name in _GRANTS_LATER},
             finish=grants.take("finish", bool) if bounded else True,
             run_python=grants.flag_given("run_python"),
+            ask=grants.flag_given("ask"),
         ),
         limits=Limits(
             **{name: limits.take(name, int) for name in _LIMITS},

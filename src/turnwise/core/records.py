@@ -7,6 +7,7 @@ except the fields that the execution digest covers (`fuel`, `executions`, `waves
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -103,6 +104,50 @@ class WaveRecord:
     plan: str
 
 
+@dataclass(frozen=True, slots=True)
+class QuestionRecord:
+    """An effect that waits for an answer from outside. `id` counts over the run from 1, `index` as of `EffectRecord`.
+
+    `deadline` is the round from which on its default is taken; None: it waits for as long as it takes.
+    """
+
+    id: int
+    index: int
+    kind: str
+    request: str
+    deadline: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParkRecord:
+    """A turn that was begun, or went on, and waits for answers from outside; it will go on from its start.
+
+    `turn` and `inbox` as of `TurnRecord`; `backlog` counts the messages that did not fit. `effects` are those that were
+    answered in this round, `questions` those that were asked in it and wait, both in order of index. `calls` are the
+    turn's calls in this round, each with the number of its effects and whether it asked for a list. `spent_bytes` is
+    what all its effects have used of `effects_mib` so far. `fuel` and `executions` are those of this round.
+    """
+
+    place: int
+    turn: int
+    inbox: tuple[int, ...]
+    backlog: int
+    effects: tuple[EffectRecord, ...]
+    questions: tuple[QuestionRecord, ...]
+    calls: tuple[tuple[int, bool], ...]
+    spent_bytes: int
+    fuel: int
+    executions: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRecord:
+    """An answer from outside to the question of this number, as the reply to its effect: canonical JSON text."""
+
+    question: int
+    reply: str
+
+
 ChangeKind = Literal["plan", "state", "args", "stop", "drop"]
 """Parts of a world that somebody outside can change between two rounds: see `ChangeRecord`."""
 
@@ -127,9 +172,10 @@ class RoundRecord:
 
     `head` is the chain's value after the round, `outcome` the digest of the round by itself, None where the run's
     chains know none (see `turnwise.core.head`). `waves` are in order of number and model. `changes` came from outside
-    before anybody moved, after the inputs. Inputs whose own round is this one came while it was in progress, and it
-    ends the run. `state` is the digest of the world's state after the round where one was due (see
-    `turnwise.core.snapshot`), else None.
+    before anybody moved, after the inputs; then `answers` did, in the order in which they were given. `parks` are turns
+    that wait for answers, in order of place: such an agent has no turn among `turns`. Inputs whose own round is this
+    one came while it was in progress, and it ends the run. `state` is the digest of the world's state after the round
+    where one was due (see `turnwise.core.snapshot`), else None.
     """
 
     round: int
@@ -144,6 +190,19 @@ class RoundRecord:
     outcome: bytes | None = None
     changes: tuple[ChangeRecord, ...] = ()
     state: bytes | None = None
+    parks: tuple[ParkRecord, ...] = ()
+    answers: tuple[AnswerRecord, ...] = ()
+
+    @property
+    def parts(self) -> tuple[TurnRecord | ParkRecord, ...]:
+        """Turns that ended in the round, then those that wait."""
+        return (*self.turns, *self.parks) if self.parks else self.turns
+
+    def effects(self) -> Iterator[tuple[int, EffectRecord]]:
+        """Yield the places and effects of all that was answered in the round, of turns that wait too."""
+        for part in self.parts:
+            for effect in part.effects:
+                yield part.place, effect
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """The schedule: which agents move in a round.
 
 An agent is due when it has unread mail, or when its alarm has rung (`wake_in`; `start = true` is an alarm for the
-agent's first round). An agent has at most one alarm: a newer `wake_in` replaces it. Rounds in which nobody is due are
-skipped, not committed: the next round is the first in which somebody is.
+agent's first round). An agent whose turn waits for an answer from outside is due when that turn goes on, and never for
+mail, which waits with it. An agent has at most one alarm: a newer `wake_in` replaces it. Rounds in which nobody is due
+are skipped, not committed: the next round is the first in which somebody is.
 
 Both disciplines answer the same questions. They are told of mail and alarms when these come to be, never when they are
 used up: what is no longer true is recognised by asking the agent (`Pending`), so nothing scans the idle.
@@ -15,13 +16,20 @@ from typing import Protocol
 
 
 class Pending(Protocol):
-    """An agent as the schedule sees it: its unread mail and its alarm."""
+    """An agent as the schedule sees it: its unread mail, and when it is due without any."""
 
     def has_unread(self, seq: int) -> bool: ...
     @property
-    def unread_any(self) -> bool: ...
+    def unread_any(self) -> bool:
+        """True if it has mail to move for: never while its turn waits."""
+
     @property
-    def wake_at(self) -> int | None: ...
+    def due_at(self) -> int | None:
+        """The round of its alarm, or in which its turn that waits goes on; None for none that is known."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while its turn waits for an answer from outside."""
 
 
 class Agents(Protocol):
@@ -35,7 +43,7 @@ class Discipline(Protocol):
         """Message `seq` can be read by the agent at `place` from round `ready` on."""
 
     def backlog(self, place: int) -> None:
-        """The agent at `place` has moved, and has mail left that it has been told of before."""
+        """The agent at `place` has moved, or waits no more, and has mail left that it has been told of before."""
 
     def alarm(self, place: int, round_: int) -> None:
         """The agent at `place` is due in `round_`."""
@@ -81,7 +89,7 @@ class Rounds:
         return sorted(due)
 
     def _drop_silent(self) -> None:
-        while self._alarms and self._agents[self._alarms[0][1]].wake_at != self._alarms[0][0]:
+        while self._alarms and self._agents[self._alarms[0][1]].due_at != self._alarms[0][0]:
             heappop(self._alarms)
 
 
@@ -96,12 +104,15 @@ class Sequential:
     def __init__(self, agents: Agents) -> None:
         self._agents = agents
         self._queue: list[tuple[int, int, int, int]] = []
+        self._aside: dict[int, list[tuple[int, int, int, int]]] = {}  # mail of agents whose turns wait, by place
 
     def mail(self, place: int, seq: int, ready: int) -> None:
         heappush(self._queue, (ready, self._MAIL, seq, place))
 
     def backlog(self, place: int) -> None:
-        """Keep the entries of messages that were not read: each message has its own in the queue."""
+        """Take the entries of messages that were not read: each has its own, in the queue, or aside for so long."""
+        for entry in self._aside.pop(place, ()):
+            heappush(self._queue, entry)
 
     def alarm(self, place: int, round_: int) -> None:
         heappush(self._queue, (round_, self._ALARM, place, place))
@@ -118,6 +129,9 @@ class Sequential:
         while self._queue:
             ready, what, order, place = self._queue[0]
             agent = self._agents[place]
-            if agent.has_unread(order) if what == self._MAIL else agent.wake_at == ready:
+            if what == self._MAIL and agent.is_waiting:
+                self._aside.setdefault(place, []).append(heappop(self._queue))
+                continue
+            if agent.has_unread(order) if what == self._MAIL else agent.due_at == ready:
                 return
             heappop(self._queue)

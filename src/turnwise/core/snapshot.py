@@ -17,8 +17,9 @@ from hashlib import sha256
 from typing import Final
 
 from turnwise.core.head import text_digest
-from turnwise.core.records import AgentRecord, MessageRecord
+from turnwise.core.records import AgentRecord, AnswerRecord, MessageRecord, ParkRecord
 from turnwise.core.state import AgentState, WorldState
+from turnwise.errors import JournalError
 
 TURNS_MIN: Final = 1_024
 """Turns between two snapshots at least."""
@@ -45,6 +46,10 @@ class Snapshot:
     """Places of agents that were stopped."""
     unread: tuple[tuple[int, tuple[int, ...]], ...]
     """Places of agents with unread messages, each with the messages' sequence numbers."""
+    question_next: int = 1
+    """Number of the next question to people."""
+    waiting: tuple[tuple[int, int], ...] = ()
+    """Places of agents whose turns wait for answers, each with the round in which the turn began."""
 
 
 def due(world: WorldState) -> bool:
@@ -63,6 +68,8 @@ def take(world: WorldState) -> Snapshot:
         tuple([agent.wake_at or 0 for agent in agents]),
         tuple([agent.place for agent in agents if not agent.alive]),
         tuple([(agent.place, tuple([letter.seq for letter in agent.inbox])) for agent in agents if agent.inbox]),
+        world.question_next,
+        tuple([(agent.place, agent.parked.began) for agent in agents if agent.parked is not None]),
     )
 
 
@@ -71,7 +78,8 @@ def digest(world: WorldState) -> bytes:
 
     It is over lines: round, next sequence number and number of agents; the chain over spawned agents and changes; for
     each agent its turns, the SHA-256 of its state, its alarm, and what it has not read (`!`: it was stopped); for each
-    unread message its number and the SHA-256 of what its readers will see.
+    unread message its number and the SHA-256 of what its readers will see; and if people were ever asked, the number
+    of the next question. A turn that waits adds what it will go on with to the line of its agent.
     """
     lines = [f"state {world.round} {world.message_seq_next} {len(world.agents)}", world.others.hex()]
     unread: dict[int, bytes] = {}
@@ -80,8 +88,12 @@ def digest(world: WorldState) -> bytes:
         if agent.inbox or agent.wake_at is not None or not agent.alive:
             line += f" {agent.wake_at or 0} {_numbers(agent)}{'' if agent.alive else '!'}"
             unread.update([(letter.seq, letter.text) for letter in agent.inbox])
+        if agent.parked is not None:
+            line += f" waits {agent.parked.digest()}"
         lines.append(line)
     lines += [f"{seq} {sha256(text).hexdigest()}" for seq, text in sorted(unread.items())]
+    if world.question_next > 1:
+        lines.append(f"asked {world.question_next}")
     return sha256(("\n".join(lines) + "\n").encode()).digest()
 
 
@@ -101,12 +113,13 @@ def restore(
     spawned: Iterable[AgentRecord],
     states: Sequence[str],
     messages: Iterable[MessageRecord],
+    parks: Sequence[tuple[int, ParkRecord | AnswerRecord]] = (),
 ) -> None:
     """Bring a world from its beginning to where a snapshot says that it stood.
 
     `spawned` are the agents that came later, in order of place; `states` those of all agents, by place; `messages` the
-    unread ones, in order. Whether that is what the run's chain names is to be seen by `digest`. Raises ValueError for
-    what cannot belong together.
+    unread ones, in order; `parks` what became of turns that wait, and answers to them, with their rounds. Whether that
+    is what the run's chain names is to be seen by `digest`. Raises ValueError for what cannot belong together.
     """
     for record in spawned:
         if record.kind not in world.kinds or not set(record.grants) <= world.kinds.keys():
@@ -131,4 +144,8 @@ def restore(
                 readers.setdefault(seq, []).append(place)
     except IndexError:
         raise ValueError("it names an agent that is not there") from None
-    world.stand_after(snapshot.round, snapshot.message_seq_next, messages, readers)
+    try:
+        world.stand_after(snapshot.round, snapshot.message_seq_next, messages, readers, parks)
+    except JournalError as error:
+        raise ValueError(error.message) from error
+    world.question_next = snapshot.question_next

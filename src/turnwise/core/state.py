@@ -10,11 +10,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
 from turnwise.core.envelope import encode_mail
-from turnwise.core.head import agent_line, change_line
+from turnwise.core.head import agent_line, change_line, text_digest
 from turnwise.core.inbox import Letter
+from turnwise.core.parked import Parked
 from turnwise.core.plan import OUTSIDE, Kind, KindGrants, Plan
-from turnwise.core.plan_change import changed_plan
-from turnwise.core.records import AgentRecord, ChangeRecord, MessageRecord, RoundRecord
+from turnwise.core.plan_change import changed_plan, concerns_turns
+from turnwise.core.records import (
+    AgentRecord,
+    AnswerRecord,
+    ChangeRecord,
+    MessageRecord,
+    ParkRecord,
+    QuestionRecord,
+    RoundRecord,
+)
 from turnwise.core.schedule import Discipline, Rounds, Sequential
 from turnwise.errors import InvariantError, JournalError
 
@@ -30,6 +39,7 @@ class AgentState:
         "kind",
         "left",
         "name",
+        "parked",
         "place",
         "record",
         "state",
@@ -50,10 +60,19 @@ class AgentState:
         self.wake_at: int | None = None
         self.alive = True
         self.inbox: list[Letter] = []
+        self.parked: Parked | None = None
 
     @property
     def unread_any(self) -> bool:
-        return bool(self.inbox)
+        return bool(self.inbox) and self.parked is None
+
+    @property
+    def due_at(self) -> int | None:
+        return self.wake_at if self.parked is None else self.parked.due_at
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.parked is not None
 
     def has_unread(self, seq: int) -> bool:
         return bool(self.inbox) and self.inbox[0].seq <= seq
@@ -68,6 +87,8 @@ class WorldState:
         self.message_seq_next = 0
         self._changed = False
         self.turns_since_digest = 0  # since the latest digest of the state
+        self.question_next = 1
+        self.asked: dict[int, int] = {}  # places of agents by the numbers of questions that they wait for
         self.others = bytes(32)  # a chain over the agents and changes that did not come from the plan
         self.changed_ever = False
         self.kinds = {kind.name: kind for kind in plan.kinds}
@@ -96,6 +117,15 @@ class WorldState:
     def sender_name(self, message: MessageRecord) -> str:
         return OUTSIDE if message.sender is None else self.agents[message.sender].name
 
+    def is_asked(self, question: int, round_: int, asked: str | None = None) -> bool:
+        """Return whether a question can be answered before a round; `asked` is the SHA-256 of the one that is meant."""
+        place = self.asked.get(question)
+        parked = None if place is None else self.agents[place].parked
+        if parked is None or not parked.is_open(question, round_):
+            return False
+        name = self.agents[parked.parts[0].place].name
+        return asked is None or asked == asked_digest(name, parked.turn, parked.questions[question])
+
     # -- the fold ----------------------------------------------------------------------------------------------
 
     def apply(self, record: RoundRecord) -> None:
@@ -108,10 +138,15 @@ class WorldState:
         if not self._changed:
             self.change(record.changes)
         self._changed = False
+        for answer in record.answers:
+            if answer.question in self.asked:  # it is not, where the answer has been taken before the round
+                self.take_answer(answer, record.round)
         self._clear_alarms(record)
         for turn in record.turns:
             agent = self.agents[turn.place]
             agent.turns = turn.turn
+            if agent.parked is not None:
+                self._unpark(agent)
             del agent.inbox[: len(turn.inbox)]
             if agent.inbox:
                 self.schedule.backlog(agent.place)
@@ -121,11 +156,52 @@ class WorldState:
                 if turn.output.wake_in is not None:
                     agent.wake_at = record.round + turn.output.wake_in
                     self.schedule.alarm(agent.place, agent.wake_at)
+        for park in record.parks:
+            self._park(park, record.round)
         for spawned in record.spawned:
             self.spawn(spawned)
         for place in record.stopped:
             self._stop(self.agents[place])
         self.deliver(record.messages)
+
+    def take_answer(self, answer: AnswerRecord, round_: int) -> None:
+        """Take the answer to a question that is open; the round begins with it."""
+        place = self.asked.pop(answer.question)
+        parked = self.agents[place].parked
+        if parked is not None:
+            parked.answer(answer.question, answer.reply, round_)
+            if parked.due_at is not None:
+                self.schedule.alarm(place, parked.due_at)
+
+    def _park(self, park: ParkRecord, round_: int) -> None:
+        agent = self.agents[park.place]
+        if agent.parked is None:
+            agent.parked = Parked(park, round_)
+        else:
+            for question in agent.parked.questions:
+                self.asked.pop(question, None)
+            agent.parked.add(park, round_)
+        for asked in park.questions:
+            self.asked[asked.id] = park.place
+            self.question_next = max(self.question_next, asked.id + 1)
+        if agent.parked.due_at is not None:
+            self.schedule.alarm(agent.place, agent.parked.due_at)
+
+    def _unpark(self, agent: AgentState) -> None:
+        """Forget the turn that an agent waits with: it is over, or never will be."""
+        for question in agent.parked.questions if agent.parked is not None else ():
+            self.asked.pop(question, None)
+        agent.parked = None
+        if agent.wake_at is not None:  # the schedule may have dropped it meanwhile
+            self.schedule.alarm(agent.place, agent.wake_at)
+
+    def _begin_again(self, agent: AgentState) -> None:
+        """Have an agent whose turn waits take it anew in the next round, since something of its input is another."""
+        self._unpark(agent)
+        agent.wake_at = self.round + 1
+        self.schedule.alarm(agent.place, agent.wake_at)
+        if agent.inbox:
+            self.schedule.backlog(agent.place)
 
     def change(self, changes: Sequence[ChangeRecord]) -> None:
         """Change the world from outside, before the next round, whose record then changes nothing once more.
@@ -141,6 +217,8 @@ class WorldState:
                 for agent in self.agents:
                     if any(letter.seq == change.target for letter in agent.inbox):
                         agent.inbox[:] = [letter for letter in agent.inbox if letter.seq != change.target]
+                        if agent.parked is not None and change.target in agent.parked.inbox:
+                            self._begin_again(agent)
             else:
                 self._change_agent(change)
 
@@ -150,6 +228,8 @@ class WorldState:
         for agent in self.agents:
             agent.kind = self.kinds[agent.record.kind]
             agent.grants = tuple([self.kinds[name].grants for name in agent.record.grants])
+            if agent.parked is not None and concerns_turns(text, agent.kind.name):
+                self._begin_again(agent)
 
     def _change_agent(self, change: ChangeRecord) -> None:
         place = change.target
@@ -160,14 +240,18 @@ class WorldState:
                 hint="The journal has been damaged or changed after it was written.",
             )
         agent = self.agents[place]
+        if change.what == "stop":
+            self._stop(agent)
+            return
         if change.what == "state":
             agent.state = change.text or ""
-        elif change.what == "args":
-            agent.args = change.text or ""
         else:
-            self._stop(agent)
+            agent.args = change.text or ""
+        if agent.parked is not None:
+            self._begin_again(agent)
 
     def _stop(self, agent: AgentState) -> None:
+        self._unpark(agent)
         agent.alive = False
         agent.wake_at = None
         agent.inbox.clear()
@@ -189,9 +273,17 @@ class WorldState:
             self.schedule.mail(place, message.seq, message.round + 1)
 
     def _clear_alarms(self, record: RoundRecord) -> None:
+        """Clear the alarms that turns were begun for. One that rang while a turn waited rings after it."""
         for turn in record.turns:
             agent = self.agents[turn.place]
             if agent.wake_at is not None and agent.wake_at <= record.round:
+                agent.wake_at = None
+                if agent.parked is not None:
+                    agent.wake_at = record.round + 1
+                    self.schedule.alarm(agent.place, agent.wake_at)
+        for park in record.parks:
+            agent = self.agents[park.place]
+            if agent.parked is None and agent.wake_at is not None and agent.wake_at <= record.round:
                 agent.wake_at = None
 
     def spawn(self, record: AgentRecord) -> None:
@@ -200,11 +292,17 @@ class WorldState:
         self._add(record)
 
     def stand_after(
-        self, round_: int, message_seq_next: int, messages: Iterable[MessageRecord], readers: Mapping[int, list[int]]
+        self,
+        round_: int,
+        message_seq_next: int,
+        messages: Iterable[MessageRecord],
+        readers: Mapping[int, list[int]],
+        waiting: Iterable[tuple[int, ParkRecord | AnswerRecord]] = (),
     ) -> None:
         """Take agents as they are now for those after a round, with mail by its readers' places.
 
-        `messages` are all that somebody has not read, in order. Raises ValueError for mail that cannot be.
+        `messages` are all that somebody has not read, in order; `waiting` is what became of turns that wait, and the
+        answers that they have got, with their rounds, in order. Raises ValueError for mail that cannot be.
         """
         self.round = round_
         self.message_seq_next = message_seq_next
@@ -222,6 +320,11 @@ class WorldState:
             self._put(message, places)
         if unseen:
             raise ValueError(f"message {min(unseen)} is not there")
+        for at, record in waiting:
+            if isinstance(record, ParkRecord):
+                self._park(record, at)
+            elif record.question in self.asked:
+                self.take_answer(record, at)
 
     def _new_schedule(self) -> Discipline:
         return (Rounds if self.plan.schedule == "rounds" else Sequential)(self.agents)
@@ -246,3 +349,8 @@ def first_agents(plan: Plan) -> list[AgentRecord]:
         AgentRecord(place, agent.name, agent.kind, agent.args, agent.state, 0, None, (agent.kind,))
         for place, agent in enumerate(plan.agents)
     ]
+
+
+def asked_digest(agent: str, turn: int, question: QuestionRecord) -> str:
+    """SHA-256 (hex) of a question and of the agent and the turn that ask it: equal for the same one in a fork."""
+    return text_digest(f"{agent} {turn} {question.index} {text_digest(question.request)}")

@@ -24,7 +24,18 @@ KEEPS: Final[tuple[Keep, ...]] = get_args(Keep)
 KEPT: Final = "kept"
 """Row of `meta` that says that only heads were kept."""
 
-_HEADS_ONLY: Final = ("turns", "effects", "messages", "logs", "records", "stops", "waves")
+_HEADS_ONLY: Final = (
+    "turns",
+    "effects",
+    "messages",
+    "logs",
+    "records",
+    "stops",
+    "waves",
+    "parks",
+    "questions",
+    "answers",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +103,26 @@ def compact(journal: Path, out: Path, *, keep: str, parents: Sequence[Path] = ()
     unread: set[str] = set()
     if keep == "states":
         with Journal.open(journal, parents=parents) as file:
-            unread = {pending.message.body for pending in file.world.pending()}
+            unread = {pending.message.body for pending in file.world.pending()} | _waiting(file)
     gone = {"turns.message", "turns.stdout", "effects.request", "effects.reply", "effects.tokens", "logs.text"}
 
     def hides(what: str, place: int | None, text: str) -> bool:
         if keep == "all":
             return False
-        return what in gone or (what == "messages.body" and place is not None and text not in unread)
+        return text not in unread and (what in gone or (what == "messages.body" and place is not None))
 
     return _without(journal, out, before, hides, parents, must_find=False)
+
+
+def _waiting(file: Journal) -> set[str]:
+    """Texts with which turns that wait for people go on."""
+    parks, last = file.rounds.parks, file.rounds.last_round
+    found: set[str] = set()
+    for round_, place, _ in parks.open(last):
+        for park in parks.between(round_, round_, place).get(round_, ()):
+            for _, part in parks.parts(place, park.turn, last + 1):
+                found |= {text for effect in part.effects for text in (effect.request, effect.reply)}
+    return found
 
 
 def _without(

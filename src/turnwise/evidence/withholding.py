@@ -34,6 +34,7 @@ TEXTS: Final[dict[str, tuple[str, ...]]] = {
     "turns": ("message", "state", "stdout"),
     "effects": ("request", "reply", "tokens"),
     "logs": ("text",),
+    "questions": ("request",),
 }
 """Columns that hold texts of agents as values, in tables whose column `place` says whose they are."""
 
@@ -41,6 +42,7 @@ OTHER_TEXTS: Final = frozenset(
     {
         ("messages", "body"), ("turns", "extra"), ("records", "value"), ("ends", "result"), ("ends", "message"),
         ("meta", "value"), ("writers", "info"), ("changes", "value"),
+        ("answers", "reply"),
     }
 )  # fmt: skip
 """Columns that hold texts in other ways, each taken care of by itself."""
@@ -50,10 +52,17 @@ VALUES: Final = (
     ("messages", "body"), ("messages", "recipients"), ("turns", "inbox"), ("turns", "extra"), ("ends", "result"),
     ("ends", "message"), ("meta", "value"), ("writers", "versions"), ("writers", "info"), ("code_files", "blob"),
     ("agents", "grants"), ("changes", "value"), ("waves", "requests"), ("waves", "plan"),
+    ("parks", "inbox"), ("parks", "calls"), ("answers", "reply"),
 )  # fmt: skip
 """Columns that may name a row of `blobs`."""
 
-_KEYS: Final = {"agents": "place", "turns": "round, place", "effects": "round, place, nr", "logs": "round, place, nr"}
+_KEYS: Final = {
+    "agents": "place",
+    "turns": "round, place",
+    "effects": "round, place, nr",
+    "logs": "round, place, nr",
+    "questions": "id",
+}
 
 
 class Withholding:
@@ -84,8 +93,9 @@ class Withholding:
                     self._places[name] = place
                     self._of_kind.setdefault(kind, []).append(place)
                 connection.execute("DROP TABLE IF EXISTS snapshots")  # they rest on states that are taken out
+                present = self._present()
                 for table, columns in TEXTS.items():
-                    for column in columns:
+                    for column in columns if table in present else ():
                         self._values(table, column)
                 self._messages()
                 self._extras()
@@ -93,6 +103,8 @@ class Withholding:
                 self._ends()
                 self._plan()
                 self._changes()
+                if "answers" in present:
+                    self._answers()
                 self._paths()
                 self._remove_unused()
                 connection.execute("COMMIT")
@@ -222,6 +234,8 @@ class Withholding:
             if what == "plan":
                 changed = with_texts(text, lambda kind, name, told: as_member(self._told(f"plan.{name}", kind, told)))
                 stored = self._stored(changed) if changed != text else None
+            elif what == "answer":
+                stored = self._coming_answer(target, json.loads(text))
             elif what in ("state", "args"):
                 stored = self._withheld(text) if self._hidden(f"changes.{what}", target, text) else None
             else:
@@ -231,6 +245,26 @@ class Withholding:
                     stored = self._withheld(text)
             if stored is not None:
                 self._execute("UPDATE changes SET value = ? WHERE round = ? AND nr = ?", stored, round_, nr)
+
+    def _answers(self) -> None:
+        """Answers are told to the agents that asked."""
+        for round_, nr, question, reply in self._rows("SELECT round, nr, question, reply FROM answers"):
+            text = self._text(reply)
+            if self._hidden("answers.reply", self._asker(question), text):
+                self._execute(
+                    "UPDATE answers SET reply = ? WHERE round = ? AND nr = ?", self._withheld(text), round_, nr
+                )
+
+    def _coming_answer(self, question: int, given: dict[str, Any]) -> int | None:
+        """An answer that a fork was to be given; of the parent's question, which may not be in this file."""
+        text = from_member(given["reply"])
+        if text is None or not self._hidden("answers.reply", self._asker(question), text):
+            return None
+        return self._stored(canonical(given | {"reply": as_member(Withheld(self._count(text)))}))
+
+    def _asker(self, question: int) -> int | None:
+        place = self._connection.execute("SELECT place FROM questions WHERE id = ?", (question,)).fetchone()
+        return None if place is None else int(place[0])
 
     def _told(self, what: str, kind: str, text: str) -> str:
         """Return a text that the agents of a kind are told, taken out if it is to be hidden of each of them."""
@@ -286,13 +320,17 @@ class Withholding:
         return number
 
     def _remove_unused(self) -> None:
-        present = {name for (name,) in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        present = self._present()
         used = " UNION ".join(
             f"SELECT {column} FROM {table} WHERE typeof({column}) = 'integer'"
             for table, column in VALUES
             if table in present
         )
         self._execute(f"DELETE FROM blobs WHERE id NOT IN ({used})")
+
+    def _present(self) -> set[str]:
+        """Tables that the journal has: one of an older format lacks some."""
+        return {name for (name,) in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql).fetchall()

@@ -23,8 +23,8 @@ from typing import Any, Final
 
 from turnwise.core.compare import Difference
 from turnwise.core.plan_json import plan_to_json
-from turnwise.core.records import EffectRecord, EndRecord, RoundRecord, TurnRecord
-from turnwise.history.outside_changes import change_text, concerns
+from turnwise.core.records import EffectRecord, EndRecord, ParkRecord, RoundRecord, TurnRecord
+from turnwise.history.outside_changes import answer_text, change_text, concerns
 from turnwise.history.parting import AnswerParting, parting
 from turnwise.journal import Journal
 from turnwise.journal.file.errors import damaged
@@ -172,6 +172,7 @@ class _Side:
         self._change(record)
         self._deliver(record, inputs=True)
         turns = {self.names[turn.place]: self._turn(record, turn) for turn in record.turns}
+        turns |= {self.names[park.place]: self._park(park) for park in record.parks}
         self._deliver(record, inputs=False)
         for turn in record.turns:
             for name in turn.output.stop if turn.output is not None else ():
@@ -195,6 +196,14 @@ class _Side:
             for place, (name, kind) in enumerate(zip(self.names, self._kinds, strict=True)):
                 if concerns(change, place, kind, self.journal.queries.message):
                     self.touched.add((name, words))
+        for answer in record.answers:
+            found = self.journal.rounds.parks.question(answer.question)
+            if found is None:
+                raise damaged(self.journal.path, f"there is an answer to question {answer.question}, and no question")
+            name = self.names[found[1]]
+            words = f"answer to {name}: {answer_text(answer.reply)}"
+            self.changes.append((record.round, words))
+            self.touched.add((name, words))
 
     def _deliver(self, record: RoundRecord, *, inputs: bool) -> None:
         for message in record.inputs if inputs else record.messages:
@@ -213,6 +222,15 @@ class _Side:
         else:
             self._unread[seq] = message, readers - 1
         return message
+
+    def _park(self, park: ParkRecord) -> _ComparedTurn:
+        """A turn that waits for answers; what it has read is compared when it is over."""
+        facts: list[tuple[str, object]] = []
+        for effect in park.effects:
+            facts.append((f"effect {effect.index}: request", effect.request))
+            facts.append((f"effect {effect.index}: reply", effect.reply))
+        facts.append(("asked", [(asked.request, asked.deadline) for asked in park.questions]))
+        return _ComparedTurn(tuple(facts), (), (park.turn, None), park.effects)
 
     def _turn(self, record: RoundRecord, turn: TurnRecord) -> _ComparedTurn:
         read = tuple([self._read(seq) for seq in turn.inbox])

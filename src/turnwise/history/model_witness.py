@@ -19,7 +19,7 @@ from turnwise.core.compare import Difference
 from turnwise.core.events import Request
 from turnwise.core.open_turn import is_too_large
 from turnwise.core.promise import Promise, promise_of, weakest
-from turnwise.core.records import EffectRecord, RoundRecord, TurnRecord, WaveRecord
+from turnwise.core.records import EffectRecord, ParkRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.core.withheld import Withheld, WithheldTokens
 from turnwise.errors import EnvironmentFailure, TurnwiseError
 from turnwise.history.nearness import MEAN_MARGINS_MAX, Nearness, excess
@@ -158,7 +158,7 @@ class ModelWitness:
         """A turn of the round in progress asked a model."""
         self._pending.append((request, effect))
 
-    def taken(self, turns: Sequence[TurnRecord]) -> None:
+    def taken(self, turns: Sequence[TurnRecord | ParkRecord]) -> None:
         """Count the requests of turns that were not executed: nobody can ask them again."""
         for turn in turns:
             for effect in turn.effects:
@@ -438,5 +438,5 @@ def _text(reply: object) -> str | None:
 
 def _is_redacted(record: RoundRecord, wave: WaveRecord) -> bool:
     """Return whether a request of a wave was taken out of the journal: then its batch cannot be made again."""
-    asked = {(turn.place, effect.index): effect.request for turn in record.turns for effect in turn.effects}
+    asked = {(place, effect.index): effect.request for place, effect in record.effects()}
     return any(type(asked.get(request)) is Withheld for request in wave.requests)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from turnwise.core.canonical import canonical
+from turnwise.core.json_text import decode
 from turnwise.core.plan_change import plan_concerns
 from turnwise.core.records import ChangeRecord, MessageRecord
+from turnwise.core.withheld import Withheld
 
 
 def change_text(change: ChangeRecord, name_of: Callable[[int], str]) -> str:
@@ -19,6 +22,17 @@ def change_text(change: ChangeRecord, name_of: Callable[[int], str]) -> str:
     if change.what == "stop":
         return f"{name} is stopped"
     return f"{'arguments' if change.what == 'args' else 'state'} of {name}: {text}"
+
+
+def answer_text(reply: str) -> str:
+    """Return the answer in a reply to a question in words: JSON, or why there is none."""
+    if type(reply) is Withheld:
+        return reply
+    value = decode(reply)
+    if "error" in value:
+        return f"none ({value['error'].get('kind')})"
+    ok = value.get("ok", {})
+    return canonical(ok.get("answer")) + (", by default" if ok.get("default") is True else "")
 
 
 def concerns(change: ChangeRecord, place: int, kind: str, message: Callable[[int], MessageRecord]) -> bool:

@@ -43,7 +43,7 @@ class RecordedEffects:
     def expect(self, record: RoundRecord) -> None:
         """The round that is played next."""
         self._round = record.round
-        self._effects = {(turn.place, effect.index): effect for turn in record.turns for effect in turn.effects}
+        self._effects = {(place, effect.index): effect for place, effect in record.effects()}
 
     def settled(self, round_: int) -> None:
         """Effects are answered when they are asked."""

@@ -97,16 +97,18 @@ class Reissuing:
 
     async def issue(self, record: RoundRecord, wave: WaveRecord) -> Reissue:
         """Run one wave of a round again, and compare."""
-        turns = {turn.place: turn for turn in record.turns}
+        turns = {turn.place: turn for turn in record.parts}
+        effects = {(place, effect.index): effect for place, effect in record.effects()}
         try:
-            asked = [(turns[place], turns[place].effects[index]) for place, index in wave.requests]
+            asked = [(turns[place], effects[place, index]) for place, index in wave.requests]
         except LookupError as error:
             what = f"it has a wave of effects that are not in round {record.round}"
             raise damaged(self._journal.path, what, actual=wave.requests) from error
-        seed, now_us = self._journal.header.plan_at(record.round).seed, self._plan.now_us(record.round)
+        seed, parks = self._journal.header.plan_at(record.round).seed, self._journal.rounds.parks
         requests = []
         for number, (turn, effect) in enumerate(asked):
             stream = effect_stream(seed, self._names[turn.place], turn.turn, effect.index)
+            now_us = self._plan.now_us(parks.began(turn.place, turn.turn, record.round))
             requests.append(GenerateRequest(number, wave.model, effect.request, stream, now_us))
         plan = recorded_plan(self._journal, wave)
         self._id += 1

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Protocol
 
 from turnwise.core.compare import Difference, first_agents_difference, first_difference
-from turnwise.core.events import Advance, End, OutsideChange, Request
+from turnwise.core.events import Advance, Answer, End, OutsideChange, Request
 from turnwise.core.head import ended
 from turnwise.core.machine import Machine
-from turnwise.core.records import EffectRecord, EndRecord, RoundRecord, TurnRecord
+from turnwise.core.question import ASK
+from turnwise.core.records import EffectRecord, EndRecord, ParkRecord, RoundRecord, TurnRecord
 from turnwise.core.run_python import RUN_PYTHON
 from turnwise.core.snapshot import Snapshot, take
 from turnwise.core.state import first_agents
@@ -48,7 +49,7 @@ class Witness(Protocol):
     def asked(self, request: Request, effect: EffectRecord) -> None:
         """A turn of the round in progress asked a model, and was given the recorded reply."""
 
-    def taken(self, turns: Sequence[TurnRecord]) -> None:
+    def taken(self, turns: Sequence[TurnRecord | ParkRecord]) -> None:
         """Take note of turns of the round in progress that could not be executed, nor models asked for them."""
 
     async def round(self, record: RoundRecord) -> bool:
@@ -170,7 +171,7 @@ async def _compare(
 ) -> Replay:
     follower = journal.chains.follow(first)
     head = follower.head
-    done = turns = answers = waves = taken = 0
+    done = turns = answers = people = waves = taken = 0
     stopped = False
     difference = first_agents_difference(first_agents(machine.plan), journal.queries.agents(0))
     given = (
@@ -185,6 +186,8 @@ async def _compare(
                 driver.input(message.to, message.body, record.round if came_late else 0)
             for change in record.changes:
                 machine.step(OutsideChange(change))
+            for answer in record.answers:
+                machine.step(Answer(answer.question, answer.reply))
             given = 0
             difference = await _round(driver, record) or follower.broken(record) or _snapshot(journal, machine, record)
             if witness is not None:
@@ -196,7 +199,8 @@ async def _compare(
             head = record.head
             done += 1
             turns += len(record.turns)
-            answers += sum(effect.kind != RUN_PYTHON for turn in record.turns for effect in turn.effects)
+            answers += sum(effect.kind not in (RUN_PYTHON, ASK) for _, effect in record.effects())
+            people += len(record.answers)
             waves += len(record.waves)
             progress(done, total)
     notes = list(driver.notes)
@@ -216,6 +220,8 @@ async def _compare(
     if driver.is_redacted and not taken and difference is None:
         notes.append("every turn could be executed: what was taken out can be computed again from the rest")
     unproved = list(_unproved(journal, answers, waves) if witness is None else _unproved(journal, 0, 0))
+    if people:
+        unproved.append(f"{people:,} answers of people were taken from the journal")
     if taken:
         unproved.append(f"{taken:,} turns were taken from the journal: texts that they were given are redacted")
     return Replay(done, turns, head.hex(), difference, tuple(notes), tuple(unproved), missing)
@@ -263,7 +269,7 @@ def missing_end_text(end: EndRecord) -> str:
 def _end(journal: Journal, machine: Machine, head: bytes, foreign: bool) -> tuple[Difference | None, EndRecord | None]:
     """Compare how the run ended with how it must end after its last round; return that end, unless it goes on."""
     recorded = journal.rounds.end_record
-    action = machine.step(Advance())[0]
+    action = None if machine.waits else machine.step(Advance())[0]
     found = action.record if isinstance(action, End) else None
     last = machine.world.round
     if recorded is None:

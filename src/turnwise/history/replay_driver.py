@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from turnwise.core.events import Execute, Request, TurnTaken
 from turnwise.core.machine import Machine
-from turnwise.core.records import EndRecord, RoundRecord, TurnRecord
+from turnwise.core.records import EndRecord, ParkRecord, RoundRecord, TurnRecord
 from turnwise.core.run_python import failure_of
 from turnwise.core.snapshot import Snapshot
 from turnwise.core.turn import Failure, FailureClass
@@ -46,7 +46,7 @@ class ReplayDriver(Driver):
         self.foreign = foreign
         self.without: set[int] = set()
         self.is_redacted = False
-        self.taken_turns: list[TurnRecord] = []
+        self.taken_turns: list[TurnRecord | ParkRecord] = []
         self._record: RoundRecord | None = None
         self._decided: dict[int, tuple[int, Failure]] = {}
         self.notes: list[str] = []
@@ -67,9 +67,11 @@ class ReplayDriver(Driver):
                 if turn.failure is not None and self.takes_as_recorded(turn)
             }
 
-    def takes_as_recorded(self, turn: TurnRecord) -> bool:
+    def takes_as_recorded(self, turn: TurnRecord | ParkRecord) -> bool:
         """True if a turn ended as only another version of wasmtime could decide."""
-        return self.foreign is not None and turn.failure is not None and turn.failure.kind in HOST_DEPENDENT
+        if self.foreign is None or isinstance(turn, ParkRecord):
+            return False
+        return turn.failure is not None and turn.failure.kind in HOST_DEPENDENT
 
     def withhold(self, messages: set[int]) -> None:
         """Of this journal texts were taken out, and among them the bodies of these messages."""
@@ -84,12 +86,17 @@ class ReplayDriver(Driver):
         if not self.is_redacted or self._record is None:
             return None
         agent = self.machine.world.agents[action.place]
-        turn = next((turn for turn in self._record.turns if turn.place == action.place), None)
+        moved = self._record.parts
+        turn = next((turn for turn in moved if turn.place == action.place), None)
         if turn is None:
             return None
-        told = [agent.args, agent.state, *[effect.reply for effect in turn.effects]]
+        told = [agent.args, agent.state, *[effect.reply for effect in turn.effects], *action.replies]
+        if agent.parked is not None:
+            told += [reply for _, reply in agent.parked.effects_so_far()]
         if turn.effects:
             told.append(agent.kind.system)
+        if isinstance(turn, ParkRecord):
+            told += [question.request for question in turn.questions]
         if not any(type(text) is Withheld for text in told) and self.without.isdisjoint(turn.inbox):
             return None
         self.taken_turns.append(turn)
@@ -119,7 +126,9 @@ class ReplayDriver(Driver):
             return outcome
         recorded = {turn.place: turn for turn in record.turns}
         turns = tuple([_as_recorded(turn, recorded.get(turn.place)) for turn in outcome.turns])
-        return replace(outcome, turns=turns)
+        fuel = {park.place: park.fuel for park in record.parks}
+        parks = tuple([replace(park, fuel=fuel.get(park.place, park.fuel)) for park in outcome.parks])
+        return replace(outcome, turns=turns, parks=parks)
 
     def spent(self, result: TurnResult) -> int:
         return result.fuel if self.foreign is None else 0

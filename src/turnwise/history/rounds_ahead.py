@@ -165,9 +165,11 @@ class RoundsAhead:
         try:
             world.deliver(record.inputs)
             world.change(record.changes)
+            for answer in record.answers:
+                world.take_answer(answer, record.round)
             places = world.schedule.take(record.round)
             if len(record.turns) <= TURNS_MAX:
-                recorded = {turn.place: turn for turn in record.turns}
+                recorded = {turn.place: turn for turn in record.parts}
                 for place in places:
                     turn = recorded.get(place)
                     if turn is None or self._driver.takes_as_recorded(turn):

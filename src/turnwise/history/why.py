@@ -16,16 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from turnwise.core.records import AgentRecord, ChangeRecord, MessageRecord, TurnRecord
+from turnwise.core.plan import OUTSIDE
+from turnwise.core.question import ASK, question_text
+from turnwise.core.records import AgentRecord, ChangeRecord, EffectRecord, MessageRecord, TurnRecord
 from turnwise.errors import UsageError
 from turnwise.history.hidden import hidden_turns
-from turnwise.history.outside_changes import change_text, concerns
+from turnwise.history.outside_changes import answer_text, change_text, concerns
 from turnwise.journal import Journal
 
 CAUSES_MAX: Final = 10_000
 """Causes of one answer in all; once there are as many, no further turn is followed."""
 
-CauseKind = Literal["turn", "message", "record", "effect", "change", "world"]
+CauseKind = Literal["turn", "message", "record", "effect", "answer", "change", "world"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)  # both would recurse as deep as the tree
@@ -33,7 +35,8 @@ class Cause:
     """Something that happened, and what it came from: a tree, which may be thousands of causes deep."""
 
     kind: CauseKind
-    """Kind: an `effect` is an answer, a `change` one by a fork before the turn, a `world` an agent of the beginning."""
+    """Kind: an `effect` is a model's answer, an `answer` a person's, a `change` one by a fork before the turn, and a
+    `world` an agent of the beginning."""
     round: int
     """Round in which it was; 0 for the world."""
     agent: str
@@ -190,10 +193,19 @@ class _Tracing:
         """Find what a turn follows from."""
         node, turn, depth = waiting.node, waiting.turn, waiting.depth + 1
         node.causes += [self.message(self._journal.queries.message(seq), depth) for seq in turn.inbox]
-        node.causes += [_OpenCause("effect", node.round, node.agent, effect.reply) for effect in turn.effects]
+        for round_, park in self._journal.rounds.parks.parts(turn.place, turn.turn, node.round):
+            node.causes += [self._effect(round_, node.agent, effect) for effect in park.effects]
+        node.causes += [self._effect(node.round, node.agent, effect) for effect in turn.effects]
         before = self._journal.queries.turn_before(turn.place, node.round)
         node.causes += self._changes(turn.place, 0 if before is None else before[0], node.round)
         node.causes.append(self._before(before, turn, depth))
+
+    def _effect(self, round_: int, agent: str, effect: EffectRecord) -> _OpenCause:
+        """Return an effect as a cause: the reply of a model, or the answer of a person."""
+        if effect.kind != ASK or not effect.reply.startswith('{"ok":'):
+            return _OpenCause("effect", round_, agent, effect.reply)
+        text = f"{question_text(effect.request)} → {answer_text(effect.reply)}"
+        return _OpenCause("answer", round_, OUTSIDE, text)
 
     def _changes(self, place: int, after: int, last: int) -> list[_OpenCause]:
         """Changes from outside that concern an agent, of the rounds between two of its turns, the later included."""

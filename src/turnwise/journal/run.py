@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, overload
 from turnwise.core.head import genesis
 from turnwise.core.plan import OUTSIDE, Plan
 from turnwise.core.promise import Promise, weakest
+from turnwise.core.question import AskedQuestion
 from turnwise.core.records import EffectRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import Failure, TurnOutput
 from turnwise.journal.file.parent import Parent
@@ -235,6 +236,16 @@ class Run:
     def status(self) -> Status:
         end = self._journal.rounds.end_record
         return end.reason if end is not None else "open"
+
+    @property
+    def questions(self) -> list[AskedQuestion]:
+        """Questions to people that wait for an answer after the last round; none of a run that has ended."""
+        rounds = self._journal.rounds
+        return [] if rounds.end_record is not None else rounds.parks.asked(rounds.last_round)
+
+    def is_question(self, number: int) -> bool:
+        """Return whether a question of this number was ever asked."""
+        return self._journal.rounds.parks.question(number) is not None
 
     @property
     def result(self) -> Any:

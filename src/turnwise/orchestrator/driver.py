@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from turnwise.core.envelope import decode_needs, decode_output
 from turnwise.core.events import (
     Action,
     Advance,
+    Answer,
     Commit,
     EffectAnswered,
     End,
@@ -28,6 +29,7 @@ from turnwise.core.events import (
 )
 from turnwise.core.machine import Machine
 from turnwise.core.plan import Plan
+from turnwise.core.question import answer_reply
 from turnwise.core.records import EndRecord, RoundRecord, WaveRecord
 from turnwise.core.run_python import RUN_PYTHON, run_execution, run_reply
 from turnwise.core.snapshot import Snapshot
@@ -120,6 +122,10 @@ class Driver:
         """A message from outside; it enters with the next round, and not before round `after` has been played."""
         self.machine.step(Input(to, body, after))
 
+    def answer(self, question: int, value: Any, asked: str) -> None:
+        """A person's answer to a question; it enters with the next round. `asked` is the question that is meant."""
+        self.machine.step(Answer(question, answer_reply(value), asked=asked))
+
     async def round(self) -> RoundRecord | EndRecord:
         """Play one round, or end the run. A round that is returned may not be durable yet: see `settle`.
 
@@ -176,6 +182,7 @@ class Driver:
         counts.rounds += 1
         counts.turns += len(record.turns)
         counts.messages += len(record.messages) + len(record.inputs)
+        counts.effects += sum(len(park.effects) for park in record.parks)
         for turn in record.turns:
             counts.effects += len(turn.effects)
             if turn.failure is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from turnwise.core.events import Input
+from turnwise.core.events import Answer, Input
 from turnwise.core.plan import Plan
 from turnwise.core.records import ChangeRecord, MessageRecord
 from turnwise.errors import UsageError
@@ -21,7 +21,7 @@ from turnwise.orchestrator.assembly import (
     stored_sources,
     versions_of,
 )
-from turnwise.orchestrator.fork_changes import ForkChanges, inputs_of, records_of
+from turnwise.orchestrator.fork_changes import ForkChanges, answers_of, inputs_of, records_of
 from turnwise.orchestrator.parts import comes, connect
 from turnwise.orchestrator.progress import Status
 from turnwise.orchestrator.session import Session
@@ -58,6 +58,7 @@ async def fork(
             specs = specs_of(old, settings.models)
             known = old.header.codes
             later = list(_later(old, at)) if changes.repeat_inputs else []
+            repeated = list(_later_answers(old, at)) if changes.repeat_inputs else []
             last = old.rounds.last_round
             point, depth = old.fork_point(at, journal.absolute())
             pending = old.rounds.coming(max(at, last) + 1) if changes.repeat_inputs else {}
@@ -69,9 +70,10 @@ async def fork(
         codes = {kind: code.hash for kind, code in prepared.codes.items()}
         hashes = {name: models[name].sha256 for name, _ in plan.models}
         records = records_of(machine.world, plan, changes, codes, hashes)
-        coming = _coming(at, records, inputs_of(machine.world, changes, later))
+        given = answers_of(machine.questions(), changes, at)
+        coming = _coming(at, records, [*inputs_of(machine.world, changes, later), *given, *repeated])
         for round_, entries in pending.items():
-            coming.setdefault(round_, []).extend(entry for entry in entries if isinstance(entry, Input))
+            coming.setdefault(round_, []).extend(entry for entry in entries if isinstance(entry, Input | Answer))
         new = {
             codes[kind]: code_source(found, prepared.codes[kind])
             for kind, found in files.items()
@@ -130,6 +132,17 @@ def _later(old: Journal, at: int) -> Iterator[MessageRecord]:
                 yield message
 
 
+def _later_answers(old: Journal, at: int) -> Iterator[Answer]:
+    """Yield the answers that came after a round, each to the question that it answered."""
+    parks = old.rounds.parks
+    for round_, answers in parks.answers(at + 1, old.rounds.last_round).items():
+        for answer in answers:
+            asked = parks.question(answer.question)
+            if asked is not None:
+                digest = parks.asked_digest(*asked)
+                yield Answer(answer.question, answer.reply, round_ - 1, digest)
+
+
 def _sources(plan: Plan, sources: Mapping[str, Path]) -> dict[str, SourceFiles]:
     kinds = [kind.name for kind in plan.kinds]
     found = {}
@@ -148,9 +161,11 @@ def _sources(plan: Plan, sources: Mapping[str, Path]) -> dict[str, SourceFiles]:
     return found
 
 
-def _coming(at: int, records: Sequence[ChangeRecord], inputs: Sequence[Input]) -> dict[int, list[ChangeRecord | Input]]:
+def _coming(
+    at: int, records: Sequence[ChangeRecord], inputs: Sequence[Input | Answer]
+) -> dict[int, list[ChangeRecord | Input | Answer]]:
     """Everything that comes from outside, by the round that begins with it."""
-    coming: dict[int, list[ChangeRecord | Input]] = {at + 1: list(records)} if records else {}
+    coming: dict[int, list[ChangeRecord | Input | Answer]] = {at + 1: list(records)} if records else {}
     for entry in inputs:
         coming.setdefault(entry.after + 1, []).append(entry)
     return coming

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from turnwise.core.canonical import canonical
-from turnwise.core.events import Input
+from turnwise.core.events import Answer, Input
 from turnwise.core.plan import ROUNDS_MAX, SEED_MAX, Kind, Plan
 from turnwise.core.plan_change import plan_change
+from turnwise.core.question import AskedQuestion, answer_reply
 from turnwise.core.records import ChangeRecord, MessageRecord
 from turnwise.core.state import AgentState, WorldState
 from turnwise.errors import UsageError
+from turnwise.orchestrator.answering import check_answer
 from turnwise.world import limits
 from turnwise.world.written.overrides import setting_of
 
@@ -57,7 +59,9 @@ class ForkChanges:
     stop: Sequence[str] = ()
     """Agents that are stopped."""
     repeat_inputs: bool = True
-    """True repeats the messages that came from outside in later rounds, in the same rounds."""
+    """True repeats the messages and answers that came from outside in later rounds, in the same rounds."""
+    answers: Mapping[int, Any] = field(default_factory=dict)
+    """Answers to questions that wait where the fork begins: numbers and JSON values."""
 
 
 def records_of(
@@ -100,6 +104,25 @@ def inputs_of(world: WorldState, changes: ForkChanges, later: Sequence[MessageRe
             _agent(world, to, "--message")
         found.append(Input(to, body, world.round))
     return found + [Input(message.to, message.body, message.round) for message in later]
+
+
+def answers_of(asked: Sequence[AskedQuestion], changes: ForkChanges, at: int) -> list[Answer]:
+    """Return the answers that are given at once; `asked` are the questions that wait after round `at`."""
+    open_ = {one.id: one for one in asked}
+    found = []
+    for number, value in changes.answers.items():
+        if number not in open_:
+            waiting = ", ".join(str(one) for one in open_) or "none"
+            raise UsageError(
+                f"question {number} does not wait for an answer after round {at}",
+                where="--answer",
+                expected=waiting,
+                actual=number,
+                hint="Fork after a round in which it waits; turnwise log shows when it was asked and answered.",
+            )
+        check_answer(open_[number], value)
+        found.append(Answer(number, answer_reply(value), at, open_[number].asked))
+    return found
 
 
 def _agent(world: WorldState, name: str, option: str) -> AgentState:
@@ -168,7 +191,7 @@ def _changed_kind(plan: Plan, kind: Kind, path: tuple[str, ...], value: Any, set
             if not isinstance(value, str) or len(value.encode()) > limits.SYSTEM_BYTES_MAX:
                 raise _wrong(setting, f"a text of at most {limits.SYSTEM_BYTES_MAX:,} bytes")
             return replace(kind, system=value)
-        case ("grants", "finish" | "run_python" as act):
+        case ("grants", "finish" | "run_python" | "ask" as act):
             if not isinstance(value, bool):
                 raise _wrong(setting, "true or false")
             if act == "run_python" and value and plan.run_python is None:

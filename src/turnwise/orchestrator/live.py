@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from turnwise.core.question import AskedQuestion
 from turnwise.core.records import RoundRecord
 from turnwise.errors import RunClosed
 from turnwise.journal.run import Run
@@ -24,6 +25,9 @@ from turnwise.orchestrator.progress import Progress, Status
 from turnwise.orchestrator.session import Session
 
 T = TypeVar("T")
+
+LOOK_S = 0.2
+"""Seconds between two looks for answers of other processes, while a run waits for one."""
 
 Begin = Callable[[Status], Coroutine[Any, Any, Session]]
 
@@ -43,9 +47,16 @@ class Live:
     them stops the waiting alone. After `close` or `abort` every method that would do something raises `RunClosed`.
     """
 
-    def __init__(self, journal: Path, begin: Begin, parents: Sequence[Path] = ()) -> None:
-        """`parents` are the places in which to look for what a fork goes on from, when its journal is read."""
+    def __init__(
+        self, journal: Path, begin: Begin, parents: Sequence[Path] = (), patience_s: float | None = 0.0
+    ) -> None:
+        """`parents` are the places in which to look for what a fork goes on from, when its journal is read.
+
+        `patience_s` is how long `play` waits for an answer before the round in which its deadline passes; None: for as
+        long as it takes. For a question without a deadline it always does.
+        """
         self.journal = journal
+        self.patience_s = patience_s
         self.parents = tuple(parents)
         self._status = Status()
         self._logs = Logs()
@@ -56,6 +67,7 @@ class Live:
         self._playing = asyncio.Lock()
         self._begun = self._thread.submit(self._begin(begin))
         self._played: Future[None] | None = None
+        self._held_since_s: float | None = None
 
     @property
     def notices(self) -> list[str]:
@@ -104,6 +116,22 @@ class Live:
     async def asend(self, to: str, body: str) -> None:
         """Do what `send` does, in an event loop."""
         await asyncio.wrap_future(self._call(self._send(to, body)))
+
+    def questions(self) -> list[AskedQuestion]:
+        """Return the questions to people that can be answered now, in order of number."""
+        return self._call(self._questions()).result()
+
+    def answer(self, question: int, value: Any) -> bool:
+        """Answer a question with a JSON value; the round that begins next begins with it.
+
+        Return False if it has no effect, since the question was answered before or its deadline has passed. Raises
+        `UsageError` for a number that no question has, and for a value that is no answer to it: it stays open then.
+        """
+        return self._call(self._answer(question, value)).result()
+
+    async def aanswer(self, question: int, value: Any) -> bool:
+        """Do what `answer` does, in an event loop."""
+        return await asyncio.wrap_future(self._call(self._answer(question, value)))
 
     def result(self) -> Run:
         """Play to the end, close, and open the journal for reading. Raises what went wrong (`TurnwiseError`)."""
@@ -204,9 +232,26 @@ class Live:
         session = await self._ready()
         while not self._stopping and session.end is None:
             async with self._playing:
-                await self._round(session)
+                if not await self._holds(session):
+                    await self._round(session)
         await session.settle()
         self._status.phase = "ended"
+
+    async def _holds(self, session: Session) -> bool:
+        """Wait a little if people are to answer first; True if there is to be no round yet."""
+        session.take_answers()
+        if not session.waits:
+            if not session.is_overdue_next:
+                self._held_since_s = None
+                return False
+            now_s = asyncio.get_running_loop().time()
+            self._held_since_s = now_s if self._held_since_s is None else self._held_since_s
+            if self.patience_s is not None and now_s - self._held_since_s >= self.patience_s:
+                self._held_since_s = None
+                return False
+        await session.settle()
+        await session.wait_news(LOOK_S)
+        return True
 
     async def _round(self, session: Session) -> RoundRecord | None:
         record = await session.round()
@@ -219,6 +264,7 @@ class Live:
         async with self._playing:  # one round after the other, whoever asks for them
             if session.over:
                 return NoRound.OVER
+            session.take_answers()
             if not session.due:
                 return NoRound.WAITING
             record = await self._round(session)
@@ -227,6 +273,12 @@ class Live:
 
     async def _send(self, to: str, body: str) -> None:
         (await self._ready()).send(to, body)
+
+    async def _questions(self) -> list[AskedQuestion]:
+        return (await self._ready()).questions()
+
+    async def _answer(self, question: int, value: Any) -> bool:
+        return (await self._ready()).answer(question, value)
 
     async def _end(self) -> None:
         if self._session is not None:

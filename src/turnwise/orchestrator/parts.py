@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from turnwise.core.events import Input, OutsideChange
+from turnwise.core.events import Answer, Input, OutsideChange
 from turnwise.core.machine import Machine
 from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.journal import Journal, JournalWriter
+from turnwise.orchestrator.answer_box import AnswerBox
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.edges import EDGES, Edges
 from turnwise.orchestrator.effects import HostAnswers, ModelEffects
@@ -65,7 +66,7 @@ def comes(machine: Machine, file: Journal) -> None:
     """Tell a machine, which stands after the journal's last round, what is to come from outside."""
     for entries in file.rounds.coming(machine.world.round + 1).values():
         for entry in entries:
-            machine.step(entry if isinstance(entry, Input) else OutsideChange(entry))
+            machine.step(entry if isinstance(entry, Input | Answer) else OutsideChange(entry))
 
 
 async def connect(
@@ -101,4 +102,4 @@ async def connect(
         watched = stack.enter_context(Watched(ring, driver, pool, prepared.host, effects))
         file.announce(ring.address)
         watched.begin()
-    return Session(driver, stack.pop_all(), prepared.host)
+    return Session(driver, stack.pop_all(), prepared.host, AnswerBox(file.path) if edges is EDGES else None)

@@ -28,6 +28,8 @@ class Progress:
     executing: int = 0
     backlog: int = 0
     """Messages that did not fit the inboxes of this round and wait for the next."""
+    questions: int = 0
+    """Questions that people can answer now."""
 
 
 @dataclass(slots=True)

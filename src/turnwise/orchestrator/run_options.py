@@ -22,6 +22,12 @@ class _Models(TypedDict, total=False):
     """Folders of models by name, in place of those that the world or the journal names."""
 
 
+class _Patience(TypedDict, total=False):
+    patience_s: float | None
+    """Seconds that a run waits for an answer of a person before the round in which its deadline passes (unless given,
+    0); None: for as long as it takes."""
+
+
 class ExecutionOptions(TypedDict, total=False):
     """Options of how turns are executed, which change nothing that a run computes."""
 
@@ -53,11 +59,11 @@ class SweepOptions(_Written, ExecutionOptions, total=False):
     """Options of `sweep`, the same for all its runs."""
 
 
-class ResumeOptions(_Models, ExecutionOptions, total=False):
+class ResumeOptions(_Models, ExecutionOptions, _Patience, total=False):
     """Options of `resume`. The content of other model folders must be what the run has used."""
 
 
-class RunOptions(WorldOptions, ExecutionOptions, total=False):
+class RunOptions(WorldOptions, ExecutionOptions, _Patience, total=False):
     """Options of `run` and `start`."""
 
     journal: StrPath | None

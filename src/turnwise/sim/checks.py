@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from turnwise.core.plan import Plan
-from turnwise.core.records import AgentRecord, MessageRecord, RoundRecord, TurnRecord
+from turnwise.core.records import AgentRecord, EffectRecord, MessageRecord, ParkRecord, RoundRecord, TurnRecord
 from turnwise.core.state import first_agents
 from turnwise.errors import InvariantError
 
@@ -33,6 +33,8 @@ class Ledger:
         self._stopped: set[int] = set()
         self._seq = 0
         self._round = 0
+        self._question = 0
+        self._waiting: dict[int, tuple[ParkRecord, dict[int, str]]] = {}
 
     def take(self, record: RoundRecord) -> None:
         """Count a round."""
@@ -40,9 +42,13 @@ class Ledger:
         self._round = record.round
         self._deliver(record, record.inputs)
         places = [turn.place for turn in record.turns]
-        _require(bool(places) and places == sorted(set(places)), record, f"has turns in the order {places}")
+        _require(places == sorted(set(places)), record, f"has turns in the order {places}")
+        _require(bool(places or record.parks or record.answers), record, "has nobody who moves, waits or is answered")
+        self._answers(record)
         for turn in record.turns:
             self._turn(record, turn)
+        for park in record.parks:
+            self._park(record, park, places)
         self._agents += record.spawned
         self._mail += [[] for _ in record.spawned]
         self._turns += [0 for _ in record.spawned]
@@ -52,6 +58,7 @@ class Ledger:
         self._stopped.update(record.stopped)
         for place in record.stopped:
             self._mail[place].clear()
+            self._waiting.pop(place, None)
         sent = [(turn.place, send.to, send.body) for turn in record.turns if turn.output for send in turn.output.send]
         told = [(message.sender, message.to, message.body) for message in record.messages]
         _require(sent == told, record, f"has the messages {told}, and its turns sent {sent}")
@@ -66,10 +73,54 @@ class Ledger:
         _require(read == mail[: len(read)], record, f"has place {place} read {read} of {mail}")
         _require(bool(read) or not mail, record, f"has place {place} read nothing of {mail}")
         del mail[: len(read)]
+        self._goes_on(record, place, read, turn.effects)
         _require((turn.output is None) != (turn.failure is None), record, f"has place {place} both fail and not")
         _require(len(turn.effects) <= limits.effects_max, record, f"has {len(turn.effects)} effects of {place}")
         _require(0 < turn.executions <= len(turn.effects) + 1, record, f"has {turn.executions} executions of {place}")
         _require(0 <= turn.fuel <= limits.fuel, record, f"has place {place} use {turn.fuel} fuel of {limits.fuel}")
+
+    def _answers(self, record: RoundRecord) -> None:
+        """An answer reaches a question that waits for it, before its deadline, and once."""
+        for answer in record.answers:
+            found = [
+                (replies, question)
+                for park, replies in self._waiting.values()
+                for question in park.questions
+                if question.id == answer.question and question.id not in replies
+            ]
+            _require(len(found) == 1, record, f"has an answer to question {answer.question}, which is not open")
+            replies, question = found[0]
+            late = question.deadline is not None and question.deadline < record.round
+            _require(not late, record, f"has an answer to question {question.id} after its deadline")
+            replies[question.id] = answer.reply
+
+    def _park(self, record: RoundRecord, park: ParkRecord, moved: Sequence[int]) -> None:
+        """A turn waits for what it has asked; its mail stays unread."""
+        place = park.place
+        _require(place not in moved, record, f"has place {place} both move and wait")
+        _require(place not in self._stopped, record, f"has place {place} wait, which was stopped")
+        _require(park.turn == self._turns[place] + 1, record, f"has turn {park.turn} of place {place} wait")
+        _require(bool(park.questions), record, f"has place {place} wait for nothing")
+        self._goes_on(record, place, list(park.inbox), park.effects)
+        for question in park.questions:
+            self._question += 1
+            _require(question.id == self._question, record, f"has question {question.id} after {self._question - 1}")
+        _require(list(park.inbox) == self._mail[place][: len(park.inbox)], record, f"has place {place} read others")
+        self._waiting[place] = park, {}
+
+    def _goes_on(self, record: RoundRecord, place: int, read: list[int], effects: Sequence[EffectRecord]) -> None:
+        """A turn that has waited goes on with the mail it had, and each question has one reply: the one that came."""
+        if place not in self._waiting:
+            return
+        park, replies = self._waiting.pop(place)
+        _require(read == list(park.inbox), record, f"has place {place} go on with other mail")
+        given = {effect.index: effect.reply for effect in effects}
+        for question in park.questions:
+            reply, came = given.get(question.index), replies.get(question.id)
+            overdue = question.deadline is not None and question.deadline <= record.round
+            _require(reply is not None, record, f"has place {place} go on without a reply to question {question.id}")
+            _require(came is not None or overdue, record, f"has place {place} not wait for question {question.id}")
+            _require(came is None or reply == came, record, f"has another reply to question {question.id}")
 
     def _deliver(self, record: RoundRecord, messages: Sequence[MessageRecord]) -> None:
         for message in messages:

@@ -36,6 +36,7 @@ from turnwise.sim.checks import InputWitness, Violation, check_ledger, check_rou
 from turnwise.sim.disk import SimulatedDisk
 from turnwise.sim.faults import CALM, Faults
 from turnwise.sim.machine import SimulatedMachine
+from turnwise.sim.simulator import Answers
 from turnwise.sim.virtual_time import Stalled, VirtualLoop
 
 LIVES_MAX_DEFAULT: Final = 6
@@ -75,6 +76,7 @@ class Simulator:
     - `answer`: answers effects; needed if there are any
     - `waved`: models that are asked in waves, since their bits depend on what runs beside what
     - `inputs`: messages from outside
+    - `answers`: answers of people to questions
     - `workers`: simulated sandbox processes
     - `lives_max`: lives with faults, at most
     """
@@ -87,6 +89,7 @@ class Simulator:
         answer: Answer | None = None,
         waved: Collection[str] = (),
         inputs: Inputs | None = None,
+        answers: Answers | None = None,
         workers: int = 3,
         lives_max: int = LIVES_MAX_DEFAULT,
     ) -> None:
@@ -106,6 +109,7 @@ class Simulator:
         self._answer = answer or _no_answer
         self._waved = frozenset(waved)
         self._inputs = inputs or {}
+        self._answers = answers or {}
         self._settings = Settings(workers=workers)
         self._lives_max = lives_max
         self._witness = InputWitness()
@@ -268,6 +272,8 @@ class _Run:
         while session.end is None:
             for to, body in self._simulator._inputs.get(machine.world.round, ()):
                 session.send(to, body)
+            for question, value in self._simulator._answers.get(machine.world.round, ()):
+                session.answer(question, value)
             if self._killing is None and chance.strikes("crash"):
                 self._killing = asyncio.get_running_loop().call_later(CRASH_S_MAX * chance.random() ** 2, self._kill)
             record = await session.round()

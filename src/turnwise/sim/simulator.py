@@ -7,18 +7,24 @@ that does reproduces the failure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 from turnwise.core.canonical import canonical
 from turnwise.core.envelope import decode_needs, decode_output
 from turnwise.core.events import Advance, Commit, EffectAnswered, End, Event, Execute, Request, TurnEnded
+from turnwise.core.events import Answer as PeopleAnswer
 from turnwise.core.machine import Machine
 from turnwise.core.plan import Plan
+from turnwise.core.question import answer_reply
 from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.core.turn import Completed, Failed, Failure, FailureClass, Needs
 from turnwise.sim.behaviour import Answer, Behaviour, execute
+
+Answers = Mapping[int, Sequence[tuple[int, Any]]]
+"""Answers of people, (number of the question, value), by the round after which they are given."""
 
 
 @dataclass(slots=True)
@@ -42,15 +48,21 @@ def simulate(
     order: int | None = None,
     machine: Machine | None = None,
     rounds: int | None = None,
+    people: Answers | None = None,
 ) -> Simulation:
-    """Run a plan to its end, or for a number of `rounds`.
+    """Run a plan to its end, or for a number of `rounds`, or until it waits for an answer that does not come.
 
     `behaviours` maps kinds to functions. `order`: None does work as it comes; a number shuffles it. `machine`: one that
-    has been restored, to go on from there.
+    has been restored, to go on from there. `people` are answers to questions, (number, value), by the round after which
+    they are given.
     """
     run = Simulation(machine or Machine(plan))
     chance = Random(order) if order is not None else None
     while run.end is None and (rounds is None or len(run.rounds) < rounds):
+        for question, value in (people or {}).get(run.machine.world.round, ()):
+            run.machine.step(PeopleAnswer(question, answer_reply(value)))
+        if run.machine.waits:
+            break
         pending = run.machine.step(Advance())
         while pending:
             action = pending.pop(chance.randrange(len(pending)) if chance else 0)

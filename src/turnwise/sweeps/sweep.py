@@ -195,6 +195,13 @@ class _Player:
                 return
             stack.push_async_callback(session.close)
             while session.end is None:
+                if session.waits:
+                    asked = session.questions()[0]
+                    raise UsageError(
+                        f"{asked.agent} waits for an answer to question {asked.id}, and nobody answers in a sweep",
+                        where=task.resolved.name,
+                        hint="Ask with a deadline and a default, which is taken when the deadline has passed.",
+                    )
                 await session.round()
             await session.settle()
 

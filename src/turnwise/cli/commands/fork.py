@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from turnwise.cli.answer_text import answer_value
 from turnwise.cli.commands.options import (
     FailOnFailedTurns,
     JournalFile,
@@ -51,6 +52,12 @@ Set = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Another seed from here on.", show_default=False)]
 Stop = Annotated[list[str] | None, typer.Option("--stop-agent", metavar="NAME", help="Stop an agent. May be repeated.")]
+Answers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--answer", metavar="ID=ANSWER", help="Answer a question that waits there otherwise. May be repeated."
+    ),
+]
 WithoutInputs = Annotated[
     bool, typer.Option("--without-inputs", help="Do not repeat what came from outside in later rounds.")
 ]
@@ -68,6 +75,7 @@ def fork(
     model: Models = None,
     seed: Seed = None,
     stop_agent: Stop = None,
+    answer: Answers = None,
     without_inputs: WithoutInputs = False,
     parent: Parents = None,
     workers: Workers = None,
@@ -99,6 +107,7 @@ def fork(
         seed=seed,
         stop=stop_agent or (),
         repeat_inputs=not without_inputs,
+        answers={_number(number): answer_value(text) for number, text in _pairs("--answer", answer)},
         journal=output,
         parents=parent or (),
         workers=workers,
@@ -117,6 +126,15 @@ def _pairs(option: str, values: Sequence[str] | None) -> list[tuple[str, str]]:
             raise UsageError(f"{value!r} names no agent", where=option, hint=f"Write {option} AGENT=…")
         pairs.append((name, rest))
     return pairs
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is no number of a question", where="--answer", hint="Write --answer 3=yes"
+        ) from None
 
 
 def _state(path: Path) -> Any:

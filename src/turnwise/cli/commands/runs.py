@@ -48,6 +48,8 @@ class JournalFacts:
     """Rounds that were committed."""
     failed_turns: int | None = None
     """Turns that failed."""
+    questions: int = 0
+    """Questions to people that wait for an answer."""
     left: tuple[str, ...] = ()
     """Files that a writer which was killed has left beside it."""
     error: str | None = None
@@ -130,6 +132,7 @@ def _facts(path: Path, parents: Sequence[Path]) -> JournalFacts:
                 run.status,
                 len(run.rounds),
                 len(run.failures),
+                len(run.questions),
                 Journal.left_beside(path),
             )
     except TurnwiseError as error:
@@ -151,6 +154,10 @@ def _show(one: JournalFacts, out: Output) -> None:
         dim(f", head {(one.head or '')[:HEAD_CHARS]}…"),
         indent=2,
     )
+    if one.questions:
+        command = f"turnwise answer {quoted_path(Path(one.journal))}"
+        waits = f"{count(one.questions, 'question')} to people: {command}"
+        out.line(yellow("waits for an answer: "), waits, indent=2)
     if one.left:
         does = "goes on" if one.status == "open" else "takes it in"
         command = f"turnwise resume {quoted_path(Path(one.journal))}"

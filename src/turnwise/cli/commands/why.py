@@ -85,6 +85,7 @@ _WORDS = {
     "message": "message from",
     "record": "recorded by",
     "effect": "answer to",
+    "answer": "a person's answer, from",
     "change": "changed from outside, before the turn of",
     "world": "in the world from the beginning:",
 }

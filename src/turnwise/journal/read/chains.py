@@ -132,7 +132,9 @@ class ChainFollower:
         continued = self._header.continued_versions(self._round, self._writers)
         if continued is not None:
             self._execution = chain.execution_continued(self._execution, continued)
-        self._execution = chain.execution_advance(self._execution, record.round, record.turns, record.waves, rule)
+        self._execution = chain.execution_advance(
+            self._execution, record.round, record.turns, record.waves, rule, record.parks
+        )
         if self._execution != record.execution:
             return Difference(record.round, None, "execution digest", _hex(record.execution), _hex(self._execution))
         self._round = record.round

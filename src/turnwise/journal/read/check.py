@@ -24,6 +24,8 @@ def check(
     turns: dict[int, int] = {}
     agents = len([agent.place for agent in queries.agents(0)])
     seq_last = -1
+    question_last = 0
+    answered: set[int] = set()
     count = 0
     for summary in rounds.summaries():
         count += 1
@@ -37,6 +39,17 @@ def check(
             turns[turn.place] = turns.get(turn.place, 0) + 1
             if not 0 <= turn.place < agents or turn.turn != turns[turn.place]:
                 raise damaged(query.path, f"the turns of place {turn.place} do not count on in round {number}")
+        for park in record.parks:
+            if not 0 <= park.place < agents or park.turn != turns.get(park.place, 0) + 1:
+                raise damaged(query.path, f"the turns of place {park.place} do not count on in round {number}")
+            for asked in park.questions:
+                if asked.id != question_last + 1:
+                    raise damaged(query.path, f"question {asked.id} of round {number} does not count on")
+                question_last = asked.id
+        for answer in record.answers:
+            if not 0 < answer.question <= question_last or answer.question in answered:
+                raise damaged(query.path, f"the answer to question {answer.question} in round {number} is to none")
+            answered.add(answer.question)
         for message in (*record.inputs, *record.messages):
             if message.seq <= seq_last or any(place >= agents for place in message.recipients):
                 raise damaged(query.path, f"message {message.seq} of round {number} does not count on")

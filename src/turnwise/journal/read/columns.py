@@ -19,3 +19,6 @@ ROUND: Final = (
 )
 CHANGE: Final = "SELECT round, 0, nr, what, target, value FROM changes"
 END: Final = "SELECT round, reason, result, message, {head} FROM ends"
+PARK: Final = "SELECT round, place, turn, inbox, backlog, calls, spent, fuel, executions FROM parks"
+QUESTION: Final = "SELECT round, place, id, nr, kind, request, deadline FROM questions"
+ANSWER: Final = "SELECT round, 0, nr, question, reply FROM answers"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from turnwise.core.events import Input
+from turnwise.core.events import Answer, Input
 from turnwise.core.records import (
     AgentRecord,
     ChangeKind,
@@ -247,7 +247,7 @@ class RowDecoder:
             self.value(row[6], f"plan {what}"),
         )
 
-    def change(self, row: Row) -> ChangeRecord | Input:
+    def change(self, row: Row) -> ChangeRecord | Input | Answer:
         """round, 0, nr, what, target, value"""
         what = f"of a change of round {row[0]}"
         text = None if row[5] is None else self.value(row[5], f"value {what}")
@@ -255,6 +255,14 @@ class RowDecoder:
             after = self.integer(row[0], f"round {what}") - 1
             return Input(self.text(row[4], f"target {what}"), text or "", after)
         target = None if row[4] is None else self.integer(row[4], f"target {what}")
+        if row[3] == "answer":
+            given = {} if text is None else stored_json(text, f"value {what}", self.path)
+            if not isinstance(given, dict) or target is None or type(given.get("asked")) is not str:
+                raise self.damaged(f"value {what} is no answer", given)
+            reply = from_member(given.get("reply"))
+            if reply is None:
+                raise self.damaged(f"value {what} has no reply", given)
+            return Answer(target, reply, self.integer(row[0], f"round {what}") - 1, given["asked"])
         for kind in get_args(ChangeKind):
             if kind == row[3]:
                 return ChangeRecord(kind, target, text)

@@ -88,7 +88,8 @@ class MachineReader:
         begun = [agent.state for agent in machine.world.agents] + [agent.state for agent in spawned]
         try:
             states = self._states(snapshot, begun)
-            machine.restore_snapshot(snapshot, record, spawned, states, self._unread(snapshot))
+            waiting = self._rounds.parks.of_snapshot(snapshot)
+            machine.restore_snapshot(snapshot, record, spawned, states, self._unread(snapshot), waiting)
         except DifferenceFound as error:
             raise self._refused(snapshot, "", error) from error
         return machine

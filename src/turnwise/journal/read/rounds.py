@@ -10,7 +10,7 @@ from dataclasses import fields
 from itertools import islice
 from typing import Final, Literal
 
-from turnwise.core.events import Input
+from turnwise.core.events import Answer, Input
 from turnwise.core.records import (
     ChangeRecord,
     EffectRecord,
@@ -25,6 +25,7 @@ from turnwise.journal.file.errors import damaged
 from turnwise.journal.file.format import INTEGER_MAX
 from turnwise.journal.read.columns import AGENT, CHANGE, EFFECT, END, LOG, MESSAGE, RECORD, ROUND, TURN, WAVE
 from turnwise.journal.read.decode import Row, by_turn, pages
+from turnwise.journal.read.parks import ParkReader
 from turnwise.journal.read.query import PAGE_ROWS, Query
 from turnwise.journal.read.rows import RoundSummary, RoundTotals
 
@@ -41,6 +42,7 @@ class RoundReader:
     def __init__(self, query: Query) -> None:
         self._query = query
         self._format = 0
+        self.parks = ParkReader(query)
 
     @property
     def last_round(self) -> int:
@@ -175,6 +177,9 @@ class RoundReader:
                 records.pop(key, none) if records else none,
             )
             by_round.setdefault(row[0], []).append(turn)
+        if effects:
+            for key in self.parks.places(first, last):
+                effects.pop(key, None)
         if sends or effects or logs or records:
             what = "messages, effects, logs or records without their turn"
             raise damaged(self._query.path, f"rounds {first} to {last} hold {what}")
@@ -214,6 +219,7 @@ class RoundReader:
         own = [message for _, messages in sent.values() for message in messages]
         turns = self.turns(first.round, last.round, own)
         waves = self._waves(summaries)
+        parks, answers = self.parks.between(first.round, last.round), self.parks.answers(first.round, last.round)
         coming = self.coming(first.round, last.round)
         changes = {
             number: tuple([entry for entry in entries if isinstance(entry, ChangeRecord)])
@@ -232,10 +238,12 @@ class RoundReader:
                 summary.outcome,
                 changes.pop(summary.round, ()),
                 state=summary.state,
+                parks=parks.pop(summary.round, ()),
+                answers=answers.pop(summary.round, ()),
             )
             for summary in summaries
         ]
-        if turns or stopped or waves or any(changes.values()):
+        if turns or stopped or waves or parks or answers or any(changes.values()):
             raise damaged(self._query.path, f"rounds {first.round} to {last.round} hold more than they say")
         given = (entry for entries in coming.values() for entry in entries if isinstance(entry, Input))
         self._check_given(list(given), records)
@@ -252,8 +260,8 @@ class RoundReader:
             return False
         return self._query.row("SELECT 1 FROM changes LIMIT 1") is not None
 
-    def coming(self, first: int, last: int = INTEGER_MAX) -> dict[int, tuple[ChangeRecord | Input, ...]]:
-        """Read the changes and messages that were to come from outside, by the round that begins with them."""
+    def coming(self, first: int, last: int = INTEGER_MAX) -> dict[int, tuple[ChangeRecord | Input | Answer, ...]]:
+        """Read the changes, messages and answers that were to come from outside, by the round that begins with them."""
         if not self._has(FORMAT_OF_OUTCOMES):
             return {}
         rows = self._query.rows(f"{CHANGE} WHERE round BETWEEN ? AND ? ORDER BY round, nr", first, last)
@@ -289,7 +297,7 @@ class RoundReader:
 
     def _check_waves(self, record: RoundRecord) -> None:
         """Waves count from 1; each request is an effect that was asked of the wave's model, and in no other wave."""
-        asked = {(turn.place, effect.index): effect.model for turn in record.turns for effect in turn.effects}
+        asked = {(place, effect.index): effect.model for place, effect in record.effects()}
         before = 0, ""
         for wave in record.waves:
             if wave.wave < 1 or wave.wave > before[0] + 1 or (wave.wave, wave.model) <= before:
@@ -305,7 +313,7 @@ class RoundReader:
         found = (
             len(record.turns),
             len(record.turns) - len(outputs),
-            sum(len(turn.effects) for turn in record.turns),
+            sum(1 for _ in record.effects()),
             sum(len(output.log) for output in outputs),
             sum(len(output.record) for output in outputs),
             len(record.inputs),
@@ -313,7 +321,7 @@ class RoundReader:
             len(record.spawned),
             len(record.stopped),
             len(record.waves),
-            min(sum(turn.fuel for turn in record.turns), INTEGER_MAX),
+            min(sum(of.fuel for of in record.parts), INTEGER_MAX),
         )
         wanted = (
             summary.turns,

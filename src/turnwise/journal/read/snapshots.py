@@ -57,7 +57,7 @@ class SnapshotReader:
         """The first round that begins with a change from outside, or a number above all rounds."""
         if self._query.row("SELECT 1 FROM sqlite_master WHERE name = 'changes'") is None:
             return INTEGER_MAX
-        row = self._query.row("SELECT min(round) FROM changes WHERE what <> 'message'")
+        row = self._query.row("SELECT min(round) FROM changes WHERE what NOT IN ('message', 'answer')")
         return (
             INTEGER_MAX if row is None or row[0] is None else self._query.decoder.integer(row[0], "round of a change")
         )

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from turnwise.core.events import Input
+from turnwise.core.canonical import canonical
+from turnwise.core.events import Answer, Input
 from turnwise.core.head import RULE
 from turnwise.core.records import AgentRecord, ChangeRecord
+from turnwise.core.withheld import as_member
 from turnwise.journal.file.blobs import BlobWriter
 from turnwise.journal.file.code_source import CodeSource
 from turnwise.journal.file.connection import connect
@@ -20,7 +22,7 @@ from turnwise.journal.file.parent import Parent
 from turnwise.journal.file.schema import OPTIONAL, SCHEMA
 from turnwise.journal.write.encode import COLUMNS, Encoder
 
-Coming = Input | ChangeRecord
+Coming = Input | ChangeRecord | Answer
 """Something that comes from outside at the beginning of a round."""
 
 
@@ -71,6 +73,8 @@ def coming_columns(entry: Coming, value: Callable[[str], object]) -> tuple[str, 
     """Columns what, target and value of something that comes from outside."""
     if isinstance(entry, Input):
         return "message", entry.to, value(entry.body)
+    if isinstance(entry, Answer):
+        return "answer", entry.question, value(canonical({"asked": entry.asked, "reply": as_member(entry.reply)}))
     return entry.what, entry.target, None if entry.text is None else value(entry.text)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from turnwise.core.canonical import canonical
-from turnwise.core.records import AgentRecord, EndRecord, RoundRecord, TurnRecord
+from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, RoundRecord, TurnRecord
 from turnwise.core.snapshot import Snapshot
 from turnwise.core.turn import TurnOutput
 from turnwise.errors import InvariantError
@@ -39,6 +39,9 @@ COLUMNS: Final = {
     "records": 5,
     "stops": 3,
     "waves": 6,
+    "parks": 9,
+    "questions": 7,
+    "answers": 4,
     "rounds": 18,
     "timings": 8,
     "snapshots": 3,
@@ -106,6 +109,10 @@ class Encoder:
             messages = self._message_rows(record)
             turns, effects, logs, records, failed, fuel = self._turn_rows(record)
             waves = self._wave_rows(record)
+            parks, questions = self._park_rows(record, effects)
+            answers: list[object] = []
+            for nr, answer in enumerate(record.answers):
+                answers += (record.round, nr, answer.question, self._text(answer.reply))
             ending = None if end is None else self.end_row(end)
         except BaseException as error:
             self.agents, self.seq_last = before
@@ -124,6 +131,9 @@ class Encoder:
             "records": records,
             "stops": [x for nr, place in enumerate(record.stopped) for x in (record.round, nr, place)],
             "waves": waves,
+            "parks": parks,
+            "questions": questions,
+            "answers": answers,
         }
         rows["rounds"] = [
             record.round,
@@ -140,7 +150,7 @@ class Encoder:
             len(record.spawned),
             self.agents,
             len(record.stopped),
-            min(fuel, INTEGER_MAX),
+            min(fuel + sum(park.fuel for park in record.parks), INTEGER_MAX),
             len(record.waves),
             record.outcome,
             record.state,
@@ -155,6 +165,32 @@ class Encoder:
         for nr, wave in enumerate(record.waves):
             requests = self._text(request_runs(wave.requests))
             rows += (record.round, nr, wave.wave, wave.model, requests, self.value(wave.plan))
+        return rows
+
+    def _park_rows(self, record: RoundRecord, effects: list[object]) -> tuple[list[object], list[object]]:
+        """Rows of turns that wait, and of their questions; their effects are put behind those of other turns."""
+        parks: list[object] = []
+        questions: list[object] = []
+        moved = {turn.place for turn in record.turns}
+        for park in record.parks:
+            if park.place in moved:
+                raise self._broken(f"place {park.place} both moves and waits in round {record.round}", 1, 2)
+            inbox = self._text(runs(park.inbox)) if park.inbox else None
+            calls = self._text(canonical(park.calls))
+            parks += (record.round, park.place, park.turn, inbox, park.backlog, calls, park.spent_bytes)
+            parks += (park.fuel, park.executions)
+            effects += self._effect_rows(record.round, park.place, park.effects)
+            for asked in park.questions:
+                questions += (asked.id, record.round, park.place, asked.index, asked.kind, self._text(asked.request))
+                questions.append(asked.deadline)
+        return parks, questions
+
+    def _effect_rows(self, round_: int, place: int, effects: Iterable[EffectRecord]) -> list[object]:
+        rows: list[object] = []
+        for effect in effects:
+            rows += (round_, place, effect.index, effect.kind, effect.model)
+            rows += (self._text(effect.request), self._text(effect.reply))
+            rows.append(None if effect.tokens is None else self._text(canonical(effect.tokens)))
         return rows
 
     def agent_rows(self, agents: Iterable[AgentRecord], born: int) -> list[object]:
@@ -275,10 +311,7 @@ class Encoder:
             else:
                 raise self._broken(f"the turn of place {place} in round {round_now} has neither or both ends", 1, 0)
             if turn.effects:
-                for effect in turn.effects:
-                    effects += (round_now, place, effect.index, effect.kind, effect.model)
-                    effects += (self._text(effect.request), self._text(effect.reply))
-                    effects.append(None if effect.tokens is None else self._text(canonical(effect.tokens)))
+                effects += self._effect_rows(round_now, place, turn.effects)
         if sent != len(record.messages):
             raise self._broken(f"round {round_now} holds messages that no turn sent", sent, len(record.messages))
         return turns, effects, logs, records, failed, fuel

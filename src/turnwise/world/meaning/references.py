@@ -57,6 +57,7 @@ class Names:
             embed=_sorted(self._choose(grants.embed, self._models, "model", (*path, "embed"))),
             finish=grants.finish,
             run_python=grants.run_python,
+            ask=grants.ask,
         )
 
     def check_messages(self, messages: Sequence[InitialMessage]) -> None:

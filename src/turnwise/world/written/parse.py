@@ -246,6 +246,7 @@ def _grants(reader: Reader) -> Grants:
         embed=table.texts("embed", example='["encoder"]'),
         finish=table.boolean("finish", False),
         run_python=table.boolean("run_python", False),
+        ask=table.boolean("ask", False),
     )
     table.close()
     return grants

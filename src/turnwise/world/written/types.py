@@ -115,6 +115,8 @@ class Grants:
     """True allows to end the run for everybody."""
     run_python: bool = False
     """True allows to have Python code executed, in sandboxes of its own."""
+    ask: bool = False
+    """True allows to ask people, for whose answers a turn waits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,37 @@ CREATE TABLE waves (
   PRIMARY KEY (round, nr)
 ) WITHOUT ROWID;
 
+CREATE TABLE parks (
+  round INTEGER NOT NULL,
+  place INTEGER NOT NULL,
+  turn INTEGER NOT NULL,
+  inbox,
+  backlog INTEGER NOT NULL,
+  calls,
+  spent INTEGER NOT NULL,
+  fuel INTEGER NOT NULL,
+  executions INTEGER NOT NULL,
+  PRIMARY KEY (round, place)
+) WITHOUT ROWID;
+
+CREATE TABLE questions (
+  id INTEGER PRIMARY KEY,
+  round INTEGER NOT NULL,
+  place INTEGER NOT NULL,
+  nr INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  request,
+  deadline INTEGER
+);
+
+CREATE TABLE answers (
+  round INTEGER NOT NULL,
+  nr INTEGER NOT NULL,
+  question INTEGER NOT NULL,
+  reply,
+  PRIMARY KEY (round, nr)
+) WITHOUT ROWID;
+
 CREATE VIEW show_turns AS
 SELECT round, place, agents.name AS agent, turn, CASE typeof(inbox) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = inbox) ELSE inbox END AS inbox, failure, CASE typeof(message) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = message) ELSE message END AS message,
   CASE typeof(turns.state) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = turns.state) ELSE turns.state END AS state, wake_in, CASE typeof(extra) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = extra) ELSE extra END AS extra, CASE typeof(stdout) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = stdout) ELSE stdout END AS stdout, fuel, executions
@@ -178,3 +209,7 @@ FROM records JOIN agents USING (place);
 CREATE VIEW show_waves AS
 SELECT round, nr, wave, model, CASE typeof(requests) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = requests) ELSE requests END AS requests, CASE typeof(plan) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = plan) ELSE plan END AS plan
 FROM waves;
+
+CREATE VIEW show_questions AS
+SELECT questions.id AS id, questions.round AS round, place, agents.name AS agent, questions.nr AS nr, questions.kind AS kind, CASE typeof(request) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = request) ELSE request END AS request, deadline, answers.round AS answered_round, CASE typeof(reply) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = reply) ELSE reply END AS reply
+FROM questions JOIN agents USING (place) LEFT JOIN answers ON answers.question = questions.id;

@@ -24,3 +24,38 @@ SELECT round, place, agents.name AS agent, nr, effects.kind AS kind, model, CASE
   CASE typeof(reply) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = reply) ELSE reply END AS reply,
   CASE typeof(tokens) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = tokens) ELSE tokens END AS tokens
 FROM effects JOIN agents USING (place);
+
+CREATE TABLE parks (
+  round INTEGER NOT NULL,
+  place INTEGER NOT NULL,
+  turn INTEGER NOT NULL,
+  inbox,
+  backlog INTEGER NOT NULL,
+  calls,
+  spent INTEGER NOT NULL,
+  fuel INTEGER NOT NULL,
+  executions INTEGER NOT NULL,
+  PRIMARY KEY (round, place)
+) WITHOUT ROWID;
+
+CREATE TABLE questions (
+  id INTEGER PRIMARY KEY,
+  round INTEGER NOT NULL,
+  place INTEGER NOT NULL,
+  nr INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  request,
+  deadline INTEGER
+);
+
+CREATE TABLE answers (
+  round INTEGER NOT NULL,
+  nr INTEGER NOT NULL,
+  question INTEGER NOT NULL,
+  reply,
+  PRIMARY KEY (round, nr)
+) WITHOUT ROWID;
+
+CREATE VIEW show_questions AS
+SELECT questions.id AS id, questions.round AS round, place, agents.name AS agent, questions.nr AS nr, questions.kind AS kind, CASE typeof(request) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = request) ELSE request END AS request, deadline, answers.round AS answered_round, CASE typeof(reply) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = reply) ELSE reply END AS reply
+FROM questions JOIN agents USING (place) LEFT JOIN answers ON answers.question = questions.id;

@@ -42,7 +42,8 @@ def ran(code: str, value: Any) -> Any:
 def test_examples_run(source: str, round_: int) -> None:
     names: dict[str, Any] = {}
     exec(compile(source, "agents-python.md", "exec"), names)
-    t = make_turn(inbox=[("editor", "Hello")], round=round_, generate=model, infer=graph, embed=encoder, run_python=ran)
+    effects: dict[str, Any] = {"generate": model, "infer": graph, "embed": encoder, "run_python": ran}
+    t = make_turn(inbox=[("editor", "Hello")], round=round_, ask=lambda _: "red", **effects)
     names["turn"](t)
     assert set(outcome(t)) > {"state"} or outcome(t)["state"]
     for name, test in names.items():

@@ -16,7 +16,7 @@ from turnwise.cli.logs import LOGS_AT_ONCE_MAX, LogChoice, is_shown
 from turnwise.cli.output import Output
 from turnwise.cli.progress import Display, display_for
 from turnwise.cli.summary import quoted_path
-from turnwise.cli.text import count
+from turnwise.cli.text import count, shorten
 from turnwise.errors import JournalError, RunClosed, TurnwiseError, UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 WAIT_S_MAX = 0.1
 """Longest wait: the display is drawn, and an interruption answered, about ten times a second."""
+
+QUESTION_CHARS_MAX = 200
 
 STOPPING = "Stopping when the round in progress is committed. Ctrl-C again stops at once."
 STOPPING_AT_START = "Stopping: no round has begun."
@@ -162,7 +164,7 @@ def _written(live: Live) -> Run | None:
 
 
 def _watch(live: Live, display: Display, interrupts: Interrupts, log: LogChoice, monitor: MonitorBeside | None) -> None:
-    asked = said = 0
+    asked = said = told = 0
     live.play()
     while True:
         ended = live.wait(WAIT_S_MAX)
@@ -172,6 +174,8 @@ def _watch(live: Live, display: Display, interrupts: Interrupts, log: LogChoice,
         said = len(notices)
         _show_logs(live, display, log)
         progress = live.progress()
+        if progress.questions and not ended:
+            told = _tell_questions(live, display, told)
         if monitor is not None:
             if progress.phase != "starting":
                 monitor.begin(live.journal)
@@ -189,6 +193,18 @@ def _watch(live: Live, display: Display, interrupts: Interrupts, log: LogChoice,
             else:
                 display.note(ABORTING)
                 live.abort()
+
+
+def _tell_questions(live: Live, display: Display, told: int) -> int:
+    """Say of questions behind the number `told` how people answer them; return the highest number."""
+    with suppress(RunClosed):
+        for one in live.questions():
+            if one.id > told:
+                text = shorten(one.text, QUESTION_CHARS_MAX)
+                command = f"turnwise answer {quoted_path(live.journal)} {one.id} ANSWER"
+                display.note(f"{one.agent} asks: {text}  {command}")
+                told = one.id
+    return told
 
 
 def _show_logs(live: Live, display: Display, log: LogChoice) -> None:

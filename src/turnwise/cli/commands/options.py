@@ -68,6 +68,14 @@ def model_folders(options: Sequence[str] | None) -> dict[str, Path]:
     return folders
 
 
+Patience = Annotated[
+    float,
+    typer.Option(
+        "--patience", metavar="SECONDS", min=0, help="Wait so long for a person's answer before its deadline passes."
+    ),
+]
+
+
 def log_choice(option: str, name: str = "--log") -> LogChoice:
     """Return the level that the option `name` was given. Raises UsageError for anything else."""
     for choice in CHOICES:

@@ -12,6 +12,7 @@ from turnwise.cli.commands.options import (
     Log,
     Models,
     Parents,
+    Patience,
     Workers,
     log_choice,
     model_folders,
@@ -25,6 +26,7 @@ def resume(
     workers: Workers = None,
     model: Models = None,
     parent: Parents = None,
+    patience: Patience = 0,
     log: Log = "info",
     fail_on_failed_turns: FailOnFailedTurns = False,
     json: Json = False,
@@ -51,5 +53,5 @@ def resume(
             if taken := Journal.tidy(journal):
                 Output.err().line(f"It was killed before it was closed; {' and '.join(taken)} became part of it.")
         return code
-    begin = partial(turnwise.resume, journal, parents=parents, workers=workers, models=models)
+    begin = partial(turnwise.resume, journal, parents=parents, workers=workers, models=models, patience_s=patience)
     return play_and_tell(begin, world, log=level, fail_on_failed_turns=fail_on_failed_turns, as_json=json)

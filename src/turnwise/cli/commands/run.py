@@ -13,6 +13,7 @@ from turnwise.cli.commands.options import (
     Json,
     Log,
     Models,
+    Patience,
     Workers,
     WorldFolder,
     log_choice,
@@ -62,6 +63,7 @@ def run(
     set_: Set = None,
     model: Models = None,
     journal: Journal = None,
+    patience: Patience = 0,
     log: Log = "info",
     fail_on_failed_turns: FailOnFailedTurns = False,
     native: Native = False,
@@ -105,6 +107,7 @@ def run(
         models=models,
         overrides=set_ or (),
         journal=journal,
+        patience_s=patience,
     )
     beside = None
     if monitor:

@@ -28,6 +28,12 @@ def test_only_the_generated_text_is_on_stdout(command: Command, model: Path) -> 
     assert command("generate", model, "Once upon a time", "--max-tokens", 20).out == ended.out
 
 
+def test_equal_bits_can_be_given_up(command: Command, model: Path) -> None:
+    ended = command("generate", model, "Once upon a time", "--max-tokens", 20, "--no-reproducible")
+    assert ended.code == 0
+    assert re.search("[a-z]", ended.out)
+
+
 def test_the_seed_chooses_what_is_drawn(command: Command, model: Path) -> None:
     def drawn(seed: int) -> str:
         return command(

@@ -41,6 +41,15 @@ def test_check_says_what_padding_costs(command: Command, in_layout: Callable[[st
     assert "instead of" not in command("models", "check", in_layout("genai-int4")).out
 
 
+def test_check_says_that_equal_bits_are_given_up(command: Command, in_layout: Callable[[str], Path]) -> None:
+    ended = command("models", "check", in_layout("genai-int4-acc1"), "--provider", "cpu", "--no-reproducible", "--json")
+    assert ended.code == 0
+    assert "none (equal bits are given up, so nothing was tried)" in ended.err
+    assert "sequences are batched as they come: the fastest way" in ended.err
+    told = json.loads(ended.out)
+    assert (told["info"]["numeric"]["numeric_class"], told["info"]["numeric"]["batching"]) == ("none", "free")
+
+
 def test_check_and_bench_of_a_graph(command: Command, tmp_path: Path) -> None:
     path = graphs.write_graph(tmp_path / "policy.onnx", graphs.dense_graph())
     ended = command("models", "check", path, "--provider", "cpu")

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.inference import graphs
 from tests.orchestrator.test_imports import loaded
 from tests.serving.servers import Server, serving
 from turnwise.cli.commands.serve import specs_of
@@ -50,6 +51,13 @@ def test_models_are_named_by_their_folders_or_as_said(tmp_path: Path) -> None:
     for wrong in (["=x"], ["x="], ["builtin:demo", "demo=elsewhere"]):
         with pytest.raises(UsageError):
             specs_of(wrong, "auto")
+
+
+def test_equal_bits_are_given_up_for_models_that_generate(tmp_path: Path) -> None:
+    graphs.write_encoder(tmp_path / "encoder")
+    for reproducible in (True, False):
+        specs = specs_of(["builtin:demo", str(tmp_path / "encoder")], "cpu", reproducible=reproducible)
+        assert [spec.reproducible for spec in specs] == [reproducible, True]
 
 
 def test_the_page_begins_with_a_program_that_works(server: Server) -> None:

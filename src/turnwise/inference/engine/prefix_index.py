@@ -1,8 +1,8 @@
 """Index of prompts that have been prefilled: tokens to the blocks that hold their KV. Numbers only.
 
 A tree of blocks: a block holds BLOCK_TOKENS tokens that follow those of its parent, and is found by comparing tokens.
-Only what prefill wrote comes in here, never what decode wrote: a step of one token uses other arithmetic, and a prompt
-must give the same bits whether it was seen before or not. Beyond the last block that is equal as a whole, the equal
+Only what prefill wrote comes in here, never what decode wrote (unless equal bits are given up): a step of one token
+uses other arithmetic, and a prompt must give the same bits whether it was seen before or not. Beyond the last block that is equal as a whole, the equal
 beginning of one more is used.
 
 The block that was used longest ago makes room; a use counts for a block and all before it, the root last, so what is

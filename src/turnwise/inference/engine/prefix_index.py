@@ -2,8 +2,8 @@
 
 A tree of blocks: a block holds BLOCK_TOKENS tokens that follow those of its parent, and is found by comparing tokens.
 Only what prefill wrote comes in here, never what decode wrote (unless equal bits are given up): a step of one token
-uses other arithmetic, and a prompt must give the same bits whether it was seen before or not. Beyond the last block that is equal as a whole, the equal
-beginning of one more is used.
+uses other arithmetic, and a prompt must give the same bits whether it was seen before or not. Beyond the last block
+that is equal as a whole, the equal beginning of one more is used.
 
 The block that was used longest ago makes room; a use counts for a block and all before it, the root last, so what is
 dropped has never a successor. What none of many prompts has used is dropped too, so that memory is given back. "Ago"

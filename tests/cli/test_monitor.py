@@ -43,6 +43,26 @@ def test_it_serves_until_ctrl_c_and_leaves_in_order(tmp_path: Path) -> None:
     assert err == ""
 
 
+@pytest.mark.parametrize("stopped", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_in_order_while_pages_listen(tmp_path: Path, stopped: signal.Signals) -> None:
+    turnwise.run(make_world(tmp_path / "w", {"tick.wat": TICKS}, rounds_max=2), journal=tmp_path / "a.journal").close()
+    with subprocess.Popen(
+        command("monitor", tmp_path), env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        reader = opened(address)
+        root = address.partition("?")[0]
+        streams = [reader.open(f"{root}api/{name}?run=a.journal", timeout=60) for name in ("events", "live")]
+        assert all(stream.readline() for stream in streams)
+        process.send_signal(stopped)
+        _, err = process.communicate(timeout=60)
+        for stream in streams:
+            stream.close()
+    assert "Traceback" not in err
+    assert "Cancel" not in err
+
+
 def test_wrong_input_is_told(tmp_path: Path) -> None:
     ended = run_command("monitor", "missing", cwd=tmp_path)
     assert ended.returncode == 2

@@ -52,8 +52,13 @@ TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascrip
 T = TypeVar("T")
 
 
-def application(runs: ShownRuns, token: str, hosts: tuple[str, ...]) -> Starlette:
-    """Put the monitor of some runs together; `hosts` are the names by which it may be asked."""
+def application(
+    runs: ShownRuns, token: str, hosts: tuple[str, ...], ends: Callable[[], bool] = lambda: False
+) -> Starlette:
+    """Put the monitor of some runs together; `hosts` are the names by which it may be asked.
+
+    Streams, which go on for as long as their reader likes, end when `ends` says so.
+    """
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -61,7 +66,7 @@ def application(runs: ShownRuns, token: str, hosts: tuple[str, ...]) -> Starlett
         runs.close()
 
     return Starlette(
-        routes=_Answers(runs).routes(),
+        routes=_Answers(runs, ends).routes(),
         middleware=[Middleware(Access, token=token, hosts=hosts)],
         exception_handlers={TurnwiseError: _refused},
         lifespan=lifespan,
@@ -77,8 +82,9 @@ async def _refused(_: Request, error: Exception) -> Response:
 class _Answers:
     """Handlers of requests. Whatever reads a journal does so on the run's own thread."""
 
-    def __init__(self, runs: ShownRuns) -> None:
+    def __init__(self, runs: ShownRuns, ends: Callable[[], bool]) -> None:
         self._runs = runs
+        self._ends = ends
         self._listing = Listing(runs)
         self._listing_busy = asyncio.Lock()
 
@@ -170,7 +176,7 @@ class _Answers:
         async def stream() -> AsyncIterator[str]:
             told, seen, quiet = first, changed_us(reader.path), 0.0
             yield f"data: {told}\n\n"
-            while not await request.is_disconnected():
+            while not self._ends() and not await request.is_disconnected():
                 await asyncio.sleep(LOOK_SECONDS)
                 changed, quiet = changed_us(reader.path), quiet + LOOK_SECONDS
                 if changed != seen:
@@ -191,7 +197,7 @@ class _Answers:
         async def stream() -> AsyncIterator[str]:
             feed, names, seen, quiet, unnamed = LiveFeed(reader.path), PlaceNames(), -1, AGE_SECONDS, AGE_SECONDS
             try:
-                while not await request.is_disconnected():
+                while not self._ends() and not await request.is_disconnected():
                     sample = feed.look()
                     number = -1 if sample is None else sample.state.sample
                     if sample is not None and names.lacks(sample) and unnamed >= AGE_SECONDS:

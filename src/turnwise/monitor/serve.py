@@ -40,7 +40,7 @@ class MonitorServer:
         self.address = f"http://{LOOPBACK}:{self._listener.getsockname()[1]}/?token={token}"
         """Address to open, with the token that lets its reader in."""
         config = uvicorn.Config(
-            application(runs, token, (*NAMES, *hosts)),
+            application(runs, token, (*NAMES, *hosts), lambda: self._server.should_exit),
             log_config=None,
             access_log=False,  # addresses hold the token
             server_header=False,

@@ -27,12 +27,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from interpreter_build.merge import merge
+
 try:
     from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 except ImportError:  # run by hand where hatchling is not installed
     BuildHookInterface = object  # type: ignore[assignment,misc]
 
-SOURCES = ("guests/python", "wit", "hatch_build.py")
+SOURCES = ("guests/python", "wit", "interpreter_build", "hatch_build.py")
 OUTPUT = "src/turnwise/sandbox/python"
 APP = "turnwise_interpreter"
 WORLD = "agent"
@@ -106,7 +110,7 @@ def _is_built(component: Path, description: Path, inputs: str) -> bool:
 def _componentize(root: Path, temporary: Path) -> tuple[bytes, dict[str, Any]]:
     """Run componentize-py on copies, so that no file beside the sources (bytecode, a report) gets in or is left.
 
-    Returns the component, and what the interpreter told about itself.
+    Returns the module that its component is merged into, and what the interpreter told about itself.
     """
     app = temporary / "app"
     app.mkdir()
@@ -133,7 +137,7 @@ def _componentize(root: Path, temporary: Path) -> tuple[bytes, dict[str, Any]]:
     if done.returncode != 0 or not (output.is_file() and facts.is_file() and objects.is_file()):
         raise RuntimeError(f"componentize-py could not build the interpreter component:\n{done.stdout}{done.stderr}")
     component, immortal = make_immortal(output.read_bytes(), objects.read_bytes())
-    return component, {**json.loads(facts.read_text(encoding="utf-8")), "objects_immortal": immortal}
+    return merge(component), {**json.loads(facts.read_text(encoding="utf-8")), "objects_immortal": immortal}
 
 
 IMMORTAL = 5 << 28

@@ -1,4 +1,4 @@
-"""The interpreter component: what componentize-py turns into WebAssembly.
+"""The interpreter module: what componentize-py turns into WebAssembly.
 
 This module is imported once, when the component is built; then the memory is stored, and every turn begins from it. So
 all that can be done beforehand is done here. The SDK is imported before everything else: what is used together then

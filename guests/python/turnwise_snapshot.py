@@ -1,4 +1,4 @@
-"""Preparing the memory that the interpreter component stores when it is built, and every turn begins with.
+"""Preparing the memory that the interpreter module stores when it is built, and every turn begins with.
 
 A turn touches some pages of that memory, and each page that it writes to has to be copied first: that, not computing,
 is what a small turn costs. So what Python does once is done beforehand, and reference counts, which are written to

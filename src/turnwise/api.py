@@ -49,7 +49,7 @@ from turnwise.orchestrator.run_options import (
 from turnwise.orchestrator.tasks import wrong_tasks
 from turnwise.orchestrator.ungranted import ungranted
 from turnwise.sandbox.build.code import CodeError, prepare_each
-from turnwise.sandbox.python import component_info
+from turnwise.sandbox.python import module_info
 from turnwise.sources.build import BuiltSource, build_source
 from turnwise.sweeps.sweep import Sweep
 from turnwise.sweeps.sweep import sweep as sweep_worlds
@@ -383,7 +383,7 @@ def check(world: worlds.World | StrPath, **options: Unpack[WorldOptions]) -> lis
     found = run_alone(prepare_each(list(assembly.sources_of(resolved).values())))
     codes = [error for error in found if isinstance(error, CodeError)]
     problems = wrong_tasks(checked) + [Problem(error.where or "", error.message, error.hint or "") for error in codes]
-    problems += python_problems(resolved, component_info().modules)
+    problems += python_problems(resolved, module_info().modules)
     return problems + ungranted(resolved) + unreachable(resolved)
 
 

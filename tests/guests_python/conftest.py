@@ -1,4 +1,4 @@
-"""What runs guest code in tests: natively in this process, and the interpreter component in a minimal host."""
+"""What runs guest code in tests: natively in this process, and the interpreter in a minimal host."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import hashlib
 import json
 import linecache
 import random
+import struct
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import wasmtime
-from wasmtime import component as wc
 
 from turnwise.sandbox.execute.engine import WASM_STACK_BYTES, on_guest_stack, set_async_stack
-from turnwise.sandbox.python import component_path
+from turnwise.sandbox.python import module_path
 from turnwise_guest.runtime.execute import execute
 
 Effect = Callable[[str], str]
@@ -76,7 +76,7 @@ def play() -> Iterator[Play]:
 
 
 class Interpreter:
-    """The component, compiled once, in a host that answers what a turn needs and traps on everything else."""
+    """The interpreter, compiled once, in a host that answers what a turn needs and traps on everything else."""
 
     def __init__(self) -> None:
         config = wasmtime.Config()
@@ -85,33 +85,33 @@ class Interpreter:
         set_async_stack(config)
         config.max_wasm_stack = WASM_STACK_BYTES
         self._engine = wasmtime.Engine(config)
-        self._component = wc.Component.from_file(self._engine, str(component_path()))
-        self._linker = wc.Linker(self._engine)
-        self._types: dict[str, wc.ResourceType] = {}
+        module = wasmtime.Module.from_file(self._engine, str(module_path()))
+        linker = wasmtime.Linker(self._engine)
         self.printed = b""
         self.calls: list[str] = []
         self.fuel = 0
         self._reads = 0
         self._effect: Effect = no_effect
-        with self._linker.root() as root:
-            for name, extern in self._component.type.imports(self._engine).items():
-                if isinstance(extern.ty, wc.FuncType):
-                    root.add_func(name, lambda _, request: self._effect(request))
-                    continue
-                assert isinstance(extern.ty, wc.ComponentInstanceType)
-                with root.add_instance(name) as instance:
-                    self._define(instance, name.partition("@")[0], extern.ty)
+        for item in module.imports:
+            assert isinstance(item.type, wasmtime.FuncType)
+            answer = self._take_effect if item.module == "turnwise" else self._function(item)
+            linker.define_func(item.module, item.name or "", item.type, answer)
+        self._pre = linker.instantiate_pre(module)
 
     def call(self, text: str, effect: Effect = no_effect) -> str:
         """One call of `turn` in a fresh instance."""
         self.printed, self.calls, self._reads, self._effect = b"", [], 0, effect
-        store = wasmtime.Store(self._engine)
+        self._store = store = wasmtime.Store(self._engine)
         store.set_fuel(10**11)
         store.set_limits(memory_size=64 << 20)
-        instance = self._linker.instantiate(store, self._component)
-        function = instance.get_func(store, "turn")
-        assert function is not None
-        reply: str = on_guest_stack(lambda: function(store, text))
+        self._exports = self._pre.instantiate(store).exports(store)
+
+        def turn() -> str:
+            data = text.encode()
+            packed = self._exported("turnwise_turn")(store, self._place(data), len(data)) % (1 << 64)
+            return self._read(packed >> 32, packed & 0xFFFF_FFFF).decode()
+
+        reply = on_guest_stack(turn)
         self.fuel = 10**11 - store.get_fuel()
         store.close()
         return reply
@@ -121,60 +121,72 @@ class Interpreter:
         reply: dict[str, Any] = json.loads(self.call(compact({**ENVELOPE, **changes, "program": program}), effect))
         return reply
 
-    def _define(self, instance: wc.LinkerInstance, interface: str, type_: wc.ComponentInstanceType) -> None:
-        for name, extern in type_.exports(self._engine).items():
-            if isinstance(extern.ty, wc.ResourceType):
-                if name not in self._types:
-                    self._types[name] = wc.ResourceType.host(len(self._types))
-                instance.add_resource(name, self._types[name], lambda _store, _rep: None)
-            elif isinstance(extern.ty, wc.FuncType):
-                instance.add_func(name, self._function(f"{interface.removeprefix('wasi:')}/{name}"))
+    def _exported(self, name: str) -> wasmtime.Func:
+        function = self._exports[name]
+        assert isinstance(function, wasmtime.Func)
+        return function
 
-    def _function(self, name: str) -> Callable[..., Any]:
-        def call(store: wasmtime.Store, *arguments: Any) -> Any:
+    def _memory(self) -> wasmtime.Memory:
+        memory = self._exports["memory"]
+        assert isinstance(memory, wasmtime.Memory)
+        return memory
+
+    def _read(self, pointer: int, length: int) -> bytes:
+        return bytes(self._memory().read(self._store, pointer, pointer + length))
+
+    def _write(self, pointer: int, content: bytes) -> None:
+        self._memory().write(self._store, content, pointer)
+
+    def _place(self, content: bytes) -> int:
+        pointer = int(self._exported("turnwise_alloc")(self._store, len(content)))
+        self._write(pointer, content)
+        return pointer
+
+    def _take_effect(self, pointer: int, length: int) -> int:
+        reply = self._effect(self._read(pointer, length).decode()).encode()
+        return self._place(reply) << 32 | len(reply)
+
+    def _function(self, item: wasmtime.ImportType) -> Callable[..., Any]:
+        name = f"{item.module.partition('@')[0].removeprefix('wasi:')}/{item.name}"
+
+        def call(*arguments: int) -> int | None:
             self.calls.append(name)
-            try:
-                return self._answer(name, arguments)
-            finally:
-                for argument in arguments:
-                    if isinstance(argument, wc.ResourceAny):
-                        argument.drop(store)
+            return self._answer(name, arguments)
 
         return call
 
-    def _answer(self, name: str, arguments: tuple[Any, ...]) -> Any:
+    def _answer(self, name: str, arguments: tuple[int, ...]) -> int | None:
         match name:
             case (
                 "cli/environment/get-environment"
                 | "cli/environment/get-arguments"
                 | "filesystem/preopens/get-directories"
             ):
-                return []
+                return self._write(arguments[0], struct.pack("<II", 8, 0))
             case (
                 "cli/terminal-stdin/get-terminal-stdin"
                 | "cli/terminal-stdout/get-terminal-stdout"
                 | "cli/terminal-stderr/get-terminal-stderr"
             ):
-                return None
+                return self._write(arguments[0], b"\0")
             case "cli/stdout/get-stdout" | "cli/stderr/get-stderr":
-                return wc.ResourceHost.own(1, list(self._types).index("output-stream"))
+                return 1
             case "io/streams/[method]output-stream.check-write":
-                return 1 << 16
+                return self._write(arguments[1], struct.pack("<QQ", 0, 1 << 16))
             case "io/streams/[method]output-stream.write":
-                self.printed += bytes(arguments[1])
-                return wc.Variant("ok")
+                self.printed += self._read(*arguments[1:3])
+                return self._write(arguments[3], b"\0")
             case "io/streams/[method]output-stream.blocking-flush":
-                return wc.Variant("ok")
+                return self._write(arguments[1], b"\0")
             case "clocks/monotonic-clock/now":
                 return self._time_us() * 1000
             case "clocks/wall-clock/now":
-                time = wc.Record()
                 seconds, microseconds = divmod(self._time_us(), 1_000_000)
-                time.__dict__.update(seconds=seconds, nanoseconds=microseconds * 1000)
-                return time
+                return self._write(arguments[0], struct.pack("<QI", seconds, microseconds * 1000))
             case "random/random/get-random-bytes":
                 self._reads += 1
-                return hashlib.shake_128(b"%d" % self._reads).digest(arguments[0])
+                content = hashlib.shake_128(b"%d" % self._reads).digest(arguments[0])
+                return self._write(arguments[1], struct.pack("<II", self._place(content), len(content)))
         raise PermissionError(name)
 
     def _time_us(self) -> int:

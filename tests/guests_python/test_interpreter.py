@@ -1,11 +1,11 @@
-"""The interpreter component itself: what is stored in it, and what a turn finds."""
+"""The interpreter module itself: what is stored in it, and what a turn finds."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 
-from turnwise.sandbox.python import component_info, component_path
+from turnwise.sandbox.python import module_info, module_path
 from turnwise_guest import __version__
 from turnwise_guest.runtime.modules import ADVERTISED
 
@@ -27,8 +27,8 @@ def turn(t):
 
 
 def test_the_description_fits_the_component() -> None:
-    info = component_info()
-    content = component_path().read_bytes()
+    info = module_info()
+    content = module_path().read_bytes()
     assert info.sha256 == hashlib.sha256(content).hexdigest()
     assert info.bytes == len(content)
     assert info.sdk == __version__

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from turnwise.orchestrator.python_sources import python_problems
-from turnwise.sandbox.python import component_info
+from turnwise.sandbox.python import module_info
 from turnwise.world import Agent, World
 
 MODULES = ("json", "os", "os.path", "collections", "collections.abc")
@@ -112,5 +112,5 @@ def test_a_turn_that_is_there_or_may_be_is_no_problem(text: str) -> None:
 
 
 def test_the_interpreter_says_what_it_offers() -> None:
-    assert {"json", "math", "random"} <= set(component_info().modules)
-    assert not {"requests", "numpy", "torch"} & set(component_info().modules)
+    assert {"json", "math", "random"} <= set(module_info().modules)
+    assert not {"requests", "numpy", "torch"} & set(module_info().modules)

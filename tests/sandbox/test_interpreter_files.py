@@ -1,4 +1,4 @@
-"""The files of the interpreter component: missing or damaged, they are said by name, with what to do."""
+"""The files of the interpreter module: missing or damaged, they are said by name, with what to do."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def test_a_description_that_cannot_be_read_is_said(
     if content is not None:
         (tmp_path / "interpreter.json").write_bytes(content)
     with pytest.raises(EnvironmentFailure, match=r"interpreter\.json") as caught:
-        python.component_info.__wrapped__()
+        python.module_info.__wrapped__()
     assert "hatch_build.py" in (caught.value.hint or "")

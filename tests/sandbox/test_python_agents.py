@@ -1,4 +1,4 @@
-"""Python agents in the interpreter component: what they may do and may not, and that nothing is left to chance."""
+"""Python agents in the interpreter module: what they may do and may not, and that nothing is left to chance."""
 
 from __future__ import annotations
 

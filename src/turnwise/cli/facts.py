@@ -98,14 +98,14 @@ def versions() -> list[Fact]:
 
 
 def interpreter() -> list[Fact]:
-    from turnwise.sandbox.python import component_info, component_path
+    from turnwise.sandbox.python import module_info, module_path
 
-    info = component_info()
+    info = module_info()
     return [
         Fact("cpython", info.cpython, f"built by componentize-py {info.componentize_py}"),
         Fact("sdk", info.sdk, f"{len(info.modules)} standard modules can be imported"),
         Fact("sha256", info.sha256),
-        Fact("file", str(component_path()), size(info.bytes)),
+        Fact("file", str(module_path()), size(info.bytes)),
     ]
 
 

@@ -142,9 +142,9 @@ def info_of(specs: Sequence[ModelSpec]) -> str:
 def interpreter_hash(language: InterpretedLanguage = "python") -> str:
     """SHA-256 (hex) of the interpreter of a language in this installation."""
     if language == "python":
-        from turnwise.sandbox.python import component_info
+        from turnwise.sandbox import python
 
-        return component_info().sha256
+        return python.module_info().sha256
     from turnwise.sandbox.javascript import module_info
 
     return module_info().sha256

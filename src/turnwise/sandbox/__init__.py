@@ -9,5 +9,5 @@ Three rooms, each of which imports only those below it:
 - `execute/`: one execution of one turn. `engine` (one configuration), `execution` (the host's side of it), `traps`, the
   carriers `module` and `component` with `wasi`, and `executor` (all code of a world).
 
-`python/` holds the interpreter component of Python agents, `javascript/` the interpreter module of JavaScript agents.
+`python/` holds the interpreter module of Python agents, `javascript/` the interpreter module of JavaScript agents.
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from turnwise.errors import UsageError
 from turnwise.orchestrator.loop_thread import run_alone
-from turnwise.sandbox.python import component_info
+from turnwise.sandbox.python import module_info
 from turnwise.sources.packages import Package, fetch, installed, package_of
 from turnwise.sources.requirements import needed, read_requirements, sandbox_markers
 from turnwise.sources.trial import imported
@@ -87,7 +87,7 @@ def _packages(requirements: Path, get: bool) -> list[Package]:
         if get:
             fetch(requirements, Path(folder))
         there = installed(Path(folder) if get else None)
-        markers = sandbox_markers(component_info().cpython)
+        markers = sandbox_markers(module_info().cpython)
         return [package_of(one) for one in needed(asked, there, markers, str(requirements))]
 
 

@@ -116,7 +116,7 @@ def test_the_control_decides_something_else_where_memory_is_not_checked(grows: P
 @pytest.mark.parametrize("which", ["as", "data"])
 def test_the_interpreter_of_python_agents_is_no_exception(tmp_path: Path, which: str) -> None:
     path = compiled_interpreter()
-    free, found = under_limits(path, "component", which)
+    free, found = under_limits(path, "module", which)
     assert free[0] == "completed"
     assert [one for one in found if one not in ("lacks", free)] == []
     assert (found[0], found[-1]) == ("lacks", free)

@@ -1,6 +1,6 @@
 """The standard modules that agents can import.
 
-The interpreter component is started once, when it is built, and its memory stored: what was imported then is there in
+The interpreter module is started once, when it is built, and its memory stored: what was imported then is there in
 every turn at no cost, and nothing else can ever be, since there is no file system to import from. So the list is
 generous. `ADVERTISED` are the modules that we promise; they bring others with them.
 """

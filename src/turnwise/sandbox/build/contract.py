@@ -8,8 +8,9 @@ from __future__ import annotations
 import wasmtime
 from wasmtime import component as wc
 
-from turnwise.sandbox.execute.component import EFFECT, TURN, WASI_NAME
-from turnwise.sandbox.execute.wasi import HOST_FUNCTIONS
+from turnwise.sandbox.execute.component import EFFECT, TURN
+from turnwise.sandbox.execute.wasi import HOST_FUNCTIONS, WASI_NAME
+from turnwise.sandbox.execute.wasi_core import core_function
 from turnwise.sandbox.execute.wit_types import UnsupportedType, signature
 
 TEXT_TO_TEXT = "func(string) -> string"
@@ -69,10 +70,19 @@ def check_component(component: wc.Component, engine: wasmtime.Engine) -> None:
 
 def _import_problem(item: wasmtime.ImportType) -> str | None:
     path = f"{item.module}.{item.name}"
-    if path != "turnwise.effect":
-        return f"it imports `{path}`, which is not provided; a core module may import `turnwise.effect` only"
-    if not isinstance(item.type, wasmtime.FuncType) or _core_signature(item.type) != MODULE_EFFECT:
-        return f"its import `{path}` must be a function {MODULE_EFFECT}"
+    expected: str | None = MODULE_EFFECT if path == "turnwise.effect" else None
+    if expected is None:
+        function = core_function(item.module, item.name or "")
+        if function is None:
+            return (
+                f"it imports `{path}`, which is not provided; "
+                f"a core module may import `turnwise.effect` and functions of WASI 0.2 only"
+            )
+        expected = function.signature
+    if not isinstance(item.type, wasmtime.FuncType):
+        return f"its import `{path}` must be a function {expected}"
+    if expected and _core_signature(item.type) != expected:
+        return f"its import `{path}` must be a function {expected}"
     return None
 
 

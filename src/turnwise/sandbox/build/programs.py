@@ -59,12 +59,12 @@ class ProgramSource:
 def interpreter_path(language: InterpretedLanguage) -> Path:
     """Return the path of this installation's interpreter. Raises `EnvironmentFailure` where it has not been built."""
     if language == "python":
-        from turnwise.sandbox.python import component_path
+        from turnwise.sandbox import python
 
-        return component_path()
-    from turnwise.sandbox.javascript import module_path
+        return python.module_path()
+    from turnwise.sandbox import javascript
 
-    return module_path()
+    return javascript.module_path()
 
 
 async def load_interpreter(

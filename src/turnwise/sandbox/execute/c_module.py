@@ -13,6 +13,7 @@ may unwind through the library. One thread uses a carrier at a time, and a proce
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import Final
 
 import wasmtime
@@ -21,6 +22,7 @@ from wasmtime import _bindings
 from turnwise.errors import InvariantError
 from turnwise.sandbox.execute import c_library as c
 from turnwise.sandbox.execute.execution import Ended, Execution, ExecutionOutcome
+from turnwise.sandbox.execute.host_imports import HostImport, host_imports
 from turnwise.sandbox.execute.module_turn import TABLE_ELEMENTS_MAX, TABLES_MAX, U32_MASK, ModuleTurn
 from turnwise.sandbox.execute.traps import outcome_of_error
 
@@ -81,6 +83,8 @@ class CModuleCarrier(ModuleTurn):
         "_exports",
         "_fuel",
         "_fuel_address",
+        "_host_callback",
+        "_imports",
         "_inner",
         "_instance",
         "_instance_address",
@@ -99,7 +103,9 @@ class CModuleCarrier(ModuleTurn):
         self._engine = engine
         self._engine_address = _address(engine.ptr())
         self._callback = c.EffectCallback(self._effect)
-        self._linker = _linker(engine, self._callback)
+        self._host_callback = c.EffectCallback(self._host)
+        self._imports = host_imports(module)
+        self._linker = _linker(engine, self._callback, self._imports, self._host_callback)
         self._pre = self._linker.instantiate_pre(module)
         self._pre_address = _address(self._pre.ptr())
         self._instance = ctypes.create_string_buffer(c.INSTANCE_BYTES)
@@ -117,6 +123,7 @@ class CModuleCarrier(ModuleTurn):
         self._context: int | None = None
         self._raised: BaseException | None = None
         self._running = False
+        self._wasi = None
 
     def execute(self, execution: Execution) -> tuple[ExecutionOutcome, int]:
         """Run `execution` to its end; return its outcome and the fuel that it used."""
@@ -133,9 +140,9 @@ class CModuleCarrier(ModuleTurn):
             outcome = self._run(context)
             if c.context_get_fuel(context, self._fuel_address):
                 raise InvariantError("the engine does not count fuel")
-            return outcome, execution.fuel - self._fuel.value
+            return execution.settle(outcome, execution.fuel - self._fuel.value)
         finally:
-            self._context = self._raised = None
+            self._context = self._raised = self._wasi = None
             c.store_delete(store)
             self.execution = NOTHING
             self._running = False
@@ -227,29 +234,56 @@ class CModuleCarrier(ModuleTurn):
             self._raised = error
             return c.trap_new(TRAP_TEXT, len(TRAP_TEXT))  # type: ignore[no-any-return]
 
+    def _host(self, number: int | None, caller: int, values: int, count: int) -> int:
+        """Be called by the guest for the function of WASI that is `number` among the imports."""
+        try:
+            self._raised = _UNFINISHED
+            if self._context is None or c.caller_context(caller) != self._context:
+                raise InvariantError("a host function was called while no turn is executed")
+            item = self._imports[number or 0]
+            integers = (ctypes.c_uint64 * (count * c.VALUE_BYTES // 8)).from_address(values)
+            result = self.answer(item.answer, [integers[2 * n] & mask for n, mask in enumerate(item.masks)])
+            if result is not None:
+                integers[0] = result
+            self._raised = None
+            return 0
+        except BaseException as error:
+            self._raised = error
+            return c.trap_new(TRAP_TEXT, len(TRAP_TEXT))  # type: ignore[no-any-return]
+
 
 _UNFINISHED: Final = _Unfinished()
 
 
-def _linker(engine: wasmtime.Engine, callback: ctypes._FuncPointer) -> wasmtime.Linker:
-    """Return a linker with the one function that guests may import. The caller keeps `callback` alive."""
+def _linker(
+    engine: wasmtime.Engine, effect: ctypes._FuncPointer, imports: Sequence[HostImport], host: ctypes._FuncPointer
+) -> wasmtime.Linker:
+    """Return a linker with `effect` and `imports`, whose numbers `host` gets. The caller keeps the callbacks alive."""
     linker = wasmtime.Linker(engine)
     i32, i64 = wasmtime.ValType.i32(), wasmtime.ValType.i64()
-    kind = wasmtime.FuncType([i32, i32], [i64])
+    _define(linker, "turnwise", "effect", wasmtime.FuncType([i32, i32], [i64]), effect, 0)
+    for number, item in enumerate(imports):
+        _define(linker, item.module, item.name, item.type, host, number)
+    return linker
+
+
+def _define(
+    linker: wasmtime.Linker, module: str, name: str, kind: wasmtime.FuncType, callback: ctypes._FuncPointer, number: int
+) -> None:
+    module_bytes, name_bytes = module.encode(), name.encode()
     error = _bindings.wasmtime_linker_define_func_unchecked(
         linker.ptr(),
-        ctypes.create_string_buffer(b"turnwise"),
-        len(b"turnwise"),
-        ctypes.create_string_buffer(b"effect"),
-        len(b"effect"),
+        ctypes.create_string_buffer(module_bytes),
+        len(module_bytes),
+        ctypes.create_string_buffer(name_bytes),
+        len(name_bytes),
         kind.ptr(),
         ctypes.cast(callback, _bindings.wasmtime_func_unchecked_callback_t),
-        None,
+        ctypes.c_void_p(number),
         _no_finalizer,
     )
     if error:
         raise wasmtime.WasmtimeError._from_ptr(error)
-    return linker
 
 
 def _check_exports(module: wasmtime.Module) -> None:

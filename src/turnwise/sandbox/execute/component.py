@@ -7,7 +7,6 @@ named here: answered by `wasi`, or ending the turn with the name of the import.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,7 +26,7 @@ from turnwise.sandbox.execute.execution import (
 from turnwise.sandbox.execute.headroom import LackOfMemory
 from turnwise.sandbox.execute.module_turn import TABLE_ELEMENTS_MAX, too_large
 from turnwise.sandbox.execute.traps import outcome_of_error
-from turnwise.sandbox.execute.wasi import HOST_FUNCTIONS, RESOURCE_TYPES, Wasi
+from turnwise.sandbox.execute.wasi import HOST_FUNCTIONS, RESOURCE_TYPES, WASI_NAME, Wasi
 
 INSTANCES_MAX = 64
 """Core instances of one component. CPython needs 11."""
@@ -38,7 +37,6 @@ MEMORIES_MAX = 1
 
 EFFECT = "effect"
 TURN = "turn"
-WASI_NAME = re.compile(r"(wasi:[a-z0-9-]+/[a-z0-9-]+)@0\.2\.\d+")
 
 
 class ComponentCarrier:

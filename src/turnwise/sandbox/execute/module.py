@@ -1,19 +1,22 @@
 """The carrier for core modules by wasmtime's Python interface: what `c_module` does faster, and its fallback.
 
 A module exports `memory`, `turnwise_alloc(size: i32) -> i32` and `turnwise_turn(ptr: i32, len: i32) -> i64`, and may
-import `turnwise.effect(ptr: i32, len: i32) -> i64`. Texts pass through linear memory as (pointer, length), in a result
+import `turnwise.effect(ptr: i32, len: i32) -> i64` and functions of WASI 0.2 (`wasi_core`).
+Texts pass through linear memory as (pointer, length), in a result
 as `ptr << 32 | len`. What the host hands over lies where `turnwise_alloc` says; 0 means that there is no memory left.
 """
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from typing import cast
 
 import wasmtime
 
 from turnwise.errors import InvariantError
 from turnwise.sandbox.execute.execution import Ended, Execution, ExecutionOutcome
+from turnwise.sandbox.execute.host_imports import HostImport, host_imports
 from turnwise.sandbox.execute.module_turn import TABLE_ELEMENTS_MAX, TABLES_MAX, U32_MASK, ModuleTurn
 from turnwise.sandbox.execute.traps import outcome_of_error
 
@@ -26,6 +29,8 @@ class ModuleCarrier:
         linker = wasmtime.Linker(engine)
         i32, i64 = wasmtime.ValType.i32(), wasmtime.ValType.i64()
         linker.define_func("turnwise", "effect", wasmtime.FuncType([i32, i32], [i64]), self._effect)
+        for item in host_imports(module):
+            linker.define_func(item.module, item.name, item.type, self._host(item))
         self._pre = linker.instantiate_pre(module)
         self._turn: _Turn | None = None
 
@@ -43,7 +48,7 @@ class ModuleCarrier:
             store.set_fuel(execution.fuel)
             self._turn = turn = _Turn(store, execution)
             outcome = turn.run(self._pre)
-            return outcome, execution.fuel - store.get_fuel()
+            return execution.settle(outcome, execution.fuel - store.get_fuel())
         finally:
             self._turn = None
             store.close()
@@ -52,6 +57,19 @@ class ModuleCarrier:
         if self._turn is None:
             raise InvariantError("a host function was called while no turn is executed")
         return self._turn.effect(pointer, length)
+
+    def _host(self, item: HostImport) -> Callable[..., int | None]:
+        answer, masks, result_bits = item.answer, item.masks, item.result_bits
+
+        def call(*arguments: int) -> int | None:
+            if self._turn is None:
+                raise InvariantError("a host function was called while no turn is executed")
+            result = self._turn.answer(answer, [value & mask for value, mask in zip(arguments, masks, strict=True)])
+            if result is None:
+                return None
+            return result - (1 << result_bits) if result >> (result_bits - 1) else result
+
+        return call
 
 
 class _Turn(ModuleTurn):
@@ -63,6 +81,7 @@ class _Turn(ModuleTurn):
         self._store = store
         self.execution = execution
         self._open = False
+        self._wasi = None
         self._memory: wasmtime.Memory | None = None
 
     def run(self, pre: wasmtime.InstancePre) -> ExecutionOutcome:

@@ -8,12 +8,15 @@ only in how they call the engine, so what is checked, and what a failure says, s
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 
 import wasmtime
 
 from turnwise.core.turn import FailureClass
-from turnwise.sandbox.execute.execution import Execution, ExecutionOutcome, failed
+from turnwise.sandbox.execute.execution import HOST_CALL_FUEL, Execution, ExecutionOutcome, failed
 from turnwise.sandbox.execute.traps import outcome_of_trap
+from turnwise.sandbox.execute.wasi import Wasi
+from turnwise.sandbox.execute.wasi_core import Answer
 
 TABLE_ELEMENTS_MAX = 65_536
 TABLES_MAX = 8
@@ -24,13 +27,22 @@ U32_MASK = 0xFFFF_FFFF
 class ModuleTurn:
     """Base of an instance at work. `execution` is what it executes.
 
-    `_open` is true while the guest may call `effect`: in `turnwise_turn`, not in a start function or the allocator,
+    `_open` is true while the guest may call the host: in `turnwise_turn`, not in a start function or the allocator,
     where a call would nest without end.
     """
 
-    __slots__ = ("_open", "execution")
+    __slots__ = ("_open", "_wasi", "execution")
 
     execution: Execution
+    _wasi: Wasi | None
+
+    @property
+    def wasi(self) -> Wasi:
+        """Clock, randomness and resources of the execution, made when they are first asked for."""
+        wasi = self._wasi
+        if wasi is None:
+            wasi = self._wasi = Wasi(self.execution)
+        return wasi
 
     def alloc(self, size: int) -> int:
         """Call `turnwise_alloc`; return the pointer, unsigned."""
@@ -53,6 +65,31 @@ class ModuleTurn:
         reply = self.execution.effect(request)
         packed = self.place(reply) << 32 | len(reply)
         return packed - (1 << 64) if packed >> 63 else packed
+
+    def answer(self, function: Answer, arguments: Sequence[int]) -> int | None:
+        """Answer the guest's call of a function of WASI, whose arguments and result are unsigned. Raises `Ended`."""
+        if not self._open:
+            message = "WASI can be called from `turnwise_turn` only, not from a start function or `turnwise_alloc`"
+            raise self.execution.fail(FailureClass.FORBIDDEN, message)
+        self.execution.charge(HOST_CALL_FUEL)
+        return function(self, *arguments)
+
+    def read(self, pointer: int, length: int) -> bytes:
+        """Return a copy of a part of the guest's memory."""
+        return ctypes.string_at(self._place_of(pointer, length), length)
+
+    def write(self, pointer: int, content: bytes) -> None:
+        """Write to the guest's memory."""
+        ctypes.memmove(self._place_of(pointer, len(content)), content, len(content))
+
+    def _place_of(self, pointer: int, length: int) -> int:
+        memory_bytes = self.memory_bytes()
+        if pointer + length > memory_bytes:
+            message = (
+                f"{length} bytes at {pointer}, named in a call of the host, lie beyond the memory of {memory_bytes}"
+            )
+            raise self.execution.fail(FailureClass.TRAP, message)
+        return self.memory_address() + pointer
 
     def place(self, text: bytes) -> int:
         """Ask the guest for room, copy `text` there and return its address."""

@@ -11,6 +11,7 @@ answered: calling it ends the turn with the name of the import.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,6 +21,9 @@ from wasmtime import component as wc
 
 from turnwise.core.turn import FailureClass
 from turnwise.sandbox.execute.execution import HOST_BYTE_FUEL, Execution
+
+WASI_NAME = re.compile(r"(wasi:[a-z0-9-]+/[a-z0-9-]+)@0\.2\.\d+")
+"""Name of an interface of WASI 0.2, and before it what it is without the version."""
 
 RESOURCES_MAX = 10_000
 RANDOM_BYTES_MAX = 1024 * 1024
@@ -76,6 +80,10 @@ class Wasi:
         self._now_ns = min(now + READ_NS, U64_MAX)
         return now
 
+    def read_wall(self) -> tuple[int, int]:
+        """Return virtual time as seconds since 1970 and nanoseconds, and advance it by 1 µs."""
+        return divmod(self.read_clock(), NS_PER_S)
+
     def random(self, length: int) -> bytes:
         """Return the next `length` bytes of the turn's random stream."""
         if length > RANDOM_BYTES_MAX:
@@ -95,13 +103,17 @@ class Wasi:
         return stream[:length]
 
     def pollable(self, due_ns: int) -> wc.ResourceHost:
-        """Return a new pollable that is ready at `due_ns`."""
+        """Return a new pollable that is ready at `due_ns`, as components have it."""
+        return wc.ResourceHost.own(self.add_pollable(due_ns), RESOURCE_TYPES["pollable"])
+
+    def add_pollable(self, due_ns: int) -> int:
+        """Return the number of a new pollable that is ready at `due_ns`."""
         if len(self._due_ns) >= RESOURCES_MAX:
             raise self.execution.fail(FailureClass.MEMORY, f"the turn holds {RESOURCES_MAX} pollables at once")
         rep = self._next_rep
         self._next_rep += 1
         self._due_ns[rep] = due_ns
-        return wc.ResourceHost.own(rep, RESOURCE_TYPES["pollable"])
+        return rep
 
     def drop(self, name: str, rep: int) -> None:
         """Forget a resource that the guest gave back."""
@@ -151,7 +163,7 @@ class HostFunction(NamedTuple):
 
 
 def _wall(wasi: Wasi) -> Datetime:
-    return Datetime(*divmod(wasi.read_clock(), NS_PER_S))
+    return Datetime(*wasi.read_wall())
 
 
 def _resolution(_: Wasi) -> Datetime:

@@ -1,4 +1,4 @@
-"""The interpreter component of Python agents: one artefact that lies in the wheel.
+"""The interpreter module of Python agents: one artefact that lies in the wheel.
 
 It is named by its hash in every journal, and builds of it differ, so it is never built at run time.
 """
@@ -17,8 +17,8 @@ _HINT = "It comes with the wheel. In a source tree, build it: pip install -e . (
 
 
 @dataclass(frozen=True, slots=True)
-class ComponentInfo:
-    """Facts about the interpreter component."""
+class ModuleInfo:
+    """Facts about the interpreter module."""
 
     sha256: str
     """SHA-256 (hex) of the component."""
@@ -34,18 +34,18 @@ class ComponentInfo:
     """Standard modules that agents can import."""
 
 
-def component_path() -> Path:
+def module_path() -> Path:
     """Return the path of ``interpreter.wasm``. Raises `EnvironmentFailure` where it has not been built."""
     return _file("interpreter.wasm")
 
 
 @cache
-def component_info() -> ComponentInfo:
+def module_info() -> ModuleInfo:
     """Return the facts in ``interpreter.json``. Raises `EnvironmentFailure` where it has not been built."""
     path = _file("interpreter.json")
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        return ComponentInfo(
+        return ModuleInfo(
             sha256=facts["sha256"],
             bytes=facts["bytes"],
             cpython=facts["cpython"],

@@ -17,7 +17,7 @@ _HINT = "It comes with the wheel. In a source tree, build it: pip install -e . (
 
 
 @dataclass(frozen=True, slots=True)
-class ModuleInfo:
+class PythonInterpreter:
     """Facts about the interpreter module."""
 
     sha256: str
@@ -40,12 +40,12 @@ def module_path() -> Path:
 
 
 @cache
-def module_info() -> ModuleInfo:
+def module_info() -> PythonInterpreter:
     """Return the facts in ``interpreter.json``. Raises `EnvironmentFailure` where it has not been built."""
     path = _file("interpreter.json")
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        return ModuleInfo(
+        return PythonInterpreter(
             sha256=facts["sha256"],
             bytes=facts["bytes"],
             cpython=facts["cpython"],

@@ -29,6 +29,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 HTML = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script><b>bold</b>"
 VIEWS = {
     "runs": ("?", "haggle.journal"),
+    "branches": ("?as=branches", "compare with its parent"),
     "timeline": ("?run=haggle.journal", "finished"),
     "turn": ("?run=haggle.journal&agent=Finn&round=8&why=3", "Fork before this turn"),
     "round": ("?run=haggle.journal&round=3&details=1", "Round 3"),
@@ -39,6 +40,7 @@ VIEWS = {
     "summary": ("?run=haggle.journal&view=summary", "batch-invariant"),
     "search": ("?run=haggle.journal&view=search&text=rug", "found"),
     "diff": ("?left=haggle.journal&right=fork.journal", "What it reached"),
+    "diff of branches": ("?left=haggle.journal&right=fork.journal", "one journal up to round 4 (muted)"),
     "failed": ("?run=failed.journal&view=summary", "failed"),
     "evil": ("?run=evil.journal&view=conversation", "\\x1b[2J"),
     "html": ("?run=fork.journal&view=messages", "<script>"),

@@ -52,6 +52,30 @@ def test_a_tile_counts_each_turn_in_its_cell(
         assert fuel == pytest.approx(expected[index][2], rel=1e-6)
 
 
+def test_forks_name_their_parent_in_the_list_and_where_they_left_it(tmp_path: Path, runs_folder: Path) -> None:
+    (tmp_path / "lively.journal").write_bytes((runs_folder / "lively.journal").read_bytes())
+    (tmp_path / "deep").mkdir()
+    first, second = tmp_path / "deep" / "first.journal", tmp_path / "second.journal"
+    turnwise.fork(tmp_path / "lively.journal", 2, seed=9, journal=first).result().close()
+    turnwise.fork(first, 3, seed=10, journal=second).result().close()
+    shown_here = Monitor(tmp_path)
+    try:
+        rows = {row["name"]: row["parent"] for row in shown_here.ask("runs")["runs"]}
+        assert rows["lively.journal"] is None
+        assert (rows["deep/first.journal"]["run"], rows["deep/first.journal"]["round"]) == ("lively.journal", 2)
+        assert (rows["second.journal"]["run"], rows["second.journal"]["round"]) == ("deep/first.journal", 3)
+        branches = shown_here.ask("diff", left="lively.journal", right="second.journal")["branches"]
+        assert branches == {"common": 2, "last": [4, 4]}
+    finally:
+        shown_here.close()
+    alone = Monitor(tmp_path / "deep")
+    try:
+        (row,) = alone.ask("runs")["runs"]
+        assert row["parent"]["run"] is None
+    finally:
+        alone.close()
+
+
 def test_tiles_beside_the_run_are_empty(monitor: Monitor) -> None:
     assert monitor.get("/api/tile?run=lively.journal&column=1&row=0").body == b""
 

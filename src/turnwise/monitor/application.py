@@ -158,7 +158,7 @@ class _Answers:
 
     async def _diff(self, request: Request) -> Response:
         left, right = (self._runs.reader(_text(request, side)).path for side in ("left", "right"))
-        return JSONResponse(await asyncio.to_thread(differences, left, right))
+        return JSONResponse(await asyncio.to_thread(differences, left, right, self._runs.parents))
 
     async def _tile(self, request: Request) -> Response:
         measure = _text(request, "measure") or "turns"

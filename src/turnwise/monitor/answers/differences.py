@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from turnwise.evidence.opened import journal_of
 from turnwise.history.diff import Diff, TurnDiff, diff
+from turnwise.journal.journal import Journal
 from turnwise.monitor.answers.texts import CHARS_WHOLE_MAX, shown
 
 TURNS_MAX: Final = 2_000
@@ -15,11 +17,13 @@ TURNS_MAX: Final = 2_000
 NAMES_MAX: Final = 500
 
 
-def differences(left: Path, right: Path) -> dict[str, Any]:
-    """The first difference, and what it reached."""
+def differences(left: Path, right: Path, parents: Sequence[Path] = ()) -> dict[str, Any]:
+    """The first difference, and what it reached. `parents` are places of journals that forks go on from."""
     with journal_of(left) as left_file, journal_of(right) as right_file:
-        found = diff(left_file, right_file)
+        found = diff(left_file, right_file, parents=parents)
+        last = [_last_round(path, parents) for path in (left_file, right_file)]
     return {
+        "branches": {"common": found.common, "last": last},
         "equal": found.equal,
         "related": found.related,
         "plan": [{"name": name, "left": shown(str(one)), "right": shown(str(two))} for name, one, two in found.plan],
@@ -35,6 +39,11 @@ def differences(left: Path, right: Path) -> dict[str, Any]:
         "totals": [asdict(side) for side in found.totals],
         "end": _end(found),
     }
+
+
+def _last_round(path: Path, parents: Sequence[Path]) -> int:
+    with Journal.open(path, parents=parents) as journal:
+        return journal.rounds.last_round
 
 
 def _first(turn: TurnDiff) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,17 @@ class Listing:
                 )
             )
         self._facts = facts
-        return {"place": str(self._runs.place), "runs": [row for _, row in facts.values()], "more": more}
+        names = {file.path.resolve(): file.name for file in files}
+        rows = [_with_parent(row, names) for _, row in facts.values()]
+        return {"place": str(self._runs.place), "runs": rows, "more": more}
+
+
+def _with_parent(row: dict[str, Any], names: Mapping[Path, str]) -> dict[str, Any]:
+    """A row, with the name that the run that it was forked from has in the list; None if it is not there."""
+    parent = row.get("parent")
+    if parent is None:
+        return row
+    return {**row, "parent": {**parent, "run": names.get(Path(parent["file"]))}}
 
 
 def _facts(file: ShownFile, parents: Sequence[Path]) -> dict[str, Any]:
@@ -45,6 +55,7 @@ def _facts(file: ShownFile, parents: Sequence[Path]) -> dict[str, Any]:
         with journal_of(file.path) as path, Journal.open(path, parents=parents) as journal:
             plan = journal.header.plan_at()
             end = journal.rounds.end_record
+            parent = journal.parent
             result = None if end is None or end.result is None else shown(end.result, 200)
             return {
                 **row,
@@ -52,7 +63,13 @@ def _facts(file: ShownFile, parents: Sequence[Path]) -> dict[str, Any]:
                 "world": plan.name,
                 "seed": plan.seed,
                 "result": result,
-                "parent": None if journal.parent is None else journal.parent.path,
+                "parent": None
+                if parent is None
+                else {
+                    "path": parent.path,
+                    "round": parent.round,
+                    "file": str((file.path.parent / parent.path).resolve()),
+                },
                 "duration_us": journal.timings.duration_us(),
             }
     except TurnwiseError as error:

@@ -2,6 +2,7 @@
 
 import { leadTo } from "../address.js";
 import { ask } from "../api.js";
+import { pair } from "../branches.js";
 import { count, fill, h, text } from "../dom.js";
 
 /**
@@ -52,6 +53,7 @@ function told(now, found) {
   const parts = [
     ...head,
     found.equal ? h("p", { class: "good" }, `Equal: ${count(found.rounds, "round")}, every turn.`) : h("p", {}, `${count(found.count, "turn")} of the runs differ, in ${count(found.rounds, "round")}.`),
+    pair(left, right, found.branches, found.first ? found.first.round : null),
     found.plan.length > 0 && [h("h2", {}, "Another world"), h("table", {}, found.plan.map(/** @param {any} one */ (one) => h("tr", {}, h("td", {}, one.name), h("td", {}, text(one.left)), h("td", {}, text(one.right)))))],
     found.changes.map(/** @param {any} one */ (one) => h("p", {}, `changed in ${one.side === "left" ? left : right}, round ${one.round}: ${one.change.text}`)),
   ];

@@ -2,6 +2,7 @@
 
 import { leadTo, show } from "../address.js";
 import { ask } from "../api.js";
+import { branches } from "../branches.js";
 import { count, duration, fill, h, moment } from "../dom.js";
 
 const ROWS_MAX = 500;
@@ -20,8 +21,11 @@ export function runs(element) {
   const filter = /** @type {HTMLInputElement} */ (h("input", { type: "search", placeholder: "Filter", "aria-label": "Filter the runs" }));
   const compare = /** @type {HTMLButtonElement} */ (h("button", { type: "button" }, "Compare"));
   const told = h("span", { class: "dim", role: "status" });
+  const tree = h("button", { type: "button", "aria-pressed": "false" }, "Forks as branches");
+  const drawn = h("div", { class: "branches" });
   const table = h("table");
-  fill(element, h("h1", {}, "Runs"), h("div", { class: "tools" }, filter, compare, told), table);
+  fill(element, h("h1", {}, "Runs"), h("div", { class: "tools" }, filter, compare, tree, told), drawn, table);
+  tree.addEventListener("click", () => show({ as: tree.getAttribute("aria-pressed") === "true" ? null : "branches" }));
   filter.addEventListener("input", () => show({ filter: filter.value || null }, { replace: true }));
   compare.addEventListener("click", () => {
     const [left, right] = chosen;
@@ -35,6 +39,14 @@ export function runs(element) {
       return words.every((word) => line.includes(word));
     });
     compare.disabled = chosen.size !== 2;
+    const asTree = tree.getAttribute("aria-pressed") === "true";
+    drawn.hidden = !asTree;
+    table.hidden = asTree;
+    if (asTree) {
+      const hidden = branches(drawn, found);
+      fill(told, [count(found.length - hidden, "run"), hidden > 0 && `${count(hidden, "run")} without forks not shown`, more && "there are more files than are listed"].filter(Boolean).join(", "));
+      return;
+    }
     const hidden = Math.max(0, found.length - ROWS_MAX);
     const parts = [count(found.length, "run"), hidden > 0 && `the latest ${ROWS_MAX} shown`, more && "there are more files than are listed"];
     fill(told, parts.filter(Boolean).join(", "));
@@ -67,7 +79,7 @@ export function runs(element) {
       { "data-chosen": chosen.has(row.name) },
       h("td", {}, box),
       h("td", {}, name),
-      h("td", {}, row.world, h("span", { class: "dim" }, ` seed ${row.seed}`), row.parent && h("div", { class: "dim" }, `fork of ${row.parent}`)),
+      h("td", {}, row.world, h("span", { class: "dim" }, ` seed ${row.seed}`), row.parent && h("div", { class: "dim" }, `fork of ${row.parent.run ?? row.parent.path}, after round ${row.parent.round.toLocaleString("en")}`)),
       h("td", {}, h("span", { class: kind }, row.status.replace("_", " "))),
       h("td", { class: "number" }, row.last_round.toLocaleString("en")),
       h("td", { class: "number" }, row.agents.toLocaleString("en")),
@@ -89,6 +101,7 @@ export function runs(element) {
   return {
     update(now) {
       if (filter.value !== (now.filter ?? "")) filter.value = now.filter ?? "";
+      tree.setAttribute("aria-pressed", String(now.as === "branches"));
       if (rows.length > 0) draw();
     },
     end() {

@@ -1,6 +1,7 @@
 """Turns per second of whole, durable runs, beside the lean loop of the same WebAssembly calls.
 
-    python benchmarks/bench_turns.py [--agents 1000] [--workers 1,2] [--python-agents 100] [--seconds 2] [--repeats 5]
+    python benchmarks/bench_turns.py [--agents 1000] [--workers 1,2] [--python-agents 100] [--javascript-agents 1000]
+        [--seconds 2] [--repeats 5]
 
 Each line is one JSON object: `turns_per_s` of a run (journal on disk, head, one commit a round), `lean_per_s` of a loop
 in this process that makes the same calls on an engine with the same settings with the same input and nothing else (for
@@ -35,7 +36,7 @@ from turnwise.sandbox.execute import c_library as c
 from turnwise.sandbox.execute.component import ComponentCarrier
 from turnwise.sandbox.execute.engine import make_engine
 from turnwise.sandbox.execute.execution import Execution
-from turnwise.sandbox.execute.pooling import make_pooling_engine
+from turnwise.sandbox.execute.pooling import INTERPRETER_RESET_BYTES, RESET_BYTES, make_pooling_engine
 from turnwise.sandbox.execute.wasi import Wasi
 from turnwise.sandbox.pool.pool import Pool
 from turnwise.system.clock import SYSTEM_CLOCK
@@ -52,6 +53,8 @@ NO_OP_WAT = """
 """
 NO_OP_PYTHON = "from turnwise_guest import Turn\n\ndef turn(t: Turn) -> None:\n    t.wake_in(1)\n"
 PYTHON_OUTPUT = {"state": "{}", "wake_in": 1}
+NO_OP_JAVASCRIPT = "export function turn(t) {\n  t.wakeIn(1);\n}\n"
+JAVASCRIPT_OUTPUT = b'{"state":"{}","wake_in":1}'
 FUEL = 5_000_000_000
 MEMORY_BYTES = 64 * 1024 * 1024
 WARM_ROUNDS = 3
@@ -145,10 +148,22 @@ def of_rounds(seconds: float) -> dict[str, float]:
 
 def lean_module(code: Code) -> Callable[[], None]:
     """One turn of a core module by the C library, in the slot: store, limits, fuel, instance, input, call, output."""
-    engine = make_pooling_engine()
-    pre = wasmtime.Linker(engine).instantiate_pre(wasmtime.Module.deserialize_file(engine, str(code.path)))
+    return _lean(code, json.dumps(envelope("")).encode(), OUTPUT, RESET_BYTES)
+
+
+def lean_interpreter(code: Code) -> Callable[[], None]:
+    """The same of a JavaScript agent, in the slot of interpreters."""
+    text = json.dumps(envelope("{}") | {"program": code.program}, separators=(",", ":"))
+    return _lean(code, text.encode(), JAVASCRIPT_OUTPUT, INTERPRETER_RESET_BYTES)
+
+
+def _lean(code: Code, input_: bytes, output: bytes, reset_bytes: int) -> Callable[[], None]:
+    engine = make_pooling_engine(reset_bytes)
+    linker = wasmtime.Linker(engine)
+    kind = wasmtime.FuncType([wasmtime.ValType.i32()] * 2, [wasmtime.ValType.i64()])
+    linker.define_func("turnwise", "effect", kind, lambda *_: 0)
+    pre = linker.instantiate_pre(wasmtime.Module.deserialize_file(engine, str(code.path)))
     engine_at, pre_at = (ctypes.addressof(one.ptr().contents) for one in (engine, pre))
-    input_ = json.dumps(envelope("")).encode()
     instance = ctypes.create_string_buffer(c.INSTANCE_BYTES)
     externs = [ctypes.create_string_buffer(c.EXTERN_BYTES) for _ in range(3)]
     memory, alloc, call = (ctypes.addressof(extern) + c.EXTERN_VALUE_OFFSET for extern in externs)
@@ -157,7 +172,7 @@ def lean_module(code: Code) -> Callable[[], None]:
     values_at, trap_at, instance_at = ctypes.addressof(values), ctypes.addressof(trap), ctypes.addressof(instance)
     names = (b"memory", b"turnwise_alloc", b"turnwise_turn")
 
-    def turn(_held: object = (engine, pre, instance, trap)) -> None:
+    def turn(_held: object = (engine, linker, pre, instance, trap)) -> None:
         store = c.store_new(engine_at, None, None)
         context = c.store_context(store)
         c.store_limiter(store, MEMORY_BYTES, -1, -1, -1, -1)
@@ -172,7 +187,7 @@ def lean_module(code: Code) -> Callable[[], None]:
         values[0], values[2] = at, len(input_)
         assert not c.func_call_unchecked(context, call, values_at, 2, trap_at)
         packed = values[0]
-        assert ctypes.string_at(c.memory_data(context, memory) + (packed >> 32), packed & 0xFFFFFFFF) == OUTPUT
+        assert ctypes.string_at(c.memory_data(context, memory) + (packed >> 32), packed & 0xFFFFFFFF) == output
         c.store_delete(store)
 
     return turn
@@ -264,6 +279,7 @@ def codes() -> list[Code]:
             [
                 Source("bench", "wat", {"noop.wat": NO_OP_WAT.encode()}, "noop.wat"),
                 Source("bench", "python", {"noop.py": NO_OP_PYTHON.encode()}, "noop.py"),
+                Source("bench", "javascript", {"noop.js": NO_OP_JAVASCRIPT.encode()}, "noop.js"),
             ]
         )
     )
@@ -273,14 +289,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--agents", default="1000")
     parser.add_argument("--python-agents", default="100")
+    parser.add_argument("--javascript-agents", default="1000")
     parser.add_argument("--workers", default="1,2")
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    module, python = codes()
+    module, python, javascript = codes()
     lean_of_module, lean_of_component = lean_module(module), lean_component(python)
     cases = [("core module", NO_OP_WAT, n, lean_of_module) for n in numbers(options.agents)]
     cases += [("Python", NO_OP_PYTHON, n, lean_of_component) for n in numbers(options.python_agents)]
+    lean_of_interpreter = lean_interpreter(javascript)
+    cases += [("JavaScript", NO_OP_JAVASCRIPT, n, lean_of_interpreter) for n in numbers(options.javascript_agents)]
     for name, source, agents, lean in cases:
         for line in measure(name, source, agents, lean, numbers(options.workers), options.seconds, options.repeats):
             print(line, flush=True)
@@ -290,7 +309,7 @@ def main() -> None:
         line: dict[str, object] = {"benchmark": "round of two core modules", "workers": 1, "way": key}
         spread = [round(min(times), 3), round(max(times), 3)]
         print(json.dumps(line | {"ms": round(statistics.median(times), 3), "spread": spread}), flush=True)
-    for name, source in (("core module", NO_OP_WAT), ("Python", NO_OP_PYTHON)):
+    for name, source in (("core module", NO_OP_WAT), ("Python", NO_OP_PYTHON), ("JavaScript", NO_OP_JAVASCRIPT)):
         times = [warm_start(source) for _ in range(options.repeats)]
         line = {"benchmark": "warm start to first durable turn", "agents": name, "workers": 1}
         spread = [round(min(times), 3), round(max(times), 3)]

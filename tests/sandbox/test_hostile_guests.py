@@ -31,6 +31,10 @@ def forever(body: str, parts: str = "", **options: str) -> str:
     return module(f"(loop $again {body} (br $again))", parts, **options)
 
 
+def javascript(turn: str) -> str:
+    return f"export function turn(t) {{\n  {turn}\n}}\n"
+
+
 BY_FUEL = {
     "grows nothing": forever("(drop (memory.grow (i32.const 0)))"),
     "grows in vain": forever("(drop (memory.grow (i32.const -1)))"),
@@ -61,6 +65,10 @@ BY_FUEL = {
     "draws": python("import os\nwhile True: os.urandom(1000)"),
     "prints": python("while True: print('x' * 1000)"),
     "sleeps": python("import time\nwhile True: time.sleep(10**6)"),
+    "loops in JavaScript": javascript("for (;;);"),
+    "reads the clock in JavaScript": javascript("for (;;) Date.now()"),
+    "matches in JavaScript": javascript("/(a+)+b/.test('a'.repeat(40))"),
+    "promises in JavaScript": javascript("const f = () => Promise.resolve().then(f); f()"),
     "counts": python("n = 7\nwhile True: n = n * n % 10**4000"),
     "sorts": python("while True: sorted(range(10**5, 0, -1))"),
 }
@@ -71,6 +79,11 @@ OTHERS: dict[str, tuple[str, FailureClass]] = {
     "points beyond": (module("(return (i64.const 0x00010000_00000001))"), FailureClass.TRAP),
     "begins too large": (module("", memory='(memory (export "memory") 60000)'), FailureClass.MEMORY),
     "begins with a large table": (module("", "(table 1000000 funcref)"), FailureClass.MEMORY),
+    "recurses in JavaScript": (javascript("const f = () => f(); f()"), FailureClass.RAISED),
+    "takes memory in JavaScript": (
+        javascript("const a = []; for (;;) a.push(new Uint8Array(1 << 20))"),
+        FailureClass.RAISED,
+    ),
     "traps at its start": (module("", "(start $s) (func $s unreachable)"), FailureClass.TRAP),
 }
 

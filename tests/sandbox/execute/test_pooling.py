@@ -22,7 +22,7 @@ from turnwise.sandbox.execute import modules, pooling
 from turnwise.sandbox.execute.execution import Execution, ExecutionOutcome
 from turnwise.sandbox.execute.module import ModuleCarrier
 from turnwise.sandbox.execute.modules import ModuleLoader
-from turnwise.sandbox.execute.pooling import ADDRESS_BYTES, SLOTS, make_pooling_engine
+from turnwise.sandbox.execute.pooling import ADDRESS_BYTES, INTERPRETER_RESET_BYTES, SLOTS, make_pooling_engine
 from turnwise.sandbox.execute.switches import ALL_ON, Switches
 
 MIB = 1024 * 1024
@@ -125,6 +125,27 @@ SHAPES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_new_instance_finds_nothing_of_the_one_before(carry: Any, ending: str) -> None:
     """Neighbours of every shape before guests of every shape, in the same place."""
+    look_behind_neighbours(carry, ending)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_nothing_is_found_in_the_slot_of_interpreters_either(
+    engine: wasmtime.Engine, ending: str, tmp_path: Path
+) -> None:
+    loader = ModuleLoader(engine, ALL_ON)
+
+    def carry(wat: str) -> Any:
+        path = tmp_path / "module"
+        path.unlink(missing_ok=True)
+        path.write_bytes(wasmtime.Module(engine, wat).serialize())
+        return loader.load(str(path), is_interpreter=True)
+
+    look_behind_neighbours(carry, ending)
+    assert list(loader._pooling) == [INTERPRETER_RESET_BYTES]
+    assert run(carry(clean(pages=1, grow=1, spot="(i32.store8 (i32.const 65535) (i32.const 1))"))).body == b"\x01"
+
+
+def look_behind_neighbours(carry: Any, ending: str) -> None:
     _, status, failure = ENDINGS[ending]
     looking = {name: carry(clean(**shape)) for name, shape in SHAPES.items()}
     for name, shape in SHAPES.items():
@@ -230,7 +251,7 @@ def test_the_slot_reserves_little_more_than_one_memory_and_takes_no_memory() -> 
 REFUSES = """
 import os, sys
 from turnwise.sandbox.execute import modules
-def refuse():
+def refuse(_):
     os.write(2, b"made a slot")
     os._exit(3)
 modules.make_pooling_engine = refuse
@@ -257,7 +278,7 @@ resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[2]), -1))
 modules.address_space_is_bounded = lambda: False
 executor = Executor()
 executor.load(sys.argv[1], "module", None)
-print(executor._modules._pooling is not None)
+print(any(executor._modules._pooling.values()))
 """
 
 

@@ -32,7 +32,7 @@ class LoadedCode:
     carrier: Carrier
     """Carrier that executes it."""
     ending: bytes | None
-    """Ending of the input envelopes of Python agents; None for others."""
+    """Ending of the input envelopes of an interpreter's agents; None for others."""
 
 
 class Executor:
@@ -51,17 +51,17 @@ class Executor:
     def load(self, path: str, carrier: CarrierName, program: str | None) -> int:
         """Load compiled code from `path`, and return its index. Code of one path is loaded once.
 
-        `program` is the compiled program of a Python agent, which every input envelope of it carries.
+        `program` is the compiled program of an agent in Python or JavaScript, which every input envelope of it carries.
         """
         if path not in self._carriers:
-            self._carriers[path] = self._deserialize(path, carrier)
+            self._carriers[path] = self._deserialize(path, carrier, is_interpreter=program is not None)
         ending = None if program is None else f',"program":{json.dumps(program)}}}'.encode()
         self._programs.append(LoadedCode(self._carriers[path], ending))
         return len(self._programs) - 1
 
-    def _deserialize(self, path: str, carrier: CarrierName) -> Carrier:
+    def _deserialize(self, path: str, carrier: CarrierName, *, is_interpreter: bool) -> Carrier:
         if carrier == "module":
-            return self._modules.load(path)
+            return self._modules.load(path, is_interpreter=is_interpreter)
         return ComponentCarrier(self._engine, wc.Component.deserialize_file(self._engine, path))
 
     def execute(

@@ -11,7 +11,7 @@ from turnwise.sandbox.execute.c_module import CModuleCarrier
 from turnwise.sandbox.execute.execution import Execution, ExecutionOutcome
 from turnwise.sandbox.execute.headroom import address_space_is_bounded
 from turnwise.sandbox.execute.module import ModuleCarrier
-from turnwise.sandbox.execute.pooling import has_room, make_pooling_engine
+from turnwise.sandbox.execute.pooling import INTERPRETER_RESET_BYTES, RESET_BYTES, has_room, make_pooling_engine
 from turnwise.sandbox.execute.switches import Switches
 
 
@@ -25,17 +25,17 @@ class ModuleLoader:
     """Loader of core modules, in the fastest way that `switches` and this machine allow.
 
     `engine` is for modules that do not fit into the slot of the other engine, which is made for the first module.
+    Interpreters have a slot of their own.
     """
 
     def __init__(self, engine: wasmtime.Engine, switches: Switches) -> None:
         self._engine = engine
         self._switches = switches
-        self._pooling: wasmtime.Engine | None = None
-        self._pooling_tried = False
+        self._pooling: dict[int, wasmtime.Engine | None] = {}
 
-    def load(self, path: str) -> Carrier:
+    def load(self, path: str, *, is_interpreter: bool = False) -> Carrier:
         """Load compiled code from `path`. Raises `WasmtimeError`."""
-        pooling = self._pooling_engine()
+        pooling = self._pooling_engine(INTERPRETER_RESET_BYTES if is_interpreter else RESET_BYTES)
         if pooling is not None:
             try:
                 return module_carrier(pooling, wasmtime.Module.deserialize_file(pooling, path), self._switches)
@@ -43,12 +43,11 @@ class ModuleLoader:
                 pass  # it does not fit; if it is no code of this engine, the other says so as well
         return module_carrier(self._engine, wasmtime.Module.deserialize_file(self._engine, path), self._switches)
 
-    def _pooling_engine(self) -> wasmtime.Engine | None:
-        if not self._pooling_tried:
-            self._pooling_tried = True
-            if self._switches.pool and not address_space_is_bounded() and has_room():
-                self._pooling = make_pooling_engine()
-        return self._pooling
+    def _pooling_engine(self, reset_bytes: int) -> wasmtime.Engine | None:
+        if reset_bytes not in self._pooling:
+            wanted = self._switches.pool and not address_space_is_bounded() and has_room()
+            self._pooling[reset_bytes] = make_pooling_engine(reset_bytes) if wanted else None
+        return self._pooling[reset_bytes]
 
 
 def module_carrier(engine: wasmtime.Engine, module: wasmtime.Module, switches: Switches) -> Carrier:

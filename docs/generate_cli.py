@@ -23,6 +23,7 @@ COMMANDS = (
     "run",
     "sweep",
     "resume",
+    "play",
     "answer",
     "fork",
     "detach",

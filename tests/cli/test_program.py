@@ -19,6 +19,7 @@ COMMANDS = (
     "run",
     "sweep",
     "resume",
+    "play",
     "answer",
     "fork",
     "detach",

@@ -21,6 +21,29 @@ def test_ping_pong(tmp_path: Path) -> None:
     assert turnwise.replay(tmp_path / "a.journal").difference is None
 
 
+def test_the_night_watch_asks_a_person(tmp_path: Path) -> None:
+    """Played by a script: the first is let in, the second when it has pleaded."""
+    said = iter([{"open": True}, {"open": False, "say": "No."}, {"open": True, "say": "In you go."}])
+    path = tmp_path / "a.journal"
+    with turnwise.start(EXAMPLES / "night-watch", journal=path, workers=1) as live:
+        while live.step() is not turnwise.NoRound.OVER:
+            for asked in live.questions():
+                assert (asked.agent, asked.deadline is not None) == ("guard", True)
+                with pytest.raises(turnwise.UsageError, match="must be an object"):
+                    live.answer(asked.id, "yes")
+                assert live.answer(asked.id, next(said))
+        with live.result() as run:
+            assert (run.status, run.result) == ("finished", {"let_in": ["traveller-1", "traveller-2"]})
+            head = run.head
+    replayed = turnwise.replay(path)
+    assert (replayed.difference, replayed.head) == (None, head)
+
+
+def test_nobody_watches_and_nobody_is_let_in(tmp_path: Path) -> None:
+    with turnwise.run(EXAMPLES / "night-watch", journal=tmp_path / "a.journal") as run:
+        assert run.result == {"let_in": []}
+
+
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in (2, 3))])
 def test_the_market_finds_its_price(seed: int, tmp_path: Path) -> None:
     with turnwise.run(EXAMPLES / "market", seed=seed, journal=tmp_path / "a.journal") as run:

@@ -23,6 +23,7 @@ from turnwise.cli.commands.log import log
 from turnwise.cli.commands.models import MODELS
 from turnwise.cli.commands.monitor import monitor
 from turnwise.cli.commands.new import new
+from turnwise.cli.commands.play import play
 from turnwise.cli.commands.redact import compact, redact
 from turnwise.cli.commands.replay import replay
 from turnwise.cli.commands.resume import resume
@@ -71,6 +72,7 @@ for command in (
     run,
     sweep,
     resume,
+    play,
     answer,
     fork,
     detach,

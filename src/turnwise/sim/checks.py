@@ -71,7 +71,8 @@ class Ledger:
         _require(place not in self._stopped, record, f"has a turn of place {place}, which was stopped")
         read, mail = list(turn.inbox), self._mail[place]
         _require(read == mail[: len(read)], record, f"has place {place} read {read} of {mail}")
-        _require(bool(read) or not mail, record, f"has place {place} read nothing of {mail}")
+        waited = place in self._waiting  # with the mail that it had then
+        _require(bool(read) or not mail or waited, record, f"has place {place} read nothing of {mail}")
         del mail[: len(read)]
         self._goes_on(record, place, read, turn.effects)
         _require((turn.output is None) != (turn.failure is None), record, f"has place {place} both fail and not")

@@ -133,10 +133,18 @@ AGENT: dict[str, Any] = {
     "grants": (),
 }
 CARRIED_OUT_OF_EFFECT: dict[str, Any] = {"tokens": (3, 4)}
-MESSAGE: dict[str, Any] = {"seq": 9, "round": 1, "sender": 1, "to": "a", "body": "other", "recipients": ()}
+MESSAGE: dict[str, Any] = {
+    "seq": 9,
+    "round": 1,
+    "sender": 1,
+    "to": "a",
+    "body": "other",
+    "recipients": (),
+    "attach": "x",
+}
 CARRIED_OUT: dict[str, Any] = {"fuel": 8, "executions": 3}
-IN_THE_HEAD_ELSEWHERE = {"send", "output"}
-"""`send` shows in the round's messages; `output` has its own fields."""
+IN_THE_HEAD_ELSEWHERE = {"send", "output", "content"}
+"""`send` shows in the round's messages; `output` has its own fields; a request names the hash of its `content`."""
 
 
 def changed(part: str, field: str, value: Any) -> RoundRecord:

@@ -12,8 +12,8 @@ import turnwise.core
 CORE = Path(turnwise.core.__path__[0])
 PURE = frozenset(
     {
-        "__future__", "collections", "collections.abc", "dataclasses", "enum", "functools", "hashlib", "heapq",
-        "itertools", "json", "json.encoder", "math", "operator", "re", "types", "typing",
+        "__future__", "binascii", "collections", "collections.abc", "dataclasses", "enum", "functools", "hashlib",
+        "heapq", "itertools", "json", "json.encoder", "math", "operator", "re", "types", "typing",
     }
 )  # fmt: skip
 ACTING = frozenset({"__import__", "eval", "exec", "hash", "id", "input", "open", "print"})

@@ -22,8 +22,8 @@ LISTS = st.lists(NAMES, max_size=3).map(tuple)
 INTEGERS = st.integers(0, 2**63 - 1)
 GRANTS = st.builds(KindGrants, LISTS, LISTS, LISTS, LISTS, LISTS, LISTS, st.booleans(), st.booleans())
 GRANTS_1 = st.builds(KindGrants, LISTS, LISTS, LISTS, LISTS, LISTS, LISTS, st.just(True))
-LIMITS = st.builds(Limits, *[INTEGERS] * 9)
-LIMITS_1 = st.builds(Limits, *[INTEGERS] * 4, *[st.none()] * 5)
+LIMITS = st.builds(Limits, *[INTEGERS] * 10)
+LIMITS_1 = st.builds(Limits, *[INTEGERS] * 4, *[st.none()] * 5, INTEGERS)
 
 
 def plans(
@@ -45,6 +45,7 @@ def plans(
         INTEGERS,
         agents_max,
         st.none() | TEXTS,
+        INTEGERS,
     )
 
 
@@ -155,7 +156,7 @@ def test_every_field_counts() -> None:
     granted = dataclasses.replace(
         PLAN.kinds[0], grants=KindGrants(infer=("m",), embed=("m",), run_python=True, ask=True), system="s"
     )
-    text = plan_to_json(dataclasses.replace(PLAN, kinds=(granted,), run_python="ab" * 32))
+    text = plan_to_json(dataclasses.replace(PLAN, kinds=(granted,), run_python="ab" * 32, contents_bytes_max=1))
     for part in (PLAN, granted, granted.grants, granted.limits, PLAN.agents[1], PLAN.messages[0]):
         for item in dataclasses.fields(part):
             assert f'"{item.name}":' in text, item.name

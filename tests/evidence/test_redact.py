@@ -30,8 +30,8 @@ PUBLIC = {
 }  # fmt: skip
 """Columns of numbers, names, hashes and plans of batches, which hold no text of an agent."""
 
-PUBLIC_OF_TABLE = {("rounds", "state")}
-"""Such columns whose names stand for texts in other tables: this one is a digest of all states."""
+PUBLIC_OF_TABLE = {("rounds", "state"), ("messages", "attach")}
+"""More such columns: a digest of all states, the handle of a content."""
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ def turn(t: Turn) -> None:
     t.state["said"] = t.state.get("said", "") + t.generate("model", "a story", tokens_max=4).text
     if t.self_name == "worker-2":
         raise ValueError("it never works")
-    t.send("worker", "x" * 600)
+    t.send("worker", "x" * 600, attach=t.put(f"content of {t.self_name}".encode()))
     if t.turn == 1 and t.self_name == "worker-1":
         t.spawn("child", "child-of-" + t.self_name, args={"n": 1}, state={"a": 1})
     if t.turn == 2 and t.self_name == "worker-1":

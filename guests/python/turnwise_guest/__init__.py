@@ -12,6 +12,7 @@ An agent is a file with a function ``turn``::
 """
 
 from turnwise_guest._version import __version__
+from turnwise_guest.content import Handle, StoredTensor
 from turnwise_guest.errors import EffectError, EffectErrorKind
 from turnwise_guest.generate import Alternative, Answer, ChatMessage, FinishReason, Options, TokenLogprob
 from turnwise_guest.jsontext import NotJSON
@@ -28,12 +29,14 @@ __all__ = [
     "EffectError",
     "EffectErrorKind",
     "FinishReason",
+    "Handle",
     "LogLevel",
     "Message",
     "NotJSON",
     "Options",
     "PythonResult",
     "RunFailure",
+    "StoredTensor",
     "Tensor",
     "TokenLogprob",
     "Turn",

@@ -112,8 +112,14 @@ def infer_request(model: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(name, str):
             raise TypeError(f"inputs are named by texts, not {name!r}")
         check_text(name, "a name of inputs")
-        tensors[name] = to_json(value if isinstance(value, Tensor) else Tensor(value))
+        tensors[name] = _input(value)
     return {"effect": "infer", "model": model, "inputs": tensors}
+
+
+def _input(value: Any) -> dict[str, Any]:
+    if hasattr(value, "content"):
+        return {"dtype": value.dtype, "shape": list(value.shape), "content": str(value.content)}
+    return to_json(value if isinstance(value, Tensor) else Tensor(value))
 
 
 def outputs(reply: Any) -> dict[str, Tensor]:
@@ -130,7 +136,8 @@ def embed_request(model: str, texts: Sequence[str], truncate: bool) -> dict[str,
         if not isinstance(text, str):
             raise TypeError(f"texts[{index}] is a text, not {text!r}")
         check_text(text, f"texts[{index}]")
-    body: dict[str, Any] = {"effect": "embed", "model": model, "texts": list(texts)}
+    stored = [{"content": str(text)} if hasattr(text, "bytes") else text for text in texts]
+    body: dict[str, Any] = {"effect": "embed", "model": model, "texts": stored}
     if truncate:
         body["truncate"] = True
     return body

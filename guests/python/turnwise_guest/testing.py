@@ -12,8 +12,10 @@ def test_it_answers_everybody() -> None:
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
+from hashlib import sha256
 from typing import Any
 
 from turnwise_guest.errors import EffectError
@@ -41,6 +43,7 @@ def make_turn(
     embed: Callable[[str, str], Sequence[float]] | None = None,
     run_python: Callable[[str, Any], Any] | None = None,
     ask: Callable[[dict[str, Any]], Any] | None = None,
+    contents: Mapping[str, bytes] | None = None,
 ) -> Turn:
     """Return a turn as the runtime would make it.
 
@@ -48,7 +51,7 @@ def make_turn(
     None is an agent's first state, empty. `generate` is the model: it is given each request (``model``, ``prompt`` or
     ``messages``, ``tokens_max``, …) and returns the text of the answer or raises `EffectError`. Without it, asking a
     model is an `EffectError` ("unknown"). `run_python` is given code and input, and returns the value of the result;
-    what it raises is the result's error.
+    what it raises is the result's error. `contents` are those that the agent was given, by their handles.
     `ask` is the person: it is given each question (``question``, ``schema``, …) and returns the answer.
     """
     envelope = {
@@ -65,8 +68,9 @@ def make_turn(
     }
     if backlog:
         envelope["backlog"] = backlog
+    stored = dict(contents or {})
     models = {"generate": generate, "infer": infer, "embed": embed, "run_python": run_python, "ask": ask}
-    return Turn(envelope, lambda request: encode(_reply(json.loads(request), models)))
+    return Turn(envelope, lambda request: encode(_reply(json.loads(request), models, stored)))
 
 
 def outcome(turn: Turn) -> dict[str, Any]:
@@ -85,10 +89,14 @@ def _since_epoch_us(time: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _reply(request: dict[str, Any], models: dict[str, Callable[..., Any] | None]) -> dict[str, Any]:
+def _reply(
+    request: dict[str, Any], models: dict[str, Callable[..., Any] | None], contents: dict[str, bytes]
+) -> dict[str, Any]:
     if "effects" in request:
-        return {"results": [_reply(one, models) for one in request["effects"]]}
+        return {"results": [_reply(one, models, contents) for one in request["effects"]]}
     kind = request["effect"]
+    if kind in ("put", "get"):
+        return _stored(request, contents)
     model = models[kind]
     if model is None:
         return {"error": {"kind": "unknown", "message": f"this turn has no model: give make_turn {kind}="}}
@@ -98,12 +106,13 @@ def _reply(request: dict[str, Any], models: dict[str, Callable[..., Any] | None]
         if kind == "ask":
             return {"ok": {"answer": json.loads(canonical(model(request), "the answer"))}}
         if kind == "infer":
-            inputs = {name: from_json(tensor) for name, tensor in request["inputs"].items()}
+            inputs = {name: from_json(_held(tensor, contents)) for name, tensor in request["inputs"].items()}
             outputs = model(request["model"], inputs).items()
             tensors = {name: to_json(value if isinstance(value, Tensor) else Tensor(value)) for name, value in outputs}
             return {"ok": {"outputs": tensors}}
         if kind == "embed":
-            rows = [list(map(float, model(request["model"], text))) for text in request["texts"]]
+            texts = [text if isinstance(text, str) else contents[text["content"]].decode() for text in request["texts"]]
+            rows = [list(map(float, model(request["model"], text))) for text in texts]
             return {"ok": {"vectors": to_json(Tensor(rows))}}
         text = model(request)
     except EffectError as error:
@@ -116,3 +125,22 @@ def _run(request: dict[str, Any], run: Callable[..., Any]) -> dict[str, Any]:
         return {"value": run(request["code"], request["input"]), "stdout": ""}
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}", "failure": "raised", "stdout": ""}
+
+
+def _held(tensor: dict[str, Any], contents: dict[str, bytes]) -> dict[str, Any]:
+    """Return a tensor with its data in the place of a handle."""
+    return tensor if "data" in tensor else {**tensor, "data": b64encode(contents[tensor["content"]]).decode()}
+
+
+def _stored(request: dict[str, Any], contents: dict[str, bytes]) -> dict[str, Any]:
+    if request["effect"] == "put":
+        content = b64decode(request["data"])
+        handle = f"{sha256(content).hexdigest()}-{len(content)}"
+        contents[handle] = content
+        return {"ok": {"handle": handle}}
+    found = contents.get(request["handle"])
+    if found is None:
+        return {"error": {"kind": "denied", "message": "no content with this handle: give make_turn contents="}}
+    start = request.get("start", 0)
+    end = None if request.get("length") is None else start + request["length"]
+    return {"ok": {"data": b64encode(found[start:end]).decode()}}

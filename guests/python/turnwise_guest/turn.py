@@ -10,6 +10,7 @@ from typing import Any, Literal, Unpack, overload
 
 from turnwise_guest import generate as generation
 from turnwise_guest.ask import NO_DEFAULT, answer_of, ask_request
+from turnwise_guest.content import Handle, get_request, got, put_handle, put_request
 from turnwise_guest.errors import EffectError
 from turnwise_guest.generate import Answer, ChatMessage, Options, Prompt
 from turnwise_guest.jsontext import canonical, check_text, decode, in_order
@@ -32,8 +33,8 @@ class Turn:
     """One move of one agent. The agent's function ``turn(t)`` is given it, and what is done with it is the outcome.
 
     Nothing survives a turn but `state`. Messages, logs, records and everything else take effect when the turn is over
-    and only if it did not fail. Only `generate`, `infer`, `embed`, `run_python`, `ask` and what ends in `_all` wait
-    for an answer.
+    and only if it did not fail. Only `generate`, `infer`, `embed`, `put`, `get`, `run_python`, `ask` and what ends in
+    `_all` wait for an answer.
     """
 
     __slots__ = ("_effect", "_input", "_now", "_output", "_random", "_state_first", "args", "inbox", "state")
@@ -133,11 +134,12 @@ class Turn:
             raise ValueError(f"record {name!r} is a whole number beyond 64 bits: use float(value) or str(value)")
         self._append("record", {"name": name, "value": value})
 
-    def send(self, to: str, body: Any) -> None:
+    def send(self, to: str, body: Any, attach: str | None = None) -> None:
         """Send a message to an agent or to all agents of a group. It arrives in the next round.
 
         A text is sent as it is; any other JSON value is sent as JSON text, which the receiver reads by
-        `Message.json`. A message to nobody is no error: it shows in the log as a dead letter.
+        `Message.json`. A message to nobody is no error: it shows in the log as a dead letter. `attach` is the handle
+        of a content that goes with it, by reference: `Message.attach`.
         """
         _text("to", to)
         if isinstance(body, str):
@@ -145,7 +147,11 @@ class Turn:
                 check_text(body, "body")
         else:
             body = canonical(body, "body")
-        self._append("send", {"body": body, "to": to})
+        item = {"body": body, "to": to}
+        if attach is not None:
+            _text("attach", attach)
+            item["attach"] = attach
+        self._append("send", item)
 
     def wake_in(self, rounds: int) -> None:
         """Have a turn in so many rounds, mail or not: ``t.wake_in(5)`` in round 2 gives a turn in round 7.
@@ -264,8 +270,9 @@ class Turn:
     def infer(self, model: str, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
         """Run a graph on named tensors, and get its outputs by name. Needs the grant `infer`.
 
-        An input is a `Tensor`, or a number or nested lists of which one is made: floats are taken as float32, whole
-        numbers as int64. Types and shapes must be those of the graph. Raises `EffectError`.
+        An input is a `Tensor`, a `StoredTensor` (a content by its handle), or a number or nested lists of which one is
+        made: floats are taken as float32, whole numbers as int64. Types and shapes must be those of the graph. Raises
+        `EffectError`.
         """
         return outputs(json.loads(self._effect(canonical(infer_request(model, inputs), "the request"))))
 
@@ -301,7 +308,7 @@ class Turn:
         return found
 
     @overload
-    def embed(self, model: str, texts: str, *, truncate: bool = ...) -> list[float]: ...
+    def embed(self, model: str, texts: str | Handle, *, truncate: bool = ...) -> list[float]: ...
 
     @overload
     def embed(self, model: str, texts: list[str] | tuple[str, ...], *, truncate: bool = ...) -> list[list[float]]: ...
@@ -309,7 +316,8 @@ class Turn:
     def embed(
         self, model: str, texts: str | list[str] | tuple[str, ...], *, truncate: bool = False
     ) -> list[float] | list[list[float]]:
-        """The vector of a text, or those of several in their order. Needs the grant `embed`.
+        """The vector of a text, or those of several in their order. Needs the grant `embed`. A `Handle` is a content in
+        UTF-8.
 
         A text that is too long for the model is an `EffectError` ("context_full"), or cut off with ``truncate=True``.
         """
@@ -318,6 +326,21 @@ class Turn:
         request = embed_request(model, [texts] if isinstance(texts, str) else texts, truncate)
         found = vectors(json.loads(self._effect(canonical(request, "the request"))))
         return found[0] if isinstance(texts, str) else found
+
+    def put(self, content: bytes | bytearray | memoryview) -> Handle:
+        """Put bytes aside, and get a handle for them, which can be kept, sent, and used as an input of models.
+
+        The content stays for the whole run, by reference wherever it goes, and the journal holds it once. Whoever was
+        given the handle can read it, and nobody else. Raises `EffectError` ("refused") beyond `put_mib`.
+        """
+        return put_handle(json.loads(self._effect(put_request(content))))
+
+    def get(self, handle: str, start: int = 0, length: int | None = None) -> bytes:
+        """Read a content, or `length` bytes of it from `start` on; less where it ends before.
+
+        Raises `EffectError` ("denied") for a handle that was never given.
+        """
+        return got(json.loads(self._effect(canonical(get_request(handle, start, length), "the request"))))
 
     def run_python(self, code: str, input: Any = None) -> PythonResult:  # noqa: A002 - its name in the code
         """Execute Python that a model or a person wrote, in a sandbox of its own. Needs the grant `run_python`.

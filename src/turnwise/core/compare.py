@@ -153,3 +153,5 @@ def _message_facts(what: str, messages: Sequence[MessageRecord], name_of: Callab
         sender = None if message.sender is None else name_of(message.sender)
         yield sender, f"{what} {message.seq}: to", (message.round, message.to, message.recipients)
         yield sender, f"{what} {message.seq}: body", message.body
+        if message.attach is not None:
+            yield sender, f"{what} {message.seq}: attachment", message.attach

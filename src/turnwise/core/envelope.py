@@ -13,6 +13,7 @@ from math import isfinite
 from typing import Any
 
 from turnwise.core.canonical import canonical, in_order
+from turnwise.core.contents import GET, PUT, Malformed, Piece, Reply, put_request
 from turnwise.core.json_text import decode
 from turnwise.core.plan import NAME_RULE, valid_name
 from turnwise.core.turn import (
@@ -35,7 +36,7 @@ NESTING_MAX = 64
 NAME_LEN_MAX = 200
 MODEL_EFFECTS = ("generate", "infer", "embed")
 """Effects that a model answers."""
-EFFECT_KINDS = (*MODEL_EFFECTS, "run_python", "ask")
+EFFECT_KINDS = (*MODEL_EFFECTS, "run_python", "ask", PUT, GET)
 _ROUNDS_MAX = 2**31
 _BYTES_A_CHARACTER_MAX = 6
 """The most bytes that one character takes as JSON in UTF-8: `\\u001f`."""
@@ -51,8 +52,13 @@ class _MalformedError(Exception):
 # -- in ----------------------------------------------------------------------------------------------------------
 
 
-def encode_mail(sender: str, round_: int, body: str) -> bytes:
-    """A message as it stands in the input of those who read it: sender's name, round in which it was sent, body."""
+def encode_mail(sender: str, round_: int, body: str, attach: str | None = None) -> bytes:
+    """A message as it stands in the input of those who read it: sender's name, round in which it was sent, body.
+
+    With an attachment, its handle follows.
+    """
+    if attach is not None:
+        return f'{{"from":{quote(sender)},"round":{round_},"body":{quote(body)},"attach":{quote(attach)}}}'.encode()
     return f'{{"from":{quote(sender)},"round":{round_},"body":{quote(body)}}}'.encode()
 
 
@@ -75,8 +81,22 @@ def error_reply(kind: str, message: str) -> str:
     return canonical({"error": {"kind": kind, "message": message}})
 
 
-def join_replies(replies: Sequence[str], many: bool) -> str:
+def join_replies(replies: Sequence[Reply], many: bool) -> Reply:
     """The reply to one call of `effect`: of one effect, or of several asked for at once."""
+    texts = [reply for reply in replies if isinstance(reply, str)]
+    if len(texts) == len(replies):
+        return _joined(texts, many)
+    if not many:
+        return replies[0]
+    parts: list[str | Piece] = ['{"results":[']
+    for index, reply in enumerate(replies):
+        if index:
+            parts.append(",")
+        parts += [reply] if isinstance(reply, str) else reply
+    return (*parts, "]}")
+
+
+def _joined(replies: Sequence[str], many: bool) -> str:
     return '{"results":[' + ",".join(replies) + "]}" if many else replies[0]
 
 
@@ -203,9 +223,10 @@ def _each(member: str, decode: Callable[[object, str], Any]) -> Callable[[object
 
 
 def _send(item: object, where: str) -> Send:
-    value = _only(item, ("to", "body"), where)
+    value = _only(item, ("to", "body", "attach"), where)
     to, body = _member(value, "to", where), _member(value, "body", where)
-    return Send(_short(to, f"{where}.to"), _text(body, f"{where}.body"))
+    attach = _short(value["attach"], f"{where}.attach") if "attach" in value else None
+    return Send(_short(to, f"{where}.to"), _text(body, f"{where}.body"), attach)
 
 
 def _log(item: object, where: str) -> Log:
@@ -273,4 +294,9 @@ def _effect(item: object, where: str) -> EffectRequest:
     model = item.get("model")
     if model is not None:
         model = _short(model, f"{where}.model")
+    if kind == PUT:
+        try:
+            return EffectRequest(kind, None, *put_request(item))
+        except Malformed as error:
+            raise _MalformedError(f"{where}: {error}") from None
     return EffectRequest(kind, model, _json(item, where))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from turnwise.core.contents import Kept, Reply
 from turnwise.core.plan import Limits
 from turnwise.core.records import (
     AgentRecord,
@@ -119,7 +120,7 @@ class Execute:
     place: int
     kind: str
     input: TurnInput
-    replies: tuple[str, ...]
+    replies: tuple[Reply, ...]
     fuel: int
     limits: Limits
     code: str
@@ -128,13 +129,25 @@ class Execute:
 @unguarded
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Answer an effect with `EffectAnswered`. `stream` keys its random stream, `now_us` is the turn's virtual time."""
+    """Answer an effect with `EffectAnswered`. `stream` keys its random stream, `now_us` is the turn's virtual time.
+
+    `contents` are those that it names as inputs, by their handles.
+    """
 
     place: int
     index: int
     request: EffectRequest
     stream: bytes
     now_us: int
+    contents: tuple[tuple[str, Kept], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Keep a content that a turn has put: it may be asked for from now on, and is in the record of its round."""
+
+    kept: Kept
+    content: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,4 +170,4 @@ class End:
     record: EndRecord
 
 
-Action = Execute | Request | Commit | End
+Action = Execute | Request | Keep | Commit | End

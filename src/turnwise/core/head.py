@@ -186,9 +186,10 @@ def _tokens_digest(tokens: tuple[int, ...]) -> str:
 
 
 def _message_line(letter: str, message: MessageRecord) -> str:
-    return letter + _encode(
-        [message.seq, message.round, message.sender, message.to, text_digest(message.body), message.recipients]
-    )
+    members = [message.seq, message.round, message.sender, message.to, text_digest(message.body), message.recipients]
+    if message.attach is not None:
+        members.append(text_digest(message.attach))
+    return letter + _encode(members)
 
 
 def change_line(change: ChangeRecord) -> str:

@@ -47,7 +47,7 @@ from turnwise.core.records import (
 )
 from turnwise.core.snapshot import Snapshot
 from turnwise.core.state import WorldState, asked_digest
-from turnwise.core.turn import Completed, Failed, Needs, TurnOutput
+from turnwise.core.turn import Completed, Failed, Failure, FailureClass, Needs, TurnOutput
 from turnwise.errors import DifferenceFound, InvariantError
 
 
@@ -104,13 +104,14 @@ class Machine:
         states: Sequence[str],
         messages: Iterable[MessageRecord],
         waiting: Sequence[tuple[int, ParkRecord | AnswerRecord]] = (),
+        puts: Iterable[tuple[int, int, int, str, str]] = (),
     ) -> None:
         """Take over a world as it stood after a round, whose `record` the caller has compared with the chain.
 
-        `spawned`, `states`, `messages` and `waiting` are what `turnwise.core.snapshot.restore` needs; raises what that
-        does, and `DifferenceFound` if the world is not the one that the round's head names.
+        `spawned`, `states`, `messages`, `waiting` and `puts` are what `turnwise.core.snapshot.restore` needs; raises
+        what that does, and `DifferenceFound` if the world is not the one that the round's head names.
         """
-        snapshots.restore(self.world, snapshot, spawned, states, messages, waiting)
+        snapshots.restore(self.world, snapshot, spawned, states, messages, waiting, puts)
         state = snapshots.digest(self.world)
         if snapshot.round != record.round or state != record.state:
             what = f"the snapshot of round {record.round} is not the state that its head names"
@@ -241,7 +242,7 @@ class Machine:
             return self._finish(self._chained(EndRecord("rounds_max", self.world.round, None)))
         self._round = round_
         agents = [self.world.agents[place] for place in self.world.schedule.take(round_)]
-        self._open = {agent.place: OpenTurn(self.world, agent, round_) for agent in agents}
+        self._open = {agent.place: OpenTurn(self.world, agent, round_, self.head) for agent in agents}
         self._open_count = len(self._open)
         if not agents:
             return [self._commit(round_)]
@@ -307,6 +308,10 @@ class Machine:
 
     def _complete(self, turn: OpenTurn, output: TurnOutput) -> None:
         failure = refusal(turn.agent, output, self.world)
+        for send in output.send:
+            if failure is None and send.attach is not None and not turn.knows(send.attach):
+                message = f"{turn.agent.name} was given no content with the handle that it attaches"
+                failure = Failure(FailureClass.DENIED, message)
         if failure is None:
             turn.complete(output)
         else:
@@ -316,6 +321,7 @@ class Machine:
 
     def _commit(self, round_: int) -> Commit:
         world = self.world
+        round_outcome.check_contents(world, self._open.values())
         spawned = round_outcome.spawned(world, round_, self._open.values(), self._children)
         turns = tuple([turn.record() for turn in self._open.values() if not turn.is_parked])
         parks = self._parks()

@@ -8,9 +8,24 @@ from hashlib import sha256
 from turnwise.core import streams
 from turnwise.core.asking import ask_refusal, deadline_of, reserved
 from turnwise.core.canonical import canonical
+from turnwise.core.contents import (
+    GET,
+    PUT,
+    Kept,
+    Malformed,
+    Piece,
+    Reply,
+    counted_bytes,
+    get_reply,
+    get_request,
+    handed_over,
+    handle_of,
+    handles_in,
+    put_reply,
+)
 from turnwise.core.effects_budget import EffectsBudget
 from turnwise.core.envelope import EFFECT_KINDS, MODEL_EFFECTS, error_reply, join_replies
-from turnwise.core.events import Action, Execute, Request
+from turnwise.core.events import Action, Execute, Keep, Request
 from turnwise.core.grants import may_ask, may_run_python
 from turnwise.core.inbox import fitting
 from turnwise.core.parked import Parked
@@ -37,12 +52,16 @@ class OpenTurn:
         "_budget",
         "_call_start",
         "_calls",
+        "_contents",
         "_counts",
         "_fuel_left",
+        "_head",
         "_input",
         "_letters",
         "_many",
         "_now_us",
+        "_pieces",
+        "_put",
         "_recorded",
         "_replies",
         "_requests",
@@ -57,11 +76,13 @@ class OpenTurn:
         "failure",
         "fuel",
         "output",
+        "put_bytes",
         "stdout",
         "turn",
     )
 
-    def __init__(self, world: WorldState, agent: AgentState, round_: int) -> None:
+    def __init__(self, world: WorldState, agent: AgentState, round_: int, head: bytes) -> None:
+        """`head` is the run's head before the round: handles follow from it."""
         plan, parked = world.plan, agent.parked
         began = round_ if parked is None else parked.began
         self.agent = agent
@@ -76,7 +97,12 @@ class OpenTurn:
         self._now_us = plan.now_us(began)
         self._fuel_left = agent.kind.limits.fuel
         self._call_start = 0
-        self._calls: list[str] = []
+        self.put_bytes = 0
+        self._head = head
+        self._contents = world.contents
+        self._put: dict[str, tuple[Kept, bytes]] = {}
+        self._pieces: dict[int, Piece] = {}
+        self._calls: list[Reply] = []
         self._counts: list[tuple[int, bool]] = []
         self._requests: list[EffectRequest] = []
         self._replies: list[str | None] = []
@@ -198,6 +224,7 @@ class OpenTurn:
             self._budget = EffectsBudget(self.agent.kind.limits.effects_bytes_max)
         self._budget.next_call()
         actions: list[Action] = []
+        keeps: list[Action] = []
         full = False
         for index, asked in enumerate(needs.requests, first):
             request = with_system(asked, self.agent.kind.system)
@@ -205,15 +232,76 @@ class OpenTurn:
             if full:
                 request = _without_content(request)
             self._requests.append(request)
-            refusal = self._too_large() if full else self._refusal(request)
-            self._replies.append(refusal)
-            if refusal is None and request.kind == ASK:
+            reply = self._too_large() if full else self._refusal(request)
+            stream = streams.effect_stream(self._seed, self.agent.name, self.turn, index)
+            if reply is None and request.kind == PUT:
+                reply = self._keep(request, index, stream, keeps)
+            elif reply is None and request.kind == GET:
+                reply = self._piece(request, index)
+            self._replies.append(reply)
+            if reply is None and request.kind == ASK:
                 self._asked[index] = deadline_of(request, self._round)
-            elif refusal is None:
+            elif reply is None:
                 self._unanswered += 1
-                stream = streams.effect_stream(self._seed, self.agent.name, self.turn, index)
-                actions.append(Request(self.agent.place, index, request, stream, self._now_us))
-        return actions or ([] if self._asked else [self._resume()])
+                contents = self._inputs_of(request)
+                actions.append(Request(self.agent.place, index, request, stream, self._now_us, contents))
+        return [*keeps, *(actions or ([] if self._asked else [self._resume()]))]
+
+    def _keep(self, request: EffectRequest, index: int, stream: bytes, keeps: list[Action]) -> str:
+        """Keep a content, if the turn may put so much."""
+        content = request.content or b""
+        bytes_max = self.agent.kind.limits.put_bytes_max
+        if self.put_bytes + counted_bytes(len(content)) > bytes_max:
+            message = f"contents that this turn puts come to more than {bytes_max:,} bytes (`put_mib` of its kind)"
+            return error_reply("refused", message)
+        self.put_bytes += counted_bytes(len(content))
+        content_hash = sha256(content).hexdigest()
+        kept = Kept(content_hash, len(content), self._round, self.agent.place, index)
+        handle = handle_of(self._head, stream, content_hash, len(content))
+        self._put[handle] = kept, content
+        keeps.append(Keep(kept, content))
+        return put_reply(handle)
+
+    def _piece(self, request: EffectRequest, index: int) -> str:
+        """Give a part of a content, within what the turn's effects may come to."""
+        try:
+            handle, start, length = get_request(request.body)
+        except Malformed as error:
+            return error_reply("refused", str(error))
+        kept = self._known(handle)
+        if kept is None:
+            return self._unknown_content()
+        start = min(start, kept.size)
+        piece = Piece(kept, start, min(kept.size - start, kept.size if length is None else length))
+        if self._budget is not None and not self._budget.request(piece.length):
+            return self._too_large()
+        self._pieces[index] = piece
+        return get_reply(piece)
+
+    def _inputs_of(self, request: EffectRequest) -> tuple[tuple[str, Kept], ...]:
+        """The contents that a request to a model names, of which there are all."""
+        if request.kind not in ("infer", "embed"):
+            return ()
+        contents = [(handle, self._known(handle)) for handle in handles_in(request.body)]
+        return tuple([(handle, kept) for handle, kept in contents if kept is not None])
+
+    def knows(self, handle: str) -> bool:
+        """Return whether a handle is one of a content that there is for this turn."""
+        return self._known(handle) is not None
+
+    def _known(self, handle: str) -> Kept | None:
+        own = self._put.get(handle)
+        return self._contents.get(handle) if own is None else own[0]
+
+    def _waits_with_contents(self) -> str:
+        """Refuse to wait for people in a turn that has put or read contents: what it has would have to be kept."""
+        message = (
+            f"{self.agent.name} has put or read contents in this turn, so it cannot wait for people: ask in another"
+        )
+        return error_reply("refused", message)
+
+    def _unknown_content(self) -> str:
+        return error_reply("denied", f"{self.agent.name} was given no content with this handle")
 
     def answer(self, index: int, reply: str, tokens: tuple[int, ...] | None = None) -> list[Action]:
         """An effect's reply, and its tokens. With the last one that the turn waits for, it executes again."""
@@ -271,14 +359,20 @@ class OpenTurn:
         """The effects that were answered in this round."""
         return tuple(
             [
-                EffectRecord(index, request.kind, request.model, request.body, reply, self._tokens.get(index))
+                EffectRecord(
+                    index, request.kind, request.model, request.body, reply, self._tokens.get(index), request.content
+                )
                 for index, (request, reply) in enumerate(zip(self._requests, self._replies, strict=True))
                 if reply is not None and index not in self._recorded
             ]
         )
 
     def _resume(self) -> Execute:
-        replies = [reply for reply in self._replies[self._call_start :] if reply is not None]
+        replies: list[Reply] = [
+            reply if (piece := self._pieces.get(index)) is None else handed_over(piece)
+            for index, reply in enumerate(self._replies[self._call_start :], self._call_start)
+            if reply is not None
+        ]
         self._calls.append(join_replies(replies, self._many))
         return self.execute()
 
@@ -296,7 +390,9 @@ class OpenTurn:
         if request.kind not in EFFECT_KINDS or (request.kind == ASK and not self._may_wait):
             return error_reply("unknown", f"there is no effect called {request.kind!r}")
         if request.kind == ASK:
-            return ask_refusal(self.agent, request)
+            return self._waits_with_contents() if self._put or self._pieces else ask_refusal(self.agent, request)
+        if request.kind in (PUT, GET):
+            return self._waits_with_contents() if self._asked else None
         if request.kind not in MODEL_EFFECTS:
             return self._refused_code()
         if request.model is None:
@@ -306,6 +402,8 @@ class OpenTurn:
                 "denied",
                 f"{self.agent.name} is not granted the model {request.model!r} (grants.{request.kind} of its kind)",
             )
+        if request.kind != "generate" and not all(map(self.knows, handles_in(request.body))):
+            return self._unknown_content()
         return None
 
     def _refused_code(self) -> str | None:

@@ -30,6 +30,8 @@ SEND_BYTES_MAX_DEFAULT = 4 * 1024 * 1024
 DELIVERIES_MAX_DEFAULT = 1_000_000
 INBOX_BYTES_MAX_DEFAULT = 8 * 1024 * 1024
 EFFECTS_BYTES_MAX_DEFAULT = 64 * 1024 * 1024
+PUT_BYTES_MAX_DEFAULT = 64 * 1024 * 1024
+CONTENTS_BYTES_MAX_DEFAULT = 256 * 1024 * 1024
 AGENTS_MAX_DEFAULT = 1_000_000
 TIME_START_US_DEFAULT = 946_684_800_000_000  # 2000-01-01T00:00:00Z
 ROUND_US_DEFAULT = 1_000_000
@@ -84,6 +86,8 @@ class Limits:
     """Messages that the turn reads. What does not fit waits for the agent's next turns, in order; one always fits."""
     effects_bytes_max: int | None = EFFECTS_BYTES_MAX_DEFAULT
     """Requests and replies of all effects of the turn."""
+    put_bytes_max: int = PUT_BYTES_MAX_DEFAULT
+    """Contents that the turn puts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,7 @@ class Plan:
     """A whole world. `models` maps each model's name in the world to the SHA-256 (hex) of its content.
 
     `run_python` is the SHA-256 (hex) of what executes code for agents; None where no kind is granted that.
+    `contents_bytes_max` bounds all contents that are put in the run.
     `agents_max` bounds the agents that ever come to be; None, as in plans of version 1, is no bound.
     `time_start_us` is virtual time (microseconds since 1970-01-01 UTC) in round 1; each round is `round_us` later.
     """
@@ -147,6 +152,7 @@ class Plan:
     round_us: int = ROUND_US_DEFAULT
     agents_max: int | None = AGENTS_MAX_DEFAULT
     run_python: str | None = None
+    contents_bytes_max: int = CONTENTS_BYTES_MAX_DEFAULT
 
     @property
     def version(self) -> Literal[1, 2]:

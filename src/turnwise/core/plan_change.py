@@ -1,9 +1,9 @@
 """Changes of a plan while a run goes on, as canonical JSON text: what a fork runs by from its first round on.
 
 The form is stored and hashed, so it is public. An object, of which each member is optional and replaces the plan's own:
-`seed`, `rounds_max`, `on_failure`, `agents_max`; `models` (name → SHA-256); `kinds` (name → members of that kind:
-`code`, `args`, `system`, and the members of `grants` and `limits` that are others). What exists already is not touched:
-an agent keeps its arguments.
+`seed`, `rounds_max`, `on_failure`, `agents_max`, `contents_bytes_max`; `models` (name → SHA-256); `kinds` (name →
+members of that kind: `code`, `args`, `system`, and the members of `grants` and `limits` that are others). What exists
+already is not touched: an agent keeps its arguments.
 
 A text that was taken out of a journal stands as the object `{"redacted": "<SHA-256>"}`, as in a plan.
 """
@@ -20,7 +20,7 @@ from turnwise.core.plan import Kind, KindGrants, Limits, Plan
 from turnwise.core.withheld import as_member, from_member
 from turnwise.errors import JournalError
 
-_NUMBERS: Final = ("seed", "rounds_max", "agents_max")
+_NUMBERS: Final = ("seed", "rounds_max", "agents_max", "contents_bytes_max")
 _TEXTS: Final = ("code", "args", "system")
 TOLD: Final = ("args", "system")
 """Members of a kind that its agents are told."""

@@ -17,7 +17,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from turnwise.core.canonical import canonical
-from turnwise.core.plan import AgentPlan, InitialMessage, Kind, KindGrants, Limits, OnFailure, Plan, Schedule
+from turnwise.core.plan import (
+    CONTENTS_BYTES_MAX_DEFAULT,
+    PUT_BYTES_MAX_DEFAULT,
+    AgentPlan,
+    InitialMessage,
+    Kind,
+    KindGrants,
+    Limits,
+    OnFailure,
+    Plan,
+    Schedule,
+)
 from turnwise.core.withheld import as_member, from_member
 from turnwise.errors import InvariantError, JournalError
 
@@ -70,6 +81,7 @@ def plan_to_json(plan: Plan, text: Callable[[str], object] = as_member) -> str:
         }
         | ({"agents_max": plan.agents_max} if bounded else {})
         | ({} if plan.run_python is None else {"run_python": plan.run_python})
+        | _unless(plan.contents_bytes_max, CONTENTS_BYTES_MAX_DEFAULT, "contents_bytes_max")
     )
 
 
@@ -104,6 +116,7 @@ def plan_from_json(text: str) -> Plan:
         round_us=plan.take("round_us", int),
         agents_max=plan.take("agents_max", int) if bounded else None,
         run_python=plan.take("run_python", str) if plan.has("run_python") else None,
+        contents_bytes_max=plan.number_given("contents_bytes_max", CONTENTS_BYTES_MAX_DEFAULT),
     )
     plan.close()
     return result
@@ -123,7 +136,8 @@ def _kind_to_json(kind: Kind, text: Callable[[str], object], bounded: bool) -> d
         | ({"run_python": True} if kind.grants.run_python else {})
         | ({"ask": True} if kind.grants.ask else {}),
         "limits": {name: getattr(kind.limits, name) for name in _LIMITS}
-        | {name: bound for name in _LIMITS_LATER if (bound := getattr(kind.limits, name)) is not None},
+        | {name: bound for name in _LIMITS_LATER if (bound := getattr(kind.limits, name)) is not None}
+        | _unless(kind.limits.put_bytes_max, PUT_BYTES_MAX_DEFAULT, "put_bytes_max"),
     }
     return members | ({"system": text(kind.system)} if kind.system else {})
 
@@ -152,12 +166,18 @@ def _kind_from_json(kind: Members, bounded: bool) -> Kind:
             deliveries_max=limits.take("deliveries_max", int) if bounded else None,
             inbox_bytes_max=limits.take("inbox_bytes_max", int) if bounded else None,
             effects_bytes_max=limits.take("effects_bytes_max", int) if bounded else None,
+            put_bytes_max=limits.number_given("put_bytes_max", PUT_BYTES_MAX_DEFAULT),
         ),
         system=kind.text("system") if kind.has("system") else "",
     )
     for members in (grants, limits, kind):
         members.close()
     return result
+
+
+def _unless(value: int, usual: int, name: str) -> dict[str, Any]:
+    """A member that is left out where it is what it usually is."""
+    return {} if value == usual else {name: value}
 
 
 def _agents_to_json(plan: Plan, text: Callable[[str], object]) -> list[dict[str, object]]:
@@ -244,6 +264,15 @@ class Members:
         found = self.texts(name)
         if not found:
             raise _damaged(f"{self._what} has an empty {name!r}")
+        return found
+
+    def number_given(self, name: str, usual: int) -> int:
+        """A number that is left out where it is what it usually is."""
+        if name not in self._values:
+            return usual
+        found = self.take(name, int)
+        if found == usual:
+            raise _damaged(f"{self._what} has a {name!r} that is the usual one")
         return found
 
     def flag_given(self, name: str) -> bool:

@@ -8,7 +8,7 @@ except the fields that the execution digest covers (`fuel`, `executions`, `waves
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from turnwise.core.turn import Failure, TurnOutput
@@ -41,7 +41,8 @@ class AgentRecord:
 class MessageRecord:
     """A message. `sender` is a place, or None for outside. Nobody in `recipients`: a dead letter.
 
-    `round` is the round in which it was sent; it can be read from the next on.
+    `round` is the round in which it was sent; it can be read from the next on. `attach` is the handle of a
+    content that comes with it, or None.
     """
 
     seq: int
@@ -50,6 +51,7 @@ class MessageRecord:
     to: str
     body: str
     recipients: tuple[int, ...]
+    attach: str | None = None
 
 
 @unguarded
@@ -59,6 +61,7 @@ class EffectRecord:
 
     `tokens` are the ids of all tokens of an answer that a language model generated, its end token included; None where
     none were told. Part of how a round was carried out: the same text can be made of other tokens.
+    `content` is what a put was given, while its round is committed; a record that is read has none.
     """
 
     index: int
@@ -67,6 +70,7 @@ class EffectRecord:
     request: str
     reply: str
     tokens: tuple[int, ...] | None = None
+    content: bytes | None = field(default=None, compare=False, repr=False)
 
 
 @unguarded

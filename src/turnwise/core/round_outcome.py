@@ -12,6 +12,20 @@ from turnwise.core.state import WorldState
 from turnwise.core.turn import FailureClass
 
 
+def check_contents(world: WorldState, turns: Iterable[OpenTurn]) -> None:
+    """Fail turns, in order of place, whose contents come to more than the run may have."""
+    bytes_max = world.plan.contents_bytes_max
+    left = bytes_max - world.contents_bytes
+    for turn in turns:
+        if turn.output is None or not turn.put_bytes:
+            continue
+        if turn.put_bytes <= left:
+            left -= turn.put_bytes
+        else:
+            message = f"contents of the run cannot come to more than {bytes_max:,} bytes (world.contents_mib)"
+            turn.fail(FailureClass.OUTPUT_SIZE, message)
+
+
 def spawned(
     world: WorldState, round_: int, turns: Iterable[OpenTurn], recorded: dict[str, AgentRecord]
 ) -> tuple[AgentRecord, ...]:
@@ -85,7 +99,7 @@ def messages(
                     recipients = tuple([place for place in recipients if place not in gone])
                 if send.to in members:
                     recipients += tuple(members[send.to])
-            found.append(MessageRecord(seq, round_, turn.place, send.to, send.body, recipients))
+            found.append(MessageRecord(seq, round_, turn.place, send.to, send.body, recipients, send.attach))
             seq += 1
     return tuple(found)
 

@@ -79,7 +79,8 @@ def digest(world: WorldState) -> bytes:
     It is over lines: round, next sequence number and number of agents; the chain over spawned agents and changes; for
     each agent its turns, the SHA-256 of its state, its alarm, and what it has not read (`!`: it was stopped); for each
     unread message its number and the SHA-256 of what its readers will see; and if people were ever asked, the number
-    of the next question. A turn that waits adds what it will go on with to the line of its agent.
+    of the next question. A turn that waits adds what it will go on with to the line of its agent. If anything was ever
+    put, the chain over that stands before the messages.
     """
     lines = [f"state {world.round} {world.message_seq_next} {len(world.agents)}", world.others.hex()]
     unread: dict[int, bytes] = {}
@@ -91,6 +92,8 @@ def digest(world: WorldState) -> bytes:
         if agent.parked is not None:
             line += f" waits {agent.parked.digest()}"
         lines.append(line)
+    if world.contents_chain is not None:
+        lines.append(f"contents {world.contents_chain.hex()}")
     lines += [f"{seq} {sha256(text).hexdigest()}" for seq, text in sorted(unread.items())]
     if world.question_next > 1:
         lines.append(f"asked {world.question_next}")
@@ -114,12 +117,14 @@ def restore(
     states: Sequence[str],
     messages: Iterable[MessageRecord],
     parks: Sequence[tuple[int, ParkRecord | AnswerRecord]] = (),
+    puts: Iterable[tuple[int, int, int, str, str]] = (),
 ) -> None:
     """Bring a world from its beginning to where a snapshot says that it stood.
 
     `spawned` are the agents that came later, in order of place; `states` those of all agents, by place; `messages` the
-    unread ones, in order; `parks` what became of turns that wait, and answers to them, with their rounds. Whether that
-    is what the run's chain names is to be seen by `digest`. Raises ValueError for what cannot belong together.
+    unread ones, in order; `parks` what became of turns that wait, and answers to them, with their rounds; `puts` the
+    contents that were put: round, place, index, request and reply. Whether that is what the run's chain names is to be
+    seen by `digest`. Raises ValueError for what cannot belong together.
     """
     for record in spawned:
         if record.kind not in world.kinds or not set(record.grants) <= world.kinds.keys():
@@ -144,6 +149,8 @@ def restore(
                 readers.setdefault(seq, []).append(place)
     except IndexError:
         raise ValueError("it names an agent that is not there") from None
+    for put in puts:
+        world.put(*put)
     try:
         world.stand_after(snapshot.round, snapshot.message_seq_next, messages, readers, parks)
     except JournalError as error:

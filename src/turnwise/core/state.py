@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
+from turnwise.core.contents import PUT, Kept, counted_bytes, put_of
 from turnwise.core.envelope import encode_mail
 from turnwise.core.head import agent_line, change_line, text_digest
 from turnwise.core.inbox import Letter
@@ -91,6 +92,9 @@ class WorldState:
         self.asked: dict[int, int] = {}  # places of agents by the numbers of questions that they wait for
         self.others = bytes(32)  # a chain over the agents and changes that did not come from the plan
         self.changed_ever = False
+        self.contents: dict[str, Kept] = {}
+        self.contents_bytes = 0
+        self.contents_chain: bytes | None = None  # over all that was put; None before the first
         self.kinds = {kind.name: kind for kind in plan.kinds}
         self.agents: list[AgentState] = []
         self.by_name: dict[str, AgentState] = {}
@@ -156,6 +160,9 @@ class WorldState:
                 if turn.output.wake_in is not None:
                     agent.wake_at = record.round + turn.output.wake_in
                     self.schedule.alarm(agent.place, agent.wake_at)
+                for effect in turn.effects:
+                    if effect.kind == PUT:
+                        self.put(record.round, turn.place, effect.index, effect.request, effect.reply)
         for park in record.parks:
             self._park(park, record.round)
         for spawned in record.spawned:
@@ -202,6 +209,16 @@ class WorldState:
         self.schedule.alarm(agent.place, agent.wake_at)
         if agent.inbox:
             self.schedule.backlog(agent.place)
+
+    def put(self, round_: int, place: int, index: int, request: str, reply: str) -> None:
+        """Know a content that a turn has put, by its recorded request and reply, as long as it was not refused."""
+        line = f"{round_} {place} {index} {text_digest(request)} {text_digest(reply)}"
+        self.contents_chain = sha256((self.contents_chain or b"") + line.encode()).digest()
+        found = put_of(request, reply)
+        if found is not None:
+            handle, content_hash, size = found
+            self.contents[handle] = Kept(content_hash, size, round_, place, index)
+            self.contents_bytes += counted_bytes(size)
 
     def change(self, changes: Sequence[ChangeRecord]) -> None:
         """Change the world from outside, before the next round, whose record then changes nothing once more.
@@ -267,7 +284,9 @@ class WorldState:
             self._put(message, message.recipients)
 
     def _put(self, message: MessageRecord, places: Iterable[int]) -> None:
-        letter = Letter(message.seq, encode_mail(self.sender_name(message), message.round, message.body))
+        letter = Letter(
+            message.seq, encode_mail(self.sender_name(message), message.round, message.body, message.attach)
+        )
         for place in places:
             self.agents[place].inbox.append(letter)
             self.schedule.mail(place, message.seq, message.round + 1)

@@ -55,8 +55,11 @@ class Failure:
 @unguarded
 @dataclass(frozen=True, slots=True)
 class Send:
+    """A message. `attach` is the handle of a content that comes with it, or None."""
+
     to: str
     body: str
+    attach: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +107,14 @@ class TurnOutput:
 class EffectRequest:
     """One effect that a turn asks for. `body` is the request as canonical JSON text, `kind` its `effect` member.
 
-    `model` names the model it needs (`generate`, `infer`, `embed`), or is None.
+    `model` names the model it needs (`generate`, `infer`, `embed`), or is None. `content` is what `put` keeps; its
+    size and hash stand for it in `body`.
     """
 
     kind: str
     model: str | None
     body: str
+    content: bytes | None = None
 
 
 @unguarded

@@ -42,7 +42,7 @@ OTHER_TEXTS: Final = frozenset(
     {
         ("messages", "body"), ("turns", "extra"), ("records", "value"), ("ends", "result"), ("ends", "message"),
         ("meta", "value"), ("writers", "info"), ("changes", "value"),
-        ("answers", "reply"),
+        ("answers", "reply"), ("contents", "blob"),
     }
 )  # fmt: skip
 """Columns that hold texts in other ways, each taken care of by itself."""
@@ -51,7 +51,7 @@ VALUES: Final = (
     *[(table, column) for table, columns in TEXTS.items() for column in columns],
     ("messages", "body"), ("messages", "recipients"), ("turns", "inbox"), ("turns", "extra"), ("ends", "result"),
     ("ends", "message"), ("meta", "value"), ("writers", "versions"), ("writers", "info"), ("code_files", "blob"),
-    ("agents", "grants"), ("changes", "value"), ("waves", "requests"), ("waves", "plan"),
+    ("agents", "grants"), ("changes", "value"), ("contents", "blob"), ("waves", "requests"), ("waves", "plan"),
     ("parks", "inbox"), ("parks", "calls"), ("answers", "reply"),
 )  # fmt: skip
 """Columns that may name a row of `blobs`."""
@@ -97,6 +97,7 @@ class Withholding:
                 for table, columns in TEXTS.items():
                     for column in columns if table in present else ():
                         self._values(table, column)
+                self._contents()
                 self._messages()
                 self._extras()
                 self._records()
@@ -124,6 +125,23 @@ class Withholding:
             what = f"{table}.{column}"
             if self._hidden(what, place, text) or (parent is not None and self._hidden(what, parent, text)):
                 self._execute(f"UPDATE {table} SET {column} = ? WHERE {where}", self._withheld(text), *key)
+
+    def _contents(self) -> None:
+        """Take out contents, each as the text that it is: what is not UTF-8 is one byte a character."""
+        if not self._rows("SELECT 1 FROM sqlite_master WHERE name = 'contents'"):
+            return
+        for round_, place, nr, blob in self._rows("SELECT round, place, nr, blob FROM contents"):
+            [(size,)] = self._rows(f"SELECT size FROM blobs WHERE id = {int(blob)}")
+            content = self._reader.content(blob) if size else b""
+            try:
+                text = content.decode()
+            except UnicodeDecodeError:
+                text = content.decode("latin-1")
+            if self._hidden("contents.blob", place, text):
+                self.texts += 1
+                number = self._add(sha256(content).digest(), 0, b"")
+                key = (round_, place, nr)
+                self._execute("UPDATE contents SET blob = ? WHERE round = ? AND place = ? AND nr = ?", number, *key)
 
     def _messages(self) -> None:
         for seq, sender, body, recipients in self._rows("SELECT seq, sender, body, recipients FROM messages"):

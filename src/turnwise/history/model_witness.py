@@ -34,6 +34,7 @@ from turnwise.inference.requests.generate_request import STREAM_BYTES, GenerateR
 from turnwise.inference.requests.infer_request import InferRequest
 from turnwise.journal import Journal
 from turnwise.orchestrator.assembly import specs_of
+from turnwise.orchestrator.contents import Contents
 from turnwise.orchestrator.effects import as_model_request, model_of
 from turnwise.orchestrator.reproducibility import recorded_plan
 from turnwise.orchestrator.settings import Settings
@@ -200,7 +201,9 @@ class ModelWitness:
     ) -> GenerateRequest | CheckRequest | InferRequest | EmbedRequest | None:
         """Return what is submitted for an effect; None where the record does not say enough for a tolerant check."""
         self._id += 1
-        request = as_model_request(self._id, action)
+        if any(self._journal.contents.is_withheld(kept) for _, kept in action.contents):
+            return None
+        request = as_model_request(self._id, action, Contents(self._journal.contents.read))
         if model.nearness is None or not isinstance(request, GenerateRequest):
             return request
         failed = effect.reply.startswith('{"error":')

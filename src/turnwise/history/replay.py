@@ -118,6 +118,8 @@ async def replay_rounds(
         foreign = _foreign(journal)
         machine = journal.machine.at(first - 1)
         driver = ReplayDriver(machine, Nowhere(), foreign)
+        driver.contents.load = journal.contents.read
+        journal.contents.check()
         effects = RecordedEffects(
             driver.on_replies,
             driver.on_failure,
@@ -127,7 +129,7 @@ async def replay_rounds(
         driver.effects = effects
         total, turns = _counts(journal, first, last)
         if journal.queries.is_redacted():
-            driver.withhold(journal.queries.withheld_messages())
+            driver.withhold(journal.queries.withheld_messages(), journal.contents.withheld())
         in_parallel = not driver.is_redacted and worthwhile(turns, total, settings.workers_count)
         world = journal.machine.at(first - 1).world if in_parallel else None
         records: Iterable[RoundRecord] = journal.rounds.between(first, last)

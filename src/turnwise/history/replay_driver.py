@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib.metadata import version
 
+from turnwise.core.contents import GET, given_of
 from turnwise.core.events import Execute, Request, TurnTaken
 from turnwise.core.machine import Machine
 from turnwise.core.records import EndRecord, ParkRecord, RoundRecord, TurnRecord
@@ -45,6 +46,7 @@ class ReplayDriver(Driver):
         super().__init__(machine, sink)
         self.foreign = foreign
         self.without: set[int] = set()
+        self._contents_withheld: set[str] = set()
         self.is_redacted = False
         self.taken_turns: list[TurnRecord | ParkRecord] = []
         self._record: RoundRecord | None = None
@@ -73,10 +75,11 @@ class ReplayDriver(Driver):
             return False
         return turn.failure is not None and turn.failure.kind in HOST_DEPENDENT
 
-    def withhold(self, messages: set[int]) -> None:
-        """Of this journal texts were taken out, and among them the bodies of these messages."""
+    def withhold(self, messages: set[int], contents: set[str]) -> None:
+        """Of this journal texts were taken out, among them bodies of these messages, and contents with these hashes."""
         self.is_redacted = True
         self.without = messages
+        self._contents_withheld = contents
 
     def found(self, record: RoundRecord) -> None:
         """Note the round as it was played: bodies that came of turns that were executed are there again."""
@@ -97,7 +100,12 @@ class ReplayDriver(Driver):
             told.append(agent.kind.system)
         if isinstance(turn, ParkRecord):
             told += [question.request for question in turn.questions]
-        if not any(type(text) is Withheld for text in told) and self.without.isdisjoint(turn.inbox):
+        given = {given_of(effect.reply) for effect in turn.effects if effect.kind == GET}
+        if (
+            not any(type(text) is Withheld for text in told)
+            and self.without.isdisjoint(turn.inbox)
+            and self._contents_withheld.isdisjoint(given)
+        ):
             return None
         self.taken_turns.append(turn)
         return TurnTaken(turn, tuple([child for child in self._record.spawned if child.parent == action.place]))

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from turnwise.core.events import Action, Execute, Request
+from turnwise.core.events import Action, Execute, Keep, Request
 from turnwise.core.open_turn import OpenTurn
 from turnwise.core.records import EffectRecord, RoundRecord
 from turnwise.core.state import WorldState
@@ -72,6 +72,7 @@ class RoundsAhead:
     def __init__(self, driver: ReplayDriver, world: WorldState, rounds: Iterable[RoundRecord]) -> None:
         self._driver = driver
         self._world = world
+        self._head = driver.machine.head
         self._rounds = iter(rounds)
         self._error: JournalError | None = None
         self._next = self._read()
@@ -174,10 +175,11 @@ class RoundsAhead:
                     turn = recorded.get(place)
                     if turn is None or self._driver.takes_as_recorded(turn):
                         continue
-                    opened = OpenTurn(world, world.agents[place], record.round)
+                    opened = OpenTurn(world, world.agents[place], record.round, self._head)
                     effects = {effect.index: effect for effect in turn.effects}
                     jobs.append(self._job(_TurnAhead(opened, effects), opened.execute()))
             world.apply(record)
+            self._head = record.head
         except (InvariantError, JournalError, LookupError):
             # What cannot be is what the comparison will find, round by round, without any help from here.
             self._lost = True
@@ -195,6 +197,9 @@ class RoundsAhead:
             action = actions.pop(0)
             if isinstance(action, Execute):
                 return [self._job(turn, action)]
+            if isinstance(action, Keep):
+                self._driver.contents.keep(action.kept, action.content)
+                continue
             if not isinstance(action, Request):
                 break
             effect = turn.effects.get(action.index)

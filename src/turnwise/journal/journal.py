@@ -20,6 +20,7 @@ from turnwise.journal.file.lock import WriterLock, announced, lock_path, was_lef
 from turnwise.journal.file.parent import Parent
 from turnwise.journal.read.chains import ChainReader
 from turnwise.journal.read.check import check
+from turnwise.journal.read.contents import ContentReader
 from turnwise.journal.read.grid import GridReader
 from turnwise.journal.read.header import HeaderReader
 from turnwise.journal.read.machine import MachineReader
@@ -38,11 +39,11 @@ class Journal:
     """The file of one run, open for reading or for reading and writing. A context manager; closes twice without harm.
 
     `header` reads the plan, the writers and the codes; `rounds` the rounds and how the run ended; `queries` answers
-    questions across rounds; `chains` checks what is read; `timings` has times by the clock; `grid` sums turns, messages
-    and records for pictures; `world` tells where agents stood after a round, and `machine` brings the core there, with
-    the help of `snapshots`. `writer` commits, where the journal is open for writing. `parents` are the places in which
-    what a fork goes on from was to be looked for. One thread may read while another commits: each has its own
-    connection.
+    questions across rounds; `chains` checks what is read; `contents` has the bytes that agents put; `timings` has times
+    by the clock; `grid` sums turns, messages and records for pictures; `world` tells where agents stood after a round,
+    and `machine` brings the core there, with the help of `snapshots`. `writer` commits, where the journal is open for
+    writing. `parents` are the places in which what a fork goes on from was to be looked for. One thread may read while
+    another commits: each has its own connection.
     """
 
     def __init__(
@@ -66,7 +67,8 @@ class Journal:
         self.grid = GridReader(self._query)
         self.chains = ChainReader(self._query, self.header, self.rounds, self.queries)
         self.snapshots = SnapshotReader(self._query)
-        self.machine = MachineReader(self._query, self.header, self.rounds, self.chains, self.snapshots)
+        self.contents = ContentReader(self._query)
+        self.machine = MachineReader(self._query, self.header, self.rounds, self.chains, self.snapshots, self.contents)
         self.world = WorldReader(self._query, self.rounds, self.queries, self.snapshots)
         self._reading = reading
         self._writing = writing

@@ -182,6 +182,7 @@ class Run:
         Raises `JournalError` at the first damage.
         """
         self._journal.chains.check_contents()
+        self._journal.contents.check()
         self._journal.machine.check_snapshots()
         self._checked = True
 

@@ -22,6 +22,7 @@ from turnwise.core.events import (
     End,
     Execute,
     Input,
+    Keep,
     Request,
     TurnEnded,
     TurnTaken,
@@ -36,6 +37,7 @@ from turnwise.core.snapshot import Snapshot
 from turnwise.core.turn import Failed, Failure, FailureClass, Outcome
 from turnwise.errors import InvariantError, TurnwiseError
 from turnwise.journal.file.times import RoundTimes
+from turnwise.orchestrator.contents import Contents
 from turnwise.orchestrator.round_clock import RoundClock
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.system.clock import SYSTEM_CLOCK, Clock
@@ -95,6 +97,7 @@ class Driver:
         self.counts = Counts()
         self.sandboxes: Sandboxes | None = None
         self.effects: Effects | None = None
+        self.contents = Contents()
         self._sink = sink
         self._jobs: dict[int, int] = {}
         self._requests: dict[int, tuple[int, int]] = {}
@@ -287,6 +290,8 @@ class Driver:
                     id_ = self._id()
                     self._requests[id_] = (action.place, action.index)
                     requests.append((id_, action))
+                case Keep(kept, content):
+                    self.contents.keep(kept, content)
                 case Commit() | End():
                     if self._outcome is None:
                         raise InvariantError("the outcome of a round that nobody plays")
@@ -348,7 +353,7 @@ class Driver:
             id=id_,
             code=action.code,
             input=action.input,
-            replies=tuple([reply.encode() for reply in action.replies]),
+            replies=tuple([self.contents.filled(reply) for reply in action.replies]),
             fuel=action.fuel,
             memory_bytes=action.limits.memory_bytes,
             output_bytes_max=action.limits.output_bytes_max,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Protocol
 
+from turnwise.core.canonical import canonical
 from turnwise.core.events import Request
+from turnwise.core.json_text import decode
 from turnwise.core.records import WaveRecord
 from turnwise.errors import InvariantError, TurnwiseError
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest
+from turnwise.orchestrator.contents import Contents
 from turnwise.orchestrator.driver import Replies
 from turnwise.orchestrator.waves import Waves
 
@@ -45,14 +49,32 @@ class Failing(Protocol):
     def on_failure(self, error: TurnwiseError) -> None: ...
 
 
-def as_model_request(id_: int, action: Request) -> GenerateRequest | InferRequest | EmbedRequest:
-    """Return an effect as the inference host takes it."""
+def as_model_request(id_: int, action: Request, contents: Contents) -> GenerateRequest | InferRequest | EmbedRequest:
+    """Return an effect as the inference host takes it, with the contents that it names."""
     request, model = action.request, model_of(action)
     if request.kind == "infer":
-        return InferRequest(id_, model, request.body)
+        return InferRequest(id_, model, request.body, {handle: contents.view(kept) for handle, kept in action.contents})
     if request.kind == "embed":
-        return EmbedRequest(id_, model, request.body)
+        return EmbedRequest(id_, model, _with_texts(request.body, action, contents))
     return GenerateRequest(id_, model, request.body, action.stream, action.now_us)
+
+
+def _with_texts(body: str, action: Request, contents: Contents) -> str:
+    """Return a request to embed with the texts that contents are, in the place of their handles.
+
+    A content that is no text stays as it is, and the request is refused where it is read.
+    """
+    if not action.contents:
+        return body
+    views = {handle: contents.view(kept) for handle, kept in action.contents}
+    asked = decode(body)
+    texts = []
+    for text in asked["texts"]:
+        if isinstance(text, dict) and text.keys() == {"content"} and text["content"] in views:
+            with suppress(UnicodeDecodeError):
+                text = str(views[text["content"]], "utf-8")
+        texts.append(text)
+    return canonical({**asked, "texts": texts})
 
 
 def model_of(action: Request) -> str:
@@ -68,8 +90,9 @@ class ModelEffects:
     The host reports to `on_replies` and `on_wave`.
     """
 
-    def __init__(self, host: Models, asker: Asker, waved: Collection[str] = ()) -> None:
+    def __init__(self, host: Models, asker: Asker, contents: Contents, waved: Collection[str] = ()) -> None:
         self._host = host
+        self._contents = contents
         self._asker = asker
         self._waved = frozenset(waved)
         self._waves = Waves(host, asker.on_wave, asker.on_wave_begun)
@@ -77,7 +100,7 @@ class ModelEffects:
 
     def submit(self, requests: Sequence[tuple[int, Request]]) -> None:
         if not self._waved:
-            self._host.submit([as_model_request(id_, action) for id_, action in requests])
+            self._host.submit([as_model_request(id_, action, self._contents) for id_, action in requests])
             return
         direct = []
         for id_, action in requests:
@@ -85,7 +108,7 @@ class ModelEffects:
                 self._waves.hold(id_, model_of(action), action)
             else:
                 self._others[id_] = action.place
-                direct.append(as_model_request(id_, action))
+                direct.append(as_model_request(id_, action, self._contents))
         if direct:
             self._host.submit(direct)
 

@@ -27,6 +27,7 @@ _BOUNDS: Final[dict[str, tuple[str, int, int, int]]] = {
     "output_mib": ("output_bytes_max", 1, limits.OUTPUT_MIB_MAX, _MIB),
     "effects_max": ("effects_max", 0, limits.EFFECTS_MAX, 1),
     "effects_mib": ("effects_bytes_max", 1, limits.EFFECTS_MIB_MAX, _MIB),
+    "put_mib": ("put_bytes_max", 1, limits.PUT_MIB_MAX, _MIB),
     "state_mib": ("state_bytes_max", 1, limits.STATE_MIB_MAX, _MIB),
     "inbox_mib": ("inbox_bytes_max", 1, limits.INBOX_MIB_MAX, _MIB),
     "send_mib": ("send_bytes_max", 1, limits.SEND_MIB_MAX, _MIB),
@@ -35,8 +36,9 @@ _BOUNDS: Final[dict[str, tuple[str, int, int, int]]] = {
 """Bounds of a turn by their key in a world file: member of `Limits`, least, most, factor."""
 
 _SETTABLE: Final = (
-    "A fork can change world.rounds_max, world.agents_max and world.on_failure, and of agents.NAME: args, system, "
-    "grants and the bounds of a turn. --seed, --source, --model, --state, --message, --drop and --stop-agent do more."
+    "A fork can change world.rounds_max, world.agents_max, world.contents_mib and world.on_failure, and of "
+    "agents.NAME: args, system, grants and the bounds of a turn. --seed, --source, --model, --state, --message, --drop "
+    "and --stop-agent do more."
 )
 
 
@@ -163,6 +165,9 @@ def _set(world: WorldState, plan: Plan, setting: str, agents: list[ChangeRecord]
             return replace(plan, rounds_max=_whole(setting, value, 1, ROUNDS_MAX))
         case ("world", "agents_max") if plan.agents_max is not None:
             return replace(plan, agents_max=_whole(setting, value, 1, limits.AGENTS_EVER_MAX))
+        case ("world", "contents_mib"):
+            bytes_max = _whole(setting, value, 1, limits.CONTENTS_MIB_MAX) * _MIB
+            return replace(plan, contents_bytes_max=bytes_max)
         case ("world", "on_failure"):
             if value != "continue" and value != "stop":
                 raise _wrong(setting, "'continue' or 'stop'")

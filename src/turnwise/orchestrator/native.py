@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from turnwise.core.envelope import decode_needs, decode_output, error_reply
-from turnwise.core.events import Action, Advance, Commit, EffectAnswered, End, Execute, Request, TurnEnded
+from turnwise.core.events import Action, Advance, Commit, EffectAnswered, End, Execute, Keep, Request, TurnEnded
 from turnwise.core.machine import Machine
 from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.core.run_python import RUN_PYTHON
@@ -27,6 +27,7 @@ from turnwise.core.turn import Failed, Failure, FailureClass, Outcome
 from turnwise.errors import TurnwiseError, UsageError, WorldError
 from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.requests.generate_request import GenerateReply
+from turnwise.orchestrator.contents import Contents
 from turnwise.orchestrator.effects import as_model_request
 from turnwise.orchestrator.loop_thread import LoopThread
 from turnwise.orchestrator.tasks import specs_of_world, wrong_tasks
@@ -76,10 +77,13 @@ def run_native(world: World, *, on_round: OnRound | None = None) -> NativeRun:
 
 
 class _Native:
-    def __init__(self, machine: Machine, agents: Mapping[str, _Agent], answer: Callable[[Request], str]) -> None:
+    def __init__(
+        self, machine: Machine, agents: Mapping[str, _Agent], answer: Callable[[Request, Contents], str]
+    ) -> None:
         self._machine = machine
         self._agents = agents
         self._answer = answer
+        self._contents = Contents()
 
     def play(self, on_round: OnRound | None) -> NativeRun:
         machine = self._machine
@@ -99,7 +103,7 @@ class _Native:
                     pending += machine.step(Advance())
                 case End(end):
                     return NativeRun(rounds, turns, failures, end)
-                case Request():  # pragma: no cover - answered where it is asked
+                case Request() | Keep():  # pragma: no cover - answered where it is asked
                     raise AssertionError(action)
 
     def _execute(self, action: Execute) -> list[Action]:
@@ -109,12 +113,15 @@ class _Native:
         def effect(text: str) -> str:
             nonlocal rest
             rest = self._machine.step(TurnEnded(action.place, decode_needs(text), 0))
+            while rest and isinstance(keep := rest[0], Keep):
+                self._contents.keep(keep.kept, keep.content)
+                del rest[0]
             while rest and isinstance(request := rest[0], Request):
                 del rest[0]
-                reply = self._answer(request)
+                reply = self._answer(request, self._contents)
                 rest += self._machine.step(EffectAnswered(request.place, request.index, reply))
             if rest and isinstance(rest[0], Execute) and rest[0].place == action.place:
-                return rest[0].replies[-1]
+                return self._contents.filled(rest[0].replies[-1]).decode()
             raise _TurnOver
 
         try:
@@ -165,7 +172,7 @@ def _renamed(program: Program, texts: Mapping[str, str], folder: Path) -> Progra
 
 
 @contextmanager
-def _models(resolved: Resolved) -> Iterator[Callable[[Request], str]]:
+def _models(resolved: Resolved) -> Iterator[Callable[[Request, Contents], str]]:
     """A function that answers effects with the world's models, whose event loop runs in another thread."""
     waiting: dict[int, Future[str]] = {}
     ids = count()
@@ -189,16 +196,16 @@ def _models(resolved: Resolved) -> Iterator[Callable[[Request], str]]:
     with LoopThread("turnwise-native") as thread:
         host = thread.submit(open_host()).result()
 
-        async def submit(id_: int, request: Request) -> None:
-            host.submit([as_model_request(id_, request)])
+        async def submit(id_: int, request: Request, contents: Contents) -> None:
+            host.submit([as_model_request(id_, request, contents)])
 
-        def answer(request: Request) -> str:
+        def answer(request: Request, contents: Contents) -> str:
             if request.request.kind == RUN_PYTHON:
                 return error_reply("unavailable", "run_python needs a sandbox: run without --native")
             future: Future[str] = Future()
             id_ = next(ids)
             waiting[id_] = future
-            thread.submit(submit(id_, request)).result()
+            thread.submit(submit(id_, request, contents)).result()
             return future.result()
 
         try:

@@ -81,6 +81,7 @@ async def connect(
     writer = await stack.enter_async_context(JournalWriter(file.writer, thread=edges.journal_thread()))
     codes = prepared.codes
     driver = Driver(machine, writer, edges.clock)
+    driver.contents.load = file.contents.read
     driver.sandboxes = pool = await stack.enter_async_context(
         Pool(
             list({code.hash: code for code in codes.values()}.values()),
@@ -94,7 +95,7 @@ async def connect(
             rate=edges.fuel_rate(),
         )
     )
-    driver.effects = effects = ModelEffects(prepared.host, driver, plan_bound(prepared.host.models))
+    driver.effects = effects = ModelEffects(prepared.host, driver, driver.contents, plan_bound(prepared.host.models))
     prepared.answers.attach(effects, driver)
     stack.enter_context(collected_seldom())
     ring = edges.telemetry() if settings.telemetry else None

@@ -91,6 +91,7 @@ class SharedParts:
         """Connect a run with these parts; the session owns what the stack did, and gives its share back."""
         writer = await stack.enter_async_context(JournalWriter(file.writer))
         driver = Driver(machine, writer)
+        driver.contents.load = file.contents.read
         share = Share(self, driver)
         stack.callback(self._leave, share)
         driver.sandboxes = share
@@ -185,7 +186,7 @@ class Share:
 
     def __init__(self, parts: SharedParts, driver: Driver) -> None:
         self.driver = driver
-        self.effects = ModelEffects(_SharedModels(parts, self), driver, plan_bound(parts.models))
+        self.effects = ModelEffects(_SharedModels(parts, self), driver, driver.contents, plan_bound(parts.models))
         self._parts = parts
 
     def submit(self, jobs: Sequence[TurnJob]) -> None:

@@ -14,13 +14,14 @@ from typing import Any
 
 from turnwise.core.canonical import canonical
 from turnwise.core.envelope import decode_needs, decode_output
-from turnwise.core.events import Advance, Commit, EffectAnswered, End, Event, Execute, Request, TurnEnded
+from turnwise.core.events import Advance, Commit, EffectAnswered, End, Event, Execute, Keep, Request, TurnEnded
 from turnwise.core.events import Answer as PeopleAnswer
 from turnwise.core.machine import Machine
 from turnwise.core.plan import Plan
 from turnwise.core.question import answer_reply
 from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.core.turn import Completed, Failed, Failure, FailureClass, Needs
+from turnwise.orchestrator.contents import Contents
 from turnwise.sim.behaviour import Answer, Behaviour, execute
 
 Answers = Mapping[int, Sequence[tuple[int, Any]]]
@@ -58,6 +59,7 @@ def simulate(
     """
     run = Simulation(machine or Machine(plan))
     chance = Random(order) if order is not None else None
+    contents = Contents()
     while run.end is None and (rounds is None or len(run.rounds) < rounds):
         for question, value in (people or {}).get(run.machine.world.round, ()):
             run.machine.step(PeopleAnswer(question, answer_reply(value)))
@@ -70,21 +72,25 @@ def simulate(
                 run.rounds.append(action.record)
             elif isinstance(action, End):
                 run.end = action.record
+            elif isinstance(action, Keep):
+                contents.keep(action.kept, action.content)
             else:
-                pending += run.machine.step(_carry_out(action, behaviours, answer))
+                pending += run.machine.step(_carry_out(action, behaviours, answer, contents))
     return run
 
 
-def _carry_out(action: Execute | Request, behaviours: Mapping[str, Behaviour], answer: Answer | None) -> Event:
+def _carry_out(
+    action: Execute | Request, behaviours: Mapping[str, Behaviour], answer: Answer | None, contents: Contents
+) -> Event:
     if isinstance(action, Request):
         if answer is None:
             raise ValueError("this world has effects: pass `answer`")
         return EffectAnswered(action.place, action.index, canonical(answer(action.request, action.stream)))
-    return TurnEnded(action.place, _execute(action, behaviours[action.kind]), fuel=1)
+    return TurnEnded(action.place, _execute(action, behaviours[action.kind], contents), fuel=1)
 
 
-def _execute(action: Execute, behaviour: Behaviour) -> Completed | Needs | Failed:
-    status, text = execute(behaviour, action.input.encode(), action.replies)
+def _execute(action: Execute, behaviour: Behaviour, contents: Contents) -> Completed | Needs | Failed:
+    status, text = execute(behaviour, action.input.encode(), [contents.filled(reply) for reply in action.replies])
     if status == "failed":
         return Failed(Failure(FailureClass.RAISED, text))
     return decode_output(text) if status == "completed" else decode_needs(text)

@@ -48,6 +48,7 @@ def build_plan(world: Resolved, codes: Mapping[str, str], models: Mapping[str, s
         models=tuple((model.name, _hash(models, model.name, "model")) for model in world.models),
         time_start_us=world.time_start_us,
         round_us=world.round_us,
+        contents_bytes_max=world.contents_bytes_max,
         run_python=_hash(codes, RUNNER, "code") if RUNNER in world.sources else None,
     )
 

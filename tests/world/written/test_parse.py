@@ -77,7 +77,7 @@ MESSAGE = MINIMAL + '[[messages]]\nto = "a"\nbody = ""\n'
             WORLD + "sed = 1\n" + AGENT,
             "world.sed",
             'unknown key "sed"',
-            "Did you mean seed? Known keys here: agents_max, name,",
+            "Did you mean seed? Known keys here: agents_max, contents_mib, name,",
         ),
         ("wrold = 1\n" + WORLD + AGENT, "wrold", 'unknown key "wrold"', "Did you mean world? Known keys here: agents,"),
         # Agents

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from turnwise.core.canonical import canonical
@@ -12,8 +13,10 @@ from turnwise.inference.requests.tensors import (
     INPUT_BYTES_MAX,
     NAME_CHARS_MAX,
     TENSORS_COUNT_MAX,
+    Data,
     declared_bytes,
     from_json,
+    is_content,
     to_json,
 )
 
@@ -22,11 +25,15 @@ _KEYS: Final = frozenset({"effect", "model", "inputs"})
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """A request of one turn, as it came: see `GenerateRequest` for `id` and `body`."""
+    """A request of one turn, as it came: see `GenerateRequest` for `id` and `body`.
+
+    - `contents`: those that tensors of the request name, by handle; they are not copied
+    """
 
     id: int
     model: str
     body: str
+    contents: Mapping[str, Data] = field(default_factory=dict)
 
 
 def parcel_of(request: InferRequest) -> Parcel:
@@ -41,10 +48,11 @@ def parcel_of(request: InferRequest) -> Parcel:
     if max(map(len, inputs), default=0) > NAME_CHARS_MAX:
         refuse(f"an input's name is longer than {NAME_CHARS_MAX} characters")
     items = [(name, item, f"inputs[{shown(name)}]") for name, item in sorted(inputs.items())]
-    data_bytes = sum(declared_bytes(item, where) for _, item, where in items)
+    contents = request.contents
+    data_bytes = sum(declared_bytes(item, where) for _, item, where in items if not is_content(item))
     if data_bytes > INPUT_BYTES_MAX:
         refuse(f"inputs has {data_bytes:,} bytes in all, at most {INPUT_BYTES_MAX:,} are allowed")
-    return Parcel(request.id, request.model, {name: from_json(item, where) for name, item, where in items})
+    return Parcel(request.id, request.model, {name: from_json(item, where, contents) for name, item, where in items})
 
 
 def reply_body(parcel: Parcel) -> str:

@@ -50,8 +50,35 @@ def declared_bytes(value: object, where: str) -> int:
     return _header(value, where)[2]
 
 
-def from_json(value: object, where: str) -> Tensor:
-    """Read a tensor of a request, which messages call `where`. Raises Refusal."""
+def is_content(value: object) -> bool:
+    """Return whether a tensor of a request names a content instead of holding its data."""
+    return isinstance(value, dict) and "content" in value
+
+
+def _of_content(value: dict[str, Any], where: str, contents: Mapping[str, Data]) -> Tensor:
+    """A tensor whose elements are a content, which is not copied."""
+    if value.keys() != {"dtype", "shape", "content"}:
+        refuse(f"{where} must be an object with dtype, shape and content")
+    dtype, handle = value["dtype"], value["content"]
+    size = ELEMENT_BYTES.get(dtype) if isinstance(dtype, str) else None
+    if size is None:
+        refuse(f"{where}.dtype must be one of {', '.join(ELEMENT_BYTES)}")
+    shape = _shape(value["shape"], where)
+    content = contents.get(handle) if isinstance(handle, str) else None
+    if content is None:
+        refuse(f"{where}.content must be the handle of a content")
+    expected = prod(shape) * size
+    if len(content) != expected:
+        refuse(f"{where}.content has {len(content):,} bytes, and {dtype} of shape {list(shape)} takes {expected:,}")
+    if dtype == "bool" and bytes(content).strip(b"\0\1"):
+        refuse(f"{where}.content has bytes other than 0 and 1, which bool takes")
+    return Tensor(dtype, shape, content)
+
+
+def from_json(value: object, where: str, contents: Mapping[str, Data] | None = None) -> Tensor:
+    """Read a tensor of a request, which messages call `where`. `contents` are by handle. Raises Refusal."""
+    if isinstance(value, dict) and "content" in value:
+        return _of_content(value, where, contents or {})
     dtype, shape, expected, data = _header(value, where)
     if len(data) > expected // 3 * 4 + 16:  # before anything is decoded
         refuse(f"{where}.data has {len(data):,} characters, and {dtype} takes {expected:,} bytes here")

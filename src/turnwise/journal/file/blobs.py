@@ -120,6 +120,11 @@ class BlobReader:
             raise damaged(self._path, f"the content of blob {number} was taken out")
         return self._unpacked(*rows[0])
 
+    def hashed(self, number: int) -> tuple[bytes, str]:
+        """The content with this number, and its SHA-256 (hex), with which it was compared."""
+        content = self.content(number)
+        return content, hashlib.sha256(content).hexdigest()
+
     def text(self, number: int) -> str:
         """The content with this number as text."""
         cached = self._cache.get(number)

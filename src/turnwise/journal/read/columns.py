@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 AGENT: Final = "SELECT place, name, kind, args, state, born, parent, grants FROM agents"
-MESSAGE: Final = "SELECT seq, round, sender, receiver, body, recipients FROM messages"
+MESSAGE: Final = "SELECT seq, round, sender, receiver, body, recipients, {attach} FROM messages"
 TURN: Final = (
     "SELECT round, place, turn, inbox, failure, message, state, wake_in, extra, stdout, fuel, executions FROM turns"
 )

@@ -123,7 +123,7 @@ class RowDecoder:
         )
 
     def message(self, row: Row) -> MessageRecord:
-        """seq, round, sender, receiver, body, recipients"""
+        """seq, round, sender, receiver, body, recipients, attach"""
         seq = self.integer(row[0], "a message's seq")
         what = f"of message {seq}"
         return MessageRecord(
@@ -133,6 +133,7 @@ class RowDecoder:
             self.text(row[3], f"receiver {what}"),
             self.value(row[4], f"body {what}"),
             self.numbers(row[5], "agents", f"recipients {what}"),
+            None if row[6] is None else self.text(row[6], f"attach {what}"),
         )
 
     def effect(self, row: Row) -> EffectRecord:
@@ -187,7 +188,7 @@ class RowDecoder:
                 raise self.damaged(f"there is a message {what}, which did not fail", message)
             output = TurnOutput(
                 state if type(state) is str else self.value(state, f"state {what}"),
-                tuple([Send(sent.to, sent.body) for sent in sends]) if sends else (),
+                tuple([Send(sent.to, sent.body, sent.attach) for sent in sends]) if sends else (),
                 tuple(map(self.log, self.counted(logs, 2))) if logs else (),
                 tuple(map(self.record, self.counted(records, 2))) if records else (),
                 None if wake_in is None else self.integer(wake_in, f"wake_in {what}"),

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from turnwise.core.records import MessageRecord
-from turnwise.journal.read.columns import MESSAGE
 from turnwise.journal.read.queries import ROUNDS_OF
 from turnwise.journal.read.query import Query
 
@@ -107,7 +106,7 @@ class GridReader:
     def sent_by(self, place: int, number: int) -> list[MessageRecord]:
         """Messages that an agent sent in a round."""
         first, end = self.span_of_messages(number, number)
-        select = f"SELECT * FROM ({MESSAGE} WHERE seq >= ? AND seq < ?) WHERE sender = ? ORDER BY seq"
+        select = f"SELECT * FROM ({self._query.messages} WHERE seq >= ? AND seq < ?) WHERE sender = ? ORDER BY seq"
         rows = self._query.rows(select, first, end, place)
         return [self._query.decoder.message(row) for row in rows]
 

@@ -19,7 +19,8 @@ from turnwise.core.snapshot import Snapshot
 from turnwise.errors import DifferenceFound, JournalError
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.read.chains import ChainReader
-from turnwise.journal.read.columns import AGENT, MESSAGE
+from turnwise.journal.read.columns import AGENT
+from turnwise.journal.read.contents import ContentReader
 from turnwise.journal.read.header import HeaderReader
 from turnwise.journal.read.query import Query
 from turnwise.journal.read.rounds import RoundReader
@@ -36,13 +37,20 @@ class MachineReader:
     """Puts the machine of a run together. Raises JournalError where the journal is damaged."""
 
     def __init__(
-        self, query: Query, header: HeaderReader, rounds: RoundReader, chains: ChainReader, snapshots: SnapshotReader
+        self,
+        query: Query,
+        header: HeaderReader,
+        rounds: RoundReader,
+        chains: ChainReader,
+        snapshots: SnapshotReader,
+        contents: ContentReader,
     ) -> None:
         self._query = query
         self._header = header
         self._rounds = rounds
         self._chains = chains
         self._snapshots = snapshots
+        self._contents = contents
 
     def at(self, round_: int | None = None) -> Machine:
         """The machine after a round (default: the last), as if it had played all rounds up to there.
@@ -89,7 +97,8 @@ class MachineReader:
         try:
             states = self._states(snapshot, begun)
             waiting = self._rounds.parks.of_snapshot(snapshot)
-            machine.restore_snapshot(snapshot, record, spawned, states, self._unread(snapshot), waiting)
+            puts = self._contents.puts(snapshot.round)
+            machine.restore_snapshot(snapshot, record, spawned, states, self._unread(snapshot), waiting, puts)
         except DifferenceFound as error:
             raise self._refused(snapshot, "", error) from error
         return machine
@@ -146,7 +155,9 @@ class MachineReader:
             end = start + 1
             while end < len(seqs) and seqs[end] == seqs[end - 1] + 1 and end - start < _AT_ONCE:
                 end += 1
-            rows = self._query.rows(f"{MESSAGE} WHERE seq BETWEEN ? AND ? ORDER BY seq", seqs[start], seqs[end - 1])
+            rows = self._query.rows(
+                f"{self._query.messages} WHERE seq BETWEEN ? AND ? ORDER BY seq", seqs[start], seqs[end - 1]
+            )
             self._query.decoder.prefetch(rows, 4, 5)
             yield from map(self._query.decoder.message, rows)
             start = end

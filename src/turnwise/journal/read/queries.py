@@ -9,7 +9,7 @@ from turnwise.core.records import AgentRecord, MessageRecord, TurnRecord
 from turnwise.errors import JournalError
 from turnwise.journal.file.blobs import HASH_OF_NOTHING
 from turnwise.journal.file.errors import damaged
-from turnwise.journal.read.columns import AGENT, LOG, MESSAGE, RECORD
+from turnwise.journal.read.columns import AGENT, LOG, RECORD
 from turnwise.journal.read.decode import Row, pages
 from turnwise.journal.read.query import PAGE_ROWS, Query
 from turnwise.journal.read.rounds import RoundReader
@@ -87,7 +87,7 @@ class QueryReader:
             return self._rounds.round(number).turns
         summary = self._rounds.summary(number)
         rows = self._query.rows(
-            f"SELECT * FROM ({MESSAGE} WHERE seq >= ? ORDER BY seq LIMIT ?) WHERE sender = ? ORDER BY seq",
+            f"SELECT * FROM ({self._query.messages} WHERE seq >= ? ORDER BY seq LIMIT ?) WHERE sender = ? ORDER BY seq",
             summary.message_first or 0,
             summary.inputs + summary.messages,
             place,
@@ -116,7 +116,7 @@ class QueryReader:
         """Yield all messages from a sequence number on, those from outside too."""
 
         def fetch(after: int) -> list[Row]:
-            return self._query.rows(f"{MESSAGE} WHERE seq > ? ORDER BY seq LIMIT ?", after, PAGE_ROWS)
+            return self._query.rows(f"{self._query.messages} WHERE seq > ? ORDER BY seq LIMIT ?", after, PAGE_ROWS)
 
         for row in pages(fetch, seq_first - 1, PAGE_ROWS):
             yield self._query.decoder.message(row)
@@ -141,7 +141,7 @@ class QueryReader:
 
     def message(self, seq: int) -> MessageRecord:
         """The message with this sequence number."""
-        row = self._query.row(f"{MESSAGE} WHERE seq = ?", seq)
+        row = self._query.row(f"{self._query.messages} WHERE seq = ?", seq)
         if row is None:
             raise damaged(self._query.path, f"message {seq} is missing")
         return self._query.decoder.message(row)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from turnwise.journal.file.errors import damaged, reading
+from turnwise.journal.read.columns import MESSAGE
 from turnwise.journal.read.decode import Row, RowDecoder
 
 PAGE_ROWS: Final = 1_000
@@ -28,6 +29,14 @@ class Query:
         self.path = path
         self.decoder = RowDecoder(connection, path)
         self._connection = connection
+        self._attachments = False
+
+    @property
+    def messages(self) -> str:
+        """The statement that selects messages. An older journal gets the column of attachments when it is continued."""
+        if not self._attachments:
+            self._attachments = bool(self.rows("SELECT 1 FROM pragma_table_info('messages') WHERE name = 'attach'"))
+        return MESSAGE.format(attach="attach" if self._attachments else "NULL")
 
     def rows(self, sql: str, *parameters: object) -> list[Row]:
         """Return all rows of a statement."""

@@ -23,7 +23,7 @@ from turnwise.core.records import (
 from turnwise.errors import JournalError
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.file.format import INTEGER_MAX
-from turnwise.journal.read.columns import AGENT, CHANGE, EFFECT, END, LOG, MESSAGE, RECORD, ROUND, TURN, WAVE
+from turnwise.journal.read.columns import AGENT, CHANGE, EFFECT, END, LOG, RECORD, ROUND, TURN, WAVE
 from turnwise.journal.read.decode import Row, by_turn, pages
 from turnwise.journal.read.parks import ParkReader
 from turnwise.journal.read.query import PAGE_ROWS, Query
@@ -204,7 +204,7 @@ class RoundReader:
         first, last = summaries[0], summaries[-1]
         start = next((summary.message_first for summary in summaries if summary.message_first is not None), 0)
         count = sum(summary.inputs + summary.messages for summary in summaries)
-        rows = self._query.rows(f"{MESSAGE} WHERE seq >= ? ORDER BY seq LIMIT ?", start, count)
+        rows = self._query.rows(f"{self._query.messages} WHERE seq >= ? ORDER BY seq LIMIT ?", start, count)
         decoder.prefetch(rows, 4, 5)
         messages = iter([decoder.message(row) for row in rows])
         sent = {

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from turnwise.core.canonical import canonical
+from turnwise.core.contents import PUT, put_of
 from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, RoundRecord, TurnRecord
 from turnwise.core.snapshot import Snapshot
 from turnwise.core.turn import TurnOutput
@@ -32,9 +33,10 @@ from turnwise.journal.write.times_row import TimesRow, times_row
 COLUMNS: Final = {
     "blobs": 4,
     "agents": 8,
-    "messages": 6,
+    "messages": 7,
     "turns": 12,
     "effects": 8,
+    "contents": 4,
     "logs": 5,
     "records": 5,
     "stops": 3,
@@ -108,6 +110,7 @@ class Encoder:
             agents = self.agent_rows(record.spawned, record.round)
             messages = self._message_rows(record)
             turns, effects, logs, records, failed, fuel = self._turn_rows(record)
+            contents = self._content_rows(record)
             waves = self._wave_rows(record)
             parks, questions = self._park_rows(record, effects)
             answers: list[object] = []
@@ -127,6 +130,7 @@ class Encoder:
             "messages": messages,
             "turns": turns,
             "effects": effects,
+            "contents": contents,
             "logs": logs,
             "records": records,
             "stops": [x for nr, place in enumerate(record.stopped) for x in (record.round, nr, place)],
@@ -159,6 +163,18 @@ class Encoder:
             rows["snapshots"] = snapshot_row(snapshot)
         after, self.round = self.round, record.round
         return Batch(record.round, after, self.generation, rows, ending, None if times is None else times_row(times))
+
+    def _content_rows(self, record: RoundRecord) -> list[object]:
+        """Contents that turns have put, each as the number of its blob. What a failed turn put is in no row."""
+        rows: list[object] = []
+        for turn in record.turns:
+            if turn.effects and turn.output is not None:
+                for effect in turn.effects:
+                    if effect.kind == PUT and put_of(effect.request, effect.reply) is not None:
+                        if effect.content is None:
+                            raise self._broken(f"a content of round {record.round} is not there", effect.request, None)
+                        rows += (record.round, turn.place, effect.index, self._blobs.number(effect.content))
+        return rows
 
     def _wave_rows(self, record: RoundRecord) -> list[object]:
         rows: list[object] = []
@@ -251,6 +267,7 @@ class Encoder:
                 message.to,
                 body if len(body) <= body_max else self._blobs.number(body.encode()),
                 packed,
+                message.attach,
             )
         self.seq_last = seq_last
         return rows
@@ -321,7 +338,11 @@ class Encoder:
         place, messages, round_now = turn.place, record.messages, record.round
         for send in output.send:
             message = messages[sent] if sent < len(messages) else None
-            if message is None or message.sender != place or message.to != send.to or message.body != send.body:
+            if (
+                message is None
+                or message.sender != place
+                or (message.to, message.body, message.attach) != (send.to, send.body, send.attach)
+            ):
                 raise self._broken(f"a message of place {place} is not among those of its round", send, message)
             if message.round != round_now:
                 raise self._broken(f"a message of place {place} has a wrong round", round_now, message.round)

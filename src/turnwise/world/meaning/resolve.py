@@ -80,6 +80,8 @@ class Resolved:
     schedule: core.Schedule
     rounds_max: int
     agents_max: int
+    contents_bytes_max: int
+    """Bytes of all contents that are ever put."""
     on_failure: core.OnFailure
     time_start_us: int
     """Virtual time of the beginning, microseconds since 1970-01-01 UTC."""
@@ -141,6 +143,7 @@ def resolve(world: Description, problems: Problems) -> Resolved | None:
                 deliveries_max=agent.deliveries_max,
                 inbox_bytes_max=agent.inbox_mib * _MIB,
                 effects_bytes_max=agent.effects_mib * _MIB,
+                put_bytes_max=agent.put_mib * _MIB,
             ),
             system=agent.system,
         )
@@ -152,6 +155,7 @@ def resolve(world: Description, problems: Problems) -> Resolved | None:
         schedule=world.schedule,
         rounds_max=world.rounds_max,
         agents_max=world.agents_max,
+        contents_bytes_max=world.contents_mib * _MIB,
         on_failure=world.on_failure,
         time_start_us=time_start_us,
         round_us=round_us,

@@ -25,6 +25,7 @@ SETTINGS: Final = (
     "schedule",
     "rounds_max",
     "agents_max",
+    "contents_mib",
     "on_failure",
     "time_start",
     "round_seconds",

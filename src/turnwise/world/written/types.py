@@ -23,9 +23,11 @@ from turnwise.core.plan import (
 )
 from turnwise.world.json_values import Json
 from turnwise.world.limits import (
+    CONTENTS_MIB_DEFAULT,
     EFFECTS_MIB_DEFAULT,
     INBOX_MIB_DEFAULT,
     OUTPUT_MIB_DEFAULT,
+    PUT_MIB_DEFAULT,
     ROUNDS_DEFAULT,
     SEND_MIB_DEFAULT,
     STATE_MIB_DEFAULT,
@@ -158,6 +160,8 @@ class Agent:
     """Effects of a turn."""
     effects_mib: int = field(default=EFFECTS_MIB_DEFAULT, kw_only=True)
     """Requests and replies of a turn's effects together."""
+    put_mib: int = field(default=PUT_MIB_DEFAULT, kw_only=True)
+    """Contents that a turn puts."""
     state_mib: int = field(default=STATE_MIB_DEFAULT, kw_only=True)
     """Arguments and state of an agent together."""
     inbox_mib: int = field(default=INBOX_MIB_DEFAULT, kw_only=True)
@@ -182,6 +186,8 @@ class Description:
     """Round after which the run ends."""
     agents_max: int = field(default=AGENTS_MAX_DEFAULT, kw_only=True)
     """Agents that ever come to be, stopped ones counted."""
+    contents_mib: int = field(default=CONTENTS_MIB_DEFAULT, kw_only=True)
+    """Contents that are ever put, all agents together."""
     on_failure: OnFailure = field(default="continue", kw_only=True)
     """Consequence of a failed turn: the others go on, or the run ends."""
     time_start: datetime = field(default=TIME_START_DEFAULT, kw_only=True)

@@ -90,7 +90,7 @@ CREATE TABLE messages (
   receiver TEXT NOT NULL,
   body,
   recipients
-);
+, attach);
 
 CREATE TABLE logs (
   round INTEGER NOT NULL,
@@ -141,6 +141,14 @@ CREATE TABLE blobs (
   data BLOB NOT NULL
 );
 
+CREATE TABLE contents (
+  round INTEGER NOT NULL,
+  place INTEGER NOT NULL,
+  nr INTEGER NOT NULL,
+  blob INTEGER NOT NULL,
+  PRIMARY KEY (round, place, nr)
+) WITHOUT ROWID;
+
 CREATE TABLE waves (
   round INTEGER NOT NULL,
   nr INTEGER NOT NULL,
@@ -189,7 +197,7 @@ FROM turns JOIN agents USING (place);
 
 CREATE VIEW show_messages AS
 SELECT seq, round, sender, coalesce(agents.name, 'outside') AS sender_name, receiver, CASE typeof(body) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = body) ELSE body END AS body,
-  CASE typeof(recipients) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = recipients) ELSE recipients END AS recipients
+  CASE typeof(recipients) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = recipients) ELSE recipients END AS recipients, attach
 FROM messages LEFT JOIN agents ON agents.place = messages.sender;
 
 CREATE VIEW show_effects AS

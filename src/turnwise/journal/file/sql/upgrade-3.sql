@@ -59,3 +59,20 @@ CREATE TABLE answers (
 CREATE VIEW show_questions AS
 SELECT questions.id AS id, questions.round AS round, place, agents.name AS agent, questions.nr AS nr, questions.kind AS kind, CASE typeof(request) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = request) ELSE request END AS request, deadline, answers.round AS answered_round, CASE typeof(reply) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = reply) ELSE reply END AS reply
 FROM questions JOIN agents USING (place) LEFT JOIN answers ON answers.question = questions.id;
+
+ALTER TABLE messages ADD COLUMN attach;
+
+CREATE TABLE contents (
+  round INTEGER NOT NULL,
+  place INTEGER NOT NULL,
+  nr INTEGER NOT NULL,
+  blob INTEGER NOT NULL,
+  PRIMARY KEY (round, place, nr)
+) WITHOUT ROWID;
+
+DROP VIEW show_messages;
+
+CREATE VIEW show_messages AS
+SELECT seq, round, sender, coalesce(agents.name, 'outside') AS sender_name, receiver, CASE typeof(body) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = body) ELSE body END AS body,
+  CASE typeof(recipients) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = recipients) ELSE recipients END AS recipients, attach
+FROM messages LEFT JOIN agents ON agents.place = messages.sender;

@@ -153,9 +153,9 @@ def test_other_plans_have_other_texts(one: Plan, other: Plan) -> None:
 
 def test_every_field_counts() -> None:
     """A field that is added to the plan and not to its text would let two runs have one head."""
-    granted = dataclasses.replace(
-        PLAN.kinds[0], grants=KindGrants(infer=("m",), embed=("m",), run_python=True, ask=True), system="s"
-    )
+    grants = KindGrants(infer=("m",), embed=("m",), run_python=True, ask=True)
+    limits = dataclasses.replace(PLAN.kinds[0].limits, put_bytes_max=1)
+    granted = dataclasses.replace(PLAN.kinds[0], grants=grants, limits=limits, system="s")
     text = plan_to_json(dataclasses.replace(PLAN, kinds=(granted,), run_python="ab" * 32, contents_bytes_max=1))
     for part in (PLAN, granted, granted.grants, granted.limits, PLAN.agents[1], PLAN.messages[0]):
         for item in dataclasses.fields(part):

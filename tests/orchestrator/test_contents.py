@@ -280,3 +280,22 @@ def test_messages_from_outside_have_none(tmp_path: Path) -> None:
     source = "def turn(t):\n    t.state = [m.attach for m in t.inbox]\n"
     made = World(name="o", agents={"a": Agent(source)}, messages=[InitialMessage("a", "hello")])
     assert state(turnwise.run(made, journal=tmp_path / "run.journal"), "a") == [None]
+
+
+PATIENT = """
+from turnwise_guest import EffectError
+
+def turn(t):
+    handle = t.put(b"x" * 100)
+    try:
+        t.ask("May I?")
+    except EffectError as error:
+        t.state = [error.kind, error.message]
+"""
+
+
+def test_a_turn_that_holds_contents_does_not_wait_for_people(tmp_path: Path) -> None:
+    made = World(name="p", agents={"a": Agent(PATIENT, start=True, grants=Grants(ask=True))})
+    kind, message = state(turnwise.run(made, journal=tmp_path / "run.journal"), "a")
+    assert kind == "refused"
+    assert "ask in another" in message

@@ -31,6 +31,8 @@ VIEWS = {
     "runs": ("?", "haggle.journal"),
     "branches": ("?as=branches", "compare with its parent"),
     "timeline": ("?run=haggle.journal", "finished"),
+    "clock": ("?run=haggle.journal&view=clock", "idle time closed, dark: waiting for effects"),
+    "clock from afar": ("?run=market.journal&view=clock&round=30", "of work, idle time closed"),
     "turn": ("?run=haggle.journal&agent=Finn&round=8&why=3", "Fork before this turn"),
     "round": ("?run=haggle.journal&round=3&details=1", "Round 3"),
     "conversation": ("?run=haggle.journal&view=conversation", "what haggler was asked"),
@@ -141,6 +143,31 @@ def test_the_timeline_draws_each_turn_where_it_was(browser: Browser, monitor: Mo
         for turn in monitor.ask("round", run="haggle.journal", round=number)["turns"]
     }
     assert set(str(found).split(",")) == turns
+
+
+def test_texts_are_seen_while_models_write_them(browser: Browser, tmp_path: Path) -> None:
+    source = """
+def turn(t):
+    for number in range(1_000):
+        t.generate("m", "A story of a rug", tokens_max=400, logit_bias={"</s>": -100})
+"""
+    grants = turnwise.Grants(generate=["m"])
+    agents = {"teller": turnwise.Agent(source, start=True, grants=grants)}
+    world = turnwise.World("tellers", agents=agents, models={"m": turnwise.Model("builtin:demo")})
+    with turnwise.start(world, journal=tmp_path / "live.journal") as live:
+        live.play()
+        waited(lambda: (tmp_path / "live.journal").exists(), bool)
+        shown = Monitor(tmp_path)
+        try:
+            browser.open(shown.server.address)
+            browser.open(of(shown, "?run=live.journal&view=conversation"))
+            texts = "[...document.querySelectorAll('#live .now pre')].map((text) => text.textContent).join()"
+            waited(lambda: browser.script(texts), lambda found: " token" in str(found))
+            assert "live, may miss some" in str(browser.script("document.getElementById('live').textContent"))
+            assert browser.console() == []
+        finally:
+            shown.close()
+        live.abort()
 
 
 def features() -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib import resources
@@ -22,6 +23,7 @@ from turnwise.journal.read.grid import Measure
 from turnwise.monitor.access import Access
 from turnwise.monitor.answers.agents import agents
 from turnwise.monitor.answers.causes import causes
+from turnwise.monitor.answers.clock import ClockAxis, spans
 from turnwise.monitor.answers.conversation import conversation
 from turnwise.monitor.answers.differences import differences
 from turnwise.monitor.answers.listing import Listing
@@ -33,7 +35,7 @@ from turnwise.monitor.answers.summary import pulse, summary
 from turnwise.monitor.answers.tiles import tile
 from turnwise.monitor.answers.turn import turn
 from turnwise.monitor.live import LiveFeed, PlaceNames, told
-from turnwise.monitor.shown import ShownRuns, changed_us
+from turnwise.monitor.shown import OPEN_MAX, ShownRuns, changed_us
 
 LOOK_SECONDS: Final = 0.25
 """Time between two looks at a journal that somebody watches."""
@@ -85,6 +87,7 @@ class _Answers:
     def __init__(self, runs: ShownRuns, ends: Callable[[], bool]) -> None:
         self._runs = runs
         self._ends = ends
+        self._axes: OrderedDict[str, ClockAxis] = OrderedDict()
         self._listing = Listing(runs)
         self._listing_busy = asyncio.Lock()
 
@@ -129,6 +132,15 @@ class _Answers:
                     _number(request, "depth", 3),
                 )
             ),
+            "spans": lambda request: (
+                lambda journal: spans(
+                    journal,
+                    _number(request, "first"),
+                    _number(request, "last"),
+                    _number(request, "place_first", 0),
+                    _number(request, "place_last", NUMBER_MAX),
+                )
+            ),
             "search": lambda request: (
                 lambda journal: search(journal, _text(request, "text"), _number(request, "after", 0))
             ),
@@ -139,6 +151,7 @@ class _Answers:
             Route("/api/events", self._events),
             Route("/api/live", self._live),
             Route("/api/tile", self._tile),
+            Route("/api/clock", self._clock),
             *(Route(f"/api/{name}", self._json(make)) for name, make in asked.items()),
             Route("/{path:path}", _page),
         ]
@@ -168,6 +181,20 @@ class _Answers:
         numbers = [_number(request, name, 0) for name in ("column", "row", "round_bits", "place_bits")]
         found = await self._ask(request, lambda journal: tile(journal, cast("Measure", measure), *numbers))
         return Response(found, media_type="application/octet-stream")
+
+    async def _clock(self, request: Request) -> Response:
+        """Places of rounds on the time of the run: what is known of it already is not read again."""
+        column, round_bits = _number(request, "column", 0), _number(request, "round_bits", 0)
+        axis = self._axes.setdefault(_text(request, "run"), ClockAxis())
+        self._axes.move_to_end(_text(request, "run"))
+        while len(self._axes) > OPEN_MAX:
+            self._axes.popitem(last=False)
+
+        def answer(journal: Journal) -> dict[str, Any]:
+            axis.extend(journal)
+            return axis.bounds(column, round_bits)
+
+        return JSONResponse(await self._ask(request, answer))
 
     async def _events(self, request: Request) -> Response:
         reader = self._runs.reader(_text(request, "run"))

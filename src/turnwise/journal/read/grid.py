@@ -98,6 +98,13 @@ class GridReader:
         rows = self._query.rows("SELECT name FROM agents ORDER BY place")
         return [self._query.decoder.text(name, "an agent's name") for (name,) in rows]
 
+    def failed(self, first: int, last: int) -> set[tuple[int, int]]:
+        """(round, place) of the turns that failed in some rounds."""
+        select = "SELECT round, place FROM turns WHERE round >= ? AND round <= ? AND failure IS NOT NULL"
+        integer = self._query.decoder.integer
+        rows = self._query.rows(select, first, last)
+        return {(integer(number, "a round"), integer(place, "a place")) for number, place in rows}
+
     def turn_after(self, place: int, number: int) -> int | None:
         """The round of an agent's next turn after a round; None if there is none."""
         row = self._query.row(f"{ROUNDS_OF} AND rounds.round > ? ORDER BY 1 LIMIT 1", place, number)

@@ -43,6 +43,15 @@ class TimingReader:
         rows = pages(lambda after: self._query.rows(_TIMES, after, last, PAGE_ROWS), first - 1, PAGE_ROWS)
         return map(self._times, rows)
 
+    def lengths(self, after: int = 0) -> Iterator[tuple[int, int, int]]:
+        """Round, start and duration (microseconds) of the rounds behind `after` that have times; no turns are read."""
+        if not self.there:
+            return iter(())
+        integer = self._query.decoder.integer
+        select = "SELECT round, started_us, duration_us FROM timings WHERE round > ? ORDER BY round LIMIT ?"
+        rows = pages(lambda last: self._query.rows(select, last, PAGE_ROWS), after, PAGE_ROWS)
+        return ((integer(one, "a round"), integer(two, "a time"), integer(three, "a time")) for one, two, three in rows)
+
     def duration_us(self) -> int | None:
         """Time from the beginning of the first round with times to the end of the last; None without any."""
         if not self.there:

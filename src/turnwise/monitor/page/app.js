@@ -6,6 +6,7 @@ import { byId, count, fill, h } from "./dom.js";
 import { LiveStrip } from "./live.js";
 import { showPanel } from "./panel.js";
 import { Slider } from "./slider.js";
+import { clock } from "./views/clock.js";
 import { conversation } from "./views/conversation.js";
 import { diff } from "./views/diff.js";
 import { messages } from "./views/messages.js";
@@ -44,6 +45,7 @@ import { timeline } from "./views/timeline.js";
 /** @type {Record<string, {title: string, make: (element: HTMLElement) => View}>} */
 const OF_A_RUN = {
   timeline: { title: "Timeline", make: timeline },
+  clock: { title: "Clock", make: clock },
   conversation: { title: "Conversation", make: conversation },
   messages: { title: "Messages", make: messages },
   records: { title: "Records", make: records },

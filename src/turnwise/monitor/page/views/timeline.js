@@ -1,12 +1,11 @@
 // Agents × rounds, drawn from tiles that are made once, whatever the zoom: a frame is a few copies of images.
 
 import { show } from "../address.js";
-import { bytes, ask } from "../api.js";
+import { ask } from "../api.js";
 import { count, fill, h, visible } from "../dom.js";
 import { Scale } from "../scale.js";
+import { bitsFor, SIDE, step, Tiles } from "../tiles.js";
 
-const SIDE = 256;
-const TILES_KEPT = 400;
 const LABELS = 130;
 const HEADER = 24;
 const CELL_MAX = 64;
@@ -16,8 +15,6 @@ const MEASURES = /** @type {Record<string, string>} */ ({
   effects: "effects (models)",
   executions: "executions",
 });
-
-/** @typedef {{cells: Map<number, number>, turns: Uint32Array, failed: Uint32Array, values: Float32Array, canvas: HTMLCanvasElement | null, drawn: string}} Tile */
 
 /**
  * @param {HTMLElement} element
@@ -31,8 +28,7 @@ export function timeline(element) {
   fill(element, h("div", { class: "stage" }, canvas, tip, h("div", { class: "float" }, h("label", { class: "dim" }, "colour "), measure, whole)));
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
 
-  /** @type {Map<string, Tile | "asked">} */
-  const tiles = new Map();
+  const tiles = new Tiles(() => soon());
   /** @type {Map<number, string>} */
   const names = new Map();
   /** @type {Set<number>} */
@@ -81,75 +77,13 @@ export function timeline(element) {
     );
   }
 
-  /** @param {number} scaled Pixels a round, or a place. */
-  const bitsFor = (scaled) => Math.max(0, Math.ceil(-Math.log2(scaled)));
-
   /**
    * @param {number} column
    * @param {number} row
    * @param {number} roundBits
    * @param {number} placeBits
    */
-  function tileAt(column, row, roundBits, placeBits) {
-    const last = facts ? facts.last_round : 0;
-    const end = (column + 1) * 2 ** (8 + roundBits);
-    // A tile that the run has not left behind yet is another one with every round.
-    const key = `${measure.value} ${column} ${row} ${roundBits} ${placeBits} ${end > last ? last : ""}`;
-    const found = tiles.get(key);
-    if (found === "asked") return null;
-    if (found) {
-      tiles.delete(key);
-      tiles.set(key, found);
-      return found;
-    }
-    tiles.set(key, "asked");
-    const of = run;
-    bytes("tile", { run, measure: measure.value, column, row, round_bits: roundBits, place_bits: placeBits })
-      .then((buffer) => {
-        if (of !== run) return;
-        const cells = buffer.byteLength / 16;
-        const index = new Uint32Array(buffer, 0, cells);
-        const tile = {
-          cells: new Map(Array.from(index, (cell, at) => [cell, at])),
-          turns: new Uint32Array(buffer, 4 * cells, cells),
-          failed: new Uint32Array(buffer, 8 * cells, cells),
-          values: new Float32Array(buffer, 12 * cells, cells),
-          canvas: null,
-          drawn: "",
-        };
-        tiles.set(key, tile);
-        for (const old of tiles.keys()) {
-          if (tiles.size <= TILES_KEPT) break;
-          tiles.delete(old);
-        }
-        soon();
-      })
-      .catch(() => tiles.delete(key));
-    return null;
-  }
-
-  /**
-   * The picture of a tile, made when it is first needed in these colours.
-   * @param {Tile} tile
-   * @param {number} share Turns that a cell can hold.
-   */
-  function picture(tile, share) {
-    const dressed = `${measure.value} ${scale.key()}`;
-    if (tile.canvas && tile.drawn === dressed) return tile.canvas;
-    const made = tile.canvas ?? document.createElement("canvas");
-    made.width = made.height = SIDE;
-    const inner = /** @type {CanvasRenderingContext2D} */ (made.getContext("2d"));
-    const image = inner.createImageData(SIDE, SIDE);
-    for (const [cell, at] of tile.cells) {
-      const value = measure.value === "turns" ? Math.min(1, tile.turns[at] / share) : scale.of(tile.values[at] / tile.turns[at]);
-      const colour = scale.colour(value, tile.failed[at] / tile.turns[at]);
-      image.data.set(colour, cell * 4);
-    }
-    inner.putImageData(image, 0, 0);
-    tile.canvas = made;
-    tile.drawn = dressed;
-    return made;
-  }
+  const tileAt = (column, row, roundBits, placeBits) => tiles.at(measure.value, column, row, roundBits, placeBits, facts ? facts.last_round : 0);
 
   function draw() {
     frame = 0;
@@ -184,7 +118,7 @@ export function timeline(element) {
         const tile = tileAt(column, row, roundBits, placeBits);
         if (!tile) continue;
         for (let at = 0; at < tile.values.length; at++) scale.take(tile.values[at] / tile.turns[at]);
-        drawPart(picture(tile, 2 ** (roundBits + placeBits)), column * tileRounds, row * tilePlaces, 2 ** roundBits, 2 ** placeBits, width, height);
+        drawPart(tiles.picture(tile, measure.value, scale, 2 ** (roundBits + placeBits)), column * tileRounds, row * tilePlaces, 2 ** roundBits, 2 ** placeBits, width, height);
       }
     }
     if (seen.x >= 6 && seen.y >= 6) lines(width, height, colour("--ground"));
@@ -475,7 +409,7 @@ export function timeline(element) {
       now = shownNow;
       if (run !== now.run) {
         run = now.run;
-        tiles.clear();
+        tiles.begin(run);
         names.clear();
         namesAsked.clear();
         seen.fitted = false;
@@ -507,13 +441,4 @@ export function timeline(element) {
       window.removeEventListener("mouseup", onUp);
     },
   };
-}
-
-/**
- * The next of 1, 2, 5, 10, 20, … that is at least this.
- * @param {number} least
- */
-function step(least) {
-  const base = 10 ** Math.floor(Math.log10(Math.max(1, least)));
-  return [1, 2, 5, 10].map((factor) => factor * base).find((number) => number >= least) ?? base * 10;
 }

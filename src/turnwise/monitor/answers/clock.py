@@ -66,7 +66,7 @@ class ClockAxis:
 
 
 def spans(journal: Journal, first: int, last: int, place_first: int, place_last: int) -> dict[str, Any]:
-    """Turns of some rounds and places: when they ran and waited for effects, microseconds from the round's beginning."""
+    """Turns of some rounds and places: when they ran and waited, in microseconds from the round's beginning."""
     if last - first >= SPAN_ROUNDS_MAX:
         raise UsageError("these are too many rounds", where="spans", actual=last - first, hint="The page asks for few.")
     found: list[list[Any]] = []

@@ -23,6 +23,7 @@ from turnwise.core.canonical import canonical
 from turnwise.history import Reissuing
 from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.journal import Journal
+from turnwise.orchestrator.assembly import specs_of
 from turnwise.orchestrator.effects import ModelEffects
 from turnwise.orchestrator.loop_thread import run_alone
 from turnwise.orchestrator.settings import Settings
@@ -321,6 +322,14 @@ def test_a_run_that_gave_up_equal_bits_says_so(form: str, tmp_path: Path) -> Non
         [model] = found.models
         assert (model.level, model.requests, model.compared) == ("L0", REPLIES, 0)
         assert model.reasons == ("the run gave up equal bits for speed (reproducible = false)",)
+    with Journal.open(path) as journal:
+        assert [spec.reproducible for spec in specs_of(journal, {})] == [False]
+    near = turnwise.verify(path, tolerant=True)
+    assert near.models[0].level == "L0"
+    if form == "steady":
+        assert (near.difference, near.models[0].compared) == (None, REPLIES)
+    else:
+        assert near.difference is not None, "what runs beside what changes its logits by more than rounding"
 
 
 def test_tensors_and_vectors_are_computed_again(tmp_path: Path) -> None:

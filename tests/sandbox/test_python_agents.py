@@ -14,6 +14,7 @@ from turnwise.core.turn import FailureClass
 from turnwise.errors import EnvironmentFailure, TurnwiseError
 from turnwise.sandbox.build.code import Code, CodeError, Source, prepare
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
+from turnwise.sandbox.execute.switches import C_LIBRARY, OFF, POOL
 from turnwise.sandbox.pool.pool import Pool
 
 MIB = 1024 * 1024
@@ -267,6 +268,18 @@ def test_every_execution_is_the_same_in_every_process(played: Played, monkeypatc
         monkeypatch.setenv("PYTHONHASHSEED", seed)
         for name, result in zip(order, again(played, *order, workers=workers), strict=True):
             assert replace(result, id=0) == replace(played.results[name], id=0), name
+
+
+@pytest.mark.parametrize("off", [(C_LIBRARY,), (POOL,), (C_LIBRARY, POOL)])
+def test_every_execution_is_the_same_in_every_way(
+    played: Played, monkeypatch: pytest.MonkeyPatch, off: tuple[str, ...]
+) -> None:
+    """Results, fuel and what is printed, also of those that fail: each has had every other as its neighbour."""
+    for name in off:
+        monkeypatch.setenv(name, OFF)
+    names = [name for name in AGENTS if "without end" not in name and "takes memory" not in name]
+    for name, result in zip(names, again(played, *names, workers=2), strict=True):
+        assert replace(result, id=0) == replace(played.results[name], id=0), name
 
 
 def test_another_seed_is_another_chance(played: Played) -> None:

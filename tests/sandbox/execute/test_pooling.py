@@ -220,6 +220,9 @@ def test_modules_that_do_not_fit_or_find_no_room_have_the_other_engine(
     loader = ModuleLoader(engine, ALL_ON)
     assert engine_of(loader, small) is not engine
     assert engine_of(loader, path_of("large", clean(pages=1, grow=0, data="(table 65537 funcref)"))) is engine
+    assert loader.load(path_of("interpreter", clean(pages=33, grow=0)), is_interpreter=True)._engine is (  # type: ignore[attr-defined]
+        engine_of(loader, small)
+    ), "an interpreter whose memory is large has the slot of other modules"
     with pytest.raises(wasmtime.WasmtimeError):
         loader.load(str(tmp_path / "absent"))
     with monkeypatch.context() as change:

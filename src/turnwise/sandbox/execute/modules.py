@@ -11,6 +11,7 @@ from turnwise.sandbox.execute.c_module import CModuleCarrier
 from turnwise.sandbox.execute.execution import Execution, ExecutionOutcome
 from turnwise.sandbox.execute.headroom import address_space_is_bounded
 from turnwise.sandbox.execute.module import ModuleCarrier
+from turnwise.sandbox.execute.module_turn import PAGE_BYTES
 from turnwise.sandbox.execute.pooling import INTERPRETER_RESET_BYTES, RESET_BYTES, has_room, make_pooling_engine
 from turnwise.sandbox.execute.switches import Switches
 
@@ -25,7 +26,7 @@ class ModuleLoader:
     """Loader of core modules, in the fastest way that `switches` and this machine allow.
 
     `engine` is for modules that do not fit into the slot of the other engine, which is made for the first module.
-    Interpreters have a slot of their own.
+    Interpreters whose memory is small have a slot of their own.
     """
 
     def __init__(self, engine: wasmtime.Engine, switches: Switches) -> None:
@@ -35,19 +36,27 @@ class ModuleLoader:
 
     def load(self, path: str, *, is_interpreter: bool = False) -> Carrier:
         """Load compiled code from `path`. Raises `WasmtimeError`."""
-        pooling = self._pooling_engine(INTERPRETER_RESET_BYTES if is_interpreter else RESET_BYTES)
+        module = wasmtime.Module.deserialize_file(self._engine, path)
+        is_written_over = is_interpreter and _memory_bytes(module) <= INTERPRETER_RESET_BYTES
+        pooling = self._pooling_engine(INTERPRETER_RESET_BYTES if is_written_over else RESET_BYTES)
         if pooling is not None:
             try:
                 return module_carrier(pooling, wasmtime.Module.deserialize_file(pooling, path), self._switches)
             except wasmtime.WasmtimeError:
-                pass  # it does not fit; if it is no code of this engine, the other says so as well
-        return module_carrier(self._engine, wasmtime.Module.deserialize_file(self._engine, path), self._switches)
+                pass  # it does not fit
+        return module_carrier(self._engine, module, self._switches)
 
     def _pooling_engine(self, reset_bytes: int) -> wasmtime.Engine | None:
         if reset_bytes not in self._pooling:
             wanted = self._switches.pool and not address_space_is_bounded() and has_room()
             self._pooling[reset_bytes] = make_pooling_engine(reset_bytes) if wanted else None
         return self._pooling[reset_bytes]
+
+
+def _memory_bytes(module: wasmtime.Module) -> int:
+    """Return the size of the memories that a module exports, as they are at first."""
+    kinds = (item.type for item in module.exports)
+    return PAGE_BYTES * sum(kind.limits.min for kind in kinds if isinstance(kind, wasmtime.MemoryType))
 
 
 def module_carrier(engine: wasmtime.Engine, module: wasmtime.Module, switches: Switches) -> Carrier:

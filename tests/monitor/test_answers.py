@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import struct
 from collections import Counter
 from importlib import resources
@@ -88,6 +89,28 @@ def test_the_summary_is_the_runs(monitor: Monitor, lively_run: Run) -> None:
     assert found["totals"]["turns"] == len(lively_run.turns)
     assert found["totals"]["messages"] + found["totals"]["inputs"] == len(lively_run.messages)
     assert found["records"] == sorted({record.name for record in lively_run.records})
+
+
+def test_a_question_is_shown_with_the_command_that_answers_it(tmp_path: Path) -> None:
+    """The page has no way to write: it says how."""
+    code = 'def turn(t):\n    t.ask("<b>May I?</b>", schema={"type": "boolean"}, deadline=9, default=False)\n'
+    grants = turnwise.Grants(ask=True)
+    world = turnwise.World(name="w", agents={"asker": turnwise.Agent(code, start=True, grants=grants)})
+    path = tmp_path / "it's.journal"
+    with world.start(journal=path, workers=1) as live:
+        while not live.questions():
+            live.step()
+    shown_here = Monitor(tmp_path)
+    try:
+        (asked,) = shown_here.ask("summary", run="it's.journal")["questions"]
+        assert (asked["id"], asked["agent"]["text"], asked["deadline"]) == (1, "asker", 10)
+        assert asked["text"]["text"] == "<b>May I?</b>"
+        assert shlex.split(asked["command"])[:4] == ["turnwise", "answer", str(path), "1"]
+        assert turnwise.answer(path, 1, True)
+        turnwise.resume(path, workers=1).result().close()
+        assert shown_here.ask("summary", run="it's.journal")["questions"] == []
+    finally:
+        shown_here.close()
 
 
 def test_a_turn_has_what_it_had_did_and_left(monitor: Monitor, lively_run: Run) -> None:

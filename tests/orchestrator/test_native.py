@@ -9,7 +9,7 @@ import pytest
 
 import turnwise
 from tests.guests import constant
-from turnwise import Agent, Grants, Model, UsageError
+from turnwise import Agent, AskedQuestion, Grants, Model, UsageError, World
 from turnwise.orchestrator.native import run_native
 
 ECHO = """
@@ -76,3 +76,34 @@ def turn(t):
         agents={"a": Agent(source, start=True, grants=Grants(generate=["m"], finish=True))},
     )
     assert run_native(world).end.result == "[2,2,2]"
+
+
+ASKS = """
+def turn(t):
+    first = t.ask("How many?", schema={"type": "integer"})
+    drawn = t.random.random()
+    t.finish([first, t.ask(f"{first}, and which?", deadline=2, default="red"), drawn == t.random.random()])
+"""
+
+
+def asking() -> World:
+    return turnwise.World(name="w", agents={"a": Agent(ASKS, start=True, grants=Grants(finish=True, ask=True))})
+
+
+def test_people_are_asked() -> None:
+    seen: list[str] = []
+
+    def people(asked: AskedQuestion) -> object:
+        seen.append(asked.text)
+        return 3 if asked.id == 1 else "blue"
+
+    run = run_native(asking(), people=people)
+    assert run.end.result == '[3,"blue",false]'
+    assert seen == ["How many?", "3, and which?"]
+
+
+def test_a_question_that_nobody_answers_is_said() -> None:
+    with pytest.raises(UsageError, match="nobody answers here"):
+        run_native(asking())
+    with pytest.raises(UsageError, match="whole number"):
+        run_native(asking(), people=lambda _: "three")

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from turnwise.cli.log_text import parsed
 from turnwise.cli.logs import LogChoice, is_shown, write
@@ -15,8 +15,10 @@ from turnwise.cli.output import Output, bold, dim, green, red, yellow
 from turnwise.cli.result import result_text
 from turnwise.cli.summary import judge
 from turnwise.cli.text import json_text, last_line, shorten
+from turnwise.errors import UsageError
 
 if TYPE_CHECKING:
+    from turnwise.core.question import AskedQuestion
     from turnwise.core.records import RoundRecord
     from turnwise.orchestrator.native import NativeRun
 
@@ -51,7 +53,7 @@ def play_native(
     read = World.read(world, Overrides(settings=overrides, seed=seed, schedule=schedule, rounds=rounds, models=models))
     # With --json, stdout is for the object alone; what agents print is for people.
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        ended = run_native(read, on_round=_teller(err, log))
+        ended = run_native(read, on_round=_teller(err, log), people=lambda asked: _typed(asked, err))
     _show(ended, err if as_json else Output.out())
     if as_json:
         Output.out().write(_json(ended))
@@ -59,6 +61,20 @@ def play_native(
     if verdict.reason is not None:
         (err if as_json else Output.out()).line(verdict.reason)
     return verdict.code
+
+
+def _typed(asked: AskedQuestion, output: Output) -> Any:
+    from turnwise.cli.person_terminal import typed_answer
+
+    output.line(f"{asked.agent} asks:")
+    try:
+        return typed_answer(asked, output)
+    except EOFError:
+        raise UsageError(
+            f"{asked.agent} waits for an answer, and the input has ended",
+            where="--native",
+            hint="Answer in the terminal, or ask with a deadline and a default.",
+        ) from None
 
 
 def _teller(output: Output, log: LogChoice) -> Callable[[RoundRecord, Callable[[int], str]], None]:

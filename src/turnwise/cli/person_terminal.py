@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import turnwise
 from turnwise.cli.answer_text import TEXT_CHARS_MAX, choices_of, form_of, value_for
@@ -17,6 +17,7 @@ from turnwise.cli.playing import WAIT_S_MAX, tell
 from turnwise.cli.summary import quoted_path
 from turnwise.cli.text import shorten
 from turnwise.errors import RunClosed, UsageError
+from turnwise.orchestrator.answering import check_answer
 from turnwise.orchestrator.person import with_person
 from turnwise.world import Overrides
 
@@ -85,26 +86,14 @@ class _Person:
 
     def _answer(self, asked: AskedQuestion) -> bool:
         """Ask until there is an answer; False at the end of the input."""
-        out = self._out
         self._say_logs()
-        out.block(shorten(asked.text, TEXT_CHARS_MAX), first=bold(f"{asked.id}  "))
-        for number, choice in enumerate(choices_of(asked), 1):
-            out.line(dim(f"{number}  "), str(choice), indent=3)
-        if not choices_of(asked) and form_of(asked) not in ("", "text"):
-            out.line(dim(shorten(form_of(asked), TEXT_CHARS_MAX)), indent=3)
-        while True:
-            out.write("> ")
-            out.flush()
-            text = _typed()
-            if text is None:
-                out.line()
-                return False
-            try:
-                if not self._live.answer(asked.id, value_for(asked, text)):
-                    out.line(yellow("This has been answered before: your answer has no effect."))
-                return True
-            except UsageError as error:
-                out.line(yellow(error.message))
+        try:
+            value = typed_answer(asked, self._out)
+        except EOFError:
+            return False
+        if not self._live.answer(asked.id, value):
+            self._out.line(yellow("This has been answered before: your answer has no effect."))
+        return True
 
     def _tell_other(self, asked: AskedQuestion) -> None:
         if asked.id not in self._told:
@@ -118,6 +107,28 @@ class _Person:
             if is_shown(one.level, self._log):
                 write(one, self._out)
         self._out.flush()
+
+
+def typed_answer(asked: AskedQuestion, out: Output) -> Any:
+    """Show a question, and read lines until one is an answer to it. Raises `EOFError` at the end of the input."""
+    out.block(shorten(asked.text, TEXT_CHARS_MAX), first=bold(f"{asked.id}  "))
+    for number, choice in enumerate(choices_of(asked), 1):
+        out.line(dim(f"{number}  "), str(choice), indent=3)
+    if not choices_of(asked) and form_of(asked) not in ("", "text"):
+        out.line(dim(shorten(form_of(asked), TEXT_CHARS_MAX)), indent=3)
+    while True:
+        out.write("> ")
+        out.flush()
+        text = _typed()
+        if text is None:
+            out.line()
+            raise EOFError
+        value = value_for(asked, text)
+        try:
+            check_answer(asked, value)
+            return value
+        except UsageError as error:
+            out.line(yellow(error.message))
 
 
 def _typed() -> str | None:

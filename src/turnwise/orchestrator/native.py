@@ -19,14 +19,27 @@ from pathlib import Path
 from typing import Any
 
 from turnwise.core.envelope import decode_needs, decode_output, error_reply
-from turnwise.core.events import Action, Advance, Commit, EffectAnswered, End, Execute, Keep, Request, TurnEnded
+from turnwise.core.events import (
+    Action,
+    Advance,
+    Answer,
+    Commit,
+    EffectAnswered,
+    End,
+    Execute,
+    Keep,
+    Request,
+    TurnEnded,
+)
 from turnwise.core.machine import Machine
+from turnwise.core.question import AskedQuestion, answer_reply
 from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.core.run_python import RUN_PYTHON
 from turnwise.core.turn import Failed, Failure, FailureClass, Outcome
 from turnwise.errors import TurnwiseError, UsageError, WorldError
 from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.requests.generate_request import GenerateReply
+from turnwise.orchestrator.answering import check_answer
 from turnwise.orchestrator.contents import Contents
 from turnwise.orchestrator.effects import as_model_request
 from turnwise.orchestrator.loop_thread import LoopThread
@@ -35,6 +48,9 @@ from turnwise.world import Resolved, SourceFiles, World
 from turnwise_guest.runtime.execute import play
 from turnwise_guest.runtime.failure import describe
 from turnwise_guest.runtime.program import CannotPrepare, Program, prepare
+
+People = Callable[[AskedQuestion], Any]
+"""Answers a question to people with a JSON value."""
 
 OnRound = Callable[[RoundRecord, Callable[[int], str]], None]
 """Told of every round, with a function from places to names."""
@@ -56,8 +72,11 @@ class _TurnOver(BaseException):
     """Leaves an agent whose turn has ended while it asked for an effect."""
 
 
-def run_native(world: World, *, on_round: OnRound | None = None) -> NativeRun:
-    """Play a world of Python agents to its end. Raises `UsageError` for agents that are not Python."""
+def run_native(world: World, *, on_round: OnRound | None = None, people: People | None = None) -> NativeRun:
+    """Play a world of Python agents to its end; `people` answers questions to people.
+
+    Raises `UsageError` for agents that are not Python, and for a question that nobody answers.
+    """
     resolved = world.resolve()
     for kind, source in resolved.sources.items():
         if source.language != "python":
@@ -73,17 +92,22 @@ def run_native(world: World, *, on_round: OnRound | None = None) -> NativeRun:
     with ExitStack() as stack:
         agents = {kind: _Agent(kind, source) for kind, source in resolved.sources.items()}
         models = stack.enter_context(_models(resolved))
-        return _Native(Machine(plan), agents, models).play(on_round)
+        return _Native(Machine(plan), agents, models, people).play(on_round)
 
 
 class _Native:
     def __init__(
-        self, machine: Machine, agents: Mapping[str, _Agent], answer: Callable[[Request, Contents], str]
+        self,
+        machine: Machine,
+        agents: Mapping[str, _Agent],
+        answer: Callable[[Request, Contents], str],
+        people: People | None = None,
     ) -> None:
         self._machine = machine
         self._agents = agents
         self._answer = answer
         self._contents = Contents()
+        self._people = people
 
     def play(self, on_round: OnRound | None) -> NativeRun:
         machine = self._machine
@@ -100,18 +124,40 @@ class _Native:
                     failures += sum(turn.failure is not None for turn in record.turns)
                     if on_round is not None:
                         on_round(record, lambda place: machine.world.agents[place].name)
+                    self._ask_people()
                     pending += machine.step(Advance())
                 case End(end):
                     return NativeRun(rounds, turns, failures, end)
                 case Request() | Keep():  # pragma: no cover - answered where it is asked
                     raise AssertionError(action)
 
+    def _ask_people(self) -> None:
+        """Have people answer what is asked, where nothing else can happen before they do, or a deadline passes."""
+        machine = self._machine
+        if not machine.waits and not (machine.is_overdue_next and self._people is not None):
+            return
+        for asked in machine.questions():
+            if self._people is None:
+                raise UsageError(
+                    f"{asked.agent} waits for an answer to question {asked.id}, and nobody answers here",
+                    where="native",
+                    hint="Leave out --native, or ask with a deadline and a default.",
+                )
+            value = self._people(asked)
+            check_answer(asked, value)
+            machine.step(Answer(asked.id, answer_reply(value)))
+
     def _execute(self, action: Execute) -> list[Action]:
         """Play a turn straight through; what the machine wants after it."""
         rest: list[Action] = []
+        # of a turn that has waited for people, and goes on
+        known = iter([self._contents.filled(reply).decode() for reply in action.replies])
 
         def effect(text: str) -> str:
             nonlocal rest
+            reply = next(known, None)
+            if reply is not None:
+                return reply
             rest = self._machine.step(TurnEnded(action.place, decode_needs(text), 0))
             while rest and isinstance(keep := rest[0], Keep):
                 self._contents.keep(keep.kept, keep.content)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import shlex
+from typing import Any, Final
 
+from turnwise.core.canonical import canonical
 from turnwise.core.head import genesis
 from turnwise.journal.journal import Journal
 from turnwise.journal.read.recorded_numeric import recorded_numeric
 from turnwise.monitor.answers.texts import CHARS_WHOLE_MAX, shown
+
+QUESTIONS_MAX: Final = 100
+"""Questions to people that a summary names."""
 
 
 def pulse(journal: Journal) -> dict[str, Any]:
@@ -24,6 +29,22 @@ def pulse(journal: Journal) -> dict[str, Any]:
         "status": "open" if end is None else end.reason,
         "head": head.hex(),
     }
+
+
+def _questions(journal: Journal) -> list[dict[str, Any]]:
+    """Questions to people that wait, each with the command that answers it: the page itself cannot."""
+    found = journal.rounds.parks.asked(journal.rounds.last_round)[:QUESTIONS_MAX]
+    return [
+        {
+            "id": asked.id,
+            "agent": shown(asked.agent),
+            "text": shown(asked.text, CHARS_WHOLE_MAX),
+            "schema": None if asked.schema is None else shown(canonical(asked.schema), CHARS_WHOLE_MAX),
+            "deadline": asked.deadline,
+            "command": f"turnwise answer {shlex.quote(str(journal.path))} {asked.id} ANSWER",
+        }
+        for asked in found
+    ]
 
 
 def summary(journal: Journal) -> dict[str, Any]:
@@ -47,4 +68,5 @@ def summary(journal: Journal) -> dict[str, Any]:
         else {"path": str(parent.path), "round": parent.round, "head": parent.head.hex()},
         "models": [{"name": name, "sha256": digest, "class": classes.get(name)} for name, digest in plan.models],
         "redacted": journal.queries.is_redacted(),
+        "questions": [] if end is not None else _questions(journal),
     }

@@ -29,6 +29,17 @@ export function summary(element) {
           facts.models.map((model) => row(`model ${model.name}`, `${model.class ?? "class not recorded"}, SHA-256 ${model.sha256.slice(0, 16)}…`)).flat(),
           row("head", h("span", { class: "mono" }, facts.head)),
         ),
+        facts.questions.length > 0 && [
+          h("h2", {}, "Questions to people"),
+          facts.questions
+            .map((one) => [
+              h("p", {}, h("strong", {}, one.agent), one.deadline === null ? " asks" : ` asks, until round ${one.deadline}`),
+              h("div", { class: "box" }, text(one.text)),
+              one.schema && h("p", { class: "dim mono" }, text(one.schema)),
+              h("pre", {}, one.command),
+            ])
+            .flat(),
+        ],
         facts.result && [h("h2", {}, "Result"), h("div", { class: "box" }, text(facts.result))],
         facts.redacted && h("p", { class: "bad" }, "Texts were taken out of this journal; of each its SHA-256 is left."),
         h("p", { class: "dim" }, "This page shows what the journal says. What of it is proved, these say:"),

@@ -21,11 +21,12 @@ from turnwise.errors import TurnwiseError, UsageError
 from turnwise.journal.journal import Journal
 from turnwise.journal.read.grid import Measure
 from turnwise.monitor.access import Access
-from turnwise.monitor.answers.agents import agents
+from turnwise.monitor.answers.agents import AGENTS_MAX, agents
 from turnwise.monitor.answers.causes import causes
 from turnwise.monitor.answers.clock import ClockAxis, spans
 from turnwise.monitor.answers.conversation import conversation
 from turnwise.monitor.answers.differences import differences
+from turnwise.monitor.answers.lanes import Lineage
 from turnwise.monitor.answers.listing import Listing
 from turnwise.monitor.answers.messages import flows, message, messages
 from turnwise.monitor.answers.records import records
@@ -88,6 +89,7 @@ class _Answers:
         self._runs = runs
         self._ends = ends
         self._axes: OrderedDict[str, ClockAxis] = OrderedDict()
+        self._lineages: OrderedDict[str, Lineage] = OrderedDict()
         self._listing = Listing(runs)
         self._listing_busy = asyncio.Lock()
 
@@ -95,11 +97,6 @@ class _Answers:
         """Return what is answered. Any other address is a file of the page."""
         asked: dict[str, Callable[[Request], Callable[[Journal], Any]]] = {
             "summary": lambda _: summary,
-            "agents": lambda request: (
-                lambda journal: agents(
-                    journal, _number(request, "first", 0), _number(request, "count", 200), _text(request, "search")
-                )
-            ),
             "round": lambda request: lambda journal: round_(journal, _number(request, "round")),
             "turn": lambda request: lambda journal: turn(journal, _text(request, "agent"), _number(request, "round")),
             "flows": lambda request: (
@@ -152,6 +149,7 @@ class _Answers:
             Route("/api/live", self._live),
             Route("/api/tile", self._tile),
             Route("/api/clock", self._clock),
+            Route("/api/agents", self._agents),
             *(Route(f"/api/{name}", self._json(make)) for name, make in asked.items()),
             Route("/{path:path}", _page),
         ]
@@ -178,21 +176,41 @@ class _Answers:
         if measure not in get_args(Measure):
             there = ", ".join(get_args(Measure))
             raise UsageError("there is no such measure", where="measure", actual=measure, hint=f"There: {there}.")
-        numbers = [_number(request, name, 0) for name in ("column", "row", "round_bits", "place_bits")]
-        found = await self._ask(request, lambda journal: tile(journal, cast("Measure", measure), *numbers))
+        names = ("column", "row", "round_bits", "place_bits")
+        column, row, round_bits, place_bits = (_number(request, name, 0) for name in names)
+        lanes = self._lineage(request)
+
+        def answer(journal: Journal) -> bytes:
+            if lanes is not None:
+                lanes.extend(journal)
+            return tile(journal, cast("Measure", measure), column, row, round_bits, place_bits, lanes)
+
+        found = await self._ask(request, answer)
         return Response(found, media_type="application/octet-stream")
 
     async def _clock(self, request: Request) -> Response:
         """Places of rounds on the time of the run: what is known of it already is not read again."""
         column, round_bits = _number(request, "column", 0), _number(request, "round_bits", 0)
-        axis = self._axes.setdefault(_text(request, "run"), ClockAxis())
-        self._axes.move_to_end(_text(request, "run"))
-        while len(self._axes) > OPEN_MAX:
-            self._axes.popitem(last=False)
+        axis = _kept(self._axes, _text(request, "run"), ClockAxis)
 
         def answer(journal: Journal) -> dict[str, Any]:
             axis.extend(journal)
             return axis.bounds(column, round_bits)
+
+        return JSONResponse(await self._ask(request, answer))
+
+    def _lineage(self, request: Request) -> Lineage | None:
+        wanted = _text(request, "lanes") == "lineage"
+        return _kept(self._lineages, _text(request, "run"), Lineage) if wanted else None
+
+    async def _agents(self, request: Request) -> Response:
+        first, count, lanes = _number(request, "first", 0), _number(request, "count", 200), self._lineage(request)
+
+        def answer(journal: Journal) -> dict[str, Any]:
+            if lanes is None:
+                return agents(journal, first, count, _text(request, "search"))
+            lanes.extend(journal)
+            return lanes.agents(journal, first, min(count, AGENTS_MAX))
 
         return JSONResponse(await self._ask(request, answer))
 
@@ -251,6 +269,15 @@ async def _page(request: Request) -> Response:
     if kind is None or parts[0] != "page" or ".." in parts or not file.is_file():
         return Response("There is no such file.\n", 404)
     return Response(file.read_bytes(), media_type=kind)
+
+
+def _kept(table: OrderedDict[str, T], run: str, make: Callable[[], T]) -> T:
+    """What is kept of a run, made when it is first asked for; of the runs that were asked for last."""
+    found = table.setdefault(run, make())
+    table.move_to_end(run)
+    while len(table) > OPEN_MAX:
+        table.popitem(last=False)
+    return found
 
 
 def _text(request: Request, name: str) -> str:

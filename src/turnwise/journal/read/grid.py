@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from turnwise.core.records import MessageRecord
+from turnwise.journal.read.decode import Row
 from turnwise.journal.read.queries import ROUNDS_OF
 from turnwise.journal.read.query import Query
 
@@ -17,6 +20,13 @@ _TURNS: Final = (
     "total({value}) FROM rounds CROSS JOIN turns ON turns.round = rounds.round "
     "AND turns.place >= ?4 AND turns.place < ?5 WHERE rounds.round >= ?1 AND rounds.round < ?2 GROUP BY 1"
 )
+_LANES: Final = (
+    "WITH lanes(lane, place) AS MATERIALIZED (SELECT key, value FROM json_each(?4)) "
+    "SELECT ((turns.round - ?1) >> ?3) + ((lanes.lane >> ?5) << ?6), count(*), sum(failure IS NOT NULL), "
+    "total({value}) FROM rounds CROSS JOIN {joined} WHERE rounds.round >= ?1 AND rounds.round < ?2 GROUP BY 1"
+)
+_TURN_OF_EACH_LANE: Final = "lanes CROSS JOIN turns ON turns.round = rounds.round AND turns.place = lanes.place"
+_LANE_OF_EACH_TURN: Final = "turns ON turns.round = rounds.round CROSS JOIN lanes ON lanes.place = turns.place"
 _VALUES: Final[dict[Measure, str]] = {
     "turns": "1",
     "fuel": "turns.fuel",
@@ -75,6 +85,23 @@ class GridReader:
             place_bits,
             side_bits,
         )
+        return self._cells(rows)
+
+    def lane_cells(
+        self, measure: Measure, round_first: int, places: Sequence[int], round_bits: int, lane_bits: int, side_bits: int
+    ) -> list[Cell]:
+        """Cells as `cells` has them, of a grid whose rows are these places, in this order."""
+        round_end = round_first + (1 << (round_bits + side_bits))
+        row = self._query.row(
+            "SELECT count(*), total(turns) FROM rounds WHERE round >= ? AND round < ?", round_first, round_end
+        )
+        rounds, turns = (0, 0.0) if row is None else row
+        joined = _TURN_OF_EACH_LANE if rounds * len(places) < turns else _LANE_OF_EACH_TURN
+        sql = _LANES.format(value=_VALUES[measure], joined=joined)
+        lanes = json.dumps(list(places))
+        return self._cells(self._query.rows(sql, round_first, round_end, round_bits, lanes, lane_bits, side_bits))
+
+    def _cells(self, rows: Sequence[Row]) -> list[Cell]:
         integer = self._query.decoder.integer
         return [
             Cell(integer(index, "a cell"), integer(turns, "turns"), integer(failed, "failed turns"), float(value))
@@ -92,6 +119,12 @@ class GridReader:
         return {
             name: self._query.decoder.integer(value, name) for name, value in zip(("rounds", *names), row, strict=True)
         }
+
+    def parents(self) -> list[int | None]:
+        """The place of the agent that spawned each, None for those of the world, in order of place."""
+        rows = self._query.rows("SELECT parent FROM agents ORDER BY place")
+        integer = self._query.decoder.integer
+        return [None if parent is None else integer(parent, "a parent") for (parent,) in rows]
 
     def names(self) -> list[str]:
         """Names of all agents, in order of place."""

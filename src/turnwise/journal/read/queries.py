@@ -44,6 +44,11 @@ class QueryReader:
                 return
             yield agent
 
+    def agent_count(self) -> int:
+        """Count all agents that ever were."""
+        row = self._query.row("SELECT count(*) FROM agents")
+        return 0 if row is None else self._query.decoder.integer(row[0], "a count")
+
     def agent(self, name: str) -> AgentRecord:
         """The agent of this name."""
         row = self._query.row(f"{AGENT} WHERE name = ?", name)

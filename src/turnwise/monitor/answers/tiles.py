@@ -9,6 +9,7 @@ from typing import Final
 from turnwise.errors import UsageError
 from turnwise.journal.journal import Journal
 from turnwise.journal.read.grid import Measure
+from turnwise.monitor.answers.lanes import Lineage
 
 SIDE_BITS: Final = 8
 """A tile has 256 columns and 256 rows."""
@@ -17,11 +18,20 @@ BITS_MAX: Final = 30
 COORDINATE_MAX: Final = 2**31
 
 
-def tile(journal: Journal, measure: Measure, column: int, row: int, round_bits: int, place_bits: int) -> bytes:
+def tile(
+    journal: Journal,
+    measure: Measure,
+    column: int,
+    row: int,
+    round_bits: int,
+    place_bits: int,
+    lanes: Lineage | None = None,
+) -> bytes:
     """A tile: four columns of 32 bits, little-endian, one behind the other, each as long as the tile has cells.
 
     They are the indices of the cells (unsigned), their turns (unsigned), those that failed (unsigned) and what is
     measured (floating point). Tile `column` begins with round `column` × 256 × 2^`round_bits`, `row` likewise.
+    With `lanes`, rows are those.
     """
     if not (0 <= round_bits <= BITS_MAX and 0 <= place_bits <= BITS_MAX):
         raise UsageError("there is no such scale", where="tile", actual=f"{round_bits}, {place_bits}")
@@ -29,7 +39,10 @@ def tile(journal: Journal, measure: Measure, column: int, row: int, round_bits: 
         raise UsageError("there is no such tile", where="tile", actual=f"{column}, {row}")
     round_first = column << (SIDE_BITS + round_bits)
     place_first = row << (SIDE_BITS + place_bits)
-    cells = journal.grid.cells(measure, round_first, place_first, round_bits, place_bits, SIDE_BITS)
+    if lanes is None:
+        cells = journal.grid.cells(measure, round_first, place_first, round_bits, place_bits, SIDE_BITS)
+    else:
+        cells = lanes.cells(journal, measure, round_first, place_first, (round_bits, place_bits), SIDE_BITS)
     columns = (
         array("I", [cell.index for cell in cells]),
         array("I", [min(cell.turns, 2**32 - 1) for cell in cells]),

@@ -12,13 +12,19 @@ export class Tiles {
   constructor(arrived) {
     this.arrived = arrived;
     this.run = "";
+    this.lanes = "";
     /** @type {Map<string, Tile | "asked">} */
     this.kept = new Map();
   }
 
-  /** Begin with another run. @param {string} run */
-  begin(run) {
+  /**
+   * Begin with another run, or another order of lanes.
+   * @param {string} run
+   * @param {string} [lanes] `lineage`, or nothing for places.
+   */
+  begin(run, lanes = "") {
     this.run = run;
+    this.lanes = lanes;
     this.kept.clear();
   }
 
@@ -42,10 +48,10 @@ export class Tiles {
       return found;
     }
     this.kept.set(key, "asked");
-    const of = this.run;
-    bytes("tile", { run: of, measure, column, row, round_bits: roundBits, place_bits: placeBits })
+    const [of, lanes] = [this.run, this.lanes];
+    bytes("tile", { run: of, lanes, measure, column, row, round_bits: roundBits, place_bits: placeBits })
       .then((buffer) => {
-        if (of !== this.run) return;
+        if (of !== this.run || lanes !== this.lanes) return;
         this.kept.set(key, read(buffer));
         for (const old of this.kept.keys()) {
           if (this.kept.size <= KEPT) break;

@@ -24,13 +24,16 @@ export function timeline(element) {
   const canvas = /** @type {HTMLCanvasElement} */ (h("canvas", { tabindex: 0, role: "img", "aria-label": "Timeline: agents by rounds. Arrow keys move, plus and minus zoom, Enter opens the turn at the cross." }));
   const tip = h("div", { class: "tip", hidden: true });
   const measure = /** @type {HTMLSelectElement} */ (h("select", { "aria-label": "Colour by" }, Object.entries(MEASURES).map(([name, words]) => h("option", { value: name }, words))));
+  const order = /** @type {HTMLSelectElement} */ (h("select", { "aria-label": "Order of lanes", hidden: true }, h("option", { value: "" }, "lanes by place"), h("option", { value: "lineage" }, "lanes by lineage")));
   const whole = h("button", { type: "button" }, "whole run");
-  fill(element, h("div", { class: "stage" }, canvas, tip, h("div", { class: "float" }, h("label", { class: "dim" }, "colour "), measure, whole)));
+  fill(element, h("div", { class: "stage" }, canvas, tip, h("div", { class: "float" }, h("label", { class: "dim" }, "colour "), measure, order, whole)));
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
 
   const tiles = new Tiles(() => soon());
   /** @type {Map<number, string>} */
   const names = new Map();
+  /** @type {Map<number, number>} */
+  const depths = new Map();
   /** @type {Set<number>} */
   const namesAsked = new Set();
   /** @type {import("../address.js").Shown} */
@@ -214,7 +217,7 @@ export function timeline(element) {
       if (y > height) break;
       const name = names.get(place);
       if (name === undefined) wantNames(place);
-      else context.fillText(clipped(visible(name)), LABELS - 8, y, LABELS - 14);
+      else context.fillText("·".repeat(Math.min(6, depths.get(place) ?? 0)) + clipped(visible(name)), LABELS - 8, y, LABELS - 14);
     }
   }
 
@@ -229,10 +232,14 @@ export function timeline(element) {
     if (namesAsked.has(page)) return;
     namesAsked.add(page);
     const of = run;
-    ask("agents", { run, first: page * 200, count: 200 })
+    const lanes = order.value;
+    ask("agents", { run, first: page * 200, count: 200, lanes })
       .then((found) => {
-        if (of !== run) return;
-        for (const agent of found.agents) names.set(agent.place, agent.name);
+        if (of !== run || lanes !== order.value) return;
+        for (const agent of found.agents) {
+          names.set(agent.place, agent.name);
+          depths.set(agent.place, agent.depth ?? 0);
+        }
         soon();
       })
       .catch(() => namesAsked.delete(page));
@@ -327,7 +334,7 @@ export function timeline(element) {
       return address();
     }
     if (!names.has(cell.place)) {
-      const page = await ask("agents", { run, first: cell.place, count: 1 });
+      const page = await ask("agents", { run, first: cell.place, count: 1, lanes: order.value });
       for (const agent of page.agents) names.set(agent.place, agent.name);
     }
     if (found.turns > 0) show({ agent: names.get(cell.place), round: cell.round, message: null, why: null });
@@ -392,6 +399,7 @@ export function timeline(element) {
     address();
   });
   measure.addEventListener("change", () => show({ colour: measure.value === "turns" ? null : measure.value }));
+  order.addEventListener("change", () => show({ lanes: order.value || null }));
   whole.addEventListener("click", () => {
     fit();
     address();
@@ -409,13 +417,22 @@ export function timeline(element) {
       now = shownNow;
       if (run !== now.run) {
         run = now.run;
-        tiles.begin(run);
+        tiles.begin(run, order.value);
         names.clear();
         namesAsked.clear();
         seen.fitted = false;
         facts = null;
       }
       const grown = facts !== null && facts.agents !== of.agents;
+      const lanes = now.lanes === "lineage" && of.totals.spawned > 0 ? "lineage" : "";
+      order.hidden = of.totals.spawned === 0;
+      if (lanes !== order.value || (grown && lanes)) {
+        order.value = lanes;
+        tiles.begin(run, lanes);
+        names.clear();
+        depths.clear();
+        namesAsked.clear();
+      }
       if (grown) namesAsked.clear();
       const first = facts === null;
       facts = of;

@@ -13,10 +13,12 @@ import pytest
 
 from tests.core.worlds import kind, plan
 from turnwise.core.canonical import canonical
+from turnwise.core.events import Request
 from turnwise.core.machine import Machine
 from turnwise.core.plan import KindGrants, Schedule
 from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.core.streams import effect_stream
+from turnwise.core.turn import EffectRequest
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.embed_request import EmbedRequest
@@ -24,6 +26,7 @@ from turnwise.inference.requests.generate_request import GenerateReply, Generate
 from turnwise.inference.requests.infer_request import InferRequest
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.effects import ModelEffects
+from turnwise.orchestrator.waves import Waves
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 
 PLAN = BatchPlan("free", 0, None, 512, 512, 512, 8, 1)
@@ -225,3 +228,29 @@ def test_requests_of_a_wave_go_in_order_of_place_and_with_their_own_streams() ->
                 assert [request.stream for request in one.requests] == [
                     effect_stream(7, f"a-{place}", turns[place].turn, index) for place, index in recorded.requests
                 ]
+
+
+class Submitted:
+    """A host that takes waves, and does nothing."""
+
+    def __init__(self) -> None:
+        self.waves: list[Wave] = []
+
+    def submit_wave(self, wave: Wave) -> None:
+        self.waves.append(wave)
+
+
+def test_the_effects_of_a_wave_are_known_by_the_numbers_that_the_host_has() -> None:
+    host, ended = Submitted(), []
+    waves = Waves(host, lambda records, replies: ended.append(replies), lambda: None)
+    for id_, place in ((3, 7), (5, 2)):
+        asked = Request(place, 0, EffectRequest("generate", "bound", f'"{place}"'), bytes(32), 0)
+        waves.hold(id_, "bound", asked)
+    assert [waves.asked(number) for number in (3, 5)] == [None, None]
+    waves.settled(1, ())
+    (wave,) = host.waves
+    assert [(request.id, request.body) for request in wave.requests] == [(3, '"2"'), (5, '"7"')]
+    assert [waves.asked(number) for number in (3, 5, 6)] == [5, 3, None]
+    waves.take(WaveReply(wave.id, PLAN, tuple(GenerateReply(request.id, "{}") for request in wave.requests)))
+    assert [waves.asked(number) for number in (3, 5)] == [None, None]
+    assert [id_ for id_, _, _ in ended[0]] == [5, 3]

@@ -272,7 +272,7 @@ async def _page(request: Request) -> Response:
 
 
 def _kept(table: OrderedDict[str, T], run: str, make: Callable[[], T]) -> T:
-    """What is kept of a run, made when it is first asked for; of the runs that were asked for last."""
+    """Return what a table has of a run, made when it is first asked for; the runs that were asked for last are kept."""
     found = table.setdefault(run, make())
     table.move_to_end(run)
     while len(table) > OPEN_MAX:

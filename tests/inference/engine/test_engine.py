@@ -89,6 +89,29 @@ def test_a_reply_tells_the_tokens_that_its_text_is_made_of(tmp_path: Path, body:
     assert text == json.loads(reply.body)["ok"]["text"]
 
 
+def test_what_is_being_generated_can_be_seen_and_is_the_end_of_the_text_so_far(alphabet: Engine) -> None:
+    assert alphabet.running_texts(9, 5) == []
+    assert alphabet.statistics().kv_bytes == 0
+    assert alphabet.statistics().slots > 0
+    for number in (2, 1):
+        alphabet.submit(request(number, prompt="a", tokens_max=20))
+    pieces: dict[int, str] = {}
+    seen = []
+    while alphabet.pending:
+        for event in alphabet.step():
+            if isinstance(event, TextPiece):
+                pieces[event.id] = pieces.get(event.id, "") + event.text
+        for text in alphabet.running_texts(9, 5):
+            so_far = pieces.get(text.id, "")
+            assert (text.tail, text.cut) == (so_far[-5:], len(so_far) > 5)
+            seen.append((text.id, text.tokens))
+        running = alphabet.statistics().running
+        assert len(alphabet.running_texts(1, 5)) == min(running, 1)
+        assert (alphabet.statistics().kv_bytes > 0) == (running > 0)
+    assert {(1, 10), (2, 10)} <= set(seen)
+    assert alphabet.running_texts(9, 5) == []
+
+
 def test_it_ends_with_an_end_token(alphabet: Engine) -> None:
     assert ask(alphabet, prompt="xyzuv") == {"text": "wxyz", "finish": "end", "tokens": 5, "prompt_tokens": 6}
 

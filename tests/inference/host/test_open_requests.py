@@ -15,7 +15,7 @@ from turnwise.inference.host.open_requests import OpenRequests
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.protocol import CheckBatch, Confined, Heartbeat, MessageKind, Pieces, ReplyBatch, WaveReplyPart
 from turnwise.inference.requests.check_request import CheckReply, CheckRequest
-from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, TextPiece
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, RunningText, TextPiece
 from turnwise.inference.requests.parcels import Parcel, pack
 from turnwise.inference.requests.tensors import Data, Tensor
 from turnwise.sharedmem import PeerBroken
@@ -150,6 +150,18 @@ def test_counts_go_on_in_the_next_process(said: Said) -> None:
     assert not said.open.take(Heartbeat(tokens=4, waiting=1, steps=2))
     assert said.open.counts == Heartbeat(tokens=7, steps=3)
     assert said.open.measures == (Measure("seccomp", True, "d"),)
+
+
+def test_the_latest_texts_are_kept_until_the_process_ends(said: Said) -> None:
+    text = RunningText(1, 2, "some words", False)
+    assert not said.open.take(Heartbeat(texts=(text,)))
+    assert not said.open.take(Heartbeat(tokens=3))
+    assert said.open.texts == (text,)
+    assert not said.open.take(Heartbeat(texts=()))
+    assert said.open.texts == ()
+    said.open.take(Heartbeat(texts=(text,)))
+    said.open.process_ended()
+    assert said.open.texts == ()
 
 
 def test_a_failure_goes_on(said: Said) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -183,3 +184,53 @@ def test_a_graph_that_would_compute_too_long_is_refused_by_a_count_of_the_world(
     assert found[None][1] == {"sum 4", "sum 100"}
     assert found[1_000_000][1] == {"sum 4", "refused 100"}
     assert found[None][0] != found[1_000_000][0]
+
+
+BY_HANDLE = """
+from turnwise_guest import EffectError, Handle, StoredTensor, Tensor
+
+def turn(t):
+    if t.args["role"] == "giver":
+        seen = Tensor([t.random.gauss(0, 1) for _ in range(8)], shape=(1, 8))
+        stored, text = t.put(seen.data.tobytes()), t.put("a red ball".encode())
+        t.state = [t.infer("policy", {"x": seen})["y"].tolist(), t.embed("encoder", "a red ball")]
+        t.send("taker", {"stored": stored, "text": text})
+        return
+    for message in t.inbox:
+        found = message.json()
+        stored, text = StoredTensor(found["stored"], "float32", (1, 8)), Handle(found["text"])
+        t.state = {"same": [t.infer("policy", {"x": stored})["y"].tolist(), t.embed("encoder", text)], "errors": []}
+        wrong = (
+            lambda: t.infer("policy", {"x": StoredTensor(found["stored"], "float32", (2, 8))}),
+            lambda: t.infer("policy", {"x": StoredTensor("0" * 64 + "-32", "float32", (1, 8))}),
+            lambda: t.embed("encoder", Handle(found["stored"])),
+            lambda: t.embed("encoder", Handle("0" * 64 + "-32")),
+        )
+        for ask in wrong:
+            try:
+                ask()
+            except EffectError as error:
+                t.state["errors"].append(error.kind)
+"""
+
+
+def test_contents_are_inputs_of_models_and_give_what_their_bytes_give(thinkers: World, tmp_path: Path) -> None:
+    grants = Grants(infer=["policy"], embed=["encoder"], send=["taker"])
+    agents = {
+        name: Agent(BY_HANDLE, args={"role": name}, start=name == "giver", grants=grants) for name in ("giver", "taker")
+    }
+    world = turnwise.World(name="by-handle", models=thinkers.models, agents=agents)
+    run = turnwise.run(world, journal=tmp_path / "run.journal")
+    taken = json.loads(run.state("taker"))
+    assert taken["same"] == json.loads(run.state("giver"))
+    assert taken["errors"] == ["refused", "denied", "refused", "denied"]
+    verified = turnwise.verify(tmp_path / "run.journal")
+    assert verified.difference is None
+    assert [model.level for model in verified.models] == ["L2", "L2"]
+    connection = sqlite3.connect(tmp_path / "run.journal")
+    asked = connection.execute("SELECT request FROM effects WHERE place = 1 AND kind = 'infer' AND nr = 0").fetchone()[
+        0
+    ]
+    assert '"content"' in asked
+    assert '"data"' not in asked
+    assert run_native(world).failures == 0

@@ -38,7 +38,7 @@ def turn(t):
 
 
 def play(size: int, mib: int, rounds: int) -> dict[str, float]:
-    """Times of rounds, size of the journal and peak memory of a run in this process, with the limits that `mib` needs."""
+    """Times of rounds, size of the journal and peak memory of a run in this process; `mib` sets its limits."""
     common = {"fuel": 40_000_000_000, "memory_mib": 64 + 8 * mib, "output_mib": 2 + 2 * mib}
     agents = {
         "one": Agent(PLAYER, args={"begins": True, "bytes": size}, start=True, grants=Grants(send=["other"]), **common),

@@ -67,7 +67,7 @@ def put_request(item: dict[str, Any]) -> tuple[str, bytes]:
     if not isinstance(data, str) or item.keys() != {"effect", "data"}:
         raise Malformed("a request to put has 'data', text in base64, and nothing else")
     try:
-        content = a2b_base64(data.encode("ascii"), strict_mode=True)
+        content = a2b_base64(data, strict_mode=True)
     except ValueError:
         raise Malformed("'data' is not base64") from None
     facts = {"effect": PUT, "bytes": len(content), "sha256": sha256(content).hexdigest()}

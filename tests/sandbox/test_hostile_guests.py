@@ -39,10 +39,26 @@ BY_FUEL = {
     "grows nothing": forever("(drop (memory.grow (i32.const 0)))"),
     "grows in vain": forever("(drop (memory.grow (i32.const -1)))"),
     "grows all": forever("(drop (memory.grow (i32.const 1)))"),
+    "copies nothing": forever("(memory.copy (i32.const 0) (i32.const 0) (i32.const 0))"),
+    "initialises memory": forever("(memory.init $d (i32.const 0) (i32.const 0) (i32.const 8))", '(data $d "abcdefgh")'),
+    "drops data": forever("(data.drop $d)", '(data $d "abcdefgh")'),
     "fills nothing": forever("(memory.fill (i32.const 0) (i32.const 0) (i32.const 0))"),
     "fills much": forever("(memory.fill (i32.const 0) (i32.const 7) (i32.const 65536))"),
     "copies much": forever("(memory.copy (i32.const 0) (i32.const 1) (i32.const 65535))"),
     "grows a table": forever("(drop (table.grow (ref.null func) (i32.const 1)))", "(table 1 funcref)"),
+    "grows a table by nothing": forever("(drop (table.grow (ref.null func) (i32.const 0)))", "(table 1 funcref)"),
+    "grows a table in vain": forever("(drop (table.grow (ref.null func) (i32.const -1)))", "(table 1 funcref)"),
+    "reads and writes a table": forever("(table.set (i32.const 0) (table.get (i32.const 0)))", "(table 1 funcref)"),
+    "writes functions into a table": forever(
+        "(table.set (i32.const 0) (ref.func $f))", "(table 1 funcref) (func $f) (elem declare func $f)"
+    ),
+    "initialises a table": forever(
+        "(table.init $e (i32.const 0) (i32.const 0) (i32.const 1))", "(table 1 funcref) (func $f) (elem $e func $f)"
+    ),
+    "copies nothing of a table": forever("(table.copy (i32.const 0) (i32.const 0) (i32.const 0))", "(table 1 funcref)"),
+    "fills nothing of a table": forever(
+        "(table.fill (i32.const 0) (ref.null func) (i32.const 0))", "(table 1 funcref)"
+    ),
     "fills a table": forever(
         "(table.fill (i32.const 0) (ref.null func) (i32.const 60000))", "(table 60000 65536 funcref)"
     ),

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from turnwise.core.withheld import Withheld
 from turnwise.errors import JournalError
 from turnwise.journal.file.blobs import PREFETCH_ROWS_MAX, BlobReader, BlobWriter
-from turnwise.journal.file.format import BLOB_BYTES_MAX, COMPRESS_BYTES_MIN
+from turnwise.journal.file.format import BLOB_BYTES_MAX, COMPRESS_BYTES_MIN, COMPRESS_LEVEL
 from turnwise.journal.file.schema import TABLES
 
 PATH = Path("run.journal")
@@ -65,6 +65,19 @@ def test_only_what_gets_shorter_is_compressed(database: sqlite3.Connection) -> N
     assert len(rows[1][3]) < 200
     reader = BlobReader(database, PATH)
     assert [reader.content(number) for number in (1, 2, 3)] == [noise, prose, short]
+
+
+def test_what_compressing_leaves_as_long_as_it_is_stays_as_it_is(database: sqlite3.Connection) -> None:
+    """A reader takes what is as long as the content for the content."""
+    noise = random.Random(1).randbytes(5_000)
+    contents = [noise + bytes(zeros) for zeros in range(200)]
+    equal = [content for content in contents if len(zlib.compress(content, COMPRESS_LEVEL)) == len(content)]
+    assert equal, "no such content was tried"
+    writer = BlobWriter(PATH)
+    numbers = [writer.number(content) for content in equal]
+    store(database, writer)
+    reader = BlobReader(database, PATH)
+    assert [reader.content(number) for number in numbers] == equal
 
 
 def test_what_is_remembered_is_bounded_and_only_costs_space(database: sqlite3.Connection) -> None:

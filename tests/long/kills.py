@@ -87,14 +87,14 @@ def head_of(name: str, seed: int, folder: Path) -> str:
         return run.head
 
 
-def blows(name: str, kind: str, count: int, folder: Path, seed: int) -> None:
-    """Kill or stop workers, or kill the inference host, `count` times over as many runs as it takes."""
+def blows(name: str, kind: str, count: int, folder: Path, seed: int, worlds: int = 3) -> None:
+    """Kill or stop workers, or kill the inference host, `count` times in all, over runs of so many worlds."""
     chance = Random(seed)
     expected: dict[int, str] = {}
     struck = run_number = 0
     while struck < count:
         run_number += 1
-        world_seed = chance.randrange(3)
+        world_seed = chance.randrange(worlds)
         if world_seed not in expected:
             expected[world_seed] = head_of(name, world_seed, folder)
         path = folder / f"{kind}-{run_number}.journal"

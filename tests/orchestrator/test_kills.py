@@ -21,12 +21,12 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes 
 @linux
 @pytest.mark.parametrize("kind", ["worker", "stop"])
 def test_workers(kind: str, tmp_path: Path) -> None:
-    kills.blows("playing", kind, 2, tmp_path, 3)
+    kills.blows("playing", kind, 2, tmp_path, 3, worlds=1)
 
 
 @linux
 def test_the_inference_host(tmp_path: Path) -> None:
-    kills.blows("asking", "host", 1, tmp_path, 3)
+    kills.blows("asking", "host", 1, tmp_path, 3, worlds=1)
 
 
 @linux

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from turnwise.system.distributions import names_beginning, normalised, version_of
+from turnwise.system.distributions import is_installed, names_beginning, normalised, version_of
 
 
 def test_every_installed_distribution_has_the_version_that_its_metadata_says() -> None:
@@ -34,6 +34,8 @@ def test_those_that_begin_alike_are_found_whatever_their_spelling(tmp_path: Path
     assert names_beginning("onnxruntime-ep-", places) == {"onnxruntime-ep-toy", "onnxruntime-ep-other"}
     assert normalised("Onnxruntime.EP-Other") == "onnxruntime-ep-other"
     assert version_of("onnxruntime.ep-toy", places) == "1.0"
+    assert is_installed("Onnxruntime", places)
+    assert not is_installed("onnxruntime-ep", places)
 
 
 def test_the_first_place_counts_and_what_is_nowhere_is_said(tmp_path: Path) -> None:

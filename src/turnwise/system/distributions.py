@@ -34,6 +34,12 @@ def version_of(name: str, places: Sequence[str] | None = None) -> str:
     return metadata.version(name)
 
 
+def is_installed(name: str, places: Sequence[str] | None = None) -> bool:
+    """True if a folder says that a distribution is installed; one in an archive is not seen."""
+    wanted = normalised(name)
+    return any(found == wanted for found, _ in _distributions(places))
+
+
 def names_beginning(prefix: str, places: Sequence[str] | None = None) -> set[str]:
     """The names, as `normalised` spells them, of the installed distributions that begin like this."""
     return {name for name, _ in _distributions(places) if name.startswith(prefix)}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
-import importlib.metadata
 import io
 import os
 import platform
@@ -29,7 +28,7 @@ from turnwise.inference.onnx.protobuf import message, number_field, text_field
 from turnwise.inference.onnx.provider_names import CPU, CUDA, REMOTE, short
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line, ort
 from turnwise.system.cores import cores
-from turnwise.system.distributions import names_beginning
+from turnwise.system.distributions import is_installed, names_beginning, version_of
 from turnwise.system.processor import features
 
 PLUGIN_PACKAGE_PREFIX: Final = "onnxruntime-ep-"
@@ -108,7 +107,7 @@ class Installed:
         if plugin is None:
             return {}
         device = plugin.devices[0].device
-        package = importlib.metadata.version(plugin.package)
+        package = version_of(plugin.package)
         described = dict(device.metadata).get("Description", "")
         return {
             "device": f"{device.vendor} {described} {device.vendor_id:#x}:{device.device_id:#x}".strip(),
@@ -133,10 +132,8 @@ def versions() -> dict[str, str]:
     if (processor := features()) is not None:
         found["processor"] = processor
     for package in packages:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+        if is_installed(package):
+            found[package] = version_of(package)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,7 @@ from turnwise.journal.file.connection import (
     BUSY_MS,
     WAL_CHECKPOINT_PAGES,
     connect,
+    create_file,
     detach,
     open_reading,
     open_writing,
@@ -86,3 +88,21 @@ def test_a_fork_is_made_whole_durably(tmp_path: Path, monkeypatch: pytest.Monkey
     assert detach(path) == 1
     assert seen.index("PRAGMA synchronous = FULL") < seen.index("BEGIN IMMEDIATE") < seen.index("COMMIT")
     assert not [statement for statement in seen if "synchronous" in statement and "FULL" not in statement]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a folder cannot be synced there")
+def test_a_new_file_and_its_name_are_on_disk_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[int, int]] = []
+    sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        synced.append((status.st_dev, status.st_ino))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    path = tmp_path / "run.journal"
+    create_file(path)
+    assert synced == [(found.st_dev, found.st_ino) for found in (path.stat(), tmp_path.stat())]

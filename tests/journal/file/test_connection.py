@@ -18,6 +18,7 @@ from turnwise.journal.file.connection import (
     connect,
     create_file,
     detach,
+    look,
     open_reading,
     open_writing,
     tidy_and_close,
@@ -106,3 +107,21 @@ def test_a_new_file_and_its_name_are_on_disk_before_anything_is_written(
     path = tmp_path / "run.journal"
     create_file(path)
     assert synced == [(found.st_dev, found.st_ino) for found in (path.stat(), tmp_path.stat())]
+
+
+def test_a_connection_that_wrote_leaves_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    create(path).close()
+    connection = open_writing(path)
+    connection.execute("UPDATE meta SET value = value")
+    assert path.with_name("run.journal-wal").exists()
+    tidy_and_close(connection)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_file_without_a_page_is_a_journal_that_was_never_begun(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    create_file(path)
+    with pytest.raises(JournalError, match="it is empty, as left by a run") as caught:
+        look(path)
+    assert "another program" not in str(caught.value)

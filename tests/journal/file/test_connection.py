@@ -15,6 +15,7 @@ from turnwise.errors import JournalError
 from turnwise.journal.file.connection import (
     BUSY_MS,
     WAL_CHECKPOINT_PAGES,
+    _use_log,
     connect,
     create_file,
     detach,
@@ -125,3 +126,10 @@ def test_a_file_without_a_page_is_a_journal_that_was_never_begun(tmp_path: Path)
     with pytest.raises(JournalError, match="it is empty, as left by a run") as caught:
         look(path)
     assert "another program" not in str(caught.value)
+
+
+def test_where_there_is_no_log_nothing_is_written() -> None:
+    """As on a file system that cannot share memory; a database without a file has no log either."""
+    with closing(sqlite3.connect(":memory:")) as connection, pytest.raises(JournalError, match="local disk") as caught:
+        _use_log(connection, Path("run.journal"))
+    assert (caught.value.expected, caught.value.actual) == ("wal", "memory")

@@ -45,12 +45,13 @@ def decoder() -> Iterator[RowDecoder]:
             "INSERT INTO agents VALUES (?, ?, 'k', '{}', '', 0, NULL, NULL)",
             [(place, f"a-{place}") for place in range(3)],
         )
-        database.executemany("INSERT INTO messages VALUES (?, 1, 0, 'a', '', NULL)", [(seq,) for seq in range(5)])
+        insert = "INSERT INTO messages (seq, round, sender, receiver, body) VALUES (?, 1, 0, 'a', '')"
+        database.executemany(insert, [(seq,) for seq in range(5)])
         yield RowDecoder(database, Path("run.journal"))
 
 
 AGENT = (2, "n", "k", "{}", LONG, 3, 1, '["k","j"]')
-MESSAGE = (4, 3, 1, "to", "body", "[[0,1]]")
+MESSAGE = (4, 3, 1, "to", "body", "[[0,1]]", None)
 EFFECT = (3, 1, 0, "generate", "m", "{}", LONG, "[1,0]")
 LOG = (3, 1, 0, "info", LONG)
 RECORD = (3, 1, 0, "name", 2.5)
@@ -83,7 +84,7 @@ def test_rows_become_records(decoder: RowDecoder) -> None:
     assert decoder.agent(AGENT) == AgentRecord(2, "n", "k", "{}", "a long text", 3, 1, ("k", "j"))
     assert decoder.agent((*AGENT[:6], None, None)) == AgentRecord(2, "n", "k", "{}", "a long text", 3, None, ())
     assert decoder.message(MESSAGE) == MessageRecord(4, 3, 1, "to", "body", (0, 1))
-    assert decoder.message((0, 0, None, "to", LONG, None)) == MessageRecord(0, 0, None, "to", "a long text", ())
+    assert decoder.message((0, 0, None, "to", LONG, None, None)) == MessageRecord(0, 0, None, "to", "a long text", ())
     assert decoder.effect(EFFECT) == EffectRecord(0, "generate", "m", "{}", "a long text", (1, 0))
     assert decoder.effect((3, 1, 0, "x", None, "", "", None)) == EffectRecord(0, "x", None, "", "", None)
     assert decoder.log(LOG) == Log("info", "a long text")

@@ -48,7 +48,9 @@ def test_recipients_and_letters_are_those_that_are_there(tmp_path: Path) -> None
     path = tmp_path / "run.journal"
     create(path, count=0).close()
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("INSERT INTO messages VALUES (0, 0, NULL, 'a-0', 'x', '[[0,0]]')")
+        connection.execute(
+            "INSERT INTO messages (seq, round, receiver, body, recipients) VALUES (0, 0, 'a-0', 'x', '[[0,0]]')"
+        )
     with Journal.open(path) as journal, pytest.raises(JournalError, match="not a list of numbers"):
         list(journal.queries.messages())
 

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 import turnwise
+from tests.guests import constant
 from turnwise import Agent, Grants, InitialMessage, NoRound, UsageError, World
+from turnwise.journal import Journal
 from turnwise.orchestrator import answer_box
 from turnwise.orchestrator.live import Live
 
@@ -227,8 +229,6 @@ def test_a_fork_repeats_the_answers_or_is_answered_otherwise(tmp_path: Path) -> 
 
 
 def _records(path: Path) -> list[turnwise.RoundRecord]:
-    from turnwise.journal import Journal
-
     with Journal.open(path) as journal:
         return list(journal.rounds.between())
 
@@ -292,3 +292,45 @@ def test_a_sweep_answers_nothing() -> None:
     (row,) = turnwise.sweep(asking(), seeds=[1], workers=1).runs
     assert row.status == "error"
     assert "nobody answers in a sweep" in (row.message or "")
+
+
+@pytest.mark.parametrize("schedule", ["rounds", "sequential"])
+def test_a_turn_that_waits_is_in_a_snapshot(schedule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resuming reads a snapshot, and what the turn has asked, been answered and been sent before it."""
+    monkeypatch.setattr("turnwise.core.snapshot.TURNS_MIN", 16)
+    code = 'def turn(t):\n    t.state = [t.ask("a?"), t.ask("b?"), [m.body for m in t.inbox]]\n'
+    ticks = constant({"state": "", "wake_in": 1, "send": [{"to": "asker", "body": "tick"}]})
+    world = turnwise.World(
+        name="long",
+        schedule=schedule,  # type: ignore[arg-type]
+        rounds_max=80,
+        agents={
+            "asker": Agent(code, start=True, grants=Grants(ask=True)),
+            "clock": Agent(ticks, start=True, grants=Grants(send=["asker"])),
+        },
+    )
+    path = tmp_path / "a.journal"
+    with world.start(journal=path, workers=1) as live:
+        until_asked(live)
+        assert live.answer(1, "first")
+        for _ in range(45):
+            live.step()
+    with Journal.open(path) as journal:
+        snapshot = journal.snapshots.latest(journal.rounds.last_round)
+        assert snapshot is not None
+        assert [place for place, _ in snapshot.waiting] == [0]
+        assert snapshot.question_next == 3
+        journal.machine.check_snapshots()
+        (asked,) = journal.machine.at().questions()
+        assert (asked.id, asked.text) == (2, "b?")
+    with turnwise.resume(path, workers=1) as live:
+        assert live.answer(2, "second")
+        assert live.step()
+        with live.result() as run:
+            assert [agent.name for agent in run.agents] == ["asker", "clock"]
+            ended = next(turn for turn in run.turns if turn.agent == "asker")
+            assert ended.output is not None
+            assert json.loads(ended.output.state) == ["first", "second", []]
+    replayed = turnwise.replay(path)
+    assert replayed.difference is None
+    assert replayed.turns > 40

@@ -32,6 +32,7 @@ from turnwise.orchestrator import assembly
 from turnwise.orchestrator.answering import leave_answer
 from turnwise.orchestrator.fork import fork as fork_journal
 from turnwise.orchestrator.fork_changes import ForkChanges
+from turnwise.orchestrator.javascript_sources import javascript_problems
 from turnwise.orchestrator.live import Live
 from turnwise.orchestrator.loop_thread import run_alone
 from turnwise.orchestrator.python_sources import python_problems
@@ -383,7 +384,7 @@ def check(world: worlds.World | StrPath, **options: Unpack[WorldOptions]) -> lis
     found = run_alone(prepare_each(list(assembly.sources_of(resolved).values())))
     codes = [error for error in found if isinstance(error, CodeError)]
     problems = wrong_tasks(checked) + [Problem(error.where or "", error.message, error.hint or "") for error in codes]
-    problems += python_problems(resolved, module_info().modules)
+    problems += python_problems(resolved, module_info().modules) + javascript_problems(resolved)
     return problems + ungranted(resolved) + unreachable(resolved)
 
 

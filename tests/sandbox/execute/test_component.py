@@ -391,3 +391,14 @@ def measured() -> tuple[int, int, int]:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
     return pages * os.sysconf("SC_PAGE_SIZE"), descriptors, len(FUNCTIONS.handles)
+
+
+def test_another_name_of_a_resource_is_the_same_resource(run_component: Any) -> None:
+    """As components made by componentize-js import it, which an engine with two types for it refuses."""
+    imports = """(import "wasi:http/types@0.2.10" (instance
+      (export "fields" (type $fields (sub resource)))
+      (export "headers" (type (eq $fields)))
+      (export "trailers" (type (eq $fields)))
+      (export "[constructor]fields" (func (result (own $fields))))))"""
+    outcome, _, _ = run_component(ECHO, imports=imports, input=b"text")
+    assert (outcome.status, outcome.body) == ("completed", b"text")

@@ -8,7 +8,7 @@ named here: answered by `wasi`, or ending the turn with the name of the import.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import wasmtime
 from wasmtime import component as wc
@@ -140,13 +140,21 @@ class ComponentCarrier:
         return drop
 
 
+SAME_RESOURCES: Final = {"headers": "fields", "trailers": "fields"}
+"""Names in `wasi:http/types` that stand for another resource. Components of JavaScript toolchains import them."""
+
+
 class _ResourceTypes:
-    """Resource types of the host, one for each name, since several interfaces use the same type."""
+    """Resource types of the host, one for each name, since several interfaces use the same type.
+
+    WASI has other names for some, which the engine takes for the same type only if they have the same number.
+    """
 
     def __init__(self) -> None:
         self._numbers = dict(RESOURCE_TYPES)
 
     def of(self, name: str) -> wc.ResourceType:
+        name = SAME_RESOURCES.get(name, name)
         return wc.ResourceType.host(self._numbers.setdefault(name, len(self._numbers) + 1))
 
 

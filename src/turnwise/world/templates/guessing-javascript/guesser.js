@@ -1,3 +1,5 @@
+// @ts-check
+//
 // Finds the number by halving the range in which it can be.
 
 /// <reference path="turnwise.d.ts" />

@@ -1,3 +1,5 @@
+// @ts-check
+//
 // Thinks of a number and says whether guesses are too low or too high.
 //
 // Turnwise calls `turn` once in every round in which this agent has mail. Each turn runs in a fresh sandbox, without

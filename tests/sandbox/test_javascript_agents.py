@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wasmtime
 
 import turnwise
 from tests.sandbox.test_python_agents import Played, envelope, execute
@@ -18,6 +19,9 @@ from turnwise.core.turn import FailureClass
 from turnwise.errors import EnvironmentFailure
 from turnwise.sandbox.build.code import CodeError, Source, prepare
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
+from turnwise.sandbox.execute.modules import ModuleLoader
+from turnwise.sandbox.execute.pooling import INTERPRETER_RESET_BYTES
+from turnwise.sandbox.execute.switches import ALL_ON
 from turnwise.sandbox.javascript import module_path
 
 MIB = 1024 * 1024
@@ -459,3 +463,11 @@ def test_a_run_of_agents_in_two_languages_is_replayed(tmp_path: Path) -> None:
         assert [message.body for message in run.messages][1:5] == ['{"n":1}', '{"n":2}', '{"n":3}', '{"n":6}']
         assert len(run.failures) == 0
     assert turnwise.replay(path).difference is None
+
+
+def test_the_interpreter_has_its_slot(played: Played, engine: wasmtime.Engine) -> None:
+    """It fits into it, all of its stored memory: else each turn costs as many page faults as it touches pages."""
+    loader = ModuleLoader(engine, ALL_ON)
+    carrier = loader.load(str(played.codes["hello"].path), is_interpreter=True)
+    assert list(loader._pooling) == [INTERPRETER_RESET_BYTES]
+    assert carrier._engine is loader._pooling[INTERPRETER_RESET_BYTES]  # type: ignore[attr-defined]

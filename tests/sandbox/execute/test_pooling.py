@@ -22,7 +22,13 @@ from turnwise.sandbox.execute import modules, pooling
 from turnwise.sandbox.execute.execution import Execution, ExecutionOutcome
 from turnwise.sandbox.execute.module import ModuleCarrier
 from turnwise.sandbox.execute.modules import ModuleLoader
-from turnwise.sandbox.execute.pooling import ADDRESS_BYTES, INTERPRETER_RESET_BYTES, SLOTS, make_pooling_engine
+from turnwise.sandbox.execute.pooling import (
+    ADDRESS_BYTES,
+    INTERPRETER_RESET_BYTES,
+    RESET_BYTES,
+    SLOTS,
+    make_pooling_engine,
+)
 from turnwise.sandbox.execute.switches import ALL_ON, Switches
 
 MIB = 1024 * 1024
@@ -145,6 +151,17 @@ def test_nothing_is_found_in_the_slot_of_interpreters_either(
     assert run(carry(clean(pages=1, grow=1, spot="(i32.store8 (i32.const 65535) (i32.const 1))"))).body == b"\x01"
 
 
+def test_an_interpreter_with_a_large_memory_has_the_slot_of_other_modules(
+    engine: wasmtime.Engine, tmp_path: Path
+) -> None:
+    loader = ModuleLoader(engine, ALL_ON)
+    for pages, reset_bytes in ((64, INTERPRETER_RESET_BYTES), (65, RESET_BYTES)):
+        path = tmp_path / str(pages)
+        path.write_bytes(wasmtime.Module(engine, clean(pages=pages, grow=0)).serialize())
+        carrier = loader.load(str(path), is_interpreter=True)
+        assert carrier._engine is loader._pooling[reset_bytes]  # type: ignore[attr-defined]
+
+
 def look_behind_neighbours(carry: Any, ending: str) -> None:
     _, status, failure = ENDINGS[ending]
     looking = {name: carry(clean(**shape)) for name, shape in SHAPES.items()}
@@ -220,7 +237,7 @@ def test_modules_that_do_not_fit_or_find_no_room_have_the_other_engine(
     loader = ModuleLoader(engine, ALL_ON)
     assert engine_of(loader, small) is not engine
     assert engine_of(loader, path_of("large", clean(pages=1, grow=0, data="(table 65537 funcref)"))) is engine
-    assert loader.load(path_of("interpreter", clean(pages=33, grow=0)), is_interpreter=True)._engine is (  # type: ignore[attr-defined]
+    assert loader.load(path_of("interpreter", clean(pages=65, grow=0)), is_interpreter=True)._engine is (  # type: ignore[attr-defined]
         engine_of(loader, small)
     ), "an interpreter whose memory is large has the slot of other modules"
     with pytest.raises(wasmtime.WasmtimeError):

@@ -12,7 +12,13 @@ from turnwise.sandbox.execute.execution import Execution, ExecutionOutcome
 from turnwise.sandbox.execute.headroom import address_space_is_bounded
 from turnwise.sandbox.execute.module import ModuleCarrier
 from turnwise.sandbox.execute.module_turn import PAGE_BYTES
-from turnwise.sandbox.execute.pooling import INTERPRETER_RESET_BYTES, RESET_BYTES, has_room, make_pooling_engine
+from turnwise.sandbox.execute.pooling import (
+    INTERPRETER_MEMORY_BYTES_MAX,
+    INTERPRETER_RESET_BYTES,
+    RESET_BYTES,
+    has_room,
+    make_pooling_engine,
+)
 from turnwise.sandbox.execute.switches import Switches
 
 
@@ -37,7 +43,7 @@ class ModuleLoader:
     def load(self, path: str, *, is_interpreter: bool = False) -> Carrier:
         """Load compiled code from `path`. Raises `WasmtimeError`."""
         module = wasmtime.Module.deserialize_file(self._engine, path)
-        is_written_over = is_interpreter and _memory_bytes(module) <= INTERPRETER_RESET_BYTES
+        is_written_over = is_interpreter and _memory_bytes(module) <= INTERPRETER_MEMORY_BYTES_MAX
         pooling = self._pooling_engine(INTERPRETER_RESET_BYTES if is_written_over else RESET_BYTES)
         if pooling is not None:
             try:

@@ -48,6 +48,9 @@ A turn of JavaScript writes to some 45 pages of it, strewn among those that it r
 than as many page faults. The memory of Python is ten times as large, and has the slot of other modules.
 """
 
+INTERPRETER_MEMORY_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Memory, at first, up to which an interpreter has that engine. Of a larger one too little would be written over."""
+
 SETTINGS: Final = (
     ("total_core_instances", SLOTS),
     ("total_memories", SLOTS),

@@ -118,6 +118,7 @@ def test_a_connection_that_wrote_leaves_one_file(tmp_path: Path) -> None:
     assert path.with_name("run.journal-wal").exists()
     tidy_and_close(connection)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes()[18:20] == b"\1\1", "the file says that a log lies beside it"
 
 
 def test_a_file_without_a_page_is_a_journal_that_was_never_begun(tmp_path: Path) -> None:

@@ -36,6 +36,9 @@ FCNTL_COMMANDS = {"F_GETFD": 1, "F_SETFD": 2, "F_GETFL": 3, "F_DUPFD_CLOEXEC": 1
 """Commands of `fcntl` that are allowed: reading and copying of descriptors. Others send signals to other processes
 (F_SETOWN, F_SETSIG, and O_ASYNC by F_SETFL), break leases, or watch folders."""
 
+PAGEMAP_SCAN = 0xC060_6610
+"""The `ioctl` that is allowed: which pages of memory a process has written to, asked of its own page map."""
+
 MADVISE_ADVICE = {
     "MADV_NORMAL": 0,
     "MADV_RANDOM": 1,
@@ -46,6 +49,7 @@ MADVISE_ADVICE = {
     "MADV_HUGEPAGE": 14,
     "MADV_NOHUGEPAGE": 15,
     "MADV_DONTDUMP": 16,
+    "MADV_POPULATE_READ": 22,
     "MADV_COLLAPSE": 25,
 }
 """Advice that is allowed: about memory of this process only. MADV_HWPOISON takes pages from the whole machine."""
@@ -63,6 +67,7 @@ CALLS: dict[str, tuple[int | None, int | None]] = {
     "close": (3, 57),
     "fcntl": (72, 25),
     "fstat": (5, 80),
+    "ioctl": (16, 29),
     "lseek": (8, 62),
     "newfstatat": (262, 79),
     "pread64": (17, 67),
@@ -180,6 +185,7 @@ def _conditions(needs: ProcessNeeds, pid: int) -> dict[str, tuple[Condition, ...
         # glibc asks for threads with clone3 first, whose flags lie in memory and cannot be seen; it then takes clone.
         "clone": (Condition(0, (CLONE_THREAD,), bits=True),) if needs.threads else (never,),
         "fcntl": (Condition(1, tuple(FCNTL_COMMANDS.values())),),
+        "ioctl": (Condition(1, (PAGEMAP_SCAN,)),),
         "madvise": (Condition(2, tuple(MADVISE_ADVICE.values())),),
         "mmap": no_code,
         "mprotect": no_code,

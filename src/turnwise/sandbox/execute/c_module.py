@@ -24,6 +24,7 @@ from turnwise.sandbox.execute import c_library as c
 from turnwise.sandbox.execute.execution import Ended, Execution, ExecutionOutcome
 from turnwise.sandbox.execute.host_imports import HostImport, host_imports
 from turnwise.sandbox.execute.module_turn import TABLE_ELEMENTS_MAX, TABLES_MAX, U32_MASK, ModuleTurn
+from turnwise.sandbox.execute.page_scan import POPULATED_EVERY, POPULATED_FIRST, populate
 from turnwise.sandbox.execute.traps import outcome_of_error
 
 SIGNATURES: Final = {
@@ -88,6 +89,7 @@ class CModuleCarrier(ModuleTurn):
         "_inner",
         "_instance",
         "_instance_address",
+        "_is_scanned",
         "_linker",
         "_memory_address",
         "_outer",
@@ -96,9 +98,10 @@ class CModuleCarrier(ModuleTurn):
         "_raised",
         "_running",
         "_turn_address",
+        "_turns",
     )
 
-    def __init__(self, engine: wasmtime.Engine, module: wasmtime.Module) -> None:
+    def __init__(self, engine: wasmtime.Engine, module: wasmtime.Module, *, is_scanned: bool = False) -> None:
         _check_exports(module)
         self._engine = engine
         self._engine_address = _address(engine.ptr())
@@ -124,6 +127,8 @@ class CModuleCarrier(ModuleTurn):
         self._raised: BaseException | None = None
         self._running = False
         self._wasi = None
+        self._is_scanned = is_scanned
+        self._turns = 0
 
     def execute(self, execution: Execution) -> tuple[ExecutionOutcome, int]:
         """Run `execution` to its end; return its outcome and the fuel that it used."""
@@ -157,6 +162,10 @@ class CModuleCarrier(ModuleTurn):
             self._check(error, outer)
             self._find_exports(context)
             instantiated = True
+            if self._is_scanned:
+                if self._turns < POPULATED_FIRST or self._turns % POPULATED_EVERY == 0:
+                    populate(self.memory_address(), self.memory_bytes())
+                self._turns += 1
             pointer = self.place(execution.input)
             integers = outer.integers
             integers[0] = pointer

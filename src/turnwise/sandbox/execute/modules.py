@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Protocol
 
 import wasmtime
@@ -18,6 +19,7 @@ from turnwise.sandbox.execute.pooling import (
     RESET_BYTES,
     has_room,
     make_pooling_engine,
+    make_scanning_engine,
 )
 from turnwise.sandbox.execute.switches import Switches
 
@@ -32,18 +34,25 @@ class ModuleLoader:
     """Loader of core modules, in the fastest way that `switches` and this machine allow.
 
     `engine` is for modules that do not fit into the slot of the other engine, which is made for the first module.
-    Interpreters whose memory is small have a slot of their own.
+    Interpreters have slots of their own: where the memory is small, it is written over as a whole after a turn; where
+    it is large, the pages that the turn wrote to.
     """
 
     def __init__(self, engine: wasmtime.Engine, switches: Switches) -> None:
         self._engine = engine
         self._switches = switches
         self._pooling: dict[int, wasmtime.Engine | None] = {}
+        self._scanning: wasmtime.Engine | None = None
+        self._scanning_tried = False
 
     def load(self, path: str, *, is_interpreter: bool = False) -> Carrier:
         """Load compiled code from `path`. Raises `WasmtimeError`."""
         module = wasmtime.Module.deserialize_file(self._engine, path)
         is_written_over = is_interpreter and _memory_bytes(module) <= INTERPRETER_MEMORY_BYTES_MAX
+        scanning = self._scanning_engine() if is_interpreter and not is_written_over else None
+        if scanning is not None:
+            with contextlib.suppress(wasmtime.WasmtimeError):  # it does not fit
+                return CModuleCarrier(scanning, wasmtime.Module.deserialize_file(scanning, path), is_scanned=True)
         pooling = self._pooling_engine(INTERPRETER_RESET_BYTES if is_written_over else RESET_BYTES)
         if pooling is not None:
             try:
@@ -51,6 +60,15 @@ class ModuleLoader:
             except wasmtime.WasmtimeError:
                 pass  # it does not fit
         return module_carrier(self._engine, module, self._switches)
+
+    def _scanning_engine(self) -> wasmtime.Engine | None:
+        if not self._scanning_tried:
+            self._scanning_tried = True
+            switches = self._switches
+            wanted = switches.pool and switches.c_library and c_library.is_as_described()
+            if wanted and not address_space_is_bounded() and has_room():
+                self._scanning = make_scanning_engine()
+        return self._scanning
 
     def _pooling_engine(self, reset_bytes: int) -> wasmtime.Engine | None:
         if reset_bytes not in self._pooling:

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import mmap
 import sys
-from typing import Final
+from typing import Any, Final
 
 import wasmtime
 from wasmtime import _bindings
 
+from turnwise.sandbox.execute import page_scan
 from turnwise.sandbox.execute.engine import make_config
 from turnwise.sandbox.execute.module_turn import TABLE_ELEMENTS_MAX, TABLES_MAX
 
@@ -91,12 +92,33 @@ def make_pooling_engine(reset_bytes: int = RESET_BYTES) -> wasmtime.Engine:
 
     Not for the builder, whose address space is bounded and whose components need several instances.
     """
-    config = make_config()
     allocator = _bindings.wasmtime_pooling_allocation_config_new()
     try:
-        for name, value in (*SETTINGS, ("linear_memory_keep_resident", reset_bytes)):
-            getattr(_bindings, f"wasmtime_pooling_allocation_config_{name}_set")(allocator, value)
-        _bindings.wasmtime_pooling_allocation_strategy_set(config.ptr(), allocator)
+        return _make(allocator, reset_bytes)
     finally:
         _bindings.wasmtime_pooling_allocation_config_delete(allocator)
+
+
+def make_scanning_engine() -> wasmtime.Engine | None:
+    """Return such an engine that writes over only what a turn wrote to; None where that is not possible.
+
+    What carriers execute on it has to be mapped first: `page_scan.populate`.
+    """
+    allocator = _bindings.wasmtime_pooling_allocation_config_new()
+    try:
+        if not page_scan.switch_on(allocator):
+            return None
+        engine = _make(allocator, page_scan.SCANNED_BYTES)
+    except wasmtime.WasmtimeError:  # of a Linux that cannot scan
+        return None
+    finally:
+        _bindings.wasmtime_pooling_allocation_config_delete(allocator)
+    return engine if page_scan.is_open() else None
+
+
+def _make(allocator: Any, reset_bytes: int) -> wasmtime.Engine:
+    config = make_config()
+    for name, value in (*SETTINGS, ("linear_memory_keep_resident", reset_bytes)):
+        getattr(_bindings, f"wasmtime_pooling_allocation_config_{name}_set")(allocator, value)
+    _bindings.wasmtime_pooling_allocation_strategy_set(config.ptr(), allocator)
     return wasmtime.Engine(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.journal.records import agents, chain, columns_of_tables, simple
+from turnwise.core.canonical import canonical
 from turnwise.core.records import (
     AgentRecord,
     AnswerRecord,
@@ -55,12 +57,15 @@ def rich_round() -> RoundRecord:
         finish='"done"',
     )
     effect = EffectRecord(0, "generate", "storyteller", '{"prompt":"p"}', '{"ok":{}}', (7, 8))
-    first = replace(base.turns[0], output=output, effects=(effect,), stdout="printed")
+    content = b"a content"
+    asked = {"effect": "put", "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    put = EffectRecord(1, "put", None, canonical(asked), '{"ok":{"handle":"h"}}', None, content)
+    first = replace(base.turns[0], output=output, effects=(effect, put), stdout="printed")
     failed = replace(base.turns[-1], output=None, failure=Failure(FailureClass.TRAP, "why"), effects=(effect,))
     second = replace(base.turns[1], inbox=())  # the first round's first message is left out
     child = AgentRecord(COUNT, "child", "a", "{}", "", 2, 0, ("a", "b"))
     messages = (*base.messages[:-2], replace(base.messages[-2], recipients=(0, 2, 4, 6, 8)))
-    inputs = (MessageRecord(COUNT, 1, None, "a-0", "from outside", (0,)),)
+    inputs = (MessageRecord(COUNT, 1, None, "a-0", "from outside", (0,), "h"),)
     messages = tuple(replace(message, seq=message.seq + 1) for message in messages)
     waves = (WaveRecord(1, "storyteller", ((0, 0),), "{}"), WaveRecord(2, "storyteller", ((COUNT - 1, 0),), "{}"))
     return replace(
@@ -122,6 +127,8 @@ def read_everything(path: Path) -> None:
         journal.world.pending()
         list(journal.timings.between())
         list(journal.snapshots.all())
+        journal.contents.withheld()
+        journal.contents.check()
         journal.check()
 
 

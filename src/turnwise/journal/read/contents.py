@@ -70,7 +70,8 @@ class ContentReader:
         if not self.any:
             return set()
         rows = self._query.rows("SELECT hash FROM contents JOIN blobs ON blobs.id = contents.blob WHERE size = 0")
-        return {bytes(row[0]).hex() for row in rows} - {HASH_OF_NOTHING.hex()}
+        hashes = {self._hash(row[0]) for row in rows}
+        return hashes - {HASH_OF_NOTHING.hex()}
 
     def check(self) -> None:
         """Compare all contents with what the effects that put them say: none is missing, changed, or too many."""
@@ -91,6 +92,11 @@ class ContentReader:
         rows = self._query.row("SELECT count(*) FROM contents")
         if rows is None or rows[0] != named:
             raise damaged(self._query.path, "it holds contents that nobody put", expected=named, actual=rows)
+
+    def _hash(self, value: object) -> str:
+        if not isinstance(value, bytes):
+            raise damaged(self._query.path, "the hash of a content is not bytes", actual=value)
+        return value.hex()
 
     def _content(self, blob: object, expected: str, what: str) -> bytes:
         if type(blob) is not int:

@@ -170,6 +170,27 @@ def turn(t):
         live.abort()
 
 
+def test_an_open_question_is_shown_with_who_asks_and_what(browser: Browser, tmp_path: Path) -> None:
+    code = 'def turn(t):\n    t.ask("<b>May I?</b>", schema={"type": "boolean"}, deadline=9, default=False)\n'
+    agent = turnwise.Agent(code, start=True, grants=turnwise.Grants(ask=True))
+    world = turnwise.World("w", agents={"asker": agent})
+    with turnwise.start(world, journal=tmp_path / "a.journal") as live:
+        while not live.questions():
+            live.step()
+    shown = Monitor(tmp_path)
+    try:
+        browser.open(shown.server.address)
+        browser.open(of(shown, "?run=a.journal&view=summary"))
+        view = "document.getElementById('view').textContent"
+        text = str(waited(lambda: browser.script(view), lambda found: "Questions to people" in str(found)))
+        assert "asker asks, until round" in text
+        assert "<b>May I?</b>" in text
+        assert "turnwise answer" in text
+        assert "[object" not in text
+    finally:
+        shown.close()
+
+
 def features() -> dict[str, str]:
     """The features that the page may use, with what shows that they are there."""
     lines = resources.files("turnwise.monitor").joinpath("features.txt").read_text().splitlines()

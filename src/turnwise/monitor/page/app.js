@@ -31,7 +31,7 @@ import { timeline } from "./views/timeline.js";
  * @property {string[]} records
  * @property {boolean} timings
  * @property {boolean} redacted
- * @property {{id: number, agent: string, text: string, schema: string | null, deadline: number | null, command: string}[]} questions
+ * @property {{id: number, agent: {text: string, cut: number}, text: {text: string, cut: number}, schema: {text: string, cut: number} | null, deadline: number | null, command: string}[]} questions
  * @property {{path: string, round: number, head: string} | null} parent
  * @property {{name: string, sha256: string, class: string | null}[]} models
  */

@@ -31,9 +31,9 @@ export function summary(element) {
         ),
         facts.questions.length > 0 && [
           h("h2", {}, "Questions to people"),
-          facts.questions
+          ...facts.questions
             .map((one) => [
-              h("p", {}, h("strong", {}, one.agent), one.deadline === null ? " asks" : ` asks, until round ${one.deadline}`),
+              h("p", {}, h("strong", {}, one.agent.text), one.deadline === null ? " asks" : ` asks, until round ${one.deadline}`),
               h("div", { class: "box" }, text(one.text)),
               one.schema && h("p", { class: "dim mono" }, text(one.schema)),
               h("pre", {}, one.command),

@@ -19,7 +19,7 @@ def _module(body: str, memory: int = 4, alloc: str = "(i32.const 65536)") -> str
 
 def _returns(text: bytes) -> str:
     """A core module that returns these bytes."""
-    escaped = "\\" + text.hex("\\")  # some are megabytes
+    escaped = "\\" + text.hex("\\") if text else ""  # some are megabytes
     return f"""(module
       (memory (export "memory") {len(text) // 65536 + 4})
       (data (i32.const 16) "{escaped}")

@@ -46,6 +46,7 @@ BOUNDS = {
     "output_mib": (2, "output_bytes_max", 2 * MIB),
     "effects_max": (0, "effects_max", 0),
     "effects_mib": (2, "effects_bytes_max", 2 * MIB),
+    "put_mib": (2, "put_bytes_max", 2 * MIB),
     "state_mib": (2, "state_bytes_max", 2 * MIB),
     "inbox_mib": (2, "inbox_bytes_max", 2 * MIB),
     "send_mib": (2, "send_bytes_max", 2 * MIB),

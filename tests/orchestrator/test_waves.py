@@ -161,7 +161,7 @@ def play(seed: int, schedule: Schedule = "rounds", *, waved: bool = True) -> tup
     world.driver = driver = Driver(machine, world)
     driver.sandboxes = world
     bound = [name for name in MODELS if name != "free"] if waved else []
-    world.effects = driver.effects = ModelEffects(world, driver, bound)  # type: ignore[arg-type]
+    world.effects = driver.effects = ModelEffects(world, driver, driver.contents, bound)  # type: ignore[arg-type]
 
     async def main() -> list[RoundRecord]:
         rounds: list[RoundRecord] = []

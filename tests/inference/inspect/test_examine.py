@@ -142,20 +142,30 @@ def test_measured_graphs_and_encoders(tmp_path: Path, monkeypatch: pytest.Monkey
     assert min(*texts.one.values(), *texts.many.values()) > 0
 
 
-@pytest.mark.parametrize("rows", ["batch", 1])
-def test_a_graph_that_wants_more_memory_than_there_is(tmp_path: Path, rows: str | int) -> None:
-    """Its file is small, and so are its inputs."""
+def sums_zeros(folder: Path, rows: str | int, zeros: int) -> Path:
+    """A graph that makes so many zeros, and adds them; its file is small, and so are its inputs."""
     graph = toy.Graph(
         inputs=[toy.value("x", toy.FLOAT, [rows, 4])],
         outputs=[toy.value("y", toy.FLOAT, [rows, 4])],
-        tensors=[toy.tensor("size", graphs.np.array([1 << 46], graphs.np.int64))],
+        tensors=[toy.tensor("size", graphs.np.array([zeros], graphs.np.int64))],
         nodes=[
             toy.node("ConstantOfShape", ["size"], ["large"]),
             toy.node("ReduceSum", ["large"], ["sum"], keepdims=0),
             toy.node("Add", ["x", "sum"], ["y"]),
         ],
     )
-    path = graphs.write_graph(tmp_path / "g.onnx", graph)
+    return graphs.write_graph(folder / "g.onnx", graph)
+
+
+@pytest.mark.parametrize("rows", ["batch", 1])
+def test_a_graph_that_wants_more_memory_than_there_is(tmp_path: Path, rows: str | int) -> None:
     with pytest.raises(ModelError, match="the graph fails when it is tried") as caught:
-        examine_graph(spec(path))
+        examine_graph(spec(sums_zeros(tmp_path, rows, 1 << 36)))
     assert "more memory than there is" in str(caught.value)
+
+
+@pytest.mark.parametrize("rows", ["batch", 1])
+def test_a_graph_that_computes_more_than_any_request_may_is_told_of(tmp_path: Path, rows: str | int) -> None:
+    examined = examine_graph(spec(sums_zeros(tmp_path, rows, 1 << 46)))
+    assert "1,000,000,000,000 multiplications" in examined.limits[-1]
+    assert not examined.checks

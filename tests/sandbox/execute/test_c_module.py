@@ -40,7 +40,7 @@ def on_second(what: str) -> str:
 
 GUESTS = {
     **{name: source for name, source in BY_FUEL.items() if source.lstrip().startswith("(module")},
-    **{name: source for name, (source, _) in OTHERS.items()},
+    **{name: source for name, (source, _) in OTHERS.items() if source.lstrip().startswith("(module")},
     "recurses": RECURSES,
     "traps": TRAPS,
     "asks": asks(),

@@ -141,8 +141,9 @@ def _examined(
         raise fails(found.path, error) from error
     except MemoryRefused as error:
         raise fails(found.path, error) from error
-    except Refusal:
+    except Refusal as refusal:
         checks = {}
+        limits += (f"not tried with tensors of {OPEN_SIZE} where it names no size: {refusal.message}",)
     form = form_of(found.graph)
     return ExaminedGraph(
         path=str(spec.path),

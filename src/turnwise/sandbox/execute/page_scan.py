@@ -15,11 +15,11 @@ import mmap
 import os
 import platform
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 from turnwise.sandbox.execute import c_library
+from turnwise.system.distributions import version_of
 
 DEFAULT: Final = bytes.fromhex(
     "00001000000000000000100000000000204e0000000000000000000001000000"
@@ -51,7 +51,7 @@ _libc: Any = None if sys.platform == "win32" else ctypes.CDLL(None)
 
 def switch_on(allocator: Any) -> bool:
     """Switch scans on in a new configuration of the allocator; return False, with nothing written, if it is unknown."""
-    if sys.platform != "linux" or platform.machine() != "x86_64" or version("wasmtime") != c_library.VERSION:
+    if sys.platform != "linux" or platform.machine() != "x86_64" or version_of("wasmtime") != c_library.VERSION:
         return False
     address = ctypes.cast(allocator, ctypes.c_void_p).value
     if address is None or not is_default(ctypes.string_at(address, len(DEFAULT))) or not _can_populate():

@@ -11,7 +11,7 @@ from turnwise.journal.journal import Journal
 from turnwise.monitor.answers.tiles import BITS_MAX, COORDINATE_MAX, SIDE_BITS
 
 ROUNDS_MAX: Final = 5_000_000
-"""Rounds that are laid on the time of a run; the page says that later ones are not."""
+"""Rounds that are laid on the time of a run; later ones are not."""
 GAP_US_MIN: Final = 1_000_000
 """Idle time from which on it is told that it was closed."""
 GAPS_MAX: Final = 64

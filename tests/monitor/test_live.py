@@ -46,8 +46,8 @@ def test_texts_and_who_moves_are_told_until_the_run_is_over(tmp_path: Path) -> N
         with turnwise.start(HAGGLE, journal=tmp_path / "a.journal") as live:
             live.step()
             heard = stream(monitor, "a.journal")
-            first = next(heard)
-            assert (first["round"], first["workers_count"]) == (1, len(first["workers"]))
+            first = next(found for found in heard if found.get("round") == 1)  # the newest may be older than the step
+            assert first["workers_count"] == len(first["workers"])
             live.play()
             seen = [found for found in until_none(heard) if "round" in found]
             rounds = [found["round"] for found in seen]
@@ -125,8 +125,7 @@ def test_agents_that_the_journal_does_not_know_yet_are_named_by_their_place(tmp_
     with turnwise.start(lively(seed=3, rounds_max=3), journal=path) as live:
         live.step()
         feed, known = LiveFeed(path), PlaceNames()
-        sample = feed.look()
-        assert sample is not None
+        sample = next(found for found in iter(feed.look, None) if found.state.round == 1)  # the newest may be older
         assert known(0) == "agent 0"
         known.take(["one"])
         assert known(0) == "one"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import turnwise
+from turnwise import Agent, Grants, Model, World
 from turnwise.journal.journal import Journal
 from turnwise.orchestrator.edges import Edges
 from turnwise.telemetry.address import Telemetry
@@ -110,17 +111,29 @@ def test_a_run_that_is_attached_to_and_detached_from_a_hundred_times_has_the_sam
         assert run.head == head
 
 
-def test_texts_are_told_while_they_are_generated_with_who_waits_for_them(live: turnwise.Live) -> None:
+WRITES = """
+def turn(t):
+    t.generate("writer", f"{t.self_name} {t.turn}", regex="[a-z]{300,}", tokens_max=300)
+    t.wake_in(1)
+"""
+
+
+def test_texts_are_told_while_they_are_generated_with_who_waits_for_them(tmp_path: Path) -> None:
+    writer = Agent(WRITES, count=2, start=True, grants=Grants(generate=["writer"]))
+    world = World(name="writing", rounds_max=1_000, models={"writer": Model("builtin:demo")}, agents={"a": writer})
     seen = set()
-    with Telemetry(address_of(live.journal)) as telemetry:
-        live.play()
-        while not live.wait(0.01):
-            sample = telemetry.read()
-            assert sample is not None
-            for text in sample.texts:
-                assert text.place in sample.state.asking or sample.state.asking_count > len(sample.state.asking)
-                seen.add((sample.state.round, text.place, text.effect, text.tail, text.cut))
-    live.result().close()
+    with turnwise.start(world, journal=tmp_path / "a.journal", workers=1) as live:
+        live.step()
+        with Telemetry(address_of(live.journal)) as telemetry:
+            live.play()
+            while not seen and not live.wait(0.01):
+                sample = telemetry.read()
+                assert sample is not None
+                for text in sample.texts:
+                    assert text.place in sample.state.asking or sample.state.asking_count > len(sample.state.asking)
+                    seen.add((sample.state.round, text.place, text.effect, text.tail, text.cut))
+        live.stop()
+        live.wait()
     assert seen
     with Journal.open(live.journal) as journal:
         for number, place, effect, tail, cut in seen:

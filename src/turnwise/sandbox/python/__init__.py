@@ -21,9 +21,9 @@ class PythonInterpreter:
     """Facts about the interpreter module."""
 
     sha256: str
-    """SHA-256 (hex) of the component."""
+    """SHA-256 (hex) of the module."""
     bytes: int
-    """Size of the component."""
+    """Size of the module."""
     cpython: str
     """Version of CPython in it."""
     componentize_py: str

@@ -42,8 +42,8 @@ class CheckedSequence:
 
     @property
     def capacity(self) -> int:
-        """Positions of KV cache that it needs."""
-        return len(self.prompt)
+        """Positions of KV cache that it needs: one more than it runs, for the token that makes a piece even."""
+        return len(self.prompt) + 1
 
     def accept(self, logits: NDArray[Any]) -> None:
         """Take the logits (shape [vocabulary]) before the next token of the answer."""

@@ -186,3 +186,12 @@ def test_errors_that_are_recorded(load: Load) -> None:
     [wrong] = generated(model, BODIES["refused"], 1)
     [reply] = checked(model, replace(wrong, reply=error))
     assert reply.departure is not None
+
+
+def test_a_check_has_room_for_the_token_that_makes_a_piece_even(load: Load) -> None:
+    """Checks of every length about those by which rows grow, each alone in an engine."""
+    model = load("genai-fp32")
+    for length in range(118, 134):
+        (check,) = generated(model, {**BODIES["greedy"], "prompt": "x" * length, "tokens_max": 3}, 1)
+        (reply,) = checked(model, check)
+        assert (reply.departure, reply.tokens) == (None, len(check.tokens))

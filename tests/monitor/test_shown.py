@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import turnwise
 from tests.monitor.conftest import Monitor
 from turnwise import JournalError, UsageError
 from turnwise.monitor.answers.listing import Listing
-from turnwise.monitor.shown import ShownRuns
+from turnwise.monitor.shown import FileWatch, ShownRuns
 
 
 def test_journals_of_a_folder_and_of_those_in_it_are_listed_the_latest_first(runs_folder: Path) -> None:
@@ -73,3 +74,37 @@ def test_a_parent_that_was_moved_is_looked_for_where_the_monitor_is_told(runs_fo
             with pytest.raises(JournalError, match="a journal with head"):
                 asyncio.run(runs.reader("fork.journal").ask(lambda journal: journal.rounds.last_round))
         runs.close()
+
+
+def test_a_write_within_the_same_step_of_the_clock_as_the_one_before_it_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    path.write_bytes(b"one")
+    watch = FileWatch(path)
+    assert watch.due()
+    time_of_both = path.stat().st_mtime_ns
+    path.write_bytes(b"two")
+    os.utime(path, ns=(time_of_both, time_of_both))
+    assert watch.due()
+
+
+def test_a_file_that_was_left_alone_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    path.write_bytes(b"one")
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    watch = FileWatch(path)
+    assert [watch.due(), watch.due()] == [True, False]
+    watch.forget()
+    assert watch.due()
+    os.utime(path, (1_000_000_001, 1_000_000_001))
+    assert [watch.due(), watch.due()] == [True, False]
+
+
+def test_the_list_sees_a_second_write_within_the_same_step_of_the_clock(runs_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    shutil.copy(runs_folder / "lively.journal", path)
+    listing = Listing(ShownRuns(path))
+    assert listing.rows()["runs"][0]["world"] == "lively"
+    time_of_both = path.stat().st_mtime_ns
+    shutil.copyfile(runs_folder / "sweep" / "evil.journal", path)
+    os.utime(path, ns=(time_of_both, time_of_both))
+    assert listing.rows()["runs"][0]["world"].startswith("evil")

@@ -36,7 +36,7 @@ from turnwise.monitor.answers.summary import pulse, summary
 from turnwise.monitor.answers.tiles import tile
 from turnwise.monitor.answers.turn import turn
 from turnwise.monitor.live import LiveFeed, PlaceNames, told
-from turnwise.monitor.shown import OPEN_MAX, ShownRuns, changed_us
+from turnwise.monitor.shown import OPEN_MAX, FileWatch, ShownRuns
 
 LOOK_SECONDS: Final = 0.25
 """Time between two looks at a journal that somebody watches."""
@@ -216,16 +216,18 @@ class _Answers:
 
     async def _events(self, request: Request) -> Response:
         reader = self._runs.reader(_text(request, "run"))
+        watch = FileWatch(reader.path)
+        watch.due()
         first = json.dumps(await reader.ask(pulse))
 
         async def stream() -> AsyncIterator[str]:
-            told, seen, quiet = first, changed_us(reader.path), 0.0
+            told, quiet = first, 0.0
             yield f"data: {told}\n\n"
             while not self._ends() and not await request.is_disconnected():
                 await asyncio.sleep(LOOK_SECONDS)
-                changed, quiet = changed_us(reader.path), quiet + LOOK_SECONDS
-                if changed != seen:
-                    seen, now = changed, json.dumps(await reader.ask(pulse))
+                quiet += LOOK_SECONDS
+                if watch.due():
+                    now = json.dumps(await reader.ask(pulse))
                     if now != told:
                         told, quiet = now, 0.0
                         yield f"data: {told}\n\n"

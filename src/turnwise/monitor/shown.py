@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ FILES_MAX: Final = 10_000
 FOLDERS_MAX: Final = 1_000
 OPEN_MAX: Final = 16
 """Runs that are kept open at once."""
+SETTLED_US: Final = 2_000_000
+"""Age of a file's last write from which its time tells it from every later one: the coarsest clock of a file system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,26 @@ class ShownFile:
     """Path of the file."""
     changed_us: int
     """Time of its last write, the log beside it included, microseconds since 1970-01-01 UTC."""
+
+
+class FileWatch:
+    """Whether a file was written since it was read: once too often where its time cannot tell, never once too few."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen_us = -1
+
+    def due(self) -> bool:
+        """Whether to read the file now. Ask before reading: what is written meanwhile makes it due again."""
+        now_us, changed = time.time_ns() // 1_000, changed_us(self._path)
+        if changed == self._seen_us:
+            return False
+        self._seen_us = changed if settled(changed, now_us) else -1
+        return True
+
+    def forget(self) -> None:
+        """Make the file due: it could not be read."""
+        self._seen_us = -1
 
 
 class ShownRuns:
@@ -113,6 +136,15 @@ def changed_us(path: Path) -> int:
         except OSError:
             continue
     return max(times)
+
+
+def settled(changed_us: int, now_us: int) -> bool:
+    """Whether every write after `now_us` gives a file another time than `changed_us`. Times: microseconds since 1970.
+
+    Clocks of file systems are coarse (a tick of the kernel, two seconds on FAT): of two writes within one of their
+    steps the second leaves the time that the first has set.
+    """
+    return now_us - changed_us > SETTLED_US
 
 
 def _latest_first(files: list[ShownFile]) -> list[ShownFile]:

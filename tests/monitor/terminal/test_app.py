@@ -123,10 +123,13 @@ def test_a_journal_that_cannot_be_read_any_more_says_why(tmp_path: Path) -> None
     turnwise.run(lively(seed=3, rounds_max=2), journal=path).close()
     app = WatchApp(RunReader(path))
 
-    async def look(pilot: Pilot[None]) -> None:
-        await waited(pilot, lambda: app.shown_round == 2)
+    def damage() -> None:
         app.reader._close()
         path.write_bytes(b"no journal at all")
+
+    async def look(pilot: Pilot[None]) -> None:
+        await waited(pilot, lambda: app.shown_round == 2)
+        app.reader._thread.submit(damage).result()
         await waited(pilot, lambda: "not a journal" in text_of(app, "#head"))
 
     screen(app, look)

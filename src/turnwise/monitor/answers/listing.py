@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from turnwise.evidence.opened import journal_of
 from turnwise.journal.journal import Journal
 from turnwise.monitor.answers.summary import pulse
 from turnwise.monitor.answers.texts import shown
-from turnwise.monitor.shown import ShownFile, ShownRuns
+from turnwise.monitor.shown import ShownFile, ShownRuns, settled
 
 
 class Listing:
@@ -23,18 +24,14 @@ class Listing:
 
     def rows(self) -> dict[str, Any]:
         """A row a run, the latest written first. Files that cannot be read say why."""
+        now_us = time.time_ns() // 1_000
         files, more = self._runs.files()
         facts: dict[str, tuple[int, dict[str, Any]]] = {}
         for file in files:
             known = self._facts.get(file.name)
-            facts[file.name] = (
-                known
-                if known and known[0] == file.changed_us
-                else (
-                    file.changed_us,
-                    _facts(file, self._runs.parents),
-                )
-            )
+            if known is None or known[0] != file.changed_us:
+                known = (file.changed_us if settled(file.changed_us, now_us) else -1, _facts(file, self._runs.parents))
+            facts[file.name] = known
         self._facts = facts
         names = {file.path.resolve(): file.name for file in files}
         rows = [_with_parent(row, names) for _, row in facts.values()]

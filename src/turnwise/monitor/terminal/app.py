@@ -15,7 +15,7 @@ from turnwise.monitor.answers.recent import ROUNDS_MAX, recent
 from turnwise.monitor.answers.summary import summary
 from turnwise.monitor.live import LiveFeed, PlaceNames, told
 from turnwise.monitor.reader import RunReader
-from turnwise.monitor.shown import changed_us
+from turnwise.monitor.shown import FileWatch
 from turnwise.monitor.terminal.lines import facts_lines, some, talk_lines, text_lines
 from turnwise.visible_text import visible
 
@@ -60,7 +60,7 @@ class WatchApp(App[None]):
         self.follows = True
         self._feed = LiveFeed(reader.path)
         self._names = PlaceNames()
-        self._seen_us = -1
+        self._watch = FileWatch(reader.path)
         self._world = ""
         self._looking = self._listening = False
         self._status = "open"
@@ -91,8 +91,7 @@ class WatchApp(App[None]):
 
     async def look(self) -> None:
         """Show what the journal has, if it was written since."""
-        changed = changed_us(self.reader.path)
-        if changed == self._seen_us or self._looking:
+        if self._looking or not self._watch.due():
             return
         self._looking = True
         try:
@@ -102,11 +101,11 @@ class WatchApp(App[None]):
             after = self.shown_round
             found = await self.reader.ask(lambda journal: recent(journal, after))
         except TurnwiseError as error:
+            self._watch.forget()
             self.query_one("#head", Static).update(Text(visible(error.message), "red"))
             return
         finally:
             self._looking = False
-        self._seen_us = changed
         self._show(found)
 
     def _show(self, found: dict[str, Any]) -> None:

@@ -1,0 +1,78 @@
+"""The interface of a tool server: what each kind of it (`turnwise.tools.kinds`) does in the process that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from turnwise.tools.spec import ToolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """Result of a call."""
+
+    text: str
+    """Result as text. Content that is no text is named by its type and size."""
+    data: Any = None
+    """Structured content, a JSON value; None if the tool gives none."""
+    is_error: bool = False
+    """True if the tool says that it failed; `text` says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolQuestion:
+    """One question of a server to people, asked in the middle of a call."""
+
+    key: str
+    """Name by which the server knows the answer."""
+    text: str
+    """Words of the question: untrusted text."""
+    schema: Any = None
+    """JSON schema that an answer follows; None: any text."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolQuestions:
+    """A call that goes on when people have answered: it is made again, with the answers and this state."""
+
+    questions: tuple[ToolQuestion, ...]
+    """Questions, in order."""
+    state: str = ""
+    """Text of the server that it gets back as it is; what it means is nobody else's business."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Answers to the questions of a call."""
+
+    by_key: Mapping[str, Any]
+    """Answer by the question's key, a JSON value; a question that nobody answers is not there."""
+    state: str
+    """State that came with the questions, as it came."""
+
+
+class ToolUnavailableError(Exception):
+    """A server that cannot be reached, or has not answered in time; says why."""
+
+
+class ToolServer(Protocol):
+    """A server of tools, driven by one event loop. All of it runs in a process that can be ended at any time."""
+
+    async def start(self) -> None:
+        """Make it ready. Raises `ToolUnavailableError`."""
+
+    async def tools(self) -> Sequence[ToolSpec]:
+        """List its tools, in any order. Raises `ToolUnavailableError`."""
+
+    async def call(
+        self, name: str, args: Mapping[str, Any], answers: Answers | None = None
+    ) -> ToolResult | ToolQuestions:
+        """Call a tool with arguments that follow its schema. Calls run at once; cancelling one cancels the call.
+
+        `answers` are given when the call goes on after its questions. Raises `ToolUnavailableError`.
+        """
+
+    async def close(self) -> None:
+        """Give up what it holds."""

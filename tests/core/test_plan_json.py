@@ -13,6 +13,7 @@ from turnwise.core.canonical import canonical
 from turnwise.core.head import genesis, text_digest
 from turnwise.core.plan import AgentPlan, InitialMessage, Kind, KindGrants, Limits, Plan
 from turnwise.core.plan_json import VERSION, plan_from_json, plan_to_json
+from turnwise.core.tool_plan import ToolPlan, ToolServerPlan
 from turnwise.core.withheld import Withheld
 from turnwise.errors import InvariantError, JournalError
 
@@ -153,11 +154,15 @@ def test_other_plans_have_other_texts(one: Plan, other: Plan) -> None:
 
 def test_every_field_counts() -> None:
     """A field that is added to the plan and not to its text would let two runs have one head."""
-    grants = KindGrants(infer=("m",), embed=("m",), run_python=True, ask=True)
+    grants = KindGrants(infer=("m",), embed=("m",), run_python=True, ask=True, call=("t",), approve=("t.a",))
     limits = dataclasses.replace(PLAN.kinds[0].limits, put_bytes_max=1)
     granted = dataclasses.replace(PLAN.kinds[0], grants=grants, limits=limits, system="s")
-    text = plan_to_json(dataclasses.replace(PLAN, kinds=(granted,), run_python="ab" * 32, contents_bytes_max=1))
-    for part in (PLAN, granted, granted.grants, granted.limits, PLAN.agents[1], PLAN.messages[0]):
+    tool = ToolPlan("a", "does it", "{}", "{}", idempotent=True, pure=True)
+    server = ToolServerPlan("t", (tool,))
+    text = plan_to_json(
+        dataclasses.replace(PLAN, kinds=(granted,), run_python="ab" * 32, contents_bytes_max=1, tools=(server,))
+    )
+    for part in (PLAN, granted, granted.grants, granted.limits, PLAN.agents[1], PLAN.messages[0], server, tool):
         for item in dataclasses.fields(part):
             assert f'"{item.name}":' in text, item.name
 
@@ -258,3 +263,18 @@ def test_texts_that_were_withheld_leave_the_beginning_of_the_head() -> None:
     assert genesis(dataclasses.replace(redacted, kinds=(dataclasses.replace(hidden, args=without("x")),))) != genesis(
         whole
     )
+
+
+def test_tools_come_back_as_they_were() -> None:
+    tools = ToolPlan("a"), ToolPlan("b", "does it", '{"type":"object"}', "{}", idempotent=True, pure=True)
+    plan = dataclasses.replace(PLAN, tools=(ToolServerPlan("s", tools, 5, 1_000), ToolServerPlan("t")))
+    text = plan_to_json(plan)
+    assert plan_from_json(text) == plan
+    for before, after in (
+        ('"calls_max":5', '"calls_max":"5"'),
+        ('"pure":true', '"pure":false'),
+        ('"name":"t"', '"name":"s"'),
+    ):
+        assert before in text
+        with pytest.raises(JournalError, match="tools"):
+            plan_from_json(text.replace(before, after))

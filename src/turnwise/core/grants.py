@@ -68,6 +68,23 @@ def may_ask_people(layers: Iterable[KindGrants]) -> bool:
     return all(layer.ask for layer in layers)
 
 
+def may_call(layers: Iterable[KindGrants], server: str, tool: str) -> bool:
+    """Return whether a tool may be called; `tool` is its whole name, and the name of its server covers it."""
+    return all(_calls((*layer.call, *layer.approve), server, tool) for layer in layers)
+
+
+def needs_approval(layers: Iterable[KindGrants], server: str, tool: str) -> bool:
+    """Return whether a person is asked before a tool is called: any layer may want that."""
+    return any(_calls(layer.approve, server, tool) for layer in layers)
+
+
+def _calls(entries: Iterable[str], server: str, tool: str) -> bool:
+    return any(
+        entry in (server, tool) or (is_pattern(entry) and pattern(entry).fullmatch(tool) is not None)
+        for entry in entries
+    )
+
+
 def may_ask(layers: Iterable[KindGrants], effect: str, model: str) -> bool:
     """Return whether a model may be asked for an effect: `generate`, `infer` or `embed`."""
     return all(model in _models(layer, effect) for layer in layers)

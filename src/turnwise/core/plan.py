@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from turnwise.core.tool_plan import ToolServerPlan
+
 Schedule = Literal["rounds", "sequential"]
 OnFailure = Literal["continue", "stop"]
 
@@ -47,7 +49,8 @@ class KindGrants:
     """The acts that a kind of agent may do. Names, patterns (`narrator-*`) and groups; empty means nothing.
 
     `generate`, `infer` and `embed` name the models that the effect of that name may ask; `finish` allows to end the
-    run, `run_python` to have code executed, `ask` to ask people.
+    run, `run_python` to have code executed, `ask` to ask people. `call` names tools, or servers of them, that may be
+    called, `approve` those of which a person approves each call.
     """
 
     generate: tuple[str, ...] = ()
@@ -59,6 +62,8 @@ class KindGrants:
     finish: bool = False
     run_python: bool = False
     ask: bool = False
+    call: tuple[str, ...] = ()
+    approve: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +139,7 @@ class Plan:
     """A whole world. `models` maps each model's name in the world to the SHA-256 (hex) of its content.
 
     `run_python` is the SHA-256 (hex) of what executes code for agents; None where no kind is granted that.
-    `contents_bytes_max` bounds all contents that are put in the run.
+    `contents_bytes_max` bounds all contents that are put in the run. `tools` are the servers of tools.
     `agents_max` bounds the agents that ever come to be; None, as in plans of version 1, is no bound.
     `time_start_us` is virtual time (microseconds since 1970-01-01 UTC) in round 1; each round is `round_us` later.
     """
@@ -153,6 +158,7 @@ class Plan:
     agents_max: int | None = AGENTS_MAX_DEFAULT
     run_python: str | None = None
     contents_bytes_max: int = CONTENTS_BYTES_MAX_DEFAULT
+    tools: tuple[ToolServerPlan, ...] = ()
 
     @property
     def version(self) -> Literal[1, 2]:

@@ -1,7 +1,8 @@
 """Changes of a plan while a run goes on, as canonical JSON text: what a fork runs by from its first round on.
 
 The form is stored and hashed, so it is public. An object, of which each member is optional and replaces the plan's own:
-`seed`, `rounds_max`, `on_failure`, `agents_max`, `contents_bytes_max`; `models` (name → SHA-256); `kinds` (name →
+`seed`, `rounds_max`, `on_failure`, `agents_max`, `contents_bytes_max`; `models` (name → SHA-256); `tools` (all servers,
+as in a plan); `kinds` (name →
 members of that kind: `code`, `args`, `system`, and the members of `grants` and `limits` that are others). What exists
 already is not touched: an agent keeps its arguments.
 
@@ -17,6 +18,7 @@ from typing import Any, Final
 from turnwise.core.canonical import canonical
 from turnwise.core.json_text import decode
 from turnwise.core.plan import Kind, KindGrants, Limits, Plan
+from turnwise.core.tool_plan import servers_from_json, servers_to_json
 from turnwise.core.withheld import as_member, from_member
 from turnwise.errors import JournalError
 
@@ -39,6 +41,8 @@ def plan_change(before: Plan, after: Plan) -> str | None:
     models = dict(before.models)
     if others := {name: sha256 for name, sha256 in after.models if models.get(name) != sha256}:
         change["models"] = others
+    if after.tools != before.tools:
+        change["tools"] = servers_to_json(after.tools)
     kinds = {}
     for old, new in zip(before.kinds, after.kinds, strict=False):  # another number of them is noticed below
         if old != new:
@@ -68,7 +72,7 @@ def changed_plan(plan: Plan, text: str) -> Plan:
         change = decode(text)
     except ValueError:
         raise _damaged("it is not JSON", text) from None
-    change = _object(change, {*_NUMBERS, "on_failure", "models", "kinds"}, "a change of the plan")
+    change = _object(change, {*_NUMBERS, "on_failure", "models", "tools", "kinds"}, "a change of the plan")
     members: dict[str, Any] = {name: _typed(change[name], int, name) for name in _NUMBERS if name in change}
     if "on_failure" in change:
         members["on_failure"] = change["on_failure"]
@@ -79,6 +83,8 @@ def changed_plan(plan: Plan, text: str) -> Plan:
         members["models"] = tuple(
             [(name, _typed(models.get(name, sha256), str, f"the hash of model {name}")) for name, sha256 in plan.models]
         )
+    if "tools" in change:
+        members["tools"] = servers_from_json(change["tools"])
     if "kinds" in change:
         kinds = _object(change["kinds"], {kind.name for kind in plan.kinds}, "kinds")
         members["kinds"] = tuple([_changed_kind(kind, kinds.get(kind.name, {})) for kind in plan.kinds])

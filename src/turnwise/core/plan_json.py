@@ -2,7 +2,8 @@
 
 The form is stored, so it is public: `{"plan": 1, …}` with the members of `Plan` by their names. An agent's `args` and
 `state` are left out where they are those of its kind, so that a crowd with a large state is stored once; a kind's
-`system` is left out where it is empty, as are `run_python` of the plan and the grant of that name where nobody has it.
+`system` is left out where it is empty, as are `run_python` of the plan and the grant of that name where nobody has it,
+and `tools` where there are none.
 
 Version 2 has the bounds of sums (`agents_max`, and the limits of `_LIMITS_LATER`) and the grant `finish`. A plan that
 has no bounds is written as version 1, in which everybody may finish, so that older journals keep their text and head.
@@ -29,6 +30,7 @@ from turnwise.core.plan import (
     Plan,
     Schedule,
 )
+from turnwise.core.tool_plan import servers_from_json, servers_to_json
 from turnwise.core.withheld import as_member, from_member
 from turnwise.errors import InvariantError, JournalError
 
@@ -38,7 +40,7 @@ VERSION_WITHOUT_SUMS: Final = 1
 _SCHEDULES: Final[tuple[Schedule, ...]] = ("rounds", "sequential")
 _ON_FAILURE: Final[tuple[OnFailure, ...]] = ("continue", "stop")
 _GRANTS: Final = ("generate", "send", "spawn", "stop")
-_GRANTS_LATER: Final = ("infer", "embed")
+_GRANTS_LATER: Final = ("infer", "embed", "call", "approve")
 """Written only where they grant something: plans that do not know them have the text that they always had."""
 _LIMITS: Final = ("fuel", "memory_bytes", "output_bytes_max", "effects_max")
 _LIMITS_LATER: Final = (
@@ -82,6 +84,7 @@ def plan_to_json(plan: Plan, text: Callable[[str], object] = as_member) -> str:
         | ({"agents_max": plan.agents_max} if bounded else {})
         | ({} if plan.run_python is None else {"run_python": plan.run_python})
         | _unless(plan.contents_bytes_max, CONTENTS_BYTES_MAX_DEFAULT, "contents_bytes_max")
+        | ({"tools": servers_to_json(plan.tools)} if plan.tools else {})
     )
 
 
@@ -117,6 +120,7 @@ def plan_from_json(text: str) -> Plan:
         agents_max=plan.take("agents_max", int) if bounded else None,
         run_python=plan.take("run_python", str) if plan.has("run_python") else None,
         contents_bytes_max=plan.number_given("contents_bytes_max", CONTENTS_BYTES_MAX_DEFAULT),
+        tools=servers_from_json(plan.take("tools", list)) if plan.has("tools") else (),
     )
     plan.close()
     return result

@@ -28,7 +28,10 @@ QUESTION_CHARS_MAX: Final = 16_384
 
 DEADLINE_ROUNDS_MAX: Final = 2**31 - 1
 
-_MEMBERS: Final = frozenset({"effect", "question", "schema", "deadline", "default"})
+OF_CALL: Final = "call"
+"""Member of a question that stands at the place of a call (`turnwise.core.calling`); agents cannot ask such."""
+
+_MEMBERS: Final = frozenset({"effect", "question", "schema", "deadline", "default", OF_CALL})
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,14 +36,14 @@ class ShownFile:
 
 
 class FileWatch:
-    """Whether a file was written since it was read: once too often where its time cannot tell, never once too few."""
+    """True if a file was written since it was read: once too often where its time cannot tell, never once too few."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen_us = -1
 
     def due(self) -> bool:
-        """Whether to read the file now. Ask before reading: what is written meanwhile makes it due again."""
+        """True if the file is to be read now. Ask before reading: what is written meanwhile makes it due again."""
         now_us, changed = time.time_ns() // 1_000, changed_us(self._path)
         if changed == self._seen_us:
             return False
@@ -139,7 +139,7 @@ def changed_us(path: Path) -> int:
 
 
 def settled(changed_us: int, now_us: int) -> bool:
-    """Whether every write after `now_us` gives a file another time than `changed_us`. Times: microseconds since 1970.
+    """True if every write after `now_us` gives a file another time than `changed_us`. Times: microseconds since 1970.
 
     Clocks of file systems are coarse (a tick of the kernel, two seconds on FAT): of two writes within one of their
     steps the second leaves the time that the first has set.

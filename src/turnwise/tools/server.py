@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -44,7 +44,7 @@ class ToolQuestions:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class ToolAnswers:
     """Answers to the questions of a call."""
 
     by_key: Mapping[str, Any]
@@ -53,12 +53,23 @@ class Answers:
     """State that came with the questions, as it came."""
 
 
+Answers = ToolAnswers
+
+
 class ToolUnavailableError(Exception):
     """A server that cannot be reached, or has not answered in time; says why."""
 
 
 class ToolServer(Protocol):
-    """A server of tools, driven by one event loop. All of it runs in a process that can be ended at any time."""
+    """A server of tools, driven by one event loop. All of it runs in a process that can be ended at any time.
+
+    A kind is a module of `turnwise.tools.kinds` with two functions, importable without what it needs of others:
+    `server(settings, folder)` makes the server (`settings`: the world's, secrets resolved; `folder`: the world's),
+    and `check(settings)` yields key, message and hint of whatever is wrong with settings.
+    """
+
+    on_change: Callable[[], None]
+    """Set before `start`: a server calls it when its list of tools has become another."""
 
     async def start(self) -> None:
         """Make it ready. Raises `ToolUnavailableError`."""
@@ -67,7 +78,7 @@ class ToolServer(Protocol):
         """List its tools, in any order. Raises `ToolUnavailableError`."""
 
     async def call(
-        self, name: str, args: Mapping[str, Any], answers: Answers | None = None
+        self, name: str, args: Mapping[str, Any], answers: ToolAnswers | None = None
     ) -> ToolResult | ToolQuestions:
         """Call a tool with arguments that follow its schema. Calls run at once; cancelling one cancels the call.
 

@@ -254,3 +254,38 @@ def test_the_size_of_an_input_grows_as_its_text_does(args: int, state: int, mail
     assert 0 < least.size_bytes <= len(least.encode())
     assert given.size_bytes - least.size_bytes == len(given.encode()) - len(least.encode())
     assert "backlog" not in json.loads(made(1, 0, 0).encode())
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ({"to": "b", "body": 1}, "send[1].body must be text"),
+        ({"to": 1, "body": "x"}, "send[1].to must be text"),
+        ({"to": "b" * 201, "body": "x"}, "send[1].to is longer than 200 characters"),
+        ({"to": "b"}, "send[1] lacks the member 'body'"),
+        ({"to": "b", "text": "x"}, "send[1] has the unknown member 'text'"),
+        ({"to": "b", "body": "x", "attach": 1}, "send[1].attach must be text"),
+        ("b", "send[1] must be an object"),
+    ],
+)
+def test_one_message_among_others_that_is_none_is_named(item: object, said: str) -> None:
+    plain = {"to": "a", "body": "x"}
+    outcome = decode_output(json.dumps({"state": "", "send": [plain, item, plain]}))
+    assert isinstance(outcome, Failed)
+    assert said in outcome.failure.message
+
+
+def test_messages_are_the_same_with_and_without_the_members_that_few_have() -> None:
+    plain, attached = {"to": "a", "body": "x"}, {"to": "b", "body": "y", "attach": "h"}
+    outcome = decode_output(json.dumps({"state": "", "send": [plain, attached, plain]}))
+    assert outcome == Completed(TurnOutput("", (Send("a", "x"), Send("b", "y", "h"), Send("a", "x"))))
+    outcome = decode_output(json.dumps({"state": "", "send": [plain, plain], "wake_in": 2}))
+    assert outcome == Completed(TurnOutput("", (Send("a", "x"), Send("a", "x")), wake_in=2))
+
+
+@pytest.mark.parametrize("wake_in", [0, -1, 2**31, True, 1.0, "1"])
+def test_an_alarm_that_is_none_fails_the_turn_alone_and_among_others(wake_in: object) -> None:
+    for output in ({"state": "", "wake_in": wake_in}, {"state": "", "wake_in": wake_in, "log": []}):
+        outcome = decode_output(json.dumps(output))
+        assert isinstance(outcome, Failed)
+        assert "'wake_in' must be" in outcome.failure.message

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from turnwise.core import grants
-from turnwise.core.envelope import within
+from turnwise.core.envelope import BYTES_A_CHARACTER_MAX, within
 from turnwise.core.state import AgentState, WorldState
 from turnwise.core.turn import Failure, FailureClass, TurnOutput
 
@@ -52,7 +52,9 @@ def _excess(agent: AgentState, output: TurnOutput, world: WorldState) -> Failure
 
 def _state_excess(agent: AgentState, output: TurnOutput) -> Failure | None:
     state_max = agent.kind.limits.state_bytes_max
-    if state_max is None or within((agent.args, output.state), state_max):
+    if state_max is None or (len(agent.args) + len(output.state)) * BYTES_A_CHARACTER_MAX + 4 <= state_max:
+        return None  # as `within` would find, for nearly all
+    if within((agent.args, output.state), state_max):
         return None
     return _too_much(f"args and state come to more than {state_max:,} bytes as JSON", "state_mib")
 

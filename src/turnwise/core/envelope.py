@@ -38,7 +38,7 @@ MODEL_EFFECTS = ("generate", "infer", "embed")
 """Effects that a model answers."""
 EFFECT_KINDS = (*MODEL_EFFECTS, "run_python", "ask", PUT, GET)
 _ROUNDS_MAX = 2**31
-_BYTES_A_CHARACTER_MAX = 6
+BYTES_A_CHARACTER_MAX = 6
 """The most bytes that one character takes as JSON in UTF-8: `\\u001f`."""
 
 quote: Callable[[str], str] = encode_basestring
@@ -71,7 +71,7 @@ def text_bytes(text: str) -> int:
 def within(texts: Iterable[str], bytes_max: int) -> bool:
     """Return whether texts take at most so many bytes as JSON, together. Costs next to nothing where that is plain."""
     texts = tuple(texts)
-    if sum(map(len, texts)) * _BYTES_A_CHARACTER_MAX + 2 * len(texts) <= bytes_max:
+    if sum(map(len, texts)) * BYTES_A_CHARACTER_MAX + 2 * len(texts) <= bytes_max:
         return True
     return sum(map(text_bytes, texts)) <= bytes_max
 
@@ -202,6 +202,8 @@ def _output(value: dict[str, Any], results_sorted: bool) -> Completed | Failed:
     state = _text(_member(value, "state", "the output"), "'state'")
     if len(value) == 1:
         return Completed(TurnOutput(state))
+    if len(value) == 2 and "wake_in" in value:
+        return Completed(TurnOutput(state, (), (), (), _wake_in(value["wake_in"])))
     members: dict[str, Any] = {}
     for member, content in value.items():
         decode = _MEMBERS.get(member)
@@ -220,6 +222,22 @@ def _each(member: str, decode: Callable[[object, str], Any]) -> Callable[[object
         return tuple([decode(item, f"{member}[{i}]") for i, item in enumerate(_list(value, f"'{member}'"))])
 
     return decode_list
+
+
+def _sends(value: object) -> tuple[Send, ...]:
+    """Decode a list of messages. Plain ones are taken as they are; where one is not, all are looked at closely."""
+    found: list[Send] = []
+    if type(value) is list:
+        for item in value:
+            if type(item) is not dict or len(item) != 2:
+                break
+            to, body = item.get("to"), item.get("body")
+            if type(to) is not str or type(body) is not str or len(to) > NAME_LEN_MAX:
+                break
+            found.append(Send(to, body))
+        else:
+            return tuple(found)
+    return _all_sends(value)
 
 
 def _send(item: object, where: str) -> Send:
@@ -275,9 +293,11 @@ def _spawn(item: object, where: str) -> Spawn:
     )
 
 
+_all_sends = _each("send", _send)
+
 _MEMBERS: dict[str, Callable[[Any], Any]] = {
     "state": lambda value: value,
-    "send": _each("send", _send),
+    "send": _sends,
     "log": _each("log", _log),
     "record": _each("record", _record),
     "wake_in": _wake_in,

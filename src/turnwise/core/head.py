@@ -167,7 +167,8 @@ def execution_advance(
         if rule > 1:
             if turn.failure is not None:
                 line += f" {text_digest(turn.failure.message)} {text_digest(turn.stdout)}"
-            line += _token_lines(turn.effects)
+            if turn.effects:
+                line += _token_lines(turn.effects)
         lines.append(line)
     lines += [f"P{park.place} {park.fuel} {park.executions}{_token_lines(park.effects)}" for park in parks]
     lines += ["W" + _encode([wave.wave, wave.model, wave.requests, wave.plan]) for wave in waves]
@@ -244,7 +245,7 @@ def _effects(effects: Iterable[EffectRecord]) -> list[list[object]]:
 
 
 def _turn_line(turn: TurnRecord, rule: int) -> str:
-    effects = _effects(turn.effects)
+    effects = _effects(turn.effects) if turn.effects else []
     if turn.output is None:
         if turn.failure is None:
             raise InvariantError("a turn has neither an output nor a failure")
@@ -252,7 +253,8 @@ def _turn_line(turn: TurnRecord, rule: int) -> str:
     output = turn.output
     state = text_digest(output.state)
     if not (effects or turn.stdout or output.log or output.record or output.stop or output.finish):
-        start = f'T[{turn.place},{turn.turn},[{",".join(map(str, turn.inbox))}],"{state}"'
+        inbox = ",".join(map(str, turn.inbox)) if turn.inbox else ""
+        start = f'T[{turn.place},{turn.turn},[{inbox}],"{state}"'
         # as they are encoded below, for most turns of most worlds
         return f"{start}]" if not output.wake_in else f"{start}{_NOTHING_BUT}{output.wake_in},[],null]"
     return "T" + _encode(

@@ -81,12 +81,14 @@ def _refuse_constant(constant: str) -> Any:
 
 _decoder = json.JSONDecoder(parse_int=_integer, parse_constant=_refuse_constant)
 _scan: Final = _decoder.scan_once  # type: ignore[attr-defined]
+_scan_short: Final = json.JSONDecoder(parse_constant=_refuse_constant).scan_once  # type: ignore[attr-defined]
+"""Scans what is too short to hold a number that some interpreter would not convert by itself."""
 
 
 def _decoded(text: str) -> Any:
     """The value of a text that is not nested deeply. White space around it, and what is no JSON, takes the long way."""
     try:
-        value, end = _scan(text, 0)
+        value, end = _scan_short(text, 0) if len(text) <= _CHUNK_DIGITS else _scan(text, 0)
     except StopIteration:
         return _decoder.decode(text)
     return value if end == len(text) else _decoder.decode(text)

@@ -291,12 +291,12 @@ class Machine:
         turn = self._open_turn(event.place)
         if turn.executed(event.fuel, event.stdout):
             match event.outcome:
+                case Completed() as completed:
+                    self._complete(turn, completed.output)
                 case Needs() as needs:
                     actions = turn.suspend(needs)
                     if not turn.over:
                         return actions
-                case Completed(output):
-                    self._complete(turn, output)
                 case Failed(failure):
                     turn.fail(failure.kind, failure.message)
         return self._turn_over()
@@ -323,7 +323,7 @@ class Machine:
         world = self.world
         round_outcome.check_contents(world, self._open.values())
         spawned = round_outcome.spawned(world, round_, self._open.values(), self._children)
-        turns = tuple([turn.record() for turn in self._open.values() if not turn.is_parked])
+        turns = tuple([turn.record() for turn in self._open.values() if turn.ended])
         parks = self._parks()
         stopped = round_outcome.stopped(world, turns)
         if self._ending(round_, turns) is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from hashlib import sha256
+from types import MappingProxyType
+from typing import Any, Final
 
 from turnwise.core import streams
 from turnwise.core.asking import ask_refusal, deadline_of, reserved
@@ -27,7 +29,7 @@ from turnwise.core.effects_budget import EffectsBudget
 from turnwise.core.envelope import EFFECT_KINDS, MODEL_EFFECTS, error_reply, join_replies
 from turnwise.core.events import Action, Execute, Keep, Request
 from turnwise.core.grants import may_ask, may_run_python
-from turnwise.core.inbox import fitting
+from turnwise.core.inbox import Letter, fitting
 from turnwise.core.parked import Parked
 from turnwise.core.question import ASK
 from turnwise.core.records import EffectRecord, ParkRecord, QuestionRecord, TurnRecord
@@ -38,6 +40,10 @@ from turnwise.core.turn_input import TurnInput
 from turnwise.errors import InvariantError
 
 _BY_EFFECTS_MIB = " (`effects_mib` of its kind)"
+
+_NO_LIST: Final[Any] = ()
+_NO_MAP: Final[Any] = MappingProxyType({})
+"""Stand for the lists and mappings of a turn that has asked for nothing, which most have: see `_begin_asking`."""
 
 
 class OpenTurn:
@@ -56,8 +62,8 @@ class OpenTurn:
         "_counts",
         "_fuel_left",
         "_head",
+        "_inbox",
         "_input",
-        "_letters",
         "_many",
         "_now_us",
         "_pieces",
@@ -100,39 +106,50 @@ class OpenTurn:
         self.put_bytes = 0
         self._head = head
         self._contents = world.contents
-        self._put: dict[str, tuple[Kept, bytes]] = {}
-        self._pieces: dict[int, Piece] = {}
-        self._calls: list[Reply] = []
-        self._counts: list[tuple[int, bool]] = []
-        self._requests: list[EffectRequest] = []
-        self._replies: list[str | None] = []
-        self._tokens: dict[int, tuple[int, ...]] = {}
+        self._put: dict[str, tuple[Kept, bytes]] = _NO_MAP
+        self._pieces: dict[int, Piece] = _NO_MAP
+        self._calls: list[Reply] = _NO_LIST
+        self._counts: list[tuple[int, bool]] = _NO_LIST
+        self._requests: list[EffectRequest] = _NO_LIST
+        self._replies: list[str | None] = _NO_LIST
+        self._tokens: dict[int, tuple[int, ...]] = _NO_MAP
         self._taken: TurnRecord | None = None
         self._taken_park: ParkRecord | None = None
         self._unanswered = 0
-        self._asked: dict[int, int | None] = {}
+        self._asked: dict[int, int | None] = _NO_MAP
         self._many = False
         self._budget: EffectsBudget | None = None
         self._recorded: Collection[int] = ()
-        read = fitting(agent.inbox, agent.kind.limits.inbox_bytes_max) if parked is None else len(parked.inbox)
-        self._letters = tuple(agent.inbox[:read])
+        letters: Sequence[Letter] = ()
+        backlog = 0
+        if agent.inbox:
+            read = fitting(agent.inbox, agent.kind.limits.inbox_bytes_max) if parked is None else len(parked.inbox)
+            letters = agent.inbox[:read]
+            backlog = len(agent.inbox) - read if parked is None else parked.backlog
+        self._inbox = tuple([letter.seq for letter in letters])
         self._input = TurnInput(
-            name=agent.name,
-            kind=agent.kind.name,
-            args=agent.args,
-            round=began,
-            turn=self.turn,
-            now_us=self._now_us,
-            seed=streams.turn_seed(plan.seed, agent.name, self.turn),
-            state=agent.state,
-            mail=tuple([letter.text for letter in self._letters]),
-            backlog=len(agent.inbox) - read if parked is None else parked.backlog,
+            agent.name,
+            agent.kind.name,
+            agent.args,
+            began,
+            self.turn,
+            self._now_us,
+            streams.turn_seed(plan.seed, agent.name, self.turn),
+            agent.state,
+            tuple([letter.text for letter in letters]),
+            backlog,
         )
         if parked is not None:
             self._go_on(parked)
 
+    def _begin_asking(self) -> None:
+        """Make the lists and mappings of what the turn asks for."""
+        self._put, self._pieces, self._tokens, self._asked = {}, {}, {}, {}
+        self._calls, self._counts, self._requests, self._replies = [], [], [], []
+
     def _go_on(self, parked: Parked) -> None:
         """Take over what the turn has asked for and been answered in earlier rounds."""
+        self._begin_asking()
         so_far = parked.effects_so_far()
         self._recorded = parked.effects.keys()
         self._requests = [request for request, _ in so_far]
@@ -182,7 +199,7 @@ class OpenTurn:
 
     def executed(self, fuel: int, stdout: str) -> bool:
         """Count an execution, whatever it came to. False: the turn has used up its fuel, and has failed."""
-        if self.over or self._unanswered:
+        if self._unanswered or self.over:
             raise InvariantError(f"the turn of {self.agent.name} was not being executed")
         self.executions += 1
         self.fuel += fuel
@@ -218,10 +235,11 @@ class OpenTurn:
             message = f"the turn asked for more than {effects_max} effects (`effects_max` of its kind)"
             self.fail(FailureClass.EFFECTS, message)
             return []
+        if self._budget is None:
+            self._begin_asking()
+            self._budget = EffectsBudget(self.agent.kind.limits.effects_bytes_max)
         self._call_start, self._many = first, needs.many
         self._counts.append((len(needs.requests), needs.many))
-        if self._budget is None:
-            self._budget = EffectsBudget(self.agent.kind.limits.effects_bytes_max)
         self._budget.next_call()
         actions: list[Action] = []
         keeps: list[Action] = []
@@ -325,7 +343,7 @@ class OpenTurn:
         return ParkRecord(
             place=self.agent.place,
             turn=self.turn,
-            inbox=tuple([letter.seq for letter in self._letters]),
+            inbox=self._inbox,
             backlog=self._input.backlog,
             effects=self._effects(),
             questions=tuple(
@@ -344,15 +362,15 @@ class OpenTurn:
         if self._taken is not None:
             return self._taken
         return TurnRecord(
-            place=self.agent.place,
-            turn=self.turn,
-            inbox=tuple([letter.seq for letter in self._letters]),
-            output=self.output,
-            failure=self.failure,
-            effects=self._effects(),
-            stdout=self.stdout,
-            fuel=self.fuel,
-            executions=self.executions,
+            self.agent.place,
+            self.turn,
+            self._inbox,
+            self.output,
+            self.failure,
+            self._effects() if self._requests else (),
+            self.stdout,
+            self.fuel,
+            self.executions,
         )
 
     def _effects(self) -> tuple[EffectRecord, ...]:

@@ -61,7 +61,8 @@ class Rounds:
     def __init__(self, agents: Agents) -> None:
         self._agents = agents
         self._mailed: set[int] = set()
-        self._alarms: list[tuple[int, int]] = []
+        self._alarms: dict[int, list[int]] = {}  # places by round
+        self._rounds: list[int] = []  # the rounds of alarms, a heap
 
     def mail(self, place: int, seq: int, ready: int) -> None:
         self._mailed.add(place)
@@ -70,27 +71,38 @@ class Rounds:
         self._mailed.add(place)
 
     def alarm(self, place: int, round_: int) -> None:
-        heappush(self._alarms, (round_, place))
+        places = self._alarms.get(round_)
+        if places is None:
+            self._alarms[round_] = [place]
+            heappush(self._rounds, round_)
+        else:
+            places.append(place)
 
     def next_round(self, after: int) -> int | None:
         if any(self._agents[place].unread_any for place in self._mailed):
             return after + 1
         self._mailed.clear()
         self._drop_silent()
-        return max(after + 1, self._alarms[0][0]) if self._alarms else None
+        return max(after + 1, self._rounds[0]) if self._rounds else None
 
     def take(self, round_: int) -> list[int]:
         due = {place for place in self._mailed if self._agents[place].unread_any}
         self._mailed.clear()
-        self._drop_silent()
-        while self._alarms and self._alarms[0][0] <= round_:
-            due.add(heappop(self._alarms)[1])
-            self._drop_silent()
+        while self._rounds and self._rounds[0] <= round_:
+            rung = heappop(self._rounds)
+            due.update([place for place in self._alarms.pop(rung) if self._agents[place].due_at == rung])
         return sorted(due)
 
     def _drop_silent(self) -> None:
-        while self._alarms and self._agents[self._alarms[0][1]].due_at != self._alarms[0][0]:
-            heappop(self._alarms)
+        """Drop what is no alarm any more, from the end of the first round's until there is one."""
+        while self._rounds:
+            first = self._rounds[0]
+            places = self._alarms[first]
+            while places and self._agents[places[-1]].due_at != first:
+                places.pop()
+            if places:
+                return
+            del self._alarms[heappop(self._rounds)]
 
 
 class Sequential:

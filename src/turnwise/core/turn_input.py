@@ -35,7 +35,8 @@ class TurnInput:
     @property
     def size_bytes(self) -> int:
         """About how large the encoded input is."""
-        return len(self.args) + len(self.state) + sum(map(len, self.mail)) + len(self.mail)
+        size, mail = len(self.args) + len(self.state), self.mail
+        return size + sum(map(len, mail)) + len(mail) if mail else size
 
     def encode(self) -> bytes:
         """The input as JSON in UTF-8."""

@@ -204,11 +204,12 @@ class Driver:
         try:
             if self._runs:
                 results = self._code_run(results, actions)
-            self._clock.executed([self._jobs[result.id] for result in results])
-            for result in results:
-                place = self._jobs.pop(result.id)
-                outcome = outcome_of(result, self.machine.plan)
-                actions += self.machine.step(TurnEnded(place, outcome, self.spent(result), result.stdout))
+            jobs, machine = self._jobs, self.machine
+            places = [jobs.pop(result.id) for result in results]
+            self._clock.executed(places)
+            for place, result in zip(places, results, strict=True):
+                outcome = outcome_of(result, machine.plan)
+                actions += machine.step(TurnEnded(place, outcome, self.spent(result), result.stdout))
         except TurnwiseError as error:
             self.on_failure(error)
             return
@@ -353,7 +354,7 @@ class Driver:
             id=id_,
             code=action.code,
             input=action.input,
-            replies=tuple([self.contents.filled(reply) for reply in action.replies]),
+            replies=tuple([self.contents.filled(reply) for reply in action.replies]) if action.replies else (),
             fuel=action.fuel,
             memory_bytes=action.limits.memory_bytes,
             output_bytes_max=action.limits.output_bytes_max,

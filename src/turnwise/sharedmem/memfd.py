@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import mmap
 import os
+import select
 import socket
 from collections.abc import Sequence
 from functools import cache
@@ -56,6 +57,8 @@ class MemfdLoopWire:
         self.child_socket: socket.socket | None = child
         try:
             self._socket.setblocking(False)
+            self._poller = select.poll()
+            self._poller.register(self._socket, select.POLLIN)
             for end in (self._socket, child):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
             outgoing, incoming = self._make_arenas(geometry)
@@ -163,33 +166,43 @@ class MemfdLoopWire:
 
     # -- receiving ---------------------------------------------------------------------------------------------------
 
+    def wait(self, wait_ms: int) -> None:
+        """Wait outside of the event loop for a packet, but not for longer, and take it in."""
+        if self._receiver is not None and self._poller.poll(wait_ms):
+            self._take_packet()
+
     def _readable(self) -> None:
-        receive = self._socket.recv  # without room for file descriptors: those that a child sends are dropped
         for _ in range(READS_MAX):
-            receiver = self._receiver
-            if receiver is None:
+            if not self._take_packet():
                 return
-            try:
-                data = receive(_ROOM)
-            except BlockingIOError:
-                return
-            except OSError:
-                data = b""
-            if not data:
-                self._loop.remove_reader(self._socket)
-                receiver.on_end()
-                return
-            try:
-                found = self.exchange.feed(data)
-                message = self._attend(found) if isinstance(found, Notice) else found
-            except (PeerBroken, NoMemory) as error:
-                self._break(error)
-                return
-            if message is not None:
-                receiver.on_message(message)
-            if self._refused and self.exchange.free:
-                self._refused = False
-                receiver.on_room()
+
+    def _take_packet(self) -> bool:
+        """Take a packet in. False if there was none, or if none will follow."""
+        receiver = self._receiver
+        if receiver is None:
+            return False
+        try:
+            data = self._socket.recv(_ROOM)  # without room for file descriptors: those that a child sends are dropped
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(self._socket)
+            receiver.on_end()
+            return False
+        try:
+            found = self.exchange.feed(data)
+            message = self._attend(found) if isinstance(found, Notice) else found
+        except (PeerBroken, NoMemory) as error:
+            self._break(error)
+            return False
+        if message is not None:
+            receiver.on_message(message)
+        if self._refused and self.exchange.free:
+            self._refused = False
+            receiver.on_room()
+        return True
 
     def _attend(self, notice: Notice) -> LinkMessage | None:
         if notice.operation == packet.ASK and not notice.kind:

@@ -51,6 +51,10 @@ class Peer:
         """Call `Link.receive`."""
         return await self.link.receive()
 
+    def receive_soon(self, wait_ms: int) -> LinkMessage | None:
+        """Call `Link.receive_soon`."""
+        return self.link.receive_soon(wait_ms)
+
     @property
     def returncode(self) -> int | None:
         """Exit code, negative for a signal; None while the process runs."""

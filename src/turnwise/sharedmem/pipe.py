@@ -172,6 +172,9 @@ class PipeLoopWire:
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
+    def wait(self, wait_ms: int) -> None:
+        """Return at once: what comes is read by a thread, which tells the loop of it."""
+
     def close(self) -> None:
         """Close; messages that are held stay valid until released."""
         if self._closed:

@@ -73,6 +73,13 @@ class LoopWire(Protocol):
         """
         ...
 
+    def wait(self, wait_ms: int) -> None:
+        """Wait outside of the event loop until something comes, but not for longer, and tell the receiver of it.
+
+        A transport that cannot wait so returns at once.
+        """
+        ...
+
     def close(self) -> None:
         """Close; the receiver is told nothing more. Twice is harmless."""
         ...

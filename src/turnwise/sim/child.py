@@ -57,6 +57,7 @@ class _Wire:
     def put(self, kind: int, parts: Sequence[Flat], length: int) -> bool:
         return self._child.post(kind, b"".join(parts))
 
+    def wait(self, wait_ms: int) -> None: ...
     def close(self) -> None:
         self.receiver = None
         self._child.left()
@@ -130,6 +131,9 @@ class SimulatedChild:
 
     async def receive(self) -> LinkMessage | None:
         return await self.link.receive()
+
+    def receive_soon(self, wait_ms: int) -> LinkMessage | None:
+        return self.link.receive_soon(wait_ms)
 
     def stderr_tail(self) -> str:
         return self._tail

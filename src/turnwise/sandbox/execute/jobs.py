@@ -53,7 +53,7 @@ class TurnJob:
     def size_bytes(self) -> int:
         """About how much is handed over for it."""
         own = len(self.input) if isinstance(self.input, bytes) else self.input.size_bytes
-        return own + sum(map(len, self.replies))
+        return own + sum(map(len, self.replies)) if self.replies else own
 
     def encoded_input(self) -> bytes:
         """Return the input envelope. Made anew for each call, and held by nobody."""

@@ -12,7 +12,6 @@ does the same by hand.
 from __future__ import annotations
 
 import bisect
-import hashlib
 import json
 import os
 import runpy
@@ -29,7 +28,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from interpreter_build.artefact import Built, digest, keep_built, source_files
 from interpreter_build.merge import merge
+
+from interpreter_build import encoding
 
 try:
     from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -37,6 +39,7 @@ except ImportError:  # run by hand where hatchling is not installed
     BuildHookInterface = object  # type: ignore[assignment,misc]
 
 SOURCES = ("guests/python", "wit", "interpreter_build", "hatch_build.py")
+SUFFIXES = (".py", ".wit")
 OUTPUT = "src/turnwise/sandbox/python"
 APP = "turnwise_interpreter"
 WORLD = "agent"
@@ -53,23 +56,15 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg,misc,unused-
 
 def build(root: Path, *, force: bool = False) -> Path:
     """Build ``interpreter.wasm`` and ``interpreter.json`` below `root` if they are out of date; return the folder."""
-    folder = root / OUTPUT
-    component, description = folder / "interpreter.wasm", folder / "interpreter.json"
-    inputs = _inputs(root)
-    if not force and _is_built(component, description, inputs):
-        return folder
-    with tempfile.TemporaryDirectory(prefix="turnwise-interpreter-") as temporary:
-        content, facts = _componentize(root, Path(temporary))
-    facts |= {
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "bytes": len(content),
-        "componentize_py": metadata.version("componentize-py"),
-        "inputs": inputs,
-    }
-    # The description goes last: whoever sees it finds the component that it describes, or one that does not fit.
-    _write(component, content)
-    _write(description, (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode())
-    return folder
+    version = metadata.version("componentize-py")
+
+    def make() -> Built:
+        with tempfile.TemporaryDirectory(prefix="turnwise-interpreter-") as temporary:
+            content, facts = _componentize(root, Path(temporary))
+        return Built(content, {**facts, "componentize_py": version}, {})
+
+    inputs = digest(f"componentize-py {version}", root, source_files(root, SOURCES, SUFFIXES))
+    return keep_built(root / OUTPUT, inputs, make, force=force)
 
 
 def build_javascript(root: Path, *, force: bool = False) -> Path:
@@ -79,34 +74,6 @@ def build_javascript(root: Path, *, force: bool = False) -> Path:
     return folder
 
 
-def _inputs(root: Path) -> str:
-    """SHA-256 over everything that the component is made of, names and contents."""
-    digest = hashlib.sha256(f"componentize-py {metadata.version('componentize-py')}\n".encode())
-    for path in _source_files(root):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode())
-        digest.update(content)
-    return digest.hexdigest()
-
-
-def _source_files(root: Path) -> list[Path]:
-    files = []
-    for source in SOURCES:
-        path = root / source
-        found = [path] if path.is_file() else [p for p in path.rglob("*") if p.suffix in (".py", ".wit")]
-        files += sorted(found, key=lambda p: p.relative_to(root).as_posix())
-    return files
-
-
-def _is_built(component: Path, description: Path, inputs: str) -> bool:
-    try:
-        facts = json.loads(description.read_text(encoding="utf-8"))
-        content = component.read_bytes()
-    except (OSError, ValueError):
-        return False
-    return bool(facts.get("inputs") == inputs and facts.get("sha256") == hashlib.sha256(content).hexdigest())
-
-
 def _componentize(root: Path, temporary: Path) -> tuple[bytes, dict[str, Any]]:
     """Run componentize-py on copies, so that no file beside the sources (bytecode, a report) gets in or is left.
 
@@ -114,7 +81,7 @@ def _componentize(root: Path, temporary: Path) -> tuple[bytes, dict[str, Any]]:
     """
     app = temporary / "app"
     app.mkdir()
-    for path in _source_files(root):
+    for path in source_files(root, SOURCES, SUFFIXES):
         relative = path.relative_to(root)
         if relative.parts[:2] == ("guests", "python"):
             copy = app / Path(*relative.parts[2:])
@@ -184,54 +151,23 @@ def make_immortal(component: bytes, objects: bytes) -> tuple[bytes, int]:
 def _data_segments(component: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield (address in memory, position in the file, size) of what the component's memory holds at first."""
     module_section, data_section, i32_const, end = 1, 11, 0x41, 0x0B
-    for kind, begin, stop in _sections(component, 8, len(component)):
+    for kind, begin, stop in encoding.sections(component, 8, len(component)):
         if kind != module_section:
             continue
-        for module_kind, position, _ in _sections(component, begin + 8, stop):
+        for module_kind, position, _ in encoding.sections(component, begin + 8, stop):
             if module_kind != data_section:
                 continue
-            count, position = _leb128(component, position)
-            for _ in range(count):
-                if component[position] != 0 or component[position + 1] != i32_const:
+            reader = encoding.Reader(component, position)
+            for _ in reader.counted():
+                active, constant = reader.byte() == 0, reader.byte() == i32_const
+                if not (active and constant):
                     raise RuntimeError("the component stores its memory in another way than componentize-py 0.25 does")
-                address, position = _leb128(component, position + 2, signed=True)
-                if component[position] != end:
+                address = reader.signed()
+                if reader.byte() != end:
                     raise RuntimeError("the component stores its memory in another way than componentize-py 0.25 does")
-                size, position = _leb128(component, position + 1)
-                yield address, position, size
-                position += size
-
-
-def _sections(data: bytes, position: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """Yield (kind, begin, end) of the sections of a module or component."""
-    while position < stop:
-        kind = data[position]
-        size, begin = _leb128(data, position + 1)
-        yield kind, begin, begin + size
-        position = begin + size
-
-
-def _leb128(data: bytes, position: int, *, signed: bool = False) -> tuple[int, int]:
-    """Read a number of variable length; return it and the position behind it."""
-    value = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if not byte & 0x80:
-            break
-    if signed and byte & 0x40:
-        value -= 1 << shift
-    return value, position
-
-
-def _write(target: Path, content: bytes) -> None:
-    """Put a file into its place at once."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    beside.replace(target)
+                size = reader.unsigned()
+                yield address, reader.position, size
+                reader.position += size
 
 
 if __name__ == "__main__":

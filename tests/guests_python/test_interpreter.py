@@ -33,7 +33,7 @@ def test_the_description_fits_the_component() -> None:
     assert info.bytes == len(content)
     assert info.sdk == __version__
     assert info.modules == ADVERTISED
-    assert info.cpython.startswith("3.14.")
+    assert info.engine.startswith("3.14.")
 
 
 def test_every_advertised_module_is_there(interpreter: Interpreter) -> None:

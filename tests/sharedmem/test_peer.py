@@ -181,6 +181,20 @@ def test_a_child_that_dies_in_the_middle_is_an_end_of_file_with_its_words(start:
     run(main())
 
 
+def test_the_link_of_a_child_that_fails_is_open_until_its_error_is_written(start: Any, run: Any) -> None:
+    """Who kills it at the end of file would read the beginning of a traceback, and not what it says."""
+
+    async def main() -> None:
+        async with await start("fail") as peer:
+            assert await text(peer) == "writing"
+            assert await peer.receive() is None
+            peer.kill()
+            await peer.wait()
+            assert peer.stderr_tail().splitlines()[-1] == "ValueError: the reason"
+
+    run(main())
+
+
 def test_a_module_that_does_not_exist_is_an_end_of_file_with_the_reason(run: Any, transport: Transport) -> None:
     async def main() -> None:
         async with await launch("turnwise.no_such_module", name="nobody", transport=transport) as peer:

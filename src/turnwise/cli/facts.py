@@ -102,7 +102,7 @@ def interpreter() -> list[Fact]:
 
     info = module_info()
     return [
-        Fact("cpython", info.cpython, f"built by componentize-py {info.componentize_py}"),
+        Fact("cpython", info.engine, f"built by componentize-py {info.builder}"),
         Fact("sdk", info.sdk, f"{len(info.modules)} standard modules can be imported"),
         Fact("sha256", info.sha256),
         Fact("file", str(module_path()), size(info.bytes)),
@@ -114,7 +114,7 @@ def javascript_interpreter() -> list[Fact]:
 
     info = module_info()
     return [
-        Fact("quickjs-ng", info.quickjs, f"built by Zig {info.zig}"),
+        Fact("quickjs-ng", info.engine, f"built by Zig {info.builder}"),
         Fact("sdk", info.sdk),
         Fact("sha256", info.sha256),
         Fact("file", str(module_path()), size(info.bytes)),

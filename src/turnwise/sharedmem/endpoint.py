@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 class Endpoint:
-    """Messages to and from the orchestrator. A context manager."""
+    """Messages to and from the orchestrator. A context manager, of a child's whole life.
+
+    An error that leaves it does not close the link: the orchestrator would see the end of file, and kill the child,
+    before it has written what the error is. The kernel closes the link when the child has ended.
+    """
 
     def __init__(self, wire: BlockingWire) -> None:
         self._wire = wire
@@ -80,7 +84,8 @@ class Endpoint:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
 
 
 def check_kind(kind: int) -> None:

@@ -87,7 +87,7 @@ def _packages(requirements: Path, get: bool) -> list[Package]:
         if get:
             fetch(requirements, Path(folder))
         there = installed(Path(folder) if get else None)
-        markers = sandbox_markers(module_info().cpython)
+        markers = sandbox_markers(module_info().engine)
         return [package_of(one) for one in needed(asked, there, markers, str(requirements))]
 
 

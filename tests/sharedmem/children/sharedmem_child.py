@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 
@@ -79,6 +80,17 @@ def crash(end: Endpoint) -> None:
     assert message is not None
     print("it hurts", file=sys.stderr, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail(end: Endpoint) -> None:
+    """Raise an error, and say that the link is still open when it is written."""
+
+    def write(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        end.send(TEXT, b"writing")
+        sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = write
+    raise ValueError("the reason")
 
 
 def compute(end: Endpoint) -> None:
@@ -187,6 +199,7 @@ ROLES = {
         stop,
         flood,
         crash,
+        fail,
         compute,
         stubborn,
         write,

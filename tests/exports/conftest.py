@@ -7,6 +7,7 @@ import pytest
 import turnwise
 from tests.history.test_verify import writers
 from tests.inference import toy
+from tests.monitor.petitions import granted
 from tests.orchestrator.worlds import lively
 
 
@@ -24,3 +25,11 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export-model")
     turnwise.run(writers(toy.write_attention_folder(folder / "model")), journal=folder / "w.journal").close()
     return folder / "w.journal"
+
+
+@pytest.fixture(scope="session")
+def answered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A journal in which an agent asks people three times in one turn; nobody answers the second in time."""
+    path = tmp_path_factory.mktemp("export-people") / "people.journal"
+    granted(path)
+    return path

@@ -51,3 +51,26 @@ def test_the_same_journal_gives_the_same_bytes(written: Path, tmp_path: Path) ->
     for name in ("a.eval", "b.eval"):
         turnwise.export(written, tmp_path / name, "inspect")
     assert (tmp_path / "a.eval").read_bytes() == (tmp_path / "b.eval").read_bytes()
+
+
+def test_questions_answers_and_model_answers_before_them_are_in_the_transcript(answered: Path, tmp_path: Path) -> None:
+    turnwise.export(answered, tmp_path / "a.eval", "inspect")
+    with zipfile.ZipFile(tmp_path / "a.eval") as file:
+        sample = json.loads(file.read("samples/clerk_epoch_1.json"))
+        office = json.loads(file.read("samples/office_epoch_1.json"))
+    events = sample["events"]
+    assert [one["name"] for one in events if one["event"] == "span_begin"] == [f"round {nr}" for nr in (2, 5, 8, 9)]
+    told = [(one["source"], one["data"]) for one in events if "people" in str(one.get("source"))]
+    assert told == [
+        ("asks people, and waits", {"number": 1, "question": "A bridge over the river?"}),
+        ("answer of people", {"question": "A bridge over the river?", "answer": "true"}),
+        ("asks people, and waits", {"number": 2, "question": "Why?"}),
+        ("answer of people", {"question": "Why?", "answer": '"no reason", by default'}),
+        ("asks people, and waits", {"number": 3, "question": "Sign <b>here</b>"}),
+        ("answer of people", {"question": "Sign <b>here</b>", "answer": '"B"'}),
+    ]
+    assert sum(one["event"] == "model" for one in events) == 1
+    assert [message["role"] for message in sample["messages"]] == ["user", "assistant"]
+    assert sum(str(one.get("source")).startswith("message from office, with content ") for one in events) == 1
+    assert sum(str(one.get("source")).startswith("message to clerk, with content ") for one in office["events"]) == 1
+    assert (sample["metadata"]["turns"], sample["metadata"]["failed_turns"]) == (1, 0)

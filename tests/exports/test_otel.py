@@ -91,3 +91,27 @@ def test_failed_turns_are_errors(lived: Path, tmp_path: Path) -> None:
     found = spans(lived, tmp_path / "a.jsonl")
     errors = [attributes(span)["error.type"] for span in found if span.get("status", {}).get("code") == 2]
     assert errors == failed
+
+
+def test_a_question_lasts_from_its_asking_to_where_the_turn_goes_on(answered: Path, tmp_path: Path) -> None:
+    found = spans(answered, tmp_path / "a.jsonl")
+    assert len({span["spanId"] for span in found}) == len(found)
+    asked = [span for span in found if span["name"] == "ask"]
+    parts = {
+        attributes(span)["turnwise.round"]: span
+        for span in found
+        if span["name"] == "invoke_agent clerk"
+    }  # fmt: skip
+    assert {round_: attributes(span).get("turnwise.waits") for round_, span in parts.items()} == {
+        "2": True, "5": True, "8": True, "9": None,
+    }  # fmt: skip
+    for span, (before, after) in zip(asked, (("2", "5"), ("5", "8"), ("8", "9")), strict=True):
+        assert span["startTimeUnixNano"] == parts[before]["endTimeUnixNano"]
+        assert span["endTimeUnixNano"] == parts[after]["startTimeUnixNano"]
+        assert span["parentSpanId"] == parts[after]["spanId"]
+    assert [attributes(span).get("turnwise.default") for span in asked] == [None, True, None]
+    (handles,) = [attributes(span)["turnwise.contents.sent"] for span in found if "office" in span["name"]]
+    assert handles == attributes(parts["2"])["turnwise.contents.read"]
+    assert "bridge" not in (tmp_path / "a.jsonl").read_text("utf-8")
+    told = [attributes(span).get("turnwise.question") for span in spans(answered, tmp_path / "b.jsonl", content=True)]
+    assert [text for text in told if text] == ["A bridge over the river?", "Why?", "Sign <b>here</b>"]

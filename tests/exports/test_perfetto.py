@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import turnwise
+from tests.monitor.petitions import petition
 
 
 def events(journal: Path, out: Path, **options: bool) -> list[dict[str, object]]:
@@ -47,3 +48,35 @@ def test_what_models_were_asked_is_on_their_track_and_texts_are_left_out(written
     assert not any(body in text for body in bodies)
     events(written, tmp_path / "b.json", content=True)
     assert "state" in (tmp_path / "b.json").read_text("utf-8")
+
+
+def test_a_turn_that_waits_and_its_questions_are_events(answered: Path, tmp_path: Path) -> None:
+    found = events(answered, tmp_path / "a.json")
+    clerk = next(one["tid"] for one in found if one["name"] == "thread_name" and one["args"] == {"name": "clerk"})
+    own = [one for one in found if one.get("tid") == clerk and one["pid"] == 1]
+    parts = [(one["name"], one["args"].get("questions")) for one in own if one["ph"] == "X"]  # type: ignore[attr-defined]
+    assert parts == [
+        ("round 2, waits", [1]), ("round 5, waits", [2]), ("round 8, waits", [3]), ("round 9", None),
+    ]  # fmt: skip
+    begins = {one["id"]: one["ts"] for one in own if one.get("cat") == "question" and one["ph"] == "b"}
+    ends = {
+        one["id"]: (one["ts"], one["args"]["default"])
+        for one in own
+        if one.get("cat") == "question" and one["ph"] == "e"
+    }  # type: ignore[index]
+    assert list(begins) == list(ends) == ["question 1", "question 2", "question 3"]
+    assert [default for _, default in ends.values()] == [False, True, False]
+    assert all(begins[id_] <= ends[id_][0] for id_ in begins)  # type: ignore[operator]
+    assert sum(one["ph"] == "f" and one["tid"] == clerk for one in found if "tid" in one) == 1
+    sent = [one["args"] for one in found if one["ph"] == "s"]
+    assert ["attach" in args for args in sent] == [True, False]  # type: ignore[operator]
+    assert "bridge" not in (tmp_path / "a.json").read_text("utf-8")
+    events(answered, tmp_path / "b.json", content=True)
+    assert "A bridge over the river?" in (tmp_path / "b.json").read_text("utf-8")
+
+
+def test_a_question_that_waits_ends_with_the_trace(tmp_path: Path) -> None:
+    petition(tmp_path / "open.journal")
+    found = events(tmp_path / "open.journal", tmp_path / "a.json")
+    ends = [one["args"] for one in found if one.get("cat") == "question" and one["ph"] == "e"]
+    assert ends == [{"default": False}, {"default": True}, {"waits": True}]

@@ -22,8 +22,8 @@ from turnwise.journal.tables import TABLES, markdown
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-def test_all_forms_hold_the_same(lived: Path, written: Path, tmp_path: Path) -> None:
-    for journal in (lived, written):
+def test_all_forms_hold_the_same(lived: Path, written: Path, answered: Path, tmp_path: Path) -> None:
+    for journal in (lived, written, answered):
         out = tmp_path / journal.stem
         out.mkdir()
         for kind in ("csv", "jsonl", "parquet"):
@@ -72,11 +72,11 @@ def test_the_page_lists_all_columns() -> None:
     assert markdown().strip() in (DOCS / "journal.md").read_text("utf-8")
 
 
-def test_the_page_lists_all_members_of_objects(lived: Path) -> None:
+def test_the_page_lists_all_members_of_objects(lived: Path, answered: Path) -> None:
     page = (DOCS / "journal.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (.*) \|$", page, re.MULTILINE)
     told = {name: (kind, re.findall(r"`(\w+)`", members)) for name, kind, members in rows}
-    with turnwise.open(lived) as run:
+    with turnwise.open(lived) as run, turnwise.open(answered) as with_people:
         iterables = {name: value for name, value in vars(run).items() if isinstance(value, Rows)}
         assert told.keys() >= iterables.keys() >= {"agents", "rounds", "turns", "messages", "records", "timings"}
         for name, rows_of in iterables.items():
@@ -84,7 +84,7 @@ def test_the_page_lists_all_members_of_objects(lived: Path) -> None:
             if name == "failures":
                 assert (kind, members) == ("Turn", ["turns"])
                 continue
-            first = next(iter(rows_of))
+            first = next(iter(rows_of), None) or next(iter(getattr(with_people, name)))
             assert type(first).__name__ == kind
             assert members == [field.name for field in fields(first)]
     output = re.search(r"^`output` of a turn has what it left: (.*?);", page, re.MULTILINE)
@@ -118,3 +118,30 @@ def test_nothing_is_overwritten_and_wrong_names_are_named(lived: Path, tmp_path:
     with pytest.raises(UsageError, match="has no tables"):
         turnwise.export(lived, tmp_path / "a", "otel", tables=["turns"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_questions_answers_and_what_came_with_messages_are_in_the_tables(answered: Path, tmp_path: Path) -> None:
+    turnwise.export(answered, tmp_path / "out", "jsonl")
+    rows = {
+        path.stem: [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        for path in (tmp_path / "out").iterdir()
+    }
+    assert [(row["round"], row["agent"], row["turn"], row["questions"]) for row in rows["parks"]] == [
+        (2, "clerk", 1, "[1]"), (5, "clerk", 1, "[2]"), (8, "clerk", 1, "[3]"),
+    ]  # fmt: skip
+    assert [(row["id"], row["round"], row["deadline"], row["answered"], row["reply"]) for row in rows["questions"]] == [
+        (1, 2, None, 5, '{"ok":{"answer":true}}'), (2, 5, 8, None, None), (3, 8, None, 9, '{"ok":{"answer":"B"}}'),
+    ]  # fmt: skip
+    assert [(row["round"], row["question"]) for row in rows["answers"]] == [(5, 1), (9, 3)]
+    asked = [(row["round"], row["kind"]) for row in rows["effects"] if row["agent"] == "clerk"]
+    assert asked == [(2, "generate"), (5, "ask"), (8, "ask"), (9, "ask")]
+    assert [row["attach"] is not None for row in rows["messages"]] == [True, False]
+    with turnwise.open(answered) as run:
+        assert [(one.id, one.text, one.answered) for one in run.asked] == [
+            (1, "A bridge over the river?", 5), (2, "Why?", None), (3, "Sign <b>here</b>", 9),
+        ]  # fmt: skip
+        assert [(one.round, one.agent, one.value) for one in run.answers] == [(5, "clerk", True), (9, "clerk", "B")]
+        assert [(one.round, one.questions) for one in run.parks] == [(2, (1,)), (5, (2,)), (8, (3,))]
+        assert (len(run.parks), len(run.asked), len(run.answers)) == (3, 3, 2)
+        assert [message.attach for message in run.messages] == [row["attach"] for row in rows["messages"]]
+        assert run.questions == []

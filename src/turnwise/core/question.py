@@ -133,6 +133,17 @@ def overdue_reply(question: Question) -> str:
     return canonical({"ok": {"answer": decode(question.default), "default": True}})
 
 
+def is_overdue_reply(reply: str) -> bool:
+    """Return whether a reply to a question was made since its deadline had passed."""
+    value = {} if type(reply) is Withheld else decode(reply)
+    if not isinstance(value, dict):
+        return False
+    ok, error = value.get("ok"), value.get("error")
+    return (isinstance(ok, dict) and ok.get("default") is True) or (
+        isinstance(error, dict) and error.get("kind") == "deadline"
+    )
+
+
 def answered(reply: str) -> Any:
     """The answer in a reply to a question; None where there is none."""
     value = {} if type(reply) is Withheld else decode(reply)

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from turnwise.core.records import MessageRecord, TurnRecord
+from turnwise.core.question import ASK, question_text
+from turnwise.core.records import MessageRecord, ParkRecord, TurnRecord
+from turnwise.history.outside_changes import answer_text
 from turnwise.journal.file.times import RoundTimes, Span
 
 JsonObject = dict[str, Any]
@@ -26,12 +28,16 @@ def moment(us: int) -> str:
 def turn_events(
     name: str,
     times: RoundTimes,
-    turn: TurnRecord,
+    turn: TurnRecord | ParkRecord,
     read: list[MessageRecord],
     name_of: Callable[[int], str],
     calls: list[JsonObject],
 ) -> Iterator[JsonObject]:
-    """Yield the events of a turn. `calls` are its questions to models: input, output and number of the effect."""
+    """Yield the events of a turn, or of what a turn that waits for people did in one round.
+
+    `read` are the messages that it began with there. `calls` are its questions to models: input, output and number of
+    the effect.
+    """
     span = times.turns.get(turn.place, _AT_ONCE)
     id_ = f"{name}-{times.round}"
     start, end = (moment(times.started_us + us) for us in (span.start_us, span.start_us + span.duration_us))
@@ -41,7 +47,11 @@ def turn_events(
     }  # fmt: skip
     for message in read:
         sender = "outside" if message.sender is None else name_of(message.sender)
-        yield _info(f"message from {sender}", str(message.body), start) | common
+        yield _info(f"message from {sender}{_with(message.attach)}", str(message.body), start) | common
+    for effect in turn.effects:
+        if effect.kind == ASK:
+            told: dict[str, object] = {"question": question_text(effect.request), "answer": answer_text(effect.reply)}
+            yield _info("answer of people", told, start) | common
     for call in calls:
         asked = times.effects.get((turn.place, call["index"]), span)
         yield {
@@ -57,17 +67,25 @@ def turn_events(
             "config": {},
             "output": call["output"],
         }
-    if turn.failure is not None:
+    if isinstance(turn, ParkRecord):
+        for question in turn.questions:
+            told = {"number": question.id, "question": question_text(question.request)}
+            yield _info("asks people, and waits", told, end) | common
+    elif turn.failure is not None:
         yield _info("failed", str(turn.failure.kind), end) | common
     elif turn.output is not None:
         for sent in turn.output.send:
-            yield _info(f"message to {sent.to}", str(sent.body), end) | common
+            yield _info(f"message to {sent.to}{_with(sent.attach)}", str(sent.body), end) | common
         for record in turn.output.record:
             value = str(record.value) if isinstance(record.value, str) else record.value
             yield _info(f"recorded {record.name}", value, end) | common
         for line in turn.output.log:
             yield _info(f"log, {line.level}", str(line.text), end) | common
     yield {**common, "event": "span_end", "id": id_, "timestamp": end}
+
+
+def _with(attach: str | None) -> str:
+    return "" if attach is None else f", with content {attach}"
 
 
 def _info(source: str, data: object, at: str) -> JsonObject:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator
+from heapq import merge
 from pathlib import Path
 from typing import Any, Final
 
 from turnwise._version import __version__
-from turnwise.core.records import AgentRecord, EffectRecord
+from turnwise.core.records import AgentRecord, EffectRecord, ParkRecord, TurnRecord
 from turnwise.exports.inspect_events import moment, turn_events
 from turnwise.journal import Journal
 from turnwise.journal.file.times import RoundTimes
@@ -102,14 +103,16 @@ def _sample(
     first: str | None = None
     state, turns, failed, taken_us = str(agent.state), 0, 0, 0
     events: list[JsonObject] = []
-    for round_, turn in journal.queries.turns(agent.place):
-        turns += 1
-        failed += turn.failure is not None
-        read = [journal.queries.message(seq) for seq in turn.inbox]
+    begun = 0
+    for round_, turn in _parts(journal, agent.place):
+        read = [] if turn.turn == begun else [journal.queries.message(seq) for seq in turn.inbox]
+        begun = turn.turn
+        turns += isinstance(turn, TurnRecord)
+        failed += isinstance(turn, TurnRecord) and turn.failure is not None
         if first is None and read:
             first = str(read[0].body)
         calls: list[JsonObject] = []
-        if turn.output is not None:
+        if isinstance(turn, TurnRecord) and turn.output is not None:
             state = str(turn.output.state)
             for record in turn.output.record:
                 value = str(record.value) if isinstance(record.value, str) else record.value
@@ -143,6 +146,12 @@ def _sample(
         "model_usage": usage,
         "attachments": {},
     }
+
+
+def _parts(journal: Journal, place: int) -> Iterator[tuple[int, TurnRecord | ParkRecord]]:
+    """Yield the turns of an agent, and what those that wait for people did in the rounds before, in order of round."""
+    parks: Iterator[tuple[int, TurnRecord | ParkRecord]] = journal.rounds.parks.all_parks(place)
+    return merge(journal.queries.turns(place), parks, key=lambda part: part[0])
 
 
 def _summary(sample: JsonObject) -> JsonObject:

@@ -1,4 +1,7 @@
-"""OpenTelemetry spans as a file of OTLP/JSON lines: a run, its turns, and what they asked of models.
+"""OpenTelemetry spans as a file of OTLP/JSON lines: a run, its turns, and what they asked of models and people.
+
+A turn that waits for people has a span for each round in which it moved; the span of a question goes from the moment
+in which it was asked to that in which the turn went on with the answer.
 
 Names and attributes are those of the semantic conventions for generative AI, in the version of `SCHEMA`; `ATTRIBUTES`
 is the one table of them. Ids follow from the head, so the same run always has the same trace. Texts are left out unless
@@ -15,7 +18,8 @@ from typing import Any, Final
 
 from turnwise._version import __version__
 from turnwise.core.plan_json import plan_from_json
-from turnwise.core.records import EffectRecord, TurnRecord
+from turnwise.core.question import ASK, is_overdue_reply, question_text
+from turnwise.core.records import EffectRecord, ParkRecord, TurnRecord
 from turnwise.exports.moments import RoundMoments, moments
 from turnwise.journal import Journal
 from turnwise.journal.file.times import Span
@@ -73,13 +77,21 @@ def spans(journal: Journal, run: Run, *, content: bool = False) -> Iterator[dict
     first: int | None = None
     last = plan.time_start_us
     sent: dict[int, str] = {}
+    attached: dict[int, str] = {}
+    asked: dict[tuple[int, int], int] = {}
     for moment in moments(journal, plan):
         first = moment.started_us if first is None else first
         last = max(last, moment.started_us + moment.duration_us)
-        for turn in moment.record.turns:
-            yield _turn_span(ids, moment, turn, names[turn.place], sent)
-            for effect in turn.effects:
-                yield _effect_span(ids, moment, turn, effect, names[turn.place], content=content)
+        attached |= {one.seq: one.attach for one in moment.record.inputs if one.attach is not None}
+        for part in moment.record.parts:
+            yield _turn_span(ids, moment, part, names[part.place], sent, attached)
+            for effect in part.effects:
+                at = asked.pop((part.place, effect.index), None) if effect.kind == ASK else None
+                yield _effect_span(ids, moment, part.place, effect, names[part.place], at, content=content)
+            if isinstance(part, ParkRecord):
+                ended = sum(moment.turn(part.place))
+                asked |= {(part.place, question.index): ended for question in part.questions}
+        attached |= {one.seq: one.attach for one in moment.record.messages if one.attach is not None}
         for message in moment.record.messages:
             if message.sender is not None:
                 sent[message.seq] = ids.turn(moment.record.round, names[message.sender])
@@ -112,8 +124,16 @@ class _Ids:
         return sha256("\n".join((self._head, *parts)).encode()).hexdigest()[:16]
 
 
-def _turn_span(ids: _Ids, moment: RoundMoments, turn: TurnRecord, agent: str, sent: dict[int, str]) -> dict[str, Any]:
+def _turn_span(
+    ids: _Ids,
+    moment: RoundMoments,
+    turn: TurnRecord | ParkRecord,
+    agent: str,
+    sent: dict[int, str],
+    attached: dict[int, str],
+) -> dict[str, Any]:
     round_ = moment.record.round
+    failure = turn.failure if isinstance(turn, TurnRecord) else None
     attributes: dict[str, object] = {
         ATTRIBUTES["operation"]: "invoke_agent",
         ATTRIBUTES["provider"]: "turnwise",
@@ -125,20 +145,39 @@ def _turn_span(ids: _Ids, moment: RoundMoments, turn: TurnRecord, agent: str, se
         "turnwise.fuel": turn.fuel,
         "turnwise.clock": "virtual" if moment.times is None else "wall",
     }
-    if turn.failure is not None:
-        attributes[ATTRIBUTES["error"]] = str(turn.failure.kind)
+    if isinstance(turn, ParkRecord):
+        attributes["turnwise.waits"] = True
+        attributes["turnwise.questions"] = [question.id for question in turn.questions]
+    read = [attached[seq] for seq in turn.inbox if seq in attached]
+    given = (
+        [one.attach for one in moment.record.messages if one.sender == turn.place and one.attach is not None]
+        if isinstance(turn, TurnRecord)
+        else []
+    )
+    contents = {"turnwise.contents.read": read, "turnwise.contents.sent": given}
+    attributes |= {name: handles for name, handles in contents.items() if handles}
+    if failure is not None:
+        attributes[ATTRIBUTES["error"]] = str(failure.kind)
     span = _span(
         ids, ids.turn(round_, agent), ids.run, f"invoke_agent {agent}", _INTERNAL, moment.turn(turn.place), attributes
     )
     links = dict.fromkeys(sent[seq] for seq in turn.inbox if seq in sent)
     if links:
         span["links"] = [{"traceId": ids.trace, "spanId": link} for link in links]
-    return span | ({"status": {"code": _ERROR}} if turn.failure is not None else {})
+    return span | ({"status": {"code": _ERROR}} if failure is not None else {})
 
 
 def _effect_span(
-    ids: _Ids, moment: RoundMoments, turn: TurnRecord, effect: EffectRecord, agent: str, *, content: bool
+    ids: _Ids,
+    moment: RoundMoments,
+    place: int,
+    effect: EffectRecord,
+    agent: str,
+    asked_us: int | None,
+    *,
+    content: bool,
 ) -> dict[str, Any]:
+    """The span of an effect. A question was asked in a round before, at `asked_us`."""
     round_ = moment.record.round
     request, reply = _object(effect.request), _object(effect.reply)
     found = reply.get("ok")
@@ -172,12 +211,18 @@ def _effect_span(
             part = {"role": "assistant", "parts": [{"type": "text", "content": ok["text"]}]}
             answer = part | {"finish_reason": str(ok.get("finish"))}
             attributes[ATTRIBUTES["output"]] = json.dumps([answer], ensure_ascii=False)
+    if effect.kind == ASK and is_overdue_reply(effect.reply):
+        attributes["turnwise.default"] = True
+    if content and effect.kind == ASK:
+        attributes["turnwise.question"] = question_text(effect.request)
+        attributes["turnwise.answer"] = str(effect.reply)
     name = f"{operation} {effect.model}" if effect.model is not None else operation
     parent = ids.turn(round_, agent)
-    span = _span(
-        ids, ids.effect(round_, agent, effect.index), parent, name, _CLIENT,
-        moment.effect(turn.place, effect.index), attributes,
-    )  # fmt: skip
+    took = moment.effect(place, effect.index)
+    if asked_us is not None:
+        begin = min(asked_us, moment.turn(place).start_us)  # clocks can be set back between two rounds
+        took = Span(begin, moment.turn(place).start_us - begin)
+    span = _span(ids, ids.effect(round_, agent, effect.index), parent, name, _CLIENT, took, attributes)
     return span | ({"status": {"code": _ERROR}} if error is not None else {})
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, overload
 from turnwise.core.head import genesis
 from turnwise.core.plan import OUTSIDE, Plan
 from turnwise.core.promise import Promise, weakest
-from turnwise.core.question import AskedQuestion
+from turnwise.core.question import AskedQuestion, answered, question_text
 from turnwise.core.records import EffectRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.core.turn import Failure, TurnOutput
 from turnwise.journal.file.parent import Parent
@@ -64,6 +64,8 @@ class Message:
     """Text of the message."""
     recipients: tuple[str, ...]
     """Names of the agents that get it; none for a dead letter."""
+    attach: str | None
+    """Handle of a content that comes with it, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,66 @@ class Turn:
     """Text that it printed."""
     fuel: int
     """WebAssembly instructions of all its executions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """A round after which a turn waited for answers from outside. The turn itself stands with the round of its end."""
+
+    round: int
+    """Round after which it waited."""
+    agent: str
+    """Name of the agent."""
+    turn: int
+    """Number of the turn among the agent's own, from 1."""
+    inbox: tuple[int, ...]
+    """Sequence numbers of the messages that it has; they count as unread until it ends."""
+    questions: tuple[int, ...]
+    """Numbers of the questions that it waits for."""
+    effects: tuple[EffectRecord, ...]
+    """Effects that were answered in this round, with the replies."""
+    fuel: int
+    """WebAssembly instructions of its executions in this round."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunQuestion:
+    """A question to people that an agent of a run has asked."""
+
+    id: int
+    """Number of the question in the run, from 1."""
+    round: int
+    """Round in which it was asked."""
+    agent: str
+    """Name of the agent that asks."""
+    kind: str
+    """Kind of the effect: `ask`."""
+    text: str
+    """Words of the question."""
+    request: str
+    """Effect that it is, with schema and default: canonical JSON."""
+    deadline: int | None
+    """Round from which on its default is taken; None: it waits for as long as it takes."""
+    answered: int | None
+    """Round that began with its answer; None if nobody answered."""
+    reply: str | None
+    """Reply with that answer, canonical JSON; None if nobody answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunAnswer:
+    """An answer to a question to people."""
+
+    round: int
+    """Round that began with it."""
+    question: int
+    """Number of the question."""
+    agent: str
+    """Name of the agent that asked."""
+    value: Any
+    """JSON value of the answer; None where the reply has none."""
+    reply: str
+    """Reply that the agent is given, canonical JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +205,9 @@ class Rows(Iterable[T], Generic[T]):
 class Run:
     """A journal, opened for reading. A context manager; closes twice without harm.
 
-    `rounds`, `turns`, `messages`, `records`, `agents`, `failures` and `timings` can be iterated as often as one likes,
-    and have a length; `path` is the journal's file, and `parents` are the places that `open` was given.
+    `rounds`, `turns`, `messages`, `records`, `agents`, `failures`, `timings`, and of turns that waited for people
+    `parks`, `asked` (all questions) and `answers`, can be iterated as often as one likes, and have a length. `path` is
+    the journal's file, and `parents` are the places that `open` was given.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -158,6 +221,9 @@ class Run:
         self.records: Rows[RecordedValue] = Rows(self._records, lambda: journal.rounds.totals().records)
         self.agents: Rows[RunAgent] = Rows(self._agents, lambda: len(self._names))
         self.timings: Rows[RoundTiming] = Rows(self._timings, lambda: journal.timings.count)
+        self.parks: Rows[Park] = Rows(self._parks, lambda: journal.rounds.parks.counts()[0])
+        self.asked: Rows[RunQuestion] = Rows(self._asked, lambda: journal.rounds.parks.counts()[1])
+        self.answers: Rows[RunAnswer] = Rows(self._answers, lambda: journal.rounds.parks.counts()[2])
         self.failures: Rows[Turn] = Rows(self._failures, lambda: journal.rounds.totals().failed)
 
     @classmethod
@@ -384,11 +450,34 @@ class Run:
                 to=message.to,
                 body=message.body,
                 recipients=tuple([names[place] for place in message.recipients]),
+                attach=message.attach,
             )
 
     def _messages_count(self) -> int:
         totals = self._journal.rounds.totals()
         return totals.messages + totals.inputs
+
+    def _parks(self) -> Iterator[Park]:
+        names = self._names
+        for number, park in self._journal.rounds.parks.all_parks():
+            asked = tuple([question.id for question in park.questions])
+            yield Park(number, names[park.place], park.turn, park.inbox, asked, park.effects, park.fuel)
+
+    def _asked(self) -> Iterator[RunQuestion]:
+        names, parks = self._names, self._journal.rounds.parks
+        answers = parks.first_answers()
+        for number, place, asked in parks.all_questions():
+            at = answers.get(asked.id)
+            came, reply = (None, None) if at is None else (at[0], parks.answer_at(*at).reply)
+            facts = (asked.kind, question_text(asked.request), asked.request, asked.deadline)
+            yield RunQuestion(asked.id, number, names[place], *facts, came, reply)
+
+    def _answers(self) -> Iterator[RunAnswer]:
+        names = self._names
+        for number, answer in self._journal.rounds.parks.all_answers():
+            asked = self._journal.rounds.parks.question(answer.question)
+            agent = "" if asked is None else names[asked[1]]
+            yield RunAnswer(number, answer.question, agent, answered(answer.reply), answer.reply)
 
     def _timings(self) -> Iterator[RoundTiming]:
         names = self._names

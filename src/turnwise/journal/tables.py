@@ -126,11 +126,33 @@ def _turns(journal: Journal) -> Iterator[tuple[Cell, ...]]:
 
 def _effects(journal: Journal) -> Iterator[tuple[Cell, ...]]:
     names = _names(journal)
-    for number, turn in journal.queries.turns():
-        for effect in turn.effects:
+    for record in journal.rounds.between():
+        for place, effect in sorted(record.effects(), key=lambda one: (one[0], one[1].index)):
             tokens = None if effect.tokens is None else canonical(list(effect.tokens))
             texts = (str(effect.request), str(effect.reply), tokens)
-            yield number, turn.place, names[turn.place], effect.index, effect.kind, effect.model, *texts
+            yield record.round, place, names[place], effect.index, effect.kind, effect.model, *texts
+
+
+def _parks(journal: Journal) -> Iterator[tuple[Cell, ...]]:
+    names = _names(journal)
+    for number, park in journal.rounds.parks.all_parks():
+        lists = (canonical(list(park.inbox)), canonical([question.id for question in park.questions]))
+        yield number, park.place, names[park.place], park.turn, *lists, park.fuel, park.executions
+
+
+def _questions(journal: Journal) -> Iterator[tuple[Cell, ...]]:
+    names, parks = _names(journal), journal.rounds.parks
+    answers = parks.first_answers()
+    for number, place, asked in parks.all_questions():
+        at = answers.get(asked.id)
+        answered, reply = (None, None) if at is None else (at[0], str(parks.answer_at(*at).reply))
+        facts = (asked.index, asked.kind, str(asked.request), asked.deadline)
+        yield asked.id, number, place, names[place], *facts, answered, reply
+
+
+def _answers(journal: Journal) -> Iterator[tuple[Cell, ...]]:
+    for number, answer in journal.rounds.parks.all_answers():
+        yield number, answer.question, str(answer.reply)
 
 
 def _messages(journal: Journal) -> Iterator[tuple[Cell, ...]]:
@@ -138,7 +160,7 @@ def _messages(journal: Journal) -> Iterator[tuple[Cell, ...]]:
     for message in journal.queries.messages():
         sender = OUTSIDE if message.sender is None else names[message.sender]
         recipients = canonical([names[place] for place in message.recipients])
-        yield message.seq, message.round, sender, message.to, str(message.body), recipients
+        yield message.seq, message.round, sender, message.to, str(message.body), recipients, message.attach
 
 
 def _logs(journal: Journal) -> Iterator[tuple[Cell, ...]]:
@@ -269,8 +291,46 @@ _ALL: Final = (
             *_integers(seq="number over the whole run, from 0", round="round in which it was sent"),
             *_texts(sender="name of the sender, or `outside`", to="agent or group that it was sent to", body="text"),
             *_jsons(recipients="list of the names that get it"),
+            *_texts(attach="handle of a content that comes with it"),
         ),
         _messages,
+    ),
+    FlatTable(
+        "parks",
+        "a turn that was left waiting, once for each round in which it was",
+        (
+            _ROUND, _PLACE, _AGENT,
+            *_integers(turn="number among the agent's own, as in `turns`, where it stands with the round of its end"),
+            *_jsons(inbox="list of the `seq` of its messages", questions="list of the `id` that it waits for"),
+            *_integers(fuel="fuel of all executions in this round", executions="executions in this round"),
+        ),
+        _parks,
+    ),
+    FlatTable(
+        "questions",
+        "a question to people",
+        (
+            *_integers(id="number over the whole run, from 1", round="round in which it was asked"),
+            _PLACE, _AGENT,
+            *_integers(nr="number among the turn's effects, from 0"),
+            *_texts(kind="`ask`"),
+            *_jsons(request="request: `question`, and `schema`, `deadline`, `default` if given"),
+            *_integers(
+                deadline="round from which on its default is taken",
+                answered="round that began with the answer that counts",
+            ),
+            *_jsons(reply="reply with that answer"),
+        ),
+        _questions,
+    ),
+    FlatTable(
+        "answers",
+        "an answer from outside",
+        (
+            *_integers(round="round that began with it", question="`id` of the question"),
+            *_jsons(reply="reply: the answer, or why there is none"),
+        ),
+        _answers,
     ),
     FlatTable(
         "logs",

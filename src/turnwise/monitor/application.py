@@ -35,6 +35,7 @@ from turnwise.monitor.answers.search import search
 from turnwise.monitor.answers.summary import pulse, summary
 from turnwise.monitor.answers.tiles import tile
 from turnwise.monitor.answers.turn import turn
+from turnwise.monitor.answers.waits import waits
 from turnwise.monitor.live import LiveFeed, PlaceNames, told
 from turnwise.monitor.shown import OPEN_MAX, FileWatch, ShownRuns
 
@@ -148,6 +149,7 @@ class _Answers:
             Route("/api/events", self._events),
             Route("/api/live", self._live),
             Route("/api/tile", self._tile),
+            Route("/api/waits", self._waits),
             Route("/api/clock", self._clock),
             Route("/api/agents", self._agents),
             *(Route(f"/api/{name}", self._json(make)) for name, make in asked.items()),
@@ -187,6 +189,18 @@ class _Answers:
 
         found = await self._ask(request, answer)
         return Response(found, media_type="application/octet-stream")
+
+    async def _waits(self, request: Request) -> Response:
+        first, last = _number(request, "first", 1), _number(request, "last", NUMBER_MAX)
+        row_first, row_last = _number(request, "row_first", 0), _number(request, "row_last", NUMBER_MAX)
+        lanes = self._lineage(request)
+
+        def answer(journal: Journal) -> dict[str, Any]:
+            if lanes is not None:
+                lanes.extend(journal)
+            return waits(journal, first, last, row_first, row_last, lanes)
+
+        return JSONResponse(await self._ask(request, answer))
 
     async def _clock(self, request: Request) -> Response:
         """Places of rounds on the time of the run: what is known of it already is not read again."""

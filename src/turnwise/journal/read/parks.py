@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from turnwise.core.question import ASK, AskedQuestion, question_of
@@ -11,8 +11,9 @@ from turnwise.core.snapshot import Snapshot
 from turnwise.core.state import asked_digest
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.read.columns import ANSWER, EFFECT, PARK, QUESTION
-from turnwise.journal.read.decode import Row, by_turn
-from turnwise.journal.read.query import Query
+from turnwise.journal.read.decode import Row, by_turn, pages
+from turnwise.journal.read.query import PAGE_ROWS, Query
+from turnwise.journal.read.waits import Wait, waits
 
 _CALLS_MAX: Final = 1_000_000
 
@@ -140,6 +141,62 @@ class ParkReader:
             return None
         row = self._query.row(f"{QUESTION} WHERE id = ?", number)
         return None if row is None else (row[0], row[1], self._question(row))
+
+    def first_answers(self) -> dict[int, tuple[int, int]]:
+        """Return where the first answer to each question stands that was answered: its round, and its number there."""
+        if not self._kept:
+            return {}
+        rows = self._query.rows("SELECT question, round, nr FROM answers ORDER BY round DESC, nr DESC")
+        return {question: (round_, nr) for question, round_, nr in rows}
+
+    def answer_at(self, round_: int, nr: int) -> AnswerRecord:
+        """Return the answer of a number among those of a round."""
+        row = self._query.row(f"{ANSWER} WHERE round = ? AND nr = ?", round_, nr)
+        if row is None:
+            raise damaged(self._query.path, f"answer {nr} of round {round_} is missing")
+        return self._answer(row)
+
+    def all_questions(self) -> Iterator[tuple[int, int, QuestionRecord]]:
+        """Yield all questions that were ever asked, with round and place, in order of number."""
+        if not self._kept:
+            return
+
+        def fetch(after: int) -> list[Row]:
+            return self._query.rows(
+                f"SELECT id, * FROM ({QUESTION}) WHERE id > ? ORDER BY id LIMIT ?", after, PAGE_ROWS
+            )
+
+        for _, *row in pages(fetch, 0, PAGE_ROWS):
+            yield row[0], row[1], self._question(tuple(row))
+
+    def all_answers(self) -> Iterator[tuple[int, AnswerRecord]]:
+        """Yield all answers, with the rounds that begin with them, in order."""
+        if self._kept:
+            for (round_,) in self._query.rows("SELECT DISTINCT round FROM answers ORDER BY round"):
+                yield from ((round_, answer) for answer in self.answers(round_, round_).get(round_, ()))
+
+    def all_parks(self, place: int | None = None) -> Iterator[tuple[int, ParkRecord]]:
+        """Yield the turns that were left waiting, of one place if asked, with their rounds, in order."""
+        if self._kept:
+            of, at = ("", ()) if place is None else ("WHERE place = ?", (place,))
+            for (round_,) in self._query.rows(f"SELECT DISTINCT round FROM parks {of} ORDER BY round", *at):
+                yield from ((round_, park) for park in self.between(round_, round_, place).get(round_, ()))
+
+    def counts(self) -> tuple[int, int, int]:
+        """Count the turns that were left waiting, once for each round in which they were; questions; and answers."""
+        if not self._kept:
+            return 0, 0, 0
+        row = self._query.row(
+            "SELECT (SELECT count(*) FROM parks), (SELECT count(*) FROM questions), (SELECT count(*) FROM answers)"
+        )
+        return row or (0, 0, 0)
+
+    def waits(self, first: int, last: int, places: Sequence[int], most: int) -> tuple[list[Wait], int]:
+        """Waits that lie in some rounds and places, at most `most`, in order; and how many there are."""
+        if not self._kept:
+            return [], 0
+        changed = self._query.row("SELECT 1 FROM changes LIMIT 1") is not None
+        return waits(self._query, first, last, places, most, begun_anew=changed)
 
     def asked_digest(self, round_: int, place: int, question: QuestionRecord) -> str:
         """SHA-256 (hex) of a question, by which it is told from others of its number (`core.state.asked_digest`)."""

@@ -11,7 +11,7 @@ from turnwise.journal.journal import Journal
 from turnwise.monitor.answers.tiles import BITS_MAX, COORDINATE_MAX, SIDE_BITS
 
 ROUNDS_MAX: Final = 5_000_000
-"""Rounds that are laid on the time of a run; later ones are not."""
+"""Rounds that are laid on the time of a run, 16 bytes each; the page says how many later ones are not."""
 GAP_US_MIN: Final = 1_000_000
 """Idle time from which on it is told that it was closed."""
 GAPS_MAX: Final = 64
@@ -25,7 +25,9 @@ SPANS_MAX: Final = 5_000
 class ClockAxis:
     """Offsets of rounds on the closed time of a run, in microseconds. Grows with the run."""
 
-    def __init__(self) -> None:
+    def __init__(self, rounds_max: int = ROUNDS_MAX) -> None:
+        self._rounds_max = rounds_max
+        self._rounds_hidden = 0
         self._rounds, self._offsets = array("q"), array("q")
         self._gaps: list[tuple[int, int]] = []
         self._end_us = self._total_us = 0
@@ -34,7 +36,8 @@ class ClockAxis:
         """Take the rounds that are new."""
         last = self._rounds[-1] if self._rounds else 0
         for number, started_us, duration_us in journal.timings.lengths(last):
-            if len(self._rounds) == ROUNDS_MAX:
+            if len(self._rounds) == self._rounds_max:
+                self._rounds_hidden = journal.rounds.last_round - last
                 return
             idle_us = started_us - self._end_us
             if self._rounds and idle_us >= GAP_US_MIN:
@@ -58,6 +61,7 @@ class ClockAxis:
             "gaps_hidden": len(here) - len(longest),
             "total_us": self._total_us,
             "last_round": self._rounds[-1] if self._rounds else 0,
+            "rounds_hidden": self._rounds_hidden,
         }
 
     def _offset(self, number: int) -> int:

@@ -1,12 +1,14 @@
-"""Conversations: messages of chosen agents and answers of their models, in the order in which they came."""
+"""Conversations: messages of chosen agents, answers of their models, and what they asked people, in order."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-from turnwise.core.records import EffectRecord
+from turnwise.core.records import EffectRecord, MessageRecord, ParkRecord, RoundRecord, TurnRecord
 from turnwise.journal.journal import Journal
 from turnwise.monitor.answers.names import AgentNames
+from turnwise.monitor.answers.questions import QuestionRows, defaults
 from turnwise.monitor.answers.texts import shown, text_of
 from turnwise.monitor.answers.turn import message_row
 
@@ -20,30 +22,71 @@ def conversation(journal: Journal, agents: tuple[str, ...], after: int) -> dict[
     A round is never divided: an answer has at least one, and ends with the first that makes it long enough.
     """
     names = AgentNames(journal)
+    rows = _TalkRows(names, QuestionRows(journal, names))
     places = {place for place in map(names.place, agents) if place is not None}
     found: list[dict[str, Any]] = []
     for record in journal.rounds.between(after + 1):
         if len(found) >= TURNS_MAX:
             return {"turns": found, "next": record.round - 1}
-        sent: dict[int, list[dict[str, Any]]] = {}
+        found += rows.of_round(record, places)
+    return {"turns": found, "next": None}
+
+
+class _TalkRows:
+    """Makes rows of what was said."""
+
+    def __init__(self, names: AgentNames, questions: QuestionRows) -> None:
+        self._names = names
+        self._questions = questions
+
+    def of_round(self, record: RoundRecord, places: set[int]) -> list[dict[str, Any]]:
+        """Rows of a round: of what came from outside, then of what each agent said and asked."""
+        found = [
+            self._outside(record.round, sent=[message])
+            for message in record.inputs
+            if not places or not places.isdisjoint(message.recipients)
+        ]
+        chosen = {self._names.of(place) for place in places}
+        replies = [self._questions.answer(answer.question, answer.reply) for answer in record.answers]
+        told = [reply for reply in replies if reply is not None and (not places or reply["agent"] in chosen)]
+        found += [self._outside(record.round, replies=[reply]) for reply in told]
+        sent: dict[int, list[MessageRecord]] = {}
         for message in record.messages:
             if message.sender is not None:
-                sent.setdefault(message.sender, []).append(message_row(message, names))
-        if not places or any(not places.isdisjoint(message.recipients) for message in record.inputs):
-            found += [
-                {"round": record.round, "agent": names.of(None), "sent": [message_row(message, names)], "answers": []}
-                for message in record.inputs
-                if not places or not places.isdisjoint(message.recipients)
-            ]
-        for turn in record.turns:
-            if places and turn.place not in places:
-                continue
-            answers = [_answer(effect) for effect in turn.effects if effect.model is not None]
-            row = {"round": record.round, "agent": names.of(turn.place), "sent": sent.get(turn.place, [])}
-            failure = None if turn.failure is None else turn.failure.kind
-            if row["sent"] or answers or failure:
-                found.append({**row, "answers": answers, "failed": failure})
-    return {"turns": found, "next": None}
+                sent.setdefault(message.sender, []).append(message)
+        for part in record.parts:
+            if not places or part.place in places:
+                row = said(record.round, part, sent.get(part.place, ()), self._names, self._questions)
+                if any(row[key] for key in ("sent", "answers", "asked", "defaults", "failed")):
+                    found.append(row)
+        return found
+
+    def _outside(
+        self, round_: int, sent: Sequence[MessageRecord] = (), replies: Sequence[dict[str, Any]] = ()
+    ) -> dict[str, Any]:
+        rows = [message_row(message, self._names) for message in sent]
+        return {"round": round_, "agent": self._names.of(None), "sent": rows, "answers": [], "replies": list(replies)}
+
+
+def said(
+    round_: int,
+    part: TurnRecord | ParkRecord,
+    sent: Sequence[MessageRecord],
+    names: AgentNames,
+    questions: QuestionRows,
+) -> dict[str, Any]:
+    """Sayings of an agent in a turn, or in a part of one that waits: to others, to models, to people."""
+    failure = part.failure if isinstance(part, TurnRecord) else None
+    asked = part.questions if isinstance(part, ParkRecord) else ()
+    return {
+        "round": round_,
+        "agent": names.of(part.place),
+        "answers": [_answer(effect) for effect in part.effects if effect.model is not None],
+        "defaults": defaults(part.effects),
+        "asked": [questions.row(round_, part.place, question) for question in asked],
+        "sent": [message_row(message, names) for message in sent],
+        "failed": None if failure is None else failure.kind,
+    }
 
 
 def _answer(effect: EffectRecord) -> dict[str, Any]:

@@ -47,6 +47,10 @@ class Lineage:
         lanes = self._lanes[lane_first : lane_first + (1 << (bits[1] + side_bits))]
         return journal.grid.lane_cells(measure, first, [place for place, _ in lanes], *bits, side_bits)
 
+    def places(self, first: int, count: int) -> list[int]:
+        """Places of the agents of some lanes, in order of lane."""
+        return [place for place, _ in self._lanes[first : first + count]]
+
     def agents(self, journal: Journal, first: int, count: int) -> dict[str, Any]:
         """Agents of some lanes, with how deep they are in their lineage."""
         names = journal.grid.names()

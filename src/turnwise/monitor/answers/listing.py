@@ -60,6 +60,7 @@ def _facts(file: ShownFile, parents: Sequence[Path]) -> dict[str, Any]:
                 "world": plan.name,
                 "seed": plan.seed,
                 "result": result,
+                "questions": 0 if end is not None else len(journal.rounds.parks.asked(journal.rounds.last_round)),
                 "parent": None
                 if parent is None
                 else {

@@ -1,11 +1,13 @@
-"""Search over names, messages, answers of models, and logs."""
+"""Search over names, messages, answers of models, questions to people with their answers, and logs."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from turnwise.core.question import ASK
 from turnwise.journal.journal import Journal
 from turnwise.monitor.answers.names import AgentNames
+from turnwise.monitor.answers.questions import asked_of, reply_text
 from turnwise.monitor.answers.texts import shown
 
 HITS_MAX: Final = 100
@@ -48,9 +50,20 @@ def _in_round(journal: Journal, number: int, wanted: str, names: AgentNames) -> 
 
     for message in (*record.inputs, *record.messages):
         look("message", message.sender, message.body, seq=message.seq)
+    for park in record.parks:
+        for question in park.questions:
+            look("question", park.place, asked_of(question).text)
+        for effect in park.effects:
+            look("answer", park.place, effect.reply)
+    for answer in record.answers:
+        asked = journal.rounds.parks.question(answer.question)
+        if asked is not None:  # the turn that goes on has it among its effects, too, but perhaps in a later round
+            kind, text = asked[2].kind, reply_text(asked[2].kind, answer.reply)
+            look("reply" if kind == ASK else "result", asked[1], text)
     for turn in record.turns:
         for effect in turn.effects:
-            look("answer", turn.place, effect.reply)
+            if effect.kind != ASK:
+                look("answer", turn.place, effect.reply)
         for log in turn.output.log if turn.output is not None else ():
             look("log", turn.place, log.text)
         if turn.failure is not None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-from typing import Any, Final
+from typing import Any
 
-from turnwise.core.canonical import canonical
 from turnwise.core.head import genesis
 from turnwise.journal.journal import Journal
 from turnwise.journal.read.recorded_numeric import recorded_numeric
+from turnwise.monitor.answers.questions import open_questions
 from turnwise.monitor.answers.texts import CHARS_WHOLE_MAX, shown
-
-QUESTIONS_MAX: Final = 100
-"""Questions to people that a summary names."""
 
 
 def pulse(journal: Journal) -> dict[str, Any]:
@@ -29,22 +25,6 @@ def pulse(journal: Journal) -> dict[str, Any]:
         "status": "open" if end is None else end.reason,
         "head": head.hex(),
     }
-
-
-def _questions(journal: Journal) -> list[dict[str, Any]]:
-    """Questions to people that wait, each with the command that answers it: the page itself cannot."""
-    found = journal.rounds.parks.asked(journal.rounds.last_round)[:QUESTIONS_MAX]
-    return [
-        {
-            "id": asked.id,
-            "agent": shown(asked.agent),
-            "text": shown(asked.text, CHARS_WHOLE_MAX),
-            "schema": None if asked.schema is None else shown(canonical(asked.schema), CHARS_WHOLE_MAX),
-            "deadline": asked.deadline,
-            "command": f"turnwise answer {shlex.quote(str(journal.path))} {asked.id} ANSWER",
-        }
-        for asked in found
-    ]
 
 
 def summary(journal: Journal) -> dict[str, Any]:
@@ -68,5 +48,6 @@ def summary(journal: Journal) -> dict[str, Any]:
         else {"path": str(parent.path), "round": parent.round, "head": parent.head.hex()},
         "models": [{"name": name, "sha256": digest, "class": classes.get(name)} for name, digest in plan.models],
         "redacted": journal.queries.is_redacted(),
-        "questions": [] if end is not None else _questions(journal),
+        "questions": [] if end is not None else open_questions(journal),
+        "waits": journal.rounds.parks.counts()[0],
     }

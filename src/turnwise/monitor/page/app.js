@@ -31,7 +31,8 @@ import { timeline } from "./views/timeline.js";
  * @property {string[]} records
  * @property {boolean} timings
  * @property {boolean} redacted
- * @property {{id: number, agent: {text: string, cut: number}, text: {text: string, cut: number}, schema: {text: string, cut: number} | null, deadline: number | null, command: string}[]} questions
+ * @property {{id: number, agent: {text: string, cut: number}, text: {text: string, cut: number}, schema: {text: string, cut: number} | null, deadline: number | null, default: {text: string, cut: number} | null, command: string}[]} questions
+ * @property {number} waits Turns that were left waiting for people, once for each round.
  * @property {{path: string, round: number, head: string} | null} parent
  * @property {{name: string, sha256: string, class: string | null}[]} models
  */
@@ -156,6 +157,7 @@ function bar(of, name) {
     h("strong", {}, of.world),
     h("span", { class: "dim" }, `seed ${of.seed}`),
     h("span", { class: kind, title: WORDS[status] ?? status }, status === "open" ? "open" : status.replace("_", " ")),
+    of.questions.length > 0 && leadTo(h("a", { class: "chip waits", title: "Questions to people that wait for an answer" }, count(of.questions.length, "question")), { view: "summary", text: null }),
     h("span", { class: "dim mono", title: `head ${of.head}` }, of.head.slice(0, 12)),
   );
   fill(

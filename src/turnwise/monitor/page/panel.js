@@ -3,6 +3,7 @@
 import { leadTo, show } from "./address.js";
 import { ask } from "./api.js";
 import { count, duration, fill, h, moment, text } from "./dom.js";
+import { question, quoted } from "./questions.js";
 import { changes } from "./state_changes.js";
 
 /** @typedef {import("./address.js").Shown} Shown */
@@ -74,8 +75,16 @@ async function aRound(now, round) {
       [h("dt", {}, "head"), h("dd", { class: "mono" }, found.head.slice(0, 32) + "…")],
     ),
     found.changes.length > 0 && [h("h2", {}, "Changed from outside"), found.changes.map(/** @param {any} one */ (one) => text(one))],
-    h("h2", {}, "Turns"),
-    h(
+    found.answers.length > 0 && [h("h2", {}, "Answered by people"), found.answers.map(/** @param {any} one */ (one) => h("div", { class: "box said" }, h("header", {}, h("span", {}, `question ${one.question} of `, button(one.agent, { agent: one.agent, round: one.asked }))), text(one.text)))],
+    found.waits.length > 0 && [
+      h("h2", {}, "Waits for people"),
+      found.waits.map(/** @param {any} one */ (one) =>
+        h("div", { class: "box said" }, h("header", {}, button(one.agent, { agent: one.agent, round }), one.asked_count > one.asked.length && h("span", {}, `${count(one.asked_count, "question")}`)), one.asked.map(text)),
+      ),
+      found.waits_hidden > 0 && h("p", { class: "dim" }, `and ${count(found.waits_hidden, "more turn")}`),
+    ],
+    found.turns.length > 0 && h("h2", {}, "Turns"),
+    found.turns.length > 0 && h(
       "table",
       {},
       h("tr", {}, h("th", {}, "agent"), h("th", { class: "number" }, "read"), h("th", { class: "number" }, "sent"), h("th", { class: "number" }, "time")),
@@ -91,7 +100,7 @@ async function aRound(now, round) {
       ),
     ),
     found.hidden > 0 && h("p", { class: "dim" }, `and ${count(found.hidden, "more turn")}`),
-  ].flat();
+  ].flat(2);
 }
 
 /**
@@ -120,7 +129,11 @@ async function aTurn(now, round, facts) {
       "dl",
       { class: "facts" },
       h("dt", {}, "turn"),
-      h("dd", {}, `${found.turn}, ${found.fuel.toLocaleString("en")} fuel, ${count(found.executions, "execution")}` + (found.duration_us === null ? "" : `, ${duration(found.duration_us)}`)),
+      h("dd", {}, `${found.turn}${found.waits ? ", waits for people" : ""}, ${found.fuel.toLocaleString("en")} fuel, ${count(found.executions, "execution")}` + (found.duration_us === null ? "" : `, ${duration(found.duration_us)}`)),
+      found.parts.length > 0 && [
+        h("dt", {}, "waited"),
+        h("dd", {}, "began in round ", found.parts.map(/** @param {number} part @param {number} at */ (part, at) => [at > 0 && ", went on in round ", button(String(part), { round: part })]).flat(), `, then in this one; ${found.fuel_before.toLocaleString("en")} fuel before`),
+      ],
       found.wake_in !== null && found.wake_in !== undefined && [h("dt", {}, "wakes in"), h("dd", {}, count(found.wake_in, "round"))],
       found.spawned.length > 0 && [h("dt", {}, "spawned"), h("dd", {}, found.spawned.join(", "))],
       found.stopped.length > 0 && [h("dt", {}, "stopped"), h("dd", {}, found.stopped.join(", "))],
@@ -128,13 +141,14 @@ async function aTurn(now, round, facts) {
     ),
     found.failure && h("div", { class: "box" }, h("header", { class: "bad" }, `failed: ${found.failure.kind}`), text(found.failure.message)),
     block("Read", found.inbox.map(/** @param {any} one */ (one) => aBox(`${one.sender} → ${one.to}`, one, now)), found.inbox_hidden),
+    block("Asked people", found.asked.map(/** @param {any} one */ (one) => question(one, facts.path)), found.asked_hidden),
     block(
       "Asked",
-      found.effects.map(/** @param {any} one */ (one) =>
+      found.effects.filter(/** @param {any} one */ (one) => one.kind !== "ask").map(/** @param {any} one */ (one) =>
         h(
           "div",
           { class: "box said" },
-          h("header", {}, `${one.kind}${one.model ? ` of ${one.model}` : ""}`, one.tokens !== null && h("span", {}, count(one.tokens, "token")), h("span", {}, duration(one.duration_us))),
+          h("header", {}, `${one.kind}${one.model ? ` of ${one.model}` : ""}`, one.round !== found.round && h("span", {}, `round ${one.round}`), one.tokens !== null && h("span", {}, count(one.tokens, "token")), h("span", {}, duration(one.duration_us))),
           text(one.text ?? one.reply),
           h("details", {}, h("summary", {}, "request and reply"), text(one.request), h("hr"), text(one.reply)),
         ),
@@ -154,6 +168,7 @@ async function aTurn(now, round, facts) {
 
 /** @param {any} found */
 function stateOf(found) {
+  if (found.waits) return found.state_before && block("State (as the turn began with it)", [text(found.state_before)], 0);
   if (found.state === null) return found.state_before && block("State (kept)", [text(found.state_before)], 0);
   const lines = found.state_before ? changes(found.state_before.text, found.state.text) : null;
   return h(
@@ -187,7 +202,16 @@ function aBox(label, message, now) {
     { class: "box said" },
     h("header", {}, h("span", {}, label), leadTo(h("a", { title: "This message, and where it came from" }, `#${message.seq}`), { message: message.seq, why: 3 }, now)),
     text(message.body),
+    attached(message),
   );
+}
+
+/**
+ * The content that comes with a message, by its handle.
+ * @param {any} message
+ */
+export function attached(message) {
+  return message.attach && h("p", { class: "dim" }, "with content ", h("code", {}, message.attach.text));
 }
 
 /** @param {Shown} now */
@@ -209,7 +233,7 @@ async function aMessage(now) {
       h("dt", {}, "sent in"),
       h("dd", {}, `round ${message.round}`),
     ),
-    h("div", { class: "box said" }, text(message.body)),
+    h("div", { class: "box said" }, text(message.body), attached(message)),
     h("h2", {}, "Where it came from"),
     aTree(why, now),
     Number(now.why ?? 3) < 60 && h("p", {}, button("further back", { why: Number(now.why ?? 3) + 3 })),
@@ -266,12 +290,4 @@ function forkHere(facts, agent, round) {
   input.addEventListener("input", write);
   write();
   return h("div", { class: "block" }, h("h2", {}, "Fork before this turn"), h("p", {}, input), command);
-}
-
-/**
- * A word as a shell reads it.
- * @param {string} word
- */
-function quoted(word) {
-  return /^[\w./:@%+,=-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }

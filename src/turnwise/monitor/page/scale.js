@@ -32,7 +32,7 @@ export class Scale {
 
   /** See a number; the range grows by powers of two, so that pictures are not made again for each. @param {number} value */
   take(value) {
-    if (!(value > 0)) return;
+    if (!(value > 0 && value < Infinity)) return;
     if (value > this.high) this.high = 2 ** Math.ceil(Math.log2(value));
     if (value < this.low) this.low = 2 ** Math.floor(Math.log2(value));
   }

@@ -5,7 +5,7 @@ import { bytes } from "./api.js";
 export const SIDE = 256;
 const KEPT = 400;
 
-/** @typedef {{cells: Map<number, number>, turns: Uint32Array, failed: Uint32Array, values: Float32Array, canvas: HTMLCanvasElement | null, drawn: string}} Tile */
+/** @typedef {{cells: Map<number, number>, turns: Uint32Array, failed: Uint32Array, values: Float32Array, low: number, high: number, canvas: HTMLCanvasElement | null, drawn: string}} Tile */
 
 export class Tiles {
   /** @param {() => void} arrived Called when a tile that was asked for is there. */
@@ -91,12 +91,21 @@ export class Tiles {
 /** @param {ArrayBuffer} buffer @returns {Tile} */
 function read(buffer) {
   const cells = buffer.byteLength / 16;
+  const [turns, values] = [new Uint32Array(buffer, 4 * cells, cells), new Float32Array(buffer, 12 * cells, cells)];
+  let [low, high] = [Infinity, 0];
+  for (let at = 0; at < cells; at++) {
+    const mean = values[at] / turns[at];
+    if (mean > 0 && mean < low) low = mean;
+    if (mean > high) high = mean;
+  }
   const index = new Uint32Array(buffer, 0, cells);
   return {
     cells: new Map(Array.from(index, (cell, at) => [cell, at])),
-    turns: new Uint32Array(buffer, 4 * cells, cells),
+    turns,
     failed: new Uint32Array(buffer, 8 * cells, cells),
-    values: new Float32Array(buffer, 12 * cells, cells),
+    values,
+    low,
+    high,
     canvas: null,
     drawn: "",
   };

@@ -4,10 +4,11 @@
 import { show } from "../address.js";
 import { ask } from "../api.js";
 import { count, duration, fill, h, visible } from "../dom.js";
+import { LaneNames } from "../lane_names.js";
 import { Scale } from "../scale.js";
+import { LABELS, Stage } from "../stage.js";
 import { bitsFor, SIDE, step, Tiles } from "../tiles.js";
 
-const LABELS = 130;
 const HEADER = 36;
 const CELL_MAX = 48;
 const NEAR_ROUNDS = 48;
@@ -15,7 +16,7 @@ const BLOCK_ROUNDS = 16;
 const BLOCK_PLACES = 256;
 const BLOCKS_KEPT = 64;
 
-/** @typedef {{offsets: number[], gaps: [number, number][], gaps_hidden: number, total_us: number, last_round: number}} Axis */
+/** @typedef {{offsets: number[], gaps: [number, number][], gaps_hidden: number, total_us: number, last_round: number, rounds_hidden: number}} Axis */
 /** @typedef {{spans: [number, number, number, number, [number, number][], boolean][], hidden: number}} Block */
 
 /**
@@ -23,22 +24,20 @@ const BLOCKS_KEPT = 64;
  * @returns {import("../app.js").View}
  */
 export function clock(element) {
-  const canvas = /** @type {HTMLCanvasElement} */ (h("canvas", { tabindex: 0, role: "img", "aria-label": "Agents by the time of the run. Arrow keys move, plus and minus zoom, Enter opens the turn at the cross." }));
-  const tip = h("div", { class: "tip", hidden: true });
   const whole = h("button", { type: "button" }, "whole run");
   const told = h("span", { class: "dim" });
-  fill(element, h("div", { class: "stage" }, canvas, tip, h("div", { class: "float" }, told, whole)));
-  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  const tiles = new Tiles(() => soon());
+  const label = "Agents by the time of the run. Arrow keys move, plus and minus zoom, Enter opens the turn at the cross.";
+  const stage = new Stage(element, label, HEADER, draw, { drag, tip, click: openAt, wheel, settled: address }, told, whole);
+  const { canvas, context } = stage;
+  const soon = () => stage.soon();
+  const size = () => stage.size();
+  const tiles = new Tiles(soon);
+  const names = new LaneNames(soon);
   const scale = new Scale();
   /** @type {Map<string, Axis | "asked">} */
   const axes = new Map();
   /** @type {Map<string, Block | "asked">} */
   const blocks = new Map();
-  /** @type {Map<number, string>} */
-  const names = new Map();
-  /** @type {Set<number>} */
-  const namesAsked = new Set();
   /** @type {import("../app.js").Facts | null} */
   let facts = null;
   // The part that is seen: microseconds and place at the upper left, and pixels a microsecond and a place.
@@ -46,16 +45,9 @@ export function clock(element) {
   /** @type {number | null} */
   let marked = null;
   let run = "";
-  let frame = 0;
-  let ended = false;
 
-  const size = () => ({ width: element.clientWidth, height: element.clientHeight });
   const X = (/** @type {number} */ us) => LABELS + (us - seen.us) * seen.x;
   const Y = (/** @type {number} */ place) => HEADER + (place - seen.place) * seen.y;
-
-  function soon() {
-    if (!frame) frame = requestAnimationFrame(draw);
-  }
 
   /**
    * @template T
@@ -137,25 +129,12 @@ export function clock(element) {
   }
 
   function draw() {
-    frame = 0;
-    if (!facts || ended) return;
-    const { width, height } = size();
-    const ratio = window.devicePixelRatio || 1;
-    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-      canvas.width = Math.round(width * ratio);
-      canvas.height = Math.round(height * ratio);
-    }
-    const style = getComputedStyle(document.documentElement);
-    const colour = /** @param {string} name */ (name) => style.getPropertyValue(name).trim();
+    if (!facts) return;
+    const { width, height, colour } = stage.begin();
     scale.dress(colour("--ground"), colour("--accent"), colour("--bad"));
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.globalAlpha = 1;
-    context.fillStyle = colour("--ground");
-    context.fillRect(0, 0, width, height);
     const over = facts.timings ? overview() : null;
     if (!over || over.total_us === 0) {
-      context.fillStyle = colour("--dim");
-      context.font = "13px system-ui, 'DejaVu Sans', sans-serif";
+      stage.write(colour);
       context.textAlign = "center";
       context.fillText(facts.timings ? (over ? "No round has times yet." : "") : "This journal holds no times.", width / 2, height / 2);
       return;
@@ -163,10 +142,7 @@ export function clock(element) {
     if (seen.x === 0 || seen.fitted) fit(over.total_us);
     keep(over.total_us);
     const [first, last] = [roundAt(over, seen.us), Math.min(over.last_round, roundAt(over, seen.us + (width - LABELS) / seen.x) + 1)];
-    context.save();
-    context.beginPath();
-    context.rect(LABELS, HEADER, width - LABELS, height - HEADER);
-    context.clip();
+    stage.clip();
     context.fillStyle = colour("--cell-empty");
     context.fillRect(X(0), Y(0), over.total_us * seen.x, facts.agents * seen.y);
     const near = last - first <= NEAR_ROUNDS && seen.y >= 3;
@@ -182,7 +158,7 @@ export function clock(element) {
     }
     context.restore();
     labels(over, width, height, colour);
-    fill(told, [`${duration(over.total_us)} of work, idle time closed`, near && "dark: waiting for effects", hidden > 0 && `${count(hidden, "turn")} not shown`].filter(Boolean).join(", "));
+    fill(told, [`${duration(over.total_us)} of work, idle time closed`, near && "dark: waiting for effects", hidden > 0 && `${count(hidden, "turn")} not shown`, over.rounds_hidden > 0 && `${count(over.rounds_hidden, "later round")} not on it`].filter(Boolean).join(", "));
   }
 
   /** The round of the scrubber. */
@@ -284,9 +260,7 @@ export function clock(element) {
 
   function labels(/** @type {{offsets: number[], rounds: number, total_us: number}} */ over, /** @type {number} */ width, /** @type {number} */ height, /** @type {(name: string) => string} */ colour) {
     const of = /** @type {import("../app.js").Facts} */ (facts);
-    context.fillStyle = colour("--dim");
-    context.font = "12px system-ui, 'DejaVu Sans', sans-serif";
-    context.textBaseline = "middle";
+    stage.write(colour);
     context.textAlign = "center";
     const tick = step(90 / seen.x);
     for (let us = Math.max(0, Math.ceil(seen.us / tick) * tick); us <= over.total_us; us += tick) {
@@ -301,25 +275,9 @@ export function clock(element) {
     for (let place = Math.max(0, Math.ceil(seen.place / places) * places); place < of.agents; place += places) {
       const y = Y(place + 0.5);
       if (y > height) break;
-      const name = names.get(place);
-      if (name === undefined) wantNames(place);
-      else context.fillText(visible(name).slice(0, 20), LABELS - 8, y, LABELS - 14);
+      const agent = names.of(place);
+      if (agent) context.fillText(visible(agent.name).slice(0, 20), LABELS - 8, y, LABELS - 14);
     }
-  }
-
-  /** @param {number} place */
-  function wantNames(place) {
-    const page = Math.floor(place / 200);
-    if (namesAsked.has(page)) return;
-    namesAsked.add(page);
-    const of = run;
-    ask("agents", { run, first: page * 200, count: 200 })
-      .then((found) => {
-        if (of !== run) return;
-        for (const agent of found.agents) names.set(agent.place, agent.name);
-        soon();
-      })
-      .catch(() => namesAsked.delete(page));
   }
 
   /** The turn at a point, where turns are bars. @param {number} x @param {number} y */
@@ -354,69 +312,38 @@ export function clock(element) {
     soon();
   }
 
-  /** @type {{x: number, y: number, moved: boolean} | null} */
-  let held = null;
-  let settled = 0;
-  const point = (/** @type {MouseEvent} */ event) => {
-    const box = canvas.getBoundingClientRect();
-    return { x: event.clientX - box.left, y: event.clientY - box.top };
-  };
-  canvas.addEventListener("mousedown", (event) => (held = { x: event.clientX, y: event.clientY, moved: false }));
-  const onMove = (/** @type {MouseEvent} */ event) => {
-    if (held) {
-      const [dx, dy] = [event.clientX - held.x, event.clientY - held.y];
-      if (!held.moved && Math.abs(dx) + Math.abs(dy) < 4) return;
-      Object.assign(held, { x: event.clientX, y: event.clientY, moved: true });
-      seen.us -= dx / seen.x;
-      seen.place -= dy / seen.y;
-      seen.fitted = false;
-      tip.hidden = true;
-      soon();
-      return;
-    }
-    const { x, y } = point(event);
-    const found = event.target === canvas ? turnAt(x, y) : null;
-    tip.hidden = !found;
-    if (!found) return;
-    const waited = found.effects.reduce((sum, [, took]) => sum + took, 0);
-    fill(tip, [names.get(found.place) ?? `agent ${found.place}`, `round ${found.round.toLocaleString("en")}`, duration(found.long), waited > 0 && `${duration(waited)} for ${count(found.effects.length, "effect")}`].filter(Boolean).join(" · "));
-    tip.style.left = `${Math.min(x + 14, size().width - tip.offsetWidth - 8)}px`;
-    tip.style.top = `${Math.min(y + 16, size().height - tip.offsetHeight - 8)}px`;
-  };
-  const onUp = (/** @type {MouseEvent} */ event) => {
-    const before = held;
-    held = null;
-    if (!before) return;
-    if (before.moved) address();
-    else if (event.target === canvas) openAt(point(event));
-  };
-  /** @param {{x: number, y: number}} at */
-  function openAt({ x, y }) {
+  /** @param {number} dx @param {number} dy */
+  function drag(dx, dy) {
+    seen.us -= dx / seen.x;
+    seen.place -= dy / seen.y;
+    seen.fitted = false;
+  }
+
+  /** @param {import("../stage.js").Point} at */
+  function tip({ x, y }) {
     const found = turnAt(x, y);
-    if (found) show({ agent: names.get(found.place), round: found.round, message: null, why: null });
+    if (!found) return null;
+    const waited = found.effects.reduce((sum, [, took]) => sum + took, 0);
+    return [names.of(found.place)?.name ?? `agent ${found.place}`, `round ${found.round.toLocaleString("en")}`, duration(found.long), waited > 0 && `${duration(waited)} for ${count(found.effects.length, "effect")}`];
+  }
+
+  /** @param {import("../stage.js").Point} at */
+  async function openAt({ x, y }) {
+    const found = turnAt(x, y);
+    if (found) show({ agent: await names.sure(found.place), round: found.round, message: null, why: null });
     else {
       zoom(4, x, y, false);
       address();
     }
   }
-  window.addEventListener("mousemove", onMove);
-  window.addEventListener("mouseup", onUp);
-  canvas.addEventListener("mouseleave", () => (tip.hidden = true));
-  canvas.addEventListener(
-    "wheel",
-    (event) => {
-      event.preventDefault();
-      const { x, y } = point(event);
-      if (event.shiftKey) {
-        seen.us += event.deltaY / seen.x;
-        seen.fitted = false;
-        soon();
-      } else zoom(Math.exp(-event.deltaY / 400), x, y, !event.altKey);
-      clearTimeout(settled);
-      settled = window.setTimeout(address, 200);
-    },
-    { passive: false },
-  );
+
+  /** @param {WheelEvent} event @param {import("../stage.js").Point} at */
+  function wheel(event, at) {
+    if (!event.shiftKey) return zoom(Math.exp(-event.deltaY / 400), at.x, at.y, !event.altKey);
+    seen.us += event.deltaY / seen.x;
+    seen.fitted = false;
+  }
+
   canvas.addEventListener("keydown", (event) => {
     const { width, height } = size();
     const far = { x: (width - LABELS) / seen.x / 8, y: (height - HEADER) / seen.y / 8 };
@@ -427,7 +354,7 @@ export function clock(element) {
     else if (event.key === "ArrowDown") seen.place += far.y;
     else if (event.key === "+" || event.key === "=") zoom(1.5, middle.x, middle.y, !event.altKey);
     else if (event.key === "-") zoom(1 / 1.5, middle.x, middle.y, !event.altKey);
-    else if (event.key === "Enter") return openAt(middle);
+    else if (event.key === "Enter") return void openAt(middle);
     else if (event.key !== "0") return;
     event.preventDefault();
     seen.fitted = event.key === "0";
@@ -439,9 +366,6 @@ export function clock(element) {
     soon();
     address();
   });
-  const resized = new ResizeObserver(() => soon());
-  resized.observe(element);
-
   return {
     whole: true,
     update(now, of) {
@@ -450,10 +374,9 @@ export function clock(element) {
         tiles.begin(run);
         axes.clear();
         blocks.clear();
-        names.clear();
-        namesAsked.clear();
+        names.begin(run);
       }
-      if (facts && facts.agents !== of.agents) namesAsked.clear();
+      if (facts && facts.agents !== of.agents) names.grow();
       facts = of;
       marked = now.round === undefined ? null : Number(now.round);
       const when = now.when?.split("~").map(Number);
@@ -463,11 +386,6 @@ export function clock(element) {
       } else seen.fitted = true;
       soon();
     },
-    end() {
-      ended = true;
-      resized.disconnect();
-      window.removeEventListener("mousemove", onMove);
-      window.removeEventListener("mouseup", onUp);
-    },
+    end: () => stage.end(),
   };
 }

@@ -3,6 +3,8 @@
 import { leadTo, show } from "../address.js";
 import { ask } from "../api.js";
 import { fill, h, text } from "../dom.js";
+import { attached } from "../panel.js";
+import { question } from "../questions.js";
 
 /**
  * @param {HTMLElement} element
@@ -19,6 +21,7 @@ export function conversation(element) {
   /** @type {number | null} */
   let next = null;
   let lastRound = 0;
+  let path = "";
   /** @type {import("../address.js").Shown} */
   let now = {};
 
@@ -55,7 +58,7 @@ export function conversation(element) {
 
   /** @param {any} turn */
   function said(turn) {
-    const name = turn.agent === "outside" ? h("span", { class: "dim" }, "outside") : leadTo(h("a", {}, turn.agent), { agent: turn.agent, round: turn.round }, now);
+    const name = turn.agent === "outside" ? h("span", { class: "dim" }, turn.replies?.length ? "somebody" : "outside") : leadTo(h("a", {}, turn.agent), { agent: turn.agent, round: turn.round }, now);
     return h(
       "div",
       { class: "said" },
@@ -66,7 +69,12 @@ export function conversation(element) {
         turn.answers.map(/** @param {any} answer */ (answer) =>
           h("div", { class: "model" }, text(answer.text), h("details", {}, h("summary", {}, `what ${answer.model} was asked`), text(answer.prompt))),
         ),
-        turn.sent.map(/** @param {any} message */ (message) => h("div", {}, h("span", { class: "dim" }, `to ${message.to} `), leadTo(h("a", { class: "dim" }, `#${message.seq}`), { message: message.seq, why: 3 }, now), text(message.body))),
+        turn.sent.map(/** @param {any} message */ (message) => h("div", {}, h("span", { class: "dim" }, `to ${message.to} `), leadTo(h("a", { class: "dim" }, `#${message.seq}`), { message: message.seq, why: 3 }, now), text(message.body), attached(message))),
+        (turn.replies ?? []).map(/** @param {any} reply */ (reply) =>
+          h("div", { class: "reply" }, h("span", { class: "dim" }, `answers ${reply.kind === "ask" ? "question" : reply.kind} ${reply.question} of `), leadTo(h("a", {}, reply.agent), { agent: reply.agent, round: reply.asked }, now), text(reply.text)),
+        ),
+        (turn.defaults ?? []).map(/** @param {any} one */ (one) => h("div", { class: "reply" }, h("span", { class: "waits" }, "nobody answered in time: "), text(one.answer), h("details", {}, h("summary", {}, "the question"), text(one.text)))),
+        (turn.asked ?? []).map(/** @param {any} one */ (one) => question(one, path)),
         turn.failed && h("div", { class: "bad" }, `failed: ${turn.failed}`),
       ),
     );
@@ -75,6 +83,7 @@ export function conversation(element) {
   return {
     update(shownNow, facts) {
       now = shownNow;
+      path = facts.path;
       fill(chips, chosen().map((name) => h("button", { type: "button", title: "Leave out", onclick: () => show({ of: chosen().filter((one) => one !== name).join(",") || null }) }, `${name} ✕`)));
       const question = JSON.stringify([now.run, now.of, now.from]);
       if (question !== asked) {

@@ -80,7 +80,7 @@ export function runs(element) {
       h("td", {}, box),
       h("td", {}, name),
       h("td", {}, row.world, h("span", { class: "dim" }, ` seed ${row.seed}`), row.parent && h("div", { class: "dim" }, `fork of ${row.parent.run ?? row.parent.path}, after round ${row.parent.round.toLocaleString("en")}`)),
-      h("td", {}, h("span", { class: kind }, row.status.replace("_", " "))),
+      h("td", {}, h("span", { class: kind }, row.status.replace("_", " ")), row.questions > 0 && h("div", { class: "waits" }, `${count(row.questions, "question")} to people`)),
       h("td", { class: "number" }, row.last_round.toLocaleString("en")),
       h("td", { class: "number" }, row.agents.toLocaleString("en")),
       h("td", { class: "number" }, duration(row.duration_us)),

@@ -1,6 +1,7 @@
 // The run as a whole: what it was, what it came to, what is proved of it.
 
 import { fill, h, text } from "../dom.js";
+import { answering } from "../questions.js";
 
 /**
  * @param {HTMLElement} element
@@ -35,8 +36,9 @@ export function summary(element) {
             .map((one) => [
               h("p", {}, h("strong", {}, one.agent.text), one.deadline === null ? " asks" : ` asks, until round ${one.deadline}`),
               h("div", { class: "box" }, text(one.text)),
+              one.default && h("p", { class: "dim" }, "unless somebody answers: ", h("code", {}, one.default.text)),
               one.schema && h("p", { class: "dim mono" }, text(one.schema)),
-              h("pre", {}, one.command),
+              answering(facts.path, one.id),
             ])
             .flat(),
         ],

@@ -3,10 +3,12 @@
 import { show } from "../address.js";
 import { ask } from "../api.js";
 import { count, fill, h, visible } from "../dom.js";
+import { LaneNames } from "../lane_names.js";
 import { Scale } from "../scale.js";
+import { LABELS, Stage } from "../stage.js";
 import { bitsFor, SIDE, step, Tiles } from "../tiles.js";
+import { waitAt, Waits } from "../waits.js";
 
-const LABELS = 130;
 const HEADER = 24;
 const CELL_MAX = 64;
 const MEASURES = /** @type {Record<string, string>} */ ({
@@ -21,21 +23,19 @@ const MEASURES = /** @type {Record<string, string>} */ ({
  * @returns {import("../app.js").View}
  */
 export function timeline(element) {
-  const canvas = /** @type {HTMLCanvasElement} */ (h("canvas", { tabindex: 0, role: "img", "aria-label": "Timeline: agents by rounds. Arrow keys move, plus and minus zoom, Enter opens the turn at the cross." }));
-  const tip = h("div", { class: "tip", hidden: true });
   const measure = /** @type {HTMLSelectElement} */ (h("select", { "aria-label": "Colour by" }, Object.entries(MEASURES).map(([name, words]) => h("option", { value: name }, words))));
   const order = /** @type {HTMLSelectElement} */ (h("select", { "aria-label": "Order of lanes", hidden: true }, h("option", { value: "" }, "lanes by place"), h("option", { value: "lineage" }, "lanes by lineage")));
   const whole = h("button", { type: "button" }, "whole run");
-  fill(element, h("div", { class: "stage" }, canvas, tip, h("div", { class: "float" }, h("label", { class: "dim" }, "colour "), measure, order, whole)));
-  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  const waiting = h("span", { class: "dim", hidden: true });
+  const label = "Timeline: agents by rounds. Arrow keys move, plus and minus zoom, Enter opens the turn at the cross.";
+  const stage = new Stage(element, label, HEADER, draw, { drag, tip, click: (at) => openCell(cellAt(at)), wheel, settled: address }, waiting, h("label", { class: "dim" }, "colour "), measure, order, whole);
+  const { canvas, context } = stage;
+  const soon = () => stage.soon();
+  const size = () => stage.size();
 
-  const tiles = new Tiles(() => soon());
-  /** @type {Map<number, string>} */
-  const names = new Map();
-  /** @type {Map<number, number>} */
-  const depths = new Map();
-  /** @type {Set<number>} */
-  const namesAsked = new Set();
+  const tiles = new Tiles(soon);
+  const names = new LaneNames(soon);
+  const waits = new Waits(soon);
   /** @type {import("../address.js").Shown} */
   let now = {};
   /** @type {import("../app.js").Facts | null} */
@@ -43,11 +43,7 @@ export function timeline(element) {
   const scale = new Scale();
   // The part that is seen: the round and the place at the upper left, and pixels a round and a place.
   const seen = { round: 1, place: 0, x: 8, y: 18, fitted: false };
-  let frame = 0;
   let run = "";
-  let ended = false;
-
-  const size = () => ({ width: element.clientWidth, height: element.clientHeight });
 
   function fit() {
     if (!facts) return;
@@ -69,10 +65,6 @@ export function timeline(element) {
     seen.place = Math.min(Math.max(seen.place, 0), Math.max(0, facts.agents - 1));
   }
 
-  function soon() {
-    if (!frame) frame = requestAnimationFrame(draw);
-  }
-
   function address() {
     show(
       { at: seen.fitted ? null : [seen.round, seen.place, seen.x, seen.y].map((number) => Number(number.toPrecision(6))).join("~") },
@@ -89,24 +81,11 @@ export function timeline(element) {
   const tileAt = (column, row, roundBits, placeBits) => tiles.at(measure.value, column, row, roundBits, placeBits, facts ? facts.last_round : 0);
 
   function draw() {
-    frame = 0;
-    if (!facts || ended) return;
-    const { width, height } = size();
-    const ratio = window.devicePixelRatio || 1;
-    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-      canvas.width = Math.round(width * ratio);
-      canvas.height = Math.round(height * ratio);
-    }
-    const style = getComputedStyle(document.documentElement);
-    const colour = /** @param {string} name */ (name) => style.getPropertyValue(name).trim();
+    if (!facts) return;
+    if (seen.fitted) fit();
+    const { width, height, colour } = stage.begin();
     scale.dress(colour("--ground"), colour("--accent"), colour("--bad"));
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.fillStyle = colour("--ground");
-    context.fillRect(0, 0, width, height);
-    context.save();
-    context.beginPath();
-    context.rect(LABELS, HEADER, width - LABELS, height - HEADER);
-    context.clip();
+    stage.clip();
     context.fillStyle = colour("--cell-empty");
     const left = LABELS + (1 - seen.round) * seen.x;
     const top = HEADER - seen.place * seen.y;
@@ -116,18 +95,44 @@ export function timeline(element) {
     const [tileRounds, tilePlaces] = [2 ** (8 + roundBits), 2 ** (8 + placeBits)];
     const lastRound = Math.min(facts.last_round, seen.round + (width - LABELS) / seen.x);
     const lastPlace = Math.min(facts.agents - 1, seen.place + (height - HEADER) / seen.y);
+    /** @type {[number, import("../waits.js").Waiting][]} */
+    const waiting_ = [];
     for (let column = Math.max(0, Math.floor(seen.round / tileRounds)); column * tileRounds <= lastRound; column++) {
       for (let row = Math.max(0, Math.floor(seen.place / tilePlaces)); row * tilePlaces <= lastPlace; row++) {
+        const waited = facts.waits > 0 ? waits.at(column, row, roundBits, placeBits, facts.last_round) : null;
+        if (waited) waiting_.push([column * tileRounds, waited]);
         const tile = tileAt(column, row, roundBits, placeBits);
         if (!tile) continue;
-        for (let at = 0; at < tile.values.length; at++) scale.take(tile.values[at] / tile.turns[at]);
+        scale.take(tile.low);
+        scale.take(tile.high);
         drawPart(tiles.picture(tile, measure.value, scale, 2 ** (roundBits + placeBits)), column * tileRounds, row * tilePlaces, 2 ** roundBits, 2 ** placeBits, width, height);
       }
     }
     if (seen.x >= 6 && seen.y >= 6) lines(width, height, colour("--ground"));
+    context.fillStyle = colour("--waits");
+    for (const [first, waited] of waiting_) bands(waited.waits, first, first + tileRounds);
     marks(width, height, colour);
     context.restore();
     labels(width, height, colour);
+    const hidden = waiting_.reduce((sum, [, waited]) => sum + waited.hidden, 0);
+    waiting.hidden = !waiting_.some(([, waited]) => waited.waits.length > 0);
+    fill(waiting, h("i", { class: "waits" }), `waits for people${hidden > 0 ? `, ${hidden.toLocaleString("en")} not shown` : ""}`);
+  }
+
+  /**
+   * Turns that wait for people: a band from the round that asked to the one in which the turn went on.
+   * @param {import("../waits.js").Wait[]} found
+   * @param {number} first The part of them that lies in a tile.
+   * @param {number} end
+   */
+  function bands(found, first, end) {
+    const last = /** @type {import("../app.js").Facts} */ (facts).last_round + 1;
+    const high = Math.max(1, Math.min(seen.y / 3, 8));
+    for (const [lane, asked, until] of found) {
+      const [from, to] = [Math.max(asked, first), Math.min(until ?? last, end)];
+      if (to <= from) continue;
+      context.fillRect(LABELS + (from - seen.round) * seen.x, HEADER + (lane + 0.5 - seen.place) * seen.y - high / 2, (to - from) * seen.x, high);
+    }
   }
 
   /**
@@ -190,8 +195,7 @@ export function timeline(element) {
       context.strokeRect(Math.round(x) - 0.5, HEADER - 2, Math.max(1, Math.round(seen.x)), height + 4);
     }
     if (now.agent !== undefined) {
-      for (const [place, name] of names) {
-        if (name !== now.agent) continue;
+      for (const place of names.lanesOf(now.agent)) {
         const y = HEADER + (place - seen.place) * seen.y;
         context.strokeRect(LABELS - 2, Math.round(y) - 0.5, width, Math.max(1, Math.round(seen.y)));
       }
@@ -200,9 +204,7 @@ export function timeline(element) {
 
   function labels(/** @type {number} */ width, /** @type {number} */ height, /** @type {(name: string) => string} */ colour) {
     if (!facts) return;
-    context.fillStyle = colour("--dim");
-    context.font = "12px system-ui, 'DejaVu Sans', sans-serif";
-    context.textBaseline = "middle";
+    stage.write(colour);
     const roundStep = step(60 / seen.x);
     context.textAlign = "center";
     for (let round = Math.max(roundStep, Math.ceil(seen.round / roundStep) * roundStep); round <= facts.last_round; round += roundStep) {
@@ -215,9 +217,8 @@ export function timeline(element) {
     for (let place = Math.max(0, Math.ceil(seen.place / placeStep) * placeStep); place < facts.agents; place += placeStep) {
       const y = HEADER + (place - seen.place + 0.5) * seen.y;
       if (y > height) break;
-      const name = names.get(place);
-      if (name === undefined) wantNames(place);
-      else context.fillText("·".repeat(Math.min(6, depths.get(place) ?? 0)) + clipped(visible(name)), LABELS - 8, y, LABELS - 14);
+      const agent = names.of(place);
+      if (agent) context.fillText("·".repeat(Math.min(6, agent.depth)) + clipped(visible(agent.name)), LABELS - 8, y, LABELS - 14);
     }
   }
 
@@ -226,34 +227,21 @@ export function timeline(element) {
     return name.length > 20 ? `${name.slice(0, 19)}…` : name;
   }
 
-  /** @param {number} place */
-  function wantNames(place) {
-    const page = Math.floor(place / 200);
-    if (namesAsked.has(page)) return;
-    namesAsked.add(page);
-    const of = run;
-    const lanes = order.value;
-    ask("agents", { run, first: page * 200, count: 200, lanes })
-      .then((found) => {
-        if (of !== run || lanes !== order.value) return;
-        for (const agent of found.agents) {
-          names.set(agent.place, agent.name);
-          depths.set(agent.place, agent.depth ?? 0);
-        }
-        soon();
-      })
-      .catch(() => namesAsked.delete(page));
-  }
-
-  /** @param {MouseEvent} event */
-  function cellAt(event) {
-    const box = canvas.getBoundingClientRect();
-    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+  /** @param {import("../stage.js").Point} at */
+  function cellAt({ x, y }) {
     if (!facts || x < LABELS || y < HEADER) return null;
     const round = Math.floor(seen.round + (x - LABELS) / seen.x);
     const place = Math.floor(seen.place + (y - HEADER) / seen.y);
     if (round < 1 || round > facts.last_round || place < 0 || place >= facts.agents) return null;
-    return { round, place, x, y };
+    return { round, place };
+  }
+
+  /** The wait that a cell lies in. @param {{round: number, place: number}} cell */
+  function waitOf(cell) {
+    if (!facts || facts.waits === 0) return null;
+    const [roundBits, placeBits] = [bitsFor(seen.x), bitsFor(seen.y)];
+    const [column, row] = [Math.floor(cell.round / 2 ** (8 + roundBits)), Math.floor(cell.place / 2 ** (8 + placeBits))];
+    return waitAt(waits.at(column, row, roundBits, placeBits, facts.last_round), cell.place, cell.round);
   }
 
   /** @param {{round: number, place: number}} cell */
@@ -270,74 +258,41 @@ export function timeline(element) {
     return { turns: tile.turns[at], failed: tile.failed[at], value: tile.values[at], rounds, places };
   }
 
-  /** @type {{x: number, y: number, moved: boolean} | null} */
-  let held = null;
+  /** @param {number} dx @param {number} dy */
+  function drag(dx, dy) {
+    seen.round -= dx / seen.x;
+    seen.place -= dy / seen.y;
+    seen.fitted = false;
+    keep();
+  }
 
-  canvas.addEventListener("mousedown", (event) => {
-    held = { x: event.clientX, y: event.clientY, moved: false };
-  });
-  const onMove = (/** @type {MouseEvent} */ event) => {
-    if (held) {
-      const [dx, dy] = [event.clientX - held.x, event.clientY - held.y];
-      if (!held.moved && Math.abs(dx) + Math.abs(dy) < 4) return;
-      held.moved = true;
-      held.x = event.clientX;
-      held.y = event.clientY;
-      seen.round -= dx / seen.x;
-      seen.place -= dy / seen.y;
-      seen.fitted = false;
-      tip.hidden = true;
-      keep();
-      soon();
-      return;
-    }
-    if (event.target !== canvas) {
-      tip.hidden = true;
-      return;
-    }
-    const cell = cellAt(event);
+  /** @param {import("../stage.js").Point} at */
+  function tip(at) {
+    const cell = cellAt(at);
     const found = cell && sums(cell);
-    if (!cell || !found) {
-      tip.hidden = true;
-      return;
-    }
+    if (!cell || !found) return null;
     const one = found.rounds === 1 && found.places === 1;
-    const who = one ? (names.get(cell.place) ?? `agent ${cell.place}`) : count(found.places, "agent");
+    const wait = one ? waitOf(cell) : null;
+    const who = one ? (names.of(cell.place)?.name ?? `agent ${cell.place}`) : count(found.places, "agent");
     const when = found.rounds === 1 ? `round ${cell.round.toLocaleString("en")}` : count(found.rounds, "round");
-    const what = found.turns === 0 ? "no turn" : one ? "" : count(found.turns, "turn");
+    const what = wait ? `waits for people since round ${wait[1].toLocaleString("en")}` : found.turns === 0 ? "no turn" : one ? "" : count(found.turns, "turn");
     const value = measure.value !== "turns" && found.turns > 0 ? `${MEASURES[measure.value]} ${Math.round(found.value).toLocaleString("en")}` : "";
     const failed = found.failed > 0 ? (one ? "failed" : `${found.failed} failed`) : "";
-    fill(tip, [who, when, what, value, failed].filter(Boolean).join(" · "));
-    tip.hidden = false;
-    tip.style.left = `${Math.min(cell.x + 14, size().width - tip.offsetWidth - 8)}px`;
-    tip.style.top = `${Math.min(cell.y + 16, size().height - tip.offsetHeight - 8)}px`;
-    if (!names.has(cell.place)) wantNames(cell.place);
-  };
-  const onUp = (/** @type {MouseEvent} */ event) => {
-    const before = held;
-    held = null;
-    if (!before) return;
-    if (before.moved) return address();
-    const cell = cellAt(event);
-    if (cell) openCell(cell);
-  };
-  window.addEventListener("mousemove", onMove);
-  window.addEventListener("mouseup", onUp);
-  canvas.addEventListener("mouseleave", () => (tip.hidden = true));
+    return [who, when, what, value, failed];
+  }
 
-  /** @param {{round: number, place: number}} cell */
+  /** @param {{round: number, place: number} | null} cell */
   async function openCell(cell) {
-    const found = sums(cell);
-    if (!found) return;
+    const found = cell && sums(cell);
+    if (!cell || !found) return;
     if (found.rounds > 1 || found.places > 1) {
       zoom(4, LABELS + (cell.round - seen.round) * seen.x, HEADER + (cell.place - seen.place) * seen.y);
       return address();
     }
-    if (!names.has(cell.place)) {
-      const page = await ask("agents", { run, first: cell.place, count: 1, lanes: order.value });
-      for (const agent of page.agents) names.set(agent.place, agent.name);
-    }
-    if (found.turns > 0) show({ agent: names.get(cell.place), round: cell.round, message: null, why: null });
+    const wait = waitOf(cell);
+    const agent = await names.sure(cell.place);
+    if (found.turns > 0) show({ agent, round: cell.round, message: null, why: null });
+    else if (wait) show({ agent, round: wait[1], message: null, why: null });
     else show({ round: cell.round, details: 1, agent: null, message: null });
   }
 
@@ -360,23 +315,14 @@ export function timeline(element) {
     soon();
   }
 
-  let settled = 0;
-  canvas.addEventListener(
-    "wheel",
-    (event) => {
-      event.preventDefault();
-      const box = canvas.getBoundingClientRect();
-      if (event.shiftKey) {
-        seen.round += event.deltaY / seen.x;
-        seen.fitted = false;
-        keep();
-        soon();
-      } else zoom(Math.exp(-event.deltaY / 400), event.clientX - box.left, event.clientY - box.top, event.altKey);
-      clearTimeout(settled);
-      settled = window.setTimeout(address, 200);
-    },
-    { passive: false },
-  );
+  /** @param {WheelEvent} event @param {import("../stage.js").Point} at */
+  function wheel(event, at) {
+    if (!event.shiftKey) return zoom(Math.exp(-event.deltaY / 400), at.x, at.y, event.altKey);
+    seen.round += event.deltaY / seen.x;
+    seen.fitted = false;
+    keep();
+  }
+
   canvas.addEventListener("keydown", (event) => {
     const { width, height } = size();
     const far = { x: (width - LABELS) / seen.x / 8, y: (height - HEADER) / seen.y / 8 };
@@ -405,11 +351,12 @@ export function timeline(element) {
     address();
     soon();
   });
-  const resized = new ResizeObserver(() => {
-    if (seen.fitted) fit();
-    soon();
-  });
-  resized.observe(element);
+  /** @param {string} lanes */
+  function begin(lanes) {
+    tiles.begin(run, lanes);
+    names.begin(run, lanes);
+    waits.begin(run, lanes);
+  }
 
   return {
     whole: true,
@@ -417,9 +364,7 @@ export function timeline(element) {
       now = shownNow;
       if (run !== now.run) {
         run = now.run;
-        tiles.begin(run, order.value);
-        names.clear();
-        namesAsked.clear();
+        begin(order.value);
         seen.fitted = false;
         facts = null;
       }
@@ -428,12 +373,9 @@ export function timeline(element) {
       order.hidden = of.totals.spawned === 0;
       if (lanes !== order.value || (grown && lanes)) {
         order.value = lanes;
-        tiles.begin(run, lanes);
-        names.clear();
-        depths.clear();
-        namesAsked.clear();
+        begin(lanes);
       }
-      if (grown) namesAsked.clear();
+      if (grown) names.grow();
       const first = facts === null;
       facts = of;
       if (now.colour && now.colour in MEASURES && measure.value !== now.colour) {
@@ -451,11 +393,6 @@ export function timeline(element) {
       } else if (first || seen.fitted) fit();
       soon();
     },
-    end() {
-      ended = true;
-      resized.disconnect();
-      window.removeEventListener("mousemove", onMove);
-      window.removeEventListener("mouseup", onUp);
-    },
+    end: () => stage.end(),
   };
 }

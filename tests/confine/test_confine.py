@@ -15,6 +15,18 @@ import pytest
 
 import turnwise
 from turnwise.confine import Measure, ProcessNeeds
+from turnwise.confine.reaching_out import (
+    CLONE,
+    CLONE3,
+    DENIED,
+    DENIED_X86_64,
+    FCNTL,
+    IOCTL,
+    MADVISE,
+    OF_A_PROCESS,
+    TGKILL,
+    denial_program,
+)
 from turnwise.confine.seccomp import ALLOW, ARCHITECTURES, CALLS, DENY, KILL, NO_SUCH_CALL, filter_program
 from turnwise.sandbox.pool import messages
 from turnwise.sandbox.pool.pool import measures_here
@@ -77,9 +89,10 @@ kept.read()
 """
 
 
-def child(program: str) -> list[str]:
+def child(program: str, *arguments: str) -> list[str]:
     environment = os.environ | {"PYTHONPATH": SOURCES}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     return [*done.stdout.splitlines(), *done.stderr.splitlines()]
 
 
@@ -260,3 +273,69 @@ def test_conditions_hold_to_the_bit(machine: str) -> None:
     assert check(strict, "newfstatat", 3, 1, 2, 0x1000) == ALLOW
     assert check(strict, "newfstatat", 3, 1, 2, 0) == DENY
     assert check(strict, "read", 0, 1, 2) == ALLOW
+
+
+def test_with_a_driver_what_reaches_beyond_the_process_is_denied_and_the_rest_allowed(machine: str) -> None:
+    program, column = denial_program(machine, 1234), MACHINES.index(machine)
+
+    def check(pair: tuple[int | None, int], *arguments: int) -> int:
+        number = pair[column]
+        assert number is not None
+        return verdict(program, machine, number, arguments)
+
+    older = set(DENIED_X86_64.values()) if machine == "x86_64" else set()
+    denied = {pair[column] for pair in DENIED.values()} | older
+    known = {pair[column] for pair in (CLONE, TGKILL, FCNTL, IOCTL, MADVISE, *OF_A_PROCESS.values())}
+    for number in range(1_024):
+        if number in denied:
+            assert verdict(program, machine, number) == DENY, number
+        elif number not in known | {CLONE3}:
+            assert verdict(program, machine, number) == ALLOW, number
+    assert not denied & {number_of(name, machine) for name in CALLS}
+    assert verdict(program, machine, CLONE3) == NO_SUCH_CALL
+    assert check(CLONE, 0x003D_0F00) == ALLOW
+    assert check(CLONE, 0x0120_0011) == DENY
+    assert (check(TGKILL, 1234), check(TGKILL, 1)) == (ALLOW, DENY)
+    for pair in OF_A_PROCESS.values():
+        assert [check(pair, process) for process in (0, 1234, 1)] == [ALLOW, ALLOW, DENY]
+    assert [check(FCNTL, 3, command) for command in (1, 2, 3, 4, 1030, 8, 10, 15)] == [ALLOW] * 5 + [DENY] * 3
+    assert [check(IOCTL, 3, request) for request in (0xC020_462A, 0x8901, 0x5412)] == [ALLOW, DENY, DENY]
+    assert [check(MADVISE, 0, 4096, advice) for advice in (4, 9, 100)] == [ALLOW, ALLOW, DENY]
+    assert verdict(program, MACHINES[1 - column], 0) in {ALLOW, KILL}
+    assert verdict(program, machine, 0x4000_0000) == KILL
+
+
+KEPT = """
+import os, pathlib, sys
+from turnwise.confine import KeptFiles
+from turnwise.confine.landlock import deny_all
+folder = pathlib.Path(sys.argv[1])
+deny_all(KeptFiles(read=(folder / "library", folder / "missing"), devices=(folder / "device",)))
+for action in (
+    lambda: (folder / "library" / "below" / "code").read_bytes(),
+    lambda: os.listdir(folder / "library"),
+    lambda: (folder / "device").open("r+b").write(b"x"),
+    lambda: (folder / "library" / "below" / "code").write_bytes(b"x"),
+    lambda: (folder / "library" / "new").mkdir(),
+    lambda: (folder / "private").read_bytes(),
+    lambda: os.listdir(folder),
+    lambda: os.execv(folder / "library" / "below" / "code", ["code"]),
+):
+    try:
+        action()
+        print("done")
+    except OSError as error:
+        print(type(error).__name__)
+"""
+
+
+@linux
+def test_landlock_keeps_what_it_is_told_and_nothing_else(tmp_path: Path) -> None:
+    landlock = measures()["landlock"]
+    if not landlock.holds:
+        pytest.skip(landlock.detail)
+    (tmp_path / "library" / "below").mkdir(parents=True)
+    for name in ("library/below/code", "device", "private"):
+        (tmp_path / name).write_bytes(b"#!/bin/true")
+    (tmp_path / "library" / "below" / "code").chmod(0o755)
+    assert child(KEPT, str(tmp_path)) == ["done"] * 3 + ["PermissionError"] * 5

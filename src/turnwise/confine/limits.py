@@ -24,7 +24,7 @@ def lower(needs: ProcessNeeds) -> str:
     wanted: dict[str, int | None] = {
         "CORE": 0,
         "FSIZE": 0,
-        "MEMLOCK": 0,
+        "MEMLOCK": None if needs.locked_memory else 0,
         "MSGQUEUE": 0,
         "NOFILE": needs.files_max,
         "NPROC": None if needs.threads else 0,

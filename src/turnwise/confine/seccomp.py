@@ -143,39 +143,51 @@ class Condition:
 
 def allow_only(needs: ProcessNeeds) -> str:
     """Install the filter for all threads of this process, for good. Raises `Unavailable` or `OSError`."""
-    name = machine()
-    program = filter_program(name, needs, os.getpid())
+    count = install(filter_program(machine(), needs, os.getpid()))
+    return f"{len(CALLS)} system calls allowed, {count} instructions, for all threads"
+
+
+def install(program: bytes) -> int:
+    """Install a filter for all threads of this process; return its number of instructions.
+
+    Raises `Unavailable` or `OSError`.
+    """
     count = len(program) // 8
     buffer = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("@HP", count, ctypes.addressof(buffer))
     pointer = ctypes.cast(ctypes.create_string_buffer(header, len(header)), ctypes.c_void_p)
-    system_call(SECCOMP_CALL[name], SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, pointer)
-    return f"{len(CALLS)} system calls allowed, {count} instructions, for all threads"
+    system_call(SECCOMP_CALL[machine()], SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, pointer)
+    return count
 
 
 def filter_program(name: str, needs: ProcessNeeds, pid: int) -> bytes:
     """Return the filter for architecture `name`: `struct sock_filter[]`, 8 bytes an instruction."""
     column = ("x86_64", "aarch64").index(name)
     conditions = _conditions(needs, pid)
-    program = [
-        _instruction(LOAD, ARCHITECTURE_OFFSET),
-        _instruction(JUMP_EQUAL, ARCHITECTURES[name], 1, 0),
-        _instruction(RETURN, KILL),
-        _instruction(LOAD, NUMBER_OFFSET),
-        _instruction(JUMP_SET, X32_BIT, 0, 1),
-        _instruction(RETURN, KILL),
-    ]
+    program = beginning(name)
     for call, numbers in CALLS.items():
         number = numbers[column]
         if number is None:
             continue
         action = NO_SUCH_CALL if call == "clone3" else ALLOW
-        body = [part for condition in conditions.get(call, ()) for part in _check(condition)]
-        body.append(_instruction(RETURN, action))
-        program.append(_instruction(JUMP_EQUAL, number, 0, len(body)))
+        body = [part for condition in conditions.get(call, ()) for part in denial_unless(condition)]
+        body.append(instruction(RETURN, action))
+        program.append(instruction(JUMP_EQUAL, number, 0, len(body)))
         program += body
-    program.append(_instruction(RETURN, DENY))
+    program.append(instruction(RETURN, DENY))
     return b"".join(program)
+
+
+def beginning(name: str) -> list[bytes]:
+    """Return instructions that kill at calls in another architecture's manner, and load the number of the call."""
+    return [
+        instruction(LOAD, ARCHITECTURE_OFFSET),
+        instruction(JUMP_EQUAL, ARCHITECTURES[name], 1, 0),
+        instruction(RETURN, KILL),
+        instruction(LOAD, NUMBER_OFFSET),
+        instruction(JUMP_SET, X32_BIT, 0, 1),
+        instruction(RETURN, KILL),
+    ]
 
 
 def _conditions(needs: ProcessNeeds, pid: int) -> dict[str, tuple[Condition, ...]]:
@@ -197,18 +209,18 @@ def _conditions(needs: ProcessNeeds, pid: int) -> dict[str, tuple[Condition, ...
     }
 
 
-def _check(condition: Condition) -> list[bytes]:
+def denial_unless(condition: Condition) -> list[bytes]:
     """Return instructions that deny unless the condition holds."""
     offset = ARGUMENTS_OFFSET + 8 * condition.argument + (4 if condition.high else 0)
     if condition.bits:
         (bits,) = condition.values
         on_true, on_false = (0, 1) if condition.absent else (1, 0)
-        tests = [_instruction(JUMP_SET, bits, on_true, on_false)]
+        tests = [instruction(JUMP_SET, bits, on_true, on_false)]
     else:  # each value that is met jumps over the others and the denial
         left = len(condition.values)
-        tests = [_instruction(JUMP_EQUAL, value, left - index, 0) for index, value in enumerate(condition.values)]
-    return [_instruction(LOAD, offset), *tests, _instruction(RETURN, DENY)]
+        tests = [instruction(JUMP_EQUAL, value, left - index, 0) for index, value in enumerate(condition.values)]
+    return [instruction(LOAD, offset), *tests, instruction(RETURN, DENY)]
 
 
-def _instruction(code: int, value: int, on_true: int = 0, on_false: int = 0) -> bytes:
+def instruction(code: int, value: int, on_true: int = 0, on_false: int = 0) -> bytes:
     return struct.pack("<HBBI", code, on_true, on_false, value)

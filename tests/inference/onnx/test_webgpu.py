@@ -58,6 +58,26 @@ model, journal = map(Path, sys.argv[1:])
 print(json.dumps({"journal": str(played(writers(model, provider="auto", count=1), journal))}))
 """
 
+CONFINED = """
+import asyncio, json, sys
+from pathlib import Path
+from turnwise.inference.host.host import InferenceHost
+from turnwise.inference.plans.model_spec import ModelSpec
+from turnwise.inference.requests.generate_request import GenerateRequest
+async def ask():
+    replies, done = [], asyncio.Event()
+    def take(some):
+        replies.extend(some)
+        done.set()
+    spec = ModelSpec("model", Path(sys.argv[1]), "webgpu")
+    async with InferenceHost([spec], on_replies=take, on_failure=lambda error: done.set()) as host:
+        host.submit([GenerateRequest(0, "model", json.dumps({"prompt": "Once upon", "tokens_max": 12}), bytes(32))])
+        await done.wait()
+        measures = {measure.name: [measure.holds, measure.detail] for measure in host.measures}
+        return {"replies": [json.loads(reply.body) for reply in replies], "measures": measures}
+print(json.dumps(asyncio.run(ask())))
+"""
+
 
 def missing() -> str | None:
     if importlib.util.find_spec("onnxruntime_ep_webgpu") is None and not (FOLDER / "onnxruntime_ep_webgpu").is_dir():
@@ -163,3 +183,15 @@ def test_a_run_on_the_device_is_near_what_the_cpu_gives(system: Path, stories_mo
     assert any(f"provider was {WEBGPU}" in reason for reason in found.models[0].reasons)
     other = {"model": stories_models / "stories260k-genai-int4"}
     assert turnwise.verify(tmp_path / "a.journal", tolerant=True, models=other).difference is not None
+
+
+def test_the_device_works_in_a_process_that_has_given_up_the_rest(system: Path, stories_models: Path) -> None:
+    model = stories_models / "stories260k-hf-fp32"
+    said, _ = told(system, CONFINED, model)
+    [reply] = said["replies"]
+    assert reply["ok"]["text"] == "".join(generate_text(model, "Once upon", tokens_max=12, provider="cpu"))
+    holds, detail = said["measures"]["seccomp"]
+    assert holds
+    assert "since a driver may want any other" in detail
+    holds, detail = said["measures"]["landlock"]
+    assert not holds or "no files but libraries and" in detail

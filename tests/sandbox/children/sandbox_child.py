@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from turnwise.confine import landlock
+from turnwise.confine import KeptFiles, landlock
 from turnwise.confine.measure import Unavailable
 from turnwise.sandbox.execute.executor import Executor
 from turnwise.sandbox.execute.jobs import TurnResult
@@ -149,7 +149,7 @@ def attack_later() -> None:
     found.append(attack_victim())
 
 
-def no_landlock() -> str:
+def no_landlock(keep: KeptFiles) -> str:
     raise Unavailable("for the test")
 
 

@@ -23,6 +23,8 @@ RULE_PATH_BENEATH = 1
 FILE_RIGHTS = {1: (1 << 13) - 1, 2: 1 << 13, 3: 1 << 14, 5: 1 << 15}
 """Rights over files that each version of the interface added: open, make, remove …; rename across; truncate; ioctl."""
 WRITE_FILE, READ_FILE, READ_DIR, IOCTL_DEV = 1 << 1, 1 << 2, 1 << 3, 1 << 15
+REMOVE_FILE, MAKE_DIR, MAKE_FILE, TRUNCATE = 1 << 5, 1 << 7, 1 << 8, 1 << 14
+WRITE = WRITE_FILE | REMOVE_FILE | MAKE_DIR | MAKE_FILE | TRUNCATE
 NETWORK_RIGHTS = 0b11
 """Binding and connecting TCP sockets, from version 4."""
 SCOPES = 0b11
@@ -52,6 +54,8 @@ class KeptFiles:
     """Files that can be read: libraries, and what a system says of itself."""
     devices: tuple[Path, ...] = ()
     """Device files: read, written and controlled."""
+    write: tuple[Path, ...] = ()
+    """Folders in which files can be read, written, made and removed, and folders made."""
 
 
 NO_FILES = KeptFiles()
@@ -74,7 +78,7 @@ def deny_all(keep: KeptFiles = NO_FILES) -> str:
     Before version 8 only this thread is restricted, and those that it starts.
     """
     found = version()
-    others = threads() - 1
+    running = threads() - 1
     files = 0
     for since, rights in FILE_RIGHTS.items():
         if found >= since:
@@ -85,18 +89,20 @@ def deny_all(keep: KeptFiles = NO_FILES) -> str:
     descriptor = system_call(CREATE_RULESET, pointer, size, 0)
     try:
         _keep(descriptor, keep.read, READ_FILE | READ_DIR, files)
+        written = _keep(descriptor, keep.write, READ_FILE | READ_DIR | WRITE, files)
         kept = _keep(descriptor, keep.devices, READ_FILE | WRITE_FILE | READ_DIR | IOCTL_DEV, files)
         system_call(RESTRICT_SELF, descriptor, ALL_THREADS if found >= 8 else 0)
     finally:
         os.close(descriptor)
-    others_than = f" but libraries and {kept} devices" if keep.read or keep.devices else ""
+    others = [*(["libraries"] if keep.read else []), *([f"{kept} devices"] if keep.devices else [])]
+    others += [f"{written} folders"] if keep.write else []
     covered = [
-        f"files{others_than}",
+        f"files but {' and '.join(others)}" if others else "files",
         *(["tcp"] if found >= 4 else []),
         *(["signals", "abstract sockets"] if found >= 6 else []),
     ]
-    whom = "all threads" if found >= 8 or not others else f"new threads, not the {others} that ran before"
-    return f"version {found}: no {', '.join(['files' + others_than, *covered])}, for {whom}"
+    whom = "all threads" if found >= 8 or not running else f"new threads, not the {running} that ran before"
+    return f"version {found}: no {', '.join(covered)}, for {whom}"
 
 
 def _keep(ruleset: int, paths: Iterable[Path], wanted: int, known: int) -> int:

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from turnwise.core.envelope import error_reply
 from turnwise.errors import EnvironmentFailure
+from turnwise.system.user_folders import cache_folder
 from turnwise.tools.outcome import outcome_of
 from turnwise.tools.protocol import (
     LENGTH,
@@ -87,6 +88,8 @@ class ToolChild:
         """Start it; return its first list. Raises `EnvironmentFailure` if it does not come up; then close it."""
         settings = self._secrets.resolved(dict(self._settings.settings))
         environment = {name: str(self._secrets.resolved(value)) for name, value in self._settings.environment.items()}
+        if self._settings.kind == "wasm":  # what it compiles is kept where agents' code is
+            environment["TURNWISE_CACHE"] = str(cache_folder())
         try:
             await self._launch(environment)
         except OSError as error:

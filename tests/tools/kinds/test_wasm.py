@@ -1,0 +1,241 @@
+"""Kind `wasm`: pure functions in the sandbox of agents, bounded by fuel, memory and bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.guests import SPINS, constant
+from tests.tools.kinds.serving import call, calls, tools
+from turnwise.tools.kinds.settings import SettingsError
+from turnwise.tools.kinds.wasm import WasmServer, check, settings_of
+from turnwise.tools.server import ToolResult, ToolUnavailableError
+from turnwise.tools.spec import ToolSpec
+
+ECHO = """
+(module
+  (memory (export "memory") 3)
+  (global $heap (mut i32) (i32.const 65536))
+  (func (export "turnwise_alloc") (param $size i32) (result i32)
+    (local $at i32)
+    (local.set $at (global.get $heap))
+    (global.set $heap (i32.add (global.get $heap) (local.get $size)))
+    (local.get $at))
+  (data (i32.const 16) "{\\22data\\22:")
+  (func (export "turnwise_turn") (param $at i32) (param $len i32) (result i64)
+    (memory.copy (i32.const 24) (local.get $at) (local.get $len))
+    (i32.store8 (i32.add (i32.const 24) (local.get $len)) (i32.const 125))
+    (i64.or (i64.shl (i64.const 16) (i64.const 32)) (i64.extend_i32_u (i32.add (local.get $len) (i32.const 9))))))
+"""
+"""A module whose result is its input envelope."""
+
+COMPONENT = """
+(component
+  (core module $m
+    (memory (export "memory") 1)
+    (data (i32.const 1024) "{\\22text\\22:\\22from a component\\22}")
+    (data (i32.const 512) "\\00\\04\\00\\00\\1b\\00\\00\\00")
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
+    (func (export "turn") (param i32 i32) (result i32) (i32.const 512)))
+  (core instance $i (instantiate $m))
+  (func (export "turn") (param "input" string) (result string)
+    (canon lift (core func $i "turn") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))
+"""
+
+ASKS = """
+(module
+  (import "turnwise" "effect" (func $effect (param i32 i32) (result i64)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "{\\22effect\\22:\\22tools\\22}")
+  (func (export "turnwise_alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "turnwise_turn") (param i32 i32) (result i64) (call $effect (i32.const 16) (i32.const 18))))
+"""
+
+GROWS = """
+(module
+  (memory (export "memory") 1)
+  (func (export "turnwise_alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "turnwise_turn") (param i32 i32) (result i64)
+    (loop $more (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
+    (unreachable)))
+"""
+
+
+def made(folder: Path, source: str, **settings: Any) -> WasmServer:
+    """A server that does not confine this process, which has other tests to run."""
+    (folder / "tool.wat").write_text(source, encoding="utf-8")
+    return WasmServer(settings_of({"path": "tool.wat", **settings}), folder, confined=False)
+
+
+def test_the_list_of_tools(tmp_path: Path) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    source = constant({"tools": [{"name": "add", "description": "Adds.", "input_schema": schema}, {"name": "b"}]})
+    assert tools(made(tmp_path, source)) == {
+        "add": ToolSpec("add", "Adds.", schema, pure=True),
+        "b": ToolSpec("b", pure=True),
+    }
+
+
+@pytest.mark.parametrize(
+    ("output", "result"),
+    [
+        ({"text": "a"}, ToolResult("a")),
+        ({"data": {"b": [1, 2.5, None]}}, ToolResult('{"b":[1,2.5,null]}', {"b": [1, 2.5, None]})),
+        ({"text": "a", "data": 3}, ToolResult("a", 3)),
+        ({"error": "no such city"}, ToolResult("no such city", is_error=True)),
+    ],
+)
+def test_results(tmp_path: Path, output: object, result: ToolResult) -> None:
+    assert call(made(tmp_path, constant(output)), "one", {}) == result
+
+
+def test_the_envelope_of_a_call(tmp_path: Path) -> None:
+    """Clock and seed follow from the call: equal calls are equal, and others have another seed."""
+    one, same, other = calls(
+        made(tmp_path, ECHO), ("one", {"b": "ö", "a": 1}), ("one", {"a": 1, "b": "ö"}), ("one", {"a": 2, "b": "ö"})
+    )
+    assert one == same
+    text = '{"abi":1,"args":{"a":1,"b":"ö"},"call":"one"}'
+    assert one.data.pop("seed") == hashlib.sha256(text.encode()).hexdigest()
+    assert one.data == {"abi": 1, "call": "one", "args": {"a": 1, "b": "ö"}, "now_us": 946_684_800_000_000}
+    assert other.data["seed"] != same.data["seed"]
+
+
+def test_a_component(tmp_path: Path) -> None:
+    assert call(made(tmp_path, COMPONENT), "one", {}) == ToolResult("from a component")
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ([], "the output of the tool: Expected `object`, got `array`"),
+        ({}, "the output of the tool has neither"),
+        ({"text": 1}, "the output of the tool: Expected `str | null`, got `int` - at `$.text`"),
+        ({"state": ""}, "the output of the tool: Object contains unknown field `state`"),
+    ],
+)
+def test_outputs_that_are_none(tmp_path: Path, output: object, said: str) -> None:
+    result = call(made(tmp_path, constant(output)), "one", {})
+    assert result.is_error
+    assert result.text.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (SPINS, "fuel: the turn used up its fuel (1,000,000 units"),
+        (ASKS, "the tool asked for an effect; tools compute, and nothing else"),
+        (GROWS, "memory: "),
+        (ECHO.replace("(memory.copy", "(unreachable) (memory.copy"), "trap: "),
+        (ECHO.replace("(i32.const 9)", "(i32.const 900000)"), "output_size: the output has 900"),
+        (constant({"text": "x" * 2000}), "output_size: the output has 2011 bytes; at most 1024 are allowed"),
+    ],
+)
+def test_what_goes_wrong_is_a_result(tmp_path: Path, source: str, said: str) -> None:
+    """The same one each time, and the next call is answered as if nothing had been."""
+    settings: dict[str, Any] = {"fuel": 1_000_000, "memory_mib": 4, "output_kib_max": 1}
+    results = calls(made(tmp_path, source, **settings), ("one", {}), ("one", {}))
+    assert results[0] == results[1]
+    assert results[0].is_error
+    assert results[0].text.startswith(said)
+
+
+def test_arguments_without_a_text(tmp_path: Path) -> None:
+    assert call(made(tmp_path, ECHO), "one", {"a": "\ud800"}).is_error
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("(module", "tool.wat"),
+        ("(module)", "it does not export its `memory`"),
+        (ECHO.replace("(module", '(module (import "env" "time" (func))', 1), "it imports `env.time`"),
+        (constant({"tools": [{"name": 1}]}), "its list of tools: Expected `str`, got `int` - at `$.tools[0].name`"),
+        (constant({"tools": [{"name": "a"}] * 257}), "its list of tools: Expected `array` of length <= 256"),
+        (constant({"state": ""}), "its list of tools: Object"),
+        (SPINS, "listing its tools: fuel: "),
+    ],
+)
+def test_code_that_cannot_be_used(tmp_path: Path, source: str, said: str) -> None:
+    with pytest.raises(ToolUnavailableError) as caught:
+        tools(made(tmp_path, source, fuel=1_000_000))
+    assert said in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    server = WasmServer(settings_of({"path": "nowhere.wasm"}), tmp_path, confined=False)
+    with pytest.raises(ToolUnavailableError, match=r"'nowhere\.wasm': No such file or directory"):
+        tools(server)
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({}, "path"),
+        ({"path": "tool.py"}, "path"),
+        ({"path": "tool.wasm", "fuel": 0}, "fuel"),
+        ({"path": "tool.wasm", "memory_mib": 5000}, "memory_mib"),
+    ],
+)
+def test_wrong_settings(settings: dict[str, Any], key: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings_of(settings)
+    assert caught.value.key == key
+    assert [found for found, _, _ in check(settings)] == [key]
+
+
+CONFINED = """
+import asyncio, json, os, socket, sys, threading
+from pathlib import Path
+from turnwise.tools.kinds.wasm import server as make
+
+def tried(what):
+    try:
+        what()
+    except OSError as error:
+        return type(error).__name__
+    return "done"
+
+async def main():
+    server = make({"path": "tool.wat"}, Path(sys.argv[1]))
+    await server.start()
+    said = {
+        "file": tried(lambda: open(sys.argv[1] + "/tool.wat")),
+        "socket": tried(lambda: socket.socket()),
+        "process": tried(lambda: os.fork()),
+    }
+    results = await asyncio.gather(*(server.call("one", {"a": number}) for number in range(3)))
+    said["results"] = [result.data["args"]["a"] for result in results]
+    await server.close()
+    print(json.dumps(said), flush=True)
+    os._exit(0)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such measures")
+def test_the_process_keeps_nothing_but_computing(tmp_path: Path) -> None:
+    (tmp_path / "tool.wat").write_text(ECHO, encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, "-c", CONFINED, tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=dict(os.environ),
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout) == {
+        "file": "PermissionError",
+        "socket": "PermissionError",
+        "process": "PermissionError",
+        "results": [0, 1, 2],
+    }

@@ -25,6 +25,7 @@ COMMANDS = (
     "resume",
     "play",
     "answer",
+    "send",
     "fork",
     "detach",
     "replay",

@@ -29,7 +29,7 @@ from turnwise.history.why import why as why_in_journal
 from turnwise.journal import Journal
 from turnwise.journal.run import Run
 from turnwise.orchestrator import assembly
-from turnwise.orchestrator.answering import leave_answer
+from turnwise.orchestrator.answering import leave_answer, leave_message
 from turnwise.orchestrator.fork import fork as fork_journal
 from turnwise.orchestrator.fork_changes import ForkChanges
 from turnwise.orchestrator.javascript_sources import javascript_problems
@@ -45,6 +45,7 @@ from turnwise.orchestrator.run_options import (
     WorldOptions,
     check_names,
     overrides_of,
+    playing_of,
     settings_of,
 )
 from turnwise.orchestrator.tasks import wrong_tasks
@@ -80,7 +81,7 @@ def start(world: worlds.World | StrPath, **options: Unpack[RunOptions]) -> Live:
     chosen = _world(world, overrides_of(options))
     journal = options.get("journal")
     path = Path(journal) if journal is not None else _unused_journal(chosen)
-    return Live(path, partial(assembly.begin, chosen, path, settings), patience_s=options.get("patience_s", 0.0))
+    return Live(path, partial(assembly.begin, chosen, path, settings), **playing_of(options))
 
 
 def run(world: worlds.World | StrPath, **options: Unpack[RunOptions]) -> Run:
@@ -151,7 +152,7 @@ def resume(journal: StrPath, *, parents: Sequence[StrPath] = (), **options: Unpa
             where=str(path),
             hint="turnwise log shows what happened; turnwise run starts another.",
         )
-    return Live(path, partial(assembly.resume, path, settings, parents=places), places, options.get("patience_s", 0.0))
+    return Live(path, partial(assembly.resume, path, settings, parents=places), places, **playing_of(options))
 
 
 def fork(
@@ -197,7 +198,7 @@ def fork(
     places = [*(run.parents if isinstance(run, Run) else ()), *_places(parents)]
     settings = settings_of(options, models=True)
     begin = partial(fork_journal, parent, at, changes, path, settings, parents=places)
-    return Live(path, begin, [parent, *places], options.get("patience_s", 0.0))
+    return Live(path, begin, [parent, *places], **playing_of(options))
 
 
 def answer(journal: StrPath, question: int, value: Any, *, parents: Sequence[StrPath] = ()) -> bool:
@@ -208,6 +209,15 @@ def answer(journal: StrPath, question: int, value: Any, *, parents: Sequence[Str
     `parents` are as those of `open`.
     """
     return leave_answer(Path(journal), question, value, _places(parents))
+
+
+def send(journal: StrPath, to: str, body: str, *, parents: Sequence[StrPath] = ()) -> None:
+    """Send a message to an agent or a group of a run, in this process or another, going on or stopped.
+
+    The message is on disk when this returns, and is read in the round that begins next, once. Raises `UsageError` for
+    what cannot be a message, for nobody, and when the run has ended.
+    """
+    leave_message(Path(journal), to, body, _places(parents))
 
 
 def detach(journal: StrPath, *, parents: Sequence[StrPath] = ()) -> int:

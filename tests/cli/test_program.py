@@ -21,6 +21,7 @@ COMMANDS = (
     "resume",
     "play",
     "answer",
+    "send",
     "fork",
     "detach",
     "replay",

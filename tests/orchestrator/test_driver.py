@@ -13,6 +13,7 @@ from turnwise.core.machine import Machine
 from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.core.snapshot import Snapshot
 from turnwise.errors import EnvironmentFailure, InvariantError
+from turnwise.journal.file.box_position import BoxPosition
 from turnwise.orchestrator.driver import COMMITS_MAX, Driver, RoundTimes
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 
@@ -46,6 +47,7 @@ class Parts:
         end: EndRecord | None = None,
         times: RoundTimes | None = None,
         snapshot: Snapshot | None = None,
+        received: BoxPosition | None = None,
     ) -> None:
         await self.hold.wait()
         if self.failure is not None:

@@ -17,7 +17,7 @@ import turnwise
 from tests.guests import constant
 from turnwise import Agent, Grants, InitialMessage, NoRound, UsageError, World
 from turnwise.journal import Journal
-from turnwise.orchestrator import answer_box
+from turnwise.orchestrator import outside_box
 from turnwise.orchestrator.live import Live
 
 ASKER = """
@@ -143,7 +143,7 @@ def test_an_answer_from_another_process_wakes_a_run_that_waits(tmp_path: Path) -
             assert not live.wait(0.05)
         with live.result() as run:
             assert run.result == ["3 blue"]
-    assert not answer_box.box_path(path).exists()
+    assert not outside_box.box_path(path).exists()
     assert not turnwise.answer(path, 1, 3)
     assert turnwise.replay(path).difference is None
 
@@ -247,7 +247,7 @@ def test_what_is_in_the_box_is_no_answer(tmp_path: Path) -> None:
     with asking().start(journal=path, workers=1) as live:
         until_waiting(live)
         asked = live.questions()[0].asked
-    box = answer_box.box_path(path)
+    box = outside_box.box_path(path)
     lines = [
         b"\xff\xfe",
         b"[" * 100_000,

@@ -95,7 +95,12 @@ class World:
         self.seen.append(wave)
 
     async def commit(
-        self, record: RoundRecord, end: EndRecord | None = None, times: object = None, snapshot: object = None
+        self,
+        record: RoundRecord,
+        end: EndRecord | None = None,
+        times: object = None,
+        snapshot: object = None,
+        received: object = None,
     ) -> None:
         """Rounds are taken from the driver."""
 

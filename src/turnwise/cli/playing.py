@@ -165,6 +165,7 @@ def _written(live: Live) -> Run | None:
 
 def _watch(live: Live, display: Display, interrupts: Interrupts, log: LogChoice, monitor: MonitorBeside | None) -> None:
     asked = said = told = 0
+    rests = False
     live.play()
     while True:
         ended = live.wait(WAIT_S_MAX)
@@ -176,6 +177,9 @@ def _watch(live: Live, display: Display, interrupts: Interrupts, log: LogChoice,
         progress = live.progress()
         if progress.questions and not ended:
             told = _tell_questions(live, display, told)
+        if live.serve and progress.quiet and not rests and not ended:
+            rests = True
+            display.note(f"Nobody has anything left to do. turnwise send {quoted_path(live.journal)} AGENT BODY")
         if monitor is not None:
             if progress.phase != "starting":
                 monitor.begin(live.journal)

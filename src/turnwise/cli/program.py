@@ -29,6 +29,7 @@ from turnwise.cli.commands.replay import replay
 from turnwise.cli.commands.resume import resume
 from turnwise.cli.commands.run import run
 from turnwise.cli.commands.runs import runs
+from turnwise.cli.commands.send import send
 from turnwise.cli.commands.serve import serve
 from turnwise.cli.commands.sweep import sweep
 from turnwise.cli.commands.verify import verify
@@ -74,6 +75,7 @@ for command in (
     resume,
     play,
     answer,
+    send,
     fork,
     detach,
     replay,

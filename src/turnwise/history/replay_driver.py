@@ -13,6 +13,7 @@ from turnwise.core.run_python import failure_of
 from turnwise.core.snapshot import Snapshot
 from turnwise.core.turn import Failure, FailureClass
 from turnwise.core.withheld import Withheld
+from turnwise.journal.file.box_position import BoxPosition
 from turnwise.journal.file.times import RoundTimes
 from turnwise.orchestrator.driver import Driver
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
@@ -32,6 +33,7 @@ class Nowhere:
         end: EndRecord | None = None,
         times: RoundTimes | None = None,
         snapshot: Snapshot | None = None,
+        received: BoxPosition | None = None,
     ) -> None:
         """Keep nothing."""
 

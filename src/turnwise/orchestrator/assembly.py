@@ -28,6 +28,7 @@ from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.journal import CodeSource, Journal
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.file.stored_json import stored_object
+from turnwise.orchestrator import outside_box
 from turnwise.orchestrator.parts import Prepared, connect, continued, host_of
 from turnwise.orchestrator.progress import Status
 from turnwise.orchestrator.reproducibility import cautions, changed
@@ -75,6 +76,7 @@ def new_run(
 ) -> tuple[Machine, Journal]:
     """Begin a journal, which the stack closes, and the machine of a run that has not begun."""
     plan = plan_of(resolved, codes, models)
+    outside_box.discard(journal)
     file = stack.enter_context(
         Journal.create(
             journal,

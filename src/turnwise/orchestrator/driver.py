@@ -36,6 +36,7 @@ from turnwise.core.run_python import RUN_PYTHON, run_execution, run_reply
 from turnwise.core.snapshot import Snapshot
 from turnwise.core.turn import Failed, Failure, FailureClass, Outcome
 from turnwise.errors import InvariantError, TurnwiseError
+from turnwise.journal.file.box_position import BoxPosition
 from turnwise.journal.file.times import RoundTimes
 from turnwise.orchestrator.contents import Contents
 from turnwise.orchestrator.round_clock import RoundClock
@@ -71,8 +72,10 @@ class Sink(Protocol):
         end: EndRecord | None = None,
         times: RoundTimes | None = None,
         snapshot: Snapshot | None = None,
+        received: BoxPosition | None = None,
     ) -> None:
-        """Keep a round, its times, the end of the run if the round itself brought it about, and a snapshot after it."""
+        """Keep a round, its times, the end of the run if the round itself brought it about, a snapshot after it, and
+        how far it has read what is sent to the run."""
 
     async def end(self, record: EndRecord) -> None:
         """Keep an end that came after the last round."""
@@ -98,6 +101,10 @@ class Driver:
         self.sandboxes: Sandboxes | None = None
         self.effects: Effects | None = None
         self.contents = Contents()
+        self.received: BoxPosition | None = None
+        """Place up to which the next round has read what is sent to the run; None: that of the last."""
+        self.kept: BoxPosition | None = None
+        """Place up to which rounds have that were handed to the sink; None: none has read anything."""
         self._sink = sink
         self._jobs: dict[int, int] = {}
         self._requests: dict[int, tuple[int, int]] = {}
@@ -139,9 +146,10 @@ class Driver:
         self._outcome = asyncio.get_running_loop().create_future()
         try:
             self._clock.begin()
+            received, self.received = self.received, None
             self._carry_out(self.machine.step(Advance()))
             outcome = await self._outcome
-            await self._keep(outcome)
+            await self._keep(outcome, received)
         except TurnwiseError as error:
             self._failure = error
             raise
@@ -149,7 +157,7 @@ class Driver:
             self._outcome = None
         return outcome.record
 
-    async def _keep(self, outcome: Commit | End) -> None:
+    async def _keep(self, outcome: Commit | End, received: BoxPosition | None) -> None:
         """Hand what came of a round to the sink."""
         if isinstance(outcome, End):
             await self.settle()
@@ -161,7 +169,10 @@ class Driver:
         self._end_kept = outcome.end is not None
         while len(self._commits) >= COMMITS_MAX:
             await self._commits.pop(0)
-        commit = asyncio.ensure_future(self._sink.commit(outcome.record, outcome.end, times, outcome.snapshot))
+        commit = asyncio.ensure_future(
+            self._sink.commit(outcome.record, outcome.end, times, outcome.snapshot, received)
+        )
+        self.kept = received or self.kept
         commit.add_done_callback(self._committed)
         self._commits.append(commit)
 

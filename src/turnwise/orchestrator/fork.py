@@ -11,6 +11,7 @@ from turnwise.core.plan import Plan
 from turnwise.core.records import ChangeRecord, MessageRecord
 from turnwise.errors import UsageError
 from turnwise.journal import Journal
+from turnwise.orchestrator import outside_box
 from turnwise.orchestrator.assembly import (
     check_models,
     code_source,
@@ -79,6 +80,7 @@ async def fork(
             for kind, found in files.items()
             if codes[kind] not in known
         }
+        outside_box.discard(journal)
         file = stack.enter_context(
             Journal.create_fork(
                 journal,

@@ -7,6 +7,8 @@ alike. All methods are thread-safe. What goes wrong is raised by the method that
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
@@ -48,15 +50,23 @@ class Live:
     """
 
     def __init__(
-        self, journal: Path, begin: Begin, parents: Sequence[Path] = (), patience_s: float | None = 0.0
+        self,
+        journal: Path,
+        begin: Begin,
+        parents: Sequence[Path] = (),
+        patience_s: float | None = 0.0,
+        *,
+        serve: bool = False,
     ) -> None:
         """`parents` are the places in which to look for what a fork goes on from, when its journal is read.
 
         `patience_s` is how long `play` waits for an answer before the round in which its deadline passes; None: for as
-        long as it takes. For a question without a deadline it always does.
+        long as it takes. For a question without a deadline it always does. With `serve`, `play` waits for messages
+        when nobody has anything left to do, instead of ending the run.
         """
         self.journal = journal
         self.patience_s = patience_s
+        self.serve = serve
         self.parents = tuple(parents)
         self._status = Status()
         self._logs = Logs()
@@ -68,6 +78,7 @@ class Live:
         self._begun = self._thread.submit(self._begin(begin))
         self._played: Future[None] | None = None
         self._held_since_s: float | None = None
+        self._quiet = threading.Event()
 
     @property
     def notices(self) -> list[str]:
@@ -86,6 +97,20 @@ class Live:
         if self._played is None:
             return False
         return bool(wait_for([self._played], timeout_s).done)
+
+    def wait_quiet(self, timeout_s: float | None = None) -> bool:
+        """Wait until nobody has anything left to do, of a run that serves and is played; all is on disk then.
+
+        False when the time is over, or the run has come to its end or was stopped. What was sent by this object before
+        has been read then; what other processes send may be on its way.
+        """
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        while not self._quiet.is_set():
+            left_s = LOOK_S if deadline_s is None else min(LOOK_S, deadline_s - time.monotonic())
+            if self.wait(0) or self._played is None or left_s <= 0:
+                return self._quiet.is_set()
+            self._quiet.wait(left_s)
+        return True
 
     def step(self) -> RoundRecord | NoRound:
         """Play one round, until it is durable; or say why there is none: `NoRound.WAITING`, or `NoRound.OVER`."""
@@ -238,9 +263,10 @@ class Live:
         self._status.phase = "ended"
 
     async def _holds(self, session: Session) -> bool:
-        """Wait a little if people are to answer first; True if there is to be no round yet."""
-        session.take_answers()
-        if not session.waits:
+        """Wait a little if an answer or a message is to come first; True if there is to be no round yet."""
+        session.take_outside()
+        is_quiet = self.serve and session.quiet
+        if not session.waits and not is_quiet:
             if not session.is_overdue_next:
                 self._held_since_s = None
                 return False
@@ -249,11 +275,14 @@ class Live:
             if self.patience_s is not None and now_s - self._held_since_s >= self.patience_s:
                 self._held_since_s = None
                 return False
-        await session.settle()
+        await session.rest()
+        if is_quiet and session.quiet:  # nothing was sent meanwhile
+            self._quiet.set()
         await session.wait_news(LOOK_S)
         return True
 
     async def _round(self, session: Session) -> RoundRecord | None:
+        self._quiet.clear()
         record = await session.round()
         if record is not None:
             self._logs.note(record, session.name)
@@ -264,7 +293,7 @@ class Live:
         async with self._playing:  # one round after the other, whoever asks for them
             if session.over:
                 return NoRound.OVER
-            session.take_answers()
+            session.take_outside()
             if not session.due:
                 return NoRound.WAITING
             record = await self._round(session)
@@ -273,6 +302,7 @@ class Live:
 
     async def _send(self, to: str, body: str) -> None:
         (await self._ready()).send(to, body)
+        self._quiet.clear()
 
     async def _questions(self) -> list[AskedQuestion]:
         return (await self._ready()).questions()

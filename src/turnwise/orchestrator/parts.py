@@ -11,11 +11,11 @@ from turnwise.core.machine import Machine
 from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.journal import Journal, JournalWriter
-from turnwise.orchestrator.answer_box import AnswerBox
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.edges import EDGES, Edges
 from turnwise.orchestrator.effects import HostAnswers, ModelEffects
 from turnwise.orchestrator.garbage import collected_seldom
+from turnwise.orchestrator.outside_box import OutsideBox
 from turnwise.orchestrator.reproducibility import plan_bound
 from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
@@ -103,4 +103,5 @@ async def connect(
         watched = stack.enter_context(Watched(ring, driver, pool, prepared.host, effects))
         file.announce(ring.address)
         watched.begin()
-    return Session(driver, stack.pop_all(), prepared.host, AnswerBox(file.path) if edges is EDGES else None)
+    box = OutsideBox(file.path, file.header.received) if edges is EDGES else None
+    return Session(driver, stack.pop_all(), prepared.host, box, writer)

@@ -30,6 +30,8 @@ class Progress:
     """Messages that did not fit the inboxes of this round and wait for the next."""
     questions: int = 0
     """Questions that people can answer now."""
+    quiet: bool = False
+    """True while nobody has anything left to do, and a message would be read."""
 
 
 @dataclass(slots=True)

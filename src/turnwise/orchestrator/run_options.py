@@ -28,6 +28,11 @@ class _Patience(TypedDict, total=False):
     0); None: for as long as it takes."""
 
 
+class _Serve(TypedDict, total=False):
+    serve: bool
+    """True: a run in which nobody has anything left to do waits for messages, instead of ending (unless given, no)."""
+
+
 class ExecutionOptions(TypedDict, total=False):
     """Options of how turns are executed, which change nothing that a run computes."""
 
@@ -59,16 +64,21 @@ class SweepOptions(_Written, ExecutionOptions, total=False):
     """Options of `sweep`, the same for all its runs."""
 
 
-class ResumeOptions(_Models, ExecutionOptions, _Patience, total=False):
+class ResumeOptions(_Models, ExecutionOptions, _Patience, _Serve, total=False):
     """Options of `resume`. The content of other model folders must be what the run has used."""
 
 
-class RunOptions(WorldOptions, ExecutionOptions, _Patience, total=False):
+class RunOptions(WorldOptions, ExecutionOptions, _Patience, _Serve, total=False):
     """Options of `run` and `start`."""
 
     journal: StrPath | None
     """A file that does not exist yet. None: `runs/WORLD-SEED.journal` below the current folder, or with the first
     number behind it that is free."""
+
+
+def playing_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `Live` takes of some options."""
+    return {"patience_s": options.get("patience_s", 0.0), "serve": bool(options.get("serve", False))}
 
 
 def check_names(function: str, options: Mapping[str, Any], known: type) -> None:

@@ -8,11 +8,17 @@ from typing import Any
 
 from turnwise.core.question import AskedQuestion
 from turnwise.core.records import EndRecord, RoundRecord
-from turnwise.errors import UsageError
 from turnwise.inference.host.host import InferenceHost
-from turnwise.orchestrator.answer_box import AnswerBox
-from turnwise.orchestrator.answering import check_answer, unknown_question
+from turnwise.journal import JournalWriter
+from turnwise.orchestrator.answering import (
+    check_answer,
+    check_message,
+    no_round_is_left,
+    run_has_ended,
+    unknown_question,
+)
 from turnwise.orchestrator.driver import Driver
+from turnwise.orchestrator.outside_box import BoxedAnswer, BoxedMessage, OutsideBox
 from turnwise.orchestrator.progress import WAITING_MAX, Progress, Status
 
 
@@ -24,13 +30,15 @@ class Session:
         driver: Driver,
         resources: AsyncExitStack,
         host: InferenceHost | None,
-        box: AnswerBox | None = None,
+        box: OutsideBox | None = None,
+        writer: JournalWriter | None = None,
     ) -> None:
-        """`box` has the answers that come from other processes; None: none do."""
+        """`box` has what comes from other processes; None: nothing does. `writer` keeps what has been played."""
         self._driver = driver
         self._resources = resources
         self._host = host
         self._box = box
+        self._writer = writer
         self._news = asyncio.Event()
 
     @property
@@ -51,6 +59,14 @@ class Session:
     def waits(self) -> bool:
         """True when nothing can happen before somebody answers a question, or sends a message."""
         return self._driver.machine.waits
+
+    @property
+    def quiet(self) -> bool:
+        """True when nobody has anything left to do, and a message from outside could still be read."""
+        machine = self._driver.machine
+        if self.over or machine.ending or machine.due or machine.waits or not machine.between_rounds:
+            return False
+        return machine.round < machine.plan.rounds_max
 
     @property
     def is_overdue_next(self) -> bool:
@@ -76,14 +92,25 @@ class Session:
         self._news.set()
         return True
 
-    def take_answers(self) -> None:
-        """Take the answers that other processes have left. What is no answer to an open question is passed over."""
-        if self._box is None or not self._driver.machine.world.asked:
+    def take_outside(self) -> None:
+        """Take what other processes have left: messages, and answers; what answers no open question is passed over.
+
+        Nothing is taken once no round follows that could begin with it.
+        """
+        machine = self._driver.machine
+        if self._box is None or self.over or machine.ending or machine.round >= machine.plan.rounds_max:
             return
-        for entry in self._box.take():
-            found = next((asked for asked in self.questions() if asked.id == entry.question), None)
-            if found is not None and found.asked == entry.asked and found.question.refusal(entry.value) is None:
-                self._driver.answer(entry.question, entry.value, entry.asked)
+        entries = self._box.take()
+        for entry in entries:
+            match entry:
+                case BoxedMessage():
+                    self._driver.input(entry.to, entry.body)
+                case BoxedAnswer() if machine.world.asked:
+                    found = next((asked for asked in self.questions() if asked.id == entry.question), None)
+                    if found is not None and found.asked == entry.asked and found.question.refusal(entry.value) is None:
+                        self._driver.answer(entry.question, entry.value, entry.asked)
+        if entries:
+            self._driver.received = self._box.position
 
     async def wait_news(self, timeout_s: float) -> None:
         """Wait until something has come from outside, but not for longer."""
@@ -100,28 +127,22 @@ class Session:
         """Wait until all that was played is durable."""
         await self._driver.settle()
 
+    async def rest(self) -> None:
+        """Wait until all that was played is durable, with its times, and clear away what was read for it."""
+        await self._driver.settle()
+        if self._writer is not None:
+            await self._writer.keep_times()
+        if self._box is not None:
+            self._box.renew(self._driver.kept)
+
     def send(self, to: str, body: str) -> None:
         """Take a message from outside. Raises `UsageError` if nobody is called so, or if it cannot be one."""
-        _check_text("the body of a message", body)
-        _check_text("the name of who gets a message", to)
-        world = self._driver.machine.world
-        agent = world.by_name.get(to)
-        if to not in world.groups and (agent is None or not agent.alive):
-            raise UsageError(
-                f"there is no agent or group called {to!r}",
-                where="send",
-                actual=to,
-                hint="Name an agent that lives, or a group of the world.",
-            )
         machine = self._driver.machine
+        check_message(machine.world, to, body)
         if self.over or machine.ending:
-            raise UsageError("the run has ended", where="send", hint="Start another run, or fork this one.")
+            raise run_has_ended()
         if machine.round >= machine.plan.rounds_max:
-            raise UsageError(
-                f"nobody can read it: round {machine.round:,} is the last",
-                where="send",
-                hint="Start a run with more rounds: rounds_max of [world], or --rounds.",
-            )
+            raise no_round_is_left(machine.round)
         self._driver.input(to, body)
         self._news.set()
 
@@ -151,6 +172,7 @@ class Session:
             executing=driver.machine.executing,
             backlog=driver.machine.backlog,
             questions=len(asked),
+            quiet=self.quiet,
         )
 
     async def close(self) -> None:
@@ -161,23 +183,3 @@ class Session:
                 self._box.remove()
         finally:
             await self._resources.aclose()
-
-
-def _check_text(what: str, value: object) -> None:
-    """Raise `UsageError` for what is not text that can be stored."""
-    if not isinstance(value, str):
-        raise UsageError(
-            f"{what} is text, not {type(value).__name__}",
-            where="send",
-            expected="str",
-            actual=type(value).__name__,
-            hint="Send JSON as text: json.dumps(value).",
-        )
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(
-            f"{what} has half a surrogate pair at character {error.start + 1:,}, which is no text",
-            where="send",
-            hint="Decode the text that it was made from as UTF-8, or replace what is wrong in it.",
-        ) from None

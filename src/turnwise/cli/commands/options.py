@@ -76,6 +76,12 @@ Patience = Annotated[
 ]
 
 
+Serve = Annotated[
+    bool,
+    typer.Option("--serve", help="Wait for messages when nobody has anything left to do, instead of ending the run."),
+]
+
+
 def log_choice(option: str, name: str = "--log") -> LogChoice:
     """Return the level that the option `name` was given. Raises UsageError for anything else."""
     for choice in CHOICES:

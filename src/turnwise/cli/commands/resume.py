@@ -13,6 +13,7 @@ from turnwise.cli.commands.options import (
     Models,
     Parents,
     Patience,
+    Serve,
     Workers,
     log_choice,
     model_folders,
@@ -27,6 +28,7 @@ def resume(
     model: Models = None,
     parent: Parents = None,
     patience: Patience = 0,
+    serve: Serve = False,
     log: Log = "info",
     fail_on_failed_turns: FailOnFailedTurns = False,
     json: Json = False,
@@ -53,5 +55,7 @@ def resume(
             if taken := Journal.tidy(journal):
                 Output.err().line(f"It was killed before it was closed; {' and '.join(taken)} became part of it.")
         return code
-    begin = partial(turnwise.resume, journal, parents=parents, workers=workers, models=models, patience_s=patience)
+    begin = partial(
+        turnwise.resume, journal, parents=parents, workers=workers, models=models, patience_s=patience, serve=serve
+    )
     return play_and_tell(begin, world, log=level, fail_on_failed_turns=fail_on_failed_turns, as_json=json)

@@ -14,11 +14,14 @@ from turnwise.cli.commands.options import (
     Log,
     Models,
     Patience,
+    Serve,
     Workers,
     WorldFolder,
     log_choice,
     model_folders,
 )
+from turnwise.cli.output import Output
+from turnwise.errors import UsageError
 
 Seed = Annotated[
     int | None, typer.Option("--seed", metavar="N", help="Another seed than the world's.", show_default=False)
@@ -49,6 +52,10 @@ Native = Annotated[
         help="Run Python agents unsandboxed in this process, for breakpoints. Proves nothing, writes no journal.",
     ),
 ]
+OrResume = Annotated[
+    bool,
+    typer.Option("--or-resume", help="Go on with the journal that --journal names, if it is there."),
+]
 Monitor = Annotated[
     bool, typer.Option("--monitor", help="Show the run on a page while it is played (and after, on a terminal).")
 ]
@@ -64,6 +71,8 @@ def run(
     model: Models = None,
     journal: Journal = None,
     patience: Patience = 0,
+    serve: Serve = False,
+    or_resume: OrResume = False,
     log: Log = "info",
     fail_on_failed_turns: FailOnFailedTurns = False,
     native: Native = False,
@@ -78,9 +87,18 @@ def run(
 
     Without --journal, the journal is runs/WORLD-SEED.journal below the current folder, or with the first number behind
     it that is free. The exit code is 1 if no turn has completed.
+
+    With --serve the run stays up: "turnwise send" brings messages into it. With --or-resume the same command begins it
+    and, after it was stopped or has crashed, goes on with it.
     """
-    models, level = model_folders(model), log_choice(log)
+    folders, level = model_folders(model), log_choice(log)
+    if or_resume and (journal is None or native):
+        raise UsageError(
+            "--or-resume needs a journal to go on with", where="--or-resume", hint="Name it: --journal FILE."
+        )
     if native:
+        if serve:
+            raise UsageError("--native cannot --serve", where="--serve", hint="Leave one of them out.")
         from turnwise.cli.native import play_native
 
         return play_native(
@@ -88,11 +106,26 @@ def run(
             seed=seed,
             schedule=schedule,
             rounds=rounds,
-            models=models,
+            models=folders,
             overrides=set_ or (),
             log=level,
             fail_on_failed_turns=fail_on_failed_turns,
             as_json=json,
+        )
+    if or_resume and journal is not None and journal.exists():
+        if seed is not None or schedule is not None or rounds is not None or set_:
+            Output.err().line("The journal is there: the run goes on with the world that it has.")
+        from turnwise.cli.commands.resume import resume
+
+        return resume(
+            journal,
+            workers=workers,
+            model=model,
+            patience=patience,
+            serve=serve,
+            log=log,
+            fail_on_failed_turns=fail_on_failed_turns,
+            json=json,
         )
     from turnwise import start
     from turnwise.cli.playing import play_and_tell
@@ -104,10 +137,11 @@ def run(
         workers=workers,
         schedule=schedule,
         rounds=rounds,
-        models=models,
+        models=folders,
         overrides=set_ or (),
         journal=journal,
         patience_s=patience,
+        serve=serve,
     )
     beside = None
     if monitor:

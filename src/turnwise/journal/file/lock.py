@@ -19,7 +19,8 @@ from turnwise.journal.file.errors import unwritable
 if sys.platform == "win32":  # pragma: no cover
     import msvcrt
 
-    def _try_lock(descriptor: int) -> bool:
+    def try_lock(descriptor: int) -> bool:
+        """Take the exclusive lock on an open file; False if another has it."""
         # Byte 2**30 and not byte 0: a locked byte cannot be read by others, who want to know the holder.
         os.lseek(descriptor, 2**30, os.SEEK_SET)
         try:
@@ -31,7 +32,8 @@ if sys.platform == "win32":  # pragma: no cover
 else:
     import fcntl
 
-    def _try_lock(descriptor: int) -> bool:
+    def try_lock(descriptor: int) -> bool:
+        """Take the exclusive lock on an open file; False if another has it."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -48,6 +50,16 @@ def lock_path(journal: Path) -> Path:
     return journal.with_name(journal.name + _ENDING)
 
 
+def is_named(descriptor: int, path: Path) -> bool:
+    """Return whether an open file is the one that a path names: it may have been removed, or replaced, meanwhile."""
+    try:
+        named = path.stat()
+    except FileNotFoundError:
+        return False
+    mine = os.fstat(descriptor)
+    return (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino)
+
+
 def was_left(journal: Path) -> bool:
     """Return whether a lock lies beside a journal whose holder is gone; False where that cannot be told.
 
@@ -62,7 +74,7 @@ def was_left(journal: Path) -> bool:
         return False
     try:
         holder = _lines(descriptor)[0]
-        return holder.isdecimal() and not _is_alive(int(holder)) and _try_lock(descriptor)
+        return holder.isdecimal() and not _is_alive(int(holder)) and try_lock(descriptor)
     finally:
         os.close(descriptor)
 
@@ -108,7 +120,7 @@ class WriterLock:
         self._descriptor: int | None = None
         while True:
             descriptor = self._open(journal)
-            if not _try_lock(descriptor):
+            if not try_lock(descriptor):
                 owner = self._owner(descriptor)
                 os.close(descriptor)
                 raise JournalError(
@@ -116,7 +128,7 @@ class WriterLock:
                     where=str(journal),
                     hint="Wait until it ends or stop it; turnwise log can read it meanwhile.",
                 )
-            if self._is_current(descriptor):
+            if is_named(descriptor, self.path):
                 break
             os.close(descriptor)  # its holder removed it between our opening and locking
         self._descriptor = descriptor
@@ -142,14 +154,6 @@ class WriterLock:
             hint = f"A run needs to create {self.path.name} there. Check the rights, or copy the journal elsewhere."
             raise unwritable(journal, "the folder cannot be written", error, hint) from error
         return descriptor
-
-    def _is_current(self, descriptor: int) -> bool:
-        try:
-            named = self.path.stat()
-        except FileNotFoundError:
-            return False
-        mine = os.fstat(descriptor)
-        return (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino)
 
     @staticmethod
     def _owner(descriptor: int) -> str:

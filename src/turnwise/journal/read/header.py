@@ -8,6 +8,7 @@ from turnwise.core.head import RULE
 from turnwise.core.plan import Plan
 from turnwise.core.plan_change import changed_plan
 from turnwise.core.plan_json import plan_from_json
+from turnwise.journal.file.box_position import BoxPosition
 from turnwise.journal.file.code_source import CodeSource
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.read.query import Query
@@ -99,6 +100,17 @@ class HeaderReader:
             )
             for row in rows
         ]
+
+    @property
+    def received(self) -> BoxPosition | None:
+        """Place up to which rounds of this run have read what is sent to it; None if they have read nothing."""
+        if self._query.row("SELECT 1 FROM main.sqlite_master WHERE name = 'received'") is None:
+            return None
+        row = self._query.row("SELECT box, position FROM main.received ORDER BY round DESC LIMIT 1")
+        if row is None:
+            return None
+        decoder = self._query.decoder
+        return BoxPosition(decoder.text(row[0], "name of a box"), decoder.integer(row[1], "position in a box"))
 
     @property
     def codes(self) -> Mapping[str, CodeSource]:

@@ -19,6 +19,7 @@ from turnwise.core.snapshot import Snapshot
 from turnwise.core.turn import TurnOutput
 from turnwise.errors import InvariantError
 from turnwise.journal.file.blobs import BlobWriter
+from turnwise.journal.file.box_position import BoxPosition
 from turnwise.journal.file.format import (
     BODY_INLINE_CHARS_MAX,
     INTEGER_MAX,
@@ -44,6 +45,7 @@ COLUMNS: Final = {
     "parks": 9,
     "questions": 7,
     "answers": 4,
+    "received": 3,
     "rounds": 18,
     "timings": 8,
     "snapshots": 3,
@@ -95,8 +97,10 @@ class Encoder:
         end: EndRecord | None = None,
         times: RoundTimes | None = None,
         snapshot: Snapshot | None = None,
+        received: BoxPosition | None = None,
     ) -> Batch:
-        """The rows of one round, of its times, of the end that came with it, and of a snapshot after it.
+        """The rows of one round, of its times, of the end that came with it, of a snapshot after it, and of how far it
+        has read what is sent to the run.
 
         Raises InvariantError if the round does not follow what was encoded before.
         """
@@ -138,6 +142,7 @@ class Encoder:
             "parks": parks,
             "questions": questions,
             "answers": answers,
+            "received": [] if received is None else [record.round, received.box, received.position],
         }
         rows["rounds"] = [
             record.round,

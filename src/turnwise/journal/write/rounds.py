@@ -11,6 +11,7 @@ from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.core.snapshot import Snapshot
 from turnwise.errors import InvariantError
 from turnwise.journal.file.blobs import BlobWriter
+from turnwise.journal.file.box_position import BoxPosition
 from turnwise.journal.file.errors import translated
 from turnwise.journal.file.format import FORMAT
 from turnwise.journal.file.lineage import parent_of
@@ -72,6 +73,7 @@ class RoundWriter:
         end: EndRecord | None = None,
         times: RoundTimes | None = None,
         snapshot: Snapshot | None = None,
+        received: BoxPosition | None = None,
     ) -> None:
         """Write one round, with the end if it brought one about, in one transaction; it is on disk when this returns.
 
@@ -79,7 +81,7 @@ class RoundWriter:
         is, and the same round can be committed again.
         """
         self._restart_if_failed()
-        self.write(self.encode(record, end, times, snapshot))
+        self.write(self.encode(record, end, times, snapshot, received))
 
     def encode(
         self,
@@ -87,6 +89,7 @@ class RoundWriter:
         end: EndRecord | None = None,
         times: RoundTimes | None = None,
         snapshot: Snapshot | None = None,
+        received: BoxPosition | None = None,
     ) -> Batch:
         """The first half of `commit`: rows of a round that follows the last one encoded. Needs no disk.
 
@@ -95,7 +98,7 @@ class RoundWriter:
         """
         if self._failure is not None:
             raise self._failure
-        return self._encoder.batch(record, end, times, snapshot)
+        return self._encoder.batch(record, end, times, snapshot, received)
 
     def write(self, batch: Batch) -> None:
         """The second half of `commit`. May run in another thread than `encode`, one call at a time, in order."""

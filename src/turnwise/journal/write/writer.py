@@ -14,6 +14,7 @@ from typing import Final, Self
 
 from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.core.snapshot import Snapshot
+from turnwise.journal.file.box_position import BoxPosition
 from turnwise.journal.file.times import RoundTimes
 from turnwise.journal.write.rounds import RoundWriter
 
@@ -54,6 +55,7 @@ class JournalWriter:
         end: EndRecord | None = None,
         times: RoundTimes | None = None,
         snapshot: Snapshot | None = None,
+        received: BoxPosition | None = None,
     ) -> asyncio.Future[None]:
         """Hand over a round, with the end if it brought one about, and wait while too many are in flight.
 
@@ -65,7 +67,7 @@ class JournalWriter:
                 self._collect()
             self._collect()
             self._raise_failure()
-            batch = self._rounds.encode(record, end, times, snapshot)
+            batch = self._rounds.encode(record, end, times, snapshot, received)
             future = asyncio.get_running_loop().run_in_executor(self._thread, self._rounds.write, batch)
             self._in_flight.append(future)
             return future
@@ -76,12 +78,13 @@ class JournalWriter:
         end: EndRecord | None = None,
         times: RoundTimes | None = None,
         snapshot: Snapshot | None = None,
+        received: BoxPosition | None = None,
     ) -> None:
         """Hand over a round and wait until it is on disk.
 
         If the caller is cancelled while it waits, the round is written all the same.
         """
-        future = await self.submit(record, end, times, snapshot)
+        future = await self.submit(record, end, times, snapshot, received)
         await asyncio.wait([future])
         self._collect()
         if future.exception() is not None:
@@ -91,6 +94,11 @@ class JournalWriter:
         """Note how the run ended, after all rounds in flight."""
         await self.wait_durable()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._rounds.end, record)
+
+    async def keep_times(self) -> None:
+        """Write the times of the latest round, which the next would have taken along: it may be long in coming."""
+        await self.wait_durable()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._rounds.keep_times)
 
     async def wait_durable(self) -> None:
         """Wait until every round that was handed over is on disk."""

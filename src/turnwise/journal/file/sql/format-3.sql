@@ -190,6 +190,12 @@ CREATE TABLE answers (
   PRIMARY KEY (round, nr)
 ) WITHOUT ROWID;
 
+CREATE TABLE received (
+  round INTEGER PRIMARY KEY,
+  box TEXT NOT NULL,
+  position INTEGER NOT NULL
+);
+
 CREATE VIEW show_turns AS
 SELECT round, place, agents.name AS agent, turn, CASE typeof(inbox) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = inbox) ELSE inbox END AS inbox, failure, CASE typeof(message) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = message) ELSE message END AS message,
   CASE typeof(turns.state) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = turns.state) ELSE turns.state END AS state, wake_in, CASE typeof(extra) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = extra) ELSE extra END AS extra, CASE typeof(stdout) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = stdout) ELSE stdout END AS stdout, fuel, executions

@@ -76,3 +76,9 @@ CREATE VIEW show_messages AS
 SELECT seq, round, sender, coalesce(agents.name, 'outside') AS sender_name, receiver, CASE typeof(body) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = body) ELSE body END AS body,
   CASE typeof(recipients) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = recipients) ELSE recipients END AS recipients, attach
 FROM messages LEFT JOIN agents ON agents.place = messages.sender;
+
+CREATE TABLE received (
+  round INTEGER PRIMARY KEY,
+  box TEXT NOT NULL,
+  position INTEGER NOT NULL
+);

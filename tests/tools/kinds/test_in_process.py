@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.guests import constant
 from tests.tools.kinds.test_http import PLAIN, Site
 from turnwise.errors import TurnwiseError
 from turnwise.tools.desk import ToolDesk
@@ -68,12 +67,19 @@ def test_http() -> None:
 
 
 def test_wasm(tmp_path: Path) -> None:
-    output = {"tools": [{"name": "one", "output_schema": {"type": "object"}}]}
-    (tmp_path / "tool.wat").write_text(constant(output), encoding="utf-8")
-    server = ServerSettings("pure", "wasm", {"path": "tool.wat"}, tmp_path)
-    names, (wrong,) = asyncio.run(use(server, ("one", {})))
-    assert names == ["one"]
-    assert "unknown field `tools`" in wrong["error"]["message"]
+    source = (
+        "def turn(t):\n"
+        "    if t.args.get('list'):\n"
+        "        t.finish({'tools': [{'name': 'add', 'output_schema': {'type': 'integer'}}]})\n"
+        "    else:\n"
+        "        t.finish({'data': sum(t.args['args']['numbers'])})\n"
+    )
+    (tmp_path / "tool.py").write_text(source, encoding="utf-8")
+    server = ServerSettings("pure", "wasm", {"path": "tool.py"}, tmp_path)
+    names, (right, wrong) = asyncio.run(use(server, ("add", {"numbers": [1, 2]}), ("add", {"numbers": [0.5]})))
+    assert names == ["add"]
+    assert right["ok"] == {"text": "3", "data": 3}
+    assert "0.5 is not of type 'integer'" in wrong["error"]["message"]
 
 
 def test_python(tmp_path: Path) -> None:

@@ -28,11 +28,12 @@ ECHO = """
     (local.set $at (global.get $heap))
     (global.set $heap (i32.add (global.get $heap) (local.get $size)))
     (local.get $at))
-  (data (i32.const 16) "{\\22data\\22:")
+  (data (i32.const 16) "{\\22state\\22:\\22\\22,\\22finish\\22:{\\22data\\22:   ")
+  (data (i32.const 8) "}}")
   (func (export "turnwise_turn") (param $at i32) (param $len i32) (result i64)
-    (memory.copy (i32.const 24) (local.get $at) (local.get $len))
-    (i32.store8 (i32.add (i32.const 24) (local.get $len)) (i32.const 125))
-    (i64.or (i64.shl (i64.const 16) (i64.const 32)) (i64.extend_i32_u (i32.add (local.get $len) (i32.const 9))))))
+    (memory.copy (i32.const 48) (local.get $at) (local.get $len))
+    (memory.copy (i32.add (i32.const 48) (local.get $len)) (i32.const 8) (i32.const 2))
+    (i64.or (i64.shl (i64.const 16) (i64.const 32)) (i64.extend_i32_u (i32.add (local.get $len) (i32.const 34))))))
 """
 """A module whose result is its input envelope."""
 
@@ -40,8 +41,8 @@ COMPONENT = """
 (component
   (core module $m
     (memory (export "memory") 1)
-    (data (i32.const 1024) "{\\22text\\22:\\22from a component\\22}")
-    (data (i32.const 512) "\\00\\04\\00\\00\\1b\\00\\00\\00")
+    (data (i32.const 1024) "{\\22state\\22:\\22\\22,\\22finish\\22:{\\22text\\22:\\22from a component\\22}}")
+    (data (i32.const 512) "\\00\\04\\00\\00\\31\\00\\00\\00")
     (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
     (func (export "turn") (param i32 i32) (result i32) (i32.const 512)))
   (core instance $i (instantiate $m))
@@ -68,15 +69,20 @@ GROWS = """
 """
 
 
-def made(folder: Path, source: str, **settings: Any) -> WasmServer:
+def made(folder: Path, source: str, name: str = "tool.wat", **settings: Any) -> WasmServer:
     """A server that does not confine this process, which has other tests to run."""
-    (folder / "tool.wat").write_text(source, encoding="utf-8")
-    return WasmServer(settings_of({"path": "tool.wat", **settings}), folder, confined=False)
+    (folder / name).write_text(source, encoding="utf-8")
+    return WasmServer(settings_of({"path": name, **settings}), folder, confined=False)
+
+
+def finishing(result: object) -> str:
+    """A module with always the same result."""
+    return constant({"state": "", "finish": result})
 
 
 def test_the_list_of_tools(tmp_path: Path) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
-    source = constant({"tools": [{"name": "add", "description": "Adds.", "input_schema": schema}, {"name": "b"}]})
+    source = finishing({"tools": [{"name": "add", "description": "Adds.", "input_schema": schema}, {"name": "b"}]})
     assert tools(made(tmp_path, source)) == {
         "add": ToolSpec("add", "Adds.", schema, pure=True),
         "b": ToolSpec("b", pure=True),
@@ -86,26 +92,89 @@ def test_the_list_of_tools(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("output", "result"),
     [
-        ({"text": "a"}, ToolResult("a")),
-        ({"data": {"b": [1, 2.5, None]}}, ToolResult('{"b":[1,2.5,null]}', {"b": [1, 2.5, None]})),
-        ({"text": "a", "data": 3}, ToolResult("a", 3)),
+        ({"finish": {"text": "a"}}, ToolResult("a")),
+        (
+            {"finish": {"data": {"b": [1, 2.5, None]}}, "log": [{"level": "info", "text": "x"}]},
+            ToolResult('{"b":[1,2.5,null]}', {"b": [1, 2.5, None]}),
+        ),
+        ({"finish": {"text": "a", "data": 3}}, ToolResult("a", 3)),
         ({"error": "no such city"}, ToolResult("no such city", is_error=True)),
+        ({}, ToolResult("the tool has no result: it did not call `finish`", is_error=True)),
+        (
+            {"finish": {"text": "a"}, "send": [{"to": "a", "body": "b"}], "wake_in": 1},
+            ToolResult("the tool has send, wake_in in its output; it may finish, and log", is_error=True),
+        ),
     ],
 )
-def test_results(tmp_path: Path, output: object, result: ToolResult) -> None:
+def test_results(tmp_path: Path, output: dict[str, object], result: ToolResult) -> None:
+    output = output if "error" in output else {"state": "", **output}
     assert call(made(tmp_path, constant(output)), "one", {}) == result
 
 
 def test_the_envelope_of_a_call(tmp_path: Path) -> None:
-    """Clock and seed follow from the call: equal calls are equal, and others have another seed."""
+    """That of a turn; clock and seed follow from the call: equal calls are equal, and others have another seed."""
     one, same, other = calls(
         made(tmp_path, ECHO), ("one", {"b": "ö", "a": 1}), ("one", {"a": 1, "b": "ö"}), ("one", {"a": 2, "b": "ö"})
     )
     assert one == same
-    text = '{"abi":1,"args":{"a":1,"b":"ö"},"call":"one"}'
+    text = '{"args":{"a":1,"b":"ö"},"call":"one"}'
     assert one.data.pop("seed") == hashlib.sha256(text.encode()).hexdigest()
-    assert one.data == {"abi": 1, "call": "one", "args": {"a": 1, "b": "ö"}, "now_us": 946_684_800_000_000}
+    assert one.data == {
+        "abi": 1,
+        "self": "tool",
+        "kind": "tool",
+        "args": {"call": "one", "args": {"a": 1, "b": "ö"}},
+        "round": 1,
+        "turn": 1,
+        "now_us": 946_684_800_000_000,
+        "state": "",
+        "inbox": [],
+    }
     assert other.data["seed"] != same.data["seed"]
+
+
+PYTHON = """
+import random, time
+TOOLS = [{"name": "roll", "description": "Rolls dice."}, {"name": "fail"}]
+
+def turn(t):
+    if t.args.get("list"):
+        t.finish({"tools": TOOLS})
+    elif t.args["call"] == "fail":
+        raise ValueError("no dice")
+    else:
+        dice = [random.randint(1, 6) for _ in range(t.args["args"]["dice"])]
+        t.finish({"data": [dice, t.random.random(), time.time()]})
+"""
+
+JAVASCRIPT = """
+export function turn(t) {
+  if (t.args.list) t.finish({ tools: [{ name: "roll" }] });
+  else if (t.args.call === "fail") throw new Error("no dice");
+  else {
+    const dice = Array.from({ length: t.args.args.dice }, () => 1 + Math.floor(Math.random() * 6));
+    t.finish({ data: [dice, Date.now()] });
+  }
+}
+"""
+
+
+@pytest.mark.parametrize(("name", "source"), [("tool.py", PYTHON), ("tool.js", JAVASCRIPT)])
+def test_agents_languages(tmp_path: Path, name: str, source: str) -> None:
+    """The SDK of agents does for tools, and chance is the same for the same call."""
+    one, same, other, failed = calls(
+        made(tmp_path, source, name),
+        ("roll", {"dice": 20}),
+        ("roll", {"dice": 20}),
+        ("roll", {"dice": 21}),
+        ("fail", {}),
+    )
+    assert one == same
+    assert not one.is_error
+    assert one.data[0] != other.data[0][:20]
+    assert failed.is_error
+    assert "no dice" in failed.text
+    assert next(iter(tools(made(tmp_path, source, name)).values())).pure
 
 
 def test_a_component(tmp_path: Path) -> None:
@@ -113,18 +182,24 @@ def test_a_component(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("output", "said"),
+    ("result", "said"),
     [
-        ([], "the output of the tool: Expected `object`, got `array`"),
-        ({}, "the output of the tool has neither"),
-        ({"text": 1}, "the output of the tool: Expected `str | null`, got `int` - at `$.text`"),
-        ({"state": ""}, "the output of the tool: Object contains unknown field `state`"),
+        ([], "the result of the tool: Expected `object`, got `array`"),
+        ({}, "the result of the tool has neither"),
+        ({"text": 1}, "the result of the tool: Expected `str | null`, got `int` - at `$.text`"),
+        ({"state": ""}, "the result of the tool: Object contains unknown field `state`"),
     ],
 )
-def test_outputs_that_are_none(tmp_path: Path, output: object, said: str) -> None:
-    result = call(made(tmp_path, constant(output)), "one", {})
-    assert result.is_error
-    assert result.text.startswith(said)
+def test_results_that_are_none(tmp_path: Path, result: object, said: str) -> None:
+    found = call(made(tmp_path, finishing(result)), "one", {})
+    assert found.is_error
+    assert found.text.startswith(said)
+
+
+def test_an_output_that_is_none(tmp_path: Path) -> None:
+    found = call(made(tmp_path, constant([])), "one", {})
+    assert found.is_error
+    assert found.text.startswith("the turn's output is not of the ABI's form")
 
 
 @pytest.mark.parametrize(
@@ -134,7 +209,7 @@ def test_outputs_that_are_none(tmp_path: Path, output: object, said: str) -> Non
         (ASKS, "the tool asked for an effect; tools compute, and nothing else"),
         (GROWS, "memory: "),
         (ECHO.replace("(memory.copy", "(unreachable) (memory.copy"), "trap: "),
-        (ECHO.replace("(i32.const 9)", "(i32.const 900000)"), "output_size: the output has 900"),
+        (ECHO.replace("(i32.const 34)", "(i32.const 900000)"), "output_size: the output has 900"),
         (constant({"text": "x" * 2000}), "output_size: the output has 2011 bytes; at most 1024 are allowed"),
     ],
 )
@@ -157,10 +232,10 @@ def test_arguments_without_a_text(tmp_path: Path) -> None:
         ("(module", "tool.wat"),
         ("(module)", "it does not export its `memory`"),
         (ECHO.replace("(module", '(module (import "env" "time" (func))', 1), "it imports `env.time`"),
-        (constant({"tools": [{"name": 1}]}), "its list of tools: Expected `str`, got `int` - at `$.tools[0].name`"),
-        (constant({"tools": [{"name": "a"}] * 257}), "its list of tools: Expected `array` of length <= 256"),
-        (constant({"state": ""}), "its list of tools: Object"),
-        (SPINS, "listing its tools: fuel: "),
+        (finishing({"tools": [{"name": 1}]}), "its list of tools: Expected `str`, got `int` - at `$.tools[0].name`"),
+        (finishing({"tools": [{"name": "a"}] * 257}), "its list of tools: Expected `array` of length <= 256"),
+        (finishing({"state": ""}), "its list of tools: Object"),
+        (SPINS, "its list of tools: fuel: "),
     ],
 )
 def test_code_that_cannot_be_used(tmp_path: Path, source: str, said: str) -> None:
@@ -179,7 +254,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     ("settings", "key"),
     [
         ({}, "path"),
-        ({"path": "tool.py"}, "path"),
+        ({"path": "tool.c"}, "path"),
         ({"path": "tool.wasm", "fuel": 0}, "fuel"),
         ({"path": "tool.wasm", "memory_mib": 5000}, "memory_mib"),
     ],
@@ -212,7 +287,7 @@ async def main():
         "process": tried(lambda: os.fork()),
     }
     results = await asyncio.gather(*(server.call("one", {"a": number}) for number in range(3)))
-    said["results"] = [result.data["args"]["a"] for result in results]
+    said["results"] = [result.data["args"]["args"]["a"] for result in results]
     await server.close()
     print(json.dumps(said), flush=True)
     os._exit(0)

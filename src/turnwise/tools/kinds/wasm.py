@@ -1,7 +1,8 @@
-"""Kind `wasm`: tools in a component or a core module, pure functions of their arguments in the sandbox of agents.
+"""Kind `wasm`: tools that are pure functions of their arguments, in the sandbox of agents.
 
-The code keeps to the ABI of agents, with other envelopes; it is compiled, executed and bounded as an agent's turn is.
-Its clock and its chance follow from the call, so the same call has the same result anywhere.
+The code is that of an agent, in any language: a component, a core module, a file in Python or JavaScript. Each call is
+a turn of it, whose arguments say what is called and whose result (`finish`) is the reply. Clock and chance follow from
+the call, so the same call has the same result anywhere.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 
 from turnwise.core.canonical import canonical
-from turnwise.core.plan import FUEL_DEFAULT, MEMORY_MIB_DEFAULT
+from turnwise.core.envelope import ABI, decode_output
+from turnwise.core.plan import FUEL_DEFAULT, MEMORY_MIB_DEFAULT, TIME_START_US_DEFAULT
+from turnwise.core.turn import Failed
 from turnwise.tools.kinds.settings import SettingsError, problems, read_settings
 from turnwise.tools.server import ToolAnswers, ToolResult, ToolUnavailableError
 from turnwise.tools.spec import ToolSpec
@@ -32,16 +35,27 @@ MIB: Final = 1024 * 1024
 FUEL_MAX: Final = 10**15
 TOOLS_MAX: Final = 256
 LIST_BYTES_MAX: Final = MIB
-NOW_US: Final = 946_684_800_000_000
-"""Clock of every call: the beginning of the year 2000, as in a world that says nothing else."""
-LANGUAGES: Final[dict[str, Language]] = {".wasm": "wasm", ".wat": "wat"}
+LANGUAGES: Final[dict[str, Language]] = {".wasm": "wasm", ".wat": "wat", ".py": "python", ".js": "javascript"}
+AGENT: Final = "tool"
+"""Name, and kind, of the agent that the code believes to be."""
+ENVELOPE: Final[Mapping[str, Any]] = {
+    "abi": ABI,
+    "self": AGENT,
+    "kind": AGENT,
+    "round": 1,
+    "turn": 1,
+    "now_us": TIME_START_US_DEFAULT,
+    "state": "",
+    "inbox": [],
+}
+"""Input of every call but for its arguments and its seed. The clock is that of a world that says nothing else."""
 
 
 class WasmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the kind.
 
-    `path`: a file of WebAssembly (.wasm, .wat), relative to the world file. `fuel`, `memory_mib`: bounds of one call.
-    `output_kib_max`: bytes of its output.
+    `path`: a file of WebAssembly (.wasm, .wat), Python or JavaScript, relative to the world file. `fuel`, `memory_mib`:
+    bounds of one call. `output_kib_max`: bytes of its output.
     """
 
     path: str
@@ -60,17 +74,16 @@ class WasmTool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WasmToolList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Output of the code when it is asked for its tools."""
+    """Result of the code when it is asked for its tools."""
 
     tools: Annotated[list[WasmTool], msgspec.Meta(max_length=TOOLS_MAX)]
 
 
 class WasmOutput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Output of a call: `text`, `data` or both, or `error`."""
+    """Result of a call: `text`, `data` or both."""
 
     text: str | None = None
     data: Any = None
-    error: str | None = None
 
 
 def settings_of(settings: Mapping[str, Any]) -> WasmSettings:
@@ -94,7 +107,7 @@ def server(settings: Mapping[str, Any], folder: Path) -> WasmServer:
 
 
 class WasmServer:
-    """Server of one module or component. Its process gives up all else once it is loaded."""
+    """Server of one piece of code. Its process gives up all else once it is loaded."""
 
     on_change: Callable[[], None]
     """Called by none: the list never becomes another."""
@@ -125,7 +138,7 @@ class WasmServer:
         except (CodeError, EnvironmentFailure) as error:
             raise ToolUnavailableError(str(error)) from None
         self._executor = Executor()
-        self._executor.load(str(code.path), code.carrier, None)
+        self._executor.load(str(code.path), code.carrier, code.program)
         if self._confined:
             give_up_files()
         self._guests = _guest_thread()
@@ -134,52 +147,47 @@ class WasmServer:
 
     async def tools(self) -> Sequence[ToolSpec]:
         """Ask the code for its tools."""
-        result = await self._execute({"abi": 1, "list": True}, LIST_BYTES_MAX)
-        if result.status != "completed":
-            raise ToolUnavailableError(f"listing its tools: {_failure(result)}")
         try:
-            output = msgspec.json.decode(result.body, type=WasmToolList)
-        except (msgspec.DecodeError, RecursionError) as error:
+            listed = msgspec.json.decode(await self._turn({"list": True}, LIST_BYTES_MAX), type=WasmToolList)
+        except (_NoResult, msgspec.DecodeError, RecursionError) as error:
             raise ToolUnavailableError(f"its list of tools: {error}") from None
         return [
             ToolSpec(tool.name, tool.description, tool.input_schema, tool.output_schema, pure=True)
-            for tool in output.tools
+            for tool in listed.tools
         ]
 
     async def call(self, name: str, args: Mapping[str, Any], answers: ToolAnswers | None = None) -> ToolResult:
         """Execute a call. One that is cancelled is executed to its end, which its fuel bounds, and then forgotten."""
         try:
-            result = await self._execute({"abi": 1, "call": name, "args": args}, self._settings.output_kib_max * KIB)
-        except ValueError as error:
-            return ToolResult(f"the arguments: {error}", is_error=True)
-        if result.status != "completed":
-            return ToolResult(_failure(result), is_error=True)
-        try:
-            output = msgspec.json.decode(result.body, type=WasmOutput)
+            finish = await self._turn({"call": name, "args": args}, self._settings.output_kib_max * KIB)
+            result = msgspec.json.decode(finish, type=WasmOutput)
+        except _NoResult as error:
+            return ToolResult(str(error), is_error=True)
         except (msgspec.DecodeError, RecursionError) as error:
-            return ToolResult(f"the output of the tool: {error}", is_error=True)
-        if output.error is not None:
-            return ToolResult(output.error, is_error=True)
-        if output.text is None and output.data is None:
-            return ToolResult("the output of the tool has neither `text` nor `data` nor `error`", is_error=True)
-        return ToolResult(canonical(output.data) if output.text is None else output.text, output.data)
+            return ToolResult(f"the result of the tool: {error}", is_error=True)
+        if result.text is None and result.data is None:
+            return ToolResult("the result of the tool has neither `text` nor `data`", is_error=True)
+        return ToolResult(canonical(result.data) if result.text is None else result.text, result.data)
 
     async def close(self) -> None:
         """End the thread that executes, after the call that it is at."""
         if self._guests is not None:
             self._guests.shutdown(wait=False, cancel_futures=True)
 
-    async def _execute(self, envelope: Mapping[str, Any], output_bytes_max: int) -> TurnResult:
+    async def _turn(self, args: Mapping[str, Any], output_bytes_max: int) -> str:
+        """Execute a turn with these arguments; return its result, JSON text. Raises `_NoResult`."""
         from turnwise.sandbox.execute.headroom import LackOfMemory
 
         if self._guests is None or self._executor is None:
             raise ToolUnavailableError("the server has not been started")
-        text = canonical(envelope)
-        seed = hashlib.sha256(text.encode()).hexdigest()
-        input_ = canonical({**envelope, "now_us": NOW_US, "seed": seed}).encode()
+        try:
+            seed = hashlib.sha256(canonical(args).encode()).hexdigest()
+            input_ = canonical({**ENVELOPE, "args": args, "seed": seed}).encode()
+        except ValueError as error:
+            raise _NoResult(f"the arguments: {error}") from None
         settings = self._settings
         try:
-            return await asyncio.get_running_loop().run_in_executor(
+            result = await asyncio.get_running_loop().run_in_executor(
                 self._guests,
                 self._executor.execute,
                 0,
@@ -192,6 +200,31 @@ class WasmServer:
             )
         except (LackOfMemory, MemoryError) as error:
             raise ToolUnavailableError(f"the machine lacks memory: {error}") from None
+        return _finish(result)
+
+
+class _NoResult(Exception):
+    """A turn without a result; says why."""
+
+
+def _finish(result: TurnResult) -> str:
+    """Return what a turn gave as its result. Raises `_NoResult` if it failed, or did anything else."""
+    if result.status == "needs":
+        raise _NoResult("the tool asked for an effect; tools compute, and nothing else")
+    if result.status == "failed":
+        raise _NoResult(f"{result.failure}: {result.body.decode('utf-8', 'replace')}")
+    outcome = decode_output(result.body)
+    if isinstance(outcome, Failed):
+        raise _NoResult(outcome.failure.message)
+    output = outcome.output
+    acts = [name for name in ("send", "record", "spawn", "stop") if getattr(output, name)]
+    if output.wake_in is not None:
+        acts.append("wake_in")
+    if acts:
+        raise _NoResult(f"the tool has {', '.join(acts)} in its output; it may finish, and log")
+    if output.finish is None:
+        raise _NoResult("the tool has no result: it did not call `finish`")
+    return output.finish
 
 
 def _guest_thread() -> ThreadPoolExecutor:
@@ -205,10 +238,3 @@ def _guest_thread() -> ThreadPoolExecutor:
     finally:
         threading.stack_size(before)
     return threads
-
-
-def _failure(result: TurnResult) -> str:
-    """Return why an execution has no output."""
-    if result.status == "needs":
-        return "the tool asked for an effect; tools compute, and nothing else"
-    return f"{result.failure}: {result.body.decode('utf-8', 'replace')}"

@@ -8,7 +8,6 @@ import pytest
 
 from turnwise.cli.tool_text import Parameter, parameters, type_words
 
-
 LISTS: dict[str, Any] = {"type": "array", "items": {"type": "array", "items": {"type": "array", "items": {}}}}
 
 

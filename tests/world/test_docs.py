@@ -14,6 +14,7 @@ from tests.world.conftest import Write
 from turnwise.core import plan as core
 from turnwise.world import Agent, Grants, InitialMessage, Model, World, limits
 from turnwise.world.written.document import SETTINGS
+from turnwise.world.written.types import URL_KEYS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "world-file.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `(\w+)` \| (.*) \|$", re.MULTILINE)
@@ -120,7 +121,15 @@ def test_the_example_of_every_key_is_right(write: Write, heading: str) -> None:
         lines = given[part] | {key: cells[-1].strip("`")}
         if key == "columns":
             lines["table"] = 'table = "people.csv"'
-        texts = {name: "\n".join((lines if name == part else keys).values()) for name, keys in given.items()}
+        world = dict(given["world"])
+        if part == "models" and key in URL_KEYS:
+            lines = {name: text for name, text in lines.items() if name != "path"}
+            lines = {"url": 'url = "http://127.0.0.1/v1"', "model": 'model = "m"'} | lines
+            world["network"] = "network = true"
+        texts = {
+            name: "\n".join((lines if name == part else keys).values())
+            for name, keys in (given | {"world": world}).items()
+        }
         (folder / "world.toml").write_text(base.format(**texts), encoding="utf-8")
         World.read(folder)
 

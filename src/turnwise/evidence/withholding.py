@@ -298,7 +298,10 @@ class Withholding:
             models = info.get("models", {})
             for model in models.values():
                 model["path"] = PurePath(model["path"]).name
-            if models:
+            endpoints = info.get("endpoints", {})
+            for endpoint in endpoints.values():
+                endpoint["url"] = ""
+            if models or endpoints:
                 self._execute("UPDATE writers SET info = ? WHERE id = ?", self._stored(canonical(info)), id_)
 
     # -- texts -------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import STREAM_BYTES, GenerateReply, GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest
 from turnwise.journal import Journal
-from turnwise.orchestrator.assembly import specs_of
+from turnwise.orchestrator.assembly import endpoints_of, specs_of
 from turnwise.orchestrator.contents import Contents
 from turnwise.orchestrator.effects import as_model_request, model_of
 from turnwise.orchestrator.reproducibility import recorded_plan
@@ -359,7 +359,10 @@ class ModelWitness:
     async def _load(self) -> None:
         together = []
         specs = [spec for spec in specs_of(self._journal, self._settings.models) if spec.name in self.models]
-        for name in sorted(self.models.keys() - {spec.name for spec in specs}):
+        behind_urls = {spec.name for spec in endpoints_of(self._journal, self._settings.models)}
+        for name in sorted(self.models.keys() & behind_urls):
+            self.models[name].reasons.append("it is behind a URL, and nobody can say what it would answer now")
+        for name in sorted(self.models.keys() - {spec.name for spec in specs} - behind_urls):
             self.models[name].reasons.append("the journal does not say where it was, and how it was loaded")
         for spec in specs:
             model = self.models[spec.name]

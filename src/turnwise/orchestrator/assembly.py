@@ -23,18 +23,20 @@ from turnwise.core.plan_json import plan_to_json
 from turnwise.core.run_python import RUNNER
 from turnwise.core.state import first_agents
 from turnwise.errors import JournalError, WorldError
+from turnwise.inference.plans.endpoint_spec import EndpointSpec
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.journal import CodeSource, Journal
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.file.stored_json import stored_object
 from turnwise.orchestrator import outside_box
+from turnwise.orchestrator.model_hosts import Spec
 from turnwise.orchestrator.parts import Prepared, connect, continued, host_of
 from turnwise.orchestrator.progress import Status
 from turnwise.orchestrator.reproducibility import cautions, changed
 from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
-from turnwise.orchestrator.tasks import specs_of_world, wrong_tasks
+from turnwise.orchestrator.tasks import endpoints_of_world, specs_of_world, wrong_tasks
 from turnwise.sandbox.build.code import Code, Language, Source, prepare
 from turnwise.sandbox.build.programs import TITLES, InterpretedLanguage, interpreted
 from turnwise.world import Resolved, SourceFiles, World
@@ -58,19 +60,19 @@ async def begin(world: World, journal: Path, settings: Settings, status: Status)
         return await connect(stack, settings, prepared, machine, file)
 
 
-def checked(world: World) -> tuple[Resolved, list[ModelSpec]]:
+def checked(world: World) -> tuple[Resolved, list[Spec]]:
     """Return a world, resolved, and its models. Raises `WorldError` with all that is wrong with them."""
     resolved = world.resolve()
     if problems := wrong_tasks(world):
         raise WorldError(problems)
-    return resolved, specs_of_world(resolved)
+    return resolved, [*specs_of_world(resolved), *endpoints_of_world(resolved)]
 
 
 def new_run(
     stack: AsyncExitStack,
     journal: Path,
     resolved: Resolved,
-    specs: Sequence[ModelSpec],
+    specs: Sequence[Spec],
     codes: Mapping[str, Code],
     models: Mapping[str, ModelInfo],
 ) -> tuple[Machine, Journal]:
@@ -121,7 +123,7 @@ def code_source(files: SourceFiles, code: Code) -> CodeSource:
     return CodeSource(carrier=code.carrier, entry=files.entry, files=files.files, interpreter=interpreter)
 
 
-def info_of(specs: Sequence[ModelSpec]) -> str:
+def info_of(specs: Sequence[Spec]) -> str:
     """Canonical JSON of where models lie, and how they are loaded."""
     models = {
         spec.name: {
@@ -137,8 +139,22 @@ def info_of(specs: Sequence[ModelSpec]) -> str:
             "multiplications_max": spec.multiplications_max,
         }
         for spec in specs
+        if isinstance(spec, ModelSpec)
     }
-    return canonical({"models": models})
+    endpoints = {
+        spec.name: {
+            "url": spec.url,
+            "model": spec.model,
+            "task": spec.task,
+            "key": spec.key,
+            "seconds_max": spec.seconds_max,
+            "requests_at_once": spec.requests_at_once,
+            "reply_bytes_max": spec.reply_bytes_max,
+        }
+        for spec in specs
+        if isinstance(spec, EndpointSpec)
+    }
+    return canonical({"models": models} | ({"endpoints": endpoints} if endpoints else {}))
 
 
 def interpreter_hash(language: InterpretedLanguage = "python") -> str:
@@ -184,7 +200,7 @@ async def resume(journal: Path, settings: Settings, status: Status, parents: Seq
         status.doing = "reading the journal"
         file = stack.enter_context(Journal.open(journal, write=True, parents=parents))
         plan = file.header.plan_at()
-        specs = specs_of(file, settings.models)
+        specs: list[Spec] = [*specs_of(file, settings.models), *endpoints_of(file, settings.models)]
         prepared = await prepare_parts(stack, settings, status, stored_sources(file, plan), specs)
         models = prepared.host.models
         check_codes(file, plan, prepared.codes)
@@ -244,10 +260,12 @@ def _language(code: CodeSource) -> Language:
 
 
 def specs_of(file: Journal, paths: Mapping[str, Path]) -> list[ModelSpec]:
-    """Return the journal's models, where they were, or where `paths` says."""
-    models = stored_object(file.header.info, "info of a writer", file.path).get("models")
+    """Return the journal's models that are loaded, where they were, or where `paths` says."""
+    info = stored_object(file.header.info, "info of a writer", file.path)
+    models, endpoints = info.get("models"), info.get("endpoints", {})
     try:
-        return [
+        replaced = [ModelSpec(name, paths[name]) for name in endpoints if name in paths]
+        return replaced + [
             ModelSpec(
                 name,
                 paths.get(name, Path(place["path"])),
@@ -264,6 +282,19 @@ def specs_of(file: Journal, paths: Mapping[str, Path]) -> list[ModelSpec]:
             for name, place in models.items()  # type: ignore[union-attr]  # what is none is caught below
         ]
     except (AttributeError, KeyError, TypeError) as error:
+        raise damaged(file.path, f"info of a writer does not say where models are: {error}") from error
+
+
+def endpoints_of(file: Journal, paths: Mapping[str, Path]) -> list[EndpointSpec]:
+    """Return the journal's models behind URLs, but for those that `paths` replaces by folders."""
+    endpoints = stored_object(file.header.info, "info of a writer", file.path).get("endpoints", {})
+    try:
+        return [
+            EndpointSpec(name, **place)
+            for name, place in endpoints.items()  # what is none is caught below
+            if name not in paths
+        ]
+    except (AttributeError, TypeError) as error:
         raise damaged(file.path, f"info of a writer does not say where models are: {error}") from error
 
 
@@ -306,7 +337,7 @@ async def prepare_parts(
     settings: Settings,
     status: Status,
     sources: Mapping[str, Source],
-    specs: Sequence[ModelSpec],
+    specs: Sequence[Spec],
 ) -> Prepared:
     """Compile all sources and load all models, at the same time. The stack owns what was opened."""
     status.doing = "loading " + ", ".join([spec.name for spec in specs]) if specs else "preparing agents"

@@ -15,6 +15,7 @@ from turnwise.orchestrator import outside_box
 from turnwise.orchestrator.assembly import (
     check_models,
     code_source,
+    endpoints_of,
     info_of,
     prepare_parts,
     source,
@@ -23,6 +24,7 @@ from turnwise.orchestrator.assembly import (
     versions_of,
 )
 from turnwise.orchestrator.fork_changes import ForkChanges, answers_of, inputs_of, records_of
+from turnwise.orchestrator.model_hosts import Spec
 from turnwise.orchestrator.parts import comes, connect
 from turnwise.orchestrator.progress import Status
 from turnwise.orchestrator.session import Session
@@ -56,7 +58,7 @@ async def fork(
             sources = stored_sources(old, plan) | {
                 kind: source(f"--source {kind}", found) for kind, found in files.items()
             }
-            specs = specs_of(old, settings.models)
+            specs: list[Spec] = [*specs_of(old, settings.models), *endpoints_of(old, settings.models)]
             known = old.header.codes
             later = list(_later(old, at)) if changes.repeat_inputs else []
             repeated = list(_later_answers(old, at)) if changes.repeat_inputs else []

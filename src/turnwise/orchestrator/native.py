@@ -37,13 +37,13 @@ from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.core.run_python import RUN_PYTHON
 from turnwise.core.turn import Failed, Failure, FailureClass, Outcome
 from turnwise.errors import TurnwiseError, UsageError, WorldError
-from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.orchestrator.answering import check_answer
 from turnwise.orchestrator.contents import Contents
 from turnwise.orchestrator.effects import as_model_request
 from turnwise.orchestrator.loop_thread import LoopThread
-from turnwise.orchestrator.tasks import specs_of_world, wrong_tasks
+from turnwise.orchestrator.model_hosts import ModelHosts, Spec
+from turnwise.orchestrator.tasks import endpoints_of_world, specs_of_world, wrong_tasks
 from turnwise.world import Resolved, SourceFiles, World
 from turnwise_guest.runtime.execute import play
 from turnwise_guest.runtime.failure import describe
@@ -88,7 +88,7 @@ def run_native(world: World, *, on_round: OnRound | None = None, people: People 
             )
     if problems := wrong_tasks(world):
         raise WorldError(problems)
-    plan = world.plan(dict.fromkeys(resolved.sources, _NO_HASH), {model.name: _NO_HASH for model in resolved.models})
+    plan = world.plan(dict.fromkeys(resolved.sources, _NO_HASH), dict.fromkeys(world.models, _NO_HASH))
     with ExitStack() as stack:
         agents = {kind: _Agent(kind, source) for kind, source in resolved.sources.items()}
         models = stack.enter_context(_models(resolved))
@@ -232,10 +232,10 @@ def _models(resolved: Resolved) -> Iterator[Callable[[Request, Contents], str]]:
             future.set_exception(error)
         waiting.clear()
 
-    specs = specs_of_world(resolved)
+    specs: list[Spec] = [*specs_of_world(resolved), *endpoints_of_world(resolved)]
 
-    async def open_host() -> InferenceHost:
-        host = InferenceHost(specs, on_replies=deliver, on_failure=fail)
+    async def open_host() -> ModelHosts:
+        host = ModelHosts(specs, on_replies=deliver, on_failure=fail)
         await host.start()
         return host
 

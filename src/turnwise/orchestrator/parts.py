@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 from turnwise.core.events import Answer, Input, OutsideChange
 from turnwise.core.machine import Machine
-from turnwise.inference.host.host import InferenceHost
-from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.journal import Journal, JournalWriter
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.edges import EDGES, Edges
 from turnwise.orchestrator.effects import HostAnswers, ModelEffects
 from turnwise.orchestrator.garbage import collected_seldom
+from turnwise.orchestrator.model_hosts import ModelHosts, Spec
 from turnwise.orchestrator.outside_box import OutsideBox
 from turnwise.orchestrator.reproducibility import plan_bound
 from turnwise.orchestrator.session import Session
@@ -32,14 +31,14 @@ class Prepared:
     """
 
     codes: dict[str, Code]
-    host: InferenceHost
+    host: ModelHosts
     answers: HostAnswers
 
 
-def host_of(specs: Sequence[ModelSpec], settings: Settings, edges: Edges = EDGES) -> tuple[InferenceHost, HostAnswers]:
+def host_of(specs: Sequence[Spec], settings: Settings, edges: Edges = EDGES) -> tuple[ModelHosts, HostAnswers]:
     """Make a host for models, not started yet, and its callbacks."""
     answers = HostAnswers()
-    host = InferenceHost(
+    host = ModelHosts(
         specs,
         on_replies=answers.on_replies,
         on_wave=answers.on_wave,

@@ -8,7 +8,6 @@ from typing import Any
 
 from turnwise.core.question import AskedQuestion
 from turnwise.core.records import EndRecord, RoundRecord
-from turnwise.inference.host.host import InferenceHost
 from turnwise.journal import JournalWriter
 from turnwise.orchestrator.answering import (
     check_answer,
@@ -18,6 +17,7 @@ from turnwise.orchestrator.answering import (
     unknown_question,
 )
 from turnwise.orchestrator.driver import Driver
+from turnwise.orchestrator.model_hosts import ModelHosts
 from turnwise.orchestrator.outside_box import BoxedAnswer, BoxedMessage, OutsideBox
 from turnwise.orchestrator.progress import WAITING_MAX, Progress, Status
 
@@ -29,7 +29,7 @@ class Session:
         self,
         driver: Driver,
         resources: AsyncExitStack,
-        host: InferenceHost | None,
+        host: ModelHosts | None,
         box: OutsideBox | None = None,
         writer: JournalWriter | None = None,
     ) -> None:

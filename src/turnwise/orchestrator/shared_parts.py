@@ -13,9 +13,7 @@ from dataclasses import replace
 
 from turnwise.core.machine import Machine
 from turnwise.errors import TurnwiseError
-from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.model_info import ModelInfo
-from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
@@ -25,6 +23,7 @@ from turnwise.orchestrator.assembly import prepare_parts, source
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.effects import ModelEffects
 from turnwise.orchestrator.garbage import collected_seldom
+from turnwise.orchestrator.model_hosts import ModelHosts, Spec
 from turnwise.orchestrator.progress import Status
 from turnwise.orchestrator.reproducibility import plan_bound
 from turnwise.orchestrator.session import Session
@@ -41,7 +40,7 @@ class SharedParts:
     `codes` are the compiled codes by source.
     """
 
-    def __init__(self, codes: Mapping[SourceFiles, Code], host: InferenceHost) -> None:
+    def __init__(self, codes: Mapping[SourceFiles, Code], host: ModelHosts) -> None:
         self.codes = codes
         self.failure: TurnwiseError | None = None
         self._host = host
@@ -59,7 +58,7 @@ class SharedParts:
         settings: Settings,
         status: Status,
         sources: Mapping[SourceFiles, str],
-        specs: Sequence[ModelSpec],
+        specs: Sequence[Spec],
     ) -> SharedParts:
         """Compile sources, load models and start workers. `sources` names each source in errors.
 

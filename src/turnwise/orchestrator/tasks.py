@@ -8,6 +8,7 @@ from typing import Final
 from turnwise.core.grants import is_pattern
 from turnwise.errors import Problem
 from turnwise.inference.folders.task import task_of
+from turnwise.inference.plans.endpoint_spec import EndpointSpec
 from turnwise.inference.plans.model_spec import ModelSpec, Task
 from turnwise.world import Resolved, World
 
@@ -19,10 +20,16 @@ def specs_of_world(world: Resolved) -> list[ModelSpec]:
     return [ModelSpec(**asdict(model)) for model in world.models]
 
 
+def endpoints_of_world(world: Resolved) -> list[EndpointSpec]:
+    """Return the models behind URLs as inference takes them."""
+    return [EndpointSpec(**asdict(endpoint)) for endpoint in world.endpoints]
+
+
 def wrong_tasks(world: World) -> list[Problem]:
     """Grants that name a model of another task, which would refuse each request. Patterns are left alone."""
     resolved = world.resolve()
-    tasks = {spec.name: task_of(spec) for spec in specs_of_world(resolved)}
+    tasks: dict[str, Task] = {spec.name: task_of(spec) for spec in specs_of_world(resolved)}
+    tasks |= {endpoint.name: endpoint.task for endpoint in resolved.endpoints}
     problems = []
     for kind, agent in world.agents.items():
         for effect in _TASKS:

@@ -11,9 +11,9 @@ from itertools import islice
 from types import TracebackType
 from typing import Final, Self
 
-from turnwise.inference.host.host import InferenceHost
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.effects import ModelEffects
+from turnwise.orchestrator.model_hosts import ModelHosts
 from turnwise.sandbox.pool.pool import Pool
 from turnwise.system.clock import SYSTEM_CLOCK, Clock
 from turnwise.telemetry.ring import RingWriter
@@ -31,7 +31,7 @@ class Watched:
         ring: RingWriter,
         driver: Driver,
         pool: Pool,
-        host: InferenceHost,
+        host: ModelHosts,
         effects: ModelEffects,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:

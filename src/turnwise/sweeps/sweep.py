@@ -17,11 +17,11 @@ from typing import Final
 
 from turnwise.core.canonical import canonical
 from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError, UsageError
-from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.journal import Journal
 from turnwise.journal.run import Run
 from turnwise.orchestrator.assembly import checked, info_of, new_run, plan_of, versions_of
 from turnwise.orchestrator.loop_thread import run_alone
+from turnwise.orchestrator.model_hosts import Spec
 from turnwise.orchestrator.parts import continued
 from turnwise.orchestrator.progress import Status
 from turnwise.orchestrator.reproducibility import changed
@@ -67,7 +67,7 @@ class _Task:
     place: int
     settings: Mapping[str, str]
     resolved: Resolved
-    specs: list[ModelSpec]
+    specs: list[Spec]
 
 
 def sweep(
@@ -227,7 +227,7 @@ class _Player:
             machine = continued(file, versions=versions_of(parts.models), info=info_of(task.specs))
             return await parts.connect(opened, machine, file)
 
-    async def _ready(self, sources: Mapping[SourceFiles, str], specs: Sequence[ModelSpec]) -> SharedParts:
+    async def _ready(self, sources: Mapping[SourceFiles, str], specs: Sequence[Spec]) -> SharedParts:
         """Return the shared parts; start them anew if they have given up."""
         async with self._turnstile:
             if self._parts is not None and self._parts.failure is None:

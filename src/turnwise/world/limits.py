@@ -34,6 +34,11 @@ TITLE_LENGTH_MAX: Final = 100
 ARGS_BYTES_MAX: Final = 1024 * 1024
 """Arguments of one agent, as canonical JSON in UTF-8."""
 STATE_BYTES_MAX: Final = 4 * 1024 * 1024
+URL_CHARS_MAX: Final = 2_048
+ENDPOINT_NAME_CHARS_MAX: Final = 256
+ENDPOINT_SECONDS_MAX: Final = 86_400
+REQUESTS_AT_ONCE_MAX: Final = 256
+REPLY_KIB_MAX: Final = 65_536
 BODY_BYTES_MAX: Final = 1024 * 1024
 SYSTEM_BYTES_MAX: Final = 64 * 1024
 """A kind's system prompt."""

@@ -45,7 +45,7 @@ def build_plan(world: Resolved, codes: Mapping[str, str], models: Mapping[str, s
         agents_max=world.agents_max,
         on_failure=world.on_failure,
         messages=world.messages,
-        models=tuple((model.name, _hash(models, model.name, "model")) for model in world.models),
+        models=tuple((name, _hash(models, name, "model")) for name in world.model_names),
         time_start_us=world.time_start_us,
         round_us=world.round_us,
         contents_bytes_max=world.contents_bytes_max,

@@ -162,8 +162,8 @@ MESSAGE = MINIMAL + '[[messages]]\nto = "a"\nbody = ""\n'
             MODEL + "device = 'gpu'\n",
             "models.m.device",
             'unknown key "device"',
-            "Known keys here: accuracy_level, batching, context_tokens_max, multiplications_max, path, provider, "
-            "reproducible, require, task, variant.",
+            "Known keys here: accuracy_level, batching, context_tokens_max, key, model, multiplications_max, path, "
+            "provider, reply_kib, reproducible, requests_at_once, require, seconds_max, task, url, variant.",
         ),
         (MODEL + "accuracy_level = 2\n", "models.m.accuracy_level", "is the number 2", "Write accuracy_level = 4"),
         (MODEL + "accuracy_level = true\n", "models.m.accuracy_level", "is true", "Write accuracy_level = 4"),

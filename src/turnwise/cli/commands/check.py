@@ -90,6 +90,9 @@ def describe(world: Resolved, output: Output) -> None:
     more = [f"{len(members) - KINDS_SHOWN_MAX:,} more"] if len(members) > KINDS_SHOWN_MAX else []
     kinds = f"{count(len(world.agents), 'agent')} of {count(len(members), 'kind')}: {', '.join(shown + more)}"
     output.line(dim("agents    "), kinds, indent=2)
+    for endpoint in world.endpoints:
+        said = [f"{endpoint.model} at {endpoint.url}", f"task {endpoint.task}", "class none: nothing is promised"]
+        output.line(dim("model     "), f"{endpoint.name}: {', '.join(said)}", indent=2)
     for model in world.models:
         said = [f"provider {model.provider}{', required' if model.require else ''}"]
         said += [f"variant {model.variant}"] if model.variant else []

@@ -16,6 +16,7 @@ from turnwise.errors import UsageError
 from turnwise.world.files import Refused, is_file, is_folder
 from turnwise.world.limits import FUEL_NS_SLOW, TIME_END_US
 from turnwise.world.meaning.agents import list_agents
+from turnwise.world.meaning.endpoints import ResolvedEndpoint, endpoints
 from turnwise.world.meaning.function_source import folder_of, function_text
 from turnwise.world.meaning.references import Names
 from turnwise.world.meaning.sources import SourceFiles, from_bytes, from_file, from_text
@@ -92,15 +93,22 @@ class Resolved:
     agents: tuple[AgentPlan, ...]
     """Agents of the beginning, in order of place."""
     models: tuple[ResolvedModel, ...]
-    """Models of the world."""
+    """Models of the world that are loaded."""
     messages: tuple[InitialMessage, ...]
     """Messages that wait when the run begins."""
+    endpoints: tuple[ResolvedEndpoint, ...]
+    """Models of the world behind URLs."""
     label: str = field(compare=False)
     """The name of this world in errors: the path of its file, or `World("name")`."""
 
     def where(self, *path: str | int) -> str:
         """Return a place in the world for errors that are found later: `world.toml: agents.narrator.source`."""
         return f"{self.label}: {dotted(path)}"
+
+    @property
+    def model_names(self) -> list[str]:
+        """Names of all models, in order."""
+        return sorted([model.name for model in self.models] + [endpoint.name for endpoint in self.endpoints])
 
     @property
     def sources(self) -> dict[str, SourceFiles]:
@@ -120,6 +128,7 @@ def resolve(world: Description, problems: Problems) -> Resolved | None:
     names.check_messages(world.messages)
     sources = dict(_sources(world, base, root, problems))
     models = tuple(_models(world, base, problems))
+    behind_urls = tuple(endpoints(world, problems))
     time_start_us, round_us = _clock(world, problems)
     _check_fuel(world, problems)
     if problems:
@@ -163,6 +172,7 @@ def resolve(world: Description, problems: Problems) -> Resolved | None:
         agents=tuple(initial.agents),
         models=models,
         messages=tuple(InitialMessage(message.to, message.body) for message in world.messages),
+        endpoints=behind_urls,
         label=problems.label,
     )
 
@@ -201,6 +211,8 @@ def _source(kind: str, source: Source, base: Path, root: Path | None) -> SourceF
 def _models(world: Description, base: Path, problems: Problems) -> Iterator[ResolvedModel]:
     """Yield the models in order of name, since their order in the file means nothing."""
     for name, model in sorted(world.models.items()):
+        if model.url is not None:
+            continue
         path = ("models", name)
         wrong = fault(name)
         if wrong is not None:
@@ -220,8 +232,9 @@ def _models(world: Description, base: Path, problems: Problems) -> Iterator[Reso
             )
         if problems.at((*path, "path")) or problems.at(path):
             continue
+        place = model.path or ""
         try:
-            folder = model_folder(model.path) if is_builtin(model.path) else base / _at_home(Path(model.path))
+            folder = model_folder(place) if is_builtin(place) else base / _at_home(Path(place))
         except UsageError as error:
             problems.add((*path, "path"), error.message, error.hint or "")
             continue

@@ -30,6 +30,7 @@ SETTINGS: Final = (
     "time_start",
     "round_seconds",
     "turn_seconds_max",
+    "network",
 )
 """The keys of the table `[world]`."""
 

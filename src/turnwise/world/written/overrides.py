@@ -13,6 +13,7 @@ from turnwise.demo import is_builtin
 from turnwise.world.problems import KeyPath, Problems, dotted, listed, nearest, quoted, said
 from turnwise.world.written.document import Document
 from turnwise.world.written.toml import parse_toml
+from turnwise.world.written.types import URL_KEYS
 
 _SETTING_EXAMPLE: Final = "Write --set agents.narrator.count=3."
 _INDEX: Final = re.compile(r"[0-9]{1,9}")
@@ -52,7 +53,16 @@ def apply_overrides(document: Document, overrides: Overrides, problems: Problems
             continue
         place = os.fspath(path) if is_builtin(path) else Path(path).absolute()
         _put(document, ("models", name, "path"), place, option, problems)
+        _without_url(document, name)
     return document
+
+
+def _without_url(document: Document, name: str) -> None:
+    """Take out of a model that a folder replaces what says where it was behind a URL. The table is a copy already."""
+    model = document["models"].get(name) if isinstance(document.get("models"), dict) else None
+    if isinstance(model, dict) and "url" in model:
+        for key in URL_KEYS:
+            model.pop(key, None)
 
 
 def _set(document: Document, setting: str, problems: Problems) -> None:

@@ -29,6 +29,7 @@ from turnwise.world.limits import (
     EFFECTS_MAX,
     EFFECTS_MIB_DEFAULT,
     EFFECTS_MIB_MAX,
+    ENDPOINT_SECONDS_MAX,
     FUEL_MAX,
     INBOX_MIB_DEFAULT,
     INBOX_MIB_MAX,
@@ -42,6 +43,8 @@ from turnwise.world.limits import (
     OUTPUT_MIB_MAX,
     PUT_MIB_DEFAULT,
     PUT_MIB_MAX,
+    REPLY_KIB_MAX,
+    REQUESTS_AT_ONCE_MAX,
     ROUND_SECONDS_MAX,
     ROUNDS_DEFAULT,
     SEND_MIB_DEFAULT,
@@ -88,6 +91,7 @@ def parse(document: Document, folder: str | os.PathLike[str] | None, problems: P
         time_start=world.instant("time_start", TIME_START_DEFAULT),
         round_seconds=world.number("round_seconds", ROUND_SECONDS_DEFAULT, 0, ROUND_SECONDS_MAX),
         turn_seconds_max=world.integer("turn_seconds_max", TURN_SECONDS_DEFAULT, 1, TURN_SECONDS_MAX),
+        network=world.boolean("network", False),
         folder=folder,
     )
     world.close()
@@ -130,11 +134,17 @@ def _named(top: Reader, key: str, entries_max: int) -> list[tuple[str, Reader]]:
 
 
 def _model(reader: Reader) -> Model:
-    path = reader.file("path")
-    if path is None and not reader.present("path"):
+    path, is_behind_url = reader.file("path"), reader.present("url")
+    if path is None and not reader.present("path") and not is_behind_url:
         reader.missing("path", '"../models/…"')
     model = Model(
-        path=path or "",
+        path=path if is_behind_url else path or "",
+        url=reader.text("url", "", example='"http://127.0.0.1:11434/v1"') if is_behind_url else reader.value("url"),
+        model=reader.text("model", None if is_behind_url else "", example='"qwen3:4b"') or None,
+        key=reader.text("key", "", example='"env:API_KEY"') or None,
+        seconds_max=reader.integer_or_none("seconds_max", 1, ENDPOINT_SECONDS_MAX),
+        requests_at_once=reader.integer_or_none("requests_at_once", 1, REQUESTS_AT_ONCE_MAX),
+        reply_kib=reader.integer_or_none("reply_kib", 1, REPLY_KIB_MAX),
         provider=reader.text("provider", PROVIDER_DEFAULT, example=f'"{PROVIDER_DEFAULT}"'),
         require=reader.boolean("require", False),
         variant=reader.text("variant", "", example='"q4"') or None,

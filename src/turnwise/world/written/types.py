@@ -41,6 +41,8 @@ PROVIDER_DEFAULT = "auto"
 
 Task = Literal["generate", "infer", "embed"]
 """The effect that a model answers."""
+EndpointTask = Literal["generate", "embed"]
+"""The effect that a model behind a URL answers."""
 ACCURACY_LEVEL: Final = 4
 """The accuracy level that 4-bit products can be rewritten to."""
 Batching = Literal["free"]
@@ -65,6 +67,10 @@ class SourceText(str):
         return _WAT_START.match(self) is not None
 
 
+URL_KEYS: Final = ("url", "model", "key", "seconds_max", "requests_at_once", "reply_kib")
+"""Keys of a model behind a URL, beside `task`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """A model that agents may be granted.
@@ -72,8 +78,8 @@ class Model:
     `accuracy_level`, `context_tokens_max` and `multiplications_max` each make another model of it, and so another head.
     """
 
-    path: str | os.PathLike[str]
-    """Its folder, or a .onnx file, relative to the world's folder."""
+    path: str | os.PathLike[str] | None = None
+    """Its folder, or a .onnx file, relative to the world's folder; None where it is behind a `url`."""
     provider: str = field(default=PROVIDER_DEFAULT, kw_only=True)
     """ONNX Runtime execution provider to use: `auto`, `cpu`, `cuda`, …"""
     require: bool = field(default=False, kw_only=True)
@@ -92,6 +98,18 @@ class Model:
     """Bound of what one run for `infer` or `embed` may compute; None: 1,000,000,000,000."""
     reproducible: bool = field(default=True, kw_only=True)
     """False gives up equal bits for speed: the run can be replayed with its recorded answers, and that is all."""
+    url: str | None = field(default=None, kw_only=True)
+    """Address of an API that asks it over HTTP (`http://127.0.0.1:11434/v1`), in place of `path`."""
+    model: str | None = field(default=None, kw_only=True)
+    """Its name behind the `url`."""
+    key: str | None = field(default=None, kw_only=True)
+    """Reference of the key that the `url` wants: `env:NAME`, a variable of the environment; None: none."""
+    seconds_max: int | None = field(default=None, kw_only=True)
+    """Bound of the time of a request to the `url`, with all that is tried again; None: 300."""
+    requests_at_once: int | None = field(default=None, kw_only=True)
+    """Bound of the requests that the `url` has at a time; None: 8."""
+    reply_kib: int | None = field(default=None, kw_only=True)
+    """Bound of an answer of the `url`; None: 4,096."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +214,8 @@ class Description:
     """Virtual time from one round to the next."""
     turn_seconds_max: int = field(default=TURN_SECONDS_DEFAULT, kw_only=True)
     """Time that the fuel of one turn may take on a slow machine, which bounds the fuel of all agents."""
+    network: bool = field(default=False, kw_only=True)
+    """True allows models behind URLs: what they are asked leaves this machine, or at least Turnwise."""
     models: Mapping[str, Model] = field(default_factory=dict, kw_only=True)
     """Models by name."""
     agents: Mapping[str, Agent] = field(default_factory=dict, kw_only=True)

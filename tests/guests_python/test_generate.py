@@ -124,7 +124,11 @@ def test_a_conversation() -> None:
         ({"messages": [{"role": "user"}]}, TypeError, r"messages\[0\]"),
         ({"messages": [{"role": "user", "content": 5}]}, TypeError, r"messages\[0\]\['content'\] is a string"),
         ({"prompt": "x", "model": 5}, TypeError, "name of a model"),
-        ({"prompt": "x", "max_tokens": 5}, TypeError, "there is no option 'max_tokens'; there are json_schema, lark"),
+        (
+            {"prompt": "x", "max_tokens": 5},
+            TypeError,
+            "there is no option 'max_tokens'; there are calls_max, json_schema, lark",
+        ),
         ({"prompt": "x", "min_p": 1.5}, ValueError, "min_p is a number from 0 to 1, not 1.5"),
         ({"prompt": "x", "repetition_penalty": 0}, ValueError, "repetition_penalty is a number from 0.1 to 10"),
         ({"prompt": "x", "presence_penalty": "a"}, TypeError, "presence_penalty is a number"),

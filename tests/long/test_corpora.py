@@ -21,6 +21,8 @@ import numpy as np
 import pytest
 
 from tests.inference.sampling.accepts import accepts
+from tests.inference.tool_calls.families import goes_round
+from tests.inference.toy import byte_tokenizer
 from tests.long.fetch_corpora import RENDER, python
 from turnwise.errors import ModelError
 from turnwise.inference.onnx.runtime import ort
@@ -34,6 +36,7 @@ from turnwise.inference.tensor_models.infer_job import InferJob
 from turnwise.inference.tensor_models.load import load_graph
 from turnwise.inference.text.chat_template import ChatTemplate
 from turnwise.inference.text.tokenizer import Tokenizer, read_tokenizer
+from turnwise.inference.text.tool_form import find_tool_form
 
 pytestmark = [pytest.mark.corpora, pytest.mark.timeout(3600)]
 
@@ -283,3 +286,51 @@ def followed(grammars: GrammarCompiler, source: GrammarSource, count: int) -> st
             matcher.push(token)
         found += tokens
     return str(grammars._vocabulary.trie.decode_bytes(found).decode())
+
+
+HERMES_HEAD = '<tool_call>\n{"name": "'
+HEADS: dict[str, str | None] = {
+    "trl/trl/chat_templates/qwen2_5.jinja": HERMES_HEAD,
+    "trl/trl/chat_templates/qwen3.jinja": HERMES_HEAD,
+    "trl/trl/chat_templates/llama3_1.jinja": '{"name": "',
+    "trl/trl/chat_templates/llama3_2.jinja": '{"name": "',
+    "axolotl/axolotl/utils/chat_templates/templates/mistral_v2v3.jinja": '[TOOL_CALLS] [{"name": "',
+    "axolotl/axolotl/utils/chat_templates/templates/mistral_v3_tekken.jinja": '[TOOL_CALLS][{"name": "',
+    "trl/trl/chat_templates/gemma.jinja": None,
+    "trl/trl/chat_templates/gemma3.jinja": None,
+    "trl/trl/chat_templates/gemma4.jinja": None,
+    "axolotl/axolotl/utils/chat_templates/templates/chatml.jinja": None,  # as SmolLM2's is
+}
+"""Heads of calls in templates of real models; None where the template has no form, and tools are told in words."""
+SPECIAL = re.compile(
+    r"<\|[^|<>{}\s]+\|>|\[/?[A-Z_]+\]|<(?:start|end)_of_turn>|<｜[^｜]+｜>|<turn\|>|<\|\w+>|<\w+\|>|</?s>"
+)
+ENDS = ("<|im_end|>", "<|eot_id|>", "<|eot|>", "</s>", "<end_of_turn>", "<turn|>", "<|END_OF_TURN_TOKEN|>")
+
+
+def test_calls_of_tools_through_templates_of_real_models(corpora: Path) -> None:
+    """Tools are told, and calls come back, in each family's own form or in words."""
+    counts: Counter[str] = Counter()
+    heads: dict[str, str | None] = {}
+    for path in sorted(corpora.glob("unpacked/*/**/*.jinja")):
+        source = path.read_text()
+        inner = byte_tokenizer()
+        inner.add_special_tokens(sorted({*SPECIAL.findall(source), *TOKENS.values()}))
+        tokenizer = Tokenizer(inner, None)
+        ends = frozenset(token for end in ENDS if (token := inner.token_to_id(end)) is not None)
+        template = ChatTemplate(source, {name: text for name, text in TOKENS.items() if name in source}, where="t")
+        form = find_tool_form(template, tokenizer, sorted(ends))
+        name = path.relative_to(corpora / "unpacked").as_posix()
+        heads[name] = None if form is None else form.head
+        try:
+            if "a question" not in template.render([ChatMessage("user", "a question")]):
+                counts["takes no text as it is"] += 1
+                continue
+            goes_round(template, tokenizer, ends, form)
+        except Refusal as refusal:
+            counts[f"refused: {refusal.message[:60]}"] += 1
+            assert name not in HEADS, refusal.message
+        else:
+            counts["in words" if form is None else "in a form of their own"] += 1
+    print("\nCalls of tools:", dict(counts))
+    assert {name: heads[name] for name in HEADS} == HEADS

@@ -12,18 +12,34 @@ An agent is a file with a function ``turn``::
 """
 
 from turnwise_guest._version import __version__
+from turnwise_guest.act import Acted, ActEnd, ActStep, ToolCall
 from turnwise_guest.content import Handle, StoredTensor
 from turnwise_guest.errors import EffectError, EffectErrorKind
-from turnwise_guest.generate import Alternative, Answer, ChatMessage, FinishReason, Options, TokenLogprob
+from turnwise_guest.generate import (
+    ActOptions,
+    Alternative,
+    Answer,
+    Call,
+    ChatMessage,
+    FinishReason,
+    Options,
+    TokenLogprob,
+)
 from turnwise_guest.jsontext import NotJSON
 from turnwise_guest.message import Message
+from turnwise_guest.model_tool import ModelTool
 from turnwise_guest.python_result import PythonResult, RunFailure
 from turnwise_guest.tensor import DType, Tensor
 from turnwise_guest.turn import LogLevel, Turn
 
 __all__ = [
+    "ActEnd",
+    "ActOptions",
+    "ActStep",
+    "Acted",
     "Alternative",
     "Answer",
+    "Call",
     "ChatMessage",
     "DType",
     "EffectError",
@@ -32,6 +48,7 @@ __all__ = [
     "Handle",
     "LogLevel",
     "Message",
+    "ModelTool",
     "NotJSON",
     "Options",
     "PythonResult",
@@ -39,6 +56,7 @@ __all__ = [
     "StoredTensor",
     "Tensor",
     "TokenLogprob",
+    "ToolCall",
     "Turn",
     "__version__",
 ]

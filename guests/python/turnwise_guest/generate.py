@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 from turnwise_guest.errors import EffectError
 from turnwise_guest.jsontext import decode, short
+from turnwise_guest.model_tool import ModelTool, tool_of
 
 FinishReason = Literal["end", "stop", "length"]
 """Reason why a model stopped: it ended by itself, a stop string came, or `tokens_max` was reached."""
@@ -17,16 +18,23 @@ class ChatMessage(TypedDict):
     """One message of a conversation, put into the model's own form by its chat template."""
 
     role: str
-    """``"system"``, ``"user"`` or ``"assistant"``; models may know others."""
+    """``"system"``, ``"user"``, ``"assistant"`` or ``"tool"``; models may know others."""
     content: str
+    """Text, maybe empty."""
+    tool_calls: NotRequired[list[dict[str, Any]]]
+    """Calls of an assistant's message, each ``{"id", "type": "function", "function": {"name", "arguments"}}``."""
+    tool_call_id: NotRequired[str]
+    """Call to which a message of the role ``"tool"`` is the result."""
+    name: NotRequired[str]
+    """Name of who or what speaks, for templates that show it."""
 
 
 Prompt = str | Sequence[ChatMessage]
 """Text that the model goes on from, or a conversation that it answers."""
 
 
-class Options(TypedDict, total=False):
-    """Form that an answer is to have: the keyword arguments of `Turn.generate` and `Turn.generate_all`."""
+class ActOptions(TypedDict, total=False):
+    """Form that answers are to have: keyword arguments of `Turn.act`, and of `Turn.generate`, which has more."""
 
     tokens_max: int
     """At most so many tokens. Not given: 128, or what the context leaves where that is less."""
@@ -54,12 +62,25 @@ class Options(TypedDict, total=False):
     """The answer matches this regular expression as a whole."""
     lark: str | None
     """The answer follows this Lark grammar."""
+    calls_max: int | None
+    """Calls in one answer, at most: 1 to 64. Not given: 16."""
     template: Mapping[str, Any] | None
     """Arguments of the model's chat template, such as ``{"enable_thinking": False}``; with `messages` only."""
     system: str | None
     """The conversation's system prompt, where `messages` have none; goes before the one of the world file."""
     on_full: Literal["error", "drop_oldest"]
     """Handling of what is too long: an error (the default), or the oldest messages (or first tokens) left out."""
+
+
+class Options(ActOptions, total=False):
+    """Form that an answer is to have: the keyword arguments of `Turn.generate` and `Turn.generate_all`."""
+
+    tools: Iterable[ModelTool | Callable[..., Any] | Mapping[str, Any]] | None
+    """Tools that the answer may call: `Answer.calls`. To call them is the agent's matter, or `Turn.act` does it. A tool
+    is a `ModelTool`, a function, or ``{"name", "description", "parameters"}``; with `messages` only."""
+    tool_choice: str | Mapping[str, Any] | None
+    """``"auto"`` (the default): text or calls; ``"required"``: calls; ``"none"``: text. ``{"mode": "auto" or
+    "required", "tools": [names]}`` leaves only these to be called."""
 
 
 class Alternative(NamedTuple):
@@ -84,11 +105,22 @@ class TokenLogprob:
     top: tuple[Alternative, ...]
 
 
+class Call(NamedTuple):
+    """A call that a model asks for: the tool's name, and arguments by name.
+
+    `args` are None where they are no JSON object that can be read: cut off by `tokens_max`, for one.
+    """
+
+    tool: str
+    args: dict[str, Any] | None
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An answer that a model generated.
 
-    `text` has neither the prompt nor the stop string. `tokens` and `prompt_tokens` count the model's tokens.
+    `text` has neither the prompt nor the stop string, nor calls. `tokens` and `prompt_tokens` count the model's tokens.
+    `calls` are those of `tools` that it asks for, in order.
     `logprobs` is there if it was asked for, with an entry for each of `tokens`: the end token, and what a stop string
     has cut off, too. `dropped` counts what was left out for ``on_full="drop_oldest"``: messages, or tokens of a prompt.
     """
@@ -99,6 +131,7 @@ class Answer:
     prompt_tokens: int
     logprobs: tuple[TokenLogprob, ...] | None = None
     dropped: int = 0
+    calls: tuple[Call, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -129,10 +162,14 @@ def settings(options: Mapping[str, Any]) -> dict[str, Any]:
     grammars = [name for name in ("json_schema", "regex", "lark") if name in members]
     if len(grammars) > 1:
         raise ValueError(f"{grammars[0]} and {grammars[1]} are given: an answer follows one grammar")
+    if members.get("tools") and grammars and grammars != ["json_schema"]:
+        raise ValueError(f"{grammars[0]} and tools are given: an answer follows one grammar")
     if members.get("on_full") == "error":
         del members["on_full"]
     if members.get("stop") == []:
         del members["stop"]
+    if "tools" not in members and (told := [name for name in ("tool_choice", "calls_max") if name in members]):
+        raise TypeError(f"{told[0]} goes with tools")
     return members
 
 
@@ -142,7 +179,7 @@ def request(model: str, prompt: Prompt, members: Mapping[str, Any]) -> dict[str,
         raise TypeError(f"model is the name of a model of the world file, not {model!r}")
     body: dict[str, Any] = {"effect": "generate", "model": model, **members}
     if isinstance(prompt, str):
-        for name in ("system", "template"):
+        for name in ("system", "template", "tools"):
             if name in members:
                 raise TypeError(f"{name} goes with a conversation (messages), not with a text that is taken as it is")
         body["prompt"] = prompt
@@ -157,23 +194,29 @@ def answer(reply: Any) -> Answer:
         ok = reply["ok"]
         told = ok.get("logprobs")
         logprobs = None if told is None else tuple([_logprob(token) for token in told])
-        return Answer(ok["text"], ok["finish"], ok["tokens"], ok["prompt_tokens"], logprobs, ok.get("dropped", 0))
+        calls = tuple([Call(call["tool"], call["args"]) for call in ok.get("calls", ())])
+        text = ok.get("said", ok["text"])  # beside calls
+        return Answer(text, ok["finish"], ok["tokens"], ok["prompt_tokens"], logprobs, ok.get("dropped", 0), calls)
     error = reply["error"]
     raise EffectError(error["kind"], error["message"])
 
 
-def _messages(messages: Sequence[ChatMessage]) -> list[dict[str, str]]:
+def _messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
     if not isinstance(messages, list | tuple):
         raise TypeError(f"messages is a list of {{'role': …, 'content': …}}, not {messages!r}")
     if not messages:
         raise ValueError("messages is empty: a conversation has at least one message")
     for index, message in enumerate(messages):
-        if not isinstance(message, dict) or message.keys() != {"role", "content"}:
+        if not isinstance(message, dict) or not _NEEDED <= message.keys() <= _KNOWN:
             raise TypeError(f"messages[{index}] is {message!r}, not {{'role': …, 'content': …}}")
-        for key, value in message.items():
-            if not isinstance(value, str):
-                raise TypeError(f"messages[{index}][{key!r}] is a string, not {value!r}")
-    return [{"role": message["role"], "content": message["content"]} for message in messages]
+        for key in message.keys() - {"tool_calls"}:
+            if not isinstance(message[key], str):
+                raise TypeError(f"messages[{index}][{key!r}] is a string, not {message[key]!r}")
+    return [{**message} for message in messages]
+
+
+_NEEDED = frozenset({"role", "content"})
+_KNOWN = frozenset(ChatMessage.__annotations__)
 
 
 def _logprob(token: Mapping[str, Any]) -> TokenLogprob:
@@ -236,6 +279,24 @@ def _object(name: str, value: Any) -> dict[str, Any]:
     return dict(value)
 
 
+def _tools(name: str, value: Any) -> list[dict[str, Any]]:
+    if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} is a list of tools, not {value!r}")
+    tools = [tool_of(one) for one in value]
+    for index, tool in enumerate(tools):
+        if any(other.name == tool.name for other in tools[:index]):
+            raise ValueError(f"two of the tools are called {tool.name!r}")
+    return [tool.told() for tool in tools]
+
+
+def _choice(name: str, value: Any) -> str | dict[str, Any]:
+    if isinstance(value, Mapping):
+        return {**value}
+    if value not in ("auto", "required", "none"):
+        raise ValueError(f"{name} is 'auto', 'required', 'none' or a dict of mode and tools, not {value!r}")
+    return str(value)
+
+
 def _nonempty(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} is a text, not {value!r}")
@@ -263,6 +324,9 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "json_schema": _object,
     "regex": _nonempty,
     "lark": _nonempty,
+    "tools": _tools,
+    "tool_choice": _choice,
+    "calls_max": lambda name, value: _whole(name, value, 1, 64),
     "template": _object,
     "system": _nonempty,
     "on_full": _on_full,

@@ -38,7 +38,7 @@ def make_turn(
     turn: int = 1,
     now: datetime = TIME_DEFAULT,
     seed: int = 0,
-    generate: Callable[[dict[str, Any]], str] | None = None,
+    generate: Callable[[dict[str, Any]], str | list[tuple[str, dict[str, Any]]]] | None = None,
     infer: Callable[[str, dict[str, Tensor]], Mapping[str, Any]] | None = None,
     embed: Callable[[str, str], Sequence[float]] | None = None,
     run_python: Callable[[str, Any], Any] | None = None,
@@ -49,10 +49,11 @@ def make_turn(
 
     `inbox` holds (sender, body) of messages sent in the round before; `backlog` more wait for the next turn. `state`
     None is an agent's first state, empty. `generate` is the model: it is given each request (``model``, ``prompt`` or
-    ``messages``, ``tokens_max``, …) and returns the text of the answer or raises `EffectError`. Without it, asking a
-    model is an `EffectError` ("unknown"). `run_python` is given code and input, and returns the value of the result;
-    what it raises is the result's error. `contents` are those that the agent was given, by their handles.
-    `ask` is the person: it is given each question (``question``, ``schema``, …) and returns the answer.
+    ``messages``, ``tokens_max``, …) and returns the text of the answer, or a list of calls, each a pair of a tool and
+    its arguments, or raises `EffectError`. Without it, asking a model is an `EffectError` ("unknown"). `run_python` is
+    given code and input, and returns the value of the result; what it raises is the result's error. `contents` are
+    those that the agent was given, by their handles. `ask` is the person: it is given each question (``question``,
+    ``schema``, …) and returns the answer.
     """
     envelope = {
         "abi": 1,
@@ -117,6 +118,9 @@ def _reply(
         text = model(request)
     except EffectError as error:
         return {"error": {"kind": error.kind, "message": error.message}}
+    if not isinstance(text, str):
+        calls = [{"tool": tool, "args": json.loads(canonical(args, "the arguments"))} for tool, args in text]
+        return {"ok": {"text": "", "calls": calls, "finish": "end", "tokens": len(calls), "prompt_tokens": 1}}
     return {"ok": {"text": text, "finish": "end", "tokens": len(text.split()), "prompt_tokens": 1}}
 
 

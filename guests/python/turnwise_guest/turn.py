@@ -9,12 +9,21 @@ from random import Random
 from typing import Any, Literal, Unpack, overload
 
 from turnwise_guest import generate as generation
+from turnwise_guest.act import (
+    RESULT_CHARS_MAX_DEFAULT,
+    STEPS_MAX_DEFAULT,
+    TOKENS_MAX_DEFAULT,
+    Acted,
+    ActLoop,
+    result_text,
+)
 from turnwise_guest.ask import NO_DEFAULT, answer_of, ask_request
 from turnwise_guest.content import Handle, get_request, got, put_handle, put_request
 from turnwise_guest.errors import EffectError
-from turnwise_guest.generate import Answer, ChatMessage, Options, Prompt
+from turnwise_guest.generate import ActOptions, Answer, ChatMessage, Options, Prompt
 from turnwise_guest.jsontext import canonical, check_text, decode, in_order
 from turnwise_guest.message import Message, messages
+from turnwise_guest.model_tool import ModelTool, tool_of
 from turnwise_guest.python_result import PythonResult, run_request, run_result
 from turnwise_guest.tensor import Tensor, embed_request, infer_request, outputs, vectors
 
@@ -212,7 +221,7 @@ class Turn:
         `turnwise_guest.Options` says what the options are: ``tokens_max`` bounds the answer; ``temperature``,
         ``top_k``, ``top_p``, ``min_p``, penalties and ``logit_bias`` choose its tokens; ``stop``, ``json_schema``,
         ``regex`` and ``lark`` give it a form; ``logprobs`` tells how sure the model was; ``on_full`` says what happens
-        where the context is full; ``system`` and ``template`` are for conversations. Raises `EffectError`.
+        where the context is full; ``system``, ``template`` and ``tools`` are for conversations. Raises `EffectError`.
         """
         if (prompt is None) == (messages is None):
             raise TypeError("generate takes either prompt or messages")
@@ -225,6 +234,48 @@ class Turn:
         members = generation.settings(options)
         request = generation.request(model, prompt if prompt is not None else messages or (), members)
         return generation.answer(json.loads(self._effect(canonical(request, "the request"))))
+
+    def act(
+        self,
+        model: str,
+        goal: str | Sequence[ChatMessage],
+        *,
+        tools: Iterable[ModelTool | Callable[..., Any]],
+        steps_max: int = STEPS_MAX_DEFAULT,
+        begin: Literal["auto", "required"] = "auto",
+        result_chars_max: int = RESULT_CHARS_MAX_DEFAULT,
+        **options: Unpack[ActOptions],
+    ) -> Acted:
+        """Have a model work on a goal with tools: it calls them, is told what came of it, and goes on until it answers.
+
+        `goal` is a text, or a conversation that goes on. A tool is a function of the agent's own, of which the model is
+        told the name, the docstring and the parameters, or a `ModelTool`. The model is asked `steps_max` times at most,
+        the last time for an answer without calls; with ``begin="required"`` it begins with a call. Errors of tools are
+        told to it, and so are results, cut to `result_chars_max` characters. The options are those of `generate`;
+        without ``tokens_max``, each of its answers has 512 tokens at most. Raises `EffectError` if it cannot be asked.
+        """
+        for name in ("tools", "tool_choice"):
+            if name in options:
+                raise TypeError(f"act chooses {name} by itself: give tools= and begin=")
+        if begin not in ("auto", "required"):
+            raise ValueError(f"begin is 'auto' or 'required', not {begin!r}")
+        if begin == "required" and steps_max == 1:
+            raise ValueError("steps_max is at least 2 with begin='required', since the last answer has no calls")
+        for name, count in (("steps_max", steps_max), ("result_chars_max", result_chars_max)):
+            if isinstance(count, bool) or not isinstance(count, int):
+                raise TypeError(f"{name} is a whole number, not {count!r}")
+            if count < 1:
+                raise ValueError(f"{name} is at least 1, not {count}")
+        named = [tool_of(tool) for tool in tools]
+        members = generation.settings({"tokens_max": TOKENS_MAX_DEFAULT, **options, "tools": named})
+
+        def ask(messages: Sequence[ChatMessage], choice: str) -> Answer:
+            request = generation.request(model, messages, {**members, "tool_choice": choice})
+            return generation.answer(json.loads(self._effect(canonical(request, "the request"))))
+
+        messages: Sequence[ChatMessage] = [{"role": "user", "content": goal}] if isinstance(goal, str) else goal
+        by_name = {tool.name: tool for tool in named}
+        return ActLoop(ask, by_name, self._call_texts, steps_max, begin, result_chars_max).run(messages)
 
     @overload
     def generate_all(
@@ -378,6 +429,12 @@ class Turn:
         """
         request = ask_request(question, schema, deadline, default)
         return answer_of(json.loads(self._effect(canonical(request, "the request"))))
+
+    def _call_texts(self, calls: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str, str | None]]:
+        """Call tools of the world at once; the text of each result, or of its error and the error's kind."""
+        requests = [{"effect": "call", "tool": tool, "args": args} for tool, args in calls]
+        replies = json.loads(self._effect(canonical({"effects": requests}, "the arguments")))["results"]
+        return [result_text(reply) for reply in replies]
 
     def _append(self, name: str, item: Any) -> None:
         items = self._output.get(name)

@@ -4,6 +4,7 @@ Two processes meet here. In the orchestrator's:
 
 - `requests`: what may be asked of a model, and the form of a reply.
 - `plans`: what the orchestrator knows of a model, and what waves are run by.
+- `tool_calls`: how a model is told of tools, and the calls in what it says. The inference process uses it, too.
 - `host`: hands requests to the inference process, and keeps one running. Start reading here, at `host.host`.
 - `protocol`: the messages between the two.
 
@@ -21,6 +22,6 @@ In the inference process:
 `inspect` is for the command line: the engine in the calling process, to examine models and to measure them.
 
 A room imports only rooms below it: inspect > server > engine, tensor_models > decoding, sampling > text > folders >
-onnx > plans > requests, and host > protocol > plans > requests. Those of the orchestrator's process import neither the
-rooms of the other nor numpy, onnxruntime, tokenizers, jinja2 or llguidance. import-linter holds both.
+onnx > tool_calls > plans > requests, and host > protocol > plans > requests. Those of the orchestrator's process import
+neither the rooms of the other nor numpy, onnxruntime, tokenizers, jinja2 or llguidance. import-linter holds both.
 """

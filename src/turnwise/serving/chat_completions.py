@@ -11,8 +11,8 @@ import msgspec
 
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.requests.generate_request import TOKENS_MAX_MAX, GenerateRequest
+from turnwise.inference.tool_calls.call_parser import CallDelta, CallParser, Delta, TextDelta
 from turnwise.serving.api_error import refuse, unsupported
-from turnwise.serving.call_parser import CallDelta, CallParser, Delta, TextDelta
 from turnwise.serving.catalogue import read_model
 from turnwise.serving.dispatcher import Answers, MakeRequest
 from turnwise.serving.exchange import Origin
@@ -21,7 +21,7 @@ from turnwise.serving.messages import read_messages
 from turnwise.serving.parameters import Parameters
 from turnwise.serving.response_format import read_response_format
 from turnwise.serving.sampling import read_choices, read_sampling, read_seed, stream_key
-from turnwise.serving.tools import ToolUse, read_tools, told_messages
+from turnwise.serving.tools import ServedTools, read_tools, tool_members
 
 FINISH: Final[Mapping[str, str]] = {"end": "stop", "stop": "stop", "length": "length"}
 """The API's names of why an answer ended."""
@@ -33,7 +33,7 @@ class ChatExchange:
 
     - `includes_usage`: whether the last event of a stream counts tokens
     - `logprobs`: whether log probabilities are asked for
-    - `use`: of tools; None where nothing may be called
+    - `tools`: of the request; None where nothing may be called
     """
 
     model: ModelInfo
@@ -41,7 +41,7 @@ class ChatExchange:
     streams: bool
     includes_usage: bool
     logprobs: bool
-    use: ToolUse | None
+    tools: ServedTools | None
 
     async def whole(self, answers: Answers, origin: Origin) -> dict[str, Any]:
         replies = await answers.replies()
@@ -53,7 +53,7 @@ class ChatExchange:
         replies: dict[int, dict[str, Any]] = {}
         async for place, event, entries in answers.events():
             if place not in open_:
-                open_[place] = _OpenChoice(None if self.use is None else CallParser(self.use.form))
+                open_[place] = _OpenChoice(self._parser())
                 yield self._chunk(origin, place, {"role": "assistant", "content": ""})
             choice = open_[place]
             reply = None if isinstance(event, str) else event
@@ -70,8 +70,11 @@ class ChatExchange:
             counts = usage([replies[place] for place in sorted(replies)])
             yield None, {**_head("chat.completion.chunk", origin), "choices": [], "usage": counts}
 
+    def _parser(self) -> CallParser | None:
+        return None if self.tools is None else CallParser(self.tools.form)
+
     def _choice(self, origin: Origin, index: int, reply: Mapping[str, Any]) -> dict[str, Any]:
-        choice = _OpenChoice(None if self.use is None else CallParser(self.use.form))
+        choice = _OpenChoice(self._parser())
         content, calls = "", []
         for delta in choice.deltas(reply["text"], last=True):
             if isinstance(delta, TextDelta):
@@ -159,17 +162,14 @@ def read_chat(members: Parameters, models: Mapping[str, ModelInfo]) -> ChatExcha
     """Read a request. Raises ApiError naming what is wrong with it, or is not supported."""
     info = read_model(members, models, "generate")
     messages = read_messages(members)
-    use = read_tools(members, info.tools)
-    body: dict[str, Any] = {"messages": told_messages(messages, use, info.tools), **read_sampling(members)}
+    tools = read_tools(members, info.tools)
+    body: dict[str, Any] = {"messages": messages, **read_sampling(members), **tool_members(tools, messages)}
     body["tokens_max"] = _tokens_max(members)
     logprobs = read_chat_logprobs(members)
     if logprobs is not None:
         body["logprobs"] = logprobs
-    read_grammar(members, body, members, "response_format", use)
-    arguments = members.table("chat_template_kwargs") or {}
-    if use is not None and info.tools is not None:
-        arguments |= {"tools": [tool.told() for tool in use.tools]}
-    if arguments:
+    read_grammar(members, body, members, "response_format", tools)
+    if arguments := members.table("chat_template_kwargs"):
         body["template"] = arguments
     seed, choices = read_seed(members), read_choices(members)
     streams = members.boolean("stream")
@@ -177,7 +177,7 @@ def read_chat(members: Parameters, models: Mapping[str, ModelInfo]) -> ChatExcha
     _refuse_what_is_not_here(members)
     members.done()
     requests = generate_requests(info, body, seed, choices, streams)
-    return ChatExchange(info, requests, streams, includes_usage, logprobs is not None, use)
+    return ChatExchange(info, requests, streams, includes_usage, logprobs is not None, tools)
 
 
 def generate_requests(
@@ -200,21 +200,19 @@ def read_grammar(
     body: dict[str, Any],
     owner: Parameters | None = None,
     name: str = "response_format",
-    use: ToolUse | None = None,
+    tools: ServedTools | None = None,
 ) -> None:
     """Read the form that the answer must have, and put it into a generate request. Raises ApiError.
 
-    The form is the member `name` of `owner`; without, there is none but a grammar. Calls of tools are a form, too.
+    The form is the member `name` of `owner`; without, there is none but a grammar. Beside tools, it is that of text.
     """
     schema = None if owner is None else read_response_format(owner, name)
     forms = {"json_schema": schema, "regex": members.text("regex"), "lark": members.text("lark")}
     given = {key: form for key, form in forms.items() if form is not None}
     if len(given) > 1:
         refuse(f"{' and '.join(given)} are given: an answer follows one grammar", name)
-    if use is not None:
-        if given and schema is None:
-            refuse(f"{' and '.join(given)} and tools are given: an answer follows one grammar", "tools")
-        given = {"lark": use.grammar(schema)}
+    if tools is not None and given and schema is None:
+        refuse(f"{' and '.join(given)} and tools are given: an answer follows one grammar", "tools")
     body.update(given)
 
 

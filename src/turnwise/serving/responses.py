@@ -9,8 +9,8 @@ from typing import Any, Final
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.requests.fields import kind, shown
 from turnwise.inference.requests.generate_request import MESSAGES_COUNT_MAX, TOKENS_MAX_MAX
+from turnwise.inference.tool_calls.call_parser import CallDelta, CallParser, Delta, TextDelta
 from turnwise.serving.api_error import ApiError, refuse, unsupported
-from turnwise.serving.call_parser import CallDelta, CallParser, Delta, TextDelta
 from turnwise.serving.catalogue import read_model
 from turnwise.serving.chat_completions import generate_requests, read_grammar
 from turnwise.serving.dispatcher import Answers, MakeRequest
@@ -18,7 +18,7 @@ from turnwise.serving.exchange import Origin
 from turnwise.serving.messages import ROLES, read_arguments, read_content
 from turnwise.serving.parameters import Parameters
 from turnwise.serving.sampling import TEMPERATURE_DEFAULT, read_sampling, read_seed
-from turnwise.serving.tools import ToolUse, read_tools, told_messages
+from turnwise.serving.tools import ServedTools, read_tools, tool_members
 
 Event = tuple[str, dict[str, Any]]
 
@@ -29,14 +29,14 @@ INSTRUCTIONS_CHARS_MAX: Final = 1024 * 1024
 class ResponseExchange:
     """A request for a response.
 
-    - `use`: of tools; None where nothing may be called
+    - `tools`: of the request; None where nothing may be called
     - `echo`: members of the response that say what was asked
     """
 
     model: ModelInfo
     requests: Sequence[MakeRequest]
     streams: bool
-    use: ToolUse | None
+    tools: ServedTools | None
     echo: Mapping[str, Any]
 
     async def whole(self, answers: Answers, origin: Origin) -> dict[str, Any]:
@@ -50,7 +50,7 @@ class ResponseExchange:
     async def events(self, answers: Answers, origin: Origin) -> AsyncIterator[tuple[str | None, Any]]:
         number = 0
         output = _Output(origin)
-        parser = None if self.use is None else CallParser(self.use.form)
+        parser = None if self.tools is None else CallParser(self.tools.form)
         chars = 0
         async for _, event, _ in answers.events():
             found: list[Event] = []
@@ -70,9 +70,9 @@ class ResponseExchange:
                 number += 1
 
     def _deltas(self, text: str, parser: CallParser | None, *, last: bool = True) -> list[Delta]:
-        if self.use is None:
+        if self.tools is None:
             return [TextDelta(text)] if text else []
-        parser = parser or CallParser(self.use.form)
+        parser = parser or CallParser(self.tools.form)
         return parser.feed(text) + (parser.rest() if last else [])
 
     def _response(self, origin: Origin, output: _Output, reply: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -193,15 +193,13 @@ def read_response(members: Parameters, models: Mapping[str, ModelInfo]) -> Respo
     sampling = read_sampling(members)
     tokens_max = members.integer("max_output_tokens", 1, TOKENS_MAX_MAX)
     told = {name: members.peek(name) for name in ("tools", "tool_choice", "text")}
-    use = read_tools(members, info.tools, flat=True)
+    tools = read_tools(members, info.tools, flat=True)
     body: dict[str, Any] = {**sampling, "tokens_max": tokens_max or "rest"}
     text = members.members("text") or Parameters({}, "text")
-    read_grammar(members, body, text, "format", use)
+    read_grammar(members, body, text, "format", tools)
     text.only("verbosity", (), "models have no such setting: say it in a message")
     text.done()
-    body["messages"] = told_messages(messages, use, info.tools)
-    if use is not None and info.tools is not None:
-        body["template"] = {"tools": [tool.told() for tool in use.tools]}
+    body |= {"messages": messages, **tool_members(tools, messages)}
     truncation = members.text("truncation") or "disabled"
     if truncation not in ("auto", "disabled"):
         refuse(f"truncation must be auto or disabled, not {shown(truncation)}", "truncation")
@@ -223,12 +221,12 @@ def read_response(members: Parameters, models: Mapping[str, ModelInfo]) -> Respo
         "top_p": sampling.get("top_p", 1.0),
         "tools": told["tools"] or [],
         "tool_choice": told["tool_choice"] or "auto",
-        "parallel_tool_calls": use.parallel if use is not None else True,
+        "parallel_tool_calls": tools is None or tools.parallel,
         "text": told["text"] or {"format": {"type": "text"}},
         "truncation": truncation,
         "reasoning": {"effort": None, "summary": None},
     }
-    return ResponseExchange(info, generate_requests(info, body, seed, 1, streams), streams, use, echo)
+    return ResponseExchange(info, generate_requests(info, body, seed, 1, streams), streams, tools, echo)
 
 
 def _input(members: Parameters) -> list[dict[str, Any]]:

@@ -51,6 +51,15 @@ XML = HERMES.replace(
     '{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}',
     "<function={{ c.function.name }}>{% for k, v in c.function.arguments.items() %}<p={{ k }}>{{ v }}</p>{% endfor %}",
 )
+OWN_ARGUMENTS = HERMES.replace(
+    "{{ c.function.arguments | tojson }}",
+    "{% if c.function.arguments is string %}{{ c.function.arguments }}{% else %}"
+    "{% for k, v in c.function.arguments.items() %}{{ k }}:{{ v }}{% endfor %}{% endif %}",
+)
+RESULTS_WITHIN = HERMES.replace(
+    "<|im_end|>\n{% endfor %}", "{% if not m.tool_calls %}<|im_end|>{% endif %}\n{% endfor %}"
+)
+CHANNELS = HERMES.replace('", "arguments": ', "[TOOL_CALLS]")
 HERMES_FORM = ToolForm(
     head='<tool_call>\n{"name": "',
     middle='", "arguments": ',
@@ -77,10 +86,25 @@ HERMES_FORM = ToolForm(
         ),
         (AS_TEXT, ToolForm(HERMES_FORM.head, HERMES_FORM.middle, HERMES_FORM.joint, HERMES_FORM.tail, {}, True)),
         (XML, None),
+        (OWN_ARGUMENTS, None),
+        (RESULTS_WITHIN, None),
+        (CHANNELS, None),
         ("{% for m in messages %}{{ m.content }}{% endfor %}", None),
         (HERMES.replace("{% for t in tools %}{{ t | tojson }}", "{% for t in tools %}"), None),
     ],
-    ids=["hermes", "thinks-last", "llama", "mistral", "as-text", "xml", "plain", "tools-untold"],
+    ids=[
+        "hermes",
+        "thinks-last",
+        "llama",
+        "mistral",
+        "as-text",
+        "xml",
+        "own-arguments",
+        "results-within",
+        "channels",
+        "plain",
+        "tools-untold",
+    ],
 )
 def test_the_form_is_what_the_template_writes(source: str, form: ToolForm | None) -> None:
     template = ChatTemplate(source, {}, where="t")

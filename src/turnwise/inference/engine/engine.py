@@ -111,6 +111,7 @@ class Engine:
                 ends=model.ends,
                 context_length=self._plan.context_length,
                 pieces=self._decoder.chunk_tokens is not None,
+                form=model.info.tools,
             )
             piece = sequence.begin()
         except Refusal as refusal:
@@ -136,6 +137,7 @@ class Engine:
             template=model.template,
             grammars=model.grammars,
             ends=model.ends,
+            form=model.info.tools,
         )
         if isinstance(begun, CheckReply):
             self._answers.append(begun)

@@ -8,11 +8,14 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
+from turnwise.core.canonical import canonical
+from turnwise.inference.plans.tool_form import ToolForm
 from turnwise.inference.requests.check_request import RANK_MAX
 from turnwise.inference.requests.generate_request import (
     Finish,
     GenerateRequest,
     Generation,
+    GrammarSource,
     RunningText,
     TextPiece,
     ok_body,
@@ -29,6 +32,7 @@ from turnwise.inference.text.chat_template import ChatTemplate
 from turnwise.inference.text.detokenizer import StopScanner
 from turnwise.inference.text.prompt import Prompt, read_prompt
 from turnwise.inference.text.tokenizer import Tokenizer
+from turnwise.inference.tool_calls.told_request import take_apart, told_request
 
 PIECE_TOKENS_MIN: Final = 4
 """A chosen token and those that a grammar forces after it run in one piece if they are so many, else a step each.
@@ -63,6 +67,7 @@ class Sequence:
         ends: frozenset[int],
         *,
         pieces: bool = True,
+        form: ToolForm | None = None,
     ) -> None:
         self.id = request.id
         self.prompt = prompt.ids
@@ -80,6 +85,8 @@ class Sequence:
         self._dropped = prompt.dropped if generation.on_full == "drop_oldest" else None
         self._ends = ends
         self._vocabulary = tokenizer.vocabulary(ends)
+        self._has_tools = generation.tools is not None
+        self._form = form
         self._logprobs_count = generation.logprobs
         self._logprobs: list[dict[str, Any]] = []
         self._tokenizer = tokenizer
@@ -249,13 +256,16 @@ class Sequence:
         """Return the reply; None until `finish` is set."""
         if self.finish is None:
             return None
+        said = take_apart(self.text, self._form) if self._has_tools else None
         return ok_body(
-            "".join(self._pieces),
+            self.text,
             self.finish,
             self.tokens,
             self._prompt_tokens,
             logprobs=None if self._logprobs_count is None else self._logprobs,
             dropped=self._dropped,
+            said=None if said is None else said.text,
+            calls=None if said is None else said.calls,
         )
 
 
@@ -268,9 +278,13 @@ def prepare(
     ends: frozenset[int],
     context_length: int,
     pieces: bool = True,
+    form: ToolForm | None = None,
 ) -> Sequence:
-    """Check a request against a model, and begin it. Raises Refusal naming what is wrong."""
-    generation = parse(request.body)
+    """Check a request against a model, and begin it. Raises Refusal naming what is wrong.
+
+    `form` is the one in which the model's template writes calls of tools, None if it has none.
+    """
+    generation = told_request(parse(request.body), form, takes_system=template is None or template.takes_system)
     prompt = read_prompt(generation, tokenizer, template, context_length, now_us=request.now_us)
     if all(tokenizer.is_special(token) for token in prompt.ids):
         raise Refusal("refused", "the prompt has no text: it is empty, or holds special tokens only")
@@ -279,7 +293,20 @@ def prepare(
     if generation.logit_bias:
         bias = _bias(generation.logit_bias, tokenizer, ends)
         generation = replace(generation, sampling=replace(generation.sampling, bias=bias))
-    return Sequence(request, generation, prompt, tokenizer, grammars, ends, pieces=pieces)
+    try:
+        return Sequence(request, generation, prompt, tokenizer, grammars, ends, pieces=pieces, form=form)
+    except Refusal:
+        _check_schemas(generation, grammars)
+        raise
+
+
+def _check_schemas(generation: Generation, grammars: GrammarCompiler) -> None:
+    """Name the tool whose schema no answer can follow. Raises Refusal."""
+    for tool in generation.tools.callable if generation.tools else ():
+        try:
+            grammars.matcher(GrammarSource("json_schema", canonical(tool.parameters)))
+        except Refusal as refusal:
+            raise Refusal(refusal.kind, f"the tool {tool.name}: {refusal.message}") from refusal
 
 
 def _check_logprobs(count: int, tokens_max: int) -> None:

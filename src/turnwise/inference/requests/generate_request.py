@@ -8,7 +8,7 @@ alone, so no path, time or machine appears in a message.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -25,6 +25,7 @@ from turnwise.inference.requests.fields import (
     shown,
     whole,
 )
+from turnwise.inference.requests.tools import ToolUse, check_calls, read_tools
 
 Finish = Literal["stop", "length", "end"]
 OnFull = Literal["error", "drop_oldest"]
@@ -59,7 +60,7 @@ STREAM_BYTES: Final = 32
 _KEYS: Final = frozenset(
     {"effect", "model", "prompt", "messages", "tokens_max", "temperature", "top_k", "top_p", "min_p", "stop"}
     | {"repetition_penalty", "presence_penalty", "logit_bias", "logprobs", "json_schema", "regex", "lark"}
-    | {"template", "system", "on_full"}
+    | {"template", "system", "on_full", "tools", "tool_choice", "calls_max"}
 )
 _JSON: Final = json.JSONDecoder()
 _MESSAGE_KEYS: Final = frozenset({"name", "tool_calls", "tool_call_id"})
@@ -188,6 +189,7 @@ class Generation:
     - `grammar`: that the answer follows; None for none
     - `template`: arguments of the chat template
     - `on_full`: what happens if the prompt is too long for the context
+    - `tools`: that may be called; None if the request does not speak of any
     """
 
     prompt: str | None
@@ -200,6 +202,7 @@ class Generation:
     grammar: GrammarSource | None = None
     template: Mapping[str, Any] = field(default_factory=dict)
     on_full: OnFull = "error"
+    tools: ToolUse | None = None
 
 
 def ok_body(
@@ -210,16 +213,23 @@ def ok_body(
     *,
     logprobs: list[dict[str, Any]] | None = None,
     dropped: int | None = None,
+    said: str | None = None,
+    calls: Sequence[dict[str, Any]] | None = None,
 ) -> str:
     """Make the reply with generated text. `tokens` counts every sampled token, the end token included.
 
-    `logprobs` and `dropped` are there only if they were asked for.
+    `logprobs` and `dropped` are there only if they were asked for, `calls` only if there were tools. `said` is what the
+    text says beside calls, where it has any.
     """
     ok: dict[str, Any] = {"text": text, "finish": finish, "tokens": tokens, "prompt_tokens": prompt_tokens}
     if logprobs is not None:
         ok["logprobs"] = logprobs
     if dropped is not None:
         ok["dropped"] = dropped
+    if calls is not None:
+        ok["calls"] = [*calls]
+        if said is not None and said != text:
+            ok["said"] = said
     return canonical({"ok": ok})
 
 
@@ -228,6 +238,7 @@ def parse(body: str) -> Generation:
     fields = Fields(body)
     fields.check_known(_KEYS, f"a generate request has model, {', '.join(sorted(_KEYS - {'effect', 'model'}))}")
     prompt, messages = _prompt(fields)
+    tools = _tools(fields, prompt, messages)
     return Generation(
         prompt,
         messages,
@@ -239,7 +250,26 @@ def parse(body: str) -> Generation:
         _grammar(fields),
         _template(fields, prompt),
         _on_full(fields),
+        tools,
     )
+
+
+def _tools(fields: Fields, prompt: str | None, messages: Sequence[ChatMessage]) -> ToolUse | None:
+    """Read what may be called, and check what messages say of calls."""
+    use = read_tools(fields)
+    if use is None:
+        return None
+    if prompt is not None:
+        refuse("tools go with messages: a prompt is taken as it is")
+    for name in ("regex", "lark"):
+        if use.tools and fields.value(name) is not None:
+            refuse(f"{name} and tools are given: an answer follows one grammar")
+    template = fields.value("template")
+    if isinstance(template, dict) and "tools" in template:
+        refuse("tools are given, and so they are in template: one of them is too many")
+    for index, message in enumerate(messages):
+        check_calls(f"messages[{index}]", message.more)
+    return use
 
 
 def _tokens_max(fields: Fields) -> TokensMax:

@@ -162,20 +162,25 @@ class GrammarCompiler:
 
     def _lark(self, text: str) -> str:
         """Return a Lark grammar whose schemas (`%json {…}`) are bounded and without white space like any other."""
-        if "%llguidance" in text:
-            raise Refusal("refused", "lark has %llguidance, which is not supported")
-        combined = text.count("&") + text.count("~")
-        if combined > LARK_COMBINED_MAX:
-            raise Refusal("refused", f"lark has {combined} of & and ~, at most {LARK_COMBINED_MAX} are allowed")
-        parts = text.split("%json")
-        for index, part in enumerate(parts[1:], 1):
-            begin = len(part) - len(part.lstrip())
+        rules: list[str] = []
+        schemas: list[str] = []
+        at = 0
+        while (found := text.find("%json", at)) >= 0:
+            rules.append(text[at:found])
+            begin = found + len("%json")
+            begin += len(text[begin:]) - len(text[begin:].lstrip())
             try:
-                schema, end = json.JSONDecoder().raw_decode(part, begin)
+                schema, at = json.JSONDecoder().raw_decode(text, begin)
             except (ValueError, RecursionError) as error:
                 raise Refusal("refused", "lark has a %json that is not followed by a JSON schema") from error
-            parts[index] = f" {json_grammar(schema, self._is_empty)}{part[end:]}"
-        return "%json".join(parts)
+            schemas.append(f"%json {json_grammar(schema, self._is_empty)}")
+        rules.append(text[at:])
+        if any("%llguidance" in rule for rule in rules):
+            raise Refusal("refused", "lark has %llguidance, which is not supported")
+        combined = sum(rule.count("&") + rule.count("~") for rule in rules)
+        if combined > LARK_COMBINED_MAX:
+            raise Refusal("refused", f"lark has {combined} of & and ~, at most {LARK_COMBINED_MAX} are allowed")
+        return "".join(rule + schema for rule, schema in zip(rules, [*schemas, ""], strict=True))
 
     def _is_empty(self, grammar: str) -> bool:
         """True if nothing can follow the first byte of this grammar, which is `{`."""

@@ -13,6 +13,7 @@ host, with these additions:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -50,6 +51,15 @@ class ChatTemplate:
                 where=where,
                 hint="Correct the template, or give prompts instead of messages and remove it.",
             ) from error
+
+    @cached_property
+    def takes_system(self) -> bool:
+        """True if it shows what a system message says; some refuse one, or leave it out."""
+        probe = "turnwise_system"
+        try:
+            return probe in self.render([ChatMessage("system", probe), ChatMessage("user", "turnwise_question")])
+        except Refusal:
+            return False
 
     def render(
         self,

@@ -22,6 +22,8 @@ _NAMES: Final = ("turnwise_first", "turnwise_second")
 _ARGUMENTS: Final = ({"turnwise_key": "turnwise_one"}, {"turnwise_key": "turnwise_two"})
 _IDS: Final = ("twprobe01", "twprobe02")
 _QUESTION: Final = ChatMessage("user", "turnwise_question")
+_PROBE: Final = "turnwise_"
+"""Begins all that is said here: a form that holds it would hold a part of the conversation."""
 _WRITTEN: Final = re.compile(r'\{\s*"turnwise_key"\s*:\s*"turnwise_(?:one|two)"\s*\}')
 
 
@@ -30,7 +32,7 @@ def find_tool_form(template: ChatTemplate, tokenizer: Tokenizer, ends: Iterable[
 
     Calls that are not a name and a JSON object behind it, with nothing but literal text around, have no such form.
     """
-    if not _shows_tools(template):
+    if not _shows_tools(template) or _has_arguments_of_its_own(template):
         return None
     names = [name for name in map(tokenizer.special_text, ends) if name]
     # Some templates write the last answer in another way than those before it, others tell of tools in the last
@@ -41,6 +43,8 @@ def find_tool_form(template: ChatTemplate, tokenizer: Tokenizer, ends: Iterable[
         if form is not None:
             texts = form.head + form.middle + (form.joint or "") + form.tail
             specials = {name: token for name, token in tokenizer.special_names.items() if name in texts}
+            if any(name in form.middle for name in specials):
+                return None  # a message of its own kind, where text would have to begin with its kind, too
             return ToolForm(form.head, form.middle, form.joint, form.tail, specials, as_text)
     return None
 
@@ -53,6 +57,18 @@ def tool(name: str) -> dict[str, Any]:
 def _shows_tools(template: ChatTemplate) -> bool:
     shown = _rendered(template, [_QUESTION], tools=True, answer=True)
     return shown is not None and _NAMES[0] in shown
+
+
+def _has_arguments_of_its_own(template: ChatTemplate) -> bool:
+    """True if arguments that are an object are written otherwise than as JSON, and not as they are by mistake.
+
+    Such a template may take arguments as text, too, but no model was trained on what comes of it.
+    """
+    for later in (True, False):
+        written = _written(template, 1, as_text=False, later=later)
+        if written is not None and _ARGUMENTS[0]["turnwise_key"] in written:
+            return _WRITTEN.search(written) is None and str(_ARGUMENTS[0]) not in written
+    return False
 
 
 def _rendered(template: ChatTemplate, messages: list[ChatMessage], *, tools: bool, answer: bool) -> str | None:
@@ -94,9 +110,9 @@ def _form(template: ChatTemplate, one: str, two: str | None, ends: list[str], as
         return None
     head, middle = one[begin:name], one[name + len(_NAMES[0]) : first.start()]
     tail = _with_slot(one[first.end() : min(stops)], _IDS[0])
-    if _IDS[0] in head + middle or not head.strip() or not middle:
-        return None
     joint = None if two is None else _joint(two, begin)
+    if _IDS[0] in head + middle or not head.strip() or not middle or _PROBE in head + middle + (joint or "") + tail:
+        return None
     return ToolForm(head.lstrip(), middle, joint, tail, arguments_as_text=as_text)
 
 

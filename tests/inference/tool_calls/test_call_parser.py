@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.inference.text.test_tool_form import HERMES_FORM
 from turnwise.inference.plans.tool_form import CALL_ID, ToolForm
-from turnwise.serving.call_parser import CallDelta, CallParser, TextDelta
+from turnwise.inference.tool_calls.call_parser import CallDelta, CallParser, TextDelta
 
 LLAMA_FORM = ToolForm('{"name": "', '", "parameters": ', None, "}")
 MISTRAL_FORM = ToolForm(

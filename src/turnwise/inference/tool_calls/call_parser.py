@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from turnwise.inference.plans.tool_form import CALL_ID, CALL_ID_CHARS, ToolForm
-from turnwise.serving.tools import begin_mark, escaped, shown_head, without_specials
+from turnwise.inference.tool_calls.form_texts import begin_mark, escaped, shown_head, without_specials
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,125 @@
+"""A model with tools in a run: calls that follow their schemas, recorded, replayed and verified."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import turnwise
+from tests.inference import toy
+from tests.serving.conftest import SHOWS_TOOLS
+from turnwise import Agent, Grants, Model, World
+from turnwise.journal.run import Run
+
+AGENT = '''
+from typing import Annotated, Literal
+
+from turnwise_guest import EffectError, ModelTool, Turn
+
+PRICES = {"apple": 3, "pear": 4}
+
+
+def price(fruit: Literal["apple", "pear"], count: Annotated[int, {"minimum": 1, "maximum": 9}] = 1) -> int:
+    """Get the price of some fruit in euros."""
+    return PRICES[fruit] * count
+
+
+def turn(t: Turn) -> None:
+    tools = [price, *(ModelTool(**tool) for tool in t.args.get("tools", ()))]
+    try:
+        acted = t.act("m", t.args["goal"], tools=tools, **t.args["options"])
+    except EffectError as error:
+        t.state = {"error": error.kind, "message": error.message}
+    else:
+        calls = [[call.tool, call.args, call.result, call.error] for call in acted.calls]
+        t.state = {"answer": acted.answer, "ended": acted.ended, "calls": calls}
+'''
+
+
+def world(model: str, goal: str, tools: list[Any] | None = None, **options: Any) -> World:
+    args = {"goal": goal, "options": options, "tools": tools or []}
+    agent = Agent(AGENT, args=args, start=True, grants=Grants(generate=["m"]))
+    return World(name="acts", models={"m": Model(model)}, agents={"buyer": agent})
+
+
+def state(run: Run) -> Any:
+    assert [turn.failure for turn in run.turns] == [None]
+    return json.loads(run.state("buyer"))
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Models of random bytes, whose templates show tools or know of none."""
+    folder = tmp_path_factory.mktemp("models")
+    templates = {"shown": SHOWS_TOOLS, "words": "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"}
+    return {
+        name: str(
+            toy.write_folder(
+                folder / name,
+                toy.attention_graph(),
+                configuration=toy.config(16, 2, context_length=8192),
+                tokenizer_config={"chat_template": template},
+            )
+        )
+        for name, template in templates.items()
+    }
+
+
+@pytest.mark.parametrize("template", ["shown", "words"])
+def test_calls_follow_their_schemas_whatever_the_model_is(
+    models: dict[str, str], template: str, tmp_path: Path
+) -> None:
+    """A model of random bytes knows nothing of calls. The grammar does."""
+    path = tmp_path / "a.journal"
+    options: dict[str, Any] = {"begin": "required", "temperature": 3.0, "steps_max": 4, "calls_max": 2}
+    asked = world(models[template], "What do two pears cost?", tokens_max=300, **options)
+    with turnwise.run(asked, journal=path, seed=3) as run:
+        found = state(run)
+        assert found["calls"]
+        for tool, args, result, error in found["calls"]:
+            assert (tool, error) == ("price", None)
+            assert {"fruit"} <= args.keys() <= {"fruit", "count"}
+            assert int(result) == {"apple": 3, "pear": 4}[args["fruit"]] * args.get("count", 1)
+        head = run.head
+        effects = [effect for turn in run.turns for effect in turn.effects]
+    replies = [json.loads(effect.reply)["ok"] for effect in effects]
+    assert len(replies[0]["calls"]) in (1, 2)
+    assert replies[-1]["calls"] == []
+    replayed = turnwise.replay(path)
+    assert (replayed.difference, replayed.head) == (None, head)
+    assert turnwise.verify(path).difference is None
+
+
+def test_a_schema_that_no_answer_can_follow_names_its_tool(models: dict[str, str], tmp_path: Path) -> None:
+    endless = {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}
+    asked = world(models["shown"], "Go", [{"name": "endless", "parameters": endless}])
+    with turnwise.run(asked, journal=tmp_path / "a.journal") as run:
+        found = state(run)
+    assert found["error"] == "refused"
+    assert found["message"].startswith("the tool endless: json_schema has no value that ends")
+
+
+@pytest.fixture
+def instruct() -> str:
+    """The folder that `TURNWISE_TEST_INSTRUCT_MODEL` names."""
+    named = os.environ.get("TURNWISE_TEST_INSTRUCT_MODEL")
+    if not named:
+        pytest.skip("no instruct model is named: set TURNWISE_TEST_INSTRUCT_MODEL to the folder of one")
+    return named
+
+
+@pytest.mark.parametrize(("fruit", "cost"), [("pear", "4"), ("apple", "3")])
+def test_a_real_model_calls_and_answers(instruct: str, fruit: str, cost: str, tmp_path: Path) -> None:
+    """One that no template has told of tools, and that was never trained on calls."""
+    goal = f"What does one {fruit} cost?"
+    asked = world(instruct, goal, begin="required", steps_max=2, calls_max=1, tokens_max=60)
+    with turnwise.run(asked, journal=tmp_path / "a.journal") as run:
+        found = state(run)
+    assert [[call[0], call[1]["fruit"]] for call in found["calls"]] == [["price", fruit]]
+    assert found["ended"] == "steps"
+    assert found["calls"][0][2] in found["answer"]
+    assert turnwise.replay(tmp_path / "a.journal").difference is None

@@ -53,7 +53,7 @@ class Monitor:
     def get(self, path: str) -> http.client.HTTPResponse:
         """Ask, with the token."""
         asked = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS_MAX)
-        asked.request("GET", path, headers={"Cookie": f"turnwise-monitor={self.token}"})
+        asked.request("GET", path, headers={"Cookie": f"turnwise-monitor-{self.port}={self.token}"})
         self._streams.append(asked)
         return asked.getresponse()
 

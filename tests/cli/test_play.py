@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 
 import turnwise
 from tests.cli.conftest import Command
-from turnwise.cli.answer_text import value_for
+from tests.cli.test_run import start
+from tests.cli.worlds import interrupt
 from turnwise.core.question import AskedQuestion, Question
+from turnwise.people.answer_text import value_for
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 WATCH = EXAMPLES / "night-watch"
@@ -108,3 +111,59 @@ def test_nobody_can_play_who_is_not_there(command: Command, tmp_path: Path) -> N
 )
 def test_answers_as_people_write_them(schema: Any, text: str, value: Any) -> None:
     assert value_for(AskedQuestion(1, "a", Question("?", schema), None, ""), text) == value
+
+
+def post(address: str, question: int, value: Any) -> Any:
+    """Answer as the page does whose address was printed."""
+    root, _, token = address.partition("#")
+    request = urllib.request.Request(
+        f"{root}api/answer",
+        json.dumps({"question": question, "value": value}).encode(),
+        {"Authorization": f"Bearer {token}"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as found:
+        return json.loads(found.read())
+
+
+def waiting(address: str, number: int) -> None:
+    """Ask the page until a question waits."""
+    root, _, token = address.partition("#")
+    seen, found = "", []
+    while number not in found:
+        request = urllib.request.Request(f"{root}api/now?seen={seen}", headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            told = json.loads(answer.read())
+        seen, found = told["version"], [one["id"] for one in told["questions"]]
+
+
+def test_a_person_plays_on_a_page(tmp_path: Path) -> None:
+    journal = tmp_path / "a.journal"
+    arguments = ("play", WATCH, "--as", "guard", "--journal", journal, "--workers", "1", "--page")
+    with start(*arguments, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        address = next(line.removeprefix("page: ").strip() for line in process.stdout if line.startswith("page: "))
+        for number in (1, 2):
+            waiting(address, number)
+            assert post(address, number, {"open": True})["taken"]
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "let_in" in out
+    with turnwise.open(journal) as run:
+        assert run.result == {"let_in": ["traveller-1", "traveller-2"]}
+
+
+def test_a_stopped_run_is_answered_on_a_page(command: Command, types: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    types()
+    command("play", WATCH, "--as", "guard", "--journal", path, "--workers", "1")
+    with start("answer", path, "--page", "--as", "guard", cwd=tmp_path) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        assert "answers what guard asks" in process.stdout.readline()
+        assert post(address, 1, {"open": True})["taken"]
+        interrupt(process)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert "no effect" in command("answer", path, 1, '{"open": true}').out
+    assert command("answer", path, "--page", "--as", "nobody").code == 2
+    assert command("play", WATCH, "--as", "guard", "--open").code == 2

@@ -86,7 +86,8 @@ def connection(address: str, path: str) -> http.client.HTTPConnection:
     """A connection that asks with the token."""
     parts = urlsplit(address)
     found = http.client.HTTPConnection("127.0.0.1", int(parts.port or 0), timeout=600)
-    found.request("GET", path, headers={"Cookie": f"turnwise-monitor={parts.query.partition('=')[2]}"})
+    cookie = f"turnwise-monitor-{parts.port}={parts.query.partition('=')[2]}"
+    found.request("GET", path, headers={"Cookie": cookie})
     return found
 
 

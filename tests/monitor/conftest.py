@@ -47,7 +47,7 @@ class Monitor:
         asked = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if cookie:
-            sent["Cookie"] = f"turnwise-monitor={self.token}"
+            sent["Cookie"] = f"turnwise-monitor-{self.port}={self.token}"
         asked.request(method, path, headers=sent)
         response = asked.getresponse()
         found = Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.monitor.conftest import Monitor
@@ -12,11 +14,26 @@ def test_the_first_address_gives_a_cookie_and_loses_the_token(monitor: Monitor) 
     assert first.status == 303
     assert first.headers["location"] == "/"
     cookie = first.headers["set-cookie"]
-    assert cookie.startswith(f"turnwise-monitor={monitor.token};")
+    assert cookie.startswith(f"turnwise-monitor-{monitor.port}={monitor.token};")
     assert {"httponly", "samesite=strict"} <= {part.strip().lower() for part in cookie.split(";")}
     page = monitor.get("/")
     assert page.status == 200
     assert monitor.token.encode() not in page.body
+
+
+def test_two_monitors_do_not_take_each_others_cookies(monitor: Monitor, tmp_path: Path) -> None:
+    other = Monitor(tmp_path)
+    try:
+        cookies = "; ".join(
+            one.get(f"/?token={one.token}", cookie=False).headers["set-cookie"].partition(";")[0]
+            for one in (monitor, other)
+        )
+        for one in (monitor, other):  # a browser sends the cookies of all ports to each
+            assert one.get("/api/runs", cookie=False, Cookie=cookies).status == 200
+        only_other = cookies.partition("; ")[2]
+        assert monitor.get("/api/runs", cookie=False, Cookie=only_other).status == 403
+    finally:
+        other.close()
 
 
 @pytest.mark.parametrize("path", ["/", "/api/runs", "/page/app.js", "/?token=guess", "/api/runs?token={token}"])

@@ -18,7 +18,7 @@ def test_rounds_are_told_as_they_are_committed(tmp_path: Path) -> None:
         monitor = Monitor(tmp_path)
         try:
             asked = http.client.HTTPConnection("127.0.0.1", monitor.port, timeout=60)
-            headers = {"Cookie": f"turnwise-monitor={monitor.token}"}
+            headers = {"Cookie": f"turnwise-monitor-{monitor.port}={monitor.token}"}
             asked.request("GET", "/api/events?run=one.journal", headers=headers)
             stream = asked.getresponse()
             assert stream.headers["content-type"].startswith("text/event-stream")

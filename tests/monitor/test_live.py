@@ -27,7 +27,7 @@ HAGGLE = Path(__file__).resolve().parents[2] / "examples" / "haggle"
 def stream(monitor: Monitor, run: str) -> Iterator[Any]:
     """What is told, as it comes."""
     asked = http.client.HTTPConnection("127.0.0.1", monitor.port, timeout=60)
-    asked.request("GET", f"/api/live?run={run}", headers={"Cookie": f"turnwise-monitor={monitor.token}"})
+    asked.request("GET", f"/api/live?run={run}", headers={"Cookie": f"turnwise-monitor-{monitor.port}={monitor.token}"})
     answer = asked.getresponse()
     assert answer.headers["content-type"].startswith("text/event-stream")
     try:

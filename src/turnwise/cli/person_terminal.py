@@ -1,15 +1,14 @@
-"""A person at a terminal who takes the turns of an agent."""
+"""A person who takes the turns of an agent, at a terminal or on a page that is served beside the run."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import turnwise
-from turnwise.cli.answer_text import TEXT_CHARS_MAX, choices_of, form_of, value_for
 from turnwise.cli.interrupts import INTERRUPTED
 from turnwise.cli.logs import LogChoice, is_shown, write
 from turnwise.cli.output import Output, Styled, bold, dim, yellow
@@ -19,9 +18,11 @@ from turnwise.cli.text import shorten
 from turnwise.errors import RunClosed, UsageError
 from turnwise.orchestrator.answering import check_answer
 from turnwise.orchestrator.person import with_person
+from turnwise.people.answer_text import TEXT_CHARS_MAX, choices_of, form_of, value_for
 from turnwise.world import Overrides
 
 if TYPE_CHECKING:
+    from turnwise.cli.page_beside import PageBeside
     from turnwise.core.question import AskedQuestion
     from turnwise.orchestrator.live import Live
 
@@ -37,32 +38,41 @@ def play_as(
     workers: int | None,
     log: LogChoice,
     as_json: bool,
+    page: PageBeside | None = None,
 ) -> int:
-    """Play a world, or go on with a journal, while somebody answers for an agent. Returns the exit code."""
+    """Play a world, or go on with a journal, while somebody answers for an agent, here or on a page beside it.
+
+    Returns the exit code.
+    """
     if world.is_file() and world.suffix != ".toml":
         live = turnwise.resume(world, workers=workers, models=models, patience_s=None)
     else:
         read = turnwise.World.read(world, Overrides(settings=tuple(overrides), seed=seed, models=models))
         live = turnwise.start(with_person(read, name), workers=workers, journal=journal, patience_s=None)
     out = Output.err() if as_json else Output.out()
-    with live:
+    with live, page or nullcontext():
         out.line(dim(f"You are {name}. Journal: {quoted_path(live.journal)}"))
         out.flush()
         try:
-            _Person(live, name, log, out).play()
+            _Person(live, name, log, out, page).play()
             with live.result() as run:
-                return tell(run, as_json=as_json)
+                code = tell(run, as_json=as_json)
         except KeyboardInterrupt:
+            more = "" if page is None else " --page"
             out.line()
-            out.line(yellow("stopped"), f": turnwise play {quoted_path(live.journal)} --as {name} goes on")
+            out.line(yellow("stopped"), f": turnwise play {quoted_path(live.journal)} --as {name}{more} goes on")
             return INTERRUPTED
+        if page is not None:
+            page.stay()
+        return code
 
 
 class _Person:
-    """Shows what an agent asks, and takes what is typed."""
+    """Shows what an agent asks, and takes what is typed, here or on a page beside the run."""
 
-    def __init__(self, live: Live, name: str, log: LogChoice, out: Output) -> None:
+    def __init__(self, live: Live, name: str, log: LogChoice, out: Output, page: PageBeside | None) -> None:
         self._live = live
+        self._page = page
         self._name = name
         self._log = log
         self._out = out
@@ -73,12 +83,15 @@ class _Person:
         self._live.play()
         while not self._live.wait(WAIT_S_MAX):
             self._say_logs()
+            self._say_page()
             if not self._live.progress().questions:
                 continue
             with suppress(RunClosed):
                 for asked in self._live.questions():
                     if asked.agent != self._name:
                         self._tell_other(asked)
+                    elif self._page is not None:
+                        self._tell_own(asked)
                     elif not self._answer(asked):
                         self._live.stop()
                         return
@@ -94,6 +107,26 @@ class _Person:
         if not self._live.answer(asked.id, value):
             self._out.line(yellow("This has been answered before: your answer has no effect."))
         return True
+
+    def _say_page(self) -> None:
+        """Begin the page, once, and say where it is, or that it has ended."""
+        if self._page is None or self._live.progress().phase == "starting":
+            return
+        self._page.begin(self._live.journal)
+        news = self._page.news()
+        if news is not None:
+            self._out.line(news)
+            if self._page.has_ended:
+                self._out.line(
+                    dim(f"In its place: turnwise answer {quoted_path(self._live.journal)} --page, or without")
+                )
+            self._out.flush()
+
+    def _tell_own(self, asked: AskedQuestion) -> None:
+        if asked.id not in self._told:
+            self._told.add(asked.id)
+            self._out.line(Styled(asked.agent, "cyan"), f" asks on the page: {shorten(asked.text)}")
+            self._out.flush()
 
     def _tell_other(self, asked: AskedQuestion) -> None:
         if asked.id not in self._told:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from turnwise.cli.text import count, shorten
 from turnwise.errors import JournalError, RunClosed, TurnwiseError, UsageError
 
 if TYPE_CHECKING:
-    from turnwise.cli.monitor_beside import MonitorBeside
+    from turnwise.cli.page_beside import PageBeside
     from turnwise.journal.run import Run
     from turnwise.orchestrator.live import Live
 
@@ -53,7 +52,7 @@ def play_and_tell(
     log: LogChoice = "info",
     fail_on_failed_turns: bool = False,
     as_json: bool,
-    monitor: MonitorBeside | None = None,
+    monitor: PageBeside | None = None,
 ) -> int:
     """Begin to play `world`, play it to the end, tell how it went, and return the exit code.
 
@@ -61,16 +60,10 @@ def play_and_tell(
     """
     if monitor is None:
         return _play_and_tell(begin, world, log, fail_on_failed_turns, as_json, None)
-    try:
+    with monitor:
         code = _play_and_tell(begin, world, log, fail_on_failed_turns, as_json, monitor)
-        if sys.stdin.isatty() and monitor.is_ready():
-            Output.out().flush()
-            Output.err().line(f"The monitor stays at {monitor.address} until Ctrl-C.")
-            with suppress(KeyboardInterrupt):
-                monitor.wait()
+        monitor.stay()
         return code
-    finally:
-        monitor.close()
 
 
 def _play_and_tell(
@@ -79,7 +72,7 @@ def _play_and_tell(
     log: LogChoice,
     fail_on_failed_turns: bool,
     as_json: bool,
-    monitor: MonitorBeside | None,
+    monitor: PageBeside | None,
 ) -> int:
     err = Output.err()
     played = play(begin, world, err, log, monitor)
@@ -127,7 +120,7 @@ def play(
     world: str,
     output: Output,
     log: LogChoice = "info",
-    monitor: MonitorBeside | None = None,
+    monitor: PageBeside | None = None,
 ) -> Played:
     """Play while showing how it goes on `output`. The first Ctrl-C stops at a safe point, the second at once.
 
@@ -163,7 +156,7 @@ def _written(live: Live) -> Run | None:
         return None
 
 
-def _watch(live: Live, display: Display, interrupts: Interrupts, log: LogChoice, monitor: MonitorBeside | None) -> None:
+def _watch(live: Live, display: Display, interrupts: Interrupts, log: LogChoice, monitor: PageBeside | None) -> None:
     asked = said = told = 0
     rests = False
     live.play()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from turnwise.system.host_name import host_name
 
-COOKIE: Final = "turnwise-monitor"
 TOKEN_BYTES: Final = 24
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -36,6 +35,41 @@ def new_token() -> str:
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
+def cookie_name(scope: Scope) -> str:
+    """Return the name of the cookie that lets in whoever asks here.
+
+    Browsers send cookies to every port of a machine: with the port in its name, two monitors do not take each other's.
+    """
+    return f"turnwise-monitor-{scope['server'][1]}"
+
+
+def foreign(connection: HTTPConnection, hosts: Collection[str]) -> str | None:
+    """Return the reason for which a request is refused that comes from elsewhere, or by another name; else None."""
+    headers = connection.headers
+    if host_name(headers.getlist("host")) not in hosts:
+        return "This is not a name of this page. Open the address that it printed."
+    origin = headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+        return "Pages of other sites may not ask here."
+    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return "Pages of other sites may not ask here."
+    return None
+
+
+def with_headers(send: Send) -> Send:
+    """Have every answer carry `HEADERS`."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers[name] = value
+            headers.setdefault("Cache-Control", "no-store")
+        await send(message)
+
+    return sending
+
+
 class Access:
     """ASGI middleware that answers 403 to whoever may not ask.
 
@@ -54,41 +88,27 @@ class Access:
             await self._application(scope, receive, send)
             return
 
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
-                headers.setdefault("Cache-Control", "no-store")
-            await send(message)
-
         connection = HTTPConnection(scope)
-        refusal = self._refusal(scope, connection)
+        cookie = cookie_name(scope)
+        answer = with_headers(send)
+        refusal = foreign(connection, self._hosts) or self._refusal(scope, connection, cookie)
         if refusal is not None:
-            await PlainTextResponse(refusal + "\n", 403)(scope, receive, with_headers)
+            await PlainTextResponse(refusal + "\n", 403)(scope, receive, answer)
             return
         given = connection.query_params.get("token")
         if given is not None and scope["path"] == "/":  # out of the address, so that it stays in no history
             response = RedirectResponse("/", 303)
-            response.set_cookie(COOKIE, self._token, httponly=True, samesite="strict", path="/")
-            await response(scope, receive, with_headers)
+            response.set_cookie(cookie, self._token, httponly=True, samesite="strict", path="/")
+            await response(scope, receive, answer)
             return
-        await self._application(scope, receive, with_headers)
+        await self._application(scope, receive, answer)
 
-    def _refusal(self, scope: Scope, connection: HTTPConnection) -> str | None:
+    def _refusal(self, scope: Scope, connection: HTTPConnection, cookie: str) -> str | None:
         """The reason for which a request is refused; None if it is not."""
-        headers = connection.headers
-        if host_name(headers.getlist("host")) not in self._hosts:
-            return "This is not a name of the monitor. Open the address that it printed."
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
-            return "Pages of other sites may not ask the monitor."
-        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return "Pages of other sites may not ask the monitor."
         if scope["method"] not in ("GET", "HEAD"):
             return "The monitor can only be read."
         given = connection.query_params.get("token") if scope["path"] == "/" else None
-        if not self._is_token(given) and not self._is_token(connection.cookies.get(COOKIE)):
+        if not self._is_token(given) and not self._is_token(connection.cookies.get(cookie)):
             return "The monitor's token is missing. Open the address that it printed, with all that stands behind it."
         return None
 

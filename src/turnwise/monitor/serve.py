@@ -1,12 +1,13 @@
-"""Serves the monitor on the loopback address, until it is stopped."""
+"""Servers of pages on the loopback address, of the monitor above all, until they are stopped."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from turnwise.errors import UsageError
 from turnwise.monitor.access import new_token
@@ -19,15 +20,15 @@ SHUTDOWN_SECONDS: Final = 1
 """Time that answers which are under way have when it is stopped."""
 
 
-class MonitorServer:
-    """A monitor with its address, which listens as soon as it is made."""
+class PageServer:
+    """A server of a page with its address, which listens as soon as it is made."""
 
-    def __init__(self, runs: ShownRuns, *, port: int = 0, hosts: Sequence[str] = ()) -> None:
+    def __init__(self, make: Callable[[Callable[[], bool]], ASGIApp], behind: str, port: int) -> None:
         """Listen on a port; 0 takes one that is free. Raises UsageError for one that cannot be had.
 
-        `hosts` are names of this machine, beside the usual ones, by which the monitor may be asked.
+        `make` makes the application, given what says that it is to end; `behind` is what stands behind the address,
+        with the token that lets its reader in.
         """
-        token = new_token()
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -37,10 +38,10 @@ class MonitorServer:
             self._listener.close()
             hint = "Choose another --port, or leave it out: then a free one is taken."
             raise UsageError(f"port {port} cannot be had: {error.strerror}", where="--port", hint=hint) from None
-        self.address = f"http://{LOOPBACK}:{self._listener.getsockname()[1]}/?token={token}"
+        self.address = f"http://{LOOPBACK}:{self._listener.getsockname()[1]}/{behind}"
         """Address to open, with the token that lets its reader in."""
         config = uvicorn.Config(
-            application(runs, token, (*NAMES, *hosts), lambda: self._server.should_exit),
+            make(lambda: self._server.should_exit),
             log_config=None,
             access_log=False,  # addresses hold the token
             server_header=False,
@@ -56,3 +57,13 @@ class MonitorServer:
     def stop(self) -> None:
         """Have `run` return, from any thread."""
         self._server.should_exit = True
+
+
+class MonitorServer(PageServer):
+    """A monitor with its address."""
+
+    def __init__(self, runs: ShownRuns, *, port: int = 0, hosts: Sequence[str] = ()) -> None:
+        """Listen, as every page does. `hosts` are more names of this machine by which the monitor may be asked."""
+        token = new_token()
+        names = (*NAMES, *hosts)
+        super().__init__(lambda ends: application(runs, token, names, ends), f"?token={token}", port)

@@ -103,6 +103,18 @@ def put_message(journal: Path, to: str, body: str) -> None:
     _add(journal, {"to": to, "body": body})
 
 
+def answers_given(journal: Path) -> dict[tuple[int, str], Any]:
+    """Return the answers that count of those in the file, by number and digest of their questions: the first to each.
+
+    Some may have been taken by rounds that are committed: their questions wait no more.
+    """
+    found: dict[tuple[int, str], Any] = {}
+    for entry in _all(journal):
+        if isinstance(entry, BoxedAnswer):
+            found.setdefault((entry.question, entry.asked), entry.value)
+    return found
+
+
 def discard(journal: Path) -> None:
     """Remove a file that is left of a run whose journal is gone, before another begins under its name."""
     path = journal.resolve()

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from turnwise.cli.answer_text import answer_value
 from turnwise.cli.commands.options import (
     FailOnFailedTurns,
     JournalFile,
@@ -23,6 +22,7 @@ from turnwise.cli.commands.options import (
     model_folders,
 )
 from turnwise.errors import UsageError
+from turnwise.people.answer_text import answer_value
 
 At = Annotated[int, typer.Option("--at", metavar="ROUND", help="Go on after this round; 0 is the beginning.")]
 New = Annotated[

@@ -1,4 +1,4 @@
-"""`turnwise play`: take the turns of an agent, in the terminal."""
+"""`turnwise play`: take the turns of an agent, in the terminal or on a page."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from turnwise.cli.commands.options import Json, Log, Models, Workers, log_choice, model_folders
+from turnwise.errors import UsageError
 
 Place = Annotated[
     Path,
@@ -38,9 +39,11 @@ def play(
     journal: Journal = None,
     workers: Workers = None,
     log: Log = "info",
+    page: Annotated[bool, typer.Option("--page", help="Play on a page instead of in the terminal.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open that page in the browser.")] = False,
     json: Json = False,
 ) -> int:
-    """Play a world as one of its agents.
+    """Play a world as one of its agents, in the terminal or on a page.
 
     An agent that asks people (t.ask) asks you. In the place of any other agent that has a table of its own, you read
     its mail and say what it sends: NAME: TEXT, or TEXT alone to whoever wrote last; /finish RESULT, /wake ROUNDS, an
@@ -50,7 +53,11 @@ def play(
     Ctrl-C, or the end of the input, stops the run; "turnwise play JOURNAL --as NAME" goes on with it. What you said is
     in the journal, so the run can be replayed, forked and compared like any other.
     """
+    from turnwise.cli.page_beside import PageBeside
     from turnwise.cli.person_terminal import play_as
+
+    if open_ and not page:
+        raise UsageError("there is no page to open", where="--open", hint="Give --page, too.")
 
     return play_as(
         world,
@@ -61,5 +68,6 @@ def play(
         journal=journal,
         workers=workers,
         log=log_choice(log),
+        page=PageBeside("page", "answer", "--page", "--as", as_, *(["--open"] if open_ else [])) if page else None,
         as_json=json,
     )

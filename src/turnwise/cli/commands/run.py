@@ -145,9 +145,9 @@ def run(
     )
     beside = None
     if monitor:
-        from turnwise.cli.monitor_beside import MonitorBeside
+        from turnwise.cli.page_beside import PageBeside
 
-        beside = MonitorBeside()
+        beside = PageBeside("monitor", "monitor")
     return play_and_tell(
         begin, str(world), log=level, fail_on_failed_turns=fail_on_failed_turns, as_json=json, monitor=beside
     )

@@ -138,6 +138,10 @@ class GridReader:
         rows = self._query.rows(select, first, last)
         return {(integer(number, "a round"), integer(place, "a place")) for number, place in rows}
 
+    def has_turn(self, place: int, number: int) -> bool:
+        """Return whether an agent has a turn that ended in a round."""
+        return self._query.row("SELECT 1 FROM turns WHERE round = ? AND place = ?", number, place) is not None
+
     def turn_after(self, place: int, number: int) -> int | None:
         """The round of an agent's next turn after a round; None if there is none."""
         row = self._query.row(f"{ROUNDS_OF} AND rounds.round > ? ORDER BY 1 LIMIT 1", place, number)

@@ -12,6 +12,14 @@ from tests.cli.conftest import Command
 from tests.cli.test_program import turnwise
 from tests.inference import graphs, toy
 from tests.inference.folders.fake_hub import COMMIT, FakeHub, folder_files
+from turnwise.inference.inspect import measure, measure_graph
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measures each speed for a moment: these tests look at what is said of it."""
+    for module in (measure, measure_graph):
+        monkeypatch.setattr(module, "PART_S_MAX", 0.01)
 
 
 @pytest.mark.parametrize("command", ["pull", "list", "check", "bench"])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+from pathlib import Path
+
 import pytest
 
 from .conftest import Interpreter
@@ -132,3 +136,59 @@ def test_what_was_missing_works(interpreter: Interpreter, expression: str, expec
         "helper.py": "def double(x):\n    return 2 * x\n",
     }
     assert interpreter.play(files)["finish"] == expected
+
+
+NAMES = """
+import importlib, turnwise_guest.runtime.modules as modules
+def turn(t):
+    missing = []
+    for name in modules.ADVERTISED:
+        module = importlib.import_module(name)
+        missing += [f"{name}.{one}" for one in getattr(module, "__all__", ()) if not hasattr(module, one)]
+    t.finish(missing)
+"""
+
+
+def test_what_modules_say_that_they_have_is_there(interpreter: Interpreter) -> None:
+    assert interpreter.play(NAMES)["finish"] == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("hashlib.pbkdf2_hmac('sha256', b'p', b's', 1)", "module 'hashlib' has no attribute 'pbkdf2_hmac'"),
+        ("hashlib.scrypt(b'p', salt=b's', n=2, r=1, p=1)", "module 'hashlib' has no attribute 'scrypt'"),
+        ("pathlib.Path('/a').as_uri()", "urllib.request"),
+        ("pathlib.Path.from_uri('file:///a')", "urllib"),
+        ("os.popen('ls')", "subprocess"),
+        ("help(int)", "pydoc"),
+    ],
+)
+def test_parts_that_need_what_a_sandbox_does_not_have_say_so(
+    interpreter: Interpreter, expression: str, said: str
+) -> None:
+    error = interpreter.play(f"import hashlib, os, pathlib\ndef turn(t):\n    {expression}\n")["error"]
+    assert said in error
+    assert expression in error, "the traceback shows the agent's own line"
+
+
+def test_every_part_that_is_missing_is_told_to_those_who_write_agents() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "agents-python.md").read_text()
+    line = next(line for line in page.splitlines() if line.startswith("Parts of these modules that need"))
+    for name in ("hashlib.pbkdf2_hmac", "hashlib.scrypt", "Path.as_uri", "Path.from_uri", "os.popen", "help()"):
+        assert f"`{name}`" in line
+
+
+def test_every_hash_that_is_guaranteed_can_be_made(interpreter: Interpreter) -> None:
+    source = """
+import hashlib, hmac
+def turn(t):
+    t.finish({name: hmac.new(b"k", b"text", name).hexdigest()[:8] for name in sorted(hashlib.algorithms_guaranteed)
+              if not name.startswith("shake")})
+"""
+    expected = {
+        name: hmac.new(b"k", b"text", name).hexdigest()[:8]
+        for name in sorted(hashlib.algorithms_guaranteed)
+        if not name.startswith("shake")
+    }
+    assert interpreter.play(source)["finish"] == expected

@@ -34,6 +34,7 @@ AGENTS: dict[str, str] = {
     "acts": "t.wakeIn(3); t.log('a', 'debug'); console.warn('b', {c: 1}); t.record('x', 1.5); t.record('y', 'z');"
     " t.spawn('k', 'n', {args: {a: 1}, state: {b: 2}}); t.stop('m'); t.finish({z: 1, a: [null, true]});"
     " t.state = {b: 1, a: {d: '€', c: undefined}}",
+    "reads a text as JSON": "t.inbox[0].json()",
     "throws": "helper()",
     "throws text": "throw 'no good'",
     "rejects": "return Promise.reject(new TypeError('no good'))",
@@ -192,6 +193,7 @@ def test_all_that_an_agent_can_do_is_in_its_output(played: Played) -> None:
         ("leaves a rejection", "Error: left behind"),
         ("yields", "is a generator"),
         ("recurses", "RangeError: Maximum call stack size exceeded\n    at f (agent.js:6"),
+        ("reads a text as JSON", 'the message of you is not JSON but the text "world": read it as .body'),
         ("recurses through C", "RangeError: Maximum call stack size exceeded"),
         ("parses deeply", "RangeError"),
         ("matches deeply", "SyntaxError"),

@@ -13,6 +13,7 @@ from wasmtime.component._linker import FUNCTIONS
 
 from tests.sandbox.conftest import COMPONENT
 from turnwise.core.turn import FailureClass
+from turnwise.errors import InvariantError
 from turnwise.sandbox.execute.component import ComponentCarrier
 from turnwise.sandbox.execute.execution import HOST_HANDLE_FUEL, Execution
 
@@ -246,6 +247,8 @@ def test_each_handle_in_a_list_costs_as_much_as_a_call(run_component: Any) -> No
     _, few, _ = run_component(POLL_MANY.format(more=200, count=2), **POLLS)
     _, many, _ = run_component(POLL_MANY.format(more=200, count=202), **POLLS)
     assert many - few == 200 * HOST_HANDLE_FUEL
+    one, two = (run_component(POLL_MANY.format(more=1, count=count), **POLLS)[1] for count in (1, 2))
+    assert two - one == HOST_HANDLE_FUEL, "the first handle is free"
 
 
 def test_pollables_are_bounded(run_component: Any) -> None:
@@ -402,3 +405,11 @@ def test_another_name_of_a_resource_is_the_same_resource(run_component: Any) -> 
       (export "[constructor]fields" (func (result (own $fields))))))"""
     outcome, _, _ = run_component(ECHO, imports=imports, input=b"text")
     assert (outcome.status, outcome.body) == ("completed", b"text")
+
+
+def test_a_host_function_outside_of_a_turn_is_a_fault_of_ours(engine: wasmtime.Engine) -> None:
+    empty = {"imports": "", "pages": "1", "lowered": "", "host": "", "parts": "", "given": ""}
+    turn = "(call $answer (i32.const 0) (i32.const 0))"
+    carrier = ComponentCarrier(engine, wc.Component(engine, COMPONENT.format(turn=turn, **empty)))
+    with pytest.raises(InvariantError, match="while no turn is executed"):
+        carrier._host(lambda wasi: wasi)(None)

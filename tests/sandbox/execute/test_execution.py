@@ -58,5 +58,6 @@ def test_what_does_not_fit_is_counted(unit: bytes) -> None:
 
 
 def test_messages_of_failures_are_bounded() -> None:
+    assert MESSAGE_BYTES_MAX == 16_384, "messages are in the journal, and its head covers them"
     assert len(failed(FailureClass.TRAP, "x" * 1_000_000).body) == MESSAGE_BYTES_MAX
     assert failed(FailureClass.TRAP, "\ud800").body == b"?"

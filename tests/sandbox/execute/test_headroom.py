@@ -17,7 +17,12 @@ from turnwise.core.turn import FailureClass
 from turnwise.sandbox.execute import headroom
 from turnwise.sandbox.execute.engine import make_engine
 from turnwise.sandbox.execute.execution import Execution
-from turnwise.sandbox.execute.headroom import Headroom, LackOfMemory, memory_is_bounded
+from turnwise.sandbox.execute.headroom import (
+    Headroom,
+    LackOfMemory,
+    memory_is_bounded,
+    memory_is_bounded_from_outside,
+)
 from turnwise.sandbox.execute.traps import outcome_of_error
 
 SOURCES = str(Path(turnwise.__path__[0]).parent)
@@ -154,6 +159,37 @@ def test_a_system_that_promises_only_what_it_has_bounds_memory(monkeypatch: pyte
     for text, bounded in (("0\n", False), ("1\n", False), ("2\n", True)):
         said.write_text(text)
         assert memory_is_bounded() is bounded
+
+
+@limited
+@pytest.mark.parametrize(
+    ("address", "data", "overcommit", "outside"),
+    [
+        (1_000, None, "0", False),
+        ((1_000, 2_000), None, "0", False),
+        (2_000, None, "0", True),
+        (None, None, "0", True),
+        (1_000, 1_000, "0", True),
+        (1_000, None, "2", True),
+    ],
+)
+def test_a_process_tells_its_own_bound_from_those_of_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: Any, data: int | None, overcommit: str, outside: bool
+) -> None:
+    import resource
+
+    infinity = resource.RLIM_INFINITY
+    wanted = {resource.RLIMIT_AS: address, resource.RLIMIT_DATA: data}
+
+    def limit(name: int) -> tuple[int, int]:
+        value = wanted[name]
+        return value if isinstance(value, tuple) else (infinity if value is None else value, infinity)
+
+    monkeypatch.setattr(resource, "getrlimit", limit)
+    said = tmp_path / "overcommit"
+    said.write_text(overcommit)
+    monkeypatch.setattr(headroom, "OVERCOMMIT", said)
+    assert memory_is_bounded_from_outside(1_000) is outside
 
 
 @pytest.mark.parametrize(

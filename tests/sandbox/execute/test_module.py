@@ -173,6 +173,19 @@ def test_output_is_bounded_to_the_byte(run_module: Any) -> None:
     assert asked.failure is FailureClass.OUTPUT_SIZE
 
 
+def test_a_text_may_lie_at_the_very_end_of_memory(run_module: Any) -> None:
+    last = """(func $alloc (export "turnwise_alloc") (param $size i32) (result i32)
+      (i32.sub (i32.const 65536) (local.get $size)))"""
+    outcome, _, _ = run_module(ECHO, alloc=last, input=b"as it is")
+    assert (outcome.status, outcome.body) == ("completed", b"as it is")
+    outcome, _, _ = run_module(ASK_AND_ANSWER, alloc=last, input=b"asked", replies=(b"answered",))
+    assert (outcome.status, outcome.body) == ("completed", b"answered")
+    beyond = last.replace("65536", "65537")
+    outcome, _, _ = run_module(ECHO, alloc=beyond, input=b"as it is")
+    assert outcome.failure is FailureClass.TRAP
+    assert "beyond the memory of 65536 bytes" in outcome.body.decode()
+
+
 def test_empty_texts_pass(run_module: Any) -> None:
     outcome, _, _ = run_module("(i64.const 0)")
     assert (outcome.status, outcome.body) == ("completed", b"")

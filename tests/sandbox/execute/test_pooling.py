@@ -241,12 +241,49 @@ def test_modules_that_do_not_fit_or_find_no_room_have_the_other_engine(
     assert engine_of(loader, path_of("large", clean(pages=1, grow=0, data="(table 65537 funcref)"))) is engine
     with pytest.raises(wasmtime.WasmtimeError):
         loader.load(str(tmp_path / "absent"))
+    globals_ = " ".join(["(global (mut i64) (i64.const 1))"] * 1_000)
+    assert engine_of(loader, path_of("many globals", clean(pages=1, grow=0, data=globals_))) is not engine
     with monkeypatch.context() as change:
         change.setattr(modules, "address_space_is_bounded", lambda: True)
         assert engine_of(ModuleLoader(engine, ALL_ON), small) is engine
     with monkeypatch.context() as change:
         change.setattr(pooling, "ADDRESS_BYTES", 1 << 60)
         assert engine_of(ModuleLoader(engine, ALL_ON), small) is engine
+
+
+@pytest.mark.parametrize(
+    ("switches", "bounded", "room", "made"),
+    [
+        (ALL_ON, False, True, True),
+        (ALL_ON, True, True, False),
+        (ALL_ON, False, False, False),
+        (Switches(pool=False), False, True, False),
+        (Switches(c_library=False), False, True, False),
+    ],
+)
+def test_an_engine_that_scans_is_made_once_and_only_where_everything_allows_it(
+    engine: wasmtime.Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    switches: Switches,
+    bounded: bool,
+    room: bool,
+    made: bool,
+) -> None:
+    scanning = object()
+    count = 0
+
+    def make() -> object:
+        nonlocal count
+        count += 1
+        return scanning
+
+    monkeypatch.setattr(modules, "address_space_is_bounded", lambda: bounded)
+    monkeypatch.setattr(modules, "has_room", lambda: room)
+    monkeypatch.setattr(modules, "make_scanning_engine", make)
+    loader = ModuleLoader(engine, switches)
+    for _ in range(2):
+        assert loader._scanning_engine() is (scanning if made else None)
+    assert count == made
 
 
 MEASURES = """

@@ -108,6 +108,14 @@ def test_calls_cost_what_they_cost_components(run_merged: Run) -> None:
     assert 0 <= twice - once - HOST_CALL_FUEL < 10
     few, many = (run_merged(POLL_MANY.format(more=200, count=count), **POLLS)[1] for count in (2, 202))
     assert many - few == 200 * HOST_HANDLE_FUEL
+    one, two = (run_merged(POLL_MANY.format(more=1, count=count), **POLLS)[1] for count in (1, 2))
+    assert two - one == HOST_HANDLE_FUEL, "the first handle is free"
+
+
+def test_a_text_at_the_very_end_of_memory_is_read_and_written(run_merged: Run) -> None:
+    turn = f"(i32.store8 (i32.const 65535) (i32.const 104)) {write(65_535, 1)} {NOTHING}"
+    outcome, _, execution = run_merged(turn, **STREAMS)
+    assert (outcome.status, execution.stdout()) == ("completed", "h")
 
 
 def test_host_calls_use_up_the_fuel(run_merged: Run) -> None:

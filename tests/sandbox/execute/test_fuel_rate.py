@@ -1,0 +1,44 @@
+"""The rate at which fuel is used up: measured from what the guests do, whatever beginning costs them."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import wasmtime
+
+from turnwise.sandbox.execute import fuel_rate
+from turnwise.sandbox.execute.fuel_rate import guests, main, measure
+
+
+def test_every_guest_uses_up_its_fuel(engine: wasmtime.Engine) -> None:
+    for wat in guests().values():
+        assert measure(engine, wat, fuel=10_000, repeats=1) > 0
+
+
+def test_the_slowest_of_several_runs_counts(engine: wasmtime.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([0, 300, 1_000, 1_900, 3_000, 3_100])
+
+    class Clock:
+        @staticmethod
+        def process_time_ns() -> int:
+            return next(moments)
+
+    monkeypatch.setattr(fuel_rate, "time", Clock)
+    assert measure(engine, guests()["load"], fuel=1_000, repeats=3) == 0.9
+
+
+def test_another_trap_than_the_end_of_fuel_is_no_rate(engine: wasmtime.Engine) -> None:
+    wat = '(module (func (export "begin")) (func (export "run") unreachable))'
+    with pytest.raises(wasmtime.Trap):
+        measure(engine, wat, fuel=1_000, repeats=1)
+
+
+def test_the_program_prints_the_slowest_rate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["fuel_rate", str(os.getppid())])
+    monkeypatch.setattr(fuel_rate, "die_with_parent", lambda parent: None)
+    monkeypatch.setattr(fuel_rate, "measure_all", lambda: {"one": 0.5, "other": 2.5, "third": 1.0})
+    main()
+    assert capsys.readouterr().out == "2.5\n"

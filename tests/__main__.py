@@ -9,11 +9,14 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+MORE_THAN_CORES = 2
+"""Test processes beyond one a core: most of what takes long is waiting, for processes, pipes and disks."""
+PROCESSES_MAX = 10
 
 
 def main() -> int:
     scripts = Path(sys.executable).parent
-    workers = str(max(2, min(4, os.cpu_count() or 2)))
+    workers = str(min(PROCESSES_MAX, (os.cpu_count() or 2) + MORE_THAN_CORES))
     checks = [
         ("lint", [sys.executable, "-m", "ruff", "check"]),
         ("format", [sys.executable, "-m", "ruff", "format", "--check", "-q"]),

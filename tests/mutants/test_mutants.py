@@ -8,7 +8,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from tests.mutants.__main__ import ROOT, explained, mutants
+from tests.mutants.__main__ import AREAS, ROOT, explained, mutants
 from tests.mutants.changes import changes, mutants_of, mutated
 from tests.mutants.results import Results
 from tests.mutants.run import overlay
@@ -73,7 +73,7 @@ def test_results_are_kept_for_as_long_as_the_module_is_the_same(tmp_path: Path) 
 
 
 def test_what_is_explained_exists_once() -> None:
-    keys = [mutant.key for mutant in mutants("core") + mutants("journal")]
+    keys = [mutant.key for area in AREAS for mutant in mutants(area)]
     assert len(set(keys)) == len(keys)
     assert set(explained()) <= set(keys)
     assert all(explained().values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +19,7 @@ from turnwise.errors import UsageError
 from turnwise.visible_text import visible
 
 if TYPE_CHECKING:
+    from turnwise.evidence.verify import BundleVerification
     from turnwise.history.verify import Verification
 
 DIGITS_MAX = 19
@@ -30,46 +32,54 @@ class RequiredLevel(StrEnum):
     L2 = "L2"
 
 
+Rounds = Annotated[
+    str | None,
+    typer.Option("--rounds", metavar="A..B", help="Only these rounds; A.., ..B and A do, too.", show_default=False),
+]
+AskedBy = Annotated[
+    str | None,
+    typer.Option(
+        "--agent",
+        metavar="NAME",
+        help="Ask models again only what this agent asked; all turns are executed.",
+        show_default=False,
+    ),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="NAME=PATH",
+        help="Ask the model in this folder, also if it is not the recorded one. May be repeated.",
+    ),
+]
+Trusted = Annotated[
+    list[Path] | None,
+    typer.Option("--trust", metavar="PUBKEY", help="Of a bundle: this key must have signed it. May be repeated."),
+]
+Tolerant = Annotated[
+    bool,
+    typer.Option(
+        "--tolerant",
+        help="Hold recorded answers of language models to be near what the models give here: on another kind of "
+        "processor, GPU or build, and sooner. No level is claimed.",
+    ),
+]
+Required = Annotated[
+    RequiredLevel | None,
+    typer.Option("--require", metavar="LEVEL", help="Exit with 3 unless every model holds L1 (or L2) at least."),
+]
+
+
 def verify(
     journal: JournalOrBundle,
-    rounds: Annotated[
-        str | None,
-        typer.Option("--rounds", metavar="A..B", help="Only these rounds; A.., ..B and A do, too.", show_default=False),
-    ] = None,
-    agent: Annotated[
-        str | None,
-        typer.Option(
-            "--agent",
-            metavar="NAME",
-            help="Ask models again only what this agent asked; all turns are executed.",
-            show_default=False,
-        ),
-    ] = None,
+    rounds: Rounds = None,
+    agent: AskedBy = None,
     workers: Workers = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            metavar="NAME=PATH",
-            help="Ask the model in this folder, also if it is not the recorded one. May be repeated.",
-        ),
-    ] = None,
-    trust: Annotated[
-        list[Path] | None,
-        typer.Option("--trust", metavar="PUBKEY", help="Of a bundle: this key must have signed it. May be repeated."),
-    ] = None,
-    tolerant: Annotated[
-        bool,
-        typer.Option(
-            "--tolerant",
-            help="Hold recorded answers of language models to be near what the models give here: on another kind of "
-            "processor, GPU or build, and sooner. No level is claimed.",
-        ),
-    ] = False,
-    require: Annotated[
-        RequiredLevel | None,
-        typer.Option("--require", metavar="LEVEL", help="Exit with 3 unless every model holds L1 (or L2) at least."),
-    ] = None,
+    model: Models = None,
+    trust: Trusted = None,
+    tolerant: Tolerant = False,
+    require: Required = None,
     parent: Parents = None,
     json: Json = False,
 ) -> int:
@@ -84,31 +94,47 @@ def verify(
     executed before.
     """
     chosen, models = rounds_of(rounds), model_folders(model)
-    import turnwise
-    from turnwise.cli.progress import counting
     from turnwise.evidence.archive import is_archive
 
     if is_archive(journal):
-        bundle = _verify_bundle(journal, chosen, agent, workers, models, trust or [], json=json, tolerant=tolerant)
-        return _code(bundle, require)
-    if trust:
+        found = _verify_bundle(journal, chosen, agent, workers, models, trust or [], json=json, tolerant=tolerant)
+    elif trust:
         raise UsageError("a journal is not signed", where="--trust", hint="turnwise bundle JOURNAL -o FILE --sign KEY")
+    else:
+        found = _verify_journal(journal, chosen, agent, workers, models, parent or (), json=json, tolerant=tolerant)
+    return _code(found, require)
+
+
+def _verify_journal(
+    path: Path,
+    rounds: tuple[int, int | None],
+    agent: str | None,
+    workers: int | None,
+    models: dict[str, Path],
+    parents: Sequence[Path],
+    *,
+    json: bool,
+    tolerant: bool,
+) -> Verification:
+    import turnwise
+    from turnwise.cli.progress import counting
+
     err = Output.err()
     with counting(err, "verifying round") as progress:
         found = turnwise.verify(
-            journal,
-            rounds=chosen,
+            path,
+            rounds=rounds,
             agent=agent,
             tolerant=tolerant,
-            parents=parent or (),
+            parents=parents,
             workers=workers,
             models=models,
             progress=progress,
         )
     _show(found, err if json else Output.out())
     if json:
-        Output.out().write(json_text(_json(found, str(journal))) + "\n")
-    return _code(found, require)
+        Output.out().write(json_text(_json(found, str(path))) + "\n")
+    return found
 
 
 def _code(found: Verification, require: RequiredLevel | None) -> int:
@@ -151,12 +177,7 @@ def _verify_bundle(
         )
     parts = f"{count(found.members, 'part')} as the statement {found.sha256[:16]}… says"
     output.row(green("whole"), f": {parts}, made by turnwise {found.made_by}")
-    if found.trusted is not None:
-        output.row(green("signed"), f" by key {found.trusted}")
-    elif found.signers:
-        output.row("not proved: ", f"who made it; it names key {found.signers[0]} (--trust compares)")
-    else:
-        output.row("not proved: ", "who made it; it is not signed")
+    _show_signer(found, output)
     _show(found.run, output)
     if json:
         bundle = {
@@ -168,6 +189,15 @@ def _verify_bundle(
         }
         Output.out().write(json_text({**_json(found.run, str(path)), "bundle": bundle}) + "\n")
     return found.run
+
+
+def _show_signer(found: BundleVerification, output: Output) -> None:
+    if found.trusted is not None:
+        output.row(green("signed"), f" by key {found.trusted}")
+    elif found.signers:
+        output.row("not proved: ", f"who made it; it names key {found.signers[0]} (--trust compares)")
+    else:
+        output.row("not proved: ", "who made it; it is not signed")
 
 
 def rounds_of(option: str | None) -> tuple[int, int | None]:

@@ -104,22 +104,10 @@ class Encoder:
 
         Raises InvariantError if the round does not follow what was encoded before.
         """
-        if record.round <= self.round:
-            raise self._broken("a round is committed out of order", f"later than {self.round}", record.round)
-        for value in (record.head, record.execution, record.outcome, record.state):
-            if value is not None and len(value) != 32:
-                raise self._broken(f"a chain value of round {record.round} has a wrong length", 32, len(value))
+        self._check(record)
         before = self.agents, self.seq_last
         try:
-            agents = self.agent_rows(record.spawned, record.round)
-            messages = self._message_rows(record)
-            turns, effects, logs, records, failed, fuel = self._turn_rows(record)
-            contents = self._content_rows(record)
-            waves = self._wave_rows(record)
-            parks, questions = self._park_rows(record, effects)
-            answers: list[object] = []
-            for nr, answer in enumerate(record.answers):
-                answers += (record.round, nr, answer.question, self._text(answer.reply))
+            rows = self._rows(record)
             ending = None if end is None else self.end_row(end)
         except BaseException as error:
             self.agents, self.seq_last = before
@@ -127,9 +115,34 @@ class Encoder:
                 what = f"a text of round {record.round} cannot be written as UTF-8: {error}"
                 raise InvariantError(what, where=str(self._path)) from error
             raise
+        if received is not None:
+            rows["received"] = [record.round, received.box, received.position]
+        if snapshot is not None:
+            rows["snapshots"] = snapshot_row(snapshot)
+        rows = {"blobs": self._blobs.take(), **rows}
+        after, self.round = self.round, record.round
+        return Batch(record.round, after, self.generation, rows, ending, None if times is None else times_row(times))
+
+    def _check(self, record: RoundRecord) -> None:
+        if record.round <= self.round:
+            raise self._broken("a round is committed out of order", f"later than {self.round}", record.round)
+        for value in (record.head, record.execution, record.outcome, record.state):
+            if value is not None and len(value) != 32:
+                raise self._broken(f"a chain value of round {record.round} has a wrong length", 32, len(value))
+
+    def _rows(self, record: RoundRecord) -> dict[str, list[object]]:
+        """Rows of all that a round's record holds, by table."""
+        agents = self.agent_rows(record.spawned, record.round)
+        messages = self._message_rows(record)
+        turns, effects, logs, records, failed, fuel = self._turn_rows(record)
+        contents = self._content_rows(record)
+        waves = self._wave_rows(record)
+        parks, questions = self._park_rows(record, effects)
+        answers: list[object] = []
+        for nr, answer in enumerate(record.answers):
+            answers += (record.round, nr, answer.question, self._text(answer.reply))
         first = record.inputs[0].seq if record.inputs else record.messages[0].seq if record.messages else None
-        rows: dict[str, list[object]] = {
-            "blobs": self._blobs.take(),
+        return {
             "agents": agents,
             "messages": messages,
             "turns": turns,
@@ -142,32 +155,27 @@ class Encoder:
             "parks": parks,
             "questions": questions,
             "answers": answers,
-            "received": [] if received is None else [record.round, received.box, received.position],
+            "rounds": [
+                record.round,
+                record.head,
+                record.execution,
+                first,
+                len(record.turns),
+                failed,
+                len(effects) // COLUMNS["effects"],
+                len(logs) // COLUMNS["logs"],
+                len(records) // COLUMNS["records"],
+                len(record.inputs),
+                len(record.messages),
+                len(record.spawned),
+                self.agents,
+                len(record.stopped),
+                min(fuel + sum(park.fuel for park in record.parks), INTEGER_MAX),
+                len(record.waves),
+                record.outcome,
+                record.state,
+            ],
         }
-        rows["rounds"] = [
-            record.round,
-            record.head,
-            record.execution,
-            first,
-            len(record.turns),
-            failed,
-            len(effects) // COLUMNS["effects"],
-            len(logs) // COLUMNS["logs"],
-            len(records) // COLUMNS["records"],
-            len(record.inputs),
-            len(record.messages),
-            len(record.spawned),
-            self.agents,
-            len(record.stopped),
-            min(fuel + sum(park.fuel for park in record.parks), INTEGER_MAX),
-            len(record.waves),
-            record.outcome,
-            record.state,
-        ]
-        if snapshot is not None:
-            rows["snapshots"] = snapshot_row(snapshot)
-        after, self.round = self.round, record.round
-        return Batch(record.round, after, self.generation, rows, ending, None if times is None else times_row(times))
 
     def _content_rows(self, record: RoundRecord) -> list[object]:
         """Contents that turns have put, each as the number of its blob. What a failed turn put is in no row."""

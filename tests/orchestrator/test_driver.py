@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -14,24 +14,27 @@ from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.core.snapshot import Snapshot
 from turnwise.errors import EnvironmentFailure, InvariantError
 from turnwise.journal.file.box_position import BoxPosition
-from turnwise.orchestrator.driver import COMMITS_MAX, Driver, RoundTimes
+from turnwise.orchestrator.driver import LOOP_HELD_NS, Driver, RoundTimes
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
+from turnwise.system.clock import SYSTEM_CLOCK, Clock
 
 ROUND_S_MAX = 60
+AHEAD_MAX = 100
 
 
 class Parts:
     """Sandboxes that answer each job with the same output, if they answer at all, and a sink that can fail."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.on_failure: Callable[[BaseException], None] | None = None
         machine = Machine(plan([kind("a", start=True)], rounds_max=100), "{}")
-        self.driver = Driver(machine, self)
+        self.driver = Driver(machine, self, clock)
         self.driver.sandboxes = self
         self.answers = True
         self.jobs: list[TurnJob] = []
         self.committed: list[int] = []
-        self.hold = asyncio.Event()
-        self.hold.set()
+        self.waiting: list[int] = []
+        self.is_held = False
         self.failure: Exception | None = None
 
     def submit(self, jobs: Sequence[TurnJob]) -> None:
@@ -41,6 +44,20 @@ class Parts:
             results = [TurnResult(job.id, "completed", body, None, 1, "") for job in jobs]
             asyncio.get_running_loop().call_soon(self.driver.on_results, results)
 
+    async def hand_over(
+        self,
+        record: RoundRecord,
+        end: EndRecord | None = None,
+        times: RoundTimes | None = None,
+        snapshot: Snapshot | None = None,
+        received: BoxPosition | None = None,
+    ) -> None:
+        if len(self.waiting) >= AHEAD_MAX:
+            self.release()
+        self.waiting.append(record.round)
+        if not self.is_held:
+            asyncio.get_running_loop().call_soon(self.release)
+
     async def commit(
         self,
         record: RoundRecord,
@@ -49,10 +66,21 @@ class Parts:
         snapshot: Snapshot | None = None,
         received: BoxPosition | None = None,
     ) -> None:
-        await self.hold.wait()
+        await self.hand_over(record, end, times, snapshot, received)
+        await self.wait_durable()
+
+    async def wait_durable(self) -> None:
+        self.release()
         if self.failure is not None:
             raise self.failure
-        self.committed.append(record.round)
+
+    def release(self) -> None:
+        """The disk has what was handed over, or has failed."""
+        if self.failure is None:
+            self.committed += self.waiting
+        elif self.waiting and self.on_failure is not None:
+            self.on_failure(self.failure)
+        self.waiting = []
 
     async def end(self, record: EndRecord) -> None:
         raise AssertionError(record)
@@ -109,14 +137,14 @@ def test_a_failure_in_a_round_ends_it() -> None:
 def test_a_commit_that_fails_ends_the_round_in_progress() -> None:
     async def main() -> None:
         parts = Parts()
-        parts.hold.clear()
+        parts.is_held = True
         await parts.driver.round()
         parts.answers = False
         playing = asyncio.create_task(parts.driver.round())
         while len(parts.jobs) < 2:
             await asyncio.sleep(0)
         parts.failure = EnvironmentFailure("the disk is full")
-        parts.hold.set()
+        parts.release()
         with pytest.raises(EnvironmentFailure, match="the disk is full"):
             await playing
         with pytest.raises(EnvironmentFailure, match="the disk is full"):
@@ -137,21 +165,118 @@ def test_a_commit_that_fails_by_a_defect_ends_the_run_as_one() -> None:
     run(main())
 
 
-def test_no_more_than_a_few_rounds_are_ahead_of_the_disk() -> None:
+def test_a_round_is_durable_when_it_returns_if_that_is_asked() -> None:
     async def main() -> None:
         parts = Parts()
-        parts.hold.clear()
-        for _ in range(COMMITS_MAX):
+        parts.is_held = True
+        await parts.driver.round()
+        assert parts.committed == []
+        await parts.driver.round(durable=True)
+        assert parts.committed == [1, 2]
+
+    run(main())
+
+
+class Ticking:
+    """A clock that goes on when it is looked at: some rounds take as long as the loop may be kept from running."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def wall_us(self) -> int:
+        return self.elapsed_ns() // 1_000
+
+    def elapsed_ns(self) -> int:
+        self.now_ns += LOOP_HELD_NS // 20
+        return self.now_ns
+
+    def processor_s(self, pid: int) -> float | None:
+        raise AssertionError(pid)
+
+
+class Soon:
+    """Waits for results outside of the loop: `parts` answer a job when somebody waits, at most `times` in a row."""
+
+    def __init__(self, parts: Parts, times: int = 10**9) -> None:
+        self.parts = parts
+        self.times = times
+        self.waited = 0
+        parts.answers = False
+        parts.driver.take_soon = self
+
+    def __call__(self) -> bool:
+        self.waited += 1
+        if self.waited > self.times:
+            return False
+        job = self.parts.jobs[-1]
+        self.parts.driver.on_results([TurnResult(job.id, "completed", b'{"state":"","wake_in":1}', None, 1, "")])
+        return True
+
+
+def test_rounds_whose_results_come_soon_do_without_the_loop_and_let_it_run_all_the_same() -> None:
+    async def main() -> None:
+        parts, ran = Parts(Ticking()), 0
+
+        def count() -> None:
+            nonlocal ran
+            ran += 1
+            asyncio.get_running_loop().call_soon(count)
+
+        count()
+        soon = Soon(parts)
+        for _ in range(40):
             await parts.driver.round()
-        ahead = asyncio.create_task(parts.driver.round())
-        while len(parts.jobs) <= COMMITS_MAX:
-            await asyncio.sleep(0)
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert not ahead.done()
-        parts.hold.set()
-        await ahead
+        assert soon.waited == 40
+        assert 5 < ran <= 20
         await parts.driver.settle()
-        assert parts.committed == list(range(1, COMMITS_MAX + 2))
+        assert parts.committed == list(range(1, 41))
+
+    run(main())
+
+
+def test_results_that_do_not_come_soon_come_by_the_loop() -> None:
+    async def main() -> None:
+        parts = Parts()
+        soon = Soon(parts, times=0)
+        playing = asyncio.create_task(parts.driver.round())
+        while not parts.jobs:
+            await asyncio.sleep(0)
+        assert not playing.done()
+        soon.times = 10
+        assert soon()
+        assert isinstance(await playing, RoundRecord)
+
+    run(main())
+
+
+def test_nothing_is_waited_for_outside_of_the_loop_while_effects_are_asked_for() -> None:
+    async def main() -> None:
+        parts = Parts()
+        soon = Soon(parts)
+        parts.driver._requests[7] = (0, 0)  # as a turn's that has asked for one
+        playing = asyncio.create_task(parts.driver.round())
+        while not parts.jobs:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert soon.waited == 0
+        parts.driver._requests.clear()
+        assert soon()
+        await playing
+
+    run(main())
+
+
+def test_a_failure_while_results_are_waited_for_outside_of_the_loop_ends_the_round() -> None:
+    async def main() -> None:
+        parts = Parts()
+        parts.answers = False
+
+        def fail() -> bool:
+            parts.driver.on_failure(EnvironmentFailure("the workers are gone"))
+            return False
+
+        parts.driver.take_soon = fail
+        with pytest.raises(EnvironmentFailure, match="the workers are gone"):
+            await parts.driver.round()
 
     run(main())

@@ -94,7 +94,7 @@ class World:
         self.waves.append(wave)
         self.seen.append(wave)
 
-    async def commit(
+    async def hand_over(
         self,
         record: RoundRecord,
         end: EndRecord | None = None,
@@ -103,6 +103,11 @@ class World:
         received: object = None,
     ) -> None:
         """Rounds are taken from the driver."""
+
+    commit = hand_over
+
+    async def wait_durable(self) -> None:
+        """There is nothing to wait for."""
 
     async def end(self, record: EndRecord) -> None:
         """So is the end."""

@@ -253,6 +253,65 @@ def test_closing_ends_who_waits_and_keeps_what_is_held(transport: Transport, run
     run(main())
 
 
+@memfd_only
+def test_a_message_is_received_outside_of_the_loop_and_who_waits_in_it_sleeps_on(run: Any) -> None:
+    async def main() -> None:
+        async with both("memfd") as pair:
+            end = pair.endpoint()
+            waiting = asyncio.create_task(pair.link.receive())
+            await asyncio.sleep(0)
+            assert pair.link.receive_soon(0) is None
+            end.send(1, b"soon")
+            message = pair.link.receive_soon(10_000)
+            assert message is not None
+            with message:
+                assert bytes(message.body) == b"soon"
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert not waiting.done()
+            end.send(2, b"later")
+            later = await waiting
+            assert later is not None
+            later.release()
+            assert later.kind == 2
+
+    run(main())
+
+
+@memfd_only
+def test_the_end_and_a_breach_are_found_outside_of_the_loop_and_told_in_it(run: Any) -> None:
+    async def main() -> None:
+        async with both("memfd") as pair:
+            waiting = asyncio.create_task(pair.link.receive())
+            await asyncio.sleep(0)
+            pair.child._socket.send(b"no packet")
+            assert pair.link.receive_soon(10_000) is None
+            assert pair.broken == ["broken"]
+            with pytest.raises(PeerBroken):
+                await waiting
+        async with both("memfd") as pair:
+            waiting = asyncio.create_task(pair.link.receive())
+            await asyncio.sleep(0)
+            pair.child.close()
+            assert pair.link.receive_soon(10_000) is None
+            assert await waiting is None
+            assert pair.link.receive_soon(0) is None
+
+    run(main())
+
+
+def test_a_link_that_cannot_be_waited_for_outside_of_the_loop_has_nothing_there(run: Any) -> None:
+    async def main() -> None:
+        async with both("portable") as pair:
+            pair.endpoint().send(1, b"by the loop")
+            assert pair.link.receive_soon(0) is None
+            message = await pair.link.receive()
+            assert message is not None
+            message.release()
+
+    run(main())
+
+
 def test_two_receivers_are_refused(transport: Transport, run: Any) -> None:
     async def main() -> None:
         async with both(transport) as pair:

@@ -103,10 +103,10 @@ def turns_are_taken_in_the_order_of_arrival(patch: Patch) -> None:
 
 @planted("crowd")
 def a_commit_is_acknowledged_before_it_is_durable(patch: Patch) -> None:
-    async def spoiled(self: JournalWriter, *arguments: Any) -> None:
-        await self.submit(*arguments)
+    async def spoiled(self: JournalWriter, count: int | None = None) -> None:
+        """Wait for nothing."""
 
-    patch.setattr(JournalWriter, "commit", spoiled)
+    patch.setattr(JournalWriter, "wait_durable", spoiled)
 
 
 @planted("crowd")
@@ -151,7 +151,7 @@ def a_job_is_lost_with_its_worker(patch: Patch) -> None:
 def fuel_is_counted_twice_when_a_worker_was_replaced(patch: Patch) -> None:
     results = Pool.slot_results
 
-    def spoiled(self: Pool, found: Sequence[TurnResult], costs_us: list[tuple[int, int]]) -> None:
+    def spoiled(self: Pool, found: Sequence[TurnResult], costs_us: dict[int, tuple[int, int]]) -> None:
         again = any(slot.deaths for slot in self._slots)
         results(self, [replace(result, fuel=result.fuel * 2) if again else result for result in found], costs_us)
 

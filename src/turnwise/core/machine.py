@@ -10,7 +10,7 @@ A round: `Advance` → `Execute` for everybody who is due → per turn `TurnEnde
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from turnwise.core import head, round_outcome
@@ -214,7 +214,7 @@ class Machine:
                 actions = turn.answer(event.index, event.reply, event.tokens)
                 return self._turn_over() if turn.is_parked else actions
             case Advance():
-                return self._advance()
+                return list(self.advance())
             case Input() | OutsideChange() | Answer():
                 self._outside.put(event)
                 return []
@@ -224,12 +224,17 @@ class Machine:
                 self._waves.append(record)
                 return []
 
-    def _advance(self) -> list[Action]:
+    def advance(self) -> Iterator[Action]:
+        """Do what `step(Advance())` does, action by action: a turn is opened when its execution is asked for.
+
+        So the first can be executed while the others are still opened. All must be asked for before the next `step`.
+        """
         if self._round is not None or self.end is not None:
             raise InvariantError("a round is in progress, or the run is over")
         end = self._end_after(self._last) if self._last else None
         if end is not None:
-            return self._finish(end)
+            yield self._finish(end)
+            return
         round_ = self._next_round()
         if (round_ is None or round_ > self.plan.rounds_max) and self._dead_letters_round is not None:
             round_ = self._dead_letters_round
@@ -237,16 +242,21 @@ class Machine:
             raise InvariantError("no round can begin before a question is answered")
         if round_ is None:
             bound = bool(self.world.asked)
-            return self._finish(self._chained(EndRecord("rounds_max" if bound else "quiet", self.world.round, None)))
+            yield self._finish(self._chained(EndRecord("rounds_max" if bound else "quiet", self.world.round, None)))
+            return
         if round_ > self.plan.rounds_max:
-            return self._finish(self._chained(EndRecord("rounds_max", self.world.round, None)))
+            yield self._finish(self._chained(EndRecord("rounds_max", self.world.round, None)))
+            return
         self._round = round_
-        agents = [self.world.agents[place] for place in self.world.schedule.take(round_)]
-        self._open = {agent.place: OpenTurn(self.world, agent, round_, self.head) for agent in agents}
-        self._open_count = len(self._open)
-        if not agents:
-            return [self._commit(round_)]
-        return [turn.execute() for turn in self._open.values()]
+        places = self.world.schedule.take(round_)
+        self._open = {}
+        self._open_count = len(places)
+        if not places:
+            yield self._commit(round_)
+        agents = self.world.agents
+        for place in places:
+            turn = self._open[place] = OpenTurn(self.world, agents[place], round_, self.head)
+            yield turn.execute()
 
     @property
     def _dead_letters_round(self) -> int | None:
@@ -276,10 +286,10 @@ class Machine:
             if due is not None or not (outside.inputs or outside.answers):
                 return due
 
-    def _finish(self, end: EndRecord) -> list[Action]:
+    def _finish(self, end: EndRecord) -> End:
         self.end = end
         self.head = end.head or self.head
-        return [End(end)]
+        return End(end)
 
     def _open_turn(self, place: int) -> OpenTurn:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -27,7 +28,10 @@ FUEL_UNBOUNDED = 2**62
 class Nowhere:
     """A sink that keeps nothing."""
 
-    async def commit(
+    def __init__(self) -> None:
+        self.on_failure: Callable[[BaseException], None] | None = None
+
+    async def hand_over(
         self,
         record: RoundRecord,
         end: EndRecord | None = None,
@@ -36,6 +40,11 @@ class Nowhere:
         received: BoxPosition | None = None,
     ) -> None:
         """Keep nothing."""
+
+    commit = hand_over
+
+    async def wait_durable(self) -> None:
+        """Wait for nothing."""
 
     async def end(self, record: EndRecord) -> None:
         """Keep nothing."""

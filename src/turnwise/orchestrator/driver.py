@@ -2,20 +2,23 @@
 
 One event loop, one thread. Results arrive in whatever order the machine's parts deliver them; the machine makes the
 order. A round's commit goes to the journal's writer while the next round already executes: turns are pure, so nothing
-is lost if the commit never happens. At most `COMMITS_MAX` commits are under way.
+is lost if the commit never happens.
+
+A small round does not come by the loop at all: its results are waited for where it was handed out (`take_soon`). So
+that whatever else goes on in the loop does not stand still, it runs at least each LOOP_HELD_NS.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 from turnwise.core.envelope import decode_needs, decode_output
 from turnwise.core.events import (
     Action,
-    Advance,
     Answer,
     Commit,
     EffectAnswered,
@@ -43,7 +46,11 @@ from turnwise.orchestrator.round_clock import RoundClock
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.system.clock import SYSTEM_CLOCK, Clock
 
-COMMITS_MAX = 4
+LOOP_HELD_NS = 2_000_000
+"""Time after which the loop runs between two rounds that did without it."""
+
+HANDED_OUT = 256
+"""Turns of a round that are handed out before those behind them are opened."""
 
 Replies = Sequence[tuple[int, str, tuple[int, ...] | None]]
 """Answers to effects: (id, reply as canonical JSON text, tokens of a language model's answer)."""
@@ -64,7 +71,26 @@ class Effects(Protocol):
 
 
 class Sink(Protocol):
-    """The keeper of rounds: the journal's writer, or a comparison with another journal."""
+    """The keeper of rounds: the journal's writer, or a comparison with another journal.
+
+    `on_failure` is called when a round that was taken turns out to be lost.
+    """
+
+    on_failure: Callable[[BaseException], None] | None
+
+    async def hand_over(
+        self,
+        record: RoundRecord,
+        end: EndRecord | None = None,
+        times: RoundTimes | None = None,
+        snapshot: Snapshot | None = None,
+        received: BoxPosition | None = None,
+    ) -> object:
+        """Take a round, its times, the end of the run if the round itself brought it about, a snapshot after it, and
+        how far it has read what is sent to the run.
+
+        Waits only while too much is on its way to the disk.
+        """
 
     async def commit(
         self,
@@ -74,8 +100,10 @@ class Sink(Protocol):
         snapshot: Snapshot | None = None,
         received: BoxPosition | None = None,
     ) -> None:
-        """Keep a round, its times, the end of the run if the round itself brought it about, a snapshot after it, and
-        how far it has read what is sent to the run."""
+        """Take a round, and wait until it is kept."""
+
+    async def wait_durable(self) -> None:
+        """Wait until all that was taken is kept."""
 
     async def end(self, record: EndRecord) -> None:
         """Keep an end that came after the last round."""
@@ -93,7 +121,11 @@ class Counts:
 
 
 class Driver:
-    """Plays rounds. `sandboxes` and `effects` are set before the first round and report through the callbacks."""
+    """Plays rounds. `sandboxes` and `effects` are set before the first round and report through the callbacks.
+
+    `take_soon` waits a moment, outside of the event loop, for results that come to `on_results`; it says whether any
+    came. None: all come by the loop.
+    """
 
     def __init__(self, machine: Machine, sink: Sink, clock: Clock = SYSTEM_CLOCK) -> None:
         self.machine = machine
@@ -105,7 +137,9 @@ class Driver:
         """Place up to which the next round has read what is sent to the run; None: that of the last."""
         self.kept: BoxPosition | None = None
         """Place up to which rounds have that were handed to the sink; None: none has read anything."""
+        self.take_soon: Callable[[], bool] | None = None
         self._sink = sink
+        sink.on_failure = self._lost
         self._jobs: dict[int, int] = {}
         self._requests: dict[int, tuple[int, int]] = {}
         self._runs: dict[int, tuple[int, int]] = {}
@@ -114,7 +148,8 @@ class Driver:
         self._failure: TurnwiseError | None = None
         self._end_kept = False
         self._clock = RoundClock(clock)
-        self._commits: list[asyncio.Task[None]] = []
+        self._time = clock
+        self._loop_ran_ns = 0
 
     @property
     def executing(self) -> Collection[int]:
@@ -136,20 +171,23 @@ class Driver:
         """A person's answer to a question; it enters with the next round. `asked` is the question that is meant."""
         self.machine.step(Answer(question, answer_reply(value), asked=asked))
 
-    async def round(self) -> RoundRecord | EndRecord:
-        """Play one round, or end the run. A round that is returned may not be durable yet: see `settle`.
+    async def round(self, *, durable: bool = False) -> RoundRecord | EndRecord:
+        """Play one round, or end the run. Unless it is to be `durable`, it may not be yet: see `settle`.
 
         Raises whatever has failed, now or since the last round; then no further round can be played.
         """
+        await self._let_loop_run()
         if self._failure is not None:
             raise self._failure
-        self._outcome = asyncio.get_running_loop().create_future()
+        decided: asyncio.Future[Commit | End] = asyncio.get_running_loop().create_future()
+        self._outcome = decided
         try:
             self._clock.begin()
             received, self.received = self.received, None
-            self._carry_out(self.machine.step(Advance()))
-            outcome = await self._outcome
-            await self._keep(outcome, received)
+            self._hand_out()
+            self._take_soon(decided)
+            outcome = await decided
+            await self._keep(outcome, received, durable)
         except TurnwiseError as error:
             self._failure = error
             raise
@@ -157,7 +195,27 @@ class Driver:
             self._outcome = None
         return outcome.record
 
-    async def _keep(self, outcome: Commit | End, received: BoxPosition | None) -> None:
+    async def _let_loop_run(self) -> None:
+        """Let the event loop run, if it has not for long."""
+        if self.take_soon is not None:
+            now_ns = self._time.elapsed_ns()
+            if now_ns - self._loop_ran_ns > LOOP_HELD_NS:
+                self._loop_ran_ns = now_ns
+                await asyncio.sleep(0)
+
+    def _hand_out(self) -> None:
+        """Begin a round. Its first turns are executed while the others are opened."""
+        actions = self.machine.advance()
+        while some := list(islice(actions, HANDED_OUT)):
+            self._carry_out(some)
+
+    def _take_soon(self, decided: asyncio.Future[Commit | End]) -> None:
+        """Take the results of a small round here and now, unless something else is to be waited for as well."""
+        if self.take_soon is not None:
+            while not (decided.done() or self._requests) and self.take_soon():
+                pass
+
+    async def _keep(self, outcome: Commit | End, received: BoxPosition | None, durable: bool) -> None:
         """Hand what came of a round to the sink."""
         if isinstance(outcome, End):
             await self.settle()
@@ -167,29 +225,20 @@ class Driver:
         times = self._clock.times(outcome.record.round)
         self._count(outcome.record)
         self._end_kept = outcome.end is not None
-        while len(self._commits) >= COMMITS_MAX:
-            await self._commits.pop(0)
-        commit = asyncio.ensure_future(
-            self._sink.commit(outcome.record, outcome.end, times, outcome.snapshot, received)
-        )
+        keep = self._sink.commit if durable else self._sink.hand_over
         self.kept = received or self.kept
-        commit.add_done_callback(self._committed)
-        self._commits.append(commit)
+        await keep(outcome.record, outcome.end, times, outcome.snapshot, received)
 
-    def _committed(self, commit: asyncio.Task[None]) -> None:
-        """A commit has ended: one that failed ends the round in progress, which could not be committed either."""
-        error = None if commit.cancelled() else commit.exception()
+    def _lost(self, error: BaseException) -> None:
+        """A round was lost on its way to the disk: so is the one in progress, which could not be committed either."""
         if isinstance(error, TurnwiseError):
             self.on_failure(error)
-        elif error is not None:
+        else:
             self.on_failure(InvariantError(f"a round could not be kept: {type(error).__name__}: {error}"))
 
     async def settle(self) -> None:
         """Wait until every round that has been played is durable."""
-        commits, self._commits = self._commits, []
-        for outcome in await asyncio.gather(*commits, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
+        await self._sink.wait_durable()
 
     def _count(self, record: RoundRecord) -> None:
         counts = self.counts

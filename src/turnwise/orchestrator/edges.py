@@ -35,6 +35,7 @@ class Edges:
     - `clock`: shows what time it is, and what a process has used
     - `fuel_rate`: makes what measures how long a unit of fuel takes
     - `journal_thread`: makes the thread that waits for the disk
+    - `waits_in_loop`: whether the event loop itself waits for the disk where nothing else could go on
     - `telemetry`: makes the memory that others may watch the run in; None where there is none
     """
 
@@ -42,6 +43,7 @@ class Edges:
     clock: Clock = SYSTEM_CLOCK
     fuel_rate: Callable[[], FuelRate] = FuelRate
     journal_thread: Callable[[], Executor] = _one_thread
+    waits_in_loop: bool = True
     telemetry: Callable[[], RingWriter | None] = _ring
 
 

@@ -281,9 +281,9 @@ class Live:
         await session.wait_news(LOOK_S)
         return True
 
-    async def _round(self, session: Session) -> RoundRecord | None:
+    async def _round(self, session: Session, *, durable: bool = False) -> RoundRecord | None:
         self._quiet.clear()
-        record = await session.round()
+        record = await session.round(durable=durable)
         if record is not None:
             self._logs.note(record, session.name)
         return record
@@ -296,7 +296,7 @@ class Live:
             session.take_outside()
             if not session.due:
                 return NoRound.WAITING
-            record = await self._round(session)
+            record = await self._round(session, durable=True)
         await session.settle()
         return record or NoRound.OVER
 

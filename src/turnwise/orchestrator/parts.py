@@ -77,7 +77,9 @@ async def connect(
     edges: Edges = EDGES,
 ) -> Session:
     """Start the sandboxes and connect everything; the session owns what the stack did."""
-    writer = await stack.enter_async_context(JournalWriter(file.writer, thread=edges.journal_thread()))
+    writer = await stack.enter_async_context(
+        JournalWriter(file.writer, thread=edges.journal_thread(), in_loop=edges.waits_in_loop)
+    )
     codes = prepared.codes
     driver = Driver(machine, writer, edges.clock)
     driver.contents.load = file.contents.read
@@ -94,6 +96,7 @@ async def connect(
             rate=edges.fuel_rate(),
         )
     )
+    driver.take_soon = pool.take_soon
     driver.effects = effects = ModelEffects(prepared.host, driver, driver.contents, plan_bound(prepared.host.models))
     prepared.answers.attach(effects, driver)
     stack.enter_context(collected_seldom())

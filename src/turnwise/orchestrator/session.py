@@ -118,9 +118,9 @@ class Session:
             await asyncio.wait_for(self._news.wait(), timeout_s)
         self._news.clear()
 
-    async def round(self) -> RoundRecord | None:
-        """Play a round; None if the run has ended instead."""
-        outcome = await self._driver.round()
+    async def round(self, *, durable: bool = False) -> RoundRecord | None:
+        """Play a round; None if the run has ended instead. `durable`: and wait until it is on disk."""
+        outcome = await self._driver.round(durable=durable)
         return outcome if isinstance(outcome, RoundRecord) else None
 
     async def settle(self) -> None:

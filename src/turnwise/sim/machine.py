@@ -40,9 +40,13 @@ class SimulatedThread(Executor):
         self._before = before
         self._after = after
         self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._cut = False
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         future: Future[T] = Future()
+        if self._cut:
+            future.set_exception(EnvironmentFailure("the orchestrator was killed"))
+            return future
         self._waiting.append((future, lambda: fn(*args, **kwargs)))
         if len(self._waiting) == 1:
             self._next()
@@ -74,6 +78,7 @@ class SimulatedThread(Executor):
 
     def cut(self) -> None:
         """The process is killed: the first of what waits may still come to its end on disk, the rest is lost."""
+        self._cut = True
         if self._waiting and self._chance.below(2):
             self._perform()
         while self._waiting:
@@ -148,6 +153,7 @@ class SimulatedMachine:
             clock=self.clock,
             fuel_rate=lambda: FuelRate(_fuel_ns),
             journal_thread=self._thread,
+            waits_in_loop=False,
             telemetry=lambda: None,
         )
 

@@ -16,8 +16,10 @@ from turnwise.core.records import EndRecord
 from turnwise.errors import EnvironmentFailure, InvariantError
 from turnwise.journal import Journal, JournalWriter
 from turnwise.journal.file.connection import open_writing
+from turnwise.journal.file.times import RoundTimes
 from turnwise.journal.write.encode import Batch
 from turnwise.journal.write.rounds import RoundWriter
+from turnwise.journal.write.writer import LARGE_ROUNDS_MAX
 
 
 class Held(RoundWriter):
@@ -26,11 +28,12 @@ class Held(RoundWriter):
     gate: threading.Semaphore
     fails_from: int | None = None
 
-    def write(self, batch: Batch) -> None:
-        assert self.gate.acquire(timeout=60)
-        if self.fails_from is not None and batch.round >= self.fails_from:
-            raise EnvironmentFailure(f"the disk is full at round {batch.round}")
-        super().write(batch)
+    def write(self, *batches: Batch) -> None:
+        for batch in batches:
+            assert self.gate.acquire(timeout=60)
+            if self.fails_from is not None and batch.round >= self.fails_from:
+                raise EnvironmentFailure(f"the disk is full at round {batch.round}")
+        super().write(*batches)
 
 
 @contextmanager
@@ -54,7 +57,7 @@ def test_commits_are_on_disk_when_awaited(tmp_path: Path) -> None:
                     await writer.commit(simple(number))
                     assert reader.rounds.last_round == number
             await writer.end(EndRecord("quiet", 5, None))
-            assert writer.statistics() == {"in_flight": 0, "in_flight_max": 4, "written": 5}
+            assert writer.statistics() == {"in_flight": 0, "in_flight_max": 64, "written": 5}
 
     with create(path) as journal:
         asyncio.run(play(journal))
@@ -63,7 +66,7 @@ def test_commits_are_on_disk_when_awaited(tmp_path: Path) -> None:
 
 def test_several_tasks_commit_in_the_order_in_which_they_ask(tmp_path: Path) -> None:
     async def play(journal: Journal) -> None:
-        async with JournalWriter(journal.writer, in_flight_max=2) as writer:
+        async with JournalWriter(journal.writer, rounds_max=2) as writer:
             await asyncio.gather(*[writer.commit(simple(number)) for number in range(1, 30)])
 
     with create(tmp_path / "run.journal") as journal:
@@ -73,10 +76,10 @@ def test_several_tasks_commit_in_the_order_in_which_they_ask(tmp_path: Path) -> 
 
 def test_a_bounded_number_is_in_flight(tmp_path: Path) -> None:
     async def play(rounds: Held) -> None:
-        async with JournalWriter(rounds, in_flight_max=2) as writer:
-            await writer.submit(simple(1))
-            await writer.submit(simple(2))
-            third = asyncio.ensure_future(writer.submit(simple(3)))
+        async with JournalWriter(rounds, rounds_max=2) as writer:
+            await writer.hand_over(simple(1))
+            await writer.hand_over(simple(2))
+            third = asyncio.ensure_future(writer.hand_over(simple(3)))
             for _ in range(10):
                 await asyncio.sleep(0)
             assert not third.done()
@@ -117,7 +120,7 @@ def test_a_failure_is_everybodys_and_nothing_is_written_after_it(tmp_path: Path)
 def test_a_failure_that_nobody_asked_for_is_told_when_closing(tmp_path: Path) -> None:
     async def play(rounds: Held) -> None:
         async with JournalWriter(rounds) as writer:
-            await writer.submit(simple(1))
+            await writer.hand_over(simple(1))
 
     with held(tmp_path / "run.journal", 100, fails_from=1) as (_, rounds), pytest.raises(EnvironmentFailure):
         asyncio.run(play(rounds))
@@ -143,9 +146,9 @@ def test_a_cancelled_caller_does_not_lose_the_round(tmp_path: Path) -> None:
 def test_a_record_that_cannot_be_is_refused_at_once_and_the_next_fits(tmp_path: Path) -> None:
     async def play(journal: Journal) -> None:
         async with JournalWriter(journal.writer) as writer:
-            await writer.submit(simple(1))
+            await writer.hand_over(simple(1))
             with pytest.raises(InvariantError):
-                await writer.submit(replace(simple(2), messages=()))
+                await writer.hand_over(replace(simple(2), messages=()))
             await writer.commit(simple(2))
 
     with create(tmp_path / "run.journal") as journal:
@@ -158,7 +161,8 @@ def test_a_round_that_is_handed_over_before_the_loop_hears_of_a_failure_is_not_w
     failed, heard = threading.Event(), threading.Event()
 
     class Late(RoundWriter):
-        def write(self, batch: Batch) -> None:
+        def write(self, *batches: Batch) -> None:
+            (batch,) = batches
             if batch.round == 2:
                 self._connection.execute("PRAGMA max_page_count = 1")
             try:
@@ -172,10 +176,10 @@ def test_a_round_that_is_handed_over_before_the_loop_hears_of_a_failure_is_not_w
     async def play(rounds: RoundWriter) -> None:
         writer = JournalWriter(rounds)
         await writer.commit(simple(1))
-        await writer.submit(simple(2, size=200_000))
+        await writer.hand_over(simple(2, size=200_000))
         assert failed.wait(60)
         with pytest.raises(EnvironmentFailure, match="Everything up to round 1"):
-            await writer.submit(simple(3))
+            await writer.hand_over(simple(3))
         heard.set()
         with pytest.raises(EnvironmentFailure, match="Everything up to round 1"):
             await writer.close()
@@ -185,3 +189,147 @@ def test_a_round_that_is_handed_over_before_the_loop_hears_of_a_failure_is_not_w
     with Journal.open(path) as journal, closing(open_writing(path)) as connection:
         asyncio.run(play(Late(connection, path)))
         assert list(journal.rounds.between()) == [simple(1)]
+
+
+LARGE = 3_000
+"""Turns of a round of which four take more memory than may be ahead of the disk."""
+
+
+class Noted(RoundWriter):
+    """Notes which rounds came to the disk together, and waits for permission to write the first of them."""
+
+    gate: threading.Event
+    together: list[list[int]]
+
+    def write(self, *batches: Batch) -> None:
+        assert self.gate.wait(60)
+        super().write(*batches)
+        self.together.append([batch.round for batch in batches])
+
+
+@contextmanager
+def noted(path: Path, agents: int = 3) -> Iterator[tuple[Journal, Noted]]:
+    create(path, agents).close()
+    with Journal.open(path) as journal, closing(open_writing(path)) as connection:
+        writer = Noted(connection, path)
+        writer.gate, writer.together = threading.Event(), []
+        yield journal, writer
+
+
+def test_rounds_that_come_while_the_disk_is_waited_for_come_to_it_together(tmp_path: Path) -> None:
+    async def play(rounds: Noted) -> None:
+        async with JournalWriter(rounds) as writer:
+            for number in range(1, 9):
+                await writer.hand_over(simple(number), times=RoundTimes(number, 0, 1, {}, {}, {}))
+            rounds.gate.set()
+            await writer.wait_durable(1)
+            assert writer.statistics()["written"] >= 1
+
+    with noted(tmp_path / "run.journal") as (journal, rounds):
+        asyncio.run(play(rounds))
+        assert rounds.together == [[1], [2, 3, 4, 5], [6, 7], [8]]  # each a power of two of those that wait
+        assert list(journal.rounds.between()) == [simple(number) for number in range(1, 9)]
+        assert journal.check() == 8
+
+
+def test_a_large_round_comes_to_the_disk_by_itself_and_few_of_them_are_in_flight(tmp_path: Path) -> None:
+    async def play(rounds: Noted) -> None:
+        async with JournalWriter(rounds) as writer:
+            for number in range(1, LARGE_ROUNDS_MAX + 1):
+                await writer.hand_over(simple(number, LARGE))
+            next_ = asyncio.ensure_future(writer.hand_over(simple(LARGE_ROUNDS_MAX + 1, LARGE)))
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not next_.done()
+            rounds.gate.set()
+            await next_
+
+    with noted(tmp_path / "run.journal", LARGE) as (_, rounds):
+        asyncio.run(play(rounds))
+        assert rounds.together == [[number] for number in range(1, LARGE_ROUNDS_MAX + 2)]
+
+
+def test_an_end_is_the_last_of_a_transaction(tmp_path: Path) -> None:
+    end = EndRecord("finished", 4, "1")
+
+    async def play(rounds: Noted) -> None:
+        async with JournalWriter(rounds) as writer:
+            for number in range(1, 4):
+                await writer.hand_over(simple(number))
+            await writer.hand_over(simple(4), end)
+            rounds.gate.set()
+
+    with noted(tmp_path / "run.journal") as (journal, rounds):
+        asyncio.run(play(rounds))
+        assert rounds.together == [[1], [2, 3], [4]]
+        assert journal.rounds.end_record == end
+
+
+def test_a_round_behind_the_end_is_refused_in_one_transaction(tmp_path: Path) -> None:
+    with noted(tmp_path / "run.journal") as (journal, rounds):
+        rounds.gate.set()
+        batches = rounds.encode(simple(1), EndRecord("finished", 1, "1")), rounds.encode(simple(2))
+        with pytest.raises(InvariantError, match="after the last"):
+            rounds.write(*batches)
+        assert journal.rounds.last_round == 0
+
+
+def test_a_transaction_that_fails_keeps_none_of_its_rounds(tmp_path: Path) -> None:
+    told: list[BaseException] = []
+
+    async def play(rounds: Held) -> None:
+        writer = JournalWriter(rounds)
+        writer.on_failure = told.append
+        for number in range(1, 6):
+            await writer.hand_over(simple(number))
+        rounds.gate.release(100)
+        with pytest.raises(EnvironmentFailure, match="full at round 3"):
+            await writer.wait_durable()
+        await writer.close()
+
+    with held(tmp_path / "run.journal", 0, fails_from=3) as (journal, rounds):
+        asyncio.run(play(rounds))
+        assert list(journal.rounds.between()) == [simple(1)]  # 2 came to the disk together with 3
+        assert [str(error) for error in told] == ["the disk is full at round 3"]
+
+
+def test_a_round_that_is_waited_for_is_written_in_the_loop_if_nothing_is_before_it(tmp_path: Path) -> None:
+    threads: list[str] = []
+
+    class Named(RoundWriter):
+        def write(self, *batches: Batch) -> None:
+            threads.append(threading.current_thread().name)
+            super().write(*batches)
+
+    async def play(rounds: RoundWriter) -> None:
+        async with JournalWriter(rounds, in_loop=True) as writer:
+            await writer.commit(simple(1))
+            await writer.hand_over(simple(2))
+            await writer.commit(simple(3))
+            await writer.commit(simple(4))
+            assert writer.statistics() == {"in_flight": 0, "in_flight_max": 64, "written": 4}
+
+    path = tmp_path / "run.journal"
+    create(path).close()
+    with Journal.open(path) as journal, closing(open_writing(path)) as connection:
+        asyncio.run(play(Named(connection, path)))
+        assert [name.startswith("turnwise-journal") for name in threads] == [False, True, True, False]
+        assert list(journal.rounds.between()) == [simple(number) for number in range(1, 5)]
+
+
+def test_a_failure_in_the_loop_is_everybodys_as_well(tmp_path: Path) -> None:
+    told: list[BaseException] = []
+
+    async def play(rounds: Held) -> None:
+        writer = JournalWriter(rounds, in_loop=True)
+        writer.on_failure = told.append
+        await writer.commit(simple(1))
+        for call in (writer.commit(simple(2)), writer.commit(simple(3)), writer.wait_durable()):
+            with pytest.raises(EnvironmentFailure, match="at round 2"):
+                await call
+        await writer.close()
+
+    with held(tmp_path / "run.journal", 100, fails_from=2) as (journal, rounds):
+        asyncio.run(play(rounds))
+        assert list(journal.rounds.between()) == [simple(1)]
+        assert len(told) == 1

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ from turnwise.sandbox.build.code import Code, Source, prepare
 from turnwise.sandbox.execute.engine import engine_key
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.sandbox.pool import deadline, worker_slot
-from turnwise.sandbox.pool.pool import Pool
+from turnwise.sandbox.pool import pool as worker_pool
+from turnwise.sandbox.pool.batch_queue import Item
+from turnwise.sandbox.pool.pool import SOON_JOBS_MAX, Pool
+from turnwise.sandbox.pool.worker_slot import WorkerSlot
 from turnwise.sharedmem import Transport
 
 TRANSPORTS: tuple[Transport, ...] = ("memfd", "portable") if sys.platform == "linux" else ("portable",)
@@ -345,6 +349,85 @@ def test_work_can_be_added_from_where_results_arrive(agent: Code) -> None:
     asyncio.run(run())
 
 
+memfd_only = pytest.mark.skipif(sys.platform != "linux", reason="other transports are waited for by a thread")
+
+
+async def take_here(pool: Pool, until: Callable[[], bool]) -> int:
+    """Take results without letting the event loop run; how many times there were some."""
+    taken = 0
+    end_s = time.monotonic() + WAIT_S_MAX
+    while not until():
+        assert time.monotonic() < end_s
+        taken += pool.take_soon()
+    return taken
+
+
+@memfd_only
+def test_results_of_little_work_are_taken_without_the_loop(agent: Code, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_pool, "SOON_US", 1_000_000)  # however slow the machine is
+
+    async def run() -> None:
+        collector = Collector(1)
+        async with pool_of([agent], collector, 1) as pool:
+            await pool.wait_ready()
+            assert not pool.take_soon()  # nobody has anything
+            pool.submit([job(agent, 0)])
+            await collector.wait()
+            for number in range(1, 40, 2):
+                pool.submit([job(agent, number), job(agent, number + 1)])
+                taken = await take_here(pool, lambda last=number + 1: last in collector.results)  # type: ignore[misc]
+                assert taken >= 1
+            assert pool.statistics().executed == 41
+            assert {result.body for result in collector.results.values()} == {b"c\0job %d" % n for n in range(41)}
+        assert collector.failures == []
+
+    asyncio.run(run())
+
+
+@memfd_only
+def test_what_may_take_long_and_what_is_much_is_left_to_the_loop(agent: Code, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        collector = Collector(SOON_JOBS_MAX + 2)
+        async with pool_of([agent], collector, 1) as pool:
+            await pool.wait_ready()
+            pool.submit([job(agent, 0)])
+            assert not pool.take_soon()  # nobody knows how long it takes
+            async with asyncio.timeout(WAIT_S_MAX):
+                while 0 not in collector.results:
+                    await asyncio.sleep(0)
+            monkeypatch.setattr(worker_pool, "SOON_US", 1_000_000)
+            pool.submit([job(agent, number) for number in range(1, SOON_JOBS_MAX + 2)])
+            assert not pool.take_soon()
+            await collector.wait()
+
+    asyncio.run(run())
+
+
+@memfd_only
+@posix
+def test_a_worker_that_is_killed_while_it_is_waited_for_is_replaced_by_the_loop(agent: Code) -> None:
+    async def run() -> None:
+        collector = Collector(2)
+        async with pool_of([agent], collector, 1) as pool:
+            pool.submit([job(agent, 0)])
+            async with asyncio.timeout(WAIT_S_MAX):
+                while 0 not in collector.results:
+                    await asyncio.sleep(0)
+            os.kill(pool.pids[0], signal.SIGSTOP)
+            while Path(f"/proc/{pool.pids[0]}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+                await asyncio.sleep(0)
+            pool.submit([job(agent, 1)])
+            assert not pool.take_soon()
+            os.kill(pool.pids[0], signal.SIGKILL)
+            for _ in range(5):
+                assert not pool.take_soon()
+            await collector.wait()
+            assert pool.statistics().deaths == 1
+        assert collector.results[1].body == b"c\0job 1"
+
+    asyncio.run(run())
+
+
 def test_closing_leaves_no_process_and_no_result(agent: Code) -> None:
     async def run() -> list[int]:
         collector = Collector(10_000)
@@ -430,6 +513,27 @@ def test_a_worker_that_lies_is_not_believed(play_with: Any, lie: str) -> None:
     error = asyncio.run(play_with("lie", SANDBOX_LIE=lie))
     assert isinstance(error, EnvironmentFailure)
     assert "ended 2 workers" in error.message
+
+
+@memfd_only
+@pytest.mark.parametrize("lie", LIES)
+def test_a_worker_that_lies_is_not_believed_outside_of_the_loop_either(
+    play_with: Any, lie: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each job is waited for where it was handed out, as if it were known to take no time."""
+    monkeypatch.setattr(worker_pool, "SOON_US", float("inf"))
+    monkeypatch.setattr(worker_pool, "SOON_MS", 10_000)
+    start_batch = WorkerSlot.start_batch
+
+    def start_and_take(slot: WorkerSlot, batch: list[Item]) -> None:
+        start_batch(slot, batch)
+        assert not slot.take_soon(10_000)
+
+    monkeypatch.setattr(WorkerSlot, "start_batch", start_and_take)
+    error = asyncio.run(play_with("lie", SANDBOX_LIE=lie))
+    assert isinstance(error, EnvironmentFailure)
+    assert "ended 2 workers" in error.message
+    assert "ended with status" not in error.message  # what is wrong is said, not how the worker ended
 
 
 def test_workers_that_cannot_begin_end_the_pool_with_their_last_words(play_with: Any) -> None:

@@ -52,6 +52,9 @@ COLUMNS: Final = {
 }
 """Columns of the tables that a commit adds to, in the order in which it does."""
 
+VALUE_BYTES: Final = 64
+"""Memory that a column takes, about: texts of rows are short."""
+
 Value = str | int | None
 
 
@@ -71,6 +74,13 @@ class Batch:
     """Columns of the end that came with the round, if one did."""
     times: TimesRow | None = None
     """Times, to be written once the commit is over."""
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory the rows take."""
+        blobs = self.rows["blobs"]
+        values = sum(map(len, self.rows.values())) * VALUE_BYTES
+        return values + sum(map(len, blobs[3 :: COLUMNS["blobs"]])) if blobs else values  # type: ignore[arg-type]
 
 
 class Encoder:
@@ -200,6 +210,8 @@ class Encoder:
         """Rows of turns that wait, and of their questions; their effects are put behind those of other turns."""
         parks: list[object] = []
         questions: list[object] = []
+        if not record.parks:
+            return parks, questions
         moved = {turn.place for turn in record.turns}
         for park in record.parks:
             if park.place in moved:

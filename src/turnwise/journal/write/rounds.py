@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -100,17 +101,29 @@ class RoundWriter:
             raise self._failure
         return self._encoder.batch(record, end, times, snapshot, received)
 
-    def write(self, batch: Batch) -> None:
-        """The second half of `commit`. May run in another thread than `encode`, one call at a time, in order."""
-        connection = self._connection
-        if batch.generation != self._encoder.generation or batch.after != self._committed:
-            where, expected = str(self.path), self._committed
-            raise InvariantError("a round is written out of order", where=where, expected=expected, actual=batch.after)
+    def write(self, *batches: Batch) -> None:
+        """The second half of `commit`, for rounds that follow each other, which come to the disk together.
+
+        May run in another thread than `encode`, one call at a time, in order.
+        """
+        after = self._committed
+        for batch in batches:
+            if batch.generation != self._encoder.generation or batch.after != after:
+                where = str(self.path)
+                raise InvariantError("a round is written out of order", where=where, expected=after, actual=batch.after)
+            if batch.end is not None and batch is not batches[-1]:
+                raise InvariantError("a round is written after the last", where=str(self.path), actual=batch.round)
+            after = batch.round
+        last = batches[-1]
+        rows = last.rows if len(batches) == 1 else _together(batches)
         started_us, zero_ns = self._clock.wall_us(), self._clock.elapsed_ns()
-        self._transaction(connection, batch.rows, None if batch.end is None else (_insertion(*_ENDS), batch.end))
-        if batch.times is not None and "timings" in self._optional:
-            self._times += batch.times.columns(started_us, (self._clock.elapsed_ns() - zero_ns) // 1_000)
-        self._committed = batch.round
+        self._transaction(self._connection, rows, None if last.end is None else (_insertion(*_ENDS), last.end))
+        took_us = (self._clock.elapsed_ns() - zero_ns) // 1_000
+        if "timings" in self._optional:
+            for batch in batches:
+                if batch.times is not None:
+                    self._times += batch.times.columns(started_us, took_us)
+        self._committed = after
 
     def end(self, record: EndRecord) -> None:
         """Note how the run ended. A run that is continued and ends again is noted again; the latest counts."""
@@ -192,6 +205,16 @@ class RoundWriter:
             self._statements.clear()
         self._statements[table, rows] = statement
         return statement
+
+
+def _together(batches: Iterable[Batch]) -> dict[str, list[object]]:
+    """Rows of several rounds, table by table."""
+    rows: dict[str, list[object]] = {table: [] for table in COLUMNS}
+    for batch in batches:
+        for table, flat in batch.rows.items():
+            if flat:
+                rows[table] += flat
+    return rows
 
 
 def _highest(connection: sqlite3.Connection, table: str, column: str, before: int) -> int:

@@ -6,6 +6,7 @@ Sizes follow times that were measured, so they differ from run to run. Nothing t
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from turnwise.sandbox.execute.jobs import TurnJob
 
@@ -47,10 +48,15 @@ class BatchQueue:
         """Queue a job before all others, to be run in a batch of its own by a worker that has no other."""
         self._alone.append((job, index))
 
-    def learn(self, index: int, took_us: int) -> None:
-        """Take the time that a job of code `index` took into its mean cost."""
-        cost = self._costs_us.get(index)
-        self._costs_us[index] = took_us if cost is None else cost + (took_us - cost) * LEARNING_RATE
+    def learn(self, index: int, took_us: int, jobs: int = 1) -> None:
+        """Take the time that jobs of code `index` took together into its mean cost."""
+        cost, mean = self._costs_us.get(index), took_us / jobs
+        self._costs_us[index] = mean if cost is None else cost + (mean - cost) * min(1.0, jobs * LEARNING_RATE)
+
+    def cost_us(self, items: Iterable[Item]) -> float:
+        """Return the time that jobs are expected to take, one after the other."""
+        costs_us = self._costs_us
+        return sum([costs_us.get(index, COST_US_UNKNOWN) for _, index in items])
 
     def next_batch(self, *, idle: bool) -> list[Item]:
         """Take the next batch for a worker, which is `idle` or has a batch already; empty if there is none for it."""
@@ -59,12 +65,13 @@ class BatchQueue:
         queue = self._queue
         jobs_max = min(BATCH_JOBS_MAX, -(-len(queue) // (2 * self._workers)))
         batch: list[Item] = []
+        costs_us = self._costs_us
         cost_us, size = 0.0, 0
         while queue and len(batch) < BATCH_JOBS_MAX:
             if len(batch) >= jobs_max and cost_us >= SMALL_US:
                 break
             job, index = queue[0]
-            cost_us += self._costs_us.get(index, COST_US_UNKNOWN)
+            cost_us += costs_us.get(index, COST_US_UNKNOWN)
             size += job.size_bytes
             if batch and (cost_us > BATCH_US or size > BATCH_BYTES_MAX):
                 break

@@ -28,6 +28,13 @@ DEADLINE_MS_DEFAULT = 60_000
 KILLS_MAX_DEFAULT = 3
 WORKERS_MAX = 1024
 
+SOON_US = 1_000
+"""Time that all the jobs there are may be expected to take for whoever waits for them outside of the event loop."""
+
+SOON_JOBS_MAX = 64
+SOON_MS = 2
+"""Time after which they are waited for in the loop: they take longer, or the worker has no core."""
+
 
 @dataclass(frozen=True, slots=True)
 class PoolStatistics:
@@ -118,6 +125,18 @@ class Pool:
             self._queue.add(job, index)
         self._dispatch()
 
+    def take_soon(self) -> bool:
+        """Wait for a worker here and now, if it has all the work that there is, and not much; whether it had results.
+
+        The event loop does not run meanwhile: it saves a small round the way through it. Never longer than SOON_MS.
+        """
+        if self._failed or self._queue.queued:
+            return False
+        busy = [slot for slot in self._slots if slot.running]
+        if len(busy) != 1 or len(running := busy[0].running) > SOON_JOBS_MAX:
+            return False
+        return self._queue.cost_us(running.values()) <= SOON_US and busy[0].take_soon(SOON_MS)
+
     async def close(self) -> None:
         """End all workers and drop what they have not finished. Twice is harmless."""
         self._failed = True
@@ -169,12 +188,12 @@ class Pool:
             self._all_ready.set()
         self._dispatch()
 
-    def slot_results(self, results: list[TurnResult], costs_us: list[tuple[int, int]]) -> None:
-        """Pass on the checked results of a worker; `costs_us` are pairs of code index and time."""
+    def slot_results(self, results: list[TurnResult], costs_us: dict[int, tuple[int, int]]) -> None:
+        """Pass on the checked results of a worker; `costs_us` are times and numbers of jobs by code index."""
         self._executed += len(results)
-        for index, took_us in costs_us:
+        for index, (took_us, jobs) in costs_us.items():
             self._busy_us += took_us
-            self._queue.learn(index, took_us)
+            self._queue.learn(index, took_us, jobs)
         if self._kills:
             for result in results:
                 self._kills.pop(result.id, None)

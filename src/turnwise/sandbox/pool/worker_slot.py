@@ -46,7 +46,7 @@ class Owner(Protocol):
     """Interface of the pool, as a slot uses it."""
 
     def slot_free(self) -> None: ...
-    def slot_results(self, results: list[TurnResult], costs_us: list[tuple[int, int]]) -> None: ...
+    def slot_results(self, results: list[TurnResult], costs_us: dict[int, tuple[int, int]]) -> None: ...
     def slot_died(self, unfinished: list[TurnJob], reason: str) -> None: ...
     def slot_failed(self, error: TurnwiseError) -> None: ...
 
@@ -57,6 +57,10 @@ class Lack(Exception):
 
 class Misbehaviour(Exception):
     """A message that no honest worker sends."""
+
+
+FAULTS = (PeerGone, PeerBroken, Lack, Misbehaviour, msgspec.DecodeError)
+"""Errors that end a worker, and nothing else."""
 
 
 class WorkerSlot:
@@ -93,8 +97,9 @@ class WorkerSlot:
         self._rate = rate
         self._deadline: Deadline | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._moved = False
         self._barren = 0
-        self._overdue: str | None = None
+        self._fault: str | None = None
 
     @property
     def pid(self) -> int | None:
@@ -141,10 +146,10 @@ class WorkerSlot:
         peer = self._peer = await self._launch(
             WORKER, name=self.name, transport=self._transport, environment=self._switches | WORKER_ENVIRONMENT
         )
-        self._overdue = None
+        self._fault = None
         try:
             await self._serve(peer)
-        except (PeerGone, PeerBroken, Lack, Misbehaviour, msgspec.DecodeError) as error:
+        except FAULTS as error:
             peer.kill()
             return str(error)
         finally:
@@ -155,8 +160,8 @@ class WorkerSlot:
                 self._sending = None
             self._peer = None
             await peer.close(grace_ms=0)
-        if self._overdue is not None:
-            return self._overdue
+        if self._fault is not None:
+            return self._fault
         return f"it ended with status {peer.returncode}\n{peer.stderr_tail()}".rstrip()
 
     async def _serve(self, peer: Child) -> None:
@@ -184,15 +189,19 @@ class WorkerSlot:
 
     def _take_results(self, items: list[messages.ResultItem]) -> None:
         results: dict[int, TurnResult] = {}
-        costs_us = []
+        costs_us: dict[int, tuple[int, int]] = {}
+        running = self.running
         for item in items:
-            found = self.running.get(item[0])
-            if found is None or item[0] in results:
-                raise Misbehaviour(f"a worker returned job {item[0]}, which it does not have")
-            results[item[0]] = _checked(found[0], item)
-            costs_us.append((found[1], item[6]))
+            job_id = item[0]
+            found = running.get(job_id)
+            if found is None or job_id in results:
+                raise Misbehaviour(f"a worker returned job {job_id}, which it does not have")
+            job, index = found
+            results[job_id] = _checked(job, item)
+            took_us, jobs = costs_us.get(index, (0, 0))
+            costs_us[index] = took_us + item[6], jobs + 1
         for job_id in results:
-            del self.running[job_id]
+            del running[job_id]
         finished = len(results)
         while finished:
             step = min(finished, self._batches[0])
@@ -201,10 +210,7 @@ class WorkerSlot:
             if not self._batches[0]:
                 self._batches.popleft()
         self._barren = 0
-        if not self.running:
-            self._stop_timer()
-        elif self._deadline is not None:
-            self._deadline.progress()
+        self._moved = True
         self._owner.slot_results(list(results.values()), costs_us)
 
     def start_batch(self, batch: list[Item]) -> None:
@@ -212,10 +218,12 @@ class WorkerSlot:
         peer = self._peer
         if peer is None:
             raise InvariantError(f"{self.name} was given a batch while it has no worker")
-        if not self.running:
-            self._deadline = Deadline(peer.pid, self._deadline_s, self._rate, self._clock)
+        if self._timer is None:
             self._watch()
-        self.running.update((job.id, (job, index)) for job, index in batch)
+        if not self.running:
+            self._moved = True
+        for item in batch:
+            self.running[item[0].id] = item
         self._batches.append(len(batch))
         data = messages.encode(
             [
@@ -241,19 +249,46 @@ class WorkerSlot:
         self._sending = None
         self._owner.slot_free()
 
-    def _watch(self) -> None:
-        """Look at the worker's deadline, a few times within it."""
-        self._timer = asyncio.get_running_loop().call_later(self._deadline_s / LOOKS, self._check_deadline)
+    def take_soon(self, wait_ms: int) -> bool:
+        """Take results of the worker outside of the event loop, which are waited for so long; whether there were any.
 
-    def _check_deadline(self) -> None:
+        Whatever is wrong ends the worker, and `run` finds that.
+        """
+        peer = self._peer
+        if peer is None or not self.ready:
+            return False
+        try:
+            message = peer.receive_soon(wait_ms)
+            if message is None:
+                return False
+            with message:
+                self._take(message)
+        except FAULTS as error:
+            self._fault = self._fault or str(error)
+            peer.kill()
+            return False
+        return True
+
+    def _watch(self) -> None:
+        """Look at the worker, a few times within the time that it may stand still."""
+        self._timer = asyncio.get_running_loop().call_later(self._deadline_s / LOOKS, self._look)
+
+    def _look(self) -> None:
+        """Look whether the worker has moved since the last look; its deadline counts from the first time it has not.
+
+        So most batches cost no look at all, and a worker has up to one look's time more than its deadline.
+        """
         self._timer = None
-        if self._deadline is None or self._peer is None:
+        peer = self._peer
+        if peer is None or not self.running:
             return
-        overdue = self._deadline.check(job for job, _ in self.running.values())
-        if overdue is None:
-            self._watch()
-        else:
+        if self._moved or self._deadline is None:
+            self._moved = False
+            self._deadline = Deadline(peer.pid, self._deadline_s, self._rate, self._clock)
+        elif (overdue := self._deadline.check(job for job, _ in self.running.values())) is not None:
             self._end(overdue)
+            return
+        self._watch()
 
     def _end_beginner(self) -> None:
         self._timer = None
@@ -262,7 +297,7 @@ class WorkerSlot:
     def _end(self, reason: str) -> None:
         if self._peer is not None:
             self.kills += 1
-            self._overdue = reason
+            self._fault = reason
             self._peer.kill()
 
     def _stop_timer(self) -> None:

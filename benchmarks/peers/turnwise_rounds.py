@@ -65,7 +65,7 @@ def main(agents: int, seconds: float, workers: int) -> None:
             rounds = live.progress().round - 3
         with turnwise.open(live.journal) as run:
             assert (len(run.turns), len(run.failures)) == ((rounds + 3) * agents, 0)
-            assert run.at(3).states["counter-1"] == "xxx"
+            assert run.state("counter-1", 3) == "xxx"
     print(json.dumps({"rounds": rounds, "seconds": elapsed}))
 
 

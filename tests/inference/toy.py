@@ -179,6 +179,44 @@ def attention_graph(
     return graph
 
 
+def windowed_graph(window: int) -> Graph:
+    """`attention_graph` with a layer before it that looks at a window, and keeps no more where it is asked to."""
+    graph = attention_graph(seed=3)
+    random = np.random.default_rng(4)
+    heads, kv_heads, head_size, hidden = 4, 2, 16, 32
+    sizes = {"wq0": (hidden, heads), "wk0": (hidden, kv_heads), "wv0": (hidden, kv_heads)}
+    for name, (rows, many) in sizes.items():
+        numbers = random.standard_normal((rows, many * head_size)) / rows**0.25
+        graph.tensors.append(tensor(name, numbers.astype(np.float32)))
+    out = random.standard_normal((heads * head_size, hidden)) / (heads * head_size) ** 0.25
+    graph.tensors.append(tensor("wo0", out.astype(np.float32)))
+    cache = ["batch", kv_heads, "past", head_size]
+    graph.inputs += [value(f"past_key_values.1.{part}", FLOAT, cache) for part in ("key", "value")]
+    present = ["batch", kv_heads, "present", head_size]
+    graph.outputs += [value(f"present.1.{part}", FLOAT, present) for part in ("key", "value")]
+    before = [
+        node("Gather", ["embedding", "input_ids"], ["embedded"], axis=0),
+        *(node("MatMul", ["embedded", f"w{part}0"], [f"{part}0"]) for part in "qkv"),
+    ]
+    windowed = [
+        node(
+            "GroupQueryAttention",
+            ["q0", "k0", "v0", "past_key_values.1.key", "past_key_values.1.value", "seqlens_k", "total"],
+            ["attended0", "present.1.key", "present.1.value"],
+            domain=MICROSOFT,
+            num_heads=heads,
+            kv_num_heads=kv_heads,
+            local_window_size=window,
+            sliding_window_cache=1,
+        ),
+        node("MatMul", ["attended0", "wo0"], ["mixed0"]),
+        node("Add", ["mixed0", "embedded"], ["x"]),
+    ]
+    lengths = graph.nodes[4:11]
+    graph.nodes = [*before, *lengths, *windowed, *graph.nodes[1:4], *graph.nodes[11:]]
+    return graph
+
+
 def mixing_graph() -> Graph:
     """`attention_graph`, in which each token also gets a little of the mean over all that runs in the same step.
 

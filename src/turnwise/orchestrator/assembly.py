@@ -137,6 +137,7 @@ def info_of(specs: Sequence[Spec]) -> str:
             "batching": spec.batching,
             "reproducible": spec.reproducible,
             "multiplications_max": spec.multiplications_max,
+            "kv_window": spec.kv_window,
         }
         for spec in specs
         if isinstance(spec, ModelSpec)
@@ -278,6 +279,7 @@ def specs_of(file: Journal, paths: Mapping[str, Path]) -> list[ModelSpec]:
                 place.get("batching"),
                 place.get("reproducible", True),
                 place.get("multiplications_max"),
+                place.get("kv_window", False),
             )
             for name, place in models.items()  # type: ignore[union-attr]  # what is none is caught below
         ]

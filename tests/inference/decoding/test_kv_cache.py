@@ -101,7 +101,7 @@ def test_blocks_give_back_what_they_kept() -> None:
     filled(kv, [70, 0])
     blocks = KvBlocks(SHAPE, 3)
     whole = [BlockSpan(2, 0, BLOCK_TOKENS), BlockSpan(0, BLOCK_TOKENS, BLOCK_TOKENS)]
-    blocks.keep(kv, 0, whole)
+    blocks.keep(kv, 0, whole, sum(span.count for span in whole))
     blocks.restore(kv, 1, [whole[0], BlockSpan(0, BLOCK_TOKENS, 5)])
     assert holds(kv, 1, list(range(BLOCK_TOKENS + 5)))
     assert not view(kv, 1, BLOCK_TOKENS + 5, 1).any()
@@ -162,7 +162,7 @@ def test_blocks_are_given_back_one_by_one_or_all() -> None:
     ran(kv, 0, 96)
     blocks = KvBlocks(LARGE, 3)
     spans = [BlockSpan(block, block * BLOCK_TOKENS, BLOCK_TOKENS) for block in range(3)]
-    blocks.keep(kv, 0, spans)
+    blocks.keep(kv, 0, spans, sum(span.count for span in spans))
     blocks.give_back([1])
     blocks.restore(kv, 0, spans)
     assert [bool(view(kv, 0, span.start, span.count).any()) for span in spans] == [True, False, True]

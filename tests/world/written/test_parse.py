@@ -162,14 +162,16 @@ MESSAGE = MINIMAL + '[[messages]]\nto = "a"\nbody = ""\n'
             MODEL + "device = 'gpu'\n",
             "models.m.device",
             'unknown key "device"',
-            "Known keys here: accuracy_level, batching, context_tokens_max, key, model, multiplications_max, path, "
-            "provider, reply_kib, reproducible, requests_at_once, require, seconds_max, task, url, variant.",
+            "Known keys here: accuracy_level, batching, context_tokens_max, key, kv_window, model, "
+            "multiplications_max, path, provider, reply_kib, reproducible, requests_at_once, "
+            "require, seconds_max, task, url, variant.",
         ),
         (MODEL + "accuracy_level = 2\n", "models.m.accuracy_level", "is the number 2", "Write accuracy_level = 4"),
         (MODEL + "accuracy_level = true\n", "models.m.accuracy_level", "is true", "Write accuracy_level = 4"),
         (MODEL + "batching = 'even'\n", "models.m.batching", 'is the text "even"', 'batching = "free"'),
         (MODEL + "reproducible = 'no'\n", "models.m.reproducible", "must be true or false", "true"),
         (MODEL + "reproducible = false\ntask = 'infer'\n", "models.m.reproducible", "to infer with", "Leave it out"),
+        (MODEL + "kv_window = true\ntask = 'embed'\n", "models.m.kv_window", "to embed with", "Leave it out"),
         (MODEL + "reproducible = false\ntask = 'embed'\n", "models.m.reproducible", "to embed with", "Leave it out"),
         (
             MODEL + "reproducible = false\nbatching = 'free'\n",

@@ -99,6 +99,7 @@ def describe(world: Resolved, output: Output) -> None:
         said += [f"task {model.task}"] if model.task else []
         said += [f"rewritten to accuracy level {model.accuracy_level}"] if model.accuracy_level else []
         said += [f"context {count(model.context_tokens_max, 'token')}"] if model.context_tokens_max else []
+        said += ["windows kept alone"] if model.kv_window else []
         work = model.multiplications_max
         said += [f"at most {count(work, 'multiplication')} a run"] if work else []
         output.line(dim("model     "), f"{model.name}: {model.path} ({'; '.join(said)})", indent=2)

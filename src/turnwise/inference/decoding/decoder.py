@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from turnwise.errors import InvariantError
+from turnwise.errors import EnvironmentFailure, InvariantError
 from turnwise.inference.decoding.block_span import BlockSpan
 from turnwise.inference.decoding.call import Call
 from turnwise.inference.decoding.graph_form import Kernels, fastest, form_of, on_provider
@@ -22,12 +22,14 @@ from turnwise.inference.decoding.growing_kv_cache import GrowingKv
 from turnwise.inference.decoding.kv_cache import InPlaceKv, Kv, KvBlocks
 from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS, Budget, budget
 from turnwise.inference.decoding.signature import Signature
+from turnwise.inference.decoding.windowed_kv import WindowedKv
 from turnwise.inference.folders.model_folder import ModelFolder
 from turnwise.inference.onnx.provider_names import CPU
 from turnwise.inference.onnx.sessions import Opened
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.batching import Batching, for_cache, is_equal, is_even, prefill_tokens_max
 from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.kv_sizes import window_row_positions
 
 UNBOUNDED_BYTES: Final = 1 << 62
 CHUNK_TOKENS: Final = 128
@@ -79,15 +81,26 @@ class Decoder:
         chunked = in_place if chunked is None else chunked
         self._piece_tokens = kernels.chunk_tokens or CHUNK_TOKENS
         self.chunk_tokens = self._piece_tokens if chunked else None
-        self._on_grid = kernels.on_grid and in_place and masked
+        windowed = folder.layout.kv_window > 0
+        if windowed and (device is not None or not in_place):
+            raise EnvironmentFailure(
+                f"kv_window is for models whose cache lies in the host's memory, and this one runs on {opened.provider}"
+            )
+        self._on_grid = (kernels.on_grid and in_place and masked) or (windowed and chunked)
+        self._wide = self._on_grid and kernels.wide
         self.rows_min = kernels.rows_min if in_place and masked else 1
         self._in_place = in_place
         self._reproducible = opened.reproducible
-        self._window = folder.layout.window if in_place else 0
-        self.form = f"{'in_place' if in_place else 'growing'} {self.kv.dtype}"
+        self._window = folder.layout.window if in_place and not windowed else 0
+        kind = "in_place with a window" if windowed else "in_place" if in_place else "growing"
+        self.form = f"{kind} {self.kv.dtype}"
+        window_share = len(folder.layout.graph.windowed) if windowed else 0
+        window_bytes = window_share * self.kv.heads * self.kv.line_bytes
         budget_of = partial(
             budget,
             bytes_per_token=self.kv.bytes_per_token * (1 if in_place else GROWING_COST),
+            window_bytes_per_token=window_bytes,
+            window_row_positions=window_row_positions(folder.layout.kv_window) if windowed else 0,
             context_length=folder.layout.context_length,
             rows_max=1 if self.batching == "single" else options.rows_max,
             rows_spare=max(int(self._even), self.rows_min - 1),
@@ -104,7 +117,12 @@ class Decoder:
         self._device = device
         self._kv: Kv
         self._growing: GrowingKv | None = None
-        if in_place:
+        self._windowed: WindowedKv | None = None
+        if windowed:
+            names = frozenset(folder.layout.graph.windowed)
+            self._windowed = WindowedKv(self.kv, names, folder.layout.kv_window, rows, self.budget.positions_max)
+            self._kv = self._windowed
+        elif in_place:
             self._kv = InPlaceKv(self.kv, device, rows, self.budget.positions_max)
         else:
             self._kv = self._growing = GrowingKv(self.kv, device, self.budget.rows_spare)
@@ -153,7 +171,7 @@ class Decoder:
 
         What one prompt leaves behind is of use to another of the same width only.
         """
-        if not self._on_grid:
+        if not self._wide:
             return 0
         width = WIDTH_MIN_TOKENS
         while width < tokens:
@@ -178,6 +196,16 @@ class Decoder:
         if rest == 1:  # a single token would be run by other arithmetic, so the piece before gives up one of its own
             return [*[self._piece_tokens] * (whole - 1), self._piece_tokens - 1, 2]
         return [*[self._piece_tokens] * whole, *[rest] * (rest > 0)]
+
+    @property
+    def keeps_pieces(self) -> bool:
+        """True if a prompt is to be kept piece by piece: a row does not hold its beginning when it is run."""
+        return self._windowed is not None and self._blocks is not None
+
+    def held_from(self, row: int) -> int:
+        """Return the first token of those that a row holds in all layers, and that can be kept."""
+        length = int(self._lengths[row])
+        return 0 if self._windowed is None else length - self._windowed.resident(length)
 
     @property
     def keeps_answers(self) -> bool:
@@ -281,6 +309,9 @@ class Decoder:
         # Rows that are added to a batch write behind what they hold, where nothing is yet.
         call.mask_rows(lengths, longest + 1)
         logits: NDArray[Any] = call.run(0, count)
+        if self._windowed is not None:
+            for added in range(count, rows):
+                self._windowed.retract(row + added, int(lengths[added]))
         lengths[:count] += 1
         call.mask_known &= row == 0
         return logits
@@ -288,11 +319,13 @@ class Decoder:
     def retract(self, row: int) -> None:
         """Take back the last token of a row."""
         self._lengths[row] -= 1
+        if self._windowed is not None:
+            self._windowed.retract(row, int(self._lengths[row]))
         self._steps.mask_known = False
 
     def keep(self, row: int, spans: Sequence[BlockSpan]) -> None:
         """Copy from a row into blocks."""
-        self._kept.keep(self._kv, row, spans)
+        self._kept.keep(self._kv, row, spans, int(self._lengths[row]))
 
     def give_back(self, blocks: Iterable[int] | None = None) -> None:
         """Give back the memory of blocks (None: of all) that are kept no more."""

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
-from turnwise.inference.onnx.graph_facts import Graph, Quantised
+from turnwise.inference.onnx.graph_facts import GROUP_QUERY_ATTENTION, Graph, Quantised
 from turnwise.inference.onnx.provider_names import CPU, CUDA
 from turnwise.inference.plans.batching import Batching, for_cache, is_even
 
-GROUP_QUERY_ATTENTION: Final = "com.microsoft:GroupQueryAttention"
 MULTI_HEAD_ATTENTION: Final = "com.microsoft:MultiHeadAttention"
 ATTENTIONS: Final = frozenset({GROUP_QUERY_ATTENTION, MULTI_HEAD_ATTENTION, "com.microsoft:Attention", "Attention"})
 ACCURACY_FREE: Final = 4
@@ -124,15 +123,16 @@ class Kernels:
     """Needs of a provider's kernels, so that a row has the same bits in every batch.
 
     `rule` is the cheapest rule known to hold there. Steps have at least `rows_min` rows, some of which may be nobody's.
-    Prompts run in pieces of `chunk_tokens` (None: as it pays on the CPU). `on_grid`: where the pieces begin, and how
-    wide the mask is, shows in their bits. So all pieces but the last are of that size, only whole ones are reused, and
-    the width is a function of the prompt's length.
+    Prompts run in pieces of `chunk_tokens` (None: as it pays on the CPU). `on_grid`: where the pieces begin shows in
+    their bits. So all pieces but the last are of that size, and only whole ones are reused. `wide`: how wide the mask
+    is shows, too, so that its width is a function of the prompt's length.
     """
 
     rule: Rule
     rows_min: int = 1
     chunk_tokens: int | None = None
     on_grid: bool = False
+    wide: bool = False
 
 
 def on_provider(form: Form, graph: Graph, provider: str, kv_heads: int, multiprocessors: int | None) -> Kernels:
@@ -144,7 +144,7 @@ def on_provider(form: Form, graph: Graph, provider: str, kv_heads: int, multipro
     rows_min = ceil(CUDA_ROWS_SHARE * multiprocessors / kv_heads)
     if graph.quantised:
         rows_min = max(rows_min, CUDA_QUANTISED_ROWS_MIN)
-    return Kernels(Rule("free", True), rows_min, CUDA_CHUNK_TOKENS, on_grid=True)
+    return Kernels(Rule("free", True), rows_min, CUDA_CHUNK_TOKENS, on_grid=True, wide=True)
 
 
 def fastest(form: Form, provider: str) -> Kernels:

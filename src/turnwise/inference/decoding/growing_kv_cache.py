@@ -124,8 +124,8 @@ class GrowingKv:
         group = self._groups[row]
         return group.view[:, group.rows.index(row), :, start : start + count]
 
-    def keep(self, blocks: Slab, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
-        """Copy from spans of rows into spans of blocks."""
+    def keep(self, blocks: Slab, spans: list[tuple[SlabSpan, SlabSpan]], length: int) -> None:
+        """Copy from spans of a row into spans of blocks."""
         for origin, target in spans:
             _host(blocks).view(target)[:] = self.positions(origin.row, origin.start, origin.count)
 

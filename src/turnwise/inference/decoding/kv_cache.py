@@ -26,7 +26,8 @@ GIVEN_BACK_BYTES_MIN: Final = 1024 * 1024
 class Kv(Protocol):
     """The KV cache of the sequences that run, each in a row. `version` changes when what is bound is out of date."""
 
-    version: int
+    @property
+    def version(self) -> int: ...
 
     def reserve(self, rows: int, room: int, lengths: Sequence[int]) -> None:
         """At least so many rows of `room` positions. The first `lengths[row]` positions of each row stay."""
@@ -37,8 +38,8 @@ class Kv(Protocol):
     def clear(self, row: int) -> None:
         """The row is nobody's any more."""
 
-    def keep(self, blocks: Slab, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
-        """Copy from spans of rows into spans of blocks."""
+    def keep(self, blocks: Slab, spans: list[tuple[SlabSpan, SlabSpan]], length: int) -> None:
+        """Copy from spans of a row that holds `length` positions into spans of blocks."""
 
     def restore(self, blocks: Slab, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
         """Copy from spans of blocks into spans of rows."""
@@ -127,7 +128,7 @@ class InPlaceKv:
             binding.bind_input(past_name, kind, 0, dtype, shape, address)
             binding.bind_output(present_name, kind, 0, dtype, shape, address)
         for one in range(row, row + count):
-            self._taken[one] = max(self._taken[one], past + new)
+            self.took(one, past + new)
 
     def clear(self, row: int) -> None:
         """Give back what the row took, if that is much: what lies there does not matter."""
@@ -141,15 +142,19 @@ class InPlaceKv:
     def move(self, source: int, target: int, length: int) -> None:
         if length:
             self.slab.copy(self.slab, [(SlabSpan(source, 0, length), SlabSpan(target, 0, length))])
-            self._taken[target] = max(self._taken[target], length)
+            self.took(target, length)
 
-    def keep(self, blocks: Slab, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
+    def keep(self, blocks: Slab, spans: list[tuple[SlabSpan, SlabSpan]], length: int) -> None:
         blocks.copy(self.slab, spans)
 
     def restore(self, blocks: Slab, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
         self.slab.copy(blocks, spans)
         for _, span in spans:
-            self._taken[span.row] = max(self._taken[span.row], span.start + span.count)
+            self.took(span.row, span.start + span.count)
+
+    def took(self, row: int, positions: int) -> None:
+        """Take note that a row's first `positions` have been written to."""
+        self._taken[row] = max(self._taken[row], positions)
 
 
 class KvBlocks:
@@ -161,9 +166,9 @@ class KvBlocks:
     def __init__(self, shape: KvShape, blocks: int, device: Device | None = None) -> None:
         self._slab = new_slab(shape, blocks, BLOCK_TOKENS, device)
 
-    def keep(self, kv: Kv, row: int, spans: Sequence[BlockSpan]) -> None:
-        """Copy from a row into blocks."""
-        kv.keep(self._slab, [(there, here) for here, there in _pairs(row, spans)])
+    def keep(self, kv: Kv, row: int, spans: Sequence[BlockSpan], length: int) -> None:
+        """Copy from a row that holds `length` positions into blocks."""
+        kv.keep(self._slab, [(there, here) for here, there in _pairs(row, spans)], length)
 
     def restore(self, kv: Kv, row: int, spans: Sequence[BlockSpan]) -> None:
         """Copy from blocks into a row."""

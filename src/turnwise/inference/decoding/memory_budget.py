@@ -43,10 +43,13 @@ def budget(
     rows_spare: int = 0,
     cached: bool = True,
     row_positions_min: int = 0,
+    window_bytes_per_token: int = 0,
+    window_row_positions: int = 0,
 ) -> Budget:
     """Divide `kv_bytes_max` (None: a share of the memory that there is). One position costs `bytes_per_token`.
 
-    A row has at least `row_positions_min` positions.
+    A row has at least `row_positions_min` positions. Where layers keep a window, their part of a position's cost,
+    `window_bytes_per_token`, is that of `window_row_positions` in each row, however long it is.
     """
     shortest = max(ROUND_UP_TOKENS, -(-row_positions_min // ROUND_UP_TOKENS) * ROUND_UP_TOKENS)
     whole = max(memory_bytes() // MEMORY_SHARE if kv_bytes_max is None else kv_bytes_max, 1)
@@ -57,8 +60,10 @@ def budget(
         spare = max(0, whole // bytes_per_token - needed)
         tokens = min(whole // CACHE_SHARE // bytes_per_token, CACHE_CONTEXTS_MAX * context_length, spare)
         blocks = tokens // BLOCK_TOKENS
-    positions = (whole - blocks * BLOCK_TOKENS * bytes_per_token) // bytes_per_token
-    positions = max(positions, (1 + rows_spare) * shortest)
+    left = whole - blocks * BLOCK_TOKENS * bytes_per_token
+    row_bytes = window_bytes_per_token * window_row_positions
+    each = max(1, bytes_per_token - window_bytes_per_token)
+    rows_max = max(1, min(rows_max, left // (each * shortest + row_bytes) - rows_spare))
+    positions = max((left - (rows_max + rows_spare) * row_bytes) // each, (1 + rows_spare) * shortest)
     room = positions // (1 + rows_spare) // ROUND_UP_TOKENS * ROUND_UP_TOKENS
-    rows_max = max(1, min(rows_max, positions // shortest - rows_spare))
     return Budget(rows_max, rows_spare, positions, min(context_length, room), blocks)

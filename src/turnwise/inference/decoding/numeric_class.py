@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from turnwise.errors import EnvironmentFailure
 from turnwise.inference.decoding.agreement import difference, tolerance_of
 from turnwise.inference.decoding.block_span import BlockSpan
-from turnwise.inference.decoding.decoder import Decoder, kernels_of
+from turnwise.inference.decoding.decoder import CHUNK_TOKENS, Decoder, kernels_of
 from turnwise.inference.decoding.graph_form import Rule, fastest_rules, form_of
 from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS
 from turnwise.inference.decoding.remembered import remembered
@@ -30,6 +30,7 @@ from turnwise.inference.decoding.self_test import (
     first_that_runs,
     known,
     self_test,
+    windowed_trial,
 )
 from turnwise.inference.folders.model_folder import ModelFolder
 from turnwise.inference.onnx.provider_names import CPU
@@ -37,7 +38,7 @@ from turnwise.inference.onnx.providers import versions
 from turnwise.inference.onnx.sessions import Opened, open_session
 from turnwise.inference.plans.batching import for_cache
 from turnwise.inference.plans.engine_options import EngineOptions
-from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
+from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS, window_row_positions
 from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.system.memory import memory_bytes
 
@@ -112,6 +113,8 @@ def differs(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -
 def _trial(folder: ModelFolder, opened: Opened) -> Trial:
     if opened.device is not None:
         return TRIAL_ON_DEVICE
+    if folder.layout.kv_window:
+        return windowed_trial(window_row_positions(folder.layout.kv_window), CHUNK_TOKENS)
     return TRIAL_OF_LARGE if folder.weights_bytes >= LARGE_BYTES_MIN else TRIAL
 
 
@@ -144,15 +147,24 @@ class _Rows:
     def prefill(self, row: int, ids: Sequence[int], whole: int) -> NDArray[Any]:
         start = 0
         for piece in self._decoder.pieces(len(ids)):
+            held = self._decoder.held(row)
             logits = self._decoder.prefill(row, ids[start : start + piece], whole)
+            if row == 0 and self._decoder.keeps_pieces:
+                self._keep(held, held + piece)
             start += piece
         return logits
+
+    def _keep(self, start: int, stop: int) -> None:
+        """Keep the whole blocks of the first row between two places, that are still held."""
+        first = -(-max(start, self._decoder.held_from(0)) // BLOCK_TOKENS)
+        blocks = range(first, min(stop // BLOCK_TOKENS, self._decoder.budget.blocks))
+        self._decoder.keep(0, [BlockSpan(block, block * BLOCK_TOKENS, BLOCK_TOKENS) for block in blocks])
 
     def begin_again(self, tokens: int, room: int) -> int:
         tokens = self._decoder.reusable(tokens)
         blocks = range(min(tokens // BLOCK_TOKENS, self._decoder.budget.blocks))
         spans = [BlockSpan(block, block * BLOCK_TOKENS, BLOCK_TOKENS) for block in blocks]
-        if spans:
+        if spans and not self._decoder.keeps_pieces:
             self._decoder.keep(0, spans)
         self.begin_rows(1, room)
         if spans:

@@ -35,6 +35,7 @@ BATCHES: Final = (13, 8, 5, 2, 1)
 """Rows of the steps, one after the other. Row i has a prompt of i + 2 tokens, or all have one of as many."""
 
 BATCHES_OF_LARGE: Final = (5, 2, 1)
+BATCHES_OF_WINDOWS: Final = (3, 2, 1)
 LARGE_BYTES_MIN: Final = 1 << 30
 TRIED_TOKENS: Final = 7
 """Room for five tokens and a step."""
@@ -60,6 +61,15 @@ TRIAL: Final = Trial(BATCHES, PIECES)
 TRIAL_OF_LARGE: Final = Trial(BATCHES_OF_LARGE, PIECES_OF_LARGE)
 TRIAL_ON_DEVICE: Final = Trial((64, 32, 17, 16, 8, 5, 2, 1), (256, 256, 256, 101), 31, reuse=True)
 """Lengths at which kernels for devices divide their work otherwise."""
+
+
+def windowed_trial(row_positions: int, piece_tokens: int) -> Trial:
+    """Return the trial of a model whose rows of so many positions keep a window: a row and the prompt are longer.
+
+    Pieces are those in which such a prompt runs.
+    """
+    pieces = (piece_tokens,) * -(-row_positions // piece_tokens)
+    return Trial(BATCHES_OF_WINDOWS, (*pieces, piece_tokens - 27), row_positions // 2, reuse=True)
 
 
 class Runner(Protocol):

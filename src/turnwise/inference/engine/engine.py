@@ -216,23 +216,26 @@ class Engine:
             yield self._refuse(work.number, _graph_refuses(error))
             return
         self._prompt_tokens += work.stop - work.start
+        if work.last or self._decoder.keeps_pieces:
+            self._keep(row, sequence.prompt, work.stop)
         if not work.last:
             return
         self._rows.ready(work.number)
-        self._keep(row, sequence.prompt)
         yield from self._accept(work.number, logits)
 
-    def _keep(self, row: int, prompt: list[int]) -> None:
-        """Keep a prompt that was prefilled, for others that begin with it."""
-        kept = prompt[: self._decoder.keepable(len(prompt))]
-        if spans := self._prefixes.insert(kept, self._decoder.prompt_width(len(prompt))):
+    def _keep(self, row: int, prompt: list[int], stop: int) -> None:
+        """Keep a prompt of which the first `stop` tokens were prefilled, for others that begin with it."""
+        kept = prompt[: min(stop, self._decoder.keepable(len(prompt)))]
+        width, held_from = self._decoder.prompt_width(len(prompt)), self._decoder.held_from(row)
+        if spans := self._prefixes.insert(kept, width, held_from):
             self._decoder.keep(row, spans)
 
     def _keep_answer(self, sequence: Sequence) -> None:
         """Keep prompt and answer, for a conversation that goes on, where what steps wrote may be reused."""
         if self._decoder.keeps_answers:
             row = self._rows.row(sequence.id)
-            self._keep(row, sequence.run_tokens[: self._decoder.held(row)])
+            tokens = sequence.run_tokens[: self._decoder.held(row)]
+            self._keep(row, tokens, len(tokens))
 
     def _hold(self, work: PrefillChunk) -> Iterator[EngineEvent]:
         """Run a piece of a prompt and a recorded answer, and hold the answer against the logits."""
@@ -248,7 +251,7 @@ class Engine:
         self._prompt_tokens += work.stop - work.start
         if checked.reply is not None:
             if work.last and checked.reply.departure is None:
-                self._keep(row, checked.prompt)
+                self._keep(row, checked.prompt, len(checked.prompt))
             self._remove(work.number)
             yield checked.reply
             return

@@ -99,8 +99,11 @@ class PrefixIndex:
         dropped, self._dropped = self._dropped, []
         return [block for block in dropped if block not in self._used]
 
-    def insert(self, tokens: Sequence[int], width: int = 0) -> list[BlockSpan]:
-        """Take in the whole blocks of `tokens`; returns the new ones, into which their KV is to be copied."""
+    def insert(self, tokens: Sequence[int], width: int = 0, held_from: int = 0) -> list[BlockSpan]:
+        """Take in the whole blocks of `tokens`; returns the new ones, into which their KV is to be copied.
+
+        What lies before the token `held_from` cannot be copied any more: where it is missing, nothing is taken in.
+        """
         node: _Root = self._root(width)
         start = 0
         added: list[BlockSpan] = []
@@ -110,7 +113,7 @@ class PrefixIndex:
             wanted = tuple(tokens[start : start + BLOCK_TOKENS])
             child = node.children.get(wanted)
             if child is None:
-                block = self._take(path)
+                block = self._take(path) if start >= held_from else None
                 if block is None:
                     break
                 child = _Node(block, wanted, node)

@@ -24,6 +24,9 @@ DIMENSIONS_MAX: Final = 64
 TENSOR_BYTES_MAX: Final = 2**44
 NUMBER_BYTES_MAX: Final = 10
 """Bytes of the longest whole number as protobuf writes it."""
+GROUP_QUERY_ATTENTION: Final = "com.microsoft:GroupQueryAttention"
+PAST_INPUTS: Final = slice(3, 5)
+"""Inputs of GroupQueryAttention with the KV cache: keys, then values."""
 MATMUL_N_BITS: Final = "com.microsoft:MatMulNBits"
 RANDOM: Final = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli", "Sampling"}
@@ -70,6 +73,7 @@ class Graph:
     tensors in other files; subgraphs and functions included. `inputs` and `outputs` are the whole graph's, `half` those
     of them that are in fp16. `random` are the operators that draw random numbers, in any branch or function. `loops`
     are the numbers of passes of the loops, by how deep they stand in other graphs; None for one that the data decides.
+    `windowed` are the inputs with the past of attention that can keep a window of tokens only, with that window.
     """
 
     operators: dict[str, int] = field(default_factory=dict)
@@ -80,6 +84,7 @@ class Graph:
     half: set[str] = field(default_factory=set)
     random: set[str] = field(default_factory=set)
     loops: list[tuple[int, int | None]] = field(default_factory=list)
+    windowed: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -215,6 +220,8 @@ class _Reader:
             self._graph.random.add(kind)
         elif kind in TRAINING_INPUT and (flag := "".join(names[of.INPUT][TRAINING_INPUT[kind] :][:1])):
             self._training.append((f"{kind} in training mode", flag, tuple(self._scopes)))
+        if name == GROUP_QUERY_ATTENTION and integers.get("sliding_window_cache") == 1:
+            self._graph.windowed |= dict.fromkeys(names[of.INPUT][PAST_INPUTS], integers.get("local_window_size", 0))
         if name == MATMUL_N_BITS:
             form = Quantised(integers.get("bits", 4), integers.get("block_size", 0), integers.get("accuracy_level", 0))
             self._graph.quantised[form] = self._graph.quantised.get(form, 0) + 1

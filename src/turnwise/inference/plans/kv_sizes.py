@@ -9,6 +9,14 @@ BLOCK_TOKENS: Final = 32
 
 ROW_POSITIONS_MIN: Final = 64
 
+WINDOW_SPARE_TOKENS: Final = 128
+"""Positions of a row beyond the window it keeps: the more, the more seldom what is kept is moved to its beginning."""
+
+
+def window_row_positions(window: int) -> int:
+    """Positions of a row that keeps a window of tokens alone. Where they lie in it shows in the bits."""
+    return -(-(window + WINDOW_SPARE_TOKENS) // ROW_POSITIONS_MIN) * ROW_POSITIONS_MIN
+
 
 def row_positions(capacity: int, positions_max: int | None = None) -> int:
     """Positions of a row for a sequence that needs `capacity`: of few sizes, so that rows seldom change theirs.

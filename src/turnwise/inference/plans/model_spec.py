@@ -29,6 +29,8 @@ class ModelSpec:
     - `reproducible`: False gives up equal bits for speed: the class is then `none`
     - `multiplications_max`: bound for one run of a graph on tensors; None: the usual one. It makes another model of it,
       too.
+    - `kv_window`: whether layers that look at a window of tokens keep just that in the KV cache, which saves memory and
+      makes another model of it; only on the CPU
     - `batching`: a rule to keep even where bits depend on it, so that the model's class is what is observed under it;
       None: the cheapest rule under which they do not
     """
@@ -44,3 +46,4 @@ class ModelSpec:
     batching: Batching | None = None
     reproducible: bool = True
     multiplications_max: int | None = None
+    kv_window: bool = False

@@ -49,6 +49,7 @@ class ResolvedModel:
     batching: Batching | None
     reproducible: bool
     multiplications_max: int | None
+    kv_window: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +224,9 @@ def _models(world: Description, base: Path, problems: Problems) -> Iterator[Reso
         if not model.reproducible and model.task in ("infer", "embed"):
             hint = "Leave it out: it is for models that generate text."
             problems.add((*path, "reproducible"), f"is false for a model to {model.task} with", hint)
+        if model.kv_window and model.task in ("infer", "embed"):
+            hint = "Leave it out: only models that generate text have a KV cache."
+            problems.add((*path, "kv_window"), f"is true for a model to {model.task} with", hint)
         if not model.reproducible and model.batching is not None:
             hint = "Leave batching out: sequences run together as they come, and without waves."
             problems.add((*path, "reproducible"), "is false beside batching", hint)
@@ -255,6 +259,7 @@ def _models(world: Description, base: Path, problems: Problems) -> Iterator[Reso
             batching=model.batching,
             reproducible=model.reproducible,
             multiplications_max=model.multiplications_max,
+            kv_window=model.kv_window,
         )
 
 

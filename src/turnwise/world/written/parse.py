@@ -154,6 +154,7 @@ def _model(reader: Reader) -> Model:
         batching=reader.choice_or_none("batching", BATCHINGS),
         multiplications_max=reader.integer_or_none("multiplications_max", MULTIPLICATIONS_MIN, MULTIPLICATIONS_MAX),
         reproducible=reader.boolean("reproducible", True),
+        kv_window=reader.boolean("kv_window", False),
     )
     reader.close()
     return model

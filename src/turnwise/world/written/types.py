@@ -75,7 +75,8 @@ URL_KEYS: Final = ("url", "model", "key", "seconds_max", "requests_at_once", "re
 class Model:
     """A model that agents may be granted.
 
-    `accuracy_level`, `context_tokens_max` and `multiplications_max` each make another model of it, and so another head.
+    `accuracy_level`, `context_tokens_max`, `kv_window` and `multiplications_max` each make another model of it, and so
+    another head.
     """
 
     path: str | os.PathLike[str] | None = None
@@ -110,6 +111,8 @@ class Model:
     """Bound of the requests that the `url` has at a time; None: 8."""
     reply_kib: int | None = field(default=None, kw_only=True)
     """Bound of an answer of the `url`; None: 4,096."""
+    kv_window: bool = field(default=False, kw_only=True)
+    """True has layers that look at a window of tokens keep no more than that: less memory, and another head."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

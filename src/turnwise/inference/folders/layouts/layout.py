@@ -36,6 +36,7 @@ class Layout:
 
     `config_path` is the file that says so, `variant` the graph that was chosen; None where there is but one. Attention
     that looks at the last `window` tokens only wants rows of KV cache of at least so many; 0 where it looks at all.
+    `kv_window` is the window that such layers (`graph.windowed`) keep alone; 0 where all of them keep all tokens.
     """
 
     convention: str
@@ -53,6 +54,7 @@ class Layout:
     bos: int | None
     ends: frozenset[int]
     window: int = 0
+    kv_window: int = 0
 
 
 def check_numbers(layout: Layout, where: str, keys: dict[str, str] | None = None) -> None:

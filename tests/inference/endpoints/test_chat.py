@@ -135,3 +135,60 @@ def test_an_answer_that_does_not_follow_its_schema_is_none() -> None:
         with pytest.raises(Refusal, match=r"JSON|schema"):
             reply(completion(text), **members)
     assert reply(completion('{"pri', "length"), **members)["finish"] == "length"  # cut off, as anywhere else
+
+
+TOOLS: list[dict[str, Any]] = [
+    {"name": "shop.price", "description": "The price", "parameters": {"properties": {"a": {}}}},
+    {"name": "stop"},
+]
+CALL: dict[str, Any] = {"id": "c", "type": "function", "function": {"name": "shop.price", "arguments": {"a": 1}}}
+
+
+def test_tools_are_told_by_names_that_the_api_takes() -> None:
+    called = [*HELLO, {"role": "assistant", "content": "", "tool_calls": [CALL]}]
+    called.append({"role": "tool", "content": "3", "tool_call_id": "c", "name": "shop.price"})
+    body = request(messages=called, tools=TOOLS, tool_choice="required", calls_max=1)
+    assert [tool["function"]["name"] for tool in body["tools"]] == ["shop_price", "stop"]
+    assert body["tools"][0] == {
+        "type": "function",
+        "function": {
+            "name": "shop_price",
+            "description": "The price",
+            "parameters": {"type": "object", "properties": {"a": {}}},
+        },
+    }
+    assert (body["tool_choice"], body["parallel_tool_calls"]) == ("required", False)
+    assert body["messages"][1]["tool_calls"] == [CALL | {"function": {"name": "shop_price", "arguments": '{"a":1}'}}]
+    assert body["messages"][2] == {"role": "tool", "content": "3", "tool_call_id": "c", "name": "shop_price"}
+    only = request(messages=HELLO, tools=TOOLS, tool_choice={"mode": "auto", "tools": ["stop"]})
+    assert ([tool["function"]["name"] for tool in only["tools"]], only["tool_choice"]) == (["stop"], "auto")
+    assert "parallel_tool_calls" not in only
+    assert request(messages=HELLO, tools=TOOLS, tool_choice="none")["tool_choice"] == "none"
+    assert "tools" not in request(messages=called, tools=[])
+    with pytest.raises(Refusal, match=r"a\.b and a_b have one name: a_b"):
+        request(messages=HELLO, tools=[{"name": "a.b"}, {"name": "a_b"}])
+
+
+def told_calls(*calls: tuple[Any, Any], text: Any = None, **members: Any) -> Any:
+    made = [{"id": "x", "type": "function", "function": {"name": name, "arguments": args}} for name, args in calls]
+    value = completion(text, "tool_calls")
+    value["choices"][0]["message"]["tool_calls"] = made
+    return reply(value, messages=HELLO, **{"tools": TOOLS, **members})
+
+
+def test_calls_come_back_by_the_names_of_the_tools() -> None:
+    found = told_calls(("shop_price", '{"a": 1}'), ("stop", ""), ("other", "{}"), text="So:")
+    assert (found["text"], found["finish"]) == ("So:", "end")
+    assert found["calls"] == [
+        {"tool": "shop.price", "args": {"a": 1}},
+        {"tool": "stop", "args": {}},
+        {"tool": "other", "args": {}},
+    ]
+    assert told_calls(("stop", "{"))["calls"] == [{"tool": "stop", "args": None}]
+    assert len(told_calls(("stop", "{}"), ("stop", "{}"), calls_max=1)["calls"]) == 1
+    with pytest.raises(Refusal, match='ended by "tool_calls"'):
+        told_calls(("stop", "{}"), tool_choice="none")
+    assert told_calls(("stop", "{}"), json_schema={"type": "integer"})["calls"] == [{"tool": "stop", "args": {}}]
+    assert reply(completion("Hi"), messages=HELLO, tools=TOOLS)["calls"] == []
+    with pytest.raises(Refusal, match="'arguments' of type str"):
+        told_calls(("stop", {}))

@@ -6,18 +6,32 @@ Nothing is left out silently: a parameter that the API does not have would other
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from turnwise.core.answer_schema import schema_problem, violation
 from turnwise.core.canonical import canonical
-from turnwise.inference.requests.generate_request import TOKENS_MAX_DEFAULT, Finish, Generation, parse
+from turnwise.inference.requests.generate_request import (
+    TOKENS_MAX_DEFAULT,
+    ChatMessage,
+    Finish,
+    Generation,
+    parse,
+)
 from turnwise.inference.requests.refusal import Refusal
+from turnwise.inference.tool_calls.told_request import read_arguments
 
 SEED_MAX: Final = 2**31 - 1
 """Largest seed: servers keep it in 32 bits."""
 
-_FINISHES: Final[Mapping[str, Finish]] = {"stop": "end", "length": "length"}
+WIRE_NAME_CHARS_MAX: Final = 64
+"""Characters of a tool's name in the API."""
+
+NAME_CHARS_MAX: Final = 200
+"""Characters of a name that an answer calls and nobody has told of."""
+
+_FINISHES: Final[Mapping[str, Finish]] = {"stop": "end", "tool_calls": "end", "length": "length"}
 
 
 def chat_request(model: str, body: str, seed: int) -> tuple[str, dict[str, Any], Generation]:
@@ -45,10 +59,67 @@ def chat_request(model: str, body: str, seed: int) -> tuple[str, dict[str, Any],
     if asked.grammar is not None:
         schema = {"name": "answer", "schema": json.loads(asked.grammar.text), "strict": True}
         members["response_format"] = {"type": "json_schema", "json_schema": schema}
-    members["messages"] = [
-        {"role": message.role, "content": message.content, **message.more} for message in asked.messages
-    ]
-    return "/chat/completions", members, asked
+    names = wire_names(asked)
+    members["messages"] = [_message(message, asked.tools is not None, names) for message in asked.messages]
+    return "/chat/completions", members | _tools(asked, names), asked
+
+
+def wire_names(asked: Generation) -> dict[str, str]:
+    """Return the names of tools as the API takes them, which has none with dots. Raises Refusal if two become one."""
+    names: dict[str, str] = {}
+    called = [call["function"]["name"] for message in asked.messages for call in message.more.get("tool_calls") or ()]
+    for name in (*(tool.name for tool in asked.tools.tools), *called) if asked.tools is not None else ():
+        names[name] = re.sub(r"[^a-zA-Z0-9_-]", "_", name)[-WIRE_NAME_CHARS_MAX:]
+    taken: dict[str, str] = {}
+    for name, wire in names.items():
+        if taken.setdefault(wire, name) != name:
+            raise Refusal("refused", f"the model is behind a URL, where {taken[wire]} and {name} have one name: {wire}")
+    return names
+
+
+def _message(message: ChatMessage, has_tools: bool, names: Mapping[str, str]) -> dict[str, Any]:
+    told = {"role": message.role, "content": message.content, **message.more}
+    if has_tools and "tool_calls" in told:
+        told["tool_calls"] = [
+            {
+                **call,
+                "function": {
+                    "name": names[call["function"]["name"]],
+                    "arguments": canonical(call["function"]["arguments"]),
+                },
+            }
+            for call in told["tool_calls"]
+        ]
+    if has_tools and "name" in told:
+        told["name"] = names.get(told["name"], told["name"])
+    return told
+
+
+def _tools(asked: Generation, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return what is said of tools. Those that may not be called are not told, unless none may."""
+    use = asked.tools
+    if use is None or not use.tools:
+        return {}
+    tools = [tool.told() for tool in use.callable or use.tools]
+    for tool in tools:
+        tool["function"]["name"] = names[tool["function"]["name"]]
+    if not use.callable:
+        return {"tools": tools, "tool_choice": "none"}
+    single = {"parallel_tool_calls": False} if use.calls_max == 1 else {}
+    return {"tools": tools, "tool_choice": "required" if use.required else "auto", **single}
+
+
+def _calls(message: Mapping[str, Any], asked: Generation) -> list[dict[str, Any]]:
+    """Return the calls of an answer, as many as were asked for. Raises Refusal for what are none."""
+    if asked.tools is None or not asked.tools.callable or message.get("tool_calls") is None:
+        return []
+    known = {wire: name for name, wire in wire_names(asked).items()}
+    calls = []
+    for call in _member(message, "tool_calls", list)[: asked.tools.calls_max]:
+        function = _member(call, "function", dict)
+        name, arguments = _member(function, "name", str), _member(function, "arguments", str)
+        calls.append({"tool": known.get(name, name[:NAME_CHARS_MAX]), "args": read_arguments(arguments or "{}")})
+    return calls
 
 
 def _check(asked: Generation) -> None:
@@ -80,6 +151,7 @@ def _check(asked: Generation) -> None:
 def chat_reply(value: Any, asked: Generation) -> tuple[str, int]:
     """Return the reply to an agent, and how many tokens were generated. Raises Refusal for what is no answer."""
     choice = _member(_member(value, "choices", list), 0, dict)
+    calls: list[dict[str, Any]] = []
     if asked.prompt is not None:
         text = _member(choice, "text", str)
     else:
@@ -87,17 +159,20 @@ def chat_reply(value: Any, asked: Generation) -> tuple[str, int]:
         if isinstance(message.get("refusal"), str) and message["refusal"]:
             raise Refusal("refused", f"the endpoint refuses to answer: {message['refusal'][:1_000]}")
         text = "" if message.get("content") is None else _member(message, "content", str)
+        calls = _calls(message, asked)
     ended = choice.get("finish_reason")
     finish = _FINISHES.get(ended) if isinstance(ended, str) else None
-    if finish is None:
+    if finish is None or (ended == "tool_calls" and not calls):
         raise Refusal("unavailable", f"the answer of the endpoint ended by {json.dumps(ended)[:100]}, not by itself")
     if finish == "end" and asked.stop:
         finish = "stop"  # which of both it was, the API does not say
-    if asked.grammar is not None and finish != "length":
+    if asked.grammar is not None and finish != "length" and not calls:
         _check_schema(text, json.loads(asked.grammar.text))
     usage = value.get("usage") if isinstance(value.get("usage"), dict) else {}
     tokens, prompt_tokens = (_count(usage.get(name)) for name in ("completion_tokens", "prompt_tokens"))
     ok: dict[str, Any] = {"text": text, "finish": finish, "tokens": tokens, "prompt_tokens": prompt_tokens}
+    if asked.tools is not None:
+        ok["calls"] = calls
     if asked.logprobs is not None:
         ok["logprobs"] = _logprobs(choice, asked.logprobs)
     return canonical({"ok": ok}), tokens or 0

@@ -65,11 +65,11 @@ def take_apart(text: str, form: ToolForm | None) -> Said:
             arguments.append("")
         else:
             arguments[delta.index] += delta.arguments
-    read = map(_read, arguments)
+    read = map(read_arguments, arguments)
     return Said(said, tuple([{"tool": name, "args": args} for name, args in zip(names, read, strict=True)]))
 
 
-def _read(text: str) -> dict[str, Any] | None:
+def read_arguments(text: str) -> dict[str, Any] | None:
     """Return the arguments of a call; None if they were cut off, or are no value that can be passed on."""
     try:
         value = decode(text, ARGUMENTS_NESTING_MAX)

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,7 +127,7 @@ def scores_of(
                 if warm.failed:
                     print(f"without any change: {warm.failed}", file=sys.stderr)
                     return None
-                result = results.add(mutant, *came_of(mutant, warm, sources(area)))
+                result = results.add(mutant, *came_of(mutant, warm, sources(area), seconds_max[1]))
             score.tried += 1
             score.killed += result.killer is not None
             tell(mutant, result, verbose)
@@ -137,18 +137,37 @@ def scores_of(
     return scores
 
 
-def came_of(mutant: Mutant, warm: Warm, paths: list[Path]) -> tuple[str | None, int]:
-    """Try a mutant; return what noticed it, if anything did, and how many tests reach it."""
+def came_of(mutant: Mutant, warm: Warm, paths: list[Path], seconds_max: float = 1e9) -> tuple[str | None, int]:
+    """Try a mutant; return what noticed it, if anything did, and how many tests reach it.
+
+    What no test reaches in its own process may run in one that a test starts, which finds the change, too, if
+    everything is imported anew: then the quickest tests try it that take no more than `seconds_max` together.
+    """
     verdict = warm.verdict(mutant)
-    if not verdict.anew:
+    if not verdict.anew and (verdict.killer is not None or verdict.reached):
         return verdict.killer, verdict.reached
-    names = names_of(mutant)
-    tests = warm.tests_that_reach(mutant, lines_that_use(names, paths), files_that_name(names, warm.files))
+    if verdict.anew:
+        names = names_of(mutant)
+        tests = warm.tests_that_reach(mutant, lines_that_use(names, paths), files_that_name(names, warm.files))
+        reached = len(tests)
+    else:
+        tests, reached = quickest(warm.seconds_by_test, seconds_max), 0
     patience_s = PATIENCE * sum(warm.seconds_by_test[test] for test in tests) + 60
     if not tests:  # a module that cannot be imported is noticed even so
         tests = [min(warm.seconds_by_test, key=warm.seconds_by_test.__getitem__)]
     killed = is_killed(mutant, tests, patience_s)
-    return "a test after importing anew" if killed else None, len(tests)
+    return "a test after importing anew" if killed else None, reached
+
+
+def quickest(seconds_by_test: Mapping[str, float], seconds_max: float) -> list[str]:
+    """Return as many tests as take no longer than that together."""
+    found, seconds = [], 0.0
+    for test in sorted(seconds_by_test, key=seconds_by_test.__getitem__):
+        seconds += seconds_by_test[test]
+        if seconds > seconds_max:
+            break
+        found.append(test)
+    return found
 
 
 def tell(mutant: Mutant, result: Result, verbose: bool) -> None:

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any, ClassVar
 
-from tests.mutants.__main__ import AREAS, ROOT, explained, mutants
-from tests.mutants.changes import changes, mutants_of, mutated
+from tests.mutants.__main__ import AREAS, ROOT, came_of, explained, mutants, quickest
+from tests.mutants.changes import Mutant, changes, mutants_of, mutated
 from tests.mutants.results import Results
 from tests.mutants.run import overlay
+from tests.mutants.warm import Verdict
 
 CODE = '''
 """A docstring."""
@@ -149,3 +151,38 @@ def test_processes_that_tests_start_find_the_change(tmp_path: Path) -> None:
     assert worker == str(tmp_path / "turnwise" / "sandbox" / "pool" / "worker.py")
     assert Path(worker).read_text() == ast.unparse(mutated(mutant))
     assert Path(core).resolve() == ROOT / "src" / "turnwise" / "core" / "__init__.py"
+
+
+class Unreached:
+    """A process of tests that reach nothing themselves."""
+
+    seconds_by_test: ClassVar[dict[str, float]] = {}
+
+    def verdict(self, mutant: Mutant) -> Verdict:
+        return Verdict(None, reached=0)
+
+
+def test_what_only_a_process_of_a_test_runs_is_tried_there(tmp_path: Path) -> None:
+    """The first of two changes is in what the process runs; the other is not."""
+    file = tmp_path / "test_worker_process.py"
+    file.write_text(
+        "import subprocess, sys\n"
+        "def test_it():\n"
+        '    code = \'from turnwise.sandbox.execute.executor import with_program as w; print(w(bytes(b"{1}"), b""))\'\n'
+        "    done = subprocess.run([sys.executable, '-P', '-c', code], capture_output=True, text=True)\n"
+        "    assert done.stdout == \"b'{1'\\n\"\n"
+    )
+    warm: Any = Unreached()
+    warm.seconds_by_test = {str(file): 1.0}
+    found = {m.key: m for m in mutants("sandbox/execute") if m.module == "turnwise.sandbox.execute.executor"}
+    noticed = found["turnwise.sandbox.execute.executor with_program: 1 is 2"]
+    assert came_of(noticed, warm, []) == ("a test after importing anew", 0)
+    other = found["turnwise.sandbox.execute.executor Executor.load: `len(self._programs) - 1` with Add"]
+    assert came_of(other, warm, []) == (None, 0)
+
+
+def test_the_quickest_tests_come_first_up_to_a_bound() -> None:
+    seconds = {"a": 3.0, "b": 1.0, "c": 2.0}
+    assert quickest(seconds, 3.0) == ["b", "c"]
+    assert quickest(seconds, 0.5) == []
+    assert quickest(seconds, 1e9) == ["b", "c", "a"]

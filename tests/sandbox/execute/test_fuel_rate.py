@@ -11,6 +11,18 @@ from turnwise.sandbox.execute import fuel_rate
 from turnwise.sandbox.execute.fuel_rate import guests, main, measure
 
 
+def test_the_walk_through_memory_visits_every_line() -> None:
+    """By the theorem of Hull and Dobell: a multiplier of 1 modulo 4 and an odd increment have the full period."""
+    at = count = 0
+    lines = fuel_rate.CHASE_BYTES // fuel_rate.LINE_BYTES
+    while True:
+        at = (at * 1664525 + 1013904223) % lines
+        count += 1
+        if at == 0:
+            break
+    assert count == lines
+
+
 def test_every_guest_uses_up_its_fuel(engine: wasmtime.Engine) -> None:
     for wat in guests().values():
         assert measure(engine, wat, fuel=10_000, repeats=1) > 0

@@ -44,6 +44,23 @@ def test_large_jobs_make_small_batches() -> None:
     assert all(ids(schedule) for _ in range(5))
 
 
+def test_a_batch_has_four_mebibytes_at_most() -> None:
+    schedule = BatchQueue(1)
+    schedule.learn(0, 1)
+    for number in range(20):
+        schedule.add(job(number, 1_600 * 1024), 0)
+    assert len(ids(schedule)) == 2
+
+
+def test_a_cost_is_a_mean_in_which_the_latest_counts_an_eighth() -> None:
+    schedule = BatchQueue(1)
+    schedule.learn(0, 1_000)
+    schedule.learn(0, 9_000)
+    for number in range(100):
+        schedule.add(job(number), 0)
+    assert len(ids(schedule)) == 5  # of 2 ms each, in 10 ms
+
+
 def test_few_jobs_are_shared_among_many_workers() -> None:
     schedule = BatchQueue(4)
     schedule.learn(0, SMALL_US)

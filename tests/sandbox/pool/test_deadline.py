@@ -14,8 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from turnwise.sandbox.execute import fuel_rate
-from turnwise.sandbox.execute.engine import make_engine
 from turnwise.sandbox.execute.jobs import TurnJob
 from turnwise.sandbox.pool import deadline
 from turnwise.sandbox.pool.deadline import FUEL_NS_UNKNOWN, Deadline, FuelRate, bound_s
@@ -134,6 +132,28 @@ def test_a_rate_that_cannot_be_measured_is_a_slow_one(monkeypatch: pytest.Monkey
     assert asyncio.run(deadline._measure()) == FUEL_NS_UNKNOWN
 
 
+def test_closing_waits_for_the_end_of_what_measures() -> None:
+    ended = False
+
+    async def measures() -> float:
+        nonlocal ended
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended = True
+        return 1.0
+
+    async def run() -> None:
+        rate = FuelRate(measures)
+        assert rate.get_nowait() is None
+        await asyncio.sleep(0)  # it begins
+        await rate.close()
+        assert ended
+        await FuelRate(measures).close()
+
+    asyncio.run(run())
+
+
 def test_closing_ends_what_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))"
     (tmp_path / "measures_for_ever.py").write_text(f"import os, pathlib, time\n{told}\ntime.sleep(3600)")
@@ -151,22 +171,3 @@ def test_closing_ends_what_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     with pytest.raises(ProcessLookupError):
         os.kill(asyncio.run(run()), 0)
-
-
-def test_the_walk_through_memory_visits_every_line() -> None:
-    """By the theorem of Hull and Dobell: a multiplier of 1 modulo 4 and an odd increment have the full period."""
-    at = count = 0
-    lines = fuel_rate.CHASE_BYTES // fuel_rate.LINE_BYTES
-    while True:
-        at = (at * 1664525 + 1013904223) % lines
-        count += 1
-        if at == 0:
-            break
-    assert count == lines
-
-
-def test_every_guest_uses_up_its_fuel() -> None:
-    engine = make_engine()
-    for name, wat in fuel_rate.guests().items():
-        if name != "load":  # which fills memory first; measured as a whole above
-            assert fuel_rate.measure(engine, wat, fuel=10_000, repeats=1) > 0, name

@@ -1,0 +1,198 @@
+"""The place of one worker, with workers that are made up: how many may die, how many batches one has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from turnwise.errors import EnvironmentFailure, TurnwiseError
+from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
+from turnwise.sandbox.pool.deadline import FuelRate
+from turnwise.sandbox.pool.pool import Pool
+from turnwise.sandbox.pool.worker_slot import BARREN_DEATHS_MAX, WorkerSlot
+from turnwise.sharedmem import LinkMessage
+from turnwise.system.clock import SYSTEM_CLOCK
+
+
+class DeadAtOnce:
+    """A worker that dies before it says anything."""
+
+    pid = 1
+    returncode = 9
+
+    def send_nowait(self, kind: int, *parts: object) -> bool:
+        return True
+
+    async def send(self, kind: int, *parts: object) -> None: ...
+
+    async def receive(self) -> LinkMessage | None:
+        return None
+
+    def receive_soon(self, wait_ms: int) -> LinkMessage | None:
+        return None
+
+    def stderr_tail(self) -> str:
+        return "last words"
+
+    def kill(self) -> None: ...
+
+    async def wait(self) -> int:
+        return 9
+
+    async def close(self, grace_ms: int = 0) -> None: ...
+
+
+class Launches:
+    """Starts such workers, and counts them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def __call__(
+        self, module: str, *, name: str, transport: object = None, environment: Mapping[str, str] | None = None
+    ) -> DeadAtOnce:
+        self.count += 1
+        return DeadAtOnce()
+
+
+class Kept:
+    """An owner that keeps what a slot reports."""
+
+    def __init__(self) -> None:
+        self.failures: list[TurnwiseError] = []
+        self.died: list[list[int]] = []
+
+    def slot_free(self) -> None: ...
+
+    def slot_results(self, results: list[TurnResult], costs_us: list[tuple[int, int]]) -> None: ...
+
+    def slot_died(self, unfinished: list[TurnJob], reason: str) -> None:
+        self.died.append([job.id for job in unfinished])
+
+    def slot_failed(self, error: TurnwiseError) -> None:
+        self.failures.append(error)
+
+
+def slot_of(owner: Kept, launches: Launches) -> WorkerSlot:
+    return WorkerSlot(
+        "worker-1",
+        (),
+        owner,
+        transport="auto",
+        deadline_ms=1_000,
+        rate=FuelRate(),
+        launch=launches,
+        clock=SYSTEM_CLOCK,
+    )
+
+
+def job(number: int) -> TurnJob:
+    return TurnJob(number, "code", b"{}", (), 1, 1, 1)
+
+
+def test_workers_that_die_before_they_do_anything_are_replaced_a_few_times() -> None:
+    async def run() -> tuple[Kept, Launches, WorkerSlot]:
+        owner, launches = Kept(), Launches()
+        slot = slot_of(owner, launches)
+        await slot.run()
+        return owner, launches, slot
+
+    owner, launches, slot = asyncio.run(run())
+    assert launches.count == slot.deaths == BARREN_DEATHS_MAX + 1 == 6
+    (failure,) = owner.failures
+    assert isinstance(failure, EnvironmentFailure)
+    assert failure.message == "6 workers in a row died before they did anything: it ended with status 9\nlast words"
+    assert owner.died == []
+
+
+def test_a_worker_has_two_batches_at_most() -> None:
+    async def run() -> list[bool]:
+        slot = slot_of(Kept(), Launches())
+        slot.ready = True
+        found = []
+        for _ in range(3):
+            found.append(slot.takes_batches)
+            slot._batches.append(1)
+        return found
+
+    assert asyncio.run(run()) == [True, True, False]
+
+
+def pool_of(workers: int) -> Pool:
+    return Pool((), workers=workers, on_results=lambda _: None, on_failure=lambda _: None, launch=Launches())
+
+
+def test_a_pool_has_up_to_1024_workers() -> None:
+    async def run(workers: int) -> int:
+        return len(pool_of(workers)._slots)
+
+    assert [asyncio.run(run(workers)) for workers in (1, 1_024)] == [1, 1_024]
+    for workers in (0, 1_025):
+        with pytest.raises(ValueError, match="between 1 and 1024"):
+            asyncio.run(run(workers))
+
+
+def test_a_job_that_took_workers_with_it_and_ended_is_blamed_no_more() -> None:
+    async def run() -> list[dict[int, int]]:
+        pool = pool_of(1)
+        pool._indices["code"] = 0
+        found = []
+        for report in (
+            lambda: pool.slot_died([job(7)], "gone"),
+            lambda: pool.slot_died([job(8)], "gone"),
+            lambda: pool.slot_results([TurnResult(7, "completed", b"", None, 1, "")], [(0, 1)]),
+        ):
+            report()
+            found.append(dict(pool._kills))
+        return found
+
+    assert asyncio.run(run()) == [{7: 1}, {7: 1, 8: 1}, {8: 1}]
+
+
+def test_a_job_that_runs_alone_is_given_to_nobody_who_has_another() -> None:
+    async def run() -> list[list[int]]:
+        pool = pool_of(1)
+        pool._indices["code"] = 0
+        (slot,) = pool._slots
+        given: list[list[int]] = []
+        slot.start_batch = lambda batch: given.append([one.id for one, _ in batch])  # type: ignore[method-assign]
+        slot.ready = True
+        slot._batches.append(1)
+        slot.running[5] = (job(5), 0)
+        pool.slot_died([job(7)], "gone")
+        assert given == []
+        slot.running.clear()
+        slot._batches.clear()
+        pool.slot_free()
+        return given
+
+    assert asyncio.run(run()) == [[7]]
+
+
+def test_leaving_a_pool_ends_its_workers() -> None:
+    class Waits(DeadAtOnce):
+        closed = 0
+
+        async def receive(self) -> LinkMessage | None:
+            await asyncio.Event().wait()
+            return None
+
+        async def close(self, grace_ms: int = 0) -> None:
+            Waits.closed += 1
+
+    async def launch(
+        module: str, *, name: str, transport: object = None, environment: Mapping[str, str] | None = None
+    ) -> Waits:
+        started.set()
+        return Waits()
+
+    async def run() -> None:
+        async with Pool((), workers=1, on_results=lambda _: None, on_failure=lambda _: None, launch=launch):
+            await started.wait()
+            assert Waits.closed == 0
+        assert Waits.closed == 1
+
+    started = asyncio.Event()
+    asyncio.run(run())

@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from turnwise.sweeps.moves import VariableMove
     from turnwise.sweeps.row import RecordedSeries, SweptRun
     from turnwise.sweeps.sweep import Sweep
-    from turnwise.world import Agent, Grants, InitialMessage, Model, Overrides
+    from turnwise.world import Agent, CallGrant, Grants, InitialMessage, Model, Overrides, Tools
 
 _MODULES = {
     "turnwise.api": (
@@ -137,7 +137,7 @@ _MODULES = {
     "turnwise.sweeps.moves": ("VariableMove",),
     "turnwise.sweeps.row": ("RecordedSeries", "SweptRun"),
     "turnwise.sweeps.sweep": ("Sweep",),
-    "turnwise.world": ("Agent", "Grants", "InitialMessage", "Model", "Overrides"),
+    "turnwise.world": ("Agent", "CallGrant", "Grants", "InitialMessage", "Model", "Overrides", "Tools"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -161,6 +161,7 @@ __all__ = [
     "BuiltSource",
     "BundleVerification",
     "Bundled",
+    "CallGrant",
     "Cause",
     "Diff",
     "Difference",
@@ -197,6 +198,7 @@ __all__ = [
     "Span",
     "Sweep",
     "SweptRun",
+    "Tools",
     "Turn",
     "TurnDiff",
     "TurnOutput",

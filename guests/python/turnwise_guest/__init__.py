@@ -30,6 +30,7 @@ from turnwise_guest.message import Message
 from turnwise_guest.model_tool import ModelTool
 from turnwise_guest.python_result import PythonResult, RunFailure
 from turnwise_guest.tensor import DType, Tensor
+from turnwise_guest.tool import Tool, ToolResult
 from turnwise_guest.turn import LogLevel, Turn
 
 __all__ = [
@@ -56,7 +57,9 @@ __all__ = [
     "StoredTensor",
     "Tensor",
     "TokenLogprob",
+    "Tool",
     "ToolCall",
+    "ToolResult",
     "Turn",
     "__version__",
 ]

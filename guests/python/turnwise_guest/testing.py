@@ -21,6 +21,7 @@ from typing import Any
 from turnwise_guest.errors import EffectError
 from turnwise_guest.jsontext import canonical, encode
 from turnwise_guest.tensor import Tensor, from_json, to_json
+from turnwise_guest.tool import Tool, ToolResult
 from turnwise_guest.turn import EPOCH, Turn, output
 
 TIME_DEFAULT = datetime(2000, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - reads the same in 3.11 and before
@@ -43,6 +44,8 @@ def make_turn(
     embed: Callable[[str, str], Sequence[float]] | None = None,
     run_python: Callable[[str, Any], Any] | None = None,
     ask: Callable[[dict[str, Any]], Any] | None = None,
+    call: Callable[[str, dict[str, Any]], Any] | None = None,
+    tools: Sequence[Tool] = (),
     contents: Mapping[str, bytes] | None = None,
 ) -> Turn:
     """Return a turn as the runtime would make it.
@@ -53,7 +56,8 @@ def make_turn(
     its arguments, or raises `EffectError`. Without it, asking a model is an `EffectError` ("unknown"). `run_python` is
     given code and input, and returns the value of the result; what it raises is the result's error. `contents` are
     those that the agent was given, by their handles. `ask` is the person: it is given each question (``question``,
-    ``schema``, …) and returns the answer.
+    ``schema``, …) and returns the answer. `call` is given the name of a tool and its arguments, and returns its result,
+    a text or another JSON value; `tools` are those that the agent is told of.
     """
     envelope = {
         "abi": 1,
@@ -70,7 +74,14 @@ def make_turn(
     if backlog:
         envelope["backlog"] = backlog
     stored = dict(contents or {})
-    models = {"generate": generate, "infer": infer, "embed": embed, "run_python": run_python, "ask": ask}
+    models: dict[str, Callable[..., Any] | None] = {
+        "generate": generate,
+        "infer": infer,
+        "embed": embed,
+        "run_python": run_python,
+        "ask": ask,
+    }
+    models |= {"call": call, "tools": lambda _: [_listed(tool) for tool in sorted(tools, key=lambda tool: tool.name)]}
     return Turn(envelope, lambda request: encode(_reply(json.loads(request), models, stored)))
 
 
@@ -106,6 +117,10 @@ def _reply(
     try:
         if kind == "ask":
             return {"ok": {"answer": json.loads(canonical(model(request), "the answer"))}}
+        if kind == "tools":
+            return {"ok": {"tools": model(request)}}
+        if kind == "call":
+            return {"ok": _result(model(request["tool"], request["args"]))}
         if kind == "infer":
             inputs = {name: from_json(_held(tensor, contents)) for name, tensor in request["inputs"].items()}
             outputs = model(request["model"], inputs).items()
@@ -122,6 +137,20 @@ def _reply(
         calls = [{"tool": tool, "args": json.loads(canonical(args, "the arguments"))} for tool, args in text]
         return {"ok": {"text": "", "calls": calls, "finish": "end", "tokens": len(calls), "prompt_tokens": 1}}
     return {"ok": {"text": text, "finish": "end", "tokens": len(text.split()), "prompt_tokens": 1}}
+
+
+def _listed(tool: Tool) -> dict[str, Any]:
+    listed = {"name": tool.name, "description": tool.description, "input_schema": tool.input_schema}
+    listed |= {} if tool.output_schema is None else {"output_schema": tool.output_schema}
+    return listed | ({"approve": True} if tool.approve else {})
+
+
+def _result(value: Any) -> dict[str, Any]:
+    if isinstance(value, ToolResult):
+        value, text = value.data, value.text
+    else:
+        text = value if isinstance(value, str) else canonical(value, "the result")
+    return {"text": text} if value is None or isinstance(value, str) else {"text": text, "data": value}
 
 
 def _run(request: dict[str, Any], run: Callable[..., Any]) -> dict[str, Any]:

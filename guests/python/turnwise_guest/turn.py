@@ -26,6 +26,7 @@ from turnwise_guest.message import Message, messages
 from turnwise_guest.model_tool import ModelTool, tool_of
 from turnwise_guest.python_result import PythonResult, run_request, run_result
 from turnwise_guest.tensor import Tensor, embed_request, infer_request, outputs, vectors
+from turnwise_guest.tool import Tool, ToolResult, call_request, call_requests, result_of, tools_of
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LOG_LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning", "error")
@@ -41,9 +42,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017 - an alias made
 class Turn:
     """One move of one agent. The agent's function ``turn(t)`` is given it, and what is done with it is the outcome.
 
-    Nothing survives a turn but `state`. Messages, logs, records and everything else take effect when the turn is over
-    and only if it did not fail. Only `generate`, `infer`, `embed`, `put`, `get`, `run_python`, `ask` and what ends in
-    `_all` wait for an answer.
+    Nothing survives a turn but `state`. Messages, logs, records and everything else take effect when the turn is
+    over and only if it did not fail. Only `generate`, `infer`, `embed`, `put`, `get`, `run_python`, `ask`, `call`,
+    `tools`, and what ends in `_all` wait for an answer.
     """
 
     __slots__ = ("_effect", "_input", "_now", "_output", "_random", "_state_first", "args", "inbox", "state")
@@ -435,6 +436,52 @@ class Turn:
         requests = [{"effect": "call", "tool": tool, "args": args} for tool, args in calls]
         replies = json.loads(self._effect(canonical({"effects": requests}, "the arguments")))["results"]
         return [result_text(reply) for reply in replies]
+
+    def call(self, name: str, args: Mapping[str, Any] | None = None) -> ToolResult:
+        """Call a tool outside of the run by its name, ``"server.tool"``. Needs the grant `call`.
+
+        A server with one tool can be called by its own name. The result is recorded: a run that is resumed or replayed
+        has it again, and calls nothing twice. Where a call takes long, or people are asked before or in it, the turn
+        waits as with `ask`, and others go on. Raises `EffectError`: ``invalid`` (arguments), ``tool`` (it failed),
+        ``denied``, ``unknown_tool``, ``refused``, ``unavailable``, and ``unknown``, where the run was interrupted and
+        nobody knows whether the call took effect.
+        """
+        return result_of(json.loads(self._effect(canonical(call_request(name, args), "the request"))))
+
+    @overload
+    def call_all(
+        self, calls: Iterable[str | tuple[str, Mapping[str, Any] | None]], *, return_errors: Literal[False] = ...
+    ) -> list[ToolResult]: ...
+
+    @overload
+    def call_all(
+        self, calls: Iterable[str | tuple[str, Mapping[str, Any] | None]], *, return_errors: Literal[True]
+    ) -> list[ToolResult | EffectError]: ...
+
+    def call_all(
+        self, calls: Iterable[str | tuple[str, Mapping[str, Any] | None]], *, return_errors: bool = False
+    ) -> list[ToolResult] | list[ToolResult | EffectError]:
+        """Call several tools at once, by pairs of name and arguments; results come back in their order.
+
+        The first `EffectError` is raised, or with ``return_errors=True`` returned in the place of its result.
+        """
+        requests = call_requests(calls)
+        if not requests:
+            return []
+        replies = json.loads(self._effect(canonical({"effects": requests}, "the request")))["results"]
+        found: list[ToolResult | EffectError] = []
+        for reply in replies:
+            try:
+                found.append(result_of(reply))
+            except EffectError as error:
+                if not return_errors:
+                    raise
+                found.append(error)
+        return found
+
+    def tools(self) -> list[Tool]:
+        """Return the tools that the agent may call, in order of name."""
+        return tools_of(json.loads(self._effect('{"effect":"tools"}')))
 
     def _append(self, name: str, item: Any) -> None:
         items = self._output.get(name)

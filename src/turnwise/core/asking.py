@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from turnwise.core.calling import is_of_call
 from turnwise.core.envelope import error_reply
 from turnwise.core.grants import may_ask_people
-from turnwise.core.question import ANSWER_BYTES_MAX, ASK, question_of
+from turnwise.core.question import ANSWER_BYTES_MAX, ASK, OF_CALL, question_of
 from turnwise.core.state import AgentState
 from turnwise.core.turn import EffectRequest
 
@@ -13,6 +14,8 @@ def ask_refusal(agent: AgentState, request: EffectRequest) -> str | None:
     """The reply to a question that is not asked; None if it is."""
     if not may_ask_people(agent.grants):
         return error_reply("denied", f"{agent.name} is not granted to ask people (grants.ask of its kind)")
+    if is_of_call(request.body):
+        return error_reply("refused", f"a question has no member {OF_CALL!r}")
     try:
         question_of(request.body)
     except ValueError as error:

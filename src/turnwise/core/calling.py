@@ -20,6 +20,7 @@ from turnwise.core.plan import KindGrants, Plan
 from turnwise.core.question import ASK, OF_CALL, QUESTION_CHARS_MAX, answered
 from turnwise.core.tool_plan import ToolPlan, ToolServerPlan, find_tool
 from turnwise.core.withheld import Withheld
+from turnwise.errors import JournalError
 
 CALL: Final = "call"
 """Kind of the effect that calls a tool."""
@@ -139,14 +140,23 @@ def asks(outcome: str) -> bool:
 
 
 def asking(body: str, outcome: str) -> str:
-    """The question to people that an outcome holds, for a call of this request."""
-    asked = decode(outcome)["ask"]
+    """The question to people that an outcome holds, for a call of this request. Raises `JournalError` for none."""
     keys, texts, schemas = [], [], {}
-    for question in asked["questions"]:
-        keys.append(question["key"])
-        texts.append(question["text"])
-        schema = question.get("schema")
-        schemas[question["key"]] = {} if schema is None or schema_problem(schema) is not None else schema
+    try:
+        asked = decode(outcome)["ask"]
+        if type(asked["state"]) is not str or not asked["questions"]:
+            raise ValueError
+        for question in asked["questions"]:
+            keys.append(question["key"])
+            texts.append(question["text"])
+            schema = question.get("schema")
+            schemas[question["key"]] = {} if schema is None or schema_problem(schema) is not None else schema
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise JournalError(
+            "the outcome of a call is none",
+            actual=outcome,
+            hint="The journal has been damaged or changed after it was written.",
+        ) from error
     members: dict[str, Any] = {"effect": ASK, "question": "\n".join(texts)[:QUESTION_CHARS_MAX].strip() or "?"}
     if len(keys) == 1:
         if schemas[keys[0]]:
@@ -155,7 +165,7 @@ def asking(body: str, outcome: str) -> str:
         schema = {"type": "object", "properties": schemas}
         if schema_problem(schema) is None:
             members["schema"] = schema
-    members[OF_CALL] = {"request": decode(body), "keys": keys, "state": asked["state"]}
+    members[OF_CALL] = {"request": decode(body), "asked": asked}
     return canonical(members)
 
 
@@ -169,6 +179,8 @@ class CallStage:
     """Canonical JSON text of the answers by their keys, and of the server's state; None before the first call."""
     reply: str | None = None
     """The call's reply, where it is not made: nobody approved."""
+    outcome: str | None = None
+    """Outcome that is no reply: the server asks people, again or for the first time."""
 
 
 def is_of_call(question: str) -> bool:
@@ -178,7 +190,7 @@ def is_of_call(question: str) -> bool:
 
 def asked_by_server(question: str) -> bool:
     """Return whether a question stands at the place of a call and is its server's."""
-    return is_of_call(question) and "keys" in decode(question)[OF_CALL]
+    return is_of_call(question) and "asked" in decode(question)[OF_CALL]
 
 
 def request_of(question: str) -> str:
@@ -186,16 +198,22 @@ def request_of(question: str) -> str:
     return canonical(decode(question)[OF_CALL]["request"])
 
 
+def outcome_of(question: str) -> str:
+    """The outcome of a call by which its server asks a question."""
+    return canonical({"ask": decode(question)[OF_CALL]["asked"]})
+
+
 def stage_after(question: str, reply: str) -> CallStage:
     """Return how a call goes on after the reply to a question at its place."""
     of_call = decode(question)[OF_CALL]
     request = canonical(of_call["request"])
     value = answered(reply)
-    if "keys" not in of_call:
+    if "asked" not in of_call:
         if value is True:
             return CallStage(request)
         return CallStage(request, reply=error_reply("denied", f"nobody approved: {canonical(value)[:200]}"))
-    keys = of_call["keys"]
+    asked = of_call["asked"]
+    keys = [entry["key"] for entry in asked["questions"]]
     given = {keys[0]: value} if len(keys) == 1 else value if isinstance(value, dict) else {}
     by_key = {key: given[key] for key in keys if given.get(key) is not None}
-    return CallStage(request, canonical({"answers": by_key, "state": of_call["state"]}))
+    return CallStage(request, canonical({"answers": by_key, "state": asked["state"]}))

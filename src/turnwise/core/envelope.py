@@ -36,7 +36,7 @@ NESTING_MAX = 64
 NAME_LEN_MAX = 200
 MODEL_EFFECTS = ("generate", "infer", "embed")
 """Effects that a model answers."""
-EFFECT_KINDS = (*MODEL_EFFECTS, "run_python", "ask", PUT, GET)
+EFFECT_KINDS = (*MODEL_EFFECTS, "run_python", "ask", PUT, GET, "call", "tools")
 _ROUNDS_MAX = 2**31
 BYTES_A_CHARACTER_MAX = 6
 """The most bytes that one character takes as JSON in UTF-8: `\\u001f`."""

@@ -88,7 +88,8 @@ class TurnTaken:
 class EffectAnswered:
     """An effect has been answered; `reply` is canonical JSON text, ``{"ok": …}`` or ``{"error": …}``.
 
-    `tokens` are those that a language model's answer is made of, for the record only: no turn is told.
+    `tokens` are those that a language model's answer is made of, for the record only: no turn is told. Of a call,
+    `reply` is its outcome, which may be that its server asks people.
     """
 
     place: int
@@ -98,13 +99,21 @@ class EffectAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class CallLeft:
+    """A call of a tool is not waited for any more: its turn parks with it, and goes on when its outcome comes."""
+
+    place: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class WaveRun:
     """A model has answered effects of this round together. Comes before their `EffectAnswered`."""
 
     record: WaveRecord
 
 
-Event = Advance | Input | OutsideChange | Answer | TurnEnded | TurnTaken | EffectAnswered | WaveRun
+Event = Advance | Input | OutsideChange | Answer | TurnEnded | TurnTaken | EffectAnswered | CallLeft | WaveRun
 
 # -- actions -----------------------------------------------------------------------------------------------------
 
@@ -131,7 +140,8 @@ class Execute:
 class Request:
     """Answer an effect with `EffectAnswered`. `stream` keys its random stream, `now_us` is the turn's virtual time.
 
-    `contents` are those that it names as inputs, by their handles.
+    `contents` are those that it names as inputs, by their handles. `turn` counts the agent's own. A call of a tool that
+    goes on after `stage` questions of its server has their `answers` (`turnwise.core.calling`).
     """
 
     place: int
@@ -140,6 +150,9 @@ class Request:
     stream: bytes
     now_us: int
     contents: tuple[tuple[str, Kept], ...] = ()
+    turn: int = 0
+    stage: int = 0
+    answers: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,12 @@ from dataclasses import replace
 from turnwise.core import head, round_outcome
 from turnwise.core import snapshot as snapshots
 from turnwise.core.acceptance import refusal
+from turnwise.core.calling import CALL
 from turnwise.core.events import (
     Action,
     Advance,
     Answer,
+    CallLeft,
     Commit,
     EffectAnswered,
     End,
@@ -41,6 +43,7 @@ from turnwise.core.records import (
     EndRecord,
     MessageRecord,
     ParkRecord,
+    QuestionRecord,
     RoundRecord,
     TurnRecord,
     WaveRecord,
@@ -176,6 +179,26 @@ class Machine:
                     found.append(AskedQuestion(number, agent.name, question, record.deadline, asked))
         return found
 
+    def may_leave(self, place: int) -> bool:
+        """Return whether a turn of the round in progress may wait for a call beyond the round."""
+        return self._open_turn(place).may_wait
+
+    def calls(self) -> list[tuple[int, int, int, str | None, QuestionRecord]]:
+        """Calls of tools that turns wait for between their rounds, and whose outcome is not known to come.
+
+        Each with place, turn, how often its server has asked people, and what they answered; in order of number.
+        """
+        given = {entry.question for entry in self._outside.answers}
+        found = []
+        for number, place in sorted(self.world.asked.items()):
+            parked = self.world.agents[place].parked
+            if parked is not None and number not in given and number not in parked.answers:
+                record = parked.questions[number]
+                if record.kind == CALL:
+                    times, answers = parked.times_asked(record.index), parked.call_answers.get(record.index)
+                    found.append((place, parked.turn, times, answers, record))
+        return found
+
     @property
     def ending(self) -> bool:
         """True if no round can follow those that were committed: what comes from outside now reaches nobody."""
@@ -213,6 +236,10 @@ class Machine:
                 turn = self._open_turn(event.place)
                 actions = turn.answer(event.index, event.reply, event.tokens)
                 return self._turn_over() if turn.is_parked else actions
+            case CallLeft(place, index):
+                turn = self._open_turn(place)
+                turn.leave(index)
+                return self._turn_over() if turn.is_parked else []
             case Advance():
                 return list(self.advance())
             case Input() | OutsideChange() | Answer():
@@ -256,7 +283,15 @@ class Machine:
         agents = self.world.agents
         for place in places:
             turn = self._open[place] = OpenTurn(self.world, agents[place], round_, self.head)
-            yield turn.execute()
+            if not turn.has_calls:
+                yield turn.execute()
+                continue
+            calls = turn.go_on()
+            if turn.over:
+                self._open_count -= 1
+                if not self._open_count:
+                    yield self._commit(round_)
+            yield from calls
 
     @property
     def _dead_letters_round(self) -> int | None:

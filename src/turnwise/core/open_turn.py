@@ -9,6 +9,18 @@ from typing import Any, Final
 
 from turnwise.core import streams
 from turnwise.core.asking import ask_refusal, deadline_of, reserved
+from turnwise.core.calling import (
+    CALL,
+    STAGES_MAX,
+    TOOLS,
+    CallStage,
+    approval,
+    asking,
+    asks,
+    call_refusal,
+    tool_of,
+    tools_reply,
+)
 from turnwise.core.canonical import canonical
 from turnwise.core.contents import (
     GET,
@@ -49,8 +61,8 @@ _NO_MAP: Final[Any] = MappingProxyType({})
 class OpenTurn:
     """Executes, is suspended while it waits for effects, executes again, and ends with an output or a failure.
 
-    Effects that people answer are not waited for: when nothing else is unanswered, the turn's part in the round is
-    over, and what it will go on with is recorded (`park`).
+    Effects that people answer are not waited for, nor calls of tools that take long: when nothing else is unanswered,
+    the turn's part in the round is over, and what it will go on with is recorded (`park`).
     """
 
     __slots__ = (
@@ -67,12 +79,14 @@ class OpenTurn:
         "_many",
         "_now_us",
         "_pieces",
+        "_plan",
         "_put",
         "_recorded",
         "_replies",
         "_requests",
         "_round",
         "_seed",
+        "_stages",
         "_taken",
         "_taken_park",
         "_tokens",
@@ -106,6 +120,8 @@ class OpenTurn:
         self.put_bytes = 0
         self._head = head
         self._contents = world.contents
+        self._plan = plan
+        self._stages: dict[int, CallStage] = _NO_MAP
         self._put: dict[str, tuple[Kept, bytes]] = _NO_MAP
         self._pieces: dict[int, Piece] = _NO_MAP
         self._calls: list[Reply] = _NO_LIST
@@ -116,7 +132,7 @@ class OpenTurn:
         self._taken: TurnRecord | None = None
         self._taken_park: ParkRecord | None = None
         self._unanswered = 0
-        self._asked: dict[int, int | None] = _NO_MAP
+        self._asked: dict[int, tuple[str, str, int | None]] = _NO_MAP  # kind, request and deadline, by index
         self._many = False
         self._budget: EffectsBudget | None = None
         self._recorded: Collection[int] = ()
@@ -154,9 +170,14 @@ class OpenTurn:
         self._recorded = parked.effects.keys()
         self._requests = [request for request, _ in so_far]
         self._replies = [reply for _, reply in so_far]
+        self._stages = parked.stages()
         first = 0
         for count, many in parked.calls:
-            self._calls.append(join_replies([reply for _, reply in so_far[first : first + count]], many))
+            replies = [reply for _, reply in so_far[first : first + count] if reply is not None]
+            if len(replies) == count:
+                self._calls.append(join_replies(replies, many))
+            else:  # the last, of which a call of a tool goes on
+                self._call_start, self._many = first, many
             first += count
         self._fuel_left -= parked.fuel
         self._budget = EffectsBudget(self.agent.kind.limits.effects_bytes_max, parked.spent_bytes)
@@ -196,6 +217,25 @@ class OpenTurn:
             agent.kind.limits,
             agent.kind.code,
         )
+
+    @property
+    def has_calls(self) -> bool:
+        """True if the turn goes on with calls of tools at whose places people have answered, or are to be asked."""
+        return bool(self._stages)
+
+    def go_on(self) -> list[Action]:
+        """Make the calls of tools that go on with what people have answered; execute, where there are none."""
+        requests: list[Action] = []
+        for index, stage in self._stages.items():
+            if stage.outcome is not None:
+                self._replies[index] = self._ask_people(index, stage.outcome)
+            elif stage.reply is None:
+                self._unanswered += 1
+                requests.append(self._request(index, stage.answers))
+        if requests or self._asked:
+            return requests
+        unjoined = any(stage.reply is None for stage in self._stages.values())
+        return [self._resume() if unjoined else self.execute()]
 
     def executed(self, fuel: int, stdout: str) -> bool:
         """Count an execution, whatever it came to. False: the turn has used up its fuel, and has failed."""
@@ -246,7 +286,7 @@ class OpenTurn:
         full = False
         for index, asked in enumerate(needs.requests, first):
             request = with_system(asked, self.agent.kind.system)
-            full = full or not self._budget.request(len(request.body.encode()) + reserved(request))
+            full = full or not self._budget.request(len(request.body.encode()) + self._reserved(request))
             if full:
                 request = _without_content(request)
             self._requests.append(request)
@@ -256,14 +296,78 @@ class OpenTurn:
                 reply = self._keep(request, index, stream, keeps)
             elif reply is None and request.kind == GET:
                 reply = self._piece(request, index)
+            elif reply is None and request.kind == TOOLS:
+                reply = self._tools()
             self._replies.append(reply)
-            if reply is None and request.kind == ASK:
-                self._asked[index] = deadline_of(request, self._round)
+            if reply is None and (question := self._question(request)) is not None:
+                self._asked[index] = question
             elif reply is None:
                 self._unanswered += 1
-                contents = self._inputs_of(request)
-                actions.append(Request(self.agent.place, index, request, stream, self._now_us, contents))
+                actions.append(self._request(index))
         return [*keeps, *(actions or ([] if self._asked else [self._resume()]))]
+
+    def _request(self, index: int, answers: str | None = None) -> Request:
+        request = self._requests[index]
+        parked = self.agent.parked
+        return Request(
+            self.agent.place,
+            index,
+            request,
+            streams.effect_stream(self._seed, self.agent.name, self.turn, index),
+            self._now_us,
+            self._inputs_of(request),
+            self.turn,
+            0 if answers is None or parked is None else parked.times_asked(index),
+            answers,
+        )
+
+    def _reserved(self, request: EffectRequest) -> int:
+        """Bytes of a reply that are counted with its request, since it may come when the turn has been recorded."""
+        if request.kind != CALL:
+            return reserved(request)
+        found = tool_of(self._plan, request.body)
+        return 0 if found is None else found[0].reply_bytes_max
+
+    def _tools(self) -> str:
+        """List the tools that the agent may call, within what the turn's effects may come to."""
+        reply = tools_reply(self._plan, self.agent.grants)
+        fits = self._budget is None or self._budget.request(len(reply.encode()))
+        return reply if fits else self._too_large()
+
+    def _question(self, request: EffectRequest) -> tuple[str, str, int | None] | None:
+        """Kind, request and deadline of the question that an effect is, or begins with; None if it has none."""
+        if request.kind == ASK:
+            return ASK, request.body, deadline_of(request, self._round)
+        if request.kind == CALL:
+            question = approval(self.agent.name, self.agent.grants, self._plan, request.body)
+            return None if question is None else (ASK, question, None)
+        return None
+
+    def _ask_people(self, index: int, outcome: str) -> str | None:
+        """Take an outcome of a call by which its server asks people. Return the reply where they cannot be asked."""
+        if not self.may_wait:
+            return self._waits_with_contents()
+        parked = self.agent.parked
+        if parked is not None and parked.times_asked(index) >= STAGES_MAX:
+            return error_reply("tool", f"its server has asked people {STAGES_MAX} times within this call")
+        self._asked[index] = ASK, asking(self._requests[index].body, outcome), None
+        return None
+
+    @property
+    def may_wait(self) -> bool:
+        """False if the turn has contents, with which it could not go on in another round."""
+        return not self._put and not self._pieces
+
+    def waits_for(self, index: int) -> bool:
+        """Return whether the turn waits for an effect in this round."""
+        return self._replies[index] is None and index not in self._asked
+
+    def leave(self, index: int) -> None:
+        """Wait for a call of a tool no longer in this round: it becomes a question that its outcome answers."""
+        if not self.waits_for(index) or self._requests[index].kind != CALL or not self.may_wait:
+            raise InvariantError(f"effect {index} of {self.agent.name} cannot be left")
+        self._asked[index] = CALL, self._requests[index].body, None
+        self._unanswered -= 1
 
     def _keep(self, request: EffectRequest, index: int, stream: bytes, keeps: list[Action]) -> str:
         """Keep a content, if the turn may put so much."""
@@ -327,6 +431,10 @@ class OpenTurn:
             raise InvariantError(f"effect {index} of {self.agent.name} was not waited for")
         if self._budget is None:
             raise InvariantError(f"the turn of {self.agent.name} has asked for nothing")
+        if self._requests[index].kind == CALL:  # whose reply was counted with its request
+            self._replies[index] = self._ask_people(index, reply) if asks(reply) else reply
+            self._unanswered -= 1
+            return [] if self._unanswered or self._asked else [self._resume()]
         self._replies[index] = reply
         if tokens is not None:
             self._tokens[index] = tokens
@@ -348,8 +456,8 @@ class OpenTurn:
             effects=self._effects(),
             questions=tuple(
                 [
-                    QuestionRecord(id_, index, self._requests[index].kind, self._requests[index].body, deadline)
-                    for id_, (index, deadline) in enumerate(self._asked.items(), question_first)
+                    QuestionRecord(id_, index, kind, body, deadline)
+                    for id_, (index, (kind, body, deadline)) in enumerate(sorted(self._asked.items()), question_first)
                 ]
             ),
             calls=tuple(self._counts),
@@ -405,12 +513,16 @@ class OpenTurn:
         return error_reply("refused", message + _BY_EFFECTS_MIB)
 
     def _refusal(self, request: EffectRequest) -> str | None:
-        if request.kind not in EFFECT_KINDS or (request.kind == ASK and not self._may_wait):
+        if request.kind not in EFFECT_KINDS or (request.kind in (ASK, CALL, TOOLS) and not self._may_wait):
             return error_reply("unknown", f"there is no effect called {request.kind!r}")
         if request.kind == ASK:
             return self._waits_with_contents() if self._put or self._pieces else ask_refusal(self.agent, request)
         if request.kind in (PUT, GET):
             return self._waits_with_contents() if self._asked else None
+        if request.kind == TOOLS:
+            return None
+        if request.kind == CALL:
+            return self._refused_call(request)
         if request.kind not in MODEL_EFFECTS:
             return self._refused_code()
         if request.model is None:
@@ -423,6 +535,12 @@ class OpenTurn:
         if request.kind != "generate" and not all(map(self.knows, handles_in(request.body))):
             return self._unknown_content()
         return None
+
+    def _refused_call(self, request: EffectRequest) -> str | None:
+        refused = call_refusal(self._plan, self.agent.name, self.agent.grants, request.body)
+        if refused is None and not self.may_wait and self._question(request) is not None:
+            return self._waits_with_contents()
+        return refused
 
     def _refused_code(self) -> str | None:
         if may_run_python(self.agent.grants):

@@ -8,17 +8,31 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from turnwise.core.calling import CALL, CallStage, asked_by_server, asks, is_of_call, stage_after
 from turnwise.core.head import park_line, text_digest
-from turnwise.core.question import overdue_reply, question_of
+from turnwise.core.question import ASK, overdue_reply, question_of
 from turnwise.core.records import EffectRecord, ParkRecord, QuestionRecord
 from turnwise.core.turn import EffectRequest
+from turnwise.core.withheld import Withheld
 from turnwise.errors import JournalError
 
 
 class Parked:
     """Turn of one agent that waits, folded from its `ParkRecord`s and the answers that have come."""
 
-    __slots__ = ("answers", "backlog", "began", "calls", "due_at", "effects", "fuel", "inbox", "parts", "questions")
+    __slots__ = (
+        "answers",
+        "backlog",
+        "began",
+        "call_answers",
+        "calls",
+        "due_at",
+        "effects",
+        "fuel",
+        "inbox",
+        "parts",
+        "questions",
+    )
 
     def __init__(self, record: ParkRecord, round_: int) -> None:
         self.began = round_  # the round whose input it has
@@ -30,6 +44,7 @@ class Parked:
         self.parts: list[ParkRecord] = []
         self.questions: dict[int, QuestionRecord] = {}  # those it waits for, by number
         self.answers: dict[int, str] = {}  # replies to these that have come, by number
+        self.call_answers: dict[int, str] = {}  # by index, what calls go on with that were made again
         self.due_at: int | None = None  # round in which it goes on; None: when somebody answers
         self.add(record, round_)
 
@@ -45,6 +60,8 @@ class Parked:
 
     def add(self, record: ParkRecord, round_: int) -> None:
         """Take what became of the turn in a round. Raises `JournalError` for what is no part of it."""
+        stages = self.stages() if self.parts else {}
+        self.call_answers |= {index: stage.answers for index, stage in stages.items() if stage.answers is not None}
         self.parts.append(record)
         self.effects |= {effect.index: effect for effect in record.effects}
         self.calls += record.calls
@@ -52,7 +69,7 @@ class Parked:
         self.questions = {question.id: question for question in record.questions}
         self.answers = {}
         asked = {question.index for question in record.questions}
-        whole = len(self.effects) + len(asked) == sum(count for count, _ in self.calls) and record.calls
+        whole = len(self.effects) + len(asked) == sum(count for count, _ in self.calls) and self.calls
         if (
             not whole
             or not asked
@@ -95,18 +112,47 @@ class Parked:
         """True if the turn goes on without an answer to all of its questions."""
         return self.due_at is not None and len(self.answers) < len(self.questions)
 
-    def effects_so_far(self) -> list[tuple[EffectRequest, str]]:
-        """All effects that the turn has asked for, with their replies, defaults included: what it goes on with."""
-        found = {
+    def effects_so_far(self) -> list[tuple[EffectRequest, str | None]]:
+        """All effects that the turn has asked for, with their replies, defaults included: what it goes on with.
+
+        A call that has no reply yet has None: see `stages`.
+        """
+        found: dict[int, tuple[EffectRequest, str | None]] = {
             effect.index: (EffectRequest(effect.kind, effect.model, effect.request), effect.reply)
             for effect in self.effects.values()
         }
+        stages = self.stages()
         for question in self.questions.values():
+            stage = stages.get(question.index)
+            if stage is not None:
+                found[question.index] = EffectRequest(CALL, None, stage.request), stage.reply
+                continue
             reply = self.answers.get(question.id)
             if reply is None:
                 reply = _overdue(question)
             found[question.index] = EffectRequest(question.kind, None, question.request), reply
         return [found[index] for index in sorted(found)]
+
+    def stages(self) -> dict[int, CallStage]:
+        """Return how the calls go on at whose places people have answered, or whose servers ask people, by index.
+
+        Of texts that were taken out of the journal nothing follows: such a turn is taken as it is recorded.
+        """
+        found: dict[int, CallStage] = {}
+        for question in self.questions.values():
+            reply = self.answers.get(question.id)
+            if reply is None or Withheld in (type(reply), type(question.request)):
+                continue
+            if question.kind == ASK and is_of_call(question.request):
+                found[question.index] = stage_after(question.request, reply)
+            elif question.kind == CALL and asks(reply):
+                found[question.index] = CallStage(question.request, outcome=reply)
+        return found
+
+    def times_asked(self, index: int) -> int:
+        """Return how often the server of a call has asked people."""
+        asked = [question for part in self.parts for question in part.questions if question.index == index]
+        return sum(question.kind == ASK and asked_by_server(question.request) for question in asked)
 
     def digest(self) -> str:
         """SHA-256 (hex) of all of it that decides how the turn goes on."""

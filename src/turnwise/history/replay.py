@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
+from turnwise.core.calling import CALL, TOOLS
 from turnwise.core.compare import Difference, first_agents_difference, first_difference
 from turnwise.core.events import Advance, Answer, End, OutsideChange, Request
 from turnwise.core.head import ended
@@ -125,6 +126,7 @@ async def replay_rounds(
             driver.on_failure,
             lambda place: machine.world.agents[place].name,
             None if witness is None else witness.asked,
+            driver.on_left,
         )
         driver.effects = effects
         total, turns = _counts(journal, first, last)
@@ -173,7 +175,7 @@ async def _compare(
 ) -> Replay:
     follower = journal.chains.follow(first)
     head = follower.head
-    done = turns = answers = people = waves = taken = 0
+    done = turns = answers = people = waves = taken = called = 0
     stopped = False
     difference = first_agents_difference(first_agents(machine.plan), journal.queries.agents(0))
     given = (
@@ -191,6 +193,7 @@ async def _compare(
             for answer in record.answers:
                 machine.step(Answer(answer.question, answer.reply))
             given = 0
+            people += sum(_is_of_person(machine, answer.question) for answer in record.answers)
             difference = await _round(driver, record) or follower.broken(record) or _snapshot(journal, machine, record)
             if witness is not None:
                 witness.taken(driver.taken_turns)
@@ -201,8 +204,8 @@ async def _compare(
             head = record.head
             done += 1
             turns += len(record.turns)
-            answers += sum(effect.kind not in (RUN_PYTHON, ASK) for _, effect in record.effects())
-            people += len(record.answers)
+            answers += sum(effect.kind not in (RUN_PYTHON, ASK, CALL, TOOLS) for _, effect in record.effects())
+            called += sum(effect.kind == CALL for _, effect in record.effects())
             waves += len(record.waves)
             progress(done, total)
     notes = list(driver.notes)
@@ -222,11 +225,20 @@ async def _compare(
     if driver.is_redacted and not taken and difference is None:
         notes.append("every turn could be executed: what was taken out can be computed again from the rest")
     unproved = list(_unproved(journal, answers, waves) if witness is None else _unproved(journal, 0, 0))
+    if called:
+        unproved.append(f"{called:,} results of tools were taken from the journal; no tool was called")
     if people:
         unproved.append(f"{people:,} answers of people were taken from the journal")
     if taken:
         unproved.append(f"{taken:,} turns were taken from the journal: texts that they were given are redacted")
     return Replay(done, turns, head.hex(), difference, tuple(notes), tuple(unproved), missing)
+
+
+def _is_of_person(machine: Machine, question: int) -> bool:
+    """Return whether a person is asked by the question of a turn that waits, and not a tool."""
+    place = machine.world.asked.get(question)
+    parked = None if place is None else machine.world.agents[place].parked
+    return parked is None or parked.questions[question].kind == ASK
 
 
 async def _round(driver: ReplayDriver, record: RoundRecord) -> Difference | None:

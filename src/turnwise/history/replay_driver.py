@@ -7,7 +7,7 @@ from dataclasses import replace
 from importlib.metadata import version
 
 from turnwise.core.contents import GET, given_of
-from turnwise.core.events import Execute, Request, TurnTaken
+from turnwise.core.events import CallLeft, Execute, Request, TurnTaken
 from turnwise.core.machine import Machine
 from turnwise.core.records import EndRecord, ParkRecord, RoundRecord, TurnRecord
 from turnwise.core.run_python import failure_of
@@ -106,7 +106,8 @@ class ReplayDriver(Driver):
             return None
         told = [agent.args, agent.state, *[effect.reply for effect in turn.effects], *action.replies]
         if agent.parked is not None:
-            told += [reply for _, reply in agent.parked.effects_so_far()]
+            told += [reply for _, reply in agent.parked.effects_so_far() if reply is not None]
+            told += [question.request for question in agent.parked.questions.values()]
         if turn.effects:
             told.append(agent.kind.system)
         if isinstance(turn, ParkRecord):
@@ -120,6 +121,12 @@ class ReplayDriver(Driver):
             return None
         self.taken_turns.append(turn)
         return TurnTaken(turn, tuple([child for child in self._record.spawned if child.parent == action.place]))
+
+    def on_left(self, id_: int) -> None:
+        """A call with which its turn parked, as is recorded."""
+        place, index = self._requests[id_]
+        self._answered(id_)
+        self._stepped(CallLeft(place, index))
 
     def executes(self, request: Request) -> bool:
         """Return whether code is executed again: not where another version of wasmtime decided how it ended."""

@@ -177,7 +177,9 @@ class RoundsAhead:
                         continue
                     opened = OpenTurn(world, world.agents[place], record.round, self._head)
                     effects = {effect.index: effect for effect in turn.effects}
-                    jobs.append(self._job(_TurnAhead(opened, effects), opened.execute()))
+                    jobs += self._executed(
+                        _TurnAhead(opened, effects), opened.go_on() if opened.has_calls else [opened.execute()]
+                    )
             world.apply(record)
             self._head = record.head
         except (InvariantError, JournalError, LookupError):
@@ -192,7 +194,10 @@ class RoundsAhead:
         outcome = outcome_of(result, self._world.plan)
         if not turn.open.executed(self._driver.spent(result), result.stdout) or not isinstance(outcome, Needs):
             return []
-        actions: list[Action] = turn.open.suspend(outcome)
+        return self._executed(turn, turn.open.suspend(outcome))
+
+    def _executed(self, turn: _TurnAhead, actions: list[Action]) -> list[TurnJob]:
+        """Return the next execution of a turn that asks for this, if its record has the answers."""
         while actions:
             action = actions.pop(0)
             if isinstance(action, Execute):

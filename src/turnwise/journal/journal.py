@@ -18,6 +18,7 @@ from turnwise.journal.file.errors import reading as reading_of
 from turnwise.journal.file.lineage import DEPTH_MAX, fork_point, parent_of, points
 from turnwise.journal.file.lock import WriterLock, announced, lock_path, was_left
 from turnwise.journal.file.parent import Parent
+from turnwise.journal.read.ahead import AheadReader
 from turnwise.journal.read.chains import ChainReader
 from turnwise.journal.read.check import check
 from turnwise.journal.read.contents import ContentReader
@@ -39,11 +40,12 @@ class Journal:
     """The file of one run, open for reading or for reading and writing. A context manager; closes twice without harm.
 
     `header` reads the plan, the writers and the codes; `rounds` the rounds and how the run ended; `queries` answers
-    questions across rounds; `chains` checks what is read; `contents` has the bytes that agents put; `timings` has times
-    by the clock; `grid` sums turns, messages and records for pictures; `world` tells where agents stood after a round,
-    and `machine` brings the core there, with the help of `snapshots`. `writer` commits, where the journal is open for
-    writing. `parents` are the places in which what a fork goes on from was to be looked for. One thread may read while
-    another commits: each has its own connection.
+    questions across rounds; `chains` checks what is read; `contents` has the bytes that agents put; `timings` has
+    times by the clock; `ahead` has what is known of effects before their rounds; `grid` sums turns, messages and
+    records for pictures; `world` tells where agents stood after a round, and `machine` brings the core there, with
+    the help of `snapshots`. `writer` commits, where the journal is open for writing. `parents` are the places in
+    which what a fork goes on from was to be looked for. One thread may read while another commits: each has its own
+    connection.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Journal:
         self.chains = ChainReader(self._query, self.header, self.rounds, self.queries)
         self.snapshots = SnapshotReader(self._query)
         self.contents = ContentReader(self._query)
+        self.ahead = AheadReader(self._query)
         self.machine = MachineReader(self._query, self.header, self.rounds, self.chains, self.snapshots, self.contents)
         self.world = WorldReader(self._query, self.rounds, self.queries, self.snapshots)
         self._reading = reading

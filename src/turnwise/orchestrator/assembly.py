@@ -9,7 +9,7 @@ import asyncio
 import platform
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -19,9 +19,12 @@ from turnwise._version import __version__
 from turnwise.core.canonical import canonical
 from turnwise.core.machine import Machine
 from turnwise.core.plan import Plan
+from turnwise.core.plan_change import plan_change
 from turnwise.core.plan_json import plan_to_json
+from turnwise.core.records import ChangeRecord
 from turnwise.core.run_python import RUNNER
 from turnwise.core.state import first_agents
+from turnwise.core.tool_plan import ToolServerPlan
 from turnwise.errors import JournalError, WorldError
 from turnwise.inference.plans.endpoint_spec import EndpointSpec
 from turnwise.inference.plans.model_info import ModelInfo
@@ -30,15 +33,28 @@ from turnwise.journal import CodeSource, Journal
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.file.stored_json import stored_object
 from turnwise.orchestrator import outside_box
-from turnwise.orchestrator.model_hosts import Spec
+from turnwise.orchestrator.model_hosts import ModelHosts, Spec
 from turnwise.orchestrator.parts import Prepared, connect, continued, host_of
 from turnwise.orchestrator.progress import Status
 from turnwise.orchestrator.reproducibility import cautions, changed
 from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
 from turnwise.orchestrator.tasks import endpoints_of_world, specs_of_world, wrong_tasks
+from turnwise.orchestrator.tool_servers import (
+    Listed,
+    changed_list,
+    list_difference,
+    pinned,
+    relisted,
+    servers_of,
+    servers_of_journal,
+    settings_problems,
+    tools_info,
+)
 from turnwise.sandbox.build.code import Code, Language, Source, prepare
 from turnwise.sandbox.build.programs import TITLES, InterpretedLanguage, interpreted
+from turnwise.tools.desk import ToolDesk
+from turnwise.tools.server_settings import ServerSettings
 from turnwise.world import Resolved, SourceFiles, World
 from turnwise.world.meaning.sources import JAVASCRIPT_ENDINGS
 from turnwise.world.plan import build_plan
@@ -54,8 +70,11 @@ async def begin(world: World, journal: Path, settings: Settings, status: Status)
     """Start a run of a world, with a new journal."""
     resolved, specs = checked(world)
     async with AsyncExitStack() as stack:
-        prepared = await prepare_parts(stack, settings, status, sources_of(resolved), specs)
-        machine, file = new_run(stack, journal, resolved, specs, prepared.codes, prepared.host.models)
+        servers = servers_of(resolved)
+        prepared = await prepare_parts(stack, settings, status, sources_of(resolved), specs, servers)
+        tools = pinned(resolved, prepared.listed)
+        machine, file = new_run(stack, journal, resolved, specs, prepared.codes, prepared.host.models, tools)
+        prepared = replace(prepared, park_after_ms=resolved.park_after_ms)
         status.doing = "starting sandboxes"
         return await connect(stack, settings, prepared, machine, file)
 
@@ -63,7 +82,7 @@ async def begin(world: World, journal: Path, settings: Settings, status: Status)
 def checked(world: World) -> tuple[Resolved, list[Spec]]:
     """Return a world, resolved, and its models. Raises `WorldError` with all that is wrong with them."""
     resolved = world.resolve()
-    if problems := wrong_tasks(world):
+    if problems := [*wrong_tasks(world), *settings_problems(resolved)]:
         raise WorldError(problems)
     return resolved, [*specs_of_world(resolved), *endpoints_of_world(resolved)]
 
@@ -75,15 +94,16 @@ def new_run(
     specs: Sequence[Spec],
     codes: Mapping[str, Code],
     models: Mapping[str, ModelInfo],
+    tools: tuple[ToolServerPlan, ...] = (),
 ) -> tuple[Machine, Journal]:
     """Begin a journal, which the stack closes, and the machine of a run that has not begun."""
-    plan = plan_of(resolved, codes, models)
+    plan = plan_of(resolved, codes, models, tools)
     outside_box.discard(journal)
     file = stack.enter_context(
         Journal.create(
             journal,
             plan=plan_to_json(plan),
-            info=info_of(specs),
+            info=info_of(specs, servers_of(resolved), resolved.park_after_ms),
             versions=versions_of(models),
             codes=code_sources(resolved, codes),
             agents=first_agents(plan),
@@ -92,12 +112,18 @@ def new_run(
     return Machine(plan, file.header.versions), file
 
 
-def plan_of(resolved: Resolved, codes: Mapping[str, Code], models: Mapping[str, ModelInfo]) -> Plan:
-    """Return the plan of a world, given what its kinds execute and what was loaded."""
+def plan_of(
+    resolved: Resolved,
+    codes: Mapping[str, Code],
+    models: Mapping[str, ModelInfo],
+    tools: tuple[ToolServerPlan, ...] = (),
+) -> Plan:
+    """Return the plan of a world, given what its kinds execute, what was loaded, and what servers have listed."""
     return build_plan(
         resolved,
         {kind: code.hash for kind, code in codes.items()},
         {name: info.sha256 for name, info in models.items()},
+        tools,
     )
 
 
@@ -123,8 +149,8 @@ def code_source(files: SourceFiles, code: Code) -> CodeSource:
     return CodeSource(carrier=code.carrier, entry=files.entry, files=files.files, interpreter=interpreter)
 
 
-def info_of(specs: Sequence[Spec]) -> str:
-    """Canonical JSON of where models lie, and how they are loaded."""
+def info_of(specs: Sequence[Spec], servers: Sequence[ServerSettings] = (), park_after_ms: int = 0) -> str:
+    """Canonical JSON of where models lie, and how they are loaded, and of how tools are started."""
     models = {
         spec.name: {
             "path": str(spec.path),
@@ -155,7 +181,8 @@ def info_of(specs: Sequence[Spec]) -> str:
         for spec in specs
         if isinstance(spec, EndpointSpec)
     }
-    return canonical({"models": models} | ({"endpoints": endpoints} if endpoints else {}))
+    found = {"models": models} | ({"endpoints": endpoints} if endpoints else {})
+    return canonical(found | tools_info(servers, park_after_ms))
 
 
 def interpreter_hash(language: InterpretedLanguage = "python") -> str:
@@ -202,13 +229,16 @@ async def resume(journal: Path, settings: Settings, status: Status, parents: Seq
         file = stack.enter_context(Journal.open(journal, write=True, parents=parents))
         plan = file.header.plan_at()
         specs: list[Spec] = [*specs_of(file, settings.models), *endpoints_of(file, settings.models)]
-        prepared = await prepare_parts(stack, settings, status, stored_sources(file, plan), specs)
+        servers, park_after_ms = servers_of_journal(file)
+        prepared = await prepare_parts(stack, settings, status, stored_sources(file, plan), specs, servers)
+        prepared = replace(prepared, park_after_ms=park_after_ms)
         models = prepared.host.models
         check_codes(file, plan, prepared.codes)
         check_models(journal, plan, models)
+        accept_tools(file, plan, prepared.listed, settings)
         versions = versions_of(models)
         status.notices += changed(file, models)
-        machine = continued(file, versions=versions, info=info_of(specs))
+        machine = continued(file, versions=versions, info=info_of(specs, servers, park_after_ms))
         status.doing = "starting sandboxes"
         return await connect(stack, settings, prepared, machine, file)
 
@@ -331,6 +361,20 @@ def check_models(journal: Path, plan: Plan, models: Mapping[str, ModelInfo]) -> 
             )
 
 
+def accept_tools(file: Journal, plan: Plan, listed: Listed, settings: Settings) -> None:
+    """Compare the tools that servers have listed with the plan's; note new ones as a change, if they are accepted."""
+    tools = []
+    for server in plan.tools:
+        specs = listed.get(server.name, ())
+        difference = list_difference(server, specs)
+        if difference is not None and not settings.accept_tools:
+            raise changed_list(str(file.path), server.name, difference)
+        tools.append(relisted(server, specs))
+    text = plan_change(plan, replace(plan, tools=tuple(tools)))
+    if text is not None:
+        file.writer.will_change(file.rounds.last_round + 1, ChangeRecord("plan", text=text))
+
+
 # -- both --------------------------------------------------------------------------------------------------------
 
 
@@ -340,8 +384,9 @@ async def prepare_parts(
     status: Status,
     sources: Mapping[str, Source],
     specs: Sequence[Spec],
+    servers: Sequence[ServerSettings] = (),
 ) -> Prepared:
-    """Compile all sources and load all models, at the same time. The stack owns what was opened."""
+    """Compile all sources, load all models and start all tools, at once. The stack owns what was opened."""
     status.doing = "loading " + ", ".join([spec.name for spec in specs]) if specs else "preparing agents"
     host, answers = host_of(specs, settings)
     stack.push_async_callback(host.close)
@@ -349,10 +394,23 @@ async def prepare_parts(
     def announce(line: str) -> None:
         status.doing = line
 
-    codes, _ = await _both(prepare(list(sources.values()), announce=announce), host.start())
+    desk = ToolDesk(servers) if servers else None
+    if desk is not None:
+        stack.push_async_callback(desk.close)
+    codes, listed = await _both(prepare(list(sources.values()), announce=announce), _started(host, desk))
     status.notices += [info.fallback for info in host.models.values() if info.fallback]
     status.notices += cautions(host.models)
-    return Prepared(dict(zip(sources, codes, strict=True)), host, answers)
+    status.notices += [] if desk is None else desk.notices
+    return Prepared(dict(zip(sources, codes, strict=True)), host, answers, desk, listed)
+
+
+async def _started(host: ModelHosts, desk: ToolDesk | None) -> Listed:
+    """Load models and start servers of tools; return what these have listed."""
+    if desk is None:
+        await host.start()
+        return {}
+    _, listed = await _both(host.start(), desk.start())
+    return listed
 
 
 async def _both(first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:

@@ -16,13 +16,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
+from turnwise.core.calling import CALL
 from turnwise.core.envelope import decode_needs, decode_output
 from turnwise.core.events import (
     Action,
     Answer,
+    CallLeft,
     Commit,
     EffectAnswered,
     End,
+    Event,
     Execute,
     Input,
     Keep,
@@ -37,11 +40,12 @@ from turnwise.core.question import answer_reply
 from turnwise.core.records import EndRecord, RoundRecord, WaveRecord
 from turnwise.core.run_python import RUN_PYTHON, run_execution, run_reply
 from turnwise.core.snapshot import Snapshot
-from turnwise.core.turn import Failed, Failure, FailureClass, Outcome
+from turnwise.core.turn import EffectRequest, Failed, Failure, FailureClass, Outcome
 from turnwise.errors import InvariantError, TurnwiseError
 from turnwise.journal.file.box_position import BoxPosition
 from turnwise.journal.file.times import RoundTimes
 from turnwise.orchestrator.contents import Contents
+from turnwise.orchestrator.crash_points import reached
 from turnwise.orchestrator.round_clock import RoundClock
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.system.clock import SYSTEM_CLOCK, Clock
@@ -51,6 +55,9 @@ LOOP_HELD_NS = 2_000_000
 
 HANDED_OUT = 256
 """Turns of a round that are handed out before those behind them are opened."""
+
+CallKey = tuple[int, int, int]
+"""Place, turn, and number of the effect in the turn."""
 
 Replies = Sequence[tuple[int, str, tuple[int, ...] | None]]
 """Answers to effects: (id, reply as canonical JSON text, tokens of a language model's answer)."""
@@ -66,8 +73,17 @@ class Effects(Protocol):
     """The answerer of effects; it reports replies to `on_replies` of the driver."""
 
     def submit(self, requests: Sequence[tuple[int, Request]]) -> None: ...
-    def settled(self, round_: int) -> None:
-        """Take note that no turn of the round can go on before an effect is answered."""
+    def settled(self, round_: int, calling: Collection[int] = ()) -> None:
+        """Take note that no turn of the round can go on before an effect is answered.
+
+        Turns of the places `calling` wait for tools.
+        """
+
+
+class CallMaker(Protocol):
+    """The maker of calls of tools; it reports to `on_call_left` and `on_call` of the driver."""
+
+    def submit(self, plan: Plan, requests: Sequence[tuple[int, Request]], *, is_left: bool = False) -> None: ...
 
 
 class Sink(Protocol):
@@ -132,6 +148,8 @@ class Driver:
         self.counts = Counts()
         self.sandboxes: Sandboxes | None = None
         self.effects: Effects | None = None
+        self.calls: CallMaker | None = None
+        self.on_news: Callable[[], None] | None = None
         self.contents = Contents()
         self.received: BoxPosition | None = None
         """Place up to which the next round has read what is sent to the run; None: that of the last."""
@@ -143,6 +161,9 @@ class Driver:
         self._jobs: dict[int, int] = {}
         self._requests: dict[int, tuple[int, int]] = {}
         self._runs: dict[int, tuple[int, int]] = {}
+        self._calls: dict[int, CallKey] = {}
+        self._left: dict[CallKey, int | None] = {}  # numbers of questions that calls have become, once these are known
+        self._late: dict[CallKey, str] = {}
         self._id_next = 0
         self._outcome: asyncio.Future[Commit | End] | None = None
         self._failure: TurnwiseError | None = None
@@ -224,10 +245,13 @@ class Driver:
             return
         times = self._clock.times(outcome.record.round)
         self._count(outcome.record)
+        if self._left:
+            self._calls_parked(outcome.record)
         self._end_kept = outcome.end is not None
         keep = self._sink.commit if durable else self._sink.hand_over
         self.kept = received or self.kept
         await keep(outcome.record, outcome.end, times, outcome.snapshot, received)
+        reached("round: handed over")
 
     def _lost(self, error: BaseException) -> None:
         """A round was lost on its way to the disk: so is the one in progress, which could not be committed either."""
@@ -301,6 +325,82 @@ class Driver:
             return
         self._carry_out(actions)
 
+    # -- calls of tools ----------------------------------------------------------------------------------------
+
+    def resume_calls(self) -> None:
+        """Take up the calls that turns are parked with, and that an earlier process has made."""
+        requests: list[tuple[int, Request]] = []
+        for place, turn, stage, answers, record in self.machine.calls():
+            id_, key = self._id(), (place, turn, record.index)
+            self._calls[id_], self._left[key] = key, record.id
+            request = EffectRequest(CALL, None, record.request)
+            requests.append((id_, Request(place, record.index, request, b"", 0, (), turn, stage, answers)))
+        if requests and self.calls is not None:
+            self.calls.submit(self.machine.plan, requests, is_left=True)
+
+    def _call(self, requests: Sequence[Request]) -> None:
+        numbered = []
+        for request in requests:
+            id_ = self._id()
+            self._calls[id_] = request.place, request.turn, request.index
+            self._requests[id_] = request.place, request.index
+            numbered.append((id_, request))
+        if self.calls is None:
+            raise InvariantError("nobody makes calls of tools")
+        self._clock.asks([(request.place, request.index) for request in requests])
+        self.calls.submit(self.machine.plan, numbered)
+
+    def may_leave(self, id_: int) -> bool:
+        """Return whether the turn of a call may wait for it beyond the round."""
+        place, _, _ = self._calls[id_]
+        return self.machine.may_leave(place)
+
+    def on_call_left(self, id_: int) -> None:
+        """A call takes long: its turn waits for it no longer in this round."""
+        key = self._calls[id_]
+        self._left[key] = None
+        self._answered(id_)
+        self._stepped(CallLeft(key[0], key[2]))
+
+    def on_call(self, id_: int, outcome: str) -> None:
+        """A call has come to its outcome, which is durable."""
+        key = self._calls.pop(id_)
+        if key not in self._left:
+            self._answered(id_)
+            self._stepped(EffectAnswered(key[0], key[2], outcome))
+        elif (question := self._left[key]) is None:
+            self._late[key] = outcome
+        else:
+            self._call_answered(key, question, outcome)
+
+    def _answered(self, id_: int) -> None:
+        effect = self._requests.pop(id_)
+        self._clock.answered([effect])
+
+    def _stepped(self, event: Event) -> None:
+        try:
+            actions = self.machine.step(event)
+        except TurnwiseError as error:
+            self.on_failure(error)
+            return
+        self._carry_out(actions)
+
+    def _calls_parked(self, record: RoundRecord) -> None:
+        """Learn the numbers of the questions that calls have become in a round."""
+        for park in record.parks:
+            for question in park.questions:
+                key = park.place, park.turn, question.index
+                if question.kind == CALL and self._left.get(key, 0) is None:
+                    self._left[key] = question.id
+                    if (outcome := self._late.pop(key, None)) is not None:
+                        self._call_answered(key, question.id, outcome)
+
+    def _call_answered(self, key: CallKey, question: int, outcome: str) -> None:
+        del self._left[key]
+        self.machine.step(Answer(question, outcome))
+        if self.on_news is not None:
+            self.on_news()
+
     def on_wave(self, records: Sequence[WaveRecord], replies: Replies) -> None:
         """Models have answered effects together."""
         self._clock.wave_ended(records)
@@ -332,6 +432,7 @@ class Driver:
         jobs: list[TurnJob] = []
         runs: list[TurnJob] = []
         requests: list[tuple[int, Request]] = []
+        calls: list[Request] = []
         decided: list[Action] = []
         for action in actions:
             match action:
@@ -347,6 +448,8 @@ class Driver:
                         decided += self.machine.step(TurnEnded(action.place, Failed(failure), 0))
                 case Request() if action.request.kind == RUN_PYTHON and self.executes(action):
                     runs.append(self._run(action))
+                case Request() if action.request.kind == CALL and self.calls is not None:
+                    calls.append(action)
                 case Request():
                     id_ = self._id()
                     self._requests[id_] = (action.place, action.index)
@@ -369,10 +472,13 @@ class Driver:
                 raise InvariantError("nothing answers effects")
             self._clock.asks([(action.place, action.index) for _, action in requests])
             self.effects.submit(requests)
+        if calls:
+            self._call(calls)
         if decided:
             self._carry_out(decided)
         elif self._requests and not (self._jobs or self._runs) and self.effects is not None:
-            self.effects.settled(self.machine.round)
+            calling = [key[0] for id_, key in self._calls.items() if id_ in self._requests]
+            self.effects.settled(self.machine.round, calling)
 
     # -- what a replay may decide otherwise --------------------------------------------------------------------
 

@@ -112,10 +112,10 @@ class ModelEffects:
         if direct:
             self._host.submit(direct)
 
-    def settled(self, round_: int) -> None:
+    def settled(self, round_: int, calling: Collection[int] = ()) -> None:
         """Note that no turn of the round is being executed: a wave may begin."""
         if self._waved:
-            self._waves.settled(round_, self._others.values())
+            self._waves.settled(round_, [*self._others.values(), *calling])
 
     def asked(self, number: int) -> int:
         """Return the id of the effect that the host is asked under a number: in a wave another one."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from turnwise.core.events import Answer, Input, OutsideChange
 from turnwise.core.machine import Machine
 from turnwise.journal import Journal, JournalWriter
+from turnwise.orchestrator.ahead import Ahead
+from turnwise.orchestrator.calls import Calls
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.edges import EDGES, Edges
 from turnwise.orchestrator.effects import HostAnswers, ModelEffects
@@ -18,21 +20,28 @@ from turnwise.orchestrator.outside_box import OutsideBox
 from turnwise.orchestrator.reproducibility import plan_bound
 from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
+from turnwise.orchestrator.tool_servers import Listed, calls_made
 from turnwise.orchestrator.watched import Watched
 from turnwise.sandbox.build.code import Code
 from turnwise.sandbox.pool.pool import Pool
+from turnwise.tools.desk import ToolDesk
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """The part of a run that can be made before its plan is known.
 
-    codes: what each kind executes, compiled. host: the models, loaded. answers: the callbacks of the host.
+    codes: what each kind executes, compiled. host: the models, loaded. answers: the callbacks of the host. desk: the
+    servers of tools, started, None where there are none. listed: their tools. park_after_ms: time after which a turn
+    waits for a tool beyond its round.
     """
 
     codes: dict[str, Code]
     host: ModelHosts
     answers: HostAnswers
+    desk: ToolDesk | None = None
+    listed: Listed = field(default_factory=dict)
+    park_after_ms: int = 0
 
 
 def host_of(specs: Sequence[Spec], settings: Settings, edges: Edges = EDGES) -> tuple[ModelHosts, HostAnswers]:
@@ -99,6 +108,13 @@ async def connect(
     driver.take_soon = pool.take_soon
     driver.effects = effects = ModelEffects(prepared.host, driver, driver.contents, plan_bound(prepared.host.models))
     prepared.answers.attach(effects, driver)
+    if prepared.desk is not None:
+        made = calls_made(file, machine.plan)
+        ahead = Ahead(writer, file.ahead.rows())
+        calls = Calls(prepared.desk, ahead, driver, prepared.park_after_ms / 1_000, made)
+        stack.push_async_callback(calls.close)
+        driver.calls = calls
+        driver.resume_calls()
     stack.enter_context(collected_seldom())
     ring = edges.telemetry() if settings.telemetry else None
     if ring is not None:

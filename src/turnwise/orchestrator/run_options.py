@@ -67,6 +67,9 @@ class SweepOptions(_Written, ExecutionOptions, total=False):
 class ResumeOptions(_Models, ExecutionOptions, _Patience, _Serve, total=False):
     """Options of `resume`. The content of other model folders must be what the run has used."""
 
+    accept_tools: bool
+    """True: tools that are others than those that the run is pinned to are taken from here on, and that is recorded."""
+
 
 class RunOptions(WorldOptions, ExecutionOptions, _Patience, _Serve, total=False):
     """Options of `run` and `start`."""
@@ -117,5 +120,6 @@ def settings_of(options: Mapping[str, Any], *, models: bool = False) -> Settings
         workers=options.get("workers"),
         transport=options.get("transport", "auto"),
         telemetry=options.get("telemetry", True),
+        accept_tools=options.get("accept_tools", False),
         models={name: Path(model_folder(folder)).absolute() for name, folder in folders.items()},
     )

@@ -40,6 +40,7 @@ class Session:
         self._box = box
         self._writer = writer
         self._news = asyncio.Event()
+        driver.on_news = self._news.set
 
     @property
     def end(self) -> EndRecord | None:

@@ -22,7 +22,8 @@ class Settings:
 
     `models` replaces the folders of models by name; their content must be what the world or the journal expects.
     `interpreters` execute the agents of a language in a journal that was made with another one than this
-    installation's. `telemetry`: whether others may watch the run live.
+    installation's. `telemetry`: whether others may watch the run live. `accept_tools`: tools that are others than
+    those that a run is pinned to are taken from here on.
     """
 
     workers: int | None = None
@@ -31,6 +32,7 @@ class Settings:
     models: Mapping[str, Path] = field(default_factory=dict)
     interpreters: Mapping[InterpretedLanguage, Path] = field(default_factory=dict)
     telemetry: bool = True
+    accept_tools: bool = False
 
     def __post_init__(self) -> None:
         workers = self.workers

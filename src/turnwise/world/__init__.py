@@ -8,14 +8,15 @@ them.
 
 from turnwise.core.plan import InitialMessage
 from turnwise.world.json_values import Json
-from turnwise.world.meaning.resolve import Resolved, ResolvedKind, ResolvedModel
+from turnwise.world.meaning.resolve import Resolved, ResolvedKind, ResolvedModel, ResolvedTool
 from turnwise.world.meaning.sources import SourceFiles
 from turnwise.world.world import World
 from turnwise.world.written.overrides import Overrides
-from turnwise.world.written.types import Agent, Grants, Model
+from turnwise.world.written.types import Agent, CallGrant, Grants, Model, Tools
 
 __all__ = [
     "Agent",
+    "CallGrant",
     "Grants",
     "InitialMessage",
     "Json",
@@ -24,6 +25,8 @@ __all__ = [
     "Resolved",
     "ResolvedKind",
     "ResolvedModel",
+    "ResolvedTool",
     "SourceFiles",
+    "Tools",
     "World",
 ]

@@ -19,6 +19,13 @@ CONTEXT_TOKENS_MAX: Final = 16 * 1024 * 1024
 MULTIPLICATIONS_MIN: Final = 1_000_000
 MULTIPLICATIONS_MAX: Final = 1_000_000_000_000_000
 MODELS_MAX: Final = 1_000
+TOOL_SERVERS_MAX: Final = 100
+CALLS_MAX: Final = 1_000_000_000
+CALLS_AT_ONCE_MAX: Final = 1_000
+CALL_SECONDS_MAX: Final = 86_400
+PARK_AFTER_MS_MAX: Final = 86_400_000
+SETTINGS_BYTES_MAX: Final = 256 * 1024
+"""Settings of one tool server, as JSON in UTF-8."""
 MESSAGES_MAX: Final = 100_000
 NAMES_MAX: Final = 1_000
 """Entries of one list of names: groups, a grant, columns."""

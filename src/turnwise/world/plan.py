@@ -8,14 +8,20 @@ from typing import Final
 
 from turnwise.core.plan import Kind, Plan
 from turnwise.core.run_python import RUNNER
+from turnwise.core.tool_plan import ToolServerPlan
 from turnwise.errors import InvariantError
 from turnwise.world.meaning.resolve import Resolved
 
 _SHA256_HEX: Final = re.compile(r"[0-9a-f]{64}")
 
 
-def build_plan(world: Resolved, codes: Mapping[str, str], models: Mapping[str, str]) -> Plan:
-    """Return the plan of a world.
+def build_plan(
+    world: Resolved,
+    codes: Mapping[str, str],
+    models: Mapping[str, str],
+    tools: tuple[ToolServerPlan, ...] = (),
+) -> Plan:
+    """Return the plan of a world, whose servers have listed these `tools`.
 
     `codes` maps each of `world.sources` to the hash of what it executes, `models` each model to that of its content;
     both SHA-256 in lower-case hex. Raises InvariantError if one is missing or is no such hash, since callers compute
@@ -49,6 +55,7 @@ def build_plan(world: Resolved, codes: Mapping[str, str], models: Mapping[str, s
         time_start_us=world.time_start_us,
         round_us=world.round_us,
         contents_bytes_max=world.contents_bytes_max,
+        tools=tools,
         run_python=_hash(codes, RUNNER, "code") if RUNNER in world.sources else None,
     )
 

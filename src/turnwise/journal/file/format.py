@@ -4,7 +4,7 @@ Three rules hold for all tables:
 
 - A *value* (a text of any length) is NULL, or TEXT when stored in place, or an INTEGER that names a row of `blobs`.
 - A *list of numbers* is a value too: JSON text of its runs, each `[first, last]`, in the list's order.
-- Rows are only ever added.
+- Rows are only ever added; but those of `ahead`, which says of effects what their round will say, go with its commit.
 """
 
 from __future__ import annotations

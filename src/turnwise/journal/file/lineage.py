@@ -49,6 +49,7 @@ _BOUNDS: Final = {
     "codes": "1",
     "code_files": "1",
     "ends": "0",
+    "ahead": "0",
 }
 """Rows of an ancestor that belong to its descendants too. Of all other tables it is those up to the round."""
 
@@ -237,7 +238,7 @@ def select_of_ancestor(
 ) -> str | None:
     """Return the statement that selects what descendants have of a table of an ancestor; None if that is nothing."""
     there = _columns(connection, schema, table)
-    if not there or table == "ends" or (table == "meta" and not root):
+    if not there or table in ("ends", "ahead") or (table == "meta" and not root):
         return None
     if table == "meta":
         where = f"name IN ({', '.join(repr(name) for name in ROOT_META)})"

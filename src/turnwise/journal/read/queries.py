@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final, Literal
 
 from turnwise.core.records import AgentRecord, MessageRecord, TurnRecord
@@ -98,6 +98,25 @@ class QueryReader:
             place,
         )
         return self._rounds.turns(number, number, map(self._query.decoder.message, rows), place).get(number, [])
+
+    def called(self, not_made: Collection[str]) -> Iterator[str]:
+        """Yield the tool of each call that was recorded, but for those with an error of some kinds, in no order."""
+        decoder = self._query.decoder
+
+        def fetch(after: int) -> list[Row]:
+            select = "SELECT DISTINCT round FROM effects WHERE kind = 'call' AND round > ? ORDER BY round LIMIT ?"
+            return self._query.rows(select, after, PAGE_ROWS)
+
+        for (round_,) in pages(fetch, 0, PAGE_ROWS):
+            select = "SELECT request, reply FROM effects WHERE round = ? AND kind = 'call'"
+            for request, reply in self._query.rows(select, round_):
+                said = decoder.json(reply, "the reply to a call")
+                error = said.get("error") if isinstance(said, dict) else None
+                if isinstance(error, dict) and error.get("kind") in not_made:
+                    continue
+                asked = decoder.json(request, "a call")
+                if isinstance(asked, dict) and isinstance(tool := asked.get("tool"), str):
+                    yield tool
 
     def totals(self, last: int, place: int | None = None) -> Totals:
         """Return sums over the rounds up to this one, or over the turns of one agent in them."""

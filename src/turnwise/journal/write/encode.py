@@ -7,7 +7,7 @@ thread, and the writer's thread hands SQLite many at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -74,6 +74,8 @@ class Batch:
     """Columns of the end that came with the round, if one did."""
     times: TimesRow | None = None
     """Times, to be written once the commit is over."""
+    over: tuple[tuple[str, tuple[object, ...]], ...] = ()
+    """Statements that take out what was written ahead and is in the round now."""
 
     @property
     def size_bytes(self) -> int:
@@ -131,7 +133,8 @@ class Encoder:
             rows["snapshots"] = snapshot_row(snapshot)
         rows = {"blobs": self._blobs.take(), **rows}
         after, self.round = self.round, record.round
-        return Batch(record.round, after, self.generation, rows, ending, None if times is None else times_row(times))
+        made_times = None if times is None else times_row(times)
+        return Batch(record.round, after, self.generation, rows, ending, made_times, tuple(_over(record)))
 
     def _check(self, record: RoundRecord) -> None:
         if record.round <= self.round:
@@ -387,3 +390,18 @@ class Encoder:
 
     def _broken(self, what: str, expected: object, actual: object) -> InvariantError:
         return InvariantError(what, where=str(self._path), expected=expected, actual=actual)
+
+
+def _over(record: RoundRecord) -> Iterator[tuple[str, tuple[object, ...]]]:
+    """Yield the statements that take out what was written ahead of a round."""
+    for turn in record.turns:
+        if turn.effects:
+            yield "DELETE FROM main.ahead WHERE place = ? AND turn <= ?", (turn.place, turn.turn)
+    for park in record.parks:
+        for effect in park.effects:
+            yield (
+                "DELETE FROM main.ahead WHERE place = ? AND turn = ? AND nr = ?",
+                (park.place, park.turn, effect.index),
+            )
+    for place in record.stopped:
+        yield "DELETE FROM main.ahead WHERE place = ?", (place,)

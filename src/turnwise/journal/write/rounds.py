@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from turnwise.core.records import EndRecord, RoundRecord
+from turnwise.core.canonical import canonical
+from turnwise.core.records import ChangeRecord, EndRecord, RoundRecord
 from turnwise.core.snapshot import Snapshot
 from turnwise.errors import InvariantError
+from turnwise.journal.file.ahead_row import AheadRow
 from turnwise.journal.file.blobs import BlobWriter
 from turnwise.journal.file.box_position import BoxPosition
 from turnwise.journal.file.errors import translated
@@ -27,6 +29,12 @@ ROWS_MAX: Final = 1_000
 
 
 _NO_PARENT: Final = Parent("", bytes(32), 0, 0, 0, 0, 0)
+
+_AHEAD: Final = (
+    "INSERT INTO main.ahead VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (place, turn, nr, stage) DO UPDATE SET "
+    "made = max(made, excluded.made), parked = max(parked, excluded.parked), "
+    "outcome = coalesce(outcome, excluded.outcome), tokens = coalesce(tokens, excluded.tokens)"
+)
 
 _ENDS: Final = "ends", ("round", "reason", "result", "message", "head")
 
@@ -49,6 +57,7 @@ class RoundWriter:
         self._variables_max = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
         self._times: list[object] = []
         self._optional: set[str] = set()
+        self._is_ahead = False
         self._restart()
 
     def _restart(self) -> None:
@@ -60,6 +69,7 @@ class RoundWriter:
             round_last = _highest(connection, "rounds", "round", parent.round)
             agents = _highest(connection, "agents", "place", parent.agents - 1) + 1
             seq_last = _highest(connection, "messages", "seq", parent.messages - 1)
+            self._is_ahead = connection.execute("SELECT 1 FROM main.ahead LIMIT 1").fetchone() is not None
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise translated(error, self.path, writing=False) from error
@@ -117,7 +127,8 @@ class RoundWriter:
         last = batches[-1]
         rows = last.rows if len(batches) == 1 else _together(batches)
         started_us, zero_ns = self._clock.wall_us(), self._clock.elapsed_ns()
-        self._transaction(self._connection, rows, None if last.end is None else (_insertion(*_ENDS), last.end))
+        over = [statement for batch in batches for statement in batch.over] if self._is_ahead else []
+        self._transaction(self._connection, rows, None if last.end is None else (_insertion(*_ENDS), last.end), over)
         took_us = (self._clock.elapsed_ns() - zero_ns) // 1_000
         if "timings" in self._optional:
             for batch in batches:
@@ -129,6 +140,29 @@ class RoundWriter:
         """Note how the run ended. A run that is continued and ends again is noted again; the latest counts."""
         self._restart_if_failed()
         self._append(*_ENDS, self._encoder.end_row(record))
+
+    def write_ahead(self, rows: Sequence[AheadRow]) -> None:
+        """Write what is known of effects before their rounds are committed; it is on disk when this returns.
+
+        Comes behind all rounds that were handed over before. Raises what `commit` does, also of one that failed before.
+        """
+        if self._failure is not None:
+            raise self._failure
+        self._is_ahead = True
+        inserts = []
+        for row in rows:
+            tokens = None if row.tokens is None else canonical(row.tokens)
+            inserts.append((_AHEAD, (*row.key, row.request, int(row.is_made), int(row.is_parked), row.outcome, tokens)))
+        self._transaction(self._connection, {}, None, inserts)
+
+    def will_change(self, round_: int, change: ChangeRecord) -> None:
+        """Note a change from outside with which a round to come begins, after those that it begins with already."""
+        self._restart_if_failed()
+        row = self._connection.execute("SELECT max(nr) FROM main.changes WHERE round = ?", (round_,)).fetchone()
+        nr = 0 if row[0] is None else row[0] + 1
+        text = None if change.text is None else self._encoder.value(change.text)
+        values: list[object] = [round_, nr, change.what, change.target, text]
+        self._append("changes", ("round", "nr", "what", "target", "value"), values)
 
     def keep_times(self) -> None:
         """Write the times of the latest commit, which the next one would have taken along."""
@@ -155,6 +189,7 @@ class RoundWriter:
         connection: sqlite3.Connection,
         rows: dict[str, list[object]],
         last: tuple[str, list[object]] | None = None,
+        others: Iterable[tuple[str, tuple[object, ...]]] = (),
     ) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -163,6 +198,8 @@ class RoundWriter:
                     self._insert(connection, table, flat)
             if self._times:
                 self._insert(connection, "timings", self._times)
+            for statement, values in others:
+                connection.execute(statement, values)
             if last is not None:
                 connection.execute(*last)
             connection.execute("COMMIT")

@@ -16,6 +16,7 @@ from typing import Final, Self
 
 from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.core.snapshot import Snapshot
+from turnwise.journal.file.ahead_row import AheadRow
 from turnwise.journal.file.box_position import BoxPosition
 from turnwise.journal.file.times import RoundTimes
 from turnwise.journal.write.encode import Batch
@@ -65,6 +66,8 @@ class JournalWriter:
         self._bytes = 0
         self._handed = 0
         self._written = 0
+        self._ahead: list[tuple[AheadRow, asyncio.Future[None]]] = []
+        self._writing_ahead: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -110,11 +113,42 @@ class JournalWriter:
 
         If the caller is cancelled while it waits, the round is written all the same.
         """
-        if self._in_loop and self._writing is None and not self._turnstile.locked():
+        if self._in_loop and self._writing is self._writing_ahead is None and not self._turnstile.locked():
             self._raise_failure()
             self._write_here(self._rounds.encode(record, end, times, snapshot, received))
         else:
             await self.wait_durable(await self.hand_over(record, end, times, snapshot, received))
+
+    async def ahead(self, row: AheadRow) -> None:
+        """Write what is known of an effect before its round is committed, and wait until it is on disk.
+
+        Comes behind all rounds that were handed over before. What comes while another write goes on is written at once.
+        """
+        self._raise_failure()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ahead.append((row, future))
+        if self._writing_ahead is None:
+            self._writing_ahead = asyncio.ensure_future(self._write_ahead())
+        await asyncio.shield(future)
+
+    async def _write_ahead(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._ahead:
+            batch, self._ahead = self._ahead, []
+            error: BaseException | None = None
+            try:
+                await self.wait_durable(self._handed)
+                await loop.run_in_executor(self._thread, self._rounds.write_ahead, [row for row, _ in batch])
+            except BaseException as failure:
+                error = failure
+                self._fail(failure)
+            for _, future in batch:
+                if not future.done() and error is None:
+                    future.set_result(None)
+                elif not future.done() and error is not None:
+                    future.set_exception(error)
+                    future.exception()  # who has asked may be gone
+        self._writing_ahead = None
 
     async def end(self, record: EndRecord) -> None:
         """Note how the run ended, after all rounds in flight."""
@@ -138,6 +172,8 @@ class JournalWriter:
         try:
             while self._writing is not None:
                 await asyncio.wait([self._writing])
+            if self._writing_ahead is not None:
+                await self._writing_ahead
             if not self._told:
                 self._raise_failure()
         finally:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
+from typing import Any
 
 from turnwise.core import plan as core
-from turnwise.core.grants import is_pattern
+from turnwise.core.grants import is_pattern, pattern
 from turnwise.core.plan import OUTSIDE, InitialMessage
 from turnwise.world.limits import COMPARISONS_MAX, GRANTED_MAX
 from turnwise.world.meaning.agents import InitialAgents
 from turnwise.world.names import NAME_HINT, RESERVED_HINT, fault, matcher
 from turnwise.world.problems import KeyPath, Problems, listed, nearest, quoted
-from turnwise.world.written.types import Description, Grants
+from turnwise.world.written.types import CallGrant, Description, Grants
 
 _BLOCK = 1_000
 """Names that a pattern is compared with before the comparisons are counted."""
@@ -28,6 +29,7 @@ class Names:
     def __init__(self, world: Description, initial: InitialAgents, problems: Problems) -> None:
         self._problems = problems
         self._models = dict.fromkeys(world.models)
+        self._servers = dict.fromkeys(world.tools)
         self._kinds = dict.fromkeys(world.agents)
         self._agents: Mapping[str, str] = initial.kind_of
         self._members: dict[str, int] = {}
@@ -58,7 +60,33 @@ class Names:
             finish=grants.finish,
             run_python=grants.run_python,
             ask=grants.ask,
+            call=_sorted(self._tools(grants.call, (*path, "call"), approve=False)),
+            approve=_sorted(self._tools(grants.call, (*path, "call"), approve=True)),
         )
+
+    def _tools(self, wanted: Sequence[Any], path: KeyPath, *, approve: bool) -> Iterator[str]:
+        """Names of tools and servers, and patterns of them, of which a person approves each call, or none does.
+
+        Tools are not known before their servers have listed them; servers are.
+        """
+        for index, entry in enumerate(wanted):
+            is_table = isinstance(entry, CallGrant)
+            name = entry.tool if is_table else entry
+            if (is_table and entry.approve) != approve:
+                continue
+            server = name.partition(".")[0]
+            if is_pattern(name) and not is_pattern(server) and server in self._servers:
+                yield name
+            elif is_pattern(server):
+                if matcher(server) is None or not any(pattern(server).fullmatch(known) for known in self._servers):
+                    hint = partial(_hint_for_choice, server, self._servers)
+                    self._problems.add((*path, index), f"no tool server matches {quoted(server)}", hint)
+                yield name
+            elif server in self._servers:
+                yield name
+            else:
+                hint = partial(_hint_for_choice, server, self._servers)
+                self._problems.add((*path, index), f"there is no tool server {quoted(server)}", hint)
 
     def check_messages(self, messages: Sequence[InitialMessage]) -> None:
         for index, message in enumerate(messages):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from turnwise.core import plan as core
 from turnwise.core.plan import AgentPlan, InitialMessage, Limits
@@ -50,6 +51,25 @@ class ResolvedModel:
     reproducible: bool
     multiplications_max: int | None
     kv_window: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedTool:
+    """A server of tools, checked. Members without a word here are those of `Tools`."""
+
+    name: str
+    """Name of the server in the world."""
+    kind: str
+    settings: Mapping[str, Any]
+    folder: Path
+    """Absolute path of the folder that its paths are relative to."""
+    calls_max: int
+    calls_at_once: int
+    seconds_max: float
+    reply_bytes_max: int
+    """Bytes of a reply as JSON."""
+    idempotent: bool | tuple[str, ...]
+    environment: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +119,9 @@ class Resolved:
     """Messages that wait when the run begins."""
     endpoints: tuple[ResolvedEndpoint, ...]
     """Models of the world behind URLs."""
+    tools: tuple[ResolvedTool, ...]
+    """Servers of tools, in order of name."""
+    park_after_ms: int
     label: str = field(compare=False)
     """The name of this world in errors: the path of its file, or `World("name")`."""
 
@@ -130,6 +153,7 @@ def resolve(world: Description, problems: Problems) -> Resolved | None:
     sources = dict(_sources(world, base, root, problems))
     models = tuple(_models(world, base, problems))
     behind_urls = tuple(endpoints(world, problems))
+    tools = tuple(_tools(world, base, problems))
     time_start_us, round_us = _clock(world, problems)
     _check_fuel(world, problems)
     if problems:
@@ -172,6 +196,8 @@ def resolve(world: Description, problems: Problems) -> Resolved | None:
         kinds=tuple(kinds),
         agents=tuple(initial.agents),
         models=models,
+        tools=tools,
+        park_after_ms=world.park_after_ms,
         messages=tuple(InitialMessage(message.to, message.body) for message in world.messages),
         endpoints=behind_urls,
         label=problems.label,
@@ -260,6 +286,28 @@ def _models(world: Description, base: Path, problems: Problems) -> Iterator[Reso
             reproducible=model.reproducible,
             multiplications_max=model.multiplications_max,
             kv_window=model.kv_window,
+        )
+
+
+def _tools(world: Description, base: Path, problems: Problems) -> Iterator[ResolvedTool]:
+    for name, tool in sorted(world.tools.items()):
+        wrong = fault(name)
+        if wrong is not None:
+            problems.add(("tools", name), *wrong)
+        elif "." in name:
+            hint = "Take the dot out: it stands between a server and its tool, as in calc.add."
+            problems.add(("tools", name), "has a dot in its name", hint)
+        yield ResolvedTool(
+            name=name,
+            kind=tool.kind,
+            settings=tool.settings,
+            folder=base.absolute(),
+            calls_max=tool.calls_max,
+            calls_at_once=tool.calls_at_once,
+            seconds_max=float(tool.seconds_max),
+            reply_bytes_max=tool.reply_kib * 1024,
+            idempotent=tool.idempotent if isinstance(tool.idempotent, bool) else tuple(tool.idempotent),
+            environment=tool.environment,
         )
 
 

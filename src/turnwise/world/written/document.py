@@ -31,6 +31,7 @@ SETTINGS: Final = (
     "round_seconds",
     "turn_seconds_max",
     "network",
+    "park_after_ms",
 )
 """The keys of the table `[world]`."""
 
@@ -80,10 +81,22 @@ def describe(world: Description) -> Document:
         "world": {name: getattr(world, name) for name in SETTINGS},
         "models": _table(world.models),
         "agents": _agents(world.agents),
+        "tools": _tools(world.tools),
         "messages": [_fields(message) for message in world.messages]
         if isinstance(world.messages, list | tuple)
         else world.messages,
     }
+
+
+def _tools(entries: object) -> object:
+    """Return servers of tools as tables, in which the keys of a kind stand beside the others."""
+    tables = _table(entries)
+    if isinstance(tables, dict):
+        for name, table in tables.items():
+            if isinstance(table, dict) and isinstance(settings := table.get("settings"), Mapping):
+                others = {key: value for key, value in table.items() if key != "settings"}
+                tables[name] = {**settings, **others}
+    return tables
 
 
 def _table(entries: object) -> object:

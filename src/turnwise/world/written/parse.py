@@ -41,6 +41,7 @@ from turnwise.world.limits import (
     MULTIPLICATIONS_MIN,
     OUTPUT_MIB_DEFAULT,
     OUTPUT_MIB_MAX,
+    PARK_AFTER_MS_MAX,
     PUT_MIB_DEFAULT,
     PUT_MIB_MAX,
     REPLY_KIB_MAX,
@@ -53,14 +54,17 @@ from turnwise.world.limits import (
     STATE_MIB_MAX,
     SYSTEM_BYTES_MAX,
     TITLE_LENGTH_MAX,
+    TOOL_SERVERS_MAX,
     TURN_SECONDS_MAX,
 )
 from turnwise.world.problems import KeyPath, Problems, said
 from turnwise.world.written.document import Document
 from turnwise.world.written.reader import Reader
+from turnwise.world.written.tool_tables import call_grants, tool
 from turnwise.world.written.types import (
     ACCURACY_LEVEL,
     BATCHINGS,
+    PARK_AFTER_MS_DEFAULT,
     PROVIDER_DEFAULT,
     ROUND_SECONDS_DEFAULT,
     SEED_DEFAULT,
@@ -90,6 +94,7 @@ def parse(document: Document, folder: str | os.PathLike[str] | None, problems: P
         on_failure=world.choice("on_failure", "continue", ("continue", "stop")),
         time_start=world.instant("time_start", TIME_START_DEFAULT),
         round_seconds=world.number("round_seconds", ROUND_SECONDS_DEFAULT, 0, ROUND_SECONDS_MAX),
+        park_after_ms=world.integer("park_after_ms", PARK_AFTER_MS_DEFAULT, 0, PARK_AFTER_MS_MAX),
         turn_seconds_max=world.integer("turn_seconds_max", TURN_SECONDS_DEFAULT, 1, TURN_SECONDS_MAX),
         network=world.boolean("network", False),
         folder=folder,
@@ -98,6 +103,7 @@ def parse(document: Document, folder: str | os.PathLike[str] | None, problems: P
     description = replace(
         settings,
         models={name: _model(reader) for name, reader in _named(top, "models", MODELS_MAX)},
+        tools={name: tool(reader) for name, reader in _named(top, "tools", TOOL_SERVERS_MAX)},
         agents={name: _agent(reader) for name, reader in _named(top, "agents", KINDS_MAX)},
         messages=_messages(top.value("messages"), problems),
     )
@@ -264,6 +270,7 @@ def _grants(reader: Reader) -> Grants:
         finish=table.boolean("finish", False),
         run_python=table.boolean("run_python", False),
         ask=table.boolean("ask", False),
+        call=call_grants(table),
     )
     table.close()
     return grants

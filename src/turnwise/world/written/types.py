@@ -21,6 +21,7 @@ from turnwise.core.plan import (
     OnFailure,
     Schedule,
 )
+from turnwise.core.tool_plan import CALLS_MAX_DEFAULT, REPLY_BYTES_MAX_DEFAULT
 from turnwise.world.json_values import Json
 from turnwise.world.limits import (
     CONTENTS_MIB_DEFAULT,
@@ -38,6 +39,10 @@ ROUND_SECONDS_DEFAULT = ROUND_US_DEFAULT / 1_000_000
 TURN_SECONDS_DEFAULT = 14_400
 TIME_START_DEFAULT = datetime.fromtimestamp(TIME_START_US_DEFAULT // 1_000_000, UTC)
 PROVIDER_DEFAULT = "auto"
+PARK_AFTER_MS_DEFAULT = 1_000
+CALLS_AT_ONCE_DEFAULT = 8
+CALL_SECONDS_DEFAULT = 60.0
+REPLY_KIB_DEFAULT = REPLY_BYTES_MAX_DEFAULT // 1024
 
 Task = Literal["generate", "infer", "embed"]
 """The effect that a model answers."""
@@ -115,6 +120,40 @@ class Model:
     """True has layers that look at a window of tokens keep no more than that: less memory, and another head."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """A server of tools that agents may be granted."""
+
+    kind: str
+    """The kind of it: `python`, `mcp`, `wasm`, `files` or `http`."""
+    settings: Mapping[str, Json] = field(default_factory=dict)
+    """Keys of the kind, such as `path`. In a world file they stand beside the others.
+
+    A table `{ secret = "env:NAME" }` stands for the value of an environment variable."""
+    calls_max: int = field(default=CALLS_MAX_DEFAULT, kw_only=True)
+    """Calls of it in a run."""
+    calls_at_once: int = field(default=CALLS_AT_ONCE_DEFAULT, kw_only=True)
+    """Calls of it that run at a time; others wait."""
+    seconds_max: float = field(default=CALL_SECONDS_DEFAULT, kw_only=True)
+    """Time of a call, after which it is given up."""
+    reply_kib: int = field(default=REPLY_KIB_DEFAULT, kw_only=True)
+    """Reply to a call, as JSON."""
+    idempotent: bool | Sequence[str] = field(default=False, kw_only=True)
+    """True if each of its tools may be called again when nobody knows what became of a call; or names of those."""
+    environment: Mapping[str, Json] = field(default_factory=dict, kw_only=True)
+    """The whole environment of its process: texts, or secrets by reference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallGrant:
+    """A grant of tools with a condition."""
+
+    tool: str
+    """Name, pattern, or server."""
+    approve: bool = True
+    """True: a person approves each call."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grants:
     """The acts that agents of a kind may do: none, unless it is named here.
@@ -140,6 +179,8 @@ class Grants:
     """True allows to have Python code executed, in sandboxes of its own."""
     ask: bool = False
     """True allows to ask people, for whose answers a turn waits."""
+    call: Sequence[str | CallGrant | Mapping[str, Json]] = ()
+    """Tools that may be called: names, patterns or servers; or `CallGrant`s, by which a person approves each call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,10 +260,14 @@ class Description:
     """Time that the fuel of one turn may take on a slow machine, which bounds the fuel of all agents."""
     network: bool = field(default=False, kw_only=True)
     """True allows models behind URLs: what they are asked leaves this machine, or at least Turnwise."""
+    park_after_ms: int = field(default=PARK_AFTER_MS_DEFAULT, kw_only=True)
+    """Time after which a turn waits for a call of a tool beyond its round."""
     models: Mapping[str, Model] = field(default_factory=dict, kw_only=True)
     """Models by name."""
     agents: Mapping[str, Agent] = field(default_factory=dict, kw_only=True)
     """Kinds of agents by name."""
+    tools: Mapping[str, Tools] = field(default_factory=dict, kw_only=True)
+    """Servers of tools by name."""
     messages: Sequence[InitialMessage] = field(default=(), kw_only=True)
     """Messages that wait when the run begins."""
     folder: str | os.PathLike[str] | None = field(default=None, kw_only=True)

@@ -196,6 +196,19 @@ CREATE TABLE received (
   position INTEGER NOT NULL
 );
 
+CREATE TABLE ahead (
+  place INTEGER NOT NULL,
+  turn INTEGER NOT NULL,
+  nr INTEGER NOT NULL,
+  stage INTEGER NOT NULL,
+  request TEXT NOT NULL,
+  made INTEGER NOT NULL,
+  parked INTEGER NOT NULL,
+  outcome TEXT,
+  tokens TEXT,
+  PRIMARY KEY (place, turn, nr, stage)
+) WITHOUT ROWID;
+
 CREATE VIEW show_turns AS
 SELECT round, place, agents.name AS agent, turn, CASE typeof(inbox) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = inbox) ELSE inbox END AS inbox, failure, CASE typeof(message) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = message) ELSE message END AS message,
   CASE typeof(turns.state) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = turns.state) ELSE turns.state END AS state, wake_in, CASE typeof(extra) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = extra) ELSE extra END AS extra, CASE typeof(stdout) WHEN 'integer' THEN (SELECT CAST(sqlar_uncompress(data, size) AS TEXT) FROM blobs WHERE blobs.id = stdout) ELSE stdout END AS stdout, fuel, executions

@@ -82,3 +82,16 @@ CREATE TABLE received (
   box TEXT NOT NULL,
   position INTEGER NOT NULL
 );
+
+CREATE TABLE ahead (
+  place INTEGER NOT NULL,
+  turn INTEGER NOT NULL,
+  nr INTEGER NOT NULL,
+  stage INTEGER NOT NULL,
+  request TEXT NOT NULL,
+  made INTEGER NOT NULL,
+  parked INTEGER NOT NULL,
+  outcome TEXT,
+  tokens TEXT,
+  PRIMARY KEY (place, turn, nr, stage)
+) WITHOUT ROWID;

@@ -1,0 +1,84 @@
+"""Settings of an MCP server: what the world's table has for it."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from turnwise.tools.kinds.http_address import AddressError, read_target
+from turnwise.tools.kinds.settings import SettingsError, read_settings
+
+ARGS_MAX: Final = 256
+"""Arguments of a command."""
+
+_HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_OWN_HEADERS: Final = ("accept", "accept-encoding", "connection", "content-length", "content-type", "host")
+"""Headers that the protocol sets."""
+
+Revision = Literal["auto", "2026-07-28", "2025-11-25"]
+
+
+class McpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of the kind: either a command, or a URL.
+
+    `command`: a program; a name is looked up in the `PATH` of the server's environment, a path is relative to the
+    world file. `args`: its arguments. `folder`: its working folder, relative to the world file; without it, an empty
+    one. `url`: where a server listens. `headers`: what is sent there with each request. `networks`: networks that are
+    not public and may be reached nevertheless. `certificates`: a file of certificates that are trusted instead of the
+    system's, relative to the world file. `revision`: `auto` asks the server which revision it speaks; `2025-11-25`
+    begins with the handshake of that one and those before. `message_kib_max`: bytes of one message of the server.
+    """
+
+    command: str | None = None
+    args: Annotated[tuple[str, ...], msgspec.Meta(max_length=ARGS_MAX)] = ()
+    folder: str | None = None
+    url: str | None = None
+    headers: dict[str, str] = {}
+    networks: tuple[str, ...] = ()
+    certificates: str | None = None
+    revision: Revision = "auto"
+    message_kib_max: Annotated[int, msgspec.Meta(ge=1, le=64 * 1024)] = 4096
+
+
+def settings_of(settings: Mapping[str, Any]) -> McpSettings:
+    """Read settings. Raises `SettingsError`."""
+    read = read_settings(McpSettings, settings)
+    for key, message, hint in _problems(read):
+        raise SettingsError(key, message, hint)
+    return read
+
+
+def _problems(read: McpSettings) -> Iterator[tuple[str, str, str]]:
+    if (read.command is None) == (read.url is None):
+        hint = 'Write command = "PROGRAM" for a program of this machine, or url = "https://HOST/mcp" for a server.'
+        yield "command", "an MCP server has either a command or a url", hint
+    elif read.url is None:
+        for key in ("headers", "networks", "certificates"):
+            if getattr(read, key):
+                yield key, "is for a server with a url, and this one has a command", "Take it out."
+    else:
+        for key in ("args", "folder"):
+            if getattr(read, key):
+                yield key, "is for a server with a command, and this one has a url", "Take it out."
+        yield from _url_problems(read, read.url)
+
+
+def _url_problems(read: McpSettings, url: str) -> Iterator[tuple[str, str, str]]:
+    try:
+        read_target(url)
+    except AddressError as error:
+        yield "url", str(error), 'Write url = "https://HOST/mcp".'
+    for name, value in read.headers.items():
+        if not _HEADER.fullmatch(name) or name.lower() in _OWN_HEADERS or name.lower().startswith("mcp-"):
+            yield f"headers.{name}", "cannot be set", 'Write headers = { Authorization = { secret = "env:NAME" } }.'
+        elif not value.isprintable():
+            yield f"headers.{name}", "has characters that no header can have", "Take out what is not printed."
+    for text in read.networks:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError:
+            yield "networks", f"{text!r} is no network", 'Write networks = ["10.0.0.0/8"].'

@@ -1,0 +1,73 @@
+"""The kind in the process that it has in a run, with real servers behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tools.kinds.mcp.serving import command
+from turnwise.errors import EnvironmentFailure
+from turnwise.tools.desk import ToolDesk
+from turnwise.tools.server_settings import ServerSettings
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def desk_of(server: ServerSettings) -> AsyncIterator[tuple[ToolDesk, list[str]]]:
+    """Start a server; yield its desk, and the names of its tools."""
+    desk = ToolDesk([server])
+    try:
+        listed = await desk.start()
+        yield desk, [spec.name for spec in listed[server.name]]
+    finally:
+        await desk.close()
+
+
+async def call(desk: ToolDesk, tool: str, args: dict[str, Any], answers: dict[str, Any] | None = None) -> Any:
+    text = None if answers is None else json.dumps(answers)
+    return json.loads(await desk.call("small", tool, json.dumps(args), text))
+
+
+@pytest.mark.parametrize("revision", ["auto", "2025-11-25"])
+async def test_a_server_is_listed_asked_and_started_again(tmp_path: Path, revision: str) -> None:
+    settings = {**command("small.py"), "revision": revision}
+    server = ServerSettings("small", "mcp", settings, tmp_path, {"LISTED": "yes"})
+    async with desk_of(server) as (desk, names):
+        assert names == sorted(names)
+        assert {"add", "ask", "wait"} <= {*names}
+        assert (await call(desk, "add", {"a": 1, "b": 2}))["ok"] == {"text": "3", "data": {"result": 3}}
+        assert (await call(desk, "add", {"a": "1", "b": 2}))["error"]["kind"] == "invalid"
+        assert (await call(desk, "fail", {}))["error"]["kind"] == "tool"
+        seen = (await call(desk, "surroundings", {}))["ok"]["data"]
+        given = seen["environment"].keys() - {"LC_CTYPE"}  # which Python sets by itself where no locale is
+        assert given == {"LISTED"}
+        assert Path(seen["folder"]) not in (Path.cwd(), tmp_path)
+
+        asked = (await call(desk, "ask", {"what": "hat"}))["ask"]
+        [question] = asked["questions"]
+        answers = {"answers": {question["key"]: {"size": "M"}}, "state": asked["state"]}
+        assert (await call(desk, "ask", {"what": "hat"}, answers))["ok"]["text"] == "3 M"
+
+        assert (await call(desk, "die", {}))["error"]["kind"] == "unknown"
+        assert (await call(desk, "add", {"a": 1, "b": 2}))["ok"]["text"] == "3"
+
+
+async def test_a_server_that_does_not_come_up_says_why(tmp_path: Path) -> None:
+    server = ServerSettings("small", "mcp", {"command": "no-such-program"}, tmp_path)
+    with pytest.raises(EnvironmentFailure, match="there is no program 'no-such-program'"):
+        async with desk_of(server):
+            pass
+
+
+async def test_a_call_that_takes_too_long_is_let_go_of(tmp_path: Path) -> None:
+    server = ServerSettings("small", "mcp", command("small.py"), tmp_path, seconds_max=0.5)
+    async with desk_of(server) as (desk, _):
+        late = await call(desk, "wait", {"name": "a"})
+        assert late["error"]["kind"] == "unavailable"
+        assert (await call(desk, "add", {"a": 1, "b": 2}))["ok"]["text"] == "3"

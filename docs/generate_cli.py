@@ -48,6 +48,7 @@ COMMANDS = (
     "generate",
     "chat",
     "serve",
+    "mcp",
     "models",
     "models pull",
     "models list",

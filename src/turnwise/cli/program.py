@@ -20,6 +20,7 @@ from turnwise.cli.commands.export import export
 from turnwise.cli.commands.fork import fork
 from turnwise.cli.commands.generate import generate
 from turnwise.cli.commands.log import log
+from turnwise.cli.commands.mcp import mcp
 from turnwise.cli.commands.models import MODELS
 from turnwise.cli.commands.monitor import monitor
 from turnwise.cli.commands.new import new
@@ -98,6 +99,7 @@ for command in (
     generate,
     chat,
     serve,
+    mcp,
 ):
     app.command()(_interruptible(command))
 

@@ -25,6 +25,8 @@ COMMANDS = (
     "resume",
     "play",
     "answer",
+    "tools",
+    "call",
     "send",
     "fork",
     "detach",

@@ -21,6 +21,8 @@ COMMANDS = (
     "resume",
     "play",
     "answer",
+    "tools",
+    "call",
     "send",
     "fork",
     "detach",

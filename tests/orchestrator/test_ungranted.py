@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import turnwise
-from turnwise.orchestrator.ungranted import ungranted
-from turnwise.world import Agent, Grants, World
+from turnwise.orchestrator.ungranted import TOOLS_REPORTED_MAX, ungranted
+from turnwise.world import Agent, CallGrant, Grants, Tool, World
 
 
 def warned(text: str, *, finish: bool = False) -> list[str]:
@@ -65,3 +65,49 @@ def test_check_warns_of_it_after_all_errors() -> None:
         "no agent can import requests",
         "it ends the run by finish, which it is not granted",
     ]
+
+
+TOOLS = {"calc": Tool("python", {"path": "calc.py"}), "notes": Tool("files", {"folder": "notes"})}
+
+
+def warned_of_tools(text: str, *call: str | CallGrant) -> list[tuple[str, str]]:
+    """Places and hints of the warnings of an agent with this source and these grants."""
+    world = World("w", agents={"a": Agent(text, grants=Grants(call=call))}, tools=TOOLS)
+    return [(problem.where.rpartition(" ")[2], problem.hint) for problem in ungranted(world.resolve())]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def turn(t):\n    t.call('calc.add', {})\n",
+        "def turn(t):\n    t.call(name='calc.add')\n",
+        "def turn(t):\n    t.call_all([('calc.add', {}), 'calc.add'])\n",
+        "def turn(t):\n    t.call_all(calls=(('calc.add', {}),))\n",
+        "def turn(t):\n    if t.call('calc.add').data: t.call('calc.add')\n",
+    ],
+)
+def test_a_call_of_a_tool_without_the_grant_is_found(text: str) -> None:
+    grant = 'Grant it: call = ["calc.add"] in [agents.a.grants].'
+    assert warned_of_tools(text) == [("a.py:2", grant)]
+    assert warned_of_tools(text, "notes", "calc.sub", "calc.*x") == [("a.py:2", grant)]
+    for enough in ("calc.add", "calc", "calc.*", CallGrant(tool="calc.add"), CallGrant(tool="calc", approve=True)):
+        assert warned_of_tools(text, enough) == []
+
+
+def test_a_server_alone_stands_for_its_only_tool() -> None:
+    text = "def turn(t):\n    t.call('calc')\n"
+    assert warned_of_tools(text, "calc.add") == []
+    assert len(warned_of_tools(text, "notes")) == 1
+
+
+def test_a_tool_of_no_server_is_found() -> None:
+    (found,) = warned_of_tools("def turn(t):\n    t.call('clac.add')\n", "calc")
+    assert found == ("a.py:2", 'Did you mean "calc"?')
+    (found,) = warned_of_tools("def turn(t):\n    t.call('weather.today')\n", "calc")
+    assert found == ("a.py:2", "Add a table [tools.weather], or mend the name.")
+
+
+def test_each_tool_is_reported_once_and_not_without_end() -> None:
+    lines = "".join(f"    t.call('calc.f{number}')\n    t.call('calc.f{number}')\n" for number in range(100))
+    found = warned_of_tools(f"def turn(t):\n{lines}    t.call(t.args['tool'])\n    other.call('calc.add')\n")
+    assert [place for place, _ in found] == [f"a.py:{2 + 2 * number}" for number in range(TOOLS_REPORTED_MAX)]

@@ -37,10 +37,19 @@ def test_the_haggling_world_is_the_example_by_another_name(tmp_path: Path) -> No
     assert resolved.models[0].path == model_folder(BUILTIN_DEMO)
 
 
+def test_the_world_with_tools(tmp_path: Path) -> None:
+    created = create_world(tmp_path / "shop", "tools")
+    names = [path.relative_to(tmp_path / "shop").as_posix() for path in created]
+    assert names == ["world.toml", "clerk.py", "calc.py", "shelf/apples.txt", "shelf/pears.txt"]
+    resolved = World.read(tmp_path / "shop").resolve()
+    assert resolved.name == "shop"
+    assert [tool.name for tool in resolved.tools] == ["calc", "shelf"]
+
+
 def test_there_are_no_other_templates(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no template") as caught:
         create_world(tmp_path / "w", "../haggle")
-    assert caught.value.hint == "Use one of: guessing, haggle."
+    assert caught.value.hint == "Use one of: guessing, tools, haggle."
     assert not list(tmp_path.iterdir())
 
 

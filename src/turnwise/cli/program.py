@@ -33,6 +33,7 @@ from turnwise.cli.commands.runs import runs
 from turnwise.cli.commands.send import send
 from turnwise.cli.commands.serve import serve
 from turnwise.cli.commands.sweep import sweep
+from turnwise.cli.commands.tools import call, tools
 from turnwise.cli.commands.verify import verify
 from turnwise.cli.commands.watch import watch
 from turnwise.cli.commands.why import why
@@ -76,6 +77,8 @@ for command in (
     resume,
     play,
     answer,
+    tools,
+    call,
     send,
     fork,
     detach,

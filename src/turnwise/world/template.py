@@ -1,7 +1,7 @@
 """A new world to begin with.
 
 `guessing` is a game between two agents that needs no model, with comments that teach, in one of several languages;
-`haggle` is a market whose people talk by the model that comes with Turnwise.
+`haggle` is a market whose people talk by the model that comes with Turnwise; `tools` is a shop whose clerk calls tools.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from turnwise.world.problems import quoted
 
 TEMPLATES: Final[Mapping[str, tuple[str, ...]]] = {
     "guessing": ("world.toml", "keeper.py", "guesser.py"),
+    "tools": ("world.toml", "clerk.py", "calc.py", "shelf/apples.txt", "shelf/pears.txt"),
     "haggle": ("world.toml", "crier.py", "person.py", "speech.py", "people.csv", "people-gruff.csv"),
 }
 """The files of each world that there is to begin with."""
@@ -65,7 +66,7 @@ def create_world(folder: Path, template: str = "guessing", language: str = "pyth
                 f"the folder {quoted(str(folder))} is not empty", hint="Name a new folder: nothing is ever overwritten."
             )
         files = LANGUAGES[language] if template == "guessing" else TEMPLATES[template]
-        return tuple(_write(folder / file, name, template, language) for file in files)
+        return tuple(_write(folder, file, name, template, language) for file in files)
     except FileExistsError as error:
         raise UsageError(
             f"{quoted(str(error.filename))} is there already", hint="Name a new folder: nothing is ever overwritten."
@@ -77,22 +78,24 @@ def create_world(folder: Path, template: str = "guessing", language: str = "pyth
         ) from None
 
 
-def _write(path: Path, name: str, template: str, language: str) -> Path:
-    own = template if language == "python" or path.name == "world.toml" else f"{template}-{language}"
-    text = _original(own, path.name).read_text(encoding="utf-8")
-    if path.name == "world.toml":
+def _write(folder: Path, file: str, name: str, template: str, language: str) -> Path:
+    own = template if language == "python" or file == "world.toml" else f"{template}-{language}"
+    text = _original(own, file).read_text(encoding="utf-8")
+    path = folder / file
+    path.parent.mkdir(exist_ok=True)
+    if file == "world.toml":
         text = text.replace(f'name = "{template}"', f"name = {json.dumps(name, ensure_ascii=False)}")
         if language in _SOURCES:
             named, written = _SOURCES[language]
             text = text.replace('.py"', f'{named}"').replace(".py", written)
-    with path.open("x", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+    with path.open("x", encoding="utf-8", newline="\n") as output:
+        output.write(text)
     return path
 
 
 def _original(template: str, file: str) -> Traversable:
     """Return a file of a template. A wheel takes in what lies elsewhere in a checkout."""
-    packaged = files(__package__).joinpath("templates", template, file)
+    packaged = files(__package__).joinpath("templates", template, *file.split("/"))
     return (
         packaged if packaged.is_file() else Path(__file__).parents[3] / _SHARED.get(file, f"examples/{template}/{file}")
     )

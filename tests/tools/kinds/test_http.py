@@ -7,6 +7,7 @@ import contextlib
 import datetime
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -421,3 +422,10 @@ def test_wrong_settings(settings: dict[str, Any], where: str) -> None:
         settings_of(settings)
     assert where in str(caught.value)
     assert "sesame" not in str(caught.value)
+
+
+def test_what_comes_with_an_extra_is_missed_when_the_server_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "turnwise.tools.kinds.http_exchange", raising=False)
+    monkeypatch.setitem(sys.modules, "h11", None)
+    with pytest.raises(ToolUnavailableError, match=r"install turnwise\[tools\]"):
+        asyncio.run(ask("http://127.0.0.1:1/", port=1))

@@ -22,7 +22,9 @@ def new(
     name: Annotated[Path, typer.Argument(metavar="NAME", help="The folder to make; the world is named like it.")],
     template: Annotated[
         str,
-        typer.Option("--template", metavar="NAME", help="What to begin with: guessing, or haggle, which has a model."),
+        typer.Option(
+            "--template", metavar="NAME", help="What to begin with: guessing; haggle, which has a model; tools."
+        ),
     ] = "guessing",
     lang: Annotated[
         str,
@@ -36,9 +38,10 @@ def new(
     files = create_world(name, template, lang)
     output.line(bold("a new world"), f" in {quoted_path(name)}")
     for path in files:
-        output.line(path.name, indent=2)
+        output.line(path.relative_to(files[0].parent).as_posix(), indent=2)
     folder = quoted_path(name)
     commands = [(f"cd {folder} && {line}", "compiles") for line in COMPILE] if lang == "c" else []
+    commands += [(f"turnwise tools {folder}", "lists its tools")] if template == "tools" else []
     commands += [
         (f"turnwise run {folder}", "plays it"),
         (f"turnwise check {folder}", "says what is wrong after you have changed it"),

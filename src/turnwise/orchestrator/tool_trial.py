@@ -1,0 +1,120 @@
+"""Tools of a world without a run: what its servers list, and one call on trial.
+
+Each server is started by itself, so one that cannot start keeps no other from being listed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from turnwise.core.grants import may_call, needs_approval
+from turnwise.errors import TurnwiseError, UsageError
+from turnwise.orchestrator.tool_servers import servers_of
+from turnwise.tools.desk import ToolDesk
+from turnwise.tools.server_settings import ServerSettings
+from turnwise.tools.spec import ToolSpec
+from turnwise.world import Resolved
+from turnwise.world.problems import nearest, quoted
+
+NAMES_SHOWN_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedTo:
+    """A kind of agent that may call a tool."""
+
+    kind: str
+    """Name of the kind."""
+    approved: bool
+    """True if a person approves each call."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialTool:
+    """A tool as its server lists it."""
+
+    name: str
+    """Name by which agents call it."""
+    spec: ToolSpec
+    """Name at its server, description and schemas."""
+    granted: tuple[GrantedTo, ...]
+    """Kinds of agents that may call it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialServer:
+    """A server of a world on trial."""
+
+    name: str
+    """Name in the world."""
+    kind: str
+    """Kind of it."""
+    tools: tuple[TrialTool, ...]
+    """Tools in order of name."""
+    left_out: tuple[str, ...]
+    """Lines that say which of its tools cannot be used, and why."""
+    problem: str | None
+    """Reason why it cannot be started; None if it can."""
+
+
+async def list_tools(world: Resolved) -> list[TrialServer]:
+    """Start each server of a world, and return what it lists."""
+    return list(await asyncio.gather(*[_listed(world, server) for server in servers_of(world)]))
+
+
+async def try_call(world: Resolved, name: str, args: Mapping[str, Any]) -> Any:
+    """Call a tool, as an agent does that may; return the outcome, a JSON value.
+
+    Raises `UsageError` for a tool that there is not, `EnvironmentFailure` for a server that cannot be started.
+    """
+    servers = {server.name: server for server in servers_of(world)}
+    server_name, dot, tool_name = name.partition(".")
+    if server_name not in servers:
+        raise UsageError(f"there is no tool server {quoted(server_name)}", hint=_hint(server_name, list(servers)))
+    desk = ToolDesk([servers[server_name]])
+    try:
+        names = [spec.name for spec in (await desk.start())[server_name]]
+        if not dot and len(names) == 1:
+            tool_name = names[0]
+        if tool_name not in names:
+            known = [f"{server_name}.{one}" for one in names]
+            raise UsageError(f"there is no tool {quoted(name)}", hint=_hint(name if dot else "", known))
+        return json.loads(await desk.call(server_name, tool_name, json.dumps(args)))
+    finally:
+        await desk.close()
+
+
+async def _listed(world: Resolved, server: ServerSettings) -> TrialServer:
+    desk = ToolDesk([server])
+    try:
+        specs = (await desk.start())[server.name]
+    except TurnwiseError as error:
+        return TrialServer(server.name, server.kind, (), (), str(error))
+    finally:
+        await desk.close()
+    tools = [_tool(world, server.name, spec) for spec in specs]
+    return TrialServer(server.name, server.kind, tuple(tools), tuple(desk.notices), None)
+
+
+def _tool(world: Resolved, server: str, spec: ToolSpec) -> TrialTool:
+    name = f"{server}.{spec.name}"
+    granted = [
+        GrantedTo(kind.name, needs_approval((kind.grants,), server, name))
+        for kind in world.kinds
+        if may_call((kind.grants,), server, name)
+    ]
+    return TrialTool(name, spec, tuple(granted))
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    if not known:
+        return "There is none in this world."
+    close = nearest(name, known) if name else None
+    if close is not None:
+        return f"Did you mean {quoted(close)}?"
+    more = f", and {len(known) - NAMES_SHOWN_MAX:,} more" if len(known) > NAMES_SHOWN_MAX else ""
+    return f"There are: {', '.join(known[:NAMES_SHOWN_MAX])}{more}."

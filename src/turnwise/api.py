@@ -33,6 +33,7 @@ from turnwise.orchestrator.answering import leave_answer, leave_message
 from turnwise.orchestrator.fork import fork as fork_journal
 from turnwise.orchestrator.fork_changes import ForkChanges
 from turnwise.orchestrator.javascript_sources import javascript_problems
+from turnwise.orchestrator.known_tools import known_tools, unknown_grants
 from turnwise.orchestrator.live import Live
 from turnwise.orchestrator.loop_thread import run_alone
 from turnwise.orchestrator.python_sources import python_problems
@@ -49,6 +50,7 @@ from turnwise.orchestrator.run_options import (
     settings_of,
 )
 from turnwise.orchestrator.tasks import wrong_tasks
+from turnwise.orchestrator.tool_servers import settings_problems
 from turnwise.orchestrator.ungranted import ungranted
 from turnwise.sandbox.build.code import CodeError, prepare_each
 from turnwise.sandbox.python import module_info
@@ -395,7 +397,9 @@ def check(world: worlds.World | StrPath, **options: Unpack[WorldOptions]) -> lis
     codes = [error for error in found if isinstance(error, CodeError)]
     problems = wrong_tasks(checked) + [Problem(error.where or "", error.message, error.hint or "") for error in codes]
     problems += python_problems(resolved, module_info().modules) + javascript_problems(resolved)
-    return problems + ungranted(resolved) + unreachable(resolved)
+    problems += settings_problems(resolved)
+    known = known_tools(resolved)
+    return problems + ungranted(resolved, known) + unknown_grants(resolved, known) + unreachable(resolved)
 
 
 def _world(world: worlds.World | StrPath, changes: Overrides) -> worlds.World:

@@ -111,3 +111,12 @@ def test_each_tool_is_reported_once_and_not_without_end() -> None:
     lines = "".join(f"    t.call('calc.f{number}')\n    t.call('calc.f{number}')\n" for number in range(100))
     found = warned_of_tools(f"def turn(t):\n{lines}    t.call(t.args['tool'])\n    other.call('calc.add')\n")
     assert [place for place, _ in found] == [f"a.py:{2 + 2 * number}" for number in range(TOOLS_REPORTED_MAX)]
+
+
+def test_a_tool_that_its_server_does_not_have_is_found() -> None:
+    world = World(
+        "w", agents={"a": Agent("def turn(t):\n    t.call('notes.raed')\n", grants=Grants(call=["notes"]))}, tools=TOOLS
+    )
+    (found,) = ungranted(world.resolve(), {"notes": ("notes.list", "notes.read")})
+    assert found.message == 'it calls "notes.raed", and "notes" has no such tool'
+    assert found.hint == 'Did you mean "notes.read"?'

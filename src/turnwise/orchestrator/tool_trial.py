@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from turnwise.core.grants import may_call, needs_approval
 from turnwise.errors import TurnwiseError, UsageError
+from turnwise.orchestrator.known_tools import name_hint
 from turnwise.orchestrator.tool_servers import servers_of
 from turnwise.tools.desk import ToolDesk
 from turnwise.tools.server_settings import ServerSettings
 from turnwise.tools.spec import ToolSpec
 from turnwise.world import Resolved
-from turnwise.world.problems import nearest, quoted
-
-NAMES_SHOWN_MAX = 20
+from turnwise.world.problems import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ async def try_call(world: Resolved, name: str, args: Mapping[str, Any]) -> Any:
     servers = {server.name: server for server in servers_of(world)}
     server_name, dot, tool_name = name.partition(".")
     if server_name not in servers:
-        raise UsageError(f"there is no tool server {quoted(server_name)}", hint=_hint(server_name, list(servers)))
+        raise UsageError(f"there is no tool server {quoted(server_name)}", hint=name_hint(server_name, list(servers)))
     desk = ToolDesk([servers[server_name]])
     try:
         names = [spec.name for spec in (await desk.start())[server_name]]
@@ -82,7 +81,7 @@ async def try_call(world: Resolved, name: str, args: Mapping[str, Any]) -> Any:
             tool_name = names[0]
         if tool_name not in names:
             known = [f"{server_name}.{one}" for one in names]
-            raise UsageError(f"there is no tool {quoted(name)}", hint=_hint(name if dot else "", known))
+            raise UsageError(f"there is no tool {quoted(name)}", hint=name_hint(name if dot else "", known))
         return json.loads(await desk.call(server_name, tool_name, json.dumps(args)))
     finally:
         await desk.close()
@@ -108,13 +107,3 @@ def _tool(world: Resolved, server: str, spec: ToolSpec) -> TrialTool:
         if may_call((kind.grants,), server, name)
     ]
     return TrialTool(name, spec, tuple(granted))
-
-
-def _hint(name: str, known: Sequence[str]) -> str:
-    if not known:
-        return "There is none in this world."
-    close = nearest(name, known) if name else None
-    if close is not None:
-        return f"Did you mean {quoted(close)}?"
-    more = f", and {len(known) - NAMES_SHOWN_MAX:,} more" if len(known) > NAMES_SHOWN_MAX else ""
-    return f"There are: {', '.join(known[:NAMES_SHOWN_MAX])}{more}."

@@ -7,12 +7,13 @@ parameter that is annotated as `Turn`; a tool by its name where that stands in t
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from turnwise.core.grants import is_pattern, may_call, may_finish, pattern
 from turnwise.errors import Problem
+from turnwise.orchestrator.known_tools import name_hint
 from turnwise.orchestrator.python_sources import parsed
 from turnwise.world import Resolved
 from turnwise.world.meaning.resolve import ResolvedKind
@@ -20,6 +21,7 @@ from turnwise.world.problems import nearest, quoted
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
+NOTHING: Final[Mapping[str, Sequence[str]]] = {}
 TOOLS_REPORTED_MAX: Final = 20
 """Tools of one kind of agent that are reported."""
 
@@ -34,8 +36,11 @@ class FoundCall:
     """Name of the tool that is called; None: the run is ended."""
 
 
-def ungranted(world: Resolved) -> list[Problem]:
-    """Return a warning for each Python kind that ends the run, and for each tool that it calls, without a grant."""
+def ungranted(world: Resolved, known: Mapping[str, Sequence[str]] = NOTHING) -> list[Problem]:
+    """Return a warning for each Python kind that ends the run, and for each tool that it calls, without a grant.
+
+    `known` has tools by their server, where they are known; a call of another is warned of, too.
+    """
     found: list[Problem] = []
     for kind in world.kinds:
         if kind.source.language != "python":
@@ -51,7 +56,9 @@ def ungranted(world: Resolved) -> list[Problem]:
                 reported.add(call.tool)
                 where = f"{world.where('agents', kind.name, 'source')}: {name}:{call.line}"
                 problem = (
-                    _finish_problem(where, kind) if call.tool is None else _tool_problem(where, call.tool, kind, world)
+                    _finish_problem(where, kind)
+                    if call.tool is None
+                    else _tool_problem(where, call.tool, kind, world, known)
                 )
                 found += [] if problem is None else [problem]
     return found
@@ -70,7 +77,9 @@ def _finish_problem(where: str, kind: ResolvedKind) -> Problem:
     )
 
 
-def _tool_problem(where: str, tool: str, kind: ResolvedKind, world: Resolved) -> Problem | None:
+def _tool_problem(
+    where: str, tool: str, kind: ResolvedKind, world: Resolved, known: Mapping[str, Sequence[str]]
+) -> Problem | None:
     server, dot, _ = tool.partition(".")
     servers = [one.name for one in world.tools]
     if server not in servers:
@@ -79,6 +88,9 @@ def _tool_problem(where: str, tool: str, kind: ResolvedKind, world: Resolved) ->
         return Problem(
             where, f"it calls {quoted(tool)}, and there is no tool server {quoted(server)}", hint, is_warning=True
         )
+    if dot and tool not in known.get(server, (tool,)):
+        message = f"it calls {quoted(tool)}, and {quoted(server)} has no such tool"
+        return Problem(where, message, name_hint(tool, known[server]), is_warning=True)
     if may_call((kind.grants,), server, tool) or (not dot and _may_call_any(kind, server)):
         return None
     return Problem(

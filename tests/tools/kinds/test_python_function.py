@@ -6,13 +6,14 @@ import datetime
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path as Path_
 from typing import Annotated, Any, Literal, NamedTuple, NewType, NotRequired, Optional, TypedDict
 
 import jsonschema
 import msgspec
 import pytest
 
-from turnwise.tools.kinds.python_function import FunctionError, read_docstring, read_function
+from turnwise.tools.kinds.python_function import FunctionError, functions_of_file, read_docstring, read_function
 
 
 class Colour(enum.Enum):
@@ -288,3 +289,23 @@ def test_docstrings(text: str) -> None:
 )
 def test_other_docstrings(text: str, words: str) -> None:
     assert read_docstring(text)[0] == words
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("import json\ndef one(): ...\nasync def two(): ...\ndef _three(): ...\nclass Four: ...\n", ["one", "two"]),
+        ("'words'\nfrom math import sqrt\nLIMIT = 3\nTEXT: str = 'x'\nCOUNT: int\ndef one(): ...\n", ["one"]),
+        ("one = made(2)\ntwo = lambda: 3\nthree = [lambda: 4]\n", ["one", "two"]),
+        ("__all__ = ['one']\ndef one(): ...\n", None),
+        ("from math import *\n", None),
+        ("if True:\n    def one(): ...\n", None),
+        ("one, two = made()\n", None),
+        ("def one(", None),
+        ("\0", None),
+    ],
+)
+def test_functions_are_known_without_importing_them(tmp_path: Path_, source: str, names: list[str] | None) -> None:
+    (tmp_path / "one.py").write_text(source, encoding="utf-8")
+    assert functions_of_file(tmp_path / "one.py") == names
+    assert functions_of_file(tmp_path / "other.py") is None

@@ -15,7 +15,7 @@ import msgspec
 
 from turnwise.confine import KeptFiles, give_up_files
 from turnwise.tools.kinds.folder import Entry, Folder, PathRefusal, WriteMode, path_parts
-from turnwise.tools.kinds.settings import SettingsError, problems, read_settings
+from turnwise.tools.kinds.settings import SettingsError, problems, read_settings, without_secrets
 from turnwise.tools.server import ToolAnswers, ToolResult, ToolUnavailableError
 from turnwise.tools.spec import ToolSpec
 
@@ -60,6 +60,12 @@ def settings_of(settings: Mapping[str, Any]) -> FilesSettings:
 def check(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yield what is wrong with settings: key, message, hint."""
     yield from problems(settings_of, settings)
+
+
+def names(settings: Mapping[str, Any], folder: Path) -> Sequence[str] | None:  # noqa: ARG001
+    """Return the names of its tools, as far as they are known without starting it."""
+    found = _TOOLS if settings_of(without_secrets(settings)).write else _TOOLS[:-1]
+    return [spec.name for spec in found]
 
 
 def server(settings: Mapping[str, Any], folder: Path) -> FilesServer:

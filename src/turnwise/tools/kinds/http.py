@@ -113,6 +113,11 @@ def check(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     yield from problems(settings_of, settings)
 
 
+def names(settings: Mapping[str, Any], folder: Path) -> Sequence[str] | None:  # noqa: ARG001
+    """Return the names of its tools, as far as they are known without starting it."""
+    return ["get"]
+
+
 def server(settings: Mapping[str, Any], folder: Path) -> HttpServer:
     """Make a server of the kind; `folder` is the world's. Raises `SettingsError`."""
     return HttpServer(settings_of(settings), folder)

@@ -21,8 +21,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from turnwise.tools.kinds.python_function import Function, FunctionError, read_function
-from turnwise.tools.kinds.settings import SettingsError, problems, read_settings
+from turnwise.tools.kinds.python_function import Function, FunctionError, functions_of_file, read_function
+from turnwise.tools.kinds.settings import SettingsError, problems, read_settings, without_secrets
 from turnwise.tools.server import ToolAnswers, ToolResult, ToolUnavailableError
 from turnwise.tools.spec import TOOL_NAME, ToolSpec
 
@@ -61,6 +61,14 @@ def settings_of(settings: Mapping[str, Any]) -> PythonSettings:
 def check(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yield what is wrong with settings: key, message, hint."""
     yield from problems(settings_of, settings)
+
+
+def names(settings: Mapping[str, Any], folder: Path) -> Sequence[str] | None:
+    """Return the names of its tools, as far as they are known without starting it."""
+    found = settings_of(without_secrets(settings))
+    if found.functions is not None:
+        return found.functions
+    return None if found.path is None else functions_of_file(folder / found.path)
 
 
 def server(settings: Mapping[str, Any], folder: Path) -> PythonServer:

@@ -6,11 +6,13 @@ Types are those of `msgspec`: texts, numbers, booleans, None, lists, tuples, dic
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -114,6 +116,41 @@ def read_function(name: str, function: Callable[..., Any]) -> Function:
         arguments,
         tuple(positional),
     )
+
+
+def functions_of_file(path: Path) -> list[str] | None:
+    """Return names under which a file defines functions, by reading it; None where that cannot be said.
+
+    Names that are given to what is computed are among them, since it may be a function.
+    """
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    names: list[str] = []
+    for node in tree.body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                names.append(name)
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=value)
+            ):
+                if name == "__all__":
+                    return None
+                if not isinstance(value, _NO_FUNCTION):
+                    names.append(name)
+            case ast.ImportFrom(names=imported) if any(one.name == "*" for one in imported):
+                return None
+            case ast.ClassDef() | ast.Import() | ast.ImportFrom() | ast.Expr():
+                pass
+            case _:  # a condition, say, below which functions are defined
+                return None
+    return [name for name in names if not name.startswith("_")]
+
+
+_NO_FUNCTION: Final = (ast.Constant, ast.Dict, ast.List, ast.Set, ast.Tuple, ast.JoinedStr, ast.BinOp, type(None))
+"""Expressions whose values are no functions; None: there is no value."""
 
 
 def schema_of(wanted: Any) -> dict[str, Any]:

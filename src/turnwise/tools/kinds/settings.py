@@ -50,9 +50,14 @@ def problems(
 ) -> Iterator[tuple[str, str, str]]:
     """Yield what is wrong with the settings of a world, in which secrets are still references: key, message, hint."""
     try:
-        read({key: _with_placeholders(value) for key, value in settings.items()})
+        read(without_secrets(settings))
     except SettingsError as error:
         yield error.key, error.message, error.hint
+
+
+def without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings of a world with a text in the place of each secret."""
+    return {key: _with_placeholders(value) for key, value in settings.items()}
 
 
 def _with_placeholders(value: Any) -> Any:

@@ -22,7 +22,7 @@ from turnwise.tools.kinds.http import HttpSettings
 from turnwise.tools.kinds.python import PythonSettings
 from turnwise.tools.kinds.wasm import WasmSettings
 from turnwise.tools.server_settings import ServerSettings
-from turnwise.world import Tool
+from turnwise.world import Tools
 from turnwise_guest.errors import EffectErrorKind
 
 ROOT = Path(__file__).parents[2]
@@ -88,7 +88,7 @@ def test_the_agent_of_the_page_works(tmp_path: Path) -> None:
         agents={
             "agent": turnwise.Agent("agent.py", start=True, grants=turnwise.Grants(call=["calc", "shelf"], finish=True))
         },
-        tools={"calc": Tool("python", {"path": "calc.py"}), "shelf": Tool("files", {"folder": "shelf"})},
+        tools={"calc": Tools("python", {"path": "calc.py"}), "shelf": Tools("files", {"folder": "shelf"})},
         folder=tmp_path,
     )
     with turnwise.run(world, journal=tmp_path / "w.journal") as run:
@@ -142,7 +142,7 @@ def test_every_key_of_a_kind_is_there_with_its_default(heading: str, settings: t
 
 
 def test_every_common_key_is_there_with_its_default() -> None:
-    made: Any = Tool("python")
+    made: Any = Tools("python")
     said = table("Keys of every server")
     assert list(said) == ["kind", "calls_max", "calls_at_once", "seconds_max", "reply_kib", "idempotent", "environment"]
     for key, default in said.items():

@@ -8,7 +8,7 @@ import pytest
 
 import turnwise
 from turnwise.orchestrator.known_tools import known_tools, name_hint, unknown_grants
-from turnwise.world import Agent, CallGrant, Grants, Tool, World
+from turnwise.world import Agent, CallGrant, Grants, Tools, World
 
 AGENT = "def turn(t):\n    t.call('calc.sub', {})\n"
 
@@ -20,13 +20,13 @@ def world_of(folder: Path, *call: str | CallGrant) -> World:
         "w",
         agents={"a": Agent(AGENT, start=True, grants=Grants(call=call))},
         tools={
-            "calc": Tool("python", {"path": "calc.py"}),
-            "named": Tool("python", {"path": "calc.py", "functions": ["one"]}),
-            "notes": Tool("files", {"folder": "."}),
-            "drafts": Tool("files", {"folder": ".", "write": ["."]}),
-            "web": Tool("http", {"hosts": ["a.example"], "headers": {"a.example": {"X": {"secret": "env:NOWHERE"}}}}),
-            "pure": Tool("wasm", {"path": "tool.wat"}),
-            "wrong": Tool("files", {}),
+            "calc": Tools("python", {"path": "calc.py"}),
+            "named": Tools("python", {"path": "calc.py", "functions": ["one"]}),
+            "notes": Tools("files", {"folder": "."}),
+            "drafts": Tools("files", {"folder": ".", "write": ["."]}),
+            "web": Tools("http", {"hosts": ["a.example"], "headers": {"a.example": {"X": {"secret": "env:NOWHERE"}}}}),
+            "pure": Tools("wasm", {"path": "tool.wat"}),
+            "wrong": Tools("files", {}),
         },
         folder=folder,
     )

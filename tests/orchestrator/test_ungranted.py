@@ -6,7 +6,7 @@ import pytest
 
 import turnwise
 from turnwise.orchestrator.ungranted import TOOLS_REPORTED_MAX, ungranted
-from turnwise.world import Agent, CallGrant, Grants, Tool, World
+from turnwise.world import Agent, CallGrant, Grants, Tools, World
 
 
 def warned(text: str, *, finish: bool = False) -> list[str]:
@@ -67,7 +67,7 @@ def test_check_warns_of_it_after_all_errors() -> None:
     ]
 
 
-TOOLS = {"calc": Tool("python", {"path": "calc.py"}), "notes": Tool("files", {"folder": "notes"})}
+TOOLS = {"calc": Tools("python", {"path": "calc.py"}), "notes": Tools("files", {"folder": "notes"})}
 
 
 def warned_of_tools(text: str, *call: str | CallGrant) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from tests.cli.conftest import Command, command
 from turnwise.cli.errors import DONE
 from turnwise.journal.run import Run
 from turnwise.tools.kinds import folder
-from turnwise.world import Agent, Grants, Tool, World
+from turnwise.world import Agent, Grants, Tools, World
 
 __all__ = ["command"]
 
@@ -79,8 +79,8 @@ def play(folder: Path, orders: list[list[Any]], grants: Grants) -> Run:
         "w",
         agents={**obedient, "victim": Agent(VICTIM, count=2, start=True)},
         tools={
-            "page": Tool("files", {"folder": "page", "write": ["."]}),
-            "own": Tool("python", {"path": "own/tools.py"}),
+            "page": Tools("files", {"folder": "page", "write": ["."]}),
+            "own": Tools("python", {"path": "own/tools.py"}),
         },
         rounds_max=4,
         folder=folder,
@@ -148,7 +148,7 @@ def fail() -> str: raise ValueError(EVIL)
     world = World(
         "w",
         agents={"agent": Agent(agent, start=True, grants=Grants(call=["own"]))},
-        tools={"own": Tool("python", {"path": "tools.py"})},
+        tools={"own": Tools("python", {"path": "tools.py"})},
         folder=tmp_path,
     )
     turnwise.run(world, journal=tmp_path / "w.journal").close()

@@ -39,21 +39,22 @@ def unknown_grants(world: Resolved, known: Mapping[str, Sequence[str]]) -> list[
             if is_pattern(entry):
                 if any(pattern(entry).fullmatch(name) for name in names):
                     continue
-                message = f"{quoted(server)} has no tool that matches {quoted(entry)}"
+                message, name = f"{quoted(server)} has no tool that matches {quoted(entry)}", ""
             elif entry in names:
                 continue
             else:
-                message = f"{quoted(server)} has no tool {quoted(entry)}"
+                message, name = f"{quoted(server)} has no tool {quoted(entry)}", entry
             where = world.where("agents", kind.name, "grants", "call")
-            found.append(Problem(where, message, name_hint(entry, names), is_warning=True))
+            found.append(Problem(where, message, name_hint(name, names), is_warning=True))
     return found
 
 
 def name_hint(name: str, known: Sequence[str]) -> str:
-    """Return what was probably meant, or what there is."""
-    close = nearest(name, known) if name else None
+    """Return what was probably meant, by the last part of the name, or what there is."""
+    parts = {one.rpartition(".")[2]: one for one in known}
+    close = nearest(name.rpartition(".")[2], parts) if name else None
     if close is not None:
-        return f"Did you mean {quoted(close)}?"
+        return f"Did you mean {quoted(parts[close])}?"
     if not known:
         return "There is none in this world."
     more = f", and {len(known) - NAMES_SHOWN_MAX:,} more" if len(known) > NAMES_SHOWN_MAX else ""

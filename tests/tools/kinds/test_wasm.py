@@ -314,3 +314,36 @@ def test_the_process_keeps_nothing_but_computing(tmp_path: Path) -> None:
         "process": "PermissionError",
         "results": [0, 1, 2],
     }
+
+
+C_TOOL = r"""
+#include "turnwise.h"
+
+void turn(tw_turn *t) {
+  if (tw_member(t->args, "list").at) {
+    tw_finish(t, tw_literal("{\"tools\":[{\"name\":\"add\"}]}"));
+    return;
+  }
+  tw_text numbers = tw_member(tw_member(t->args, "args"), "numbers"), number;
+  int64_t sum = 0;
+  while (tw_next(&numbers, &number)) sum += tw_int(number);
+  tw_out result = {0};
+  tw_add(&result, tw_literal("{\"data\":"));
+  tw_add_int(&result, sum);
+  tw_add(&result, tw_literal("}"));
+  tw_finish(t, tw_written(&result));
+}
+"""
+
+
+def test_a_tool_in_c(tmp_path: Path) -> None:
+    """The header of agents makes tools as it stands."""
+    (tmp_path / "tool.c").write_text(C_TOOL, encoding="utf-8")
+    header = Path(__file__).parents[3] / "guests" / "c"
+    flags = ["--target=wasm32-freestanding", "-O2", "-s", "-nostdlib", "-Wl,--no-entry", f"-I{header}"]
+    command = [sys.executable, "-m", "ziglang", "cc", *flags, "-o", tmp_path / "tool.wasm", tmp_path / "tool.c"]
+    subprocess.run(command, check=True, capture_output=True, timeout=250)
+    server = WasmServer(settings_of({"path": "tool.wasm"}), tmp_path, confined=False)
+    assert list(tools(server)) == ["add"]
+    server = WasmServer(settings_of({"path": "tool.wasm"}), tmp_path, confined=False)
+    assert call(server, "add", {"numbers": [1, -2, 40]}) == ToolResult("39", 39)

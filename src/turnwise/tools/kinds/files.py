@@ -22,7 +22,7 @@ from turnwise.tools.spec import ToolSpec
 KIB: Final = 1024
 THREADS_MAX: Final = 4
 DEPTH_MAX: Final = 32
-LINE_CHARS_MAX: Final = 400
+LINE_CHARS_MAX: Final = 300
 """Characters of a line that a search shows."""
 TEXT_CHARS_MAX: Final = 1000
 """Characters of a text to search for."""
@@ -34,15 +34,15 @@ class FilesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     `folder`: the folder, relative to the world file. `write`: paths in it that may be written, with all below them;
     `"."` is the whole folder. `read_kib_max`: text that one reading returns. `file_kib_max`: largest file that is read,
     searched or written. `entries_max`: entries of one list. `matches_max`: matches of one search. `search_mib_max`:
-    bytes that one search reads.
+    bytes that one search reads. The defaults fit into a reply of the default size (`reply_kib`).
     """
 
     folder: str
     write: tuple[str, ...] = ()
-    read_kib_max: Annotated[int, msgspec.Meta(ge=1, le=16 * KIB)] = 256
+    read_kib_max: Annotated[int, msgspec.Meta(ge=1, le=16 * KIB)] = 128
     file_kib_max: Annotated[int, msgspec.Meta(ge=1, le=256 * KIB)] = 16 * KIB
-    entries_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
-    matches_max: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 200
+    entries_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 500
+    matches_max: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
     search_mib_max: Annotated[int, msgspec.Meta(ge=1, le=4 * KIB)] = 64
 
 

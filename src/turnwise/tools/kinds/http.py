@@ -70,7 +70,7 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     networks: tuple[str, ...] = ()
     headers: dict[str, dict[str, str]] = {}
     certificates: str | None = None
-    body_kib_max: Annotated[int, msgspec.Meta(ge=1, le=64 * 1024)] = 1024
+    body_kib_max: Annotated[int, msgspec.Meta(ge=1, le=64 * 1024)] = 96
     redirects_max: Annotated[int, msgspec.Meta(ge=0, le=20)] = 5
     request_seconds_max: Annotated[float, msgspec.Meta(gt=0, le=600)] = 20
 

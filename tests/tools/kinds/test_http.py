@@ -127,7 +127,7 @@ def test_json() -> None:
     assert (result.text, result.data["json"]) == ('{"price": 3}', {"price": 3})
 
 
-@pytest.mark.parametrize("body", [b"{", b"[" * 100_000, b"NaN", b'"\\ud800"', b"1" * 5000, b"\xff"])
+@pytest.mark.parametrize("body", [b"{", b"[" * 90_000, b"NaN", b'"\\ud800"', b"1" * 5000, b"\xff"])
 def test_what_only_says_that_it_is_json_is_text(body: bytes) -> None:
     result, _ = fetch(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + body)
     assert not result.is_error

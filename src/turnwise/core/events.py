@@ -163,6 +163,7 @@ class Keep:
     content: bytes
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Commit:
     """Make a round durable. The next may begin meanwhile, since turns are pure.

@@ -307,6 +307,9 @@ class Machine:
     def _next_round(self) -> int | None:
         """Take what comes from outside before the next round; return its number, or None if there is none."""
         outside, world, before = self._outside, self.world, self.world.round
+        if outside.is_empty:
+            self._round_answers = ()
+            return world.schedule.next_round(before)
         while True:
             due, later = world.schedule.next_round(before), outside.later
             if outside.changes or later is None or later <= before or due is None or due > later:
@@ -401,7 +404,7 @@ class Machine:
             if not world.changed_ever:  # numbers do not say what came from outside: such a run is folded from there on
                 snapshot = snapshots.take(world)
         self.head = head.advance(self.head, facts, self.rule, state)
-        record = replace(record, head=self.head, state=state)
+        record = record.chained(self.head, state)
         self._last = record
         self._round = None
         self._open = {}

@@ -28,6 +28,11 @@ class Outside:
             case OutsideChange(change):
                 self.changes.append(change)
 
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing is to come."""
+        return not (self.inputs or self.changes or self.answers)
+
     def is_due(self, world: WorldState) -> bool:
         """Return whether a round can begin with any of it. An answer that has no question begins none."""
         return bool(self.inputs or self.changes) or any(

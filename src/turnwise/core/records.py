@@ -18,6 +18,7 @@ EndReason = Literal["finished", "quiet", "rounds_max", "failed"]
 """Reason why a run ended: `finish` was called; no agent had anything to do; its bound was reached; a turn failed."""
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class AgentRecord:
     """An agent that came to be. `born` is the round whose commit created it (0: the world file); `parent` its place.
@@ -170,6 +171,7 @@ class ChangeRecord:
     text: str | None = None
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class RoundRecord:
     """All that one commit holds. Turns are in order of place; messages in order of sequence number.
@@ -196,6 +198,25 @@ class RoundRecord:
     state: bytes | None = None
     parks: tuple[ParkRecord, ...] = ()
     answers: tuple[AnswerRecord, ...] = ()
+
+    def chained(self, head: bytes, state: bytes | None) -> RoundRecord:
+        """The same round with its head, and the digest of the state after it."""
+        return RoundRecord(
+            self.round,
+            self.turns,
+            self.inputs,
+            self.messages,
+            self.spawned,
+            self.stopped,
+            head,
+            self.execution,
+            self.waves,
+            self.outcome,
+            self.changes,
+            state,
+            self.parks,
+            self.answers,
+        )
 
     @property
     def parts(self) -> tuple[TurnRecord | ParkRecord, ...]:

@@ -96,6 +96,7 @@ class WorldState:
         self.contents_bytes = 0
         self.contents_chain: bytes | None = None  # over all that was put; None before the first
         self.kinds = {kind.name: kind for kind in plan.kinds}
+        self._layers: dict[tuple[str, ...], tuple[KindGrants, ...]] = {}  # grants by the kinds that bound an agent
         self.agents: list[AgentState] = []
         self.by_name: dict[str, AgentState] = {}
         self.groups: dict[str, list[int]] = {group: [] for kind in plan.kinds for group in kind.groups}
@@ -242,9 +243,10 @@ class WorldState:
     def _change_plan(self, text: str) -> None:
         self.plan = changed_plan(self.plan, text)
         self.kinds = {kind.name: kind for kind in self.plan.kinds}
+        self._layers.clear()
         for agent in self.agents:
             agent.kind = self.kinds[agent.record.kind]
-            agent.grants = tuple([self.kinds[name].grants for name in agent.record.grants])
+            agent.grants = self._grants_of(agent.record)
             if agent.parked is not None and concerns_turns(text, agent.kind.name):
                 self._begin_again(agent)
 
@@ -348,11 +350,18 @@ class WorldState:
     def _new_schedule(self) -> Discipline:
         return (Rounds if self.plan.schedule == "rounds" else Sequential)(self.agents)
 
+    def _grants_of(self, record: AgentRecord) -> tuple[KindGrants, ...]:
+        """The grants that bound an agent; all that are bounded alike have the same."""
+        found = self._layers.get(record.grants)
+        if found is None:
+            found = self._layers[record.grants] = tuple([self.kinds[name].grants for name in record.grants])
+        return found
+
     def _add(self, record: AgentRecord) -> None:
         if record.place != len(self.agents) or record.name in self.by_name:
             raise InvariantError(f"agent {record.name} cannot have place {record.place}")
         kind = self.kinds[record.kind]
-        agent = AgentState(record, kind, tuple([self.kinds[name].grants for name in record.grants]))
+        agent = AgentState(record, kind, self._grants_of(record))
         self.agents.append(agent)
         self.by_name[record.name] = agent
         for group in kind.groups:

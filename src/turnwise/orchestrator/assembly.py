@@ -33,6 +33,7 @@ from turnwise.journal import CodeSource, Journal
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.file.stored_json import stored_object
 from turnwise.orchestrator import outside_box
+from turnwise.orchestrator.garbage import collected_seldom
 from turnwise.orchestrator.model_hosts import ModelHosts, Spec
 from turnwise.orchestrator.parts import Prepared, connect, continued, host_of
 from turnwise.orchestrator.progress import Status
@@ -68,8 +69,9 @@ B = TypeVar("B")
 
 async def begin(world: World, journal: Path, settings: Settings, status: Status) -> Session:
     """Start a run of a world, with a new journal."""
-    resolved, specs = checked(world)
     async with AsyncExitStack() as stack:
+        stack.enter_context(collected_seldom(set_aside=False))
+        resolved, specs = checked(world)
         servers = servers_of(resolved)
         prepared = await prepare_parts(stack, settings, status, sources_of(resolved), specs, servers)
         tools = pinned(resolved, prepared.listed)

@@ -465,8 +465,10 @@ class Driver:
             if self.sandboxes is None:
                 raise InvariantError("no sandboxes")
             self._clock.executes([self._jobs[job.id] for job in jobs])
-            self._clock.asks([self._runs[job.id] for job in runs])
-            self.sandboxes.submit(jobs + runs)
+            if runs:
+                self._clock.asks([self._runs[job.id] for job in runs])
+                jobs += runs
+            self.sandboxes.submit(jobs)
         if requests:
             if self.effects is None:
                 raise InvariantError("nothing answers effects")

@@ -30,17 +30,17 @@ class _Collector:
         self._thresholds = (0, 0, 0)
         self._set_aside = False
 
-    def begin(self) -> None:
+    def begin(self, set_aside: bool) -> None:
         with self._lock:
             self._runs += 1
-            if self._runs > 1:
-                return
-            self._thresholds = gc.get_threshold()
-            self._set_aside = gc.get_freeze_count() == 0
-            if self._set_aside:
+            if self._runs == 1:
+                self._thresholds = gc.get_threshold()
+                self._set_aside = False
+                if self._thresholds[0]:  # 0: somebody wants no collections at all
+                    gc.set_threshold(*map(max, self._thresholds, THRESHOLDS))
+            if set_aside and not self._set_aside and gc.get_freeze_count() == 0:
+                self._set_aside = True
                 gc.freeze()
-            if self._thresholds[0]:  # 0: somebody wants no collections at all
-                gc.set_threshold(*map(max, self._thresholds, THRESHOLDS))
 
     def end(self) -> None:
         with self._lock:
@@ -56,9 +56,12 @@ _COLLECTOR: Final = _Collector()
 
 
 @contextmanager
-def collected_seldom() -> Iterator[None]:
-    """Set the collector for a run. Runs may overlap, in several threads."""
-    _COLLECTOR.begin()
+def collected_seldom(*, set_aside: bool = True) -> Iterator[None]:
+    """Set the collector for a run. Runs may overlap, in several threads.
+
+    `set_aside`: what is there now is not looked through; what a run is started with is not there yet before.
+    """
+    _COLLECTOR.begin(set_aside)
     try:
         yield
     finally:

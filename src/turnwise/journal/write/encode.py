@@ -70,19 +70,14 @@ class Batch:
     """Encoder state that the rows need."""
     rows: dict[str, list[object]]
     """Columns of each table, one after the other."""
+    size_bytes: int
+    """About how much memory the rows take."""
     end: list[object] | None = None
     """Columns of the end that came with the round, if one did."""
     times: TimesRow | None = None
     """Times, to be written once the commit is over."""
     over: tuple[tuple[str, tuple[object, ...]], ...] = ()
     """Statements that take out what was written ahead and is in the round now."""
-
-    @property
-    def size_bytes(self) -> int:
-        """About how much memory the rows take."""
-        blobs = self.rows["blobs"]
-        values = sum(map(len, self.rows.values())) * VALUE_BYTES
-        return values + sum(map(len, blobs[3 :: COLUMNS["blobs"]])) if blobs else values  # type: ignore[arg-type]
 
 
 class Encoder:
@@ -132,9 +127,13 @@ class Encoder:
         if snapshot is not None:
             rows["snapshots"] = snapshot_row(snapshot)
         rows = {"blobs": self._blobs.take(), **rows}
+        size = sum(map(len, rows.values())) * VALUE_BYTES
+        if rows["blobs"]:
+            size += sum(map(len, rows["blobs"][3 :: COLUMNS["blobs"]]))  # type: ignore[arg-type]
         after, self.round = self.round, record.round
-        made_times = None if times is None else times_row(times)
-        return Batch(record.round, after, self.generation, rows, ending, made_times, tuple(_over(record)))
+        clocks = None if times is None else times_row(times)
+        over = tuple(_over(record))
+        return Batch(record.round, after, self.generation, rows, size, ending, clocks, over)
 
     def _check(self, record: RoundRecord) -> None:
         if record.round <= self.round:
@@ -240,7 +239,10 @@ class Encoder:
     def agent_rows(self, agents: Iterable[AgentRecord], born: int) -> list[object]:
         """Rows of agents that come to be in round `born`. Places count on from those that are there."""
         rows: list[object] = []
+        grants: dict[tuple[str, ...], Value] = {(): None}
         for agent in agents:
+            if agent.grants not in grants:
+                grants[agent.grants] = self.value(canonical(list(agent.grants)))
             if agent.place != self.agents or agent.born != born:
                 raise self._broken(
                     f"the agent {agent.name} has a wrong place or round", (self.agents, born), (agent.place, agent.born)
@@ -254,7 +256,7 @@ class Encoder:
                 self.value(agent.state),
                 agent.born,
                 agent.parent,
-                self.value(canonical(list(agent.grants))) if agent.grants else None,
+                grants[agent.grants],
             )
         return rows
 

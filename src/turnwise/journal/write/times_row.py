@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
+from turnwise.core.json_encoder import json_encoder
 from turnwise.journal.file.times import RoundTimes, Span
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+_encode = json_encoder(sort_keys=False)
+
+_NO_EFFECTS: Final = "[[],[],[],[]]"
+_NO_WAVES: Final = "[[],[],[]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +32,14 @@ class TimesRow:
 
 def times_row(times: RoundTimes) -> TimesRow:
     """The row of a round's times: keys (place; place, index; wave), starts and durations, a list each."""
-    effects = _spans(times.effects.values())
-    return TimesRow(
-        (times.round, times.started_us, times.duration_us),
-        (
-            _encode([list(times.turns), *_spans(times.turns.values())]),
-            _encode([[place for place, _ in times.effects], [index for _, index in times.effects], *effects]),
-            _encode([list(times.waves), *_spans(times.waves.values())]),
-        ),
-    )
+    effects, waves = _NO_EFFECTS, _NO_WAVES
+    if times.effects:
+        spans = _spans(times.effects.values())
+        effects = _encode([[place for place, _ in times.effects], [index for _, index in times.effects], *spans])
+    if times.waves:
+        waves = _encode([list(times.waves), *_spans(times.waves.values())])
+    turns = _encode([list(times.turns), *_spans(times.turns.values())])
+    return TimesRow((times.round, times.started_us, times.duration_us), (turns, effects, waves))
 
 
 def _spans(spans: Collection[Span]) -> tuple[list[int], list[int]]:

@@ -42,6 +42,7 @@ COMMANDS = (
     "log",
     "runs",
     "monitor",
+    "observe",
     "watch",
     "check",
     "new",

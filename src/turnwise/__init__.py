@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         diff,
         export,
         fork,
+        observe,
         open,  # noqa: A004 - as gzip.open
         replay,
         resume,
@@ -92,6 +93,7 @@ _MODULES = {
         "diff",
         "export",
         "fork",
+        "observe",
         "open",
         "replay",
         "resume",
@@ -219,6 +221,7 @@ __all__ = [
     "diff",
     "export",
     "fork",
+    "observe",
     "open",
     "replay",
     "resume",

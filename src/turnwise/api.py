@@ -28,6 +28,7 @@ from turnwise.history.why import Cause
 from turnwise.history.why import why as why_in_journal
 from turnwise.journal import Journal
 from turnwise.journal.run import Run
+from turnwise.observing.beside import Beside
 from turnwise.orchestrator import assembly
 from turnwise.orchestrator.answering import leave_answer, leave_message
 from turnwise.orchestrator.fork import fork as fork_journal
@@ -220,6 +221,26 @@ def send(journal: StrPath, to: str, body: str, *, parents: Sequence[StrPath] = (
     what cannot be a message, for nobody, and when the run has ended.
     """
     leave_message(Path(journal), to, body, _places(parents))
+
+
+def observe(
+    journal: StrPath,
+    *,
+    metrics: int | None = None,
+    otlp: str | None = None,
+    log: StrPath | None = None,
+    from_start: bool = False,
+    parents: Sequence[StrPath] = (),
+) -> Beside:
+    """Begin a process that tells operators of a run while it is played; it ends with the run, or with `close`.
+
+    `metrics` is a port of 127.0.0.1 for Prometheus (0: a free one, see `address`), `otlp` the address of an
+    OpenTelemetry collector, `log` a file to which lines of JSON are added. The journal may come later. With
+    `from_start`, rounds that are there already are told of, too.
+    """
+    return Beside(
+        journal, metrics=metrics, otlp=otlp, log=log, after=0 if from_start else None, parents=_places(parents)
+    )
 
 
 def detach(journal: StrPath, *, parents: Sequence[StrPath] = ()) -> int:

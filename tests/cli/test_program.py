@@ -33,6 +33,7 @@ COMMANDS = (
     "log",
     "runs",
     "monitor",
+    "observe",
     "watch",
     "check",
     "new",

@@ -18,7 +18,8 @@ from tests.monitor.conftest import Monitor
 from tests.orchestrator.worlds import lively
 from turnwise.journal.file.lock import WriterLock, lock_path
 from turnwise.journal.journal import Journal
-from turnwise.monitor.live import AWAY, NOBODY, OTHER, SILENT, STILL_LOOKS, LiveFeed, PlaceNames, told
+from turnwise.monitor.live import PlaceNames, told
+from turnwise.observing.live_feed import AWAY, NOBODY, OTHER, SILENT, STILL_LOOKS, LiveFeed
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory that can be sealed exists on Linux only")
 HAGGLE = Path(__file__).resolve().parents[2] / "examples" / "haggle"

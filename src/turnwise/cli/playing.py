@@ -12,8 +12,9 @@ from turnwise.cli.errors import as_json as error_as_json
 from turnwise.cli.errors import json_line, report
 from turnwise.cli.interrupts import INTERRUPTED, Interrupts
 from turnwise.cli.logs import LOGS_AT_ONCE_MAX, LogChoice, is_shown
+from turnwise.cli.observed import Observed, unobserved
 from turnwise.cli.output import Output
-from turnwise.cli.progress import Display, display_for
+from turnwise.cli.progress import Display, Silent, display_for
 from turnwise.cli.summary import quoted_path
 from turnwise.cli.text import count, shorten
 from turnwise.errors import JournalError, RunClosed, TurnwiseError, UsageError
@@ -21,6 +22,7 @@ from turnwise.errors import JournalError, RunClosed, TurnwiseError, UsageError
 if TYPE_CHECKING:
     from turnwise.cli.page_beside import PageBeside
     from turnwise.journal.run import Run
+    from turnwise.observing.beside import Beside
     from turnwise.orchestrator.live import Live
 
 WAIT_S_MAX = 0.1
@@ -53,15 +55,17 @@ def play_and_tell(
     fail_on_failed_turns: bool = False,
     as_json: bool,
     monitor: PageBeside | None = None,
+    observed: Observed | None = None,
 ) -> int:
     """Begin to play `world`, play it to the end, tell how it went, and return the exit code.
 
     A `monitor` is started beside it. On a terminal it stays after the run until Ctrl-C, else it ends with the run.
+    `observed` is told of the run, too, until it is over.
     """
     if monitor is None:
-        return _play_and_tell(begin, world, log, fail_on_failed_turns, as_json, None)
+        return _play_and_tell(begin, world, log, fail_on_failed_turns, as_json, None, observed)
     with monitor:
-        code = _play_and_tell(begin, world, log, fail_on_failed_turns, as_json, monitor)
+        code = _play_and_tell(begin, world, log, fail_on_failed_turns, as_json, monitor, observed)
         monitor.stay()
         return code
 
@@ -73,9 +77,10 @@ def _play_and_tell(
     fail_on_failed_turns: bool,
     as_json: bool,
     monitor: PageBeside | None,
+    observed: Observed | None,
 ) -> int:
     err = Output.err()
-    played = play(begin, world, err, log, monitor)
+    played = play(begin, world, err, log, monitor, observed)
     if played.run is None:
         code = played.interrupted if played.error is None else report(played.error, err)
         return _tell_nothing(played.error, code, as_json=as_json)
@@ -121,6 +126,7 @@ def play(
     output: Output,
     log: LogChoice = "info",
     monitor: PageBeside | None = None,
+    observed: Observed | None = None,
 ) -> Played:
     """Play while showing how it goes on `output`. The first Ctrl-C stops at a safe point, the second at once.
 
@@ -132,9 +138,14 @@ def play(
         error: TurnwiseError | None = None
         run: Run | None = None
         try:
-            with display_for(output, f"{world}, journal {quoted_path(live.journal)}") as display:
-                _watch(live, display, interrupts, log, monitor)
-            run = live.result()
+            title = f"{world}, journal {quoted_path(live.journal)}"
+            is_silent = observed is not None and observed.has_lines
+            with (
+                (observed.begin if observed is not None else unobserved)(live.journal) as beside,
+                Silent() if is_silent else display_for(output, title) as display,
+            ):
+                _watch(live, display, interrupts, log, monitor, beside)
+                run = live.result()
         except RunClosed:  # stopped at once, or before there was a round
             pass
         except UsageError as mistake:  # nothing was played, and a journal that is there may be another run's
@@ -156,7 +167,14 @@ def _written(live: Live) -> Run | None:
         return None
 
 
-def _watch(live: Live, display: Display, interrupts: Interrupts, log: LogChoice, monitor: PageBeside | None) -> None:
+def _watch(
+    live: Live,
+    display: Display,
+    interrupts: Interrupts,
+    log: LogChoice,
+    monitor: PageBeside | None,
+    beside: Beside | None,
+) -> None:
     asked = said = told = 0
     rests = False
     live.play()
@@ -179,6 +197,8 @@ def _watch(live: Live, display: Display, interrupts: Interrupts, log: LogChoice,
             news = monitor.news()
             if news is not None:
                 display.note(news)
+        if beside is not None and (news := beside.news()) is not None:
+            display.note(news)
         if ended:
             return
         display.update(progress)

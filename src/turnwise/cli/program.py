@@ -24,6 +24,7 @@ from turnwise.cli.commands.mcp import mcp
 from turnwise.cli.commands.models import MODELS
 from turnwise.cli.commands.monitor import monitor
 from turnwise.cli.commands.new import new
+from turnwise.cli.commands.observe import observe
 from turnwise.cli.commands.play import play
 from turnwise.cli.commands.redact import compact, redact
 from turnwise.cli.commands.replay import replay
@@ -94,6 +95,7 @@ for command in (
     log,
     runs,
     monitor,
+    observe,
     watch,
     check,
     new,

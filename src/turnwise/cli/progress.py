@@ -47,6 +47,27 @@ def display_for(output: Output, title: str) -> Display:
     return PlainLines(output, title)
 
 
+class Silent:
+    """No display at all, where something else tells of the run."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def update(self, progress: Progress) -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
+        """Show nothing."""
+
+    def say(self, said: Logged) -> None:
+        """Show nothing."""
+
+
 class Meter:
     """Progress with what only its course tells: time and speed."""
 

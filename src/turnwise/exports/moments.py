@@ -9,6 +9,7 @@ from turnwise.core.plan import Plan
 from turnwise.core.records import RoundRecord
 from turnwise.journal import Journal, RoundTimes
 from turnwise.journal.file.times import Span
+from turnwise.journal.read.timings import ROUND_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,11 @@ class RoundMoments:
         return Span(self.started_us + span.start_us, span.duration_us)
 
 
-def moments(journal: Journal, plan: Plan) -> Iterator[RoundMoments]:
-    """Yield the rounds of a journal with their moments."""
-    noted = journal.timings.between()
+def moments(journal: Journal, plan: Plan, first: int = 1, last: int = ROUND_MAX) -> Iterator[RoundMoments]:
+    """Yield the rounds of a journal from `first` to `last` with their moments."""
+    noted = journal.timings.between(first, last)
     times = next(noted, None)
-    for record in journal.rounds.between():
+    for record in journal.rounds.between(first, min(last, journal.rounds.last_round)):
         while times is not None and times.round < record.round:
             times = next(noted, None)
         if times is not None and times.round == record.round:

@@ -11,8 +11,9 @@ they are asked for.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,28 +74,13 @@ def spans(journal: Journal, run: Run, *, content: bool = False) -> Iterator[dict
     """Yield the spans of a run: turns with their effects in order, the run itself last."""
     plan = plan_from_json(journal.header.plan)
     names = [agent.name for agent in journal.queries.agents()]
-    ids = _Ids(run.head)
+    ids, rounds = SpanIds(run.head), RoundSpans()
     first: int | None = None
     last = plan.time_start_us
-    sent: dict[int, str] = {}
-    attached: dict[int, str] = {}
-    asked: dict[tuple[int, int], int] = {}
     for moment in moments(journal, plan):
         first = moment.started_us if first is None else first
         last = max(last, moment.started_us + moment.duration_us)
-        attached |= {one.seq: one.attach for one in moment.record.inputs if one.attach is not None}
-        for part in moment.record.parts:
-            yield _turn_span(ids, moment, part, names[part.place], sent, attached)
-            for effect in part.effects:
-                at = asked.pop((part.place, effect.index), None) if effect.kind == ASK else None
-                yield _effect_span(ids, moment, part.place, effect, names[part.place], at, content=content)
-            if isinstance(part, ParkRecord):
-                ended = sum(moment.turn(part.place))
-                asked |= {(part.place, question.index): ended for question in part.questions}
-        attached |= {one.seq: one.attach for one in moment.record.messages if one.attach is not None}
-        for message in moment.record.messages:
-            if message.sender is not None:
-                sent[message.seq] = ids.turn(moment.record.round, names[message.sender])
+        yield from rounds.of(ids, moment, names, content=content)
     attributes = {
         "turnwise.world": run.world_name,
         "turnwise.seed": str(run.seed),
@@ -102,34 +88,91 @@ def spans(journal: Journal, run: Run, *, content: bool = False) -> Iterator[dict
         "turnwise.status": run.status,
     }
     begin = plan.time_start_us if first is None else first
-    span = _span(ids, ids.run, None, f"run {run.world_name}", _INTERNAL, Span(begin, last - begin), attributes)
+    span = _span(ids, ids.root, None, f"run {run.world_name}", _INTERNAL, Span(begin, last - begin), attributes)
     yield span | ({"status": {"code": _ERROR}} if run.status == "failed" else {})
 
 
-class _Ids:
-    """Ids of a trace and its spans, which follow from the head, the round, the agent and the effect."""
+class SpanIds:
+    """Ids of a trace and its spans, which follow from a digest (hex), the round, the agent and the effect."""
 
-    def __init__(self, head: str) -> None:
-        self.trace = head[:32]
-        self._head = head
-        self.run = self._of("run")
+    def __init__(self, digest: str, conversation: str | None = None) -> None:
+        """`conversation` names what several traces belong to; None: the trace itself."""
+        self.trace = digest[:32]
+        self.conversation = self.trace if conversation is None else conversation
+        self._digest = digest
+        self.root = self._of("run")
 
     def turn(self, round_: int, agent: str) -> str:
+        """Return the id of a turn."""
         return self._of("turn", str(round_), agent)
 
     def effect(self, round_: int, agent: str, index: int) -> str:
+        """Return the id of an effect."""
         return self._of("effect", str(round_), agent, str(index))
 
     def _of(self, *parts: str) -> str:
-        return sha256("\n".join((self._head, *parts)).encode()).hexdigest()[:16]
+        return sha256("\n".join((self._digest, *parts)).encode()).hexdigest()[:16]
+
+
+class RoundSpans:
+    """Spans of rounds, one after the other, and what later ones refer to: senders of messages, times of questions."""
+
+    def __init__(self, remembered_max: int | None = None) -> None:
+        """`remembered_max` bounds the messages, attachments and questions that are remembered; None: all are."""
+        self._remembered_max = remembered_max
+        self._sent: dict[int, tuple[str, str]] = {}
+        self._attached: dict[int, str] = {}
+        self._asked: dict[tuple[int, int], int] = {}
+
+    def of(
+        self, ids: SpanIds, moment: RoundMoments, names: Sequence[str], *, content: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the spans of a round: turns, each with its effects."""
+        record, attached, asked = moment.record, self._attached, self._asked
+        attached |= {one.seq: one.attach for one in record.inputs if one.attach is not None}
+        for part in record.parts:
+            yield _turn_span(ids, moment, part, names[part.place], self._sent, attached)
+            for effect in part.effects:
+                at = asked.pop((part.place, effect.index), None) if effect.kind == ASK else None
+                yield _effect_span(ids, moment, part.place, effect, names[part.place], at, content=content)
+            if isinstance(part, ParkRecord):
+                ended = sum(moment.turn(part.place))
+                asked |= {(part.place, question.index): ended for question in part.questions}
+        attached |= {one.seq: one.attach for one in record.messages if one.attach is not None}
+        for message in record.messages:
+            if message.sender is not None:
+                self._sent[message.seq] = ids.trace, ids.turn(record.round, names[message.sender])
+        for table in (self._sent, attached, asked):
+            _forget(table, self._remembered_max)
+
+
+def _forget(table: dict[Any, Any], remembered_max: int | None) -> None:
+    """Take the oldest entries out of a table that has more than it may."""
+    if remembered_max is not None and len(table) > remembered_max:
+        for key in list(islice(table, len(table) - remembered_max)):
+            del table[key]
+
+
+def round_span(ids: SpanIds, moment: RoundMoments) -> dict[str, Any]:
+    """Return the span of a round, which is the root of those of its turns where each round is a trace."""
+    record = moment.record
+    attributes = {
+        ATTRIBUTES["conversation"]: ids.conversation,
+        "turnwise.round": record.round,
+        "turnwise.turns": len(record.turns),
+        "turnwise.head": record.head.hex(),
+        "turnwise.clock": "virtual" if moment.times is None else "wall",
+    }
+    span = Span(moment.started_us, moment.duration_us)
+    return _span(ids, ids.root, None, f"round {record.round}", _INTERNAL, span, attributes)
 
 
 def _turn_span(
-    ids: _Ids,
+    ids: SpanIds,
     moment: RoundMoments,
     turn: TurnRecord | ParkRecord,
     agent: str,
-    sent: dict[int, str],
+    sent: dict[int, tuple[str, str]],
     attached: dict[int, str],
 ) -> dict[str, Any]:
     round_ = moment.record.round
@@ -139,7 +182,7 @@ def _turn_span(
         ATTRIBUTES["provider"]: "turnwise",
         ATTRIBUTES["agent"]: agent,
         ATTRIBUTES["agent_id"]: str(turn.place),
-        ATTRIBUTES["conversation"]: ids.trace,
+        ATTRIBUTES["conversation"]: ids.conversation,
         "turnwise.round": round_,
         "turnwise.turn": turn.turn,
         "turnwise.fuel": turn.fuel,
@@ -159,16 +202,16 @@ def _turn_span(
     if failure is not None:
         attributes[ATTRIBUTES["error"]] = str(failure.kind)
     span = _span(
-        ids, ids.turn(round_, agent), ids.run, f"invoke_agent {agent}", _INTERNAL, moment.turn(turn.place), attributes
+        ids, ids.turn(round_, agent), ids.root, f"invoke_agent {agent}", _INTERNAL, moment.turn(turn.place), attributes
     )
     links = dict.fromkeys(sent[seq] for seq in turn.inbox if seq in sent)
     if links:
-        span["links"] = [{"traceId": ids.trace, "spanId": link} for link in links]
+        span["links"] = [{"traceId": trace, "spanId": link} for trace, link in links]
     return span | ({"status": {"code": _ERROR}} if failure is not None else {})
 
 
 def _effect_span(
-    ids: _Ids,
+    ids: SpanIds,
     moment: RoundMoments,
     place: int,
     effect: EffectRecord,
@@ -243,7 +286,7 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _span(
-    ids: _Ids, id_: str, parent: str | None, name: str, kind: int, span: Span, attributes: dict[str, Any]
+    ids: SpanIds, id_: str, parent: str | None, name: str, kind: int, span: Span, attributes: dict[str, Any]
 ) -> dict[str, Any]:
     found = {
         "traceId": ids.trace,

@@ -36,8 +36,9 @@ from turnwise.monitor.answers.summary import pulse, summary
 from turnwise.monitor.answers.tiles import tile
 from turnwise.monitor.answers.turn import turn
 from turnwise.monitor.answers.waits import waits
-from turnwise.monitor.live import LiveFeed, PlaceNames, told
+from turnwise.monitor.live import PlaceNames, told
 from turnwise.monitor.shown import OPEN_MAX, FileWatch, ShownRuns
+from turnwise.observing.live_feed import LiveFeed
 
 LOOK_SECONDS: Final = 0.25
 """Time between two looks at a journal that somebody watches."""

@@ -82,6 +82,29 @@ Serve = Annotated[
 ]
 
 
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics",
+        metavar="PORT",
+        min=0,
+        max=65535,
+        help="Metrics for Prometheus on a port of 127.0.0.1; 0 takes a free one.",
+        show_default=False,
+    ),
+]
+Otlp = Annotated[
+    str | None,
+    typer.Option("--otlp", metavar="URL", help="Send spans to this OpenTelemetry collector.", show_default=False),
+]
+LogJson = Annotated[
+    Path | None,
+    typer.Option(
+        "--log-json", metavar="FILE", help='Add lines of JSON to a file; "-": write them.', show_default=False
+    ),
+]
+
+
 def log_choice(option: str, name: str = "--log") -> LogChoice:
     """Return the level that the option `name` was given. Raises UsageError for anything else."""
     for choice in CHOICES:

@@ -10,7 +10,10 @@ from turnwise.cli.commands.options import (
     JournalFile,
     Json,
     Log,
+    LogJson,
+    MetricsPort,
     Models,
+    Otlp,
     Parents,
     Patience,
     Serve,
@@ -31,6 +34,9 @@ def resume(
     serve: Serve = False,
     log: Log = "info",
     fail_on_failed_turns: FailOnFailedTurns = False,
+    metrics: MetricsPort = None,
+    otlp: Otlp = None,
+    log_json: LogJson = None,
     json: Json = False,
 ) -> int:
     """Go on with a run that was stopped or has crashed.
@@ -40,6 +46,7 @@ def resume(
     """
     models, level, parents = model_folders(model), log_choice(log), parent or ()
     import turnwise
+    from turnwise.cli.observed import observed_of
     from turnwise.cli.playing import play_and_tell, tell
     from turnwise.journal import Journal
     from turnwise.journal.run import Run
@@ -47,6 +54,7 @@ def resume(
     # Its links are followed when it is told of, and not before it goes on.
     with Journal.open(journal, parents=parents) as file:
         ended, world = file.rounds.end_record is not None, file.header.plan_at().name
+        last = file.rounds.last_round
     if ended:
         with Run.open(journal, parents=parents) as run:
             Output.err().line("This run has ended already; there is nothing to go on with.")
@@ -58,4 +66,11 @@ def resume(
     begin = partial(
         turnwise.resume, journal, parents=parents, workers=workers, models=models, patience_s=patience, serve=serve
     )
-    return play_and_tell(begin, world, log=level, fail_on_failed_turns=fail_on_failed_turns, as_json=json)
+    return play_and_tell(
+        begin,
+        world,
+        log=level,
+        fail_on_failed_turns=fail_on_failed_turns,
+        as_json=json,
+        observed=observed_of(metrics, otlp, log_json, after=last),
+    )

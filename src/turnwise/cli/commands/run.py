@@ -12,7 +12,10 @@ from turnwise.cli.commands.options import (
     FailOnFailedTurns,
     Json,
     Log,
+    LogJson,
+    MetricsPort,
     Models,
+    Otlp,
     Patience,
     Serve,
     Workers,
@@ -77,6 +80,9 @@ def run(
     fail_on_failed_turns: FailOnFailedTurns = False,
     native: Native = False,
     monitor: Monitor = False,
+    metrics: MetricsPort = None,
+    otlp: Otlp = None,
+    log_json: LogJson = None,
     json: Json = False,
 ) -> int:
     """Play a world to its end.
@@ -97,6 +103,9 @@ def run(
             "--or-resume needs a journal to go on with", where="--or-resume", hint="Name it: --journal FILE."
         )
     if native:
+        if metrics is not None or otlp is not None or log_json is not None:
+            hint = "Leave out --native, or --metrics, --otlp and --log-json."
+            raise UsageError("a native run has no journal to tell of", where="--native", hint=hint)
         if serve:
             raise UsageError("--native cannot --serve", where="--serve", hint="Leave one of them out.")
         from turnwise.cli.native import play_native
@@ -125,9 +134,13 @@ def run(
             serve=serve,
             log=log,
             fail_on_failed_turns=fail_on_failed_turns,
+            metrics=metrics,
+            otlp=otlp,
+            log_json=log_json,
             json=json,
         )
     from turnwise import start
+    from turnwise.cli.observed import observed_of
     from turnwise.cli.playing import play_and_tell
 
     begin = partial(
@@ -149,5 +162,11 @@ def run(
 
         beside = PageBeside("monitor", "monitor")
     return play_and_tell(
-        begin, str(world), log=level, fail_on_failed_turns=fail_on_failed_turns, as_json=json, monitor=beside
+        begin,
+        str(world),
+        log=level,
+        fail_on_failed_turns=fail_on_failed_turns,
+        as_json=json,
+        monitor=beside,
+        observed=observed_of(metrics, otlp, log_json, after=0),
     )

@@ -13,10 +13,11 @@ from textual.widgets import DataTable, Footer, RichLog, Static
 from turnwise.errors import TurnwiseError
 from turnwise.monitor.answers.recent import ROUNDS_MAX, recent
 from turnwise.monitor.answers.summary import summary
-from turnwise.monitor.live import LiveFeed, PlaceNames, told
+from turnwise.monitor.live import PlaceNames, told
 from turnwise.monitor.reader import RunReader
 from turnwise.monitor.shown import FileWatch
 from turnwise.monitor.terminal.lines import facts_lines, some, talk_lines, text_lines
+from turnwise.observing.live_feed import LiveFeed
 from turnwise.visible_text import visible
 
 LOOK_SECONDS: Final = 0.25

@@ -70,7 +70,8 @@ if TYPE_CHECKING:
     from turnwise.history.verify import ModelVerification, Verification
     from turnwise.history.why import Cause
     from turnwise.journal.file.times import Span
-    from turnwise.journal.run import Message, RecordedValue, RoundTiming, Run, RunAgent, Turn
+    from turnwise.journal.run import Run
+    from turnwise.journal.run_rows import Message, RecordedValue, RoundTiming, RunAgent, Turn
     from turnwise.orchestrator.live import Live
     from turnwise.orchestrator.logs import Logged
     from turnwise.orchestrator.no_round import NoRound
@@ -129,7 +130,8 @@ _MODULES = {
     "turnwise.history.verify": ("ModelVerification", "Verification"),
     "turnwise.history.why": ("Cause",),
     "turnwise.journal.file.times": ("Span",),
-    "turnwise.journal.run": ("Message", "RecordedValue", "RoundTiming", "Run", "RunAgent", "Turn"),
+    "turnwise.journal.run": ("Run",),
+    "turnwise.journal.run_rows": ("Message", "RecordedValue", "RoundTiming", "RunAgent", "Turn"),
     "turnwise.orchestrator.live": ("Live",),
     "turnwise.orchestrator.no_round": ("NoRound",),
     "turnwise.orchestrator.logs": ("Logged",),

@@ -16,7 +16,7 @@ from turnwise.cli.commands.verify import _show, rounds_of
 from turnwise.cli.output import Output
 from turnwise.core.compare import Difference
 from turnwise.errors import UsageError
-from turnwise.history.model_witness import Nearness
+from turnwise.history.nearness import Nearness
 from turnwise.history.verify import ModelVerification, Verification
 
 

@@ -16,7 +16,7 @@ from pyarrow import parquet
 import turnwise
 from turnwise import UsageError
 from turnwise.core.turn import TurnOutput
-from turnwise.journal.run import Rows
+from turnwise.journal.run_rows import Rows
 from turnwise.journal.tables import TABLES, markdown
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

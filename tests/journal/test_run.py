@@ -34,7 +34,8 @@ from turnwise.core.turn import Failure, FailureClass, Log, Record, Send, Spawn, 
 from turnwise.errors import JournalError, UsageError
 from turnwise.journal import Journal
 from turnwise.journal.file.times import RoundTimes, Span
-from turnwise.journal.run import Message, RecordedValue, RoundTiming, Run, RunAgent, Turn
+from turnwise.journal.run import Run
+from turnwise.journal.run_rows import Message, RecordedValue, RoundTiming, RunAgent, Turn
 from turnwise.journal.tables import DOUBLE_EXACT_MAX, TABLES, markdown, table
 
 WORLD = plan([kind("a")], ["a-0:a", "a-1:a"], name="w", seed=5)

@@ -13,29 +13,23 @@ seed, model, code, argument or group of the worlds. Nothing is guessed.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from turnwise.core.compare import Difference
-from turnwise.core.plan_json import plan_to_json
-from turnwise.core.records import EffectRecord, EndRecord, ParkRecord, RoundRecord, TurnRecord
-from turnwise.history.outside_changes import answer_text, change_text, concerns
+from turnwise.core.records import EndRecord
+from turnwise.history.compared_run import OUTSIDE, ComparedRun, ComparedTurn, Message
 from turnwise.history.parting import AnswerParting, parting
+from turnwise.history.plan_changes import plan_changes
 from turnwise.journal import Journal
-from turnwise.journal.file.errors import damaged
 from turnwise.journal.read.rows import Totals
 
 TURNS_KEPT_MAX: Final = 10_000
 """Turns that differ and are kept with their differences; all are counted."""
-
-PLAN_CHANGES_MAX: Final = 100
-
-OUTSIDE: Final = "outside"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,168 +87,12 @@ class Diff:
         return self.first is None and self.end is None and self.related
 
 
-_Message = tuple[str, str, str]
-"""Sender, agent or group, and body."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Origins:
     """Agents and groups from which a difference came to a turn."""
 
     agents: tuple[str, ...]
     groups: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _ComparedTurn:
-    """A turn in facts that do not depend on places and sequence numbers. `read` are its messages, with senders."""
-
-    facts: tuple[tuple[str, object], ...]
-    read: tuple[_Message, ...]
-    standing: tuple[object, ...]
-    effects: tuple[EffectRecord, ...]
-
-
-class _Side:
-    """One of the two journals, read round by round, each compared with its outcome."""
-
-    def __init__(self, journal: Journal, agent: str | None, common: int) -> None:
-        self.journal = journal
-        self._agent = agent
-        self.names: list[str] = []
-        self._kinds: list[str] = []
-        self.parents: dict[str, str | None] = {}
-        for entry in journal.queries.agents():
-            parent = None if entry.parent is None else self.names[entry.parent]
-            self.names.append(entry.name)
-            self._kinds.append(entry.kind)
-            self.parents[entry.name] = parent
-        self.stoppers: dict[str, str] = {}
-        self.changes: list[tuple[int, str]] = []
-        self.touched: set[tuple[str, str]] = set()
-        self._unread: dict[int, tuple[_Message, int]] = {}
-        self.sent: Counter[_Message] = Counter()
-        self._rounds = journal.chains.rounds(common + 1)
-        self._next = next(self._rounds, None)
-        self._counts = [0] * len(Totals.__dataclass_fields__)
-        if common:
-            self._begin_after(common)
-
-    def _begin_after(self, common: int) -> None:
-        """Stand where the common beginning ends: with the messages that are unread then, and what it took."""
-        journal = self.journal
-        for place in journal.queries.stopped(common):
-            self.stoppers[self.names[place]] = OUTSIDE  # the same in both: whoever it was is no cause of a difference
-        for pending in journal.world.pending(common):
-            message = pending.message
-            sender = OUTSIDE if message.sender is None else self.names[message.sender]
-            self._unread[message.seq] = (sender, message.to, message.body), len(pending.places)
-        if self._agent is None:
-            self._counts = list(astuple(journal.queries.totals(common)))
-        elif self._agent in self.names:
-            self._counts = list(astuple(journal.queries.totals(common, self.names.index(self._agent))))
-
-    @property
-    def round(self) -> int | None:
-        """The number of the round that comes next."""
-        return None if self._next is None else self._next.round
-
-    @property
-    def totals(self) -> Totals:
-        """Numbers of the rounds that were taken so far."""
-        return Totals(*self._counts)
-
-    def take(self) -> dict[str, _ComparedTurn]:
-        """Return the turns of the round that comes next, by agent."""
-        record, self._next = self._next, next(self._rounds, None)
-        if record is None:
-            return {}
-        self._change(record)
-        self._deliver(record, inputs=True)
-        turns = {self.names[turn.place]: self._turn(record, turn) for turn in record.turns}
-        turns |= {self.names[park.place]: self._park(park) for park in record.parks}
-        self._deliver(record, inputs=False)
-        for turn in record.turns:
-            for name in turn.output.stop if turn.output is not None else ():
-                self.stoppers.setdefault(name, self.names[turn.place])
-            if self._agent in (None, self.names[turn.place]):
-                self._count(turn)
-        return turns
-
-    def _count(self, turn: TurnRecord) -> None:
-        tokens = sum([len(effect.tokens or ()) for effect in turn.effects])
-        sent = 0 if turn.output is None else len(turn.output.send)
-        numbers = 1, turn.output is None, sent, len(turn.effects), tokens, turn.fuel
-        self._counts = [total + number for total, number in zip(self._counts, numbers, strict=True)]
-
-    def _change(self, record: RoundRecord) -> None:
-        """Note what was changed from outside, and which agents it concerns."""
-        self.touched = set()
-        for change in record.changes:
-            words = change_text(change, self.names.__getitem__)
-            self.changes.append((record.round, words))
-            for place, (name, kind) in enumerate(zip(self.names, self._kinds, strict=True)):
-                if concerns(change, place, kind, self.journal.queries.message):
-                    self.touched.add((name, words))
-        for answer in record.answers:
-            found = self.journal.rounds.parks.question(answer.question)
-            if found is None:
-                raise damaged(self.journal.path, f"there is an answer to question {answer.question}, and no question")
-            name = self.names[found[1]]
-            words = f"answer to {name}: {answer_text(answer.reply)}"
-            self.changes.append((record.round, words))
-            self.touched.add((name, words))
-
-    def _deliver(self, record: RoundRecord, *, inputs: bool) -> None:
-        for message in record.inputs if inputs else record.messages:
-            sender = OUTSIDE if message.sender is None else self.names[message.sender]
-            if message.recipients:
-                self._unread[message.seq] = (sender, message.to, message.body), len(message.recipients)
-            if message.to not in self.parents:  # a group, since it is the name of no agent
-                self.sent[sender, message.to, message.body] += 1
-
-    def _read(self, seq: int) -> _Message:
-        if seq not in self._unread:
-            raise damaged(self.journal.path, f"message {seq} was read by an agent that it was not sent to")
-        message, readers = self._unread[seq]
-        if readers == 1:
-            del self._unread[seq]
-        else:
-            self._unread[seq] = message, readers - 1
-        return message
-
-    def _park(self, park: ParkRecord) -> _ComparedTurn:
-        """A turn that waits for answers; what it has read is compared when it is over."""
-        facts: list[tuple[str, object]] = []
-        for effect in park.effects:
-            facts.append((f"effect {effect.index}: request", effect.request))
-            facts.append((f"effect {effect.index}: reply", effect.reply))
-        facts.append(("asked", [(asked.request, asked.deadline) for asked in park.questions]))
-        return _ComparedTurn(tuple(facts), (), (park.turn, None), park.effects)
-
-    def _turn(self, record: RoundRecord, turn: TurnRecord) -> _ComparedTurn:
-        read = tuple([self._read(seq) for seq in turn.inbox])
-        facts: list[tuple[str, object]] = [("read", read)]
-        for effect in turn.effects:
-            facts.append((f"effect {effect.index}: request", effect.request))
-            facts.append((f"effect {effect.index}: reply", effect.reply))
-        facts.append(("failure", None if turn.failure is None else str(turn.failure.kind)))
-        standing: tuple[object, ...] = (turn.turn, None)
-        if turn.output is not None:
-            output = turn.output
-            facts += [
-                ("stdout", turn.stdout),
-                ("log", [(line.level, line.text) for line in output.log]),
-                ("record", [(entry.name, entry.value) for entry in output.record]),
-                ("sent", [(sent.to, sent.body) for sent in output.send]),
-                ("wake_in", output.wake_in),
-                ("spawn", [(child.kind, child.name, child.args, child.state) for child in output.spawn]),
-                ("stop", output.stop),
-                ("finish", output.finish),
-                ("state", output.state),
-            ]
-            standing = turn.turn, output.state, output.wake_in
-        return _ComparedTurn(tuple(facts), read, standing, turn.effects)
 
 
 def diff(left: Path, right: Path, agent: str | None = None, *, parents: Sequence[Path] = ()) -> Diff:
@@ -267,7 +105,7 @@ def diff(left: Path, right: Path, agent: str | None = None, *, parents: Sequence
         for journal in sides:
             journal.chains.check_links()
         common = _common(*sides)
-        left_side, right_side = [_Side(journal, agent, common) for journal in sides]
+        left_side, right_side = [ComparedRun(journal, agent, common) for journal in sides]
         return _Comparison(left_side, right_side, common).diff(agent)
 
 
@@ -283,14 +121,14 @@ def _common(left: Journal, right: Journal) -> int:
 
 
 class _Comparison:
-    def __init__(self, left: _Side, right: _Side, common: int) -> None:
+    def __init__(self, left: ComparedRun, right: ComparedRun, common: int) -> None:
         self._common = common
         self._left = left
         self._right = right
         self._apart: set[str] = set()
         self._changed: set[str] = set()
         self._reached: dict[str, int] = {}
-        self._sent: Counter[_Message] = Counter()
+        self._sent: Counter[Message] = Counter()
         self._same = 0
 
     def diff(self, agent: str | None) -> Diff:
@@ -309,7 +147,7 @@ class _Comparison:
         names = dict.fromkeys((*self._left.names, *self._right.names))
         both = set(self._left.names) & set(self._right.names)
         return Diff(
-            plan=tuple(_plan_changes(self._left.journal, self._right.journal)),
+            plan=tuple(plan_changes(self._left.journal, self._right.journal)),
             first=first,
             turns=tuple(kept),
             count=count,
@@ -364,7 +202,7 @@ class _Comparison:
                 self._apart.discard(name)
         return found
 
-    def _causes(self, name: str, left: _ComparedTurn | None, right: _ComparedTurn | None) -> _Origins:
+    def _causes(self, name: str, left: ComparedTurn | None, right: ComparedTurn | None) -> _Origins:
         """Agents and groups from which a difference came to this turn, if there is one."""
         causes = [name] if name in self._apart else []
         read = [Counter(turn.read) if turn is not None else Counter() for turn in (left, right)]
@@ -387,7 +225,7 @@ class _Comparison:
 
 
 def _turn_diff(
-    number: int, name: str, left: _ComparedTurn | None, right: _ComparedTurn | None, from_: _Origins
+    number: int, name: str, left: ComparedTurn | None, right: ComparedTurn | None, from_: _Origins
 ) -> TurnDiff:
     causes, groups = from_.agents, from_.groups
     if left is None or right is None:
@@ -413,26 +251,3 @@ def _end(left: Journal, right: Journal) -> Difference | None:
 
 def _shown(end: EndRecord) -> tuple[object, ...]:
     return end.reason, end.round, end.result, end.message
-
-
-def _plan_changes(left: Journal, right: Journal) -> Iterator[tuple[str, object, object]]:
-    """Members of the plans that differ, named by their path."""
-    found = _changes("", *(json.loads(plan_to_json(of.header.plan_at())) for of in (left, right)))
-    for number, change in enumerate(found):
-        if number == PLAN_CHANGES_MAX:
-            return
-        yield change
-
-
-def _changes(path: str, left: Any, right: Any) -> Iterator[tuple[str, object, object]]:
-    if left == right and type(left) is type(right):
-        return
-    if isinstance(left, dict) and isinstance(right, dict):
-        for key in sorted(left.keys() | right.keys()):
-            yield from _changes(f"{path}.{key}" if path else key, left.get(key), right.get(key))
-    elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
-        for index, (mine, other) in enumerate(zip(left, right, strict=True)):
-            name = mine.get("name", index) if isinstance(mine, dict) else index
-            yield from _changes(f"{path}[{name}]", mine, other)
-    else:
-        yield path, left, right

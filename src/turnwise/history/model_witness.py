@@ -8,27 +8,28 @@ chance comes from the streams that the core makes here; only the expected replie
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
 from turnwise.core.compare import Difference
 from turnwise.core.events import Request
 from turnwise.core.open_turn import is_too_large
-from turnwise.core.promise import Promise, promise_of, weakest
+from turnwise.core.promise import promise_of, weakest
 from turnwise.core.records import EffectRecord, ParkRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.core.withheld import Withheld, WithheldTokens
 from turnwise.errors import EnvironmentFailure, TurnwiseError
+from turnwise.history.asked import Asked
 from turnwise.history.nearness import MEAN_MARGINS_MAX, Nearness, excess
 from turnwise.history.reissue import Reissuing
+from turnwise.history.reply_difference import TokenDifference, named_reply, shown, token_difference
 from turnwise.history.standing import RecordedModels
 from turnwise.inference.host.host import InferenceHost
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_info import ModelInfo
-from turnwise.inference.requests.check_request import AnswerDeparture, CheckReply, CheckRequest, SpelledToken
+from turnwise.inference.requests.check_request import AnswerDeparture, CheckReply, CheckRequest
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import STREAM_BYTES, GenerateReply, GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest
@@ -41,60 +42,6 @@ from turnwise.orchestrator.settings import Settings
 
 OPEN_REQUESTS_MAX: Final = 512
 """Requests without an answer, above which the replay waits for the models."""
-
-
-@dataclass(frozen=True, slots=True)
-class TokenDifference:
-    """The token from which on two answers part, with its text; None for an answer that has ended."""
-
-    index: int
-    """Number of the token in the answer, from 0."""
-    before: str
-    """Text of the answer before it, or the end of that text."""
-    expected: SpelledToken | None
-    """Token that is recorded."""
-    actual: SpelledToken | None
-    """Token that is chosen here."""
-
-
-@dataclass(slots=True)
-class Asked:
-    """One model, and what has come of asking it again.
-
-    - `name`, `recorded`: its name and the hash (hex) of its content in the plan
-    - `promise`: the weaker of the classes that were recorded and are observed here; None for tasks without one
-    - `info`: as it was loaded here; None if it was not
-    - `named`: whether the caller has named its folder
-    - `reasons`: why it is not asked, or, if its folder was named, what is not as it was
-    - `requests`, `compared`: how many the run asked of it, and how many replies were compared here
-    - `difference`: the first reply that is another, None if none is
-    - `processor_noted`: whether the journal says what kind of processor ran it
-    - `nearness`: by a tolerant check, how far its answers are from this machine; None without one
-    """
-
-    name: str
-    recorded: str
-    promise: Promise | None
-    named: bool
-    info: ModelInfo | None = None
-    reasons: list[str] = field(default_factory=list)
-    requests: int = 0
-    compared: int = 0
-    difference: Difference | None = None
-    nearness: Nearness | None = None
-    processor_noted: bool = False
-
-    @property
-    def another_file(self) -> bool:
-        """True if the model that was loaded is not the one of the plan."""
-        return self.info is not None and self.info.sha256 != self.recorded
-
-    @property
-    def usable(self) -> bool:
-        """True if its replies are compared."""
-        if self.nearness is not None:
-            return self.info is not None and (self.named or not self.another_file)
-        return self.info is not None and self.promise != "none" and (self.named or not self.reasons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,10 +200,10 @@ class ModelWitness:
                 continue
             model.compared += found.requests
             if found.difference is not None:
-                difference = _named(found.difference, model.name)
+                difference = named_reply(found.difference, model.name)
                 departure = await issuing.departure(model.name, found)
                 if departure is not None:
-                    self._tokens[self._order(difference)] = _token(departure)
+                    self._tokens[self._order(difference)] = token_difference(departure)
                 self._note(model, difference)
 
     async def _until(self, open_max: int) -> None:
@@ -275,7 +222,7 @@ class ModelWitness:
             if reply.body != expected.effect.reply:
                 what = f"effect {expected.effect.index}: reply"
                 found = Difference(expected.round, expected.agent, what, expected.effect.reply, reply.body)
-                found = _named(found, expected.model.name)
+                found = named_reply(found, expected.model.name)
                 if reply.tokens and expected.effect.tokens:
                     self._own[self._order(found)] = expected, reply.tokens
                 self._note(expected.model, found)
@@ -286,7 +233,7 @@ class ModelWitness:
             expected = self._expected.pop(reply.id)
             if reply.id == self._spelling:
                 if reply.departure is not None and self.difference is not None:
-                    self._tokens[self._order(self.difference)] = _token(reply.departure)
+                    self._tokens[self._order(self.difference)] = token_difference(reply.departure)
                 continue
             model = expected.model
             model.compared += reply.compared
@@ -316,10 +263,10 @@ class ModelWitness:
         left, right = expected.effect.reply, departure.what
         if departure.index is not None:
             what = f"{what}, token {departure.index}: {departure.what}"
-            left, right = (_shown(departure.before, token) for token in (departure.expected, departure.actual))
+            left, right = (shown(departure.before, token) for token in (departure.expected, departure.actual))
         found = Difference(expected.round, expected.agent, what, left, right)
         if departure.index is not None:
-            self._tokens[self._order(found)] = _token(departure)
+            self._tokens[self._order(found)] = token_difference(departure)
         return found
 
     def _note(self, model: Asked, found: Difference) -> None:
@@ -415,31 +362,6 @@ class ModelWitness:
         if model.another_file:
             model.reasons.append(f"another model file: {model.recorded} in the run, {info.sha256} here")
         model.reasons += self._recorded.unlike(info)
-
-
-def _named(found: Difference, model: str) -> Difference:
-    """Name the model, and where two texts differ, show these instead of the whole replies."""
-    what = f"{found.what} of {model}"
-    left, right = _text(found.expected), _text(found.actual)
-    if left is not None and right is not None and left != right:
-        return Difference(found.round, found.agent, f"{what}, text", left, right)
-    return Difference(found.round, found.agent, what, found.expected, found.actual)
-
-
-def _token(departure: AnswerDeparture) -> TokenDifference:
-    return TokenDifference(departure.index or 0, departure.before, departure.expected, departure.actual)
-
-
-def _shown(before: str, token: SpelledToken | None) -> str:
-    return f"{before}(end)" if token is None else f"{before}{token.text}"
-
-
-def _text(reply: object) -> str | None:
-    try:
-        text = json.loads(str(reply))["ok"]["text"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return text if isinstance(text, str) else None
 
 
 def _is_redacted(record: RoundRecord, wave: WaveRecord) -> bool:

@@ -16,9 +16,11 @@ from typing import Literal
 from turnwise._version import __version__
 from turnwise.core.compare import Difference
 from turnwise.errors import UsageError
-from turnwise.history.model_witness import Asked, ModelWitness, TokenDifference
+from turnwise.history.asked import Asked
+from turnwise.history.model_witness import ModelWitness
 from turnwise.history.nearness import Nearness
 from turnwise.history.replay import OnProgress, Replay, missing_end_text, replay_rounds, silent
+from turnwise.history.reply_difference import TokenDifference
 from turnwise.journal import Journal
 from turnwise.journal.file.stored_json import stored_object
 from turnwise.orchestrator.loop_thread import run_alone

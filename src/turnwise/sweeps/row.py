@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from turnwise.journal.run import Run, Status
+from turnwise.journal.run import Run
+from turnwise.journal.run_rows import Status
 
 DEPTH_MAX: Final = 4
 """Members of a result that lie deeper are not measured."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from turnwise.errors import EnvironmentFailure, TurnwiseError
+from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
 from turnwise.inference.host.supervisor import MULTIPLICATION_NS_MAX, SendMessage, Supervisor
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_info import ModelInfo
@@ -128,3 +128,46 @@ def test_one_that_computes_is_silent_for_as_long_as_that_may_take(multiplication
 
 def test_what_it_has_computed_counts_no_more() -> None:
     assert killed_s(Heartbeat(computing=TRILLION), Heartbeat()) <= 1.5 * DEADLINE_S
+
+
+@pytest.mark.parametrize("error", [EnvironmentFailure("no memory for a message"), RuntimeError("a fault of ours")])
+def test_an_error_of_what_writes_to_the_process_ends_the_supervisor_with_it(error: Exception) -> None:
+    """Whoever waits for an answer would wait for ever: the process is well, and nobody has asked it anything."""
+
+    class Refuses(Process):
+        sent = 0
+
+        async def send(self, kind: int, *parts: Any) -> None:
+            self.sent += 1
+            if self.sent > 1:  # the first loads the models
+                raise error
+
+    class Asks(Client):
+        def process_loaded(self, models: Sequence[ModelInfo], send: SendMessage) -> None:
+            send(MessageKind.MESSAGE, [b"a request"])
+
+    async def main() -> TurnwiseError:
+        process, client = Refuses([]), Asks()
+
+        async def launch(
+            module: str, *, name: str, transport: object = None, environment: Mapping[str, str] | None = None
+        ) -> Process:
+            return process
+
+        supervisor = Supervisor(
+            Load([], EngineOptions()),
+            client,
+            transport="auto",
+            restarts_max=3,
+            deadline_s=DEADLINE_S,
+            load_deadline_s=900.0,
+            launch=launch,
+        )
+        told = await client.error
+        assert process.killed_s is not None
+        await asyncio.gather(supervisor._task, return_exceptions=True)
+        await supervisor.close()
+        return told
+
+    told = VirtualLoop(Random(1)).run(main())
+    assert told is error or (isinstance(told, InvariantError) and "RuntimeError: a fault of ours" in told.message)

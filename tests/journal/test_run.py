@@ -118,8 +118,8 @@ def test_a_run_is_shown_with_names(whole: Journal) -> None:
     ]
     assert list(run.rounds) == [FIRST, SECOND]
     assert list(run.messages) == [
-        Message(0, 2, "outside", "a-0", "begin", ("a-0",)),
-        Message(1, 3, "a-0", "all", "hello", ("a-0", "a-1")),
+        Message(0, 2, "outside", "a-0", "begin", ("a-0",), None),
+        Message(1, 3, "a-0", "all", "hello", ("a-0", "a-1"), None),
     ]
     first = Turn(3, "a-0", 1, (0,), OUTPUT, None, (EFFECT,), "out", 7)
     failed = Turn(3, "a-1", 1, (), None, TURNS[1].failure, (), "", 8)
@@ -310,8 +310,8 @@ def test_each_table_has_its_rows(whole: Journal) -> None:
     asked = {"nr": 0, "kind": "generate", "model": "m", "request": "{}", "reply": '{"ok":1}', "tokens": "[5,6]"}
     assert rows(whole, "effects") == [at | asked]
     assert [tuple(row.values()) for row in rows(whole, "messages")] == [
-        (0, 2, "outside", "a-0", "begin", '["a-0"]'),
-        (1, 3, "a-0", "all", "hello", '["a-0","a-1"]'),
+        (0, 2, "outside", "a-0", "begin", '["a-0"]', None),
+        (1, 3, "a-0", "all", "hello", '["a-0","a-1"]', None),
     ]
     assert rows(whole, "logs") == [at | {"level": "info", "text": "line"}]
     assert [(row["name"], row["value"], row["text"]) for row in rows(whole, "records")] == [

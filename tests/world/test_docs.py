@@ -12,7 +12,7 @@ import pytest
 
 from tests.world.conftest import Write
 from turnwise.core import plan as core
-from turnwise.world import Agent, Grants, InitialMessage, Model, World, limits
+from turnwise.world import Agent, Grants, InitialMessage, Model, Tools, World, limits
 from turnwise.world.written.document import SETTINGS
 from turnwise.world.written.types import URL_KEYS
 
@@ -41,6 +41,7 @@ def fields(part: type) -> list[str]:
         ("## `[models.NAME]`", fields(Model)),
         ("## `[agents.KIND]`", fields(Agent)),
         ("### `grants`", fields(Grants)),
+        ("## `[tools.NAME]`", [key for key in fields(Tools) if key != "settings"]),
         ("## `[[messages]]`", fields(InitialMessage)),
     ],
 )
@@ -49,10 +50,12 @@ def test_every_key_is_there_in_order(heading: str, keys: list[str]) -> None:
 
 
 def test_python_has_the_keys_of_the_file() -> None:
-    assert fields(World) == [*SETTINGS, "models", "agents", "messages", "folder", "_resolved"]
+    assert fields(World) == [*SETTINGS, "models", "agents", "tools", "messages", "folder", "_resolved"]
 
 
-@pytest.mark.parametrize(("heading", "part"), [("## `[world]`", World), ("## `[agents.KIND]`", Agent)])
+@pytest.mark.parametrize(
+    ("heading", "part"), [("## `[world]`", World), ("## `[agents.KIND]`", Agent), ("## `[tools.NAME]`", Tools)]
+)
 def test_defaults_are_the_real_ones(heading: str, part: type) -> None:
     built = part("x")
     for key, (_, default, _, _) in rows(heading).items():
@@ -69,6 +72,7 @@ def test_bounds_are_the_real_ones() -> None:
         "agents_max": limits.AGENTS_EVER_MAX,
         "round_seconds": limits.ROUND_SECONDS_MAX,
         "turn_seconds_max": limits.TURN_SECONDS_MAX,
+        "park_after_ms": limits.PARK_AFTER_MS_MAX,
         "name": limits.TITLE_LENGTH_MAX,
     }.items():
         assert f" to {bound}" in rows("## `[world]`")[key][2], key
@@ -85,6 +89,13 @@ def test_bounds_are_the_real_ones() -> None:
         "deliveries_max": limits.DELIVERIES_MAX,
     }.items():
         assert f" to {bound}" in rows("## `[agents.KIND]`")[key][2], key
+    for key, bound in {
+        "calls_max": limits.CALLS_MAX,
+        "calls_at_once": limits.CALLS_AT_ONCE_MAX,
+        "seconds_max": limits.CALL_SECONDS_MAX,
+        "reply_kib": limits.REPLY_KIB_MAX,
+    }.items():
+        assert f" to {bound}" in rows("## `[tools.NAME]`")[key][2], key
     mib = 1 << 20
     for words in (
         f"UTF-8, at most {limits.WORLD_FILE_BYTES_MAX // mib} MiB",
@@ -98,21 +109,27 @@ def test_bounds_are_the_real_ones() -> None:
         f"{limits.JSON_DEPTH_MAX} levels deep",
         f"at most {limits.NAMES_MAX} entries each",
         f"At most {limits.MESSAGES_MAX}.",
+        f"no dot. At most {limits.TOOL_SERVERS_MAX}.",
+        f"at most {limits.SETTINGS_BYTES_MAX // 1024} KiB as JSON",
         f"at most {limits.BODY_BYTES_MAX // mib} MiB |",
     ):
         assert words in PAGE.replace("\n", " "), words
 
 
-@pytest.mark.parametrize("heading", ["## `[world]`", "## `[models.NAME]`", "## `[agents.KIND]`", "## `[[messages]]`"])
+@pytest.mark.parametrize(
+    "heading",
+    ["## `[world]`", "## `[models.NAME]`", "## `[agents.KIND]`", "## `[tools.NAME]`", "## `[[messages]]`"],
+)
 def test_the_example_of_every_key_is_right(write: Write, heading: str) -> None:
     base = (
         "[world]\n{world}\n[models.storyteller]\n{models}\n[agents.editor]\nsource = 'trader.py'\n"
-        "[agents.a]\n{agents}\n[[messages]]\n{messages}\n"
+        "[agents.a]\n{agents}\n[tools.calc]\n{tools}\n[[messages]]\n{messages}\n"
     )
     given = {
         "world": {"name": 'name = "x"'},
         "models": {"path": 'path = "../models/stories"'},
         "agents": {"source": 'source = "trader.py"'},
+        "tools": {"kind": 'kind = "python"'},
         "messages": {"to": 'to = "editor"', "body": 'body = "x"'},
     }
     part = re.findall(r"\w+", heading)[0]

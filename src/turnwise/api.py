@@ -33,6 +33,7 @@ from turnwise.orchestrator import assembly
 from turnwise.orchestrator.answering import leave_answer, leave_message
 from turnwise.orchestrator.fork import fork as fork_journal
 from turnwise.orchestrator.fork_changes import ForkChanges
+from turnwise.orchestrator.forked_calls import ToolMode, tool_mode
 from turnwise.orchestrator.javascript_sources import javascript_problems
 from turnwise.orchestrator.known_tools import known_tools, unknown_grants
 from turnwise.orchestrator.live import Live
@@ -171,6 +172,7 @@ def fork(
     stop: Sequence[str] = (),
     repeat_inputs: bool = True,
     answers: Mapping[int, Any] | None = None,
+    tools: ToolMode = "recorded",
     journal: StrPath | None = None,
     parents: Sequence[StrPath] = (),
     **options: Unpack[ResumeOptions],
@@ -181,8 +183,9 @@ def fork(
     any more; `states` are states by agent, JSON values or texts as they are; `sources` are files by kind; `overrides`
     are `KEY.PATH=VALUE` of the world file; `stop` are agents that are stopped. A model in `models` with another content
     is a change, too. What came from outside in later rounds comes again in the same rounds, unless `repeat_inputs` is
-    False; `answers` (number → value) answer questions that wait after that round otherwise. `parents` are as those of
-    `open`. With no change, the fork has the head of the run, when it has come to its end.
+    False; `answers` (number → value) answer questions that wait after that round otherwise. Calls of
+    tools are answered as the parent's were (`tools` "recorded"), made ("live") or denied ("deny"). `parents` are as
+    those of `open`. With no change, the fork has the head of the run, when it has come to its end.
     """
     check_names("fork", options, ResumeOptions)
     parent = run.path if isinstance(run, Run) else Path(run)
@@ -199,7 +202,7 @@ def fork(
     )
     path = Path(journal) if journal is not None else _beside(parent, at)
     places = [*(run.parents if isinstance(run, Run) else ()), *_places(parents)]
-    settings = settings_of(options, models=True)
+    settings = replace(settings_of(options, models=True), tools=tool_mode(tools))
     begin = partial(fork_journal, parent, at, changes, path, settings, parents=places)
     return Live(path, begin, [parent, *places], **playing_of(options))
 
@@ -416,7 +419,8 @@ def check(world: worlds.World | StrPath, **options: Unpack[WorldOptions]) -> lis
         return list(error.problems)
     found = run_alone(prepare_each(list(assembly.sources_of(resolved).values())))
     codes = [error for error in found if isinstance(error, CodeError)]
-    problems = wrong_tasks(checked) + [Problem(error.where or "", error.message, error.hint or "") for error in codes]
+    problems = [*wrong_tasks(checked), *settings_problems(checked.resolve())]
+    problems += [Problem(error.where or "", error.message, error.hint or "") for error in codes]
     problems += python_problems(resolved, module_info().modules) + javascript_problems(resolved)
     problems += settings_problems(resolved)
     known = known_tools(resolved)

@@ -337,3 +337,87 @@ def test_a_parked_call_that_was_made_is_unknown_after_a_kill(tmp_path: Path) -> 
         assert run.result == "unknown"
     assert noted(tmp_path) == []
     check_replay(journal, tmp_path)
+
+
+# -- forks -------------------------------------------------------------------------------------------------------
+
+FORKING = """
+    def turn(t):
+        if t.turn < 3:
+            t.call_all([("own.note", {"what": f"turn-{t.turn}"})], return_errors=True)
+            t.wake_in(1)
+            return
+        try:
+            t.finish([str(t.call("own.slow", {"what": t.args.get("what", "last")})), str(t.call("own.note"))])
+        except EffectError as error:
+            t.finish(error.kind)
+"""
+
+
+@pytest.fixture
+def parent(tmp_path: Path) -> Path:
+    """A run whose last call parked, and whose turn ended with an error."""
+    journal = tmp_path / "run.journal"
+    made = world(tmp_path, FORKING, park_after_ms=0)
+    with turnwise.start(made, journal=journal, workers=1) as live:
+        while not (len(noted(tmp_path)) == 2 and live.progress().round >= 5):
+            live.step()
+        (tmp_path / "go").touch()
+        assert live.result().result == "invalid"
+    assert noted(tmp_path) == ["turn-1", "turn-2", "last"]
+    return journal
+
+
+def test_a_fork_without_a_change_has_recorded_results_and_the_head_of_its_run(parent: Path, tmp_path: Path) -> None:
+    (tmp_path / "tools.py").unlink()
+    with turnwise.open(parent) as run:
+        head, rounds = run.head, run.last_round
+    for at in range(rounds):
+        with turnwise.fork(parent, at, journal=tmp_path / f"fork-{at}.journal", workers=1).result() as fork:
+            assert fork.head == head, at
+    assert noted(tmp_path) == ["turn-1", "turn-2", "last"]
+
+
+def test_a_call_that_the_run_has_not_made_is_unavailable_in_its_fork(parent: Path, tmp_path: Path) -> None:
+    changed = {"overrides": ['agents.agent.args={ what = "else" }'], "journal": tmp_path / "fork.journal", "workers": 1}
+    with turnwise.fork(parent, 0, **changed).result() as fork:
+        assert fork.result == "unavailable"
+    assert noted(tmp_path) == ["turn-1", "turn-2", "last"]
+    check_replay(tmp_path / "fork.journal", tmp_path)
+
+
+def test_a_fork_calls_after_it_began_if_it_is_told_so(parent: Path, tmp_path: Path) -> None:
+    with turnwise.fork(parent, 1, tools="live", journal=tmp_path / "fork.journal", workers=1).result() as fork:
+        assert fork.result == "invalid"
+    assert noted(tmp_path) == ["turn-1", "turn-2", "last", "turn-2", "last"]
+
+
+def test_a_fork_can_deny_calls_also_when_it_is_resumed(parent: Path, tmp_path: Path) -> None:
+    forked = tmp_path / "fork.journal"
+    with turnwise.open(parent) as run:
+        at = next(turn.round for turn in run.turns if turn.agent == "agent" and turn.turn == 1)
+    with turnwise.fork(parent, at, tools="deny", journal=forked, workers=1) as live:
+        live.step()
+    with turnwise.resume(forked, workers=1).result() as fork:
+        assert fork.result == "denied"
+    assert noted(tmp_path) == ["turn-1", "turn-2", "last"]
+    with pytest.raises(turnwise.UsageError, match="way"):
+        turnwise.fork(parent, 2, tools="perhaps", journal=tmp_path / "other.journal")  # type: ignore[arg-type]
+
+
+def test_a_list_that_changes_while_a_run_goes_on_ends_the_round(tmp_path: Path) -> None:
+    source = """
+        def turn(t):
+            try:
+                t.call("own.die")
+            except EffectError:
+                t.call("own.add", {"a": 1, "b": 2})
+    """
+    made = world(tmp_path, source)
+    tools = (
+        TOOLS
+        + "\ndef die() -> None:\n    (HERE / 'tools.py').write_text('def add(a: int) -> int: ...')\n    os._exit(1)\n"
+    )
+    (tmp_path / "tools.py").write_text(tools)
+    with pytest.raises(JournalError, match="add has another description"):
+        turnwise.run(made, journal=tmp_path / "run.journal", workers=1)

@@ -179,6 +179,15 @@ class Machine:
                     found.append(AskedQuestion(number, agent.name, question, record.deadline, asked))
         return found
 
+    def is_answer_coming(self, question: int) -> bool:
+        """Return whether an answer to a question that waits is to come from outside."""
+        place = self.world.asked.get(question)
+        parked = None if place is None else self.world.agents[place].parked
+        if place is None or parked is None:
+            return False
+        asked = asked_digest(self.world.agents[place].name, parked.turn, parked.questions[question])
+        return any(entry.question == question and entry.asked in (None, asked) for entry in self._outside.answers)
+
     def may_leave(self, place: int) -> bool:
         """Return whether a turn of the round in progress may wait for a call beyond the round."""
         return self._open_turn(place).may_wait
@@ -188,11 +197,10 @@ class Machine:
 
         Each with place, turn, how often its server has asked people, and what they answered; in order of number.
         """
-        given = {entry.question for entry in self._outside.answers}
         found = []
         for number, place in sorted(self.world.asked.items()):
             parked = self.world.agents[place].parked
-            if parked is not None and number not in given and number not in parked.answers:
+            if parked is not None and number not in parked.answers and not self.is_answer_coming(number):
                 record = parked.questions[number]
                 if record.kind == CALL:
                     times, answers = parked.times_asked(record.index), parked.call_answers.get(record.index)

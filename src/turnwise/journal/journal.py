@@ -15,7 +15,7 @@ from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
 from turnwise.journal.file import connection as connections
 from turnwise.journal.file.code_source import CodeSource
 from turnwise.journal.file.errors import reading as reading_of
-from turnwise.journal.file.lineage import DEPTH_MAX, fork_point, parent_of, points
+from turnwise.journal.file.lineage import DEPTH_MAX, fork_point, parent_of, parent_path, points
 from turnwise.journal.file.lock import WriterLock, announced, lock_path, was_left
 from turnwise.journal.file.parent import Parent
 from turnwise.journal.read.ahead import AheadReader
@@ -238,6 +238,12 @@ class Journal:
         """The run that this one was forked from; None if it is no fork, or was made whole."""
         with reading_of(self.path):
             return parent_of(self._reading, self.path)
+
+    @property
+    def parent_path(self) -> Path:
+        """The file of the run that this one was forked from. Raises `JournalError` if it is no fork."""
+        with reading_of(self.path):
+            return parent_path(self._reading, self.path)
 
     @property
     def lineage(self) -> list[Parent]:

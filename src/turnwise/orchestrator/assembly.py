@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from turnwise._version import __version__
 from turnwise.core.canonical import canonical
@@ -33,6 +33,7 @@ from turnwise.journal import CodeSource, Journal
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.file.stored_json import stored_object
 from turnwise.orchestrator import outside_box
+from turnwise.orchestrator.forked_calls import ForkedCalls, ToolMode, recorded_calls
 from turnwise.orchestrator.garbage import collected_seldom
 from turnwise.orchestrator.model_hosts import ModelHosts, Spec
 from turnwise.orchestrator.parts import Prepared, connect, continued, host_of
@@ -43,14 +44,15 @@ from turnwise.orchestrator.settings import Settings
 from turnwise.orchestrator.tasks import endpoints_of_world, specs_of_world, wrong_tasks
 from turnwise.orchestrator.tool_servers import (
     Listed,
+    NotedTools,
     changed_list,
     list_difference,
     pinned,
     relisted,
     servers_of,
-    servers_of_journal,
     settings_problems,
     tools_info,
+    tools_of_journal,
 )
 from turnwise.sandbox.build.code import Code, Language, Source, prepare
 from turnwise.sandbox.build.programs import TITLES, InterpretedLanguage, interpreted
@@ -59,6 +61,8 @@ from turnwise.tools.server_settings import ServerSettings
 from turnwise.world import Resolved, SourceFiles, World
 from turnwise.world.meaning.sources import JAVASCRIPT_ENDINGS
 from turnwise.world.plan import build_plan
+
+NO_TOOLS: Final = NotedTools()
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -105,7 +109,7 @@ def new_run(
         Journal.create(
             journal,
             plan=plan_to_json(plan),
-            info=info_of(specs, servers_of(resolved), resolved.park_after_ms),
+            info=info_of(specs, NotedTools(tuple(servers_of(resolved)), resolved.park_after_ms)),
             versions=versions_of(models),
             codes=code_sources(resolved, codes),
             agents=first_agents(plan),
@@ -151,7 +155,7 @@ def code_source(files: SourceFiles, code: Code) -> CodeSource:
     return CodeSource(carrier=code.carrier, entry=files.entry, files=files.files, interpreter=interpreter)
 
 
-def info_of(specs: Sequence[Spec], servers: Sequence[ServerSettings] = (), park_after_ms: int = 0) -> str:
+def info_of(specs: Sequence[Spec], tools: NotedTools = NO_TOOLS) -> str:
     """Canonical JSON of where models lie, and how they are loaded, and of how tools are started."""
     models = {
         spec.name: {
@@ -184,7 +188,7 @@ def info_of(specs: Sequence[Spec], servers: Sequence[ServerSettings] = (), park_
         if isinstance(spec, EndpointSpec)
     }
     found = {"models": models} | ({"endpoints": endpoints} if endpoints else {})
-    return canonical(found | tools_info(servers, park_after_ms))
+    return canonical(found | tools_info(tools))
 
 
 def interpreter_hash(language: InterpretedLanguage = "python") -> str:
@@ -231,16 +235,21 @@ async def resume(journal: Path, settings: Settings, status: Status, parents: Seq
         file = stack.enter_context(Journal.open(journal, write=True, parents=parents))
         plan = file.header.plan_at()
         specs: list[Spec] = [*specs_of(file, settings.models), *endpoints_of(file, settings.models)]
-        servers, park_after_ms = servers_of_journal(file)
+        tools = tools_of_journal(file)
+        servers = tools.servers if tools.mode == "live" else ()
         prepared = await prepare_parts(stack, settings, status, stored_sources(file, plan), specs, servers)
-        prepared = replace(prepared, park_after_ms=park_after_ms)
+        prepared = replace(prepared, park_after_ms=tools.park_after_ms)
+        if tools.servers and tools.mode != "live":
+            prepared = replace(prepared, desk=forked_calls(tools.mode, file, parents))
         models = prepared.host.models
         check_codes(file, plan, prepared.codes)
         check_models(journal, plan, models)
-        accept_tools(file, plan, prepared.listed, settings)
+        text = accepted_tools(str(file.path), plan, prepared.listed, settings)
+        if text is not None:
+            file.writer.will_change(file.rounds.last_round + 1, ChangeRecord("plan", text=text))
         versions = versions_of(models)
         status.notices += changed(file, models)
-        machine = continued(file, versions=versions, info=info_of(specs, servers, park_after_ms))
+        machine = continued(file, versions=versions, info=info_of(specs, tools))
         status.doing = "starting sandboxes"
         return await connect(stack, settings, prepared, machine, file)
 
@@ -363,18 +372,27 @@ def check_models(journal: Path, plan: Plan, models: Mapping[str, ModelInfo]) -> 
             )
 
 
-def accept_tools(file: Journal, plan: Plan, listed: Listed, settings: Settings) -> None:
-    """Compare the tools that servers have listed with the plan's; note new ones as a change, if they are accepted."""
+def forked_calls(mode: ToolMode, file: Journal, parents: Sequence[Path]) -> ForkedCalls:
+    """Return what stands for servers in a fork that calls none. `parents` are where to look for its parent."""
+    if mode == "deny" or file.parent is None:
+        return ForkedCalls(None if mode == "deny" else {})
+    with Journal.open(file.parent_path, parents=parents) as parent:
+        return ForkedCalls(recorded_calls(parent, file.parent.round))
+
+
+def accepted_tools(where: str, plan: Plan, listed: Listed, settings: Settings) -> str | None:
+    """Compare the tools that servers have listed with the plan's; return the change of it, if it is accepted."""
     tools = []
     for server in plan.tools:
-        specs = listed.get(server.name, ())
+        if server.name not in listed:
+            tools.append(server)
+            continue
+        specs = listed[server.name]
         difference = list_difference(server, specs)
         if difference is not None and not settings.accept_tools:
-            raise changed_list(str(file.path), server.name, difference)
+            raise changed_list(where, server.name, difference)
         tools.append(relisted(server, specs))
-    text = plan_change(plan, replace(plan, tools=tuple(tools)))
-    if text is not None:
-        file.writer.will_change(file.rounds.last_round + 1, ChangeRecord("plan", text=text))
+    return plan_change(plan, replace(plan, tools=tuple(tools)))
 
 
 # -- both --------------------------------------------------------------------------------------------------------

@@ -38,8 +38,11 @@ class Caller(Protocol):
 class Desk(Protocol):
     """The keeper of servers, or what stands for them."""
 
-    def slot(self, server: str) -> AbstractAsyncContextManager[None]: ...
-    async def call(self, server: str, tool: str, args: str, answers: str | None = None) -> str:
+    def slot(self, server: str) -> AbstractAsyncContextManager[object]: ...
+    def parks(self, request: Request) -> bool | None:
+        """Return whether a turn parks with a call; None: that is a matter of time."""
+
+    async def call(self, server: str, tool: str, args: str, answers: str | None, request: Request) -> str:
         """Call a tool; return the outcome."""
 
 
@@ -68,13 +71,14 @@ class Calls:
         try:
             reached("call: asked")
             found = self._ahead.found(request)
-            if found is not None and found.is_parked and not is_left and self._caller.may_leave(id_):
+            is_made = is_left if found is None else found.is_made
+            parks = True if found is not None and found.is_parked else self._desk.parks(request)
+            if parks and not is_left and self._caller.may_leave(id_):
                 self._caller.on_call_left(id_)
                 is_left = True
-            if not is_left and self._caller.may_leave(id_):
+            if parks is None and not is_left and self._caller.may_leave(id_):
                 loop = asyncio.get_running_loop()
                 timer = loop.call_later(self._park_after_s, self._leave, id_, request)
-            is_made = is_left if found is None else found.is_made
             outcome = None if found is None else found.outcome
             if outcome is None:
                 outcome = await self._outcome(request, plan, is_made)
@@ -131,7 +135,7 @@ class Calls:
             await self._ahead.note(request, is_made=True)
             reached("call: intent durable")
         args = call_of(request.request.body).args
-        return await self._desk.call(server.name, tool.name, args, request.answers)
+        return await self._desk.call(server.name, tool.name, args, request.answers, request)
 
     async def close(self) -> None:
         """Wait a little for calls that go on, and give up the others. Twice does no harm."""

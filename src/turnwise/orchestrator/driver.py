@@ -397,7 +397,8 @@ class Driver:
 
     def _call_answered(self, key: CallKey, question: int, outcome: str) -> None:
         del self._left[key]
-        self.machine.step(Answer(question, outcome))
+        if not self.machine.is_answer_coming(question):
+            self.machine.step(Answer(question, outcome))
         if self.on_news is not None:
             self.on_news()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
+from turnwise.core.calling import CALL
 from turnwise.core.events import Answer, Input
 from turnwise.core.plan import Plan
 from turnwise.core.records import ChangeRecord, MessageRecord
@@ -13,6 +15,7 @@ from turnwise.errors import UsageError
 from turnwise.journal import Journal
 from turnwise.orchestrator import outside_box
 from turnwise.orchestrator.assembly import (
+    accepted_tools,
     check_models,
     code_source,
     endpoints_of,
@@ -24,11 +27,13 @@ from turnwise.orchestrator.assembly import (
     versions_of,
 )
 from turnwise.orchestrator.fork_changes import ForkChanges, answers_of, inputs_of, records_of
+from turnwise.orchestrator.forked_calls import ForkedCalls, ToolMode, recorded_calls
 from turnwise.orchestrator.model_hosts import Spec
 from turnwise.orchestrator.parts import comes, connect
 from turnwise.orchestrator.progress import Status
 from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
+from turnwise.orchestrator.tool_servers import tools_of_journal
 from turnwise.world import SourceFiles
 from turnwise.world.files import Refused
 from turnwise.world.meaning.sources import from_file
@@ -61,11 +66,17 @@ async def fork(
             specs: list[Spec] = [*specs_of(old, settings.models), *endpoints_of(old, settings.models)]
             known = old.header.codes
             later = list(_later(old, at)) if changes.repeat_inputs else []
-            repeated = list(_later_answers(old, at)) if changes.repeat_inputs else []
+            repeated = list(_later_answers(old, at, changes.repeat_inputs, settings.tools))
             last = old.rounds.last_round
             point, depth = old.fork_point(at, journal.absolute())
             pending = old.rounds.coming(max(at, last) + 1) if changes.repeat_inputs else {}
-        prepared = await prepare_parts(stack, settings, status, sources, specs)
+            tools = replace(tools_of_journal(old), mode=settings.tools)
+            recorded = recorded_calls(old, at) if tools.servers and tools.mode == "recorded" else None
+        servers = tools.servers if tools.mode == "live" else ()
+        prepared = await prepare_parts(stack, settings, status, sources, specs, servers)
+        prepared = replace(prepared, park_after_ms=tools.park_after_ms)
+        if tools.servers and tools.mode != "live":
+            prepared = replace(prepared, desk=ForkedCalls(recorded))
         models = prepared.host.models
         for name, sha256 in plan.models:
             if name not in settings.models and models[name].sha256 != sha256:
@@ -73,6 +84,8 @@ async def fork(
         codes = {kind: code.hash for kind, code in prepared.codes.items()}
         hashes = {name: models[name].sha256 for name, _ in plan.models}
         records = records_of(machine.world, plan, changes, codes, hashes)
+        text = accepted_tools(str(parent), plan, prepared.listed, settings)
+        records += [] if text is None else [ChangeRecord("plan", text=text)]
         given = answers_of(machine.questions(), changes, at)
         coming = _coming(at, records, [*inputs_of(machine.world, changes, later), *given, *repeated])
         for round_, entries in pending.items():
@@ -88,7 +101,7 @@ async def fork(
                 journal,
                 parent=point,
                 depth=depth,
-                info=info_of(specs),
+                info=info_of(specs, tools),
                 versions=versions_of(models),
                 codes=new,
                 coming=coming,
@@ -136,13 +149,19 @@ def _later(old: Journal, at: int) -> Iterator[MessageRecord]:
                 yield message
 
 
-def _later_answers(old: Journal, at: int) -> Iterator[Answer]:
-    """Yield the answers that came after a round, each to the question that it answered."""
+def _later_answers(old: Journal, at: int, people: bool, mode: ToolMode) -> Iterator[Answer]:
+    """Yield the answers that came after a round, each to the question that it answered.
+
+    Those of people only if they are wanted; outcomes of calls that were made before, or if they are taken as recorded.
+    """
     parks = old.rounds.parks
     for round_, answers in parks.answers(at + 1, old.rounds.last_round).items():
         for answer in answers:
             asked = parks.question(answer.question)
-            if asked is not None:
+            if asked is None:
+                continue
+            is_call = asked[2].kind == CALL
+            if (is_call and mode == "recorded") or (is_call and asked[0] <= at) or (people and not is_call):
                 digest = parks.asked_digest(*asked)
                 yield Answer(answer.question, answer.reply, round_ - 1, digest)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 from turnwise.core.events import Answer, Input, OutsideChange
 from turnwise.core.machine import Machine
@@ -14,17 +15,19 @@ from turnwise.orchestrator.calls import Calls
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.edges import EDGES, Edges
 from turnwise.orchestrator.effects import HostAnswers, ModelEffects
+from turnwise.orchestrator.forked_calls import ForkedCalls
 from turnwise.orchestrator.garbage import collected_seldom
 from turnwise.orchestrator.model_hosts import ModelHosts, Spec
 from turnwise.orchestrator.outside_box import OutsideBox
 from turnwise.orchestrator.reproducibility import plan_bound
 from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
-from turnwise.orchestrator.tool_servers import Listed, calls_made
+from turnwise.orchestrator.tool_servers import Listed, calls_made, changed_list, list_difference
 from turnwise.orchestrator.watched import Watched
 from turnwise.sandbox.build.code import Code
 from turnwise.sandbox.pool.pool import Pool
 from turnwise.tools.desk import ToolDesk
+from turnwise.tools.spec import ToolSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Prepared:
     codes: dict[str, Code]
     host: ModelHosts
     answers: HostAnswers
-    desk: ToolDesk | None = None
+    desk: ToolDesk | ForkedCalls | None = None
     listed: Listed = field(default_factory=dict)
     park_after_ms: int = 0
 
@@ -77,6 +80,13 @@ def comes(machine: Machine, file: Journal) -> None:
             machine.step(entry if isinstance(entry, Input | Answer) else OutsideChange(entry))
 
 
+def _listed(driver: Driver, file: Journal, server: str, specs: tuple[ToolSpec, ...]) -> None:
+    """A server has listed its tools while the run goes on: they must be those that it is pinned to."""
+    for pinned in driver.machine.plan.tools:
+        if pinned.name == server and (difference := list_difference(pinned, specs)) is not None:
+            driver.on_failure(changed_list(str(file.path), server, difference))
+
+
 async def connect(
     stack: AsyncExitStack,
     settings: Settings,
@@ -108,10 +118,15 @@ async def connect(
     driver.take_soon = pool.take_soon
     driver.effects = effects = ModelEffects(prepared.host, driver, driver.contents, plan_bound(prepared.host.models))
     prepared.answers.attach(effects, driver)
-    if prepared.desk is not None:
+    desk = prepared.desk
+    if desk is not None:
+        if isinstance(desk, ForkedCalls):
+            desk.name_of = lambda place: machine.world.agents[place].name
+        else:
+            desk.on_listed = partial(_listed, driver, file)
         made = calls_made(file, machine.plan)
         ahead = Ahead(writer, file.ahead.rows())
-        calls = Calls(prepared.desk, ahead, driver, prepared.park_after_ms / 1_000, made)
+        calls = Calls(desk, ahead, driver, prepared.park_after_ms / 1_000, made)
         stack.push_async_callback(calls.close)
         driver.calls = calls
         driver.resume_calls()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from turnwise.errors import UsageError
+from turnwise.orchestrator.forked_calls import ToolMode
 from turnwise.sandbox.build.programs import InterpretedLanguage
 from turnwise.sharedmem import Transport
 from turnwise.system.cores import cores
@@ -24,6 +25,7 @@ class Settings:
     `interpreters` execute the agents of a language in a journal that was made with another one than this
     installation's. `telemetry`: whether others may watch the run live. `accept_tools`: tools that are others than
     those that a run is pinned to are taken from here on.
+    `tools`: the way of calls in a fork.
     """
 
     workers: int | None = None
@@ -33,6 +35,7 @@ class Settings:
     interpreters: Mapping[InterpretedLanguage, Path] = field(default_factory=dict)
     telemetry: bool = True
     accept_tools: bool = False
+    tools: ToolMode = "recorded"
 
     def __post_init__(self) -> None:
         workers = self.workers

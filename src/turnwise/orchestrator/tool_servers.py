@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from turnwise.core.canonical import canonical
 from turnwise.core.plan import Plan
 from turnwise.core.tool_plan import ToolPlan, ToolServerPlan, server_text
-from turnwise.errors import JournalError, Problem
+from turnwise.errors import JournalError, Problem, UsageError
 from turnwise.journal import Journal
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.file.stored_json import stored_object
+from turnwise.orchestrator.forked_calls import ToolMode, tool_mode
 from turnwise.tools.server_settings import ServerSettings
 from turnwise.tools.spec import ToolSpec
 from turnwise.world import Resolved
@@ -112,15 +114,28 @@ def changed_list(where: str, server: str, difference: str) -> JournalError:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class NotedTools:
+    """The tools of a run, as its journal notes them so that the run can go on."""
+
+    servers: tuple[ServerSettings, ...] = ()
+    """Servers, secrets by reference."""
+    park_after_ms: int = 0
+    """Milliseconds after which a turn waits for a call beyond its round."""
+    mode: ToolMode = "live"
+    """Way of calls: a fork may make none."""
+
+
 # -- where a journal finds its servers ---------------------------------------------------------------------------
 
 
-def tools_info(servers: Sequence[ServerSettings], park_after_ms: int) -> dict[str, Any]:
+def tools_info(noted: NotedTools) -> dict[str, Any]:
     """Return what a journal notes of servers, so that its run can go on: secrets by reference."""
-    if not servers:
+    if not noted.servers:
         return {}
     return {
-        "park_after_ms": park_after_ms,
+        "park_after_ms": noted.park_after_ms,
+        **({} if noted.mode == "live" else {"tools_mode": noted.mode}),
         "tools": {
             server.name: {
                 "kind": server.kind,
@@ -132,20 +147,21 @@ def tools_info(servers: Sequence[ServerSettings], park_after_ms: int) -> dict[st
                 "reply_bytes_max": server.reply_bytes_max,
                 "idempotent": server.idempotent if isinstance(server.idempotent, bool) else list(server.idempotent),
             }
-            for server in servers
+            for server in noted.servers
         },
     }
 
 
-def servers_of_journal(file: Journal) -> tuple[list[ServerSettings], int]:
-    """Return the servers that a journal notes, and after how many milliseconds a turn parks with a call."""
+def tools_of_journal(file: Journal) -> NotedTools:
+    """Return what a journal notes of tools."""
     info = stored_object(file.header.info, "info of a writer", file.path)
     tools = info.get("tools")
     if tools is None:
-        return [], 0
+        return NotedTools()
     try:
-        return list(_noted(tools)), int(info["park_after_ms"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        mode = tool_mode(info.get("tools_mode", "live"))
+        return NotedTools(tuple(_noted(tools)), int(str(info["park_after_ms"])), mode)
+    except (AttributeError, KeyError, TypeError, ValueError, UsageError) as error:
         raise damaged(file.path, f"info of a writer does not say what tools are: {error}") from error
 
 

@@ -51,12 +51,16 @@ class ToolDesk:
         """Return what a call holds while it runs: there are `calls_at_once` of them."""
         return self._servers[server].slots
 
-    async def call(self, server: str, tool: str, args: str, answers: str | None = None) -> str:
+    async def call(self, server: str, tool: str, args: str, answers: str | None = None, request: object = None) -> str:
         """Call a tool and return the outcome, canonical JSON text. `args` is JSON text of an object.
 
         `answers` is JSON text of the answers by their keys, and of the state, where the call goes on after questions.
         """
         return await self._servers[server].call(tool, decode(args), None if answers is None else decode(answers))
+
+    def parks(self, request: object) -> bool | None:
+        """Return None: the clock decides whether a turn parks with a call."""
+        return None
 
     async def close(self) -> None:
         """End all servers. Twice does no harm."""

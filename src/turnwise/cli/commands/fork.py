@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from turnwise.cli.commands.options import (
+    AcceptTools,
     FailOnFailedTurns,
     JournalFile,
     Json,
@@ -58,6 +59,14 @@ Answers = Annotated[
         "--answer", metavar="ID=ANSWER", help="Answer a question that waits there otherwise. May be repeated."
     ),
 ]
+ToolsWay = Annotated[
+    str,
+    typer.Option(
+        "--tools",
+        metavar="WAY",
+        help="Calls of tools: recorded (answered as the run's were), live (made) or deny.",
+    ),
+]
 WithoutInputs = Annotated[
     bool, typer.Option("--without-inputs", help="Do not repeat what came from outside in later rounds.")
 ]
@@ -76,6 +85,8 @@ def fork(
     seed: Seed = None,
     stop_agent: Stop = None,
     answer: Answers = None,
+    tools: ToolsWay = "recorded",
+    accept_tools: AcceptTools = False,
     without_inputs: WithoutInputs = False,
     parent: Parents = None,
     workers: Workers = None,
@@ -91,6 +102,7 @@ def fork(
     models, level = model_folders(model), log_choice(log)
     import turnwise
     from turnwise.cli.playing import play_and_tell
+    from turnwise.orchestrator.forked_calls import tool_mode
 
     messages: dict[str, list[str]] = {}
     for name, body in _pairs("--message", message):
@@ -108,6 +120,8 @@ def fork(
         stop=stop_agent or (),
         repeat_inputs=not without_inputs,
         answers={_number(number): answer_value(text) for number, text in _pairs("--answer", answer)},
+        tools=tool_mode(tools),
+        accept_tools=accept_tools,
         journal=output,
         parents=parent or (),
         workers=workers,

@@ -13,6 +13,10 @@ from turnwise.cli.text import shorten
 from turnwise.errors import UsageError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; text for people goes to stderr.")]
+AcceptTools = Annotated[
+    bool,
+    typer.Option("--accept-tools", help="Take tools that are others than those that the run is pinned to."),
+]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", metavar="N", help="Sandbox processes. Default: one a core.", show_default=False),

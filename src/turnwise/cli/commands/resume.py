@@ -6,6 +6,7 @@ from contextlib import suppress
 from functools import partial
 
 from turnwise.cli.commands.options import (
+    AcceptTools,
     FailOnFailedTurns,
     JournalFile,
     Json,
@@ -37,6 +38,7 @@ def resume(
     metrics: MetricsPort = None,
     otlp: Otlp = None,
     log_json: LogJson = None,
+    accept_tools: AcceptTools = False,
     json: Json = False,
 ) -> int:
     """Go on with a run that was stopped or has crashed.
@@ -64,7 +66,14 @@ def resume(
                 Output.err().line(f"It was killed before it was closed; {' and '.join(taken)} became part of it.")
         return code
     begin = partial(
-        turnwise.resume, journal, parents=parents, workers=workers, models=models, patience_s=patience, serve=serve
+        turnwise.resume,
+        journal,
+        parents=parents,
+        workers=workers,
+        models=models,
+        patience_s=patience,
+        serve=serve,
+        accept_tools=accept_tools,
     )
     return play_and_tell(
         begin,

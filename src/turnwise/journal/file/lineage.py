@@ -163,6 +163,14 @@ def _head(connection: sqlite3.Connection, path: Path, round_: int) -> bytes | No
     return genesis(plan_from_json(text), 1 if rows.get("chains") is None else int(rows["chains"]))
 
 
+def parent_path(connection: sqlite3.Connection, path: Path) -> Path:
+    """Return the file of the parent, as it was found when the journal was opened."""
+    files = [Path(row[2]) for row in connection.execute("PRAGMA database_list") if row[1] not in ("main", "temp")]
+    if not files:
+        raise damaged(path, "it has no parent")
+    return files[0]
+
+
 def points(connection: sqlite3.Connection) -> list[Parent]:
     """Return the points at which an open journal left its parent, that its own, and so on; the latest first."""
     schemas = [row[1] for row in connection.execute("PRAGMA database_list") if row[1] != "temp"]

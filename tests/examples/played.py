@@ -7,6 +7,7 @@ a round is over.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,10 +18,16 @@ import turnwise
 from tests.long.kills import ROOT, descendants, ended, wait_gone
 from turnwise.orchestrator.live import Live
 
+PAID_BACK_MAX = 50.0
+"""Euros that the person at the support desk approves."""
+
 
 def answer(question: str) -> Any:
-    """Answer what an example asks people."""
-    raise ValueError(f"nobody has an answer to {question!r}")
+    """Answer what an example asks people: at the support desk, whether so much is paid back."""
+    amount = re.search(r'desk.pay_back with .*"amount":([0-9.]+)', question)
+    if amount is None:
+        raise ValueError(f"nobody has an answer to {question!r}")
+    return float(amount[1]) <= PAID_BACK_MAX
 
 
 def play(world: Path, journal: Path) -> None:

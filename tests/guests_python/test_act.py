@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from turnwise_guest import ActStep, Call, EffectError, ModelTool, ToolCall, Turn
+from turnwise_guest import ActStep, Call, EffectError, ModelTool, Tool, ToolCall, Turn
 from turnwise_guest.testing import make_turn
 
 from .conftest import ENVELOPE, compact
@@ -170,6 +170,48 @@ def test_tools_of_the_world_are_called_at_once() -> None:
     ]
 
 
+LISTED = [Tool(name, f"Do {name}.", {"type": "object"}) for name in ("files.list", "files.read", "shop.price")]
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        (["files.read"], ["files.read"]),
+        (["files.*"], ["files.list", "files.read"]),
+        (["files"], ["files.list", "files.read"]),
+        ("files", ["files.list", "files.read"]),
+        (["shop.p*", add, "*.read"], ["shop.price", "add", "files.read"]),
+        (["files.read", "files"], ["files.read", "files.list"]),
+        ([LISTED[2], {"name": "own.tool"}], ["shop.price", "own.tool"]),
+    ],
+)
+def test_tools_of_the_world_are_named(named: Any, told: list[str]) -> None:
+    called: list[tuple[str, Any]] = []
+    script = iter([[(name, {"a": 1}) for name in told], "Done."])
+    asked: list[dict[str, Any]] = []
+
+    def model(request: dict[str, Any]) -> Said:
+        asked.append(request)
+        return next(script)
+
+    def call(tool: str, args: dict[str, Any]) -> str:
+        called.append((tool, args))
+        return f"{tool} is done"
+
+    t = make_turn(generate=model, call=call, tools=LISTED)
+    acted = t.act("m", "Go", tools=named)
+    assert [tool["name"] for tool in asked[0]["tools"]] == told
+    assert asked[0]["tools"][0]["description"] == f"Do {told[0]}."
+    assert called == [(name, {"a": 1}) for name in told if name != "add"]
+    assert [made.result for made in acted.calls] == ["4" if name == "add" else f"{name} is done" for name in told]
+
+
+def test_a_name_that_no_tool_has_is_the_agents_mistake() -> None:
+    t = make_turn(tools=LISTED, generate=lambda _: "Done.")
+    with pytest.raises(ValueError, match=r"named 'file'; there are: files.list, files.read, shop.price"):
+        t.act("m", "Go", tools=["file"])
+
+
 @pytest.mark.parametrize(
     ("result", "told"),
     [
@@ -211,7 +253,7 @@ def test_what_cannot_be_asked_is_raised() -> None:
         ({"begin": "required", "steps_max": 1}, ValueError, "steps_max is at least 2"),
         ({"tool_choice": "none"}, TypeError, "act chooses tool_choice by itself"),
         ({"tools": [add, add]}, ValueError, "two of the tools are called 'add'"),
-        ({"tools": ["add"]}, TypeError, "a tool is a ModelTool, a function"),
+        ({"tools": [3]}, TypeError, "a tool is a Tool, a ModelTool, a function"),
         ({"regex": "a"}, ValueError, "regex and tools are given"),
         ({"goal": [{"role": "user"}]}, TypeError, "messages\\[0\\]"),
     ],

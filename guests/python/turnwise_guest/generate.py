@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 from turnwise_guest.errors import EffectError
 from turnwise_guest.jsontext import decode, short
 from turnwise_guest.model_tool import ModelTool, tool_of
+from turnwise_guest.tool import Tool
 
 FinishReason = Literal["end", "stop", "length"]
 """Reason why a model stopped: it ended by itself, a stop string came, or `tokens_max` was reached."""
@@ -75,9 +76,10 @@ class ActOptions(TypedDict, total=False):
 class Options(ActOptions, total=False):
     """Form that an answer is to have: the keyword arguments of `Turn.generate` and `Turn.generate_all`."""
 
-    tools: Iterable[ModelTool | Callable[..., Any] | Mapping[str, Any]] | None
+    tools: Iterable[Tool | ModelTool | Callable[..., Any] | Mapping[str, Any]] | None
     """Tools that the answer may call: `Answer.calls`. To call them is the agent's matter, or `Turn.act` does it. A tool
-    is a `ModelTool`, a function, or ``{"name", "description", "parameters"}``; with `messages` only."""
+    is one of `Turn.tools`, a function, a `ModelTool`, or ``{"name", "description", "parameters"}``; with `messages`
+    only."""
     tool_choice: str | Mapping[str, Any] | None
     """``"auto"`` (the default): text or calls; ``"required"``: calls; ``"none"``: text. ``{"mode": "auto" or
     "required", "tools": [names]}`` leaves only these to be called."""

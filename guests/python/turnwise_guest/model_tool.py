@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin
 
 from turnwise_guest.jsontext import canonical
+from turnwise_guest.tool import Tool
 
 NAME_CHARS_MAX = 200
 _NAME_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-")
@@ -72,16 +73,20 @@ class ModelTool:
 
 
 def tool_of(value: Any) -> ModelTool:
-    """Return what was given as a tool: one itself, a function, or a dict of a tool's members. Raises `TypeError`."""
+    """Return what was given as a model is told of it. Raises `TypeError` for what is no tool."""
     if isinstance(value, ModelTool):
         return value
+    if isinstance(value, Tool):
+        return ModelTool(value.name, value.description, value.input_schema)
     if isinstance(value, Mapping):
         if "name" not in value or not value.keys() <= {"name", "description", "parameters"}:
             raise TypeError(f"a tool has name, description and parameters, not {sorted(value)}")
         return ModelTool(value["name"], value.get("description") or "", value.get("parameters"))
     if callable(value):
         return ModelTool.of(value)
-    raise TypeError(f"a tool is a ModelTool, a function, or a dict of name, description and parameters, not {value!r}")
+    raise TypeError(
+        f"a tool is a Tool, a ModelTool, a function, or a dict of name, description and parameters, not {value!r}"
+    )
 
 
 def parameters_of(function: Callable[..., Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from fnmatch import fnmatchcase
 from random import Random
 from typing import Any, Literal, Unpack, overload
 
@@ -241,7 +242,7 @@ class Turn:
         model: str,
         goal: str | Sequence[ChatMessage],
         *,
-        tools: Iterable[ModelTool | Callable[..., Any]],
+        tools: Iterable[str | Tool | ModelTool | Callable[..., Any]],
         steps_max: int = STEPS_MAX_DEFAULT,
         begin: Literal["auto", "required"] = "auto",
         result_chars_max: int = RESULT_CHARS_MAX_DEFAULT,
@@ -249,8 +250,9 @@ class Turn:
     ) -> Acted:
         """Have a model work on a goal with tools: it calls them, is told what came of it, and goes on until it answers.
 
-        `goal` is a text, or a conversation that goes on. A tool is a function of the agent's own, of which the model is
-        told the name, the docstring and the parameters, or a `ModelTool`. The model is asked `steps_max` times at most,
+        `goal` is a text, or a conversation that goes on. Tools are those of the world that the agent may call, by their
+        names (``"files.read"``, ``"files.*"``, or ``"files"`` for all of a server), and functions of its own, of which
+        the model is told the name, the docstring and the parameters. The model is asked `steps_max` times at most,
         the last time for an answer without calls; with ``begin="required"`` it begins with a call. Errors of tools are
         told to it, and so are results, cut to `result_chars_max` characters. The options are those of `generate`;
         without ``tokens_max``, each of its answers has 512 tokens at most. Raises `EffectError` if it cannot be asked.
@@ -267,7 +269,7 @@ class Turn:
                 raise TypeError(f"{name} is a whole number, not {count!r}")
             if count < 1:
                 raise ValueError(f"{name} is at least 1, not {count}")
-        named = [tool_of(tool) for tool in tools]
+        named = [tool_of(tool) for tool in self._tools_by_name(tools)]
         members = generation.settings({"tokens_max": TOKENS_MAX_DEFAULT, **options, "tools": named})
 
         def ask(messages: Sequence[ChatMessage], choice: str) -> Answer:
@@ -431,9 +433,27 @@ class Turn:
         request = ask_request(question, schema, deadline, default)
         return answer_of(json.loads(self._effect(canonical(request, "the request"))))
 
+    def _tools_by_name(self, tools: Iterable[Any]) -> list[Any]:
+        """Put the tools of the world in the place of their names. Raises `ValueError` for a name that none has."""
+        given = [tools] if isinstance(tools, str) else list(tools)
+        if not any(isinstance(tool, str) for tool in given):
+            return given
+        listed = self.tools()
+        found: dict[str, Any] = {}
+        for place, tool in enumerate(given):
+            if not isinstance(tool, str):
+                found[f"{place}"] = tool  # no tool of the world has a name without a dot
+                continue
+            named = [one for one in listed if fnmatchcase(one.name, tool) or one.name.startswith(f"{tool}.")]
+            if not named:
+                there = ", ".join(one.name for one in listed) or "none"
+                raise ValueError(f"no tool that {self.self_name} may call is named {tool!r}; there are: {there}")
+            found |= {one.name: one for one in named}
+        return list(found.values())
+
     def _call_texts(self, calls: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str, str | None]]:
         """Call tools of the world at once; the text of each result, or of its error and the error's kind."""
-        requests = [{"effect": "call", "tool": tool, "args": args} for tool, args in calls]
+        requests = [call_request(tool, args) for tool, args in calls]
         replies = json.loads(self._effect(canonical({"effects": requests}, "the arguments")))["results"]
         return [result_text(reply) for reply in replies]
 

@@ -66,7 +66,7 @@ class Kept:
 
     def slot_free(self) -> None: ...
 
-    def slot_results(self, results: list[TurnResult], costs_us: list[tuple[int, int]]) -> None: ...
+    def slot_results(self, results: list[TurnResult], costs_us: dict[int, tuple[int, int]]) -> None: ...
 
     def slot_died(self, unfinished: list[TurnJob], reason: str) -> None:
         self.died.append([job.id for job in unfinished])
@@ -105,6 +105,7 @@ def test_workers_that_die_before_they_do_anything_are_replaced_a_few_times() -> 
     assert isinstance(failure, EnvironmentFailure)
     assert failure.message == "6 workers in a row died before they did anything: it ended with status 9\nlast words"
     assert owner.died == []
+    assert slot._timer is None, "what ends a worker that does not begin would end the next one"
 
 
 def test_a_worker_has_two_batches_at_most() -> None:
@@ -142,7 +143,7 @@ def test_a_job_that_took_workers_with_it_and_ended_is_blamed_no_more() -> None:
         for report in (
             lambda: pool.slot_died([job(7)], "gone"),
             lambda: pool.slot_died([job(8)], "gone"),
-            lambda: pool.slot_results([TurnResult(7, "completed", b"", None, 1, "")], [(0, 1)]),
+            lambda: pool.slot_results([TurnResult(7, "completed", b"", None, 1, "")], {0: (1, 1)}),
         ):
             report()
             found.append(dict(pool._kills))
@@ -162,6 +163,7 @@ def test_a_job_that_runs_alone_is_given_to_nobody_who_has_another() -> None:
         slot._batches.append(1)
         slot.running[5] = (job(5), 0)
         pool.slot_died([job(7)], "gone")
+        pool.slot_free()
         assert given == []
         slot.running.clear()
         slot._batches.clear()

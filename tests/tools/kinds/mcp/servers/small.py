@@ -12,6 +12,7 @@ from mcp.server.elicitation import AcceptedElicitation, ElicitationResult
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.resolve import Elicit, ListRoots, Resolve, Sample
+from mcp.server.request_state import RequestStateSecurity
 from mcp.shared.exceptions import UrlElicitationRequiredError
 from mcp.types import (
     AudioContent,
@@ -58,7 +59,8 @@ def told(outcome: ElicitationResult[Size]) -> str:
 
 def make_server(started: list[str] | None = None, cancelled: list[str] | None = None) -> MCPServer:
     """Make it; `started` and `cancelled` are told the calls of `wait` to which that happens."""
-    server = MCPServer("small", log_level="CRITICAL")
+    # With a key of its own, a server would not know after a restart what it has asked before.
+    server = MCPServer("small", log_level="CRITICAL", request_state_security=RequestStateSecurity(keys=["k" * 32]))
     visited: list[str] = []
 
     @server.tool()

@@ -96,10 +96,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 EMPTY = {
     ("ends", "message"),
     ("rounds", "state"),
-    *[(table, column) for table in ("changes", "snapshots") for column in columns_of_tables()[table]],
+    *[(table, column) for table in ("changes", "snapshots", "ahead") for column in columns_of_tables()[table]],
 }
 """A run that has finished has no message of its end (`test_the_message_of_a_failed_run`), only a fork has changes
-(`test_any_change_that_was_forged_is_noticed`), and a short run has no snapshots
+(`test_any_change_that_was_forged_is_noticed`), nothing is known ahead of rounds when there are none to come
+(`test_nothing_is_known_ahead_of_a_run_that_has_ended`), and a short run has no snapshots
 (`tests/history/test_forged_snapshots.py`)."""
 
 NOT_PROVED = {
@@ -157,7 +158,7 @@ COLUMNS = [
     (table, column)
     for table, columns in columns_of_tables().items()
     for column in columns
-    if table not in ("changes", "snapshots")
+    if table not in ("changes", "snapshots", "ahead")
 ]
 
 
@@ -186,6 +187,14 @@ def test_any_column_that_is_changed_is_noticed(whole: Path, tmp_path: Path, tabl
     assert tried
     assert not unnoticed
     assert (table, column) not in NOT_PROVED, "it is proved: take it off the list"
+
+
+def test_nothing_is_known_ahead_of_a_run_that_has_ended(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "forged.journal"
+    shutil.copyfile(whole, path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("INSERT INTO ahead VALUES (0, 9, 0, 0, '{}', 1, 0, '{}', NULL)")
+    assert "ahead" in (noticed(path) or "")
 
 
 def primary_key(table: str) -> list[str]:

@@ -292,4 +292,4 @@ class Journal:
 
     def check(self) -> int:
         """Read everything, and raise JournalError at the first thing that cannot be; else the number of rounds."""
-        return check(self._query, self.rounds, self.queries, self.world, self.snapshots)
+        return check(self._query, self.rounds, self.queries, self.world, self.snapshots, self.ahead)

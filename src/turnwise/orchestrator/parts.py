@@ -17,6 +17,7 @@ from turnwise.orchestrator.edges import EDGES, Edges
 from turnwise.orchestrator.effects import HostAnswers, ModelEffects
 from turnwise.orchestrator.forked_calls import ForkedCalls
 from turnwise.orchestrator.garbage import collected_seldom
+from turnwise.orchestrator.kept_replies import KeptReplies, promising_nothing
 from turnwise.orchestrator.model_hosts import ModelHosts, Spec
 from turnwise.orchestrator.outside_box import OutsideBox
 from turnwise.orchestrator.reproducibility import plan_bound
@@ -116,7 +117,13 @@ async def connect(
         )
     )
     driver.take_soon = pool.take_soon
-    driver.effects = effects = ModelEffects(prepared.host, driver, driver.contents, plan_bound(prepared.host.models))
+    ahead = Ahead(writer, file.ahead.rows())
+    models = prepared.host.models
+    keeper = KeptReplies(driver, ahead, promising_nothing(models))
+    effects = ModelEffects(prepared.host, keeper if keeper.is_needed else driver, driver.contents, plan_bound(models))
+    keeper.effects = effects
+    driver.effects = keeper if keeper.is_needed else effects
+    stack.push_async_callback(keeper.close)
     prepared.answers.attach(effects, driver)
     desk = prepared.desk
     if desk is not None:
@@ -125,7 +132,6 @@ async def connect(
         else:
             desk.on_listed = partial(_listed, driver, file)
         made = calls_made(file, machine.plan)
-        ahead = Ahead(writer, file.ahead.rows())
         calls = Calls(desk, ahead, driver, prepared.park_after_ms / 1_000, made)
         stack.push_async_callback(calls.close)
         driver.calls = calls

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from turnwise.journal.file.errors import damaged
+from turnwise.journal.read.ahead import AheadReader
 from turnwise.journal.read.queries import QueryReader
 from turnwise.journal.read.query import Query
 from turnwise.journal.read.rounds import RoundReader
@@ -11,7 +12,12 @@ from turnwise.journal.read.world import WorldReader
 
 
 def check(
-    query: Query, rounds: RoundReader, queries: QueryReader, world: WorldReader, snapshots: SnapshotReader
+    query: Query,
+    rounds: RoundReader,
+    queries: QueryReader,
+    world: WorldReader,
+    snapshots: SnapshotReader,
+    ahead: AheadReader,
 ) -> int:
     """Read everything, and raise JournalError at the first thing that cannot be; else the number of rounds.
 
@@ -60,4 +66,7 @@ def check(
     world.check_mail()
     for _ in snapshots.all():
         pass
+    known = ahead.rows()
+    if known and rounds.end_record is not None:
+        raise damaged(query.path, "something is known ahead of a run that has ended", actual=known[0].key)
     return count

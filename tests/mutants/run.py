@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -27,7 +28,9 @@ from tests.mutants.changes import Mutant, mutated
 
 PROFILE = "mutants"
 PLUGINS_OFF = ("cacheprovider", "xdist", "timeout")
-INI = "addopts=--import-mode=importlib -m 'not soak and not fuzz and not corpora'"
+_USUAL = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+INI = f"addopts=--import-mode=importlib -m {_USUAL['addopts'].partition(' -m ')[2]}"
+"""The tests are those that plain `pytest` runs: others need what is not there, or take minutes."""
 OPTIONS = (
     "-x",
     "-q",

@@ -28,6 +28,7 @@ from turnwise.core.state import first_agents
 from turnwise.core.turn import Send, TurnOutput
 from turnwise.journal import CodeSource, Journal, JournalWriter
 from turnwise.journal.run import Run
+from turnwise.journal.write.round_commit import RoundCommit
 
 CODES = {"0" * 64: CodeSource("module", "noop.wat", (("noop.wat", b"(module)"),))}
 
@@ -87,7 +88,7 @@ def commits(folder: Path, name: str, turns: int, rounds: int, make: Callable[[in
         for record in records:
             cpu = time.process_time()
             start = time.perf_counter()
-            batch = journal.writer.encode(record)
+            batch = journal.writer.encode(RoundCommit(record))
             middle = time.perf_counter()
             journal.writer.write(batch)
             end = time.perf_counter()
@@ -133,7 +134,7 @@ def contended(folder: Path, turns: int, rounds: int) -> None:
         async with JournalWriter(journal.writer) as writer:
             start = time.perf_counter()
             for record in records:
-                await writer.submit(record)
+                await writer.hand_over(RoundCommit(record))
             accepted = time.perf_counter() - start
             await writer.wait_durable()
             whole = time.perf_counter() - start

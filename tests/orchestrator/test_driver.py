@@ -11,10 +11,9 @@ import pytest
 from tests.core.worlds import kind, plan
 from turnwise.core.machine import Machine
 from turnwise.core.records import EndRecord, RoundRecord
-from turnwise.core.snapshot import Snapshot
 from turnwise.errors import EnvironmentFailure, InvariantError
-from turnwise.journal.file.box_position import BoxPosition
-from turnwise.orchestrator.driver import LOOP_HELD_NS, Driver, RoundTimes
+from turnwise.journal.write.round_commit import RoundCommit
+from turnwise.orchestrator.driver import LOOP_HELD_NS, Driver
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.system.clock import SYSTEM_CLOCK, Clock
 
@@ -44,29 +43,15 @@ class Parts:
             results = [TurnResult(job.id, "completed", body, None, 1, "") for job in jobs]
             asyncio.get_running_loop().call_soon(self.driver.on_results, results)
 
-    async def hand_over(
-        self,
-        record: RoundRecord,
-        end: EndRecord | None = None,
-        times: RoundTimes | None = None,
-        snapshot: Snapshot | None = None,
-        received: BoxPosition | None = None,
-    ) -> None:
+    async def hand_over(self, commit: RoundCommit) -> None:
         if len(self.waiting) >= AHEAD_MAX:
             self.release()
-        self.waiting.append(record.round)
+        self.waiting.append(commit.record.round)
         if not self.is_held:
             asyncio.get_running_loop().call_soon(self.release)
 
-    async def commit(
-        self,
-        record: RoundRecord,
-        end: EndRecord | None = None,
-        times: RoundTimes | None = None,
-        snapshot: Snapshot | None = None,
-        received: BoxPosition | None = None,
-    ) -> None:
-        await self.hand_over(record, end, times, snapshot, received)
+    async def commit(self, commit: RoundCommit) -> None:
+        await self.hand_over(commit)
         await self.wait_durable()
 
     async def wait_durable(self) -> None:

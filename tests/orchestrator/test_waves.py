@@ -24,6 +24,7 @@ from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest
+from turnwise.journal.write.round_commit import RoundCommit
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.effects import ModelEffects
 from turnwise.orchestrator.waves import Waves
@@ -94,14 +95,7 @@ class World:
         self.waves.append(wave)
         self.seen.append(wave)
 
-    async def hand_over(
-        self,
-        record: RoundRecord,
-        end: EndRecord | None = None,
-        times: object = None,
-        snapshot: object = None,
-        received: object = None,
-    ) -> None:
+    async def hand_over(self, commit: RoundCommit) -> None:
         """Rounds are taken from the driver."""
 
     commit = hand_over

@@ -11,11 +11,9 @@ from turnwise.core.events import CallLeft, Execute, Request, TurnTaken
 from turnwise.core.machine import Machine
 from turnwise.core.records import EndRecord, ParkRecord, RoundRecord, TurnRecord
 from turnwise.core.run_python import failure_of
-from turnwise.core.snapshot import Snapshot
 from turnwise.core.turn import Failure, FailureClass
 from turnwise.core.withheld import Withheld
-from turnwise.journal.file.box_position import BoxPosition
-from turnwise.journal.file.times import RoundTimes
+from turnwise.journal.write.round_commit import RoundCommit
 from turnwise.orchestrator.driver import Driver
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 
@@ -31,14 +29,7 @@ class Nowhere:
     def __init__(self) -> None:
         self.on_failure: Callable[[BaseException], None] | None = None
 
-    async def hand_over(
-        self,
-        record: RoundRecord,
-        end: EndRecord | None = None,
-        times: RoundTimes | None = None,
-        snapshot: Snapshot | None = None,
-        received: BoxPosition | None = None,
-    ) -> None:
+    async def hand_over(self, commit: RoundCommit) -> None:
         """Keep nothing."""
 
     commit = hand_over

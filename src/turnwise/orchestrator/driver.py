@@ -39,11 +39,10 @@ from turnwise.core.plan import Plan
 from turnwise.core.question import answer_reply
 from turnwise.core.records import EndRecord, RoundRecord, WaveRecord
 from turnwise.core.run_python import RUN_PYTHON, run_execution, run_reply
-from turnwise.core.snapshot import Snapshot
 from turnwise.core.turn import EffectRequest, Failed, Failure, FailureClass, Outcome
 from turnwise.errors import InvariantError, TurnwiseError
 from turnwise.journal.file.box_position import BoxPosition
-from turnwise.journal.file.times import RoundTimes
+from turnwise.journal.write.round_commit import RoundCommit
 from turnwise.orchestrator.contents import Contents
 from turnwise.orchestrator.crash_points import reached
 from turnwise.orchestrator.round_clock import RoundClock
@@ -94,28 +93,10 @@ class Sink(Protocol):
 
     on_failure: Callable[[BaseException], None] | None
 
-    async def hand_over(
-        self,
-        record: RoundRecord,
-        end: EndRecord | None = None,
-        times: RoundTimes | None = None,
-        snapshot: Snapshot | None = None,
-        received: BoxPosition | None = None,
-    ) -> object:
-        """Take a round, its times, the end of the run if the round itself brought it about, a snapshot after it, and
-        how far it has read what is sent to the run.
+    async def hand_over(self, commit: RoundCommit) -> object:
+        """Take a round, and what goes along with it. Waits only while too much is on its way to the disk."""
 
-        Waits only while too much is on its way to the disk.
-        """
-
-    async def commit(
-        self,
-        record: RoundRecord,
-        end: EndRecord | None = None,
-        times: RoundTimes | None = None,
-        snapshot: Snapshot | None = None,
-        received: BoxPosition | None = None,
-    ) -> None:
+    async def commit(self, commit: RoundCommit) -> None:
         """Take a round, and wait until it is kept."""
 
     async def wait_durable(self) -> None:
@@ -250,7 +231,7 @@ class Driver:
         self._end_kept = outcome.end is not None
         keep = self._sink.commit if durable else self._sink.hand_over
         self.kept = received or self.kept
-        await keep(outcome.record, outcome.end, times, outcome.snapshot, received)
+        await keep(RoundCommit(outcome.record, outcome.end, times, outcome.snapshot, received))
         reached("round: handed over")
 
     def _lost(self, error: BaseException) -> None:

@@ -19,6 +19,7 @@ from turnwise.journal.file.connection import open_writing
 from turnwise.journal.file.format import FORMAT
 from turnwise.journal.file.schema import OPTIONAL
 from turnwise.journal.write import rounds
+from turnwise.journal.write.round_commit import RoundCommit
 from turnwise.journal.write.rounds import RoundWriter
 
 
@@ -57,7 +58,7 @@ def test_statements_that_are_kept_are_bounded(tmp_path: Path) -> None:
 def test_a_batch_is_written_only_behind_the_one_before_it(tmp_path: Path) -> None:
     with create(tmp_path / "run.journal") as journal:
         writer = journal.writer
-        first, second = writer.encode(simple(1)), writer.encode(simple(2))
+        first, second = writer.encode(RoundCommit(simple(1))), writer.encode(RoundCommit(simple(2)))
         with pytest.raises(InvariantError, match="a round is written out of order") as caught:
             writer.write(second)
         assert (caught.value.expected, caught.value.actual) == (0, 1)
@@ -74,10 +75,10 @@ def test_what_was_encoded_before_a_failure_cannot_follow_it(tmp_path: Path) -> N
         journal.writer.commit(simple(1))
     with closing(open_writing(path)) as connection:
         writer = RoundWriter(connection, path)
-        failing, following = writer.encode(simple(2)), writer.encode(simple(3))
+        failing, following = writer.encode(RoundCommit(simple(2))), writer.encode(RoundCommit(simple(3)))
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages}")
-        large = writer.encode(simple(4, size=200_000))
+        large = writer.encode(RoundCommit(simple(4, size=200_000)))
         writer.write(failing)
         writer.write(following)
         with pytest.raises(EnvironmentFailure, match="Everything up to round 3 is committed and safe"):
@@ -86,9 +87,9 @@ def test_what_was_encoded_before_a_failure_cannot_follow_it(tmp_path: Path) -> N
         with pytest.raises(InvariantError, match="a round is written out of order"):
             writer.write(large)
         with pytest.raises(EnvironmentFailure, match="Everything up to round 3"):
-            writer.encode(simple(5))  # by who encodes ahead and has not been told: it would follow round 3
+            writer.encode(RoundCommit(simple(5)))  # by who encodes ahead and has not been told: it would follow round 3
         writer.commit(simple(4))
-        stale = writer.encode(simple(5))
+        stale = writer.encode(RoundCommit(simple(5)))
         connection.execute(f"PRAGMA max_page_count = {connection.execute('PRAGMA page_count').fetchone()[0]}")
         with pytest.raises(EnvironmentFailure):
             writer.end(EndRecord("finished", 4, shake_256(b"hard to pack").hexdigest(300_000)))
@@ -96,7 +97,7 @@ def test_what_was_encoded_before_a_failure_cannot_follow_it(tmp_path: Path) -> N
         with pytest.raises(InvariantError, match="a round is written out of order"):
             writer.write(stale)
         with pytest.raises(EnvironmentFailure):
-            writer.encode(simple(6))
+            writer.encode(RoundCommit(simple(6)))
         writer.resumed(versions='{"a":1}', info="{}")
         writer.commit(simple(5), EndRecord("quiet", 5, None))
     with Journal.open(path) as journal:

@@ -18,6 +18,7 @@ from turnwise.journal import Journal, JournalWriter
 from turnwise.journal.file.connection import open_writing
 from turnwise.journal.file.times import RoundTimes
 from turnwise.journal.write.encode import Batch
+from turnwise.journal.write.round_commit import RoundCommit
 from turnwise.journal.write.rounds import RoundWriter
 from turnwise.journal.write.writer import LARGE_ROUNDS_MAX
 
@@ -54,7 +55,7 @@ def test_commits_are_on_disk_when_awaited(tmp_path: Path) -> None:
         async with JournalWriter(journal.writer) as writer:
             with Journal.open(path) as reader:
                 for number in range(1, 6):
-                    await writer.commit(simple(number))
+                    await writer.commit(RoundCommit(simple(number)))
                     assert reader.rounds.last_round == number
             await writer.end(EndRecord("quiet", 5, None))
             assert writer.statistics() == {"in_flight": 0, "in_flight_max": 64, "written": 5}
@@ -67,7 +68,7 @@ def test_commits_are_on_disk_when_awaited(tmp_path: Path) -> None:
 def test_several_tasks_commit_in_the_order_in_which_they_ask(tmp_path: Path) -> None:
     async def play(journal: Journal) -> None:
         async with JournalWriter(journal.writer, rounds_max=2) as writer:
-            await asyncio.gather(*[writer.commit(simple(number)) for number in range(1, 30)])
+            await asyncio.gather(*[writer.commit(RoundCommit(simple(number))) for number in range(1, 30)])
 
     with create(tmp_path / "run.journal") as journal:
         asyncio.run(play(journal))
@@ -77,9 +78,9 @@ def test_several_tasks_commit_in_the_order_in_which_they_ask(tmp_path: Path) -> 
 def test_a_bounded_number_is_in_flight(tmp_path: Path) -> None:
     async def play(rounds: Held) -> None:
         async with JournalWriter(rounds, rounds_max=2) as writer:
-            await writer.hand_over(simple(1))
-            await writer.hand_over(simple(2))
-            third = asyncio.ensure_future(writer.hand_over(simple(3)))
+            await writer.hand_over(RoundCommit(simple(1)))
+            await writer.hand_over(RoundCommit(simple(2)))
+            third = asyncio.ensure_future(writer.hand_over(RoundCommit(simple(3))))
             for _ in range(10):
                 await asyncio.sleep(0)
             assert not third.done()
@@ -98,11 +99,13 @@ def test_a_bounded_number_is_in_flight(tmp_path: Path) -> None:
 def test_a_failure_is_everybodys_and_nothing_is_written_after_it(tmp_path: Path) -> None:
     async def play(rounds: Held) -> None:
         writer = JournalWriter(rounds)
-        results = await asyncio.gather(*[writer.commit(simple(number)) for number in (1, 2, 3)], return_exceptions=True)
+        results = await asyncio.gather(
+            *[writer.commit(RoundCommit(simple(number))) for number in (1, 2, 3)], return_exceptions=True
+        )
         assert results[0] is None
         assert [str(result) for result in results[1:]] == ["the disk is full at round 2"] * 2
         for call in (
-            writer.commit(simple(4)),
+            writer.commit(RoundCommit(simple(4))),
             writer.wait_durable(),
             writer.end(EndRecord("quiet", 4, None)),
         ):
@@ -120,7 +123,7 @@ def test_a_failure_is_everybodys_and_nothing_is_written_after_it(tmp_path: Path)
 def test_a_failure_that_nobody_asked_for_is_told_when_closing(tmp_path: Path) -> None:
     async def play(rounds: Held) -> None:
         async with JournalWriter(rounds) as writer:
-            await writer.hand_over(simple(1))
+            await writer.hand_over(RoundCommit(simple(1)))
 
     with held(tmp_path / "run.journal", 100, fails_from=1) as (_, rounds), pytest.raises(EnvironmentFailure):
         asyncio.run(play(rounds))
@@ -129,14 +132,14 @@ def test_a_failure_that_nobody_asked_for_is_told_when_closing(tmp_path: Path) ->
 def test_a_cancelled_caller_does_not_lose_the_round(tmp_path: Path) -> None:
     async def play(rounds: Held) -> None:
         async with JournalWriter(rounds) as writer:
-            task = asyncio.ensure_future(writer.commit(simple(1)))
+            task = asyncio.ensure_future(writer.commit(RoundCommit(simple(1))))
             for _ in range(5):
                 await asyncio.sleep(0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
             rounds.gate.release(2)
-            await writer.commit(simple(2))
+            await writer.commit(RoundCommit(simple(2)))
 
     with held(tmp_path / "run.journal", 0) as (journal, rounds):
         asyncio.run(play(rounds))
@@ -146,10 +149,10 @@ def test_a_cancelled_caller_does_not_lose_the_round(tmp_path: Path) -> None:
 def test_a_record_that_cannot_be_is_refused_at_once_and_the_next_fits(tmp_path: Path) -> None:
     async def play(journal: Journal) -> None:
         async with JournalWriter(journal.writer) as writer:
-            await writer.hand_over(simple(1))
+            await writer.hand_over(RoundCommit(simple(1)))
             with pytest.raises(InvariantError):
-                await writer.hand_over(replace(simple(2), messages=()))
-            await writer.commit(simple(2))
+                await writer.hand_over(RoundCommit(replace(simple(2), messages=())))
+            await writer.commit(RoundCommit(simple(2)))
 
     with create(tmp_path / "run.journal") as journal:
         asyncio.run(play(journal))
@@ -175,11 +178,11 @@ def test_a_round_that_is_handed_over_before_the_loop_hears_of_a_failure_is_not_w
 
     async def play(rounds: RoundWriter) -> None:
         writer = JournalWriter(rounds)
-        await writer.commit(simple(1))
-        await writer.hand_over(simple(2, size=200_000))
+        await writer.commit(RoundCommit(simple(1)))
+        await writer.hand_over(RoundCommit(simple(2, size=200_000)))
         assert failed.wait(60)
         with pytest.raises(EnvironmentFailure, match="Everything up to round 1"):
-            await writer.hand_over(simple(3))
+            await writer.hand_over(RoundCommit(simple(3)))
         heard.set()
         with pytest.raises(EnvironmentFailure, match="Everything up to round 1"):
             await writer.close()
@@ -220,7 +223,7 @@ def test_rounds_that_come_while_the_disk_is_waited_for_come_to_it_together(tmp_p
     async def play(rounds: Noted) -> None:
         async with JournalWriter(rounds) as writer:
             for number in range(1, 9):
-                await writer.hand_over(simple(number), times=RoundTimes(number, 0, 1, {}, {}, {}))
+                await writer.hand_over(RoundCommit(simple(number), times=RoundTimes(number, 0, 1, {}, {}, {})))
             rounds.gate.set()
             await writer.wait_durable(1)
             assert writer.statistics()["written"] >= 1
@@ -236,8 +239,8 @@ def test_a_large_round_comes_to_the_disk_by_itself_and_few_of_them_are_in_flight
     async def play(rounds: Noted) -> None:
         async with JournalWriter(rounds) as writer:
             for number in range(1, LARGE_ROUNDS_MAX + 1):
-                await writer.hand_over(simple(number, LARGE))
-            next_ = asyncio.ensure_future(writer.hand_over(simple(LARGE_ROUNDS_MAX + 1, LARGE)))
+                await writer.hand_over(RoundCommit(simple(number, LARGE)))
+            next_ = asyncio.ensure_future(writer.hand_over(RoundCommit(simple(LARGE_ROUNDS_MAX + 1, LARGE))))
             for _ in range(10):
                 await asyncio.sleep(0)
             assert not next_.done()
@@ -255,8 +258,8 @@ def test_an_end_is_the_last_of_a_transaction(tmp_path: Path) -> None:
     async def play(rounds: Noted) -> None:
         async with JournalWriter(rounds) as writer:
             for number in range(1, 4):
-                await writer.hand_over(simple(number))
-            await writer.hand_over(simple(4), end)
+                await writer.hand_over(RoundCommit(simple(number)))
+            await writer.hand_over(RoundCommit(simple(4), end))
             rounds.gate.set()
 
     with noted(tmp_path / "run.journal") as (journal, rounds):
@@ -268,7 +271,10 @@ def test_an_end_is_the_last_of_a_transaction(tmp_path: Path) -> None:
 def test_a_round_behind_the_end_is_refused_in_one_transaction(tmp_path: Path) -> None:
     with noted(tmp_path / "run.journal") as (journal, rounds):
         rounds.gate.set()
-        batches = rounds.encode(simple(1), EndRecord("finished", 1, "1")), rounds.encode(simple(2))
+        batches = (
+            rounds.encode(RoundCommit(simple(1), EndRecord("finished", 1, "1"))),
+            rounds.encode(RoundCommit(simple(2))),
+        )
         with pytest.raises(InvariantError, match="after the last"):
             rounds.write(*batches)
         assert journal.rounds.last_round == 0
@@ -281,7 +287,7 @@ def test_a_transaction_that_fails_keeps_none_of_its_rounds(tmp_path: Path) -> No
         writer = JournalWriter(rounds)
         writer.on_failure = told.append
         for number in range(1, 6):
-            await writer.hand_over(simple(number))
+            await writer.hand_over(RoundCommit(simple(number)))
         rounds.gate.release(100)
         with pytest.raises(EnvironmentFailure, match="full at round 3"):
             await writer.wait_durable()
@@ -303,10 +309,10 @@ def test_a_round_that_is_waited_for_is_written_in_the_loop_if_nothing_is_before_
 
     async def play(rounds: RoundWriter) -> None:
         async with JournalWriter(rounds, in_loop=True) as writer:
-            await writer.commit(simple(1))
-            await writer.hand_over(simple(2))
-            await writer.commit(simple(3))
-            await writer.commit(simple(4))
+            await writer.commit(RoundCommit(simple(1)))
+            await writer.hand_over(RoundCommit(simple(2)))
+            await writer.commit(RoundCommit(simple(3)))
+            await writer.commit(RoundCommit(simple(4)))
             assert writer.statistics() == {"in_flight": 0, "in_flight_max": 64, "written": 4}
 
     path = tmp_path / "run.journal"
@@ -323,8 +329,12 @@ def test_a_failure_in_the_loop_is_everybodys_as_well(tmp_path: Path) -> None:
     async def play(rounds: Held) -> None:
         writer = JournalWriter(rounds, in_loop=True)
         writer.on_failure = told.append
-        await writer.commit(simple(1))
-        for call in (writer.commit(simple(2)), writer.commit(simple(3)), writer.wait_durable()):
+        await writer.commit(RoundCommit(simple(1)))
+        for call in (
+            writer.commit(RoundCommit(simple(2))),
+            writer.commit(RoundCommit(simple(3))),
+            writer.wait_durable(),
+        ):
             with pytest.raises(EnvironmentFailure, match="at round 2"):
                 await call
         await writer.close()

@@ -15,11 +15,9 @@ from typing import Final
 from turnwise.core.canonical import canonical
 from turnwise.core.contents import PUT, put_of
 from turnwise.core.records import AgentRecord, EffectRecord, EndRecord, RoundRecord, TurnRecord
-from turnwise.core.snapshot import Snapshot
 from turnwise.core.turn import TurnOutput
 from turnwise.errors import InvariantError
 from turnwise.journal.file.blobs import BlobWriter
-from turnwise.journal.file.box_position import BoxPosition
 from turnwise.journal.file.format import (
     BODY_INLINE_CHARS_MAX,
     INTEGER_MAX,
@@ -28,7 +26,7 @@ from turnwise.journal.file.format import (
 )
 from turnwise.journal.file.number_runs import recorded, request_runs, runs
 from turnwise.journal.file.snapshot_row import snapshot_row
-from turnwise.journal.file.times import RoundTimes
+from turnwise.journal.write.round_commit import RoundCommit
 from turnwise.journal.write.times_row import TimesRow, times_row
 
 COLUMNS: Final = {
@@ -98,19 +96,12 @@ class Encoder:
         self.agents = agents
         self.seq_last = seq_last
 
-    def batch(
-        self,
-        record: RoundRecord,
-        end: EndRecord | None = None,
-        times: RoundTimes | None = None,
-        snapshot: Snapshot | None = None,
-        received: BoxPosition | None = None,
-    ) -> Batch:
-        """The rows of one round, of its times, of the end that came with it, of a snapshot after it, and of how far it
-        has read what is sent to the run.
+    def batch(self, commit: RoundCommit) -> Batch:
+        """The rows of one round, and of what goes along with it.
 
         Raises InvariantError if the round does not follow what was encoded before.
         """
+        record, end, received = commit.record, commit.end, commit.received
         self._check(record)
         before = self.agents, self.seq_last
         try:
@@ -124,14 +115,14 @@ class Encoder:
             raise
         if received is not None:
             rows["received"] = [record.round, received.box, received.position]
-        if snapshot is not None:
-            rows["snapshots"] = snapshot_row(snapshot)
+        if commit.snapshot is not None:
+            rows["snapshots"] = snapshot_row(commit.snapshot)
         rows = {"blobs": self._blobs.take(), **rows}
         size = sum(map(len, rows.values())) * VALUE_BYTES
         if rows["blobs"]:
             size += sum(map(len, rows["blobs"][3 :: COLUMNS["blobs"]]))  # type: ignore[arg-type]
         after, self.round = self.round, record.round
-        clocks = None if times is None else times_row(times)
+        clocks = None if commit.times is None else times_row(commit.times)
         over = tuple(_over(record))
         return Batch(record.round, after, self.generation, rows, size, ending, clocks, over)
 

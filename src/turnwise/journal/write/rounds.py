@@ -22,6 +22,7 @@ from turnwise.journal.file.parent import Parent
 from turnwise.journal.file.schema import OPTIONAL
 from turnwise.journal.file.times import RoundTimes
 from turnwise.journal.write.encode import COLUMNS, Batch, Encoder
+from turnwise.journal.write.round_commit import RoundCommit
 from turnwise.system.clock import SYSTEM_CLOCK, Clock
 
 ROWS_MAX: Final = 1_000
@@ -92,16 +93,9 @@ class RoundWriter:
         is, and the same round can be committed again.
         """
         self._restart_if_failed()
-        self.write(self.encode(record, end, times, snapshot, received))
+        self.write(self.encode(RoundCommit(record, end, times, snapshot, received)))
 
-    def encode(
-        self,
-        record: RoundRecord,
-        end: EndRecord | None = None,
-        times: RoundTimes | None = None,
-        snapshot: Snapshot | None = None,
-        received: BoxPosition | None = None,
-    ) -> Batch:
+    def encode(self, commit: RoundCommit) -> Batch:
         """The first half of `commit`: rows of a round that follows the last one encoded. Needs no disk.
 
         Raises the failure of a write again until `commit`, `end` or `resumed` is called: whoever encodes ahead may not
@@ -109,7 +103,7 @@ class RoundWriter:
         """
         if self._failure is not None:
             raise self._failure
-        return self._encoder.batch(record, end, times, snapshot, received)
+        return self._encoder.batch(commit)
 
     def write(self, *batches: Batch) -> None:
         """The second half of `commit`, for rounds that follow each other, which come to the disk together.

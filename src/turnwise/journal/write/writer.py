@@ -14,12 +14,10 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, Self
 
-from turnwise.core.records import EndRecord, RoundRecord
-from turnwise.core.snapshot import Snapshot
+from turnwise.core.records import EndRecord
 from turnwise.journal.file.ahead_row import AheadRow
-from turnwise.journal.file.box_position import BoxPosition
-from turnwise.journal.file.times import RoundTimes
 from turnwise.journal.write.encode import Batch
+from turnwise.journal.write.round_commit import RoundCommit
 from turnwise.journal.write.rounds import RoundWriter
 
 ROUNDS_MAX: Final = 64
@@ -77,15 +75,8 @@ class JournalWriter:
     ) -> None:
         await self.close()
 
-    async def hand_over(
-        self,
-        record: RoundRecord,
-        end: EndRecord | None = None,
-        times: RoundTimes | None = None,
-        snapshot: Snapshot | None = None,
-        received: BoxPosition | None = None,
-    ) -> int:
-        """Hand over a round, with the end if it brought one about, and wait while too much is in flight.
+    async def hand_over(self, commit: RoundCommit) -> int:
+        """Hand over a round, and wait while too much is in flight.
 
         Returns how many have been handed over, for `wait_durable`.
         """
@@ -93,7 +84,7 @@ class JournalWriter:
             while self._is_full and self._writing is not None:
                 await asyncio.wait([self._writing])
             self._raise_failure()
-            batch = self._rounds.encode(record, end, times, snapshot, received)
+            batch = self._rounds.encode(commit)
             self._waiting.append(batch)
             self._bytes += batch.size_bytes
             self._handed += 1
@@ -101,23 +92,16 @@ class JournalWriter:
                 self._write_next()
             return self._handed
 
-    async def commit(
-        self,
-        record: RoundRecord,
-        end: EndRecord | None = None,
-        times: RoundTimes | None = None,
-        snapshot: Snapshot | None = None,
-        received: BoxPosition | None = None,
-    ) -> None:
+    async def commit(self, commit: RoundCommit) -> None:
         """Hand over a round and wait until it is on disk.
 
         If the caller is cancelled while it waits, the round is written all the same.
         """
         if self._in_loop and self._writing is self._writing_ahead is None and not self._turnstile.locked():
             self._raise_failure()
-            self._write_here(self._rounds.encode(record, end, times, snapshot, received))
+            self._write_here(self._rounds.encode(commit))
         else:
-            await self.wait_durable(await self.hand_over(record, end, times, snapshot, received))
+            await self.wait_durable(await self.hand_over(commit))
 
     async def ahead(self, row: AheadRow) -> None:
         """Write what is known of an effect before its round is committed, and wait until it is on disk.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,21 @@ def test_a_call(command: Command, world: Path) -> None:
 def test_a_result_does_not_act_on_the_terminal(command: Command, world: Path) -> None:
     ended = command("call", world, "calc.echo", '{"text": "\\u001b[2J\\u202e\\nnext"}')
     assert ended.out == "\\e[2J\\u202e\nnext\n"
+
+
+SMALL = Path(__file__).parents[1] / "tools" / "kinds" / "mcp" / "servers" / "small.py"
+
+
+def test_a_tool_that_asks_people(command: Command, world: Path) -> None:
+    table = f'[tools.small]\nkind = "mcp"\ncommand = {json.dumps(sys.executable)}\nargs = [{json.dumps(str(SMALL))}]\n'
+    (world / "world.toml").write_text(WORLD + table, encoding="utf-8")
+    asked = command("call", world, "small.ask", '{"what": "shirt"}')
+    assert asked.code == FAILED
+    assert "Which size of shirt?" in asked.out
+    (question,) = json.loads(command("call", world, "small.ask", '{"what": "shirt"}', "--json").out)["ask"]["questions"]
+    answers = json.dumps({question["key"]: {"size": "M", "count": 2}})
+    answered = command("call", world, "small.ask", '{"what": "shirt"}', "--answers", answers)
+    assert (answered.code, answered.out.splitlines()[0]) == (DONE, "2 M")
 
 
 @pytest.mark.parametrize(

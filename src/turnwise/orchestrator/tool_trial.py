@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from turnwise.core.calling import STAGES_MAX
 from turnwise.core.grants import may_call, needs_approval
 from turnwise.errors import TurnwiseError, UsageError
 from turnwise.orchestrator.known_tools import name_hint
@@ -65,9 +66,12 @@ async def list_tools(world: Resolved) -> list[TrialServer]:
     return list(await asyncio.gather(*[_listed(world, server) for server in servers_of(world)]))
 
 
-async def try_call(world: Resolved, name: str, args: Mapping[str, Any]) -> Any:
+async def try_call(
+    world: Resolved, name: str, args: Mapping[str, Any], answers: Mapping[str, Any] | None = None
+) -> Any:
     """Call a tool, as an agent does that may; return the outcome, a JSON value.
 
+    Where the tool asks people, `answers` are given by their keys; questions without an answer are the outcome.
     Raises `UsageError` for a tool that there is not, `EnvironmentFailure` for a server that cannot be started.
     """
     servers = {server.name: server for server in servers_of(world)}
@@ -82,9 +86,24 @@ async def try_call(world: Resolved, name: str, args: Mapping[str, Any]) -> Any:
         if tool_name not in names:
             known = [f"{server_name}.{one}" for one in names]
             raise UsageError(f"there is no tool {quoted(name)}", hint=name_hint(name if dot else "", known))
-        return json.loads(await desk.call(server_name, tool_name, json.dumps(args)))
+        outcome = json.loads(await desk.call(server_name, tool_name, json.dumps(args)))
+        for _ in range(STAGES_MAX):
+            asked = outcome.get("ask")
+            given = _answers(asked, answers or {}) if asked is not None else None
+            if given is None:
+                break
+            outcome = json.loads(await desk.call(server_name, tool_name, json.dumps(args), given))
+        return outcome
     finally:
         await desk.close()
+
+
+def _answers(asked: Mapping[str, Any], answers: Mapping[str, Any]) -> str | None:
+    """Return the answers to the questions of a call as a desk takes them; None if one is missing."""
+    keys = [question["key"] for question in asked["questions"]]
+    if any(key not in answers for key in keys):
+        return None
+    return json.dumps({"answers": {key: answers[key] for key in keys}, "state": asked["state"]})
 
 
 async def _listed(world: Resolved, server: ServerSettings) -> TrialServer:

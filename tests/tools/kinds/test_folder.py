@@ -7,16 +7,18 @@ import os
 import shutil
 import socket
 import stat
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from turnwise.tools.kinds import folder as module
 from turnwise.tools.kinds.folder import Folder, PathRefusal, path_parts
 
-pytestmark = pytest.mark.skipif(not module.SUPPORTED, reason="files cannot be opened relative to a folder here")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="files cannot be opened relative to a folder there")
 KIB = 1024
 
 
@@ -67,6 +69,70 @@ def test_parts_are_separated_by_slashes() -> None:
 def test_names_that_lead_out_are_refused(path: str, why: str) -> None:
     with pytest.raises(PathRefusal, match=why):
         path_parts(path)
+
+
+def test_a_path_may_have_so_many_characters_and_parts() -> None:
+    assert path_parts("a" * module.PATH_CHARS_MAX) == ("a" * module.PATH_CHARS_MAX,)
+    assert len(path_parts("a/" * module.PATH_PARTS_MAX)) == module.PATH_PARTS_MAX
+    for path in ("a" * (module.PATH_CHARS_MAX + 1), "a/" * (module.PATH_PARTS_MAX + 1)):
+        with pytest.raises(PathRefusal):
+            path_parts(path)
+
+
+def test_a_system_that_cannot_do_it_is_told_of(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert module.SUPPORTED
+    monkeypatch.setattr(module, "SUPPORTED", False)
+    with pytest.raises(OSError, match="cannot open files relative to a folder"):
+        Folder(root)
+
+
+def test_nothing_stays_open(folder: Folder, root: Path) -> None:
+    (root / "link").symlink_to("notes")
+    before = set(os.listdir("/dev/fd"))  # noqa: PTH208
+    for _ in range(3):
+        folder.read(("notes", "a.txt"), KIB)
+        folder.entries(("notes",))
+        folder.entry(("notes", "a.txt"))
+        folder.write(("notes", "b.txt"), b"x", "replace", KIB)
+        folder.write(("new", "deep", "b.txt"), b"x", "append", KIB)
+        for path in (("notes",), ("link", "a.txt"), ("notes", "a.txt", "x"), ("notes", "missing")):
+            with pytest.raises(PathRefusal):
+                folder.read(path, KIB)
+    after = {name for name in os.listdir("/dev/fd") if name not in before}  # noqa: PTH208
+    assert len(after) <= 1  # that of the listing itself
+
+
+def test_a_link_is_a_link_and_not_what_it_leads_to(folder: Folder, root: Path) -> None:
+    (root / "link").symlink_to(root / "notes")
+    assert folder.entry(("link",)).kind == "link"
+    assert folder.entry(()).kind == "folder"
+    assert folder.entry(("notes", "a.txt")) == module.Entry("a.txt", "file", 8)
+
+
+def test_a_folder_that_may_not_be_opened(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no link and no file: what the system says stands there."""
+    original = os.open
+
+    def refuse(path: Any, *arguments: Any, **named: Any) -> int:
+        if path == "notes":
+            raise PermissionError(13, "Permission denied")
+        return original(path, *arguments, **named)
+
+    monkeypatch.setattr(module.os, "open", refuse)
+    with pytest.raises(PathRefusal, match="'notes': Permission denied"):
+        folder.read(("notes", "a.txt"), KIB)
+
+
+def test_a_file_that_cannot_take_the_others_place_is_removed(
+    folder: Folder, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(module.os, "rename", refuse)
+    with pytest.raises(PathRefusal, match="Input/output error"):
+        folder.write(("notes", "a.txt"), b"x", "replace", KIB)
+    assert [path.name for path in (root / "notes").iterdir()] == ["a.txt"]
 
 
 def test_dots_in_a_name_are_a_name(folder: Folder, root: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +14,9 @@ import pytest
 
 import turnwise
 from tests.tools.kinds.test_http import Site
-from turnwise.tools.kinds import folder
 from turnwise.world import Agent, Grants, Tools, World
 
-pytestmark = pytest.mark.skipif(not folder.SUPPORTED, reason="files cannot be opened relative to a folder here")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="files cannot be opened relative to a folder there")
 
 AGENT = """
 def turn(t):

@@ -50,6 +50,12 @@ def call(
     world: WorldFolder,
     tool: Annotated[str, typer.Argument(metavar="TOOL", help="Name of the tool: SERVER.NAME.", show_default=False)],
     args: Annotated[str, typer.Argument(metavar="[ARGS]", help="Its arguments, a JSON object.")] = "{}",
+    answers: Annotated[
+        str,
+        typer.Option(
+            "--answers", metavar="JSON", help="Answers to what the tool asks people, an object by their keys."
+        ),
+    ] = "{}",
     json: Json = False,
 ) -> int:
     """Call a tool of a world, as one of its agents would.
@@ -61,9 +67,9 @@ def call(
     from turnwise.orchestrator.tool_trial import try_call
 
     resolved = _resolved(world)
-    given = _args(args)
+    given, answered = _object(args, "arguments"), _object(answers, "answers")
     with doing(Output.err(), f"calling {tool}"):
-        outcome = run_alone(try_call(resolved, tool, given))
+        outcome = run_alone(try_call(resolved, tool, given, answered))
     out = Output.out()
     if json:
         out.write(json_text(outcome) + "\n")
@@ -78,15 +84,15 @@ def _resolved(world: Path) -> Resolved:
     return turnwise.World.read(world).resolve()
 
 
-def _args(text: str) -> dict[str, Any]:
+def _object(text: str, what: str) -> dict[str, Any]:
     from turnwise.core.json_text import decode
 
     try:
         value = decode(text)
     except ValueError as error:
-        raise UsageError(f"the arguments are no JSON: {error}", hint=ARGS_HINT) from None
+        raise UsageError(f"the {what} are no JSON: {error}", hint=ARGS_HINT) from None
     if not isinstance(value, dict):
-        raise UsageError("the arguments are no JSON object", hint=ARGS_HINT)
+        raise UsageError(f"the {what} are no JSON object", hint=ARGS_HINT)
     return value
 
 
@@ -125,11 +131,14 @@ def _show_outcome(outcome: Any, out: Output) -> None:
         case {"error": {"kind": str(kind), "message": str(message)}}:
             out.block(message, first=red(f"{kind}: "))
         case {"ask": {"questions": list(questions)}}:
-            out.line("The tool asks people before it answers; in a run, the agent's turn waits for them:")
+            out.line(
+                "The tool asks people; in a run, the agent's turn waits for them, here --answers gives them by key:"
+            )
             for question in questions:
-                out.block(
-                    shorten(str(question.get("text", "")), TEXT_CHARS_MAX), first=f"{question.get('key')}: ", indent=2
-                )
+                text = shorten(str(question.get("text", "")), TEXT_CHARS_MAX)
+                out.block(text, first=f"{question.get('key')}: ", indent=2)
+                if "schema" in question:
+                    out.line(dim(f"answer: {type_words(question['schema'], question['schema'])}"), indent=4)
 
 
 def _server_as_json(server: TrialServer) -> dict[str, Any]:

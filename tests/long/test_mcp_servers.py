@@ -15,13 +15,16 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.long.mcp import conformance_waivers
+from tests.tools.kinds.mcp.serving import over_http
+from turnwise.mcp.server import make_server
 from turnwise.tools.desk import ToolDesk
 from turnwise.tools.server_settings import ServerSettings
 
@@ -190,3 +193,29 @@ def test_the_client_conforms(fetched: Path, tmp_path: Path, revision: str) -> No
     waived = {scenario for scenario in scenarios if scenario in conformance_waivers.CLIENT}
     print(f"client at {revision}: {len(scenarios) - len(failed)} of {len(scenarios)} scenarios, {len(waived)} waived")
     assert failed == waived
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The server of `turnwise mcp` over HTTP, which the suite speaks; yield its URL."""
+    (folder / "served").mkdir()
+    with over_http(make_server(folder / "served")) as url:
+        yield url
+
+
+@pytest.mark.parametrize("revision", ["2025-11-25", "2026-07-28"])
+def test_the_server_conforms(fetched: Path, tmp_path: Path, revision: str) -> None:
+    scenarios = required(fetched, tmp_path, revision, "Server")
+    failed: dict[str, set[str]] = {}
+    with served(tmp_path) as url:
+        for scenario in scenarios:
+            done = suite(fetched, tmp_path, "server", "--url", url, "--scenario", scenario, "--spec-version", revision)
+            if done.returncode:
+                failed[scenario] = set(re.findall(r"\[([\w.-]+) *\] \S*FAILURE", done.stdout))
+                if scenario not in conformance_waivers.SERVER:
+                    print(done.stdout, done.stderr)
+    waived = {scenario for scenario in scenarios if scenario in conformance_waivers.SERVER}
+    print(f"server at {revision}: {len(scenarios) - len(failed)} of {len(scenarios)} scenarios, {len(waived)} waived")
+    assert failed.keys() == waived
+    for scenario, checks in conformance_waivers.SERVER_CHECKS.items():
+        assert failed.get(scenario, checks) == checks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -71,3 +72,23 @@ async def test_a_call_that_takes_too_long_is_let_go_of(tmp_path: Path) -> None:
         late = await call(desk, "wait", {"name": "a"})
         assert late["error"]["kind"] == "unavailable"
         assert (await call(desk, "add", {"a": 1, "b": 2}))["ok"]["text"] == "3"
+
+
+async def test_names_that_collide_or_look_like_those_of_others_are_left_out(tmp_path: Path) -> None:
+    async with desk_of(ServerSettings("small", "mcp", command("raw.py", "same name twice"), tmp_path)) as (desk, names):
+        assert names == ["two"]
+        assert any("'one' is left out" in notice for notice in desk.notices)
+    async with desk_of(ServerSettings("small", "mcp", command("raw.py", "names of others"), tmp_path)) as (desk, names):
+        assert "a b" not in names
+        assert "" not in names
+        assert len(desk.notices) == 4 - len(names)
+
+
+async def test_words_that_change_are_told(tmp_path: Path) -> None:
+    server = ServerSettings("small", "mcp", command("raw.py", "other words"), tmp_path)
+    async with desk_of(server) as (desk, names):
+        assert names == ["echo"]
+        told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        desk.on_listed = lambda _name, specs: told.set_result(specs[0].description)
+        await call(desk, "echo", {})
+        assert await asyncio.wait_for(told, 60) == "Words of list 2."

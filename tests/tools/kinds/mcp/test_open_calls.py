@@ -107,6 +107,22 @@ async def test_questions_that_may_be_of_several_calls_are_refused() -> None:
     await calls.close()
 
 
+async def test_the_only_call_may_ask_two_questions_at_once() -> None:
+    calls, one = OpenCalls(), Caller()
+    made = asyncio.create_task(calls.make(one))
+    await settled()
+    questions = [await asked_without_call(calls, "First?"), await asked_without_call(calls, "Second?")]
+    asked = await made
+    assert isinstance(asked, ToolQuestions)
+    asked = await calls.go_on(asked.state, {"answer": {"a": "1"}})
+    assert isinstance(asked, ToolQuestions)
+    assert asked.questions[0].text == "Second?"
+    going = asyncio.create_task(calls.go_on(asked.state, {"answer": {"a": "2"}}))
+    assert [(await question).content for question in questions] == [{"a": "1"}, {"a": "2"}]
+    one.end.set()
+    assert await going == said("done")
+
+
 async def test_the_oldest_call_that_waits_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_calls, "OPEN_CALLS_MAX", 2)
     calls = OpenCalls()

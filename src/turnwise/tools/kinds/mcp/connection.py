@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -135,13 +135,19 @@ class Connection:
                 command = str(self._folder / command)
             folder = None if settings.folder is None else self._folder / settings.folder
             return command_transport(command, settings.args, folder, bytes_max, self._faults, self._ended)
+        return self._http_transport(settings.url or "", bytes_max)
+
+    @asynccontextmanager
+    async def _http_transport(self, url: str, bytes_max: int) -> AsyncIterator[TransportStreams]:
+        settings = self._settings
         networks = [ipaddress.ip_network(text) for text in settings.networks]
         certificates = None if settings.certificates is None else self._folder / settings.certificates
         try:
-            http = http_client(dict(settings.headers), networks, certificates, bytes_max, self._refused)
+            client = http_client(dict(settings.headers), networks, certificates, bytes_max, self._refused)
         except OSError as error:
             raise ToolUnavailableError(f"certificates cannot be read: {error}") from error
-        return streamable_http_client(settings.url or "", http_client=http, max_sse_event_size=bytes_max)
+        async with client, streamable_http_client(url, http_client=client, max_sse_event_size=bytes_max) as streams:
+            yield streams
 
     def _refused(self, message: str) -> None:
         if not self._ready.done():

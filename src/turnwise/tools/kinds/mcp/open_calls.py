@@ -168,7 +168,9 @@ class OpenCalls:
 
     def _attribute(self) -> None:
         """Find out to which calls questions belong: a call that waits for an answer has not asked another."""
-        callers = [call for call in self._calls.values() if call.asked is None and not call.waiting]
+        callers = list(self._calls.values())
+        if len(callers) > 1:
+            callers = [call for call in callers if call.asked is None and not call.waiting]
         questions = [asked for asked in self._unattributed if not asked.answer.done()]
         if len(callers) == 1:
             self._unattributed.clear()

@@ -12,6 +12,9 @@ from typing import Any
 TOOL = {"name": "echo", "description": "Say it again.", "inputSchema": {"type": "object"}}
 
 
+LISTS = itertools.count(1)
+
+
 def send(message: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
     sys.stdout.flush()
@@ -26,6 +29,12 @@ def listed(mode: str, params: dict[str, Any]) -> dict[str, Any]:
         return {"tools": tools} if page else {"tools": tools, "nextCursor": "1"}
     if mode == "huge list":
         return {"tools": [{**TOOL, "name": f"echo{number}"} for number in range(5000)]}
+    if mode == "same name twice":
+        return {"tools": [{**TOOL, "name": "one"}, {**TOOL, "name": "two"}, {**TOOL, "name": "one"}]}
+    if mode == "other words":
+        return {"tools": [{**TOOL, "description": f"Words of list {next(LISTS)}."}]}
+    if mode == "names of others":
+        return {"tools": [TOOL, {**TOOL, "name": "a b"}, {**TOOL, "name": "other.tool"}, {**TOOL, "name": ""}]}
     if mode == "no list":
         return {"tools": 5}
     return {"tools": [TOOL]}
@@ -44,6 +53,8 @@ def called(mode: str, id_: Any, params: dict[str, Any]) -> None:
         case "garbage":
             while True:
                 sys.stdout.write("this is no message\n")
+        case "other words":
+            send({"method": "notifications/tools/list_changed"})
         case "some garbage":
             sys.stdout.write("a greeting\n\n{}\n[]\nnull\n")
         case "questions without end":

@@ -48,8 +48,53 @@ declare module "turnwise" {
   export class NotJSON extends TypeError {}
 
   export interface ChatMessage {
-    role: "system" | "user" | "assistant" | (string & {});
+    role: "system" | "user" | "assistant" | "tool" | (string & {});
     content: string;
+    /** Calls of an assistant's message. */
+    tool_calls?: { id: string; type: "function"; function: { name: string; arguments: object } }[];
+    /** The call to which a message of the role `tool` is the result. */
+    tool_call_id?: string;
+    name?: string;
+  }
+
+  /** A tool as a model is told of it. `parameters` is the JSON schema of its arguments; none if it takes none. */
+  export interface ModelTool {
+    name: string;
+    description?: string;
+    parameters?: object;
+    /** Called with the arguments by `act`. Without, it is a tool of the world. */
+    run?(args: any): JSONValue | undefined;
+  }
+
+  /** A call that a model asks for. `args` is null where they are no JSON object that can be read. */
+  export interface Call {
+    tool: string;
+    args: any;
+  }
+
+  /** A call that was made. `result` is what the model was told, `error` the kind of an error. */
+  export interface ToolCall extends Call {
+    result: string;
+    error: string | null;
+  }
+
+  export interface ActStep {
+    /** What the model said beside its calls. */
+    said: string;
+    calls: ToolCall[];
+  }
+
+  /** The end of a loop for tool calls. */
+  export interface Acted {
+    answer: string;
+    /** It answered by itself; it was asked for the last time; it wanted the calls of the step before once more;
+     * `tokensMax` cut it off. */
+    ended: "answer" | "steps" | "repeat" | "length";
+    steps: ActStep[];
+    /** The calls of all steps. */
+    calls: ToolCall[];
+    /** The whole conversation, its answer included. */
+    messages: ChatMessage[];
   }
 
   /** A text that the model goes on from, or a conversation that it answers. */
@@ -78,6 +123,12 @@ declare module "turnwise" {
     regex?: string;
     /** The answer follows this Lark grammar. */
     lark?: string;
+    /** Tools that the answer may call: `Answer.calls`; with a conversation only. */
+    tools?: Iterable<ModelTool>;
+    /** `"auto"` (the default): text or calls; `"required"`: calls; `"none"`: text. */
+    toolChoice?: "auto" | "required" | "none" | { mode: "auto" | "required"; tools: string[] };
+    /** Calls in one answer, at most: 1 to 64. Not given: 16. */
+    callsMax?: number;
     /** Arguments of the model's chat template; with a conversation only. */
     template?: object;
     /** The conversation's system prompt, where its messages have none. */
@@ -104,6 +155,8 @@ declare module "turnwise" {
     readonly logprobs: TokenLogprob[] | null;
     /** What was left out for `onFull: "drop_oldest"`: messages, or tokens of a prompt. */
     readonly dropped: number;
+    /** Calls of `tools` that it asks for. */
+    readonly calls: Call[];
     /** The text read as JSON. */
     json(): any;
     toString(): string;
@@ -166,6 +219,20 @@ declare module "turnwise" {
 
     /** Let a model go on from a text, or answer a conversation. Needs the grant `generate`. Throws `EffectError`. */
     generate(model: string, prompt: Prompt, options?: Options): Answer;
+    /** Have a model work on a goal with tools: it calls them, is told what came of it, and goes on until it answers.
+     * Tools of the world are named (`"files.read"`, `"files.*"`, `"files"`). The model is asked `stepsMax` times (8) at
+     * most, the last time for an answer without calls; `begin: "required"` has it begin with a call. Results are cut to
+     * `resultCharsMax` characters (8,192), each of its answers to `tokensMax` tokens (512). Throws `EffectError`. */
+    act(
+      model: string,
+      goal: string | ChatMessage[],
+      options: Omit<Options, "tools" | "toolChoice"> & {
+        tools: Iterable<string | ModelTool>;
+        stepsMax?: number;
+        begin?: "auto" | "required";
+        resultCharsMax?: number;
+      },
+    ): Acted;
     /** Ask for many answers at once: much cheaper than one after the other. */
     generateAll(model: string, prompts: Iterable<Prompt>, options?: Options & { returnErrors?: false }): Answer[];
     generateAll(

@@ -363,6 +363,13 @@ const OPTIONS = {
   jsonSchema: ["json_schema", plain],
   regex: ["regex", text],
   lark: ["lark", text],
+  tools: ["tools", (name, value) => toldTools(name, value)],
+  toolChoice: ["tool_choice", (name, value) => {
+    if (typeof value === "object" && value !== null) return plain(name, value);
+    if (!["auto", "required", "none"].includes(value)) throw new RangeError(`${name} is "auto", "required", "none" or { mode, tools }, not ${value}`);
+    return value;
+  }],
+  callsMax: ["calls_max", count(1, 64)],
   template: ["template", plain],
   system: ["system", text],
   onFull: ["on_full", (name, value) => {
@@ -381,10 +388,16 @@ function settings(options) {
   }
   const grammars = ["jsonSchema", "regex", "lark"].filter((name) => options[name] !== undefined && options[name] !== null);
   if (grammars.length > 1) throw new TypeError(`${grammars[0]} and ${grammars[1]} are given: an answer follows one grammar`);
+  if (grammars.length === 1 && grammars[0] !== "jsonSchema" && members.tools?.length) throw new TypeError(`${grammars[0]} and tools are given: an answer follows one grammar`);
+  for (const [name, member] of [["toolChoice", "tool_choice"], ["callsMax", "calls_max"]]) {
+    if (member in members && !("tools" in members)) throw new TypeError(`${name} goes with tools`);
+  }
   if (members.on_full === "error") delete members.on_full;
   if (members.stop?.length === 0) delete members.stop;
   return members;
 }
+
+const MESSAGE_KEYS = ["role", "content", "tool_calls", "tool_call_id", "name"];
 
 function modelName(model) {
   if (typeof model !== "string") throw new TypeError(`model is the name of a model of the world file, not ${kindOf(model)}`);
@@ -394,7 +407,7 @@ function modelName(model) {
 function generateRequest(model, prompt, members) {
   const request = { effect: "generate", model: modelName(model), ...members };
   if (typeof prompt === "string") {
-    for (const name of ["system", "template"]) {
+    for (const name of ["system", "template", "tools"]) {
       if (name in members) throw new TypeError(`${name} goes with a conversation, not with a text that is taken as it is`);
     }
     request.prompt = prompt;
@@ -406,7 +419,10 @@ function generateRequest(model, prompt, members) {
     for (const key of ["role", "content"]) {
       if (typeof message?.[key] !== "string") throw new TypeError(`messages[${index}].${key} is a text, not ${kindOf(message?.[key])}`);
     }
-    return { role: message.role, content: message.content };
+    for (const key of Object.keys(message)) {
+      if (!MESSAGE_KEYS.includes(key)) throw new TypeError(`messages[${index}] has ${key}; there may be ${MESSAGE_KEYS.join(", ")}`);
+    }
+    return { ...message };
   });
   return request;
 }
@@ -418,12 +434,13 @@ function okOf(reply) {
 
 class Answer {
   constructor(ok) {
-    this.text = ok.text;
+    this.text = ok.said ?? ok.text; // beside calls
     this.finish = ok.finish;
     this.tokens = ok.tokens;
     this.promptTokens = ok.prompt_tokens;
     this.logprobs = ok.logprobs ?? null;
     this.dropped = ok.dropped ?? 0;
+    this.calls = ok.calls ?? [];
   }
 
   json() {
@@ -463,6 +480,99 @@ function askAll(requests, read, returnErrors) {
       return error;
     }
   });
+}
+
+// -- tools ------------------------------------------------------------------------------------------------------
+
+const TOOL_NAME = /^[A-Za-z0-9_./-]{1,200}$/;
+const NO_PARAMETERS = { type: "object", properties: {}, additionalProperties: false };
+
+/** What a model is told of a tool. */
+function toldTool(tool) {
+  const { name, description = "", parameters = NO_PARAMETERS, run, ...more } = plain("a tool", tool);
+  const [unknown] = Object.keys(more);
+  if (unknown !== undefined) throw new TypeError(`a tool has name, description, parameters and run, not ${unknown}`);
+  checkText(name, "the name of a tool");
+  if (!TOOL_NAME.test(name)) throw new RangeError(`a tool's name has 1 to 200 letters, digits, _, ., / and -, not ${short(name)}`);
+  checkText(description, `the description of ${name}`);
+  if (run !== undefined && typeof run !== "function") throw new TypeError(`run of ${name} is a function, not ${kindOf(run)}`);
+  return { name, parameters: plain(`the parameters of ${name}`, parameters), ...(description && { description }) };
+}
+
+function toldTools(name, tools) {
+  const told = Array.from(tools, toldTool);
+  told.forEach((tool, index) => {
+    if (told.findIndex((other) => other.name === tool.name) < index) throw new RangeError(`two of the tools are called ${tool.name}`);
+  });
+  return told;
+}
+
+/** The tools of the world in the place of their names: `files.read`, `files.*`, or `files` for all of a server. */
+function toolsByName(tools, agent) {
+  const given = [...tools];
+  if (!given.some((tool) => typeof tool === "string")) return given;
+  const listed = okOf(ask({ effect: "tools" })).tools;
+  const found = new Map();
+  given.forEach((tool, place) => {
+    if (typeof tool !== "string") {
+      found.set(place, tool);
+      return;
+    }
+    const pattern = new RegExp(`^${tool.split("*").map((part) => part.replace(/[^A-Za-z0-9_]/g, "\\$&")).join(".*")}$`);
+    const named = listed.filter(({ name }) => pattern.test(name) || name.startsWith(`${tool}.`));
+    if (named.length === 0) {
+      throw new RangeError(`no tool that ${agent} may call is named ${tool}; there are: ${listed.map(({ name }) => name).join(", ") || "none"}`);
+    }
+    for (const { name, description, input_schema: parameters = { type: "object" } } of named) found.set(name, { name, description, parameters });
+  });
+  return [...found.values()];
+}
+
+/** Makes calls: those of the world at once, then functions in order; results in the order of the calls. */
+function makeCalls(calls, tools, charsMax) {
+  const known = calls.map(({ tool }) => tools.find(({ name }) => name === tool));
+  const outside = calls.filter(({ args }, index) => args !== null && known[index] !== undefined && known[index].run === undefined);
+  const replies = outside.length ? ask({ effects: outside.map(({ tool, args }) => ({ effect: "call", tool, args })) }).results : [];
+  return calls.map(({ tool, args }, index) => {
+    const [text, error] = known[index] === undefined
+      ? [`there is no tool ${tool}`, "unknown_tool"]
+      : args === null
+        ? ["the arguments are no JSON object that can be read", "invalid"]
+        : known[index].run === undefined
+          ? resultText(replies.shift())
+          : called(known[index].run, args);
+    const told = error === null ? text : `Error (${error}): ${text}`;
+    const more = told.length - charsMax;
+    return { tool, args, result: more <= 0 ? told : `${told.slice(0, charsMax).toWellFormed()}… (${more} more characters)`, error };
+  });
+}
+
+/** Reads the reply to a call: its text, or that of its data where it has none; or an error's message and kind. */
+function resultText({ ok, error }) {
+  if (error !== undefined) return [error.message, error.kind];
+  return [ok.text || (ok.data ?? null) === null ? ok.text : encode(ok.data, "the result"), null];
+}
+
+function called(run, args) {
+  try {
+    const result = run(args);
+    if (typeof result?.then === "function") throw new TypeError("run is async: effects wait by themselves");
+    return [typeof result === "string" ? result.toWellFormed() : encode(result ?? null, "the result"), null];
+  } catch (error) {
+    return [String(error).toWellFormed(), "raised"];
+  }
+}
+
+function stepMessages({ said, calls }, place) {
+  const id = (index) => `call_${place}_${index}`;
+  return [
+    {
+      role: "assistant",
+      content: said,
+      tool_calls: calls.map(({ tool, args }, index) => ({ id: id(index), type: "function", function: { name: tool, arguments: args ?? {} } })),
+    },
+    ...calls.map(({ tool, result }, index) => ({ role: "tool", content: result, tool_call_id: id(index), name: tool })),
+  ];
 }
 
 // -- the turn ---------------------------------------------------------------------------------------------------
@@ -563,6 +673,39 @@ class Turn {
 
   generate(model, prompt, options = {}) {
     return answerOf(ask(generateRequest(model, prompt, settings(options))));
+  }
+
+  act(model, goal, { tools, stepsMax = 8, begin = "auto", resultCharsMax = 8192, ...options } = {}) {
+    if ("toolChoice" in options) throw new TypeError("act chooses toolChoice by itself: give begin");
+    if (begin !== "auto" && begin !== "required") throw new RangeError(`begin is "auto" or "required", not ${begin}`);
+    whole("stepsMax", stepsMax, begin === "required" ? 2 : 1, Number.MAX_SAFE_INTEGER); // the last answer has no calls
+    whole("resultCharsMax", resultCharsMax, 1, Number.MAX_SAFE_INTEGER);
+    if (typeof tools?.[Symbol.iterator] !== "function") throw new TypeError(`tools is an array of tools, not ${kindOf(tools ?? null)}`);
+    const named = toolsByName(typeof tools === "string" ? [tools] : tools, this.selfName);
+    const members = settings({ tokensMax: 512, ...options, tools: named });
+    const messages = typeof goal === "string" ? [{ role: "user", content: goal }] : [...goal];
+    const steps = [];
+    let forced = null;
+    for (let number = 1; ; number++) {
+      const last = number === stepsMax;
+      if (last && steps.length && forced === null) forced = "steps";
+      const choice = forced !== null || last ? "none" : number === 1 ? begin : "auto";
+      const answer = answerOf(ask(generateRequest(model, messages, { ...members, tool_choice: choice })));
+      const asked = choice === "none" ? [] : answer.calls.filter(({ args }) => args !== null || answer.finish !== "length");
+      if (asked.length === 0) {
+        messages.push({ role: "assistant", content: answer.text });
+        const ended = answer.finish === "length" ? "length" : (forced ?? "answer");
+        return { answer: answer.text, ended, steps, calls: steps.flatMap(({ calls }) => calls), messages };
+      }
+      const before = steps.at(-1)?.calls.map(({ tool, args }) => ({ tool, args }));
+      if (before !== undefined && encode(before, "calls") === encode(asked, "calls")) {
+        forced = "repeat";
+        continue;
+      }
+      const step = { said: answer.text, calls: makeCalls(asked, named, resultCharsMax) };
+      steps.push(step);
+      messages.push(...stepMessages(step, messages.length));
+    }
   }
 
   generateAll(model, prompts, { returnErrors = false, ...options } = {}) {
@@ -675,8 +818,13 @@ function cut(text) {
 function described(error, depth = 0) {
   if (!(error instanceof Error)) return `thrown: ${shown(error)}`;
   const own = String(error.stack ?? "").split("\n").filter((line) => line.includes("(") && !line.includes("(turnwise") && !line.includes("(native)"));
-  const text = [`${error}`, ...own].join("\n").trimEnd();
+  const text = [headline(error), ...own].join("\n").trimEnd();
   return error.cause === undefined || depth === CAUSES_MAX ? text : `${text}\ncaused by ${described(error.cause, depth + 1)}`;
+}
+
+/** An error's name and message. The engine's own has another where not even the text "out of memory" fits. */
+function headline(error) {
+  return error.name === "InternalError" && error.message === "Invalid error message" ? "InternalError: out of memory" : `${error}`;
 }
 
 /** The program of compiled modules: the entry's name, then names and modules, each with its size in front. */

@@ -13,6 +13,7 @@ import turnwise
 from tests.inference import toy
 from tests.serving.conftest import SHOWS_TOOLS
 from turnwise import Agent, Grants, Model, World
+from turnwise.errors import EnvironmentFailure
 from turnwise.journal.run import Run
 
 AGENT = '''
@@ -40,9 +41,34 @@ def turn(t: Turn) -> None:
 '''
 
 
-def world(model: str, goal: str, tools: list[Any] | None = None, **options: Any) -> World:
+IN_JAVASCRIPT = """
+const PRICES = { apple: 3, pear: 4 };
+const price = {
+  name: "price",
+  description: "Get the price of some fruit in euros.",
+  parameters: {
+    type: "object",
+    properties: { fruit: { enum: ["apple", "pear"] }, count: { type: "integer", minimum: 1, maximum: 9 } },
+    required: ["fruit"],
+    additionalProperties: false,
+  },
+  run: ({ fruit, count = 1 }) => PRICES[fruit] * count,
+};
+
+export function turn(t) {
+  const { steps_max: stepsMax, calls_max: callsMax, tokens_max: tokensMax, ...others } = t.args.options;
+  const acted = t.act("m", t.args.goal, { tools: [price], stepsMax, callsMax, tokensMax, ...others });
+  const calls = acted.calls.map((call) => [call.tool, call.args, call.result, call.error]);
+  t.state = { answer: acted.answer, ended: acted.ended, calls };
+}
+"""
+
+
+def world(
+    model: str, goal: str, tools: list[Any] | None = None, *, source: str | Path = AGENT, **options: Any
+) -> World:
     args = {"goal": goal, "options": options, "tools": tools or []}
-    agent = Agent(AGENT, args=args, start=True, grants=Grants(generate=["m"]))
+    agent = Agent(source, args=args, start=True, grants=Grants(generate=["m"]))
     return World(name="acts", models={"m": Model(model)}, agents={"buyer": agent})
 
 
@@ -69,15 +95,26 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("template", ["shown", "words"])
+@pytest.mark.parametrize(("template", "source"), [("shown", AGENT), ("words", AGENT), ("shown", IN_JAVASCRIPT)])
 def test_calls_follow_their_schemas_whatever_the_model_is(
-    models: dict[str, str], template: str, tmp_path: Path
+    models: dict[str, str], template: str, source: str, tmp_path: Path
 ) -> None:
     """A model of random bytes knows nothing of calls. The grammar does."""
-    path = tmp_path / "a.journal"
+    path, script = tmp_path / "a.journal", tmp_path / "buyer.js"
+    script.write_text(IN_JAVASCRIPT)
     options: dict[str, Any] = {"begin": "required", "temperature": 3.0, "steps_max": 4, "calls_max": 2}
-    asked = world(models[template], "What do two pears cost?", tokens_max=300, **options)
-    with turnwise.run(asked, journal=path, seed=3) as run:
+    asked = world(
+        models[template],
+        "What do two pears cost?",
+        source=AGENT if source is AGENT else script,
+        tokens_max=300,
+        **options,
+    )
+    try:
+        done = turnwise.run(asked, journal=path, seed=3)
+    except EnvironmentFailure as failure:
+        pytest.skip(failure.message)  # no interpreter of JavaScript has been built
+    with done as run:
         found = state(run)
         assert found["calls"]
         for tool, args, result, error in found["calls"]:

@@ -213,7 +213,7 @@ def test_all_that_an_agent_can_do_is_in_its_output(played: Played) -> None:
         ("records nonsense", "RangeError: record x is Infinity"),
         ("wakes never", "rounds is between 1 and"),
         ("sends to nobody", "to is empty"),
-        ("asks wrongly", "there is no option tokens_max; there are jsonSchema, lark"),
+        ("asks wrongly", "there is no option tokens_max; there are callsMax, jsonSchema, lark"),
         ("breaks the language", "cannot be told"),
         ("throws what cannot be told", "cannot be told"),
         ("throws itself", "Error: round"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import sys
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,12 @@ import pytest
 
 import turnwise
 from turnwise import Agent, Grants, InitialMessage, JournalError, World
+from turnwise.core.contents import Kept, Piece
 from turnwise.journal import Journal
 from turnwise.journal.run import Run
+from turnwise.orchestrator import contents as contents_module
+from turnwise.orchestrator.contents import Contents
+from turnwise.sharedmem import memory_file
 
 PUTTER = """
 def turn(t):
@@ -299,3 +305,34 @@ def test_a_turn_that_holds_contents_does_not_wait_for_people(tmp_path: Path) -> 
     kind, message = state(turnwise.run(made, journal=tmp_path / "run.journal"), "a")
     assert kind == "refused"
     assert "ask in another" in message
+
+
+def test_a_large_content_has_a_file_of_its_own_and_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents_module, "FILE_BYTES_MIN", 100)
+    contents = Contents()
+    for size in (99, 100, 5_000):
+        content = bytes(range(256)) * 20
+        kept = Kept(f"{size}", size, 1, 0, 0)
+        contents.keep(kept, content[:size])
+        assert bytes(contents.view(kept)) == content[:size]
+        assert contents.view(kept).readonly
+        assert contents.filled(("a", Piece(kept, 10, 20), "b")) == b"a" + b64encode(content[10:30]) + b"b"
+    assert contents.bytes == 99 + 100 + 5_000
+    kinds = [type(content).__name__ for content in contents._contents.values()]
+    assert kinds == (["bytes", "SealedFile", "SealedFile"] if sys.platform == "linux" else ["bytes"] * 3)
+    contents.close()
+    contents.close()
+    assert contents.bytes == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory files exist on Linux only")
+def test_a_content_for_which_there_is_no_descriptor_is_kept_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(length: int) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(memory_file, "create", refused)
+    monkeypatch.setattr(contents_module, "FILE_BYTES_MIN", 100)
+    contents = Contents()
+    kept = Kept("", 100, 1, 0, 0)
+    contents.keep(kept, b"x" * 100)
+    assert bytes(contents.view(kept)) == b"x" * 100

@@ -312,6 +312,51 @@ def test_a_link_that_cannot_be_waited_for_outside_of_the_loop_has_nothing_there(
     run(main())
 
 
+@memfd_only
+def test_a_sealed_file_is_sent_as_it_is_and_nobody_can_change_it(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from turnwise.sharedmem import memory_file
+
+    async def main() -> None:
+        content = os.urandom(3 * GEOMETRY.slot_bytes + 1)
+        sealed = memory_file.SealedFile(content)
+        monkeypatch.delattr(memory_file, "of_parts")  # nothing else is made a file of
+        async with both("memfd") as pair:
+            end = pair.endpoint()
+            for _ in range(2):
+                assert pair.link.send_nowait(5, memoryview(sealed))
+                message = end.receive()
+                assert message is not None
+                with message:
+                    assert bytes(message.body) == content
+                    assert message.body.readonly
+            assert sealed.fd is not None
+            with pytest.raises(PermissionError):
+                os.pwrite(sealed.fd, b"x", 0)
+            with pytest.raises(AttributeError):  # a part of it, or more than it, is a message like any other
+                pair.link.send_nowait(5, memoryview(sealed)[1:])
+        sealed.close()
+        sealed.close()
+        assert sealed.fd is None
+
+    run(main())
+
+
+@memfd_only
+def test_a_sealed_file_that_is_closed_leaves_its_bytes_to_who_has_a_view_and_no_descriptor() -> None:
+    from turnwise.sharedmem.memory_file import SealedFile
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    sealed = SealedFile(b"bytes")
+    view = memoryview(sealed)
+    sealed.close()
+    assert bytes(view) == b"bytes"
+    del view, sealed
+    forgotten = SealedFile(b"bytes")
+    del forgotten
+    gc.collect()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_two_receivers_are_refused(transport: Transport, run: Any) -> None:
     async def main() -> None:
         async with both(transport) as pair:

@@ -43,6 +43,9 @@ class MessageKind(IntEnum):
     TENSORS = 2
     """Parcels, as `parcels.pack` packs them: requests to `infer` one way, results of `infer` and `embed` the other."""
 
+    TENSOR = 3
+    """The elements of a large tensor of the next message of parcels. To the inference process only."""
+
 
 class _Message(msgspec.Struct, frozen=True, tag=True):
     """A message; in JSON, `type` names its class."""
@@ -234,7 +237,11 @@ def request_messages(requests: Sequence[OpenRequest]) -> Iterator[tuple[MessageK
     for embed in _cut([request for request in requests if isinstance(request, EmbedRequest)]):
         yield MessageKind.MESSAGE, [encode(Embed(embed))]
     for parcels in _cut([request for request in requests if isinstance(request, Parcel)]):
-        yield MessageKind.TENSORS, pack(parcels)
+        apart: list[Data] = []
+        packed = pack(parcels, apart)
+        for data in apart:
+            yield MessageKind.TENSOR, [data]
+        yield MessageKind.TENSORS, packed
 
 
 def wave_messages(wave: Wave) -> Iterator[WavePart]:

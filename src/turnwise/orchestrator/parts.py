@@ -103,6 +103,7 @@ async def connect(
     codes = prepared.codes
     driver = Driver(machine, writer, edges.clock)
     driver.contents.load = file.contents.read
+    stack.callback(driver.contents.close)
     driver.sandboxes = pool = await stack.enter_async_context(
         Pool(
             list({code.hash: code for code in codes.values()}.values()),

@@ -91,6 +91,7 @@ class SharedParts:
         writer = await stack.enter_async_context(JournalWriter(file.writer))
         driver = Driver(machine, writer)
         driver.contents.load = file.contents.read
+        stack.callback(driver.contents.close)
         share = Share(self, driver)
         stack.callback(self._leave, share)
         driver.sandboxes = share

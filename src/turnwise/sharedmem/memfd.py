@@ -126,7 +126,9 @@ class MemfdLoopWire:
             self._refused = True
             return False
         try:
-            fd = memory_file.of_parts(parts, length)
+            fd = memory_file.file_of(parts, length)
+            if fd is None:
+                fd = memory_file.of_parts(parts, length)
         except (OSError, MemoryError) as error:
             self.exchange.take_back(slot)
             raise NoMemory(length, error) from error

@@ -64,6 +64,50 @@ def unmap(mapping: mmap.mmap) -> None:
         mapping.close()
 
 
+class SealedFile(mmap.mmap):
+    """Bytes in a memory file of their own, which nobody can change any more, mapped for reading.
+
+    A view of all of it can be sent as a message without being copied: whoever gets it maps the same file. Closes the
+    file with the mapping, or when nobody refers to it any more.
+    """
+
+    fd: int | None = None
+    """Descriptor of the file; None when it is closed."""
+
+    def __new__(cls, content: Flat) -> SealedFile:
+        """Copy `content`, of at least a byte, into a file. OSError: there is no memory for it."""
+        fd = of_parts([content], len(content))
+        try:
+            made = super().__new__(cls, fd, len(content), flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+        except BaseException:
+            os.close(fd)
+            raise
+        made.fd = fd
+        return made
+
+    def close(self) -> None:
+        """Close the file; the mapping stays for those who have views of it. Twice is harmless."""
+        fd, self.fd = self.fd, None
+        if fd is not None:
+            os.close(fd)
+        with contextlib.suppress(BufferError):
+            super().close()
+
+    def __del__(self) -> None:
+        if self.fd is not None:
+            os.close(self.fd)
+
+
+def file_of(parts: Sequence[Flat], length: int) -> int | None:
+    """Return a new descriptor of the sealed file that the parts are all of; None if they are in none."""
+    if len(parts) != 1 or not isinstance(parts[0], memoryview):
+        return None
+    source = parts[0].obj
+    if isinstance(source, SealedFile) and source.fd is not None and len(source) == length:
+        return os.dup(source.fd)
+    return None
+
+
 def of_parts(parts: Sequence[Flat], length: int) -> int:
     """Return a file with the parts one behind the other, which nobody can change any more."""
     fd = create(length)

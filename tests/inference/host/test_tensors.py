@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest
+from turnwise.inference.requests.parcels import APART_BYTES_MIN
 from turnwise.sharedmem import Transport
 
 Asked = GenerateRequest | InferRequest | EmbedRequest
@@ -181,3 +183,37 @@ def test_cancelled_requests_are_not_answered(divide: Path) -> None:
             return set(collected.replies)
 
     assert run(main) == {0, 2, 4, 9}
+
+
+@pytest.mark.parametrize("transport", ["auto", "portable"])
+def test_large_contents_are_messages_of_their_own_and_every_slot_comes_back(divide: Path, transport: Transport) -> None:
+    """More requests at once than slots, with two large contents each, and refusals among them."""
+    count = APART_BYTES_MIN // 4 + 5
+    a, two = np.arange(count, dtype=np.float32), np.full(count, 2, np.float32)
+    contents: dict[str, Any] = {"a": kept(a.tobytes()), "b": kept(two.tobytes()), "short": kept(two[1:].tobytes())}
+
+    def by_handle(number: int, other: str) -> InferRequest:
+        inputs = {
+            name: {"dtype": "float32", "shape": [len(contents[handle]) // 4], "content": handle}
+            for name, handle in (("a", "a"), ("b", other))
+        }
+        body = json.dumps({"effect": "infer", "model": "divide", "inputs": inputs})
+        return InferRequest(number, "divide", body, {handle: contents[handle] for handle in ("a", other)})
+
+    asked: list[Asked] = [by_handle(number, "short" if number % 3 == 2 else "b") for number in range(9)]
+    found = answers(asked, divide, transport=transport)
+    expected = (a / 2).tobytes()
+    for number in range(9):
+        if number % 3 == 2:
+            assert f"the dimension 'n' is {count} in 'a' and {count - 1} in 'b'" in found[number]
+        else:
+            assert array_of(json.loads(found[number])["ok"]["outputs"]["y"]).tobytes() == expected
+
+
+def kept(content: bytes) -> memoryview:
+    """A content as a run keeps a large one."""
+    if sys.platform != "linux":
+        return memoryview(content)
+    from turnwise.sharedmem.memory_file import SealedFile
+
+    return memoryview(SealedFile(content))

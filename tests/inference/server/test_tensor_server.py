@@ -11,14 +11,16 @@ import pytest
 
 from tests.inference import graphs
 from turnwise.inference.plans.model_spec import ModelSpec
+from turnwise.inference.requests import parcels as parcels_module
 from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.inference.requests.parcels import Parcel, pack
-from turnwise.inference.requests.tensors import Tensor
+from turnwise.inference.requests.tensors import Data, Tensor
+from turnwise.inference.server import tensor_server
 from turnwise.inference.server.tensor_server import HELD_COUNT_MAX, TensorServer
 from turnwise.inference.tensor_models.load import load_graph
 from turnwise.sharedmem.exchange import Exchange
 from turnwise.sharedmem.message import LinkMessage
-from turnwise.sharedmem.parts import measure
+from turnwise.sharedmem.parts import Flat, measure
 from turnwise.sharedmem.transport import MIB, Geometry
 
 GEOMETRY = Geometry(slots=4, slot_bytes=MIB)
@@ -46,7 +48,10 @@ class Wire:
         monkeypatch.setattr(loaded.model, "bind", watched)
 
     def message(self, *parcels: Parcel) -> LinkMessage:
-        flat, length = measure(pack(parcels))
+        return self.taken(*measure(pack(parcels)))
+
+    def taken(self, flat: list[Flat], length: int) -> LinkMessage:
+        """Send a message of these parts, and receive it."""
         data = self.sender.write(4, flat, length)
         assert data is not None
         message = self.receiver.feed(data)
@@ -122,3 +127,40 @@ def test_a_message_of_refused_requests_is_given_back(wire: Wire) -> None:
     wire.server.infer(wire.message(parcel(1, LARGE, wrong=True)))
     assert wire.released() == 1
     assert [answer.id for answer in wire.server.step()] == [1]
+
+
+def test_a_large_tensor_that_came_before_its_message_is_bound_where_it_lies_and_held_with_it(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parcels_module, "APART_BYTES_MIN", 4 * LARGE)
+    apart: list[Data] = []
+    flat, length = measure(pack([parcel(1, LARGE)], apart))
+    assert len(apart) == 2
+    for data in apart:
+        wire.server.keep(wire.taken(*measure([data])))
+    wire.server.infer(wire.taken(flat, length))
+    assert wire.released() == 0
+    _answers(wire)
+    assert len(wire.bound) >= 2
+    assert all(wire.in_arena(address) for address in wire.bound[:2])
+    assert wire.released() == 3
+
+
+def test_large_tensors_are_copied_where_too_many_messages_are_held(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parcels_module, "APART_BYTES_MIN", 4 * LARGE)
+    monkeypatch.setattr(tensor_server, "HELD_COUNT_MAX", 0)
+    apart: list[Data] = []
+    flat, length = measure(pack([parcel(1, LARGE)], apart))
+    for data in apart:
+        wire.server.keep(wire.taken(*measure([data])))
+    wire.server.infer(wire.taken(flat, length))
+    assert wire.released() == 3
+    _answers(wire)
+    assert not any(wire.in_arena(address) for address in wire.bound)
+
+
+def _answers(wire: Wire) -> list[Any]:
+    found: list[Any] = []
+    while not found:
+        found += wire.server.step()
+    return found

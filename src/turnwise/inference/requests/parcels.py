@@ -1,7 +1,8 @@
 """Tensors that travel together, and their form in shared memory.
 
 In a message the elements of a tensor lie as they are, at a multiple of `ALIGNMENT`, so that an array can lie over them.
-A head says where each tensor is.
+A head says where each tensor is. A few that are large come before it, each as a message of its own, so that one which
+lies in shared memory already is not copied into another message.
 """
 
 from __future__ import annotations
@@ -16,6 +17,13 @@ import msgspec
 from turnwise.inference.requests.tensors import ELEMENT_BYTES, Data, Tensor
 
 ALIGNMENT: Final = 64
+
+APART_BYTES_MIN: Final = 8 * 1024 * 1024
+"""Size from which on a tensor comes as a message of its own."""
+
+APART_COUNT_MAX: Final = 2
+"""Tensors of one message of parcels that come so: all are held until the last has been used."""
+
 _HEAD_BYTES: Final = 8
 
 
@@ -45,6 +53,8 @@ class _Place(msgspec.Struct):
     shape: tuple[int, ...]
     offset: int
     size: int
+    apart: int | None = None
+    """Number of the message that it is, among those before the head; None: it is behind the head."""
 
 
 class _Contents(msgspec.Struct):
@@ -53,8 +63,11 @@ class _Contents(msgspec.Struct):
     tensors: list[_Place]
 
 
-def pack(parcels: Sequence[Parcel]) -> list[Data]:
-    """Make the parts of one message: a head that says where everything lies, then the tensors."""
+def pack(parcels: Sequence[Parcel], apart: list[Data] | None = None) -> list[Data]:
+    """Make the parts of one message: a head that says where everything lies, then the tensors.
+
+    `apart` takes up the large ones, which are to be sent before it; None: all come in the message.
+    """
     parts: list[Data] = []
     contents: list[_Contents] = []
     at = 0
@@ -62,6 +75,10 @@ def pack(parcels: Sequence[Parcel]) -> list[Data]:
         places = []
         for name, tensor in parcel.tensors.items():
             size = memoryview(tensor.data).nbytes
+            if apart is not None and size >= APART_BYTES_MIN and len(apart) < APART_COUNT_MAX:
+                places.append(_Place(name, tensor.dtype, tensor.shape, 0, size, len(apart)))
+                apart.append(tensor.data)
+                continue
             places.append(_Place(name, tensor.dtype, tensor.shape, at, size))
             parts += [tensor.data, bytes(-size % ALIGNMENT)]
             at += size + -size % ALIGNMENT
@@ -71,8 +88,11 @@ def pack(parcels: Sequence[Parcel]) -> list[Data]:
     return [length, head, bytes(-(_HEAD_BYTES + len(head)) % ALIGNMENT), *parts]
 
 
-def unpack(message: Data) -> Iterator[Parcel]:
-    """Read what `pack` made. The tensors are views of the message. Raises msgspec.DecodeError for anything else."""
+def unpack(message: Data, apart: Sequence[Data] = ()) -> Iterator[Parcel]:
+    """Read what `pack` made. The tensors are views of the message, and of those that came before it.
+
+    Raises msgspec.DecodeError for anything else.
+    """
     view = memoryview(message)
     start = _HEAD_BYTES + int.from_bytes(view[:_HEAD_BYTES], "little")
     contents = msgspec.json.decode(view[_HEAD_BYTES:start], type=list[_Contents])
@@ -80,7 +100,10 @@ def unpack(message: Data) -> Iterator[Parcel]:
     for item in contents:
         tensors = {}
         for place in item.tensors:
-            data = view[base + place.offset : base + place.offset + place.size]
+            if place.apart is None:
+                data = view[base + place.offset : base + place.offset + place.size]
+            else:
+                data = memoryview(apart[place.apart] if 0 <= place.apart < len(apart) else b"")
             size = ELEMENT_BYTES.get(place.dtype, 0) * prod(place.shape)
             if place.offset < 0 or place.offset % ALIGNMENT or not len(data) == place.size == size:
                 raise msgspec.DecodeError(f"the tensor {place.name!r} is not where the head says")

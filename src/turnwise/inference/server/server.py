@@ -89,6 +89,9 @@ class Server:
                 message = self._endpoint.receive()
                 if message is None:
                     return
+                if message.kind == MessageKind.TENSOR:
+                    self._tensors.keep(message)
+                    continue
                 if message.kind == MessageKind.TENSORS:
                     self._tensors.infer(message)
                     continue

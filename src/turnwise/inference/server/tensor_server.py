@@ -33,6 +33,7 @@ class TensorServer:
             for name, model in models.items()
         }
         self._refused: list[GraphAnswer] = []
+        self._apart: list[LinkMessage] = []
         self._held = 0
 
     @property
@@ -44,17 +45,24 @@ class TensorServer:
         loaded = self._models.get(model)
         return None if loaded is None else loaded.info.task
 
+    def keep(self, message: LinkMessage) -> None:
+        """Take a message that is a large tensor of those that come next."""
+        self._apart.append(message)
+
     def infer(self, message: LinkMessage) -> None:
-        """Take the requests of a message, and the message itself: it is released when they are done with."""
-        if len(message.body) < IN_PLACE_BYTES_MIN or self._held >= HELD_COUNT_MAX:
-            with message:
-                data = bytes(message.body)
-            for parcel in unpack(data):
+        """Take the requests of a message, and the message itself, with the large tensors that came before it.
+
+        They are released when they are done with.
+        """
+        apart, self._apart = self._apart, []
+        if self._held >= HELD_COUNT_MAX or not (apart or len(message.body) >= IN_PLACE_BYTES_MIN):
+            copies = [_copied(one) for one in (*apart, message)]
+            for parcel in unpack(copies[-1], copies[:-1]):
                 self._infer(parcel, None)
             return
         self._held += 1
-        hold = _Hold(message, self)
-        self._infer_in_place(message, hold)
+        hold = _Hold((*apart, message), self)
+        self._infer_in_place(message, apart, hold)
         hold.release()
 
     def embed(self, requests: Sequence[EmbedRequest]) -> None:
@@ -88,9 +96,9 @@ class TensorServer:
     def statistics(self) -> list[GraphStatistics]:
         return [engine.statistics() for engine in self._engines.values()]
 
-    def _infer_in_place(self, message: LinkMessage, hold: _Hold) -> None:
-        """Take requests whose tensors stay in the message. Apart, so that no frame refers to its memory afterwards."""
-        for parcel in unpack(message.body):
+    def _infer_in_place(self, message: LinkMessage, apart: Sequence[LinkMessage], hold: _Hold) -> None:
+        """Take requests whose tensors stay in messages. A method, so that no frame refers to them afterwards."""
+        for parcel in unpack(message.body, [one.body for one in apart]):
             self._infer(parcel, hold)
 
     def _infer(self, parcel: Parcel, hold: _Hold | None) -> None:
@@ -113,20 +121,26 @@ class TensorServer:
         self._held -= 1
 
 
+def _copied(message: LinkMessage) -> bytes:
+    with message:
+        return bytes(message.body)
+
+
 class _Hold:
-    """A message in use: `count` requests, and its reader, still need its memory."""
+    """Messages in use: `count` requests, and their reader, still need their memory."""
 
-    __slots__ = ("_message", "_server", "count")
+    __slots__ = ("_messages", "_server", "count")
 
-    def __init__(self, message: LinkMessage, server: TensorServer) -> None:
-        self._message = message
+    def __init__(self, messages: Sequence[LinkMessage], server: TensorServer) -> None:
+        self._messages = messages
         self._server = server
         self.count = 1
 
     def release(self) -> None:
         self.count -= 1
         if not self.count:
-            self._message.release()
+            for message in self._messages:
+                message.release()
             self._server._let_go()
 
 

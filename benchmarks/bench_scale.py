@@ -32,7 +32,7 @@ import turnwise
 PARTS: Final = ("agents", "turns", "idle")
 ROUND_SIZES: Final = (1_000, 10_000, 100_000)
 TURNS: Final = 1_000_000
-IDLE: Final = (1, 100_000, 1_000_000)
+IDLE: Final = (1, 100_000, 999_999)
 WINDOWS: Final = 10
 WARM_ROUNDS: Final = 3
 

@@ -73,6 +73,11 @@ class ModelHosts:
         return {**self._inference.models, **self._endpoints.models}
 
     @property
+    def pid(self) -> int | None:
+        """The inference process, or None while there is none."""
+        return self._inference.pid
+
+    @property
     def texts(self) -> tuple[RunningText, ...]:
         """Ends of texts that were being generated a moment ago. For display only."""
         return self._inference.texts

@@ -28,7 +28,7 @@ AREAS: dict[str, tuple[str, ...]] = {
         "tests/exports/test_table_files.py",
     ),
     "confine": ("tests/confine",),
-    "inference/engine": ("tests/inference/engine",),
+    "inference/engine": ("tests/inference/engine", "tests/inference/decoding/test_agreement.py"),
     "sandbox/build": ("tests/sandbox/build",),
     "sandbox/execute": ("tests/sandbox/execute", "tests/sandbox/test_hostile_guests.py"),
     "sandbox/pool": ("tests/sandbox/pool",),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.inference.forms_toy import Attention, Form, write_form
+from tests.inference.toy import BOS, END, byte_tokenizer
 from turnwise.core.canonical import canonical
+from turnwise.inference.engine.checked_sequence import CheckedSequence, _near_entry, _parted, refused
 from turnwise.inference.engine.engine import Engine
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.engine.load import load_model
@@ -20,6 +23,7 @@ from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.check_request import CheckReply, CheckRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.sampling.choose import uniform
+from turnwise.inference.text.tokenizer import Tokenizer
 
 choose_module = importlib.import_module("turnwise.inference.sampling.choose")
 SCHEMA = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 9}}, "required": ["name"]}
@@ -195,3 +199,92 @@ def test_a_check_has_room_for_the_token_that_makes_a_piece_even(load: Load) -> N
         (check,) = generated(model, {**BODIES["greedy"], "prompt": "x" * length, "tokens_max": 3}, 1)
         (reply,) = checked(model, check)
         assert (reply.departure, reply.tokens) == (None, len(check.tokens))
+
+
+class Held:
+    """A sequence that would choose other tokens, which are as far away as it is told."""
+
+    prompt = (1, 2)
+    finish: str | None = None
+    text = "so far"
+
+    def __init__(self, away: Sequence[float | None]) -> None:
+        self.away = away
+        self.tokens = 0
+
+    def margin(self, margin: float) -> float:
+        return margin
+
+    def hold(self, logits: object, token: int, margin: float) -> tuple[int, float | None]:
+        away = self.away[self.tokens]
+        return (token, 0.0) if away == 0.0 else (token + 1, away)
+
+    def give(self, token: int, logits: object) -> None:
+        self.tokens += 1
+        if self.tokens == len(self.away):
+            self.finish = "length"
+
+    def spell(self, token: int) -> str:
+        return f"<{token}>"
+
+    def reply_body(self) -> str:
+        return '{"ok":{"text":"x"}}'
+
+
+def held_against(*away: float | None) -> CheckReply:
+    request = GenerateRequest(7, "m", "{}", bytes(32))
+    check = CheckRequest(request, tuple(range(10, 10 + len(away))), '{"ok":{"text":"x"}}')
+    sequence = CheckedSequence(check, Held(away), 0.5)  # type: ignore[arg-type]
+    for _ in away:
+        sequence.accept(np.zeros(1))
+    assert sequence.reply is not None
+    return sequence.reply
+
+
+def test_tokens_that_would_be_others_here_are_told_with_how_far_they_are() -> None:
+    assert held_against(0.0, 0.25, 0.0, 0.125) == CheckReply(7, 4, ((1, 0.25), (3, 0.125)), 0.5)
+    assert held_against(0.0, 0.0) == CheckReply(7, 2, (), 0.5)
+
+
+def test_a_token_that_is_too_far_ends_the_check_with_both_tokens() -> None:
+    reply = held_against(0.25, None, 0.0)
+    assert (reply.tokens, reply.others, reply.compared) == (1, ((0, 0.25),), True)
+    departure = reply.departure
+    assert departure is not None
+    assert (departure.index, departure.before) == (1, "so far")
+    assert departure.expected is not None
+    assert departure.actual is not None
+    assert [(one.id, one.text) for one in (departure.expected, departure.actual)] == [(11, "<11>"), (12, "<12>")]
+
+
+def test_the_first_token_in_which_two_answers_part() -> None:
+    parts: Any = {"tokenizer": Tokenizer(byte_tokenizer(), BOS), "ends": frozenset({END})}
+
+    def parted(recorded: str, own: str) -> Any:
+        tokens = [[ord(letter) + 2 for letter in text] for text in (recorded, own)]
+        return _parted(*tokens, **parts)
+
+    assert parted("same", "same") is None
+    found = parted("this", "that")
+    assert (found.index, found.before, found.expected.text, found.actual.text) == (2, "th", "i", "a")
+    found = parted("the", "then")
+    assert (found.index, found.before, found.expected, found.actual.text) == (3, "the", None, "n")
+    found = parted("then", "the")
+    assert (found.index, found.expected.text, found.actual) == (3, "n", None)
+
+
+def test_a_request_that_is_refused_here_is_one_that_was_refused_there() -> None:
+    request = GenerateRequest(7, "m", "{}", bytes(32))
+    assert refused(7, CheckRequest(request, (), "body"), 0.5, "body") == CheckReply(7, 0, (), 0.5)
+    reply = refused(7, CheckRequest(request, (), "other"), 0.5, "body")
+    assert (reply.tokens, reply.others, reply.compared) == (0, (), True)
+    assert reply.departure is not None
+    assert "refused here: body" in reply.departure.what
+
+
+@pytest.mark.parametrize(("away", "near"), [(0.0, True), (0.9e-5, True), (-0.9e-5, True), (1.2e-5, False)])
+def test_log_probabilities_may_be_written_otherwise_in_the_last_digit(away: float, near: bool) -> None:
+    one = {"id": 1, "text": "a", "logprob": -1.0}
+    assert _near_entry(one, one | {"logprob": -1.0 + away}, 0.0) is near
+    assert _near_entry(one, one | {"logprob": -1.0 + away}, 0.5) is True
+    assert not _near_entry(one, one | {"id": 2}, 0.5)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.inference.layouts_toy import ENDS
 from tests.inference.numpy_decoder import likeliest
 from turnwise.core.canonical import canonical
 from turnwise.errors import InvariantError
-from turnwise.inference.engine.engine import Engine
+from turnwise.inference.engine.engine import Engine, EngineStatistics
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest, TextPiece
@@ -336,3 +337,8 @@ class TestStories:
         engine = make(in_layout("genai-fp32"))
         messages = [{"role": "user", "content": "Once upon a time"}]
         assert ask(engine, messages=messages, tokens_max=20) == ask(engine, prompt="Once upon a time", tokens_max=20)
+
+
+def test_counts_of_nothing_are_nothing() -> None:
+    """A model server adds those of the engines that it has had to these."""
+    assert set(astuple(EngineStatistics())) == {0}

@@ -11,7 +11,7 @@ import pytest
 from tests.inference import toy
 from tests.inference.layouts_toy import HEAD_SIZE, KV_HEADS, LAYERS
 from turnwise.errors import ModelError
-from turnwise.inference.engine.load import load_model
+from turnwise.inference.engine.load import KV_BYTES_PER_TOKEN_MAX, load_model
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.inference.plans.model_spec import ModelSpec
@@ -102,6 +102,7 @@ def test_a_padded_vocabulary_is_usual(tmp_path: Path) -> None:
 def test_a_cache_that_is_too_large_is_seen_before_memory_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert KV_BYTES_PER_TOKEN_MAX == 16 * 1024**2
     monkeypatch.setattr("turnwise.inference.engine.load.KV_BYTES_PER_TOKEN_MAX", 7)
     assert "a token needs 8 bytes of KV cache, more than 7" in error(toy.write_folder(tmp_path))
 

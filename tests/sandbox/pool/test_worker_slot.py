@@ -9,9 +9,10 @@ import pytest
 
 from turnwise.errors import EnvironmentFailure, TurnwiseError
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
+from turnwise.sandbox.pool import messages
 from turnwise.sandbox.pool.deadline import FuelRate
 from turnwise.sandbox.pool.pool import Pool
-from turnwise.sandbox.pool.worker_slot import BARREN_DEATHS_MAX, WorkerSlot
+from turnwise.sandbox.pool.worker_slot import BARREN_DEATHS_MAX, Misbehaviour, WorkerSlot, _checked
 from turnwise.sharedmem import LinkMessage
 from turnwise.system.clock import SYSTEM_CLOCK
 
@@ -119,6 +120,52 @@ def test_a_worker_has_two_batches_at_most() -> None:
         return found
 
     assert asyncio.run(run()) == [True, True, False]
+
+
+class Released:
+    def release(self, slot: int) -> None: ...
+
+
+def message(kind: int, body: object) -> LinkMessage:
+    return LinkMessage(kind, memoryview(messages.encode(body)), Released(), 0)
+
+
+def item(number: int, fuel: int = 1, status: str = "completed", failure: str | None = None) -> messages.ResultItem:
+    return (number, status, b"", failure, fuel, "", 1)  # type: ignore[return-value]
+
+
+def test_results_come_after_it_is_ready_and_readiness_once() -> None:
+    async def run() -> None:
+        slot = slot_of(Kept(), Launches())
+        with pytest.raises(Misbehaviour, match="out of turn"):
+            slot._take(message(messages.RESULTS, []))
+        slot._take(message(messages.READY, [("seccomp", True, "")]))
+        assert (slot.ready, [measure.name for measure in slot.measures]) == (True, ["seccomp"])
+        slot._take(message(messages.RESULTS, []))
+        with pytest.raises(Misbehaviour, match="out of turn"):
+            slot._take(message(messages.READY, []))
+
+    asyncio.run(run())
+
+
+def test_results_are_taken_from_the_batches_that_they_belong_to() -> None:
+    async def run() -> tuple[bool, list[int], list[int]]:
+        slot = slot_of(Kept(), Launches())
+        slot.running.update({number: (job(number), 0) for number in (1, 2, 3, 4)})
+        slot._batches.extend([2, 2])
+        slot._take_results([item(1), item(2), item(3)])
+        return slot._moved, list(slot.running), list(slot._batches)
+
+    assert asyncio.run(run()) == (True, [4], [1]), "a worker that gives results moves"
+
+
+@pytest.mark.parametrize("fuel", [0, 1, -1, 2])
+def test_a_result_takes_no_less_than_nothing_and_no_more_than_its_fuel(fuel: int) -> None:
+    if fuel in (0, 1):
+        assert _checked(job(7), item(7, fuel)).fuel == fuel
+    else:
+        with pytest.raises(Misbehaviour, match="beyond its limits"):
+            _checked(job(7), item(7, fuel))
 
 
 def pool_of(workers: int) -> Pool:

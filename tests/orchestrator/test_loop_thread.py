@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -113,3 +114,17 @@ def test_an_interruption_of_who_waits_cancels_the_coroutine_first(monkeypatch: p
     with pytest.raises(KeyboardInterrupt):
         run_alone(waiting())
     assert waiting.told == ["cancelled"]
+
+
+def test_what_is_cancelled_before_it_begins_is_closed_and_says_so() -> None:
+    waiting, gate = Waiting(), threading.Event()
+    coroutine = waiting()
+    with LoopThread() as thread:
+        thread._loop.call_soon_threadsafe(gate.wait, 60)
+        future = thread.submit(coroutine)
+        thread.cancel_all()
+        gate.set()
+        with pytest.raises(RunClosed):
+            future.result()
+        assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+    assert not waiting.began.is_set()

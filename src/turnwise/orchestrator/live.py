@@ -251,6 +251,8 @@ class Live:
         return self._session
 
     async def _ready(self) -> Session:
+        if self._session is not None:
+            return self._session
         return await asyncio.wrap_future(self._begun)
 
     async def _play(self) -> None:

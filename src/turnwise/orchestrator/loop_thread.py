@@ -75,13 +75,16 @@ class LoopThread:
         self.close()
 
     def _start(self, coroutine: Coroutine[Any, Any, T], future: Future[T]) -> None:
-        task = self._loop.create_task(coroutine)
+        task = self._loop.create_task(_told(coroutine, future))
         self._tasks.add(task)
-        task.add_done_callback(partial(self._finish, future))
+        task.add_done_callback(partial(self._finish, coroutine, future))
 
-    def _finish(self, future: Future[T], task: asyncio.Task[T]) -> None:
+    def _finish(self, coroutine: Coroutine[Any, Any, T], future: Future[T], task: asyncio.Task[T]) -> None:
         self._tasks.discard(task)
+        if future.done():
+            return
         if task.cancelled():
+            coroutine.close()  # it may not have begun
             future.set_exception(RunClosed())
         elif (error := task.exception()) is not None:
             future.set_exception(error)
@@ -101,6 +104,13 @@ class LoopThread:
                 await last
             await self._loop.shutdown_asyncgens()
             await self._loop.shutdown_default_executor()
+
+
+async def _told(coroutine: Coroutine[Any, Any, T], future: Future[T]) -> T:
+    """Tell of a result at once, where the task's own end is told by the loop's next turn."""
+    result = await coroutine
+    future.set_result(result)
+    return result
 
 
 def run_alone(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -49,6 +49,18 @@ def test_check_says_what_padding_costs(command: Command, in_layout: Callable[[st
     assert "instead of" not in command("models", "check", in_layout("genai-int4")).out
 
 
+def test_check_says_what_a_model_behind_a_url_promises(command: Command) -> None:
+    ended = command("models", "check", "http://127.0.0.1:1/v1")
+    assert ended.code == 0
+    assert "http://127.0.0.1:1/v1: a model behind a URL" in ended.out
+    assert "none (nobody here knows what it is" in ended.out
+    told = json.loads(command("models", "check", "https://example.com/v1", "--task", "embed", "--json").out)
+    assert told["url"] == "https://example.com/v1"
+    assert (told["info"]["numeric"]["numeric_class"], told["info"]["task"]) == ("none", "embed")
+    for option in (("--variant", "q4"), ("--provider", "cpu"), ("--task", "infer"), ("--no-reproducible",)):
+        assert command("models", "check", "http://127.0.0.1:1/v1", *option).code == 2
+
+
 def test_check_says_that_equal_bits_are_given_up(command: Command, in_layout: Callable[[str], Path]) -> None:
     ended = command("models", "check", in_layout("genai-int4-acc1"), "--provider", "cpu", "--no-reproducible", "--json")
     assert ended.code == 0

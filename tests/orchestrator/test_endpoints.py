@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
+import sqlite3
+import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,7 @@ import pytest
 
 import turnwise
 from tests.inference import graphs
-from tests.inference.endpoints.hostile import body_of, endpoint, hangs, says
+from tests.inference.endpoints.hostile import Endpoint, body_of, endpoint, hangs, says
 from tests.serving.servers import serving
 from turnwise import (
     Agent,
@@ -318,6 +322,64 @@ def test_a_run_goes_on_and_asks_again_what_was_not_committed(tmp_path: Path) -> 
             live.abort()
         with turnwise.resume(path, workers=1).result() as run:
             assert said(run) == {"hello": "good day"}
+
+
+TWICE = """
+def turn(t):
+    said = [t.generate("far", messages=[{"role": "user", "content": str(number)}]).text for number in range(2)]
+    t.finish(said)
+"""
+
+
+def twice(url: str) -> World:
+    return turnwise.World(
+        name="twice",
+        network=True,
+        models={"far": Model(url=url, model="m")},
+        agents={"asker": Agent(TWICE, start=True, grants=Grants(generate=["far"], finish=True))},
+    )
+
+
+def _play_until_killed(path: Path, url: str) -> None:
+    with twice(url).start(journal=path, workers=1) as live:
+        live.play()
+        live.wait()
+
+
+def killed_with_one_answer(path: Path, far: Endpoint) -> None:
+    """Play in a process of its own, which is killed when it has one answer on disk and waits for another."""
+    process = multiprocessing.get_context("spawn").Process(target=_play_until_killed, args=(path, far.url))
+    process.start()
+    while len(far.requests) < 2:
+        process.join(0.01)
+        assert process.is_alive()
+    os.kill(process.pid or 0, signal.SIGKILL)
+    process.join()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
+def test_an_answer_that_is_on_disk_is_not_asked_for_again_after_kill_9(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    with endpoint(says("one"), hangs, says("two")) as far:
+        killed_with_one_answer(path, far)
+        with turnwise.resume(path, workers=1).result() as run:
+            assert run.result == ["one", "two"]
+        assert [body_of(request)["messages"][0]["content"] for request in far.requests] == ["0", "1", "1"]
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM ahead").fetchone() == (0,)
+    assert turnwise.replay(path).difference is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
+def test_it_is_the_journal_that_has_the_answer(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    with endpoint(says("one"), hangs, says("two")) as far:
+        killed_with_one_answer(path, far)
+        with closing(sqlite3.connect(path)) as connection, connection:
+            assert connection.execute("DELETE FROM ahead").rowcount == 1
+        with turnwise.resume(path, workers=1).result() as run:
+            assert run.result == ["two", "two"]
+        assert len(far.requests) == 4
 
 
 def test_another_model_in_its_place_is_a_change(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_a_host_killed_in_a_wave_does_not_show(mixing: Path, steady: Path, playe
         session = live._session
         assert session is not None
         assert session._host is not None
-        host, killed, done = session._host, 0, threading.Event()
+        host, killed, done = session._host.inference, 0, threading.Event()
 
         def kill() -> None:
             nonlocal killed

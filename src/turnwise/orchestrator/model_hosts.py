@@ -27,7 +27,7 @@ Asked = GenerateRequest | InferRequest | EmbedRequest
 class ModelHosts:
     """The inference process and the process that asks endpoints, each only if there are models for it.
 
-    Members are those of `InferenceHost`.
+    Members are those of `InferenceHost`, which `inference` is.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class ModelHosts:
             EndpointHost(behind_urls, on_replies=on_replies, on_failure=self._fail) if behind_urls else None
         )
         self._names = frozenset(spec.name for spec in behind_urls)
-        self._inference = InferenceHost(
+        self.inference = InferenceHost(
             [spec for spec in specs if isinstance(spec, ModelSpec)],
             on_replies=on_replies,
             on_wave=on_wave,
@@ -69,22 +69,22 @@ class ModelHosts:
     def models(self) -> Mapping[str, ModelInfo]:
         """The models by name, after `start`."""
         if self._endpoints is None:
-            return self._inference.models
-        return {**self._inference.models, **self._endpoints.models}
+            return self.inference.models
+        return {**self.inference.models, **self._endpoints.models}
 
     @property
     def pid(self) -> int | None:
         """The inference process, or None while there is none."""
-        return self._inference.pid
+        return self.inference.pid
 
     @property
     def texts(self) -> tuple[RunningText, ...]:
         """Ends of texts that were being generated a moment ago. For display only."""
-        return self._inference.texts
+        return self.inference.texts
 
     def statistics(self) -> HostStatistics:
         """Return telemetry of both."""
-        found = self._inference.statistics()
+        found = self.inference.statistics()
         if self._endpoints is None:
             return found
         return replace(
@@ -96,13 +96,13 @@ class ModelHosts:
 
     async def start(self) -> None:
         """Load the models that are loaded here. Nobody looks whether endpoints are there: they may come and go."""
-        await self._inference.start()
+        await self.inference.start()
 
     def submit(self, requests: Sequence[Asked]) -> None:
         """Hand over requests, each to who has its model. Never blocks."""
         endpoints = self._endpoints
         if endpoints is None:
-            self._inference.submit(requests)
+            self.inference.submit(requests)
             return
         behind_urls: list[GenerateRequest | EmbedRequest] = []
         others: list[Asked] = []
@@ -118,18 +118,18 @@ class ModelHosts:
         if refused:
             endpoints.refuse(refused)
         if others:
-            self._inference.submit(others)
+            self.inference.submit(others)
         if behind_urls:
             endpoints.submit(behind_urls)
 
     def submit_wave(self, wave: Wave) -> None:
         """Hand over a wave, for a model that is loaded here."""
-        self._inference.submit_wave(wave)
+        self.inference.submit_wave(wave)
 
     def cancel(self, numbers: Iterable[int]) -> None:
         """Drop requests that are in no wave: no reply of theirs comes any more."""
         dropped = list(numbers)
-        self._inference.cancel(dropped)
+        self.inference.cancel(dropped)
         if self._endpoints is not None:
             self._endpoints.cancel(dropped)
 
@@ -137,4 +137,4 @@ class ModelHosts:
         """End both processes. Twice is harmless."""
         if self._endpoints is not None:
             await self._endpoints.close()
-        await self._inference.close()
+        await self.inference.close()

@@ -19,10 +19,12 @@ from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest
 from turnwise.journal import Journal, JournalWriter
+from turnwise.orchestrator.ahead import Ahead
 from turnwise.orchestrator.assembly import prepare_parts, source
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.effects import ModelEffects
 from turnwise.orchestrator.garbage import collected_seldom
+from turnwise.orchestrator.kept_replies import KeptReplies, promising_nothing
 from turnwise.orchestrator.model_hosts import ModelHosts, Spec
 from turnwise.orchestrator.progress import Status
 from turnwise.orchestrator.reproducibility import plan_bound
@@ -92,10 +94,11 @@ class SharedParts:
         driver = Driver(machine, writer)
         driver.contents.load = file.contents.read
         stack.callback(driver.contents.close)
-        share = Share(self, driver)
+        share = Share(self, driver, Ahead(writer, file.ahead.rows()))
+        stack.push_async_callback(share.keeper.close)
         stack.callback(self._leave, share)
         driver.sandboxes = share
-        driver.effects = share.effects
+        driver.effects = share.keeper if share.keeper.is_needed else share.effects
         self._shares.append(share)
         stack.enter_context(collected_seldom())
         if self.failure is not None:
@@ -184,9 +187,12 @@ class SharedParts:
 class Share:
     """The part of one run: its driver's sandboxes and models."""
 
-    def __init__(self, parts: SharedParts, driver: Driver) -> None:
+    def __init__(self, parts: SharedParts, driver: Driver, ahead: Ahead) -> None:
         self.driver = driver
-        self.effects = ModelEffects(_SharedModels(parts, self), driver, driver.contents, plan_bound(parts.models))
+        host, bound = _SharedModels(parts, self), plan_bound(parts.models)
+        self.keeper = KeptReplies(driver, ahead, promising_nothing(parts.models))
+        asker = self.keeper if self.keeper.is_needed else driver
+        self.effects = self.keeper.effects = ModelEffects(host, asker, driver.contents, bound)
         self._parts = parts
 
     def submit(self, jobs: Sequence[TurnJob]) -> None:

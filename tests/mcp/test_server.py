@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 from mcp import Client
 
+import turnwise
 from tests.tools.kinds.mcp.serving import started
 from turnwise.mcp import process
 from turnwise.mcp.server import make_server
@@ -112,19 +115,22 @@ async def test_a_result_that_is_too_large_is_refused_with_what_to_do(
         assert "ask for less" in await error(client, "log", journal="a.journal")
 
 
+def endless(folder: Path) -> dict[str, Any]:
+    """Arguments of a run that does not end by itself."""
+    world = folder / "counting" / "world.toml"
+    world.write_text(world.read_text().replace("rounds_max = 30", "rounds_max = 1000000"))
+    return {"world": "counting", "values": {"agents.counter.args.to": 10**9}, "journal": "a.journal"}
+
+
 async def test_a_run_whose_time_is_over_is_stopped_and_can_be_resumed(folder: Path) -> None:
-    (folder / "counting" / "world.toml").write_text(
-        (folder / "counting" / "world.toml").read_text().replace("rounds_max = 30", "rounds_max = 1000000")
-    )
     async with client_of(folder) as client:
-        args: dict[str, Any] = {"values": {"agents.counter.args.to": 10**9}, "journal": "a.journal"}
         reached = asyncio.Event()
 
         async def tell(progress: float, total: float | None, message: str | None) -> None:
             if progress > 1:
                 reached.set()
 
-        task = asyncio.create_task(client.call_tool("run", {"world": "counting", **args}, progress_callback=tell))
+        task = asyncio.create_task(client.call_tool("run", endless(folder), progress_callback=tell))
         await asyncio.wait_for(reached.wait(), 120)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -135,8 +141,6 @@ async def test_a_run_whose_time_is_over_is_stopped_and_can_be_resumed(folder: Pa
 
 
 async def test_the_command_serves_over_standard_input_and_output(folder: Path) -> None:
-    import sys
-
     for revision in ("auto", "2025-11-25"):
         settings = {"command": sys.executable, "args": ["-m", "turnwise", "mcp", str(folder)], "revision": revision}
         async with started(settings) as server:
@@ -145,3 +149,20 @@ async def test_the_command_serves_over_standard_input_and_output(folder: Path) -
             told = await server.call("check", {"world": "counting"})
             assert isinstance(told, ToolResult)
             assert told.data == {"ok": True, "problems": []}
+
+
+async def test_a_run_is_stopped_when_who_asked_for_it_is_gone(folder: Path) -> None:
+    async with started({"command": sys.executable, "args": ["-m", "turnwise", "mcp", str(folder)]}) as server:
+        running = asyncio.create_task(server.call("run", endless(folder)))
+        end = time.monotonic() + 120
+        while not (folder / "a.journal").exists():
+            assert time.monotonic() < end
+            await asyncio.sleep(0.05)
+    await asyncio.gather(running, return_exceptions=True)
+    while True:
+        try:
+            turnwise.resume(folder / "a.journal", workers=1).close()
+            break
+        except turnwise.JournalError:  # it is still being written
+            assert time.monotonic() < end
+            await asyncio.sleep(0.1)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
+
 from turnwise.visible_text import visible
 
 RESULT_BYTES_MAX: Final = 1024 * 1024
@@ -27,7 +29,7 @@ LINE_BYTES_MAX: Final = 64 * 1024
 STOP_S_MAX: Final = 20.0
 """Seconds in which a command that is interrupted ends, before it is killed."""
 
-_ROUND: Final = re.compile(rb"round (\d+) of at most (\d+)")
+_ROUND: Final = re.compile(rb"round ([\d,]+) of at most ([\d,]+)")
 
 OnRound = Callable[[int, int], Awaitable[None]]
 """Told the round that is played, and the most that there can be."""
@@ -71,7 +73,8 @@ async def run_command(
         return _result(await output, await said, is_stopped)
     finally:
         if process.returncode is None:
-            await _stop(process)
+            with anyio.CancelScope(shield=True):  # or each wait would end at once
+                await _stop(process)
         for task in (output, said):
             task.cancel()
 
@@ -102,7 +105,7 @@ async def _said(stream: asyncio.StreamReader | None, on_round: OnRound | None) -
             break
         tail = (tail + line.decode(errors="replace"))[-SAID_CHARS_MAX:]
         if on_round is not None and (found := _ROUND.search(line)):
-            await on_round(int(found[1]), int(found[2]))
+            await on_round(*[int(number.replace(b",", b"")) for number in found.groups()])
     return tail
 
 

@@ -14,9 +14,9 @@ _EFFECT = b"turnwise effect"
 
 def turn_seed(seed: int, agent: str, turn: int) -> str:
     """Seed of one turn, as 64 hex digits: what the guest's `random` is made from."""
-    return blake2b(b"%d %d %s" % (seed, turn, agent.encode()), digest_size=32, person=_TURN).hexdigest()
+    return blake2b(f"{seed} {turn} {agent}".encode(), digest_size=32, person=_TURN).hexdigest()
 
 
 def effect_stream(seed: int, agent: str, turn: int, index: int) -> bytes:
     """Key (32 bytes) of the stream that answers the turn's effect number `index`."""
-    return blake2b(b"%d %d %d %s" % (seed, turn, index, agent.encode()), digest_size=32, person=_EFFECT).digest()
+    return blake2b(f"{seed} {turn} {index} {agent}".encode(), digest_size=32, person=_EFFECT).digest()

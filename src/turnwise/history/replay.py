@@ -225,7 +225,7 @@ async def _compare(
     if driver.is_redacted and not taken and difference is None:
         notes.append("every turn could be executed: what was taken out can be computed again from the rest")
     unproved = list(_unproved(journal, answers, waves) if witness is None else _unproved(journal, 0, 0))
-    if called:
+    if called and witness is None:
         unproved.append(f"{called:,} results of tools were taken from the journal; no tool was called")
     if people:
         unproved.append(f"{people:,} answers of people were taken from the journal")

@@ -21,6 +21,7 @@ from turnwise.history.model_witness import ModelWitness
 from turnwise.history.nearness import Nearness
 from turnwise.history.replay import OnProgress, Replay, missing_end_text, replay_rounds, silent
 from turnwise.history.reply_difference import TokenDifference
+from turnwise.history.tool_witness import ToolVerification, ToolWitness, Witnesses
 from turnwise.journal import Journal
 from turnwise.journal.file.stored_json import stored_object
 from turnwise.orchestrator.loop_thread import run_alone
@@ -58,7 +59,7 @@ class Verification:
     again and equal. `head` (hex) is the run's, or that of the last round that was equal; `difference` is the first,
     None if all was equal. `models` are those that were asked; `notes` say what was compared otherwise than usual, and
     `unproved` what was taken from the journal. `token` says where two answers part, if the first difference is of
-    answers whose tokens are known.
+    answers whose tokens are known. `tools` are those that were called.
     """
 
     rounds: int
@@ -70,6 +71,7 @@ class Verification:
     notes: tuple[str, ...]
     unproved: tuple[str, ...]
     token: TokenDifference | None = None
+    tools: tuple[ToolVerification, ...] = ()
 
 
 def verify(
@@ -120,12 +122,13 @@ async def _verify(
                 hint="Name a model as the world does.",
             )
         await stack.enter_async_context(witness)
+        tools = await stack.enter_async_context(ToolWitness(journal, last))
         bound = None if rounds[1] is None else last
         replayed = await replay_rounds(
-            path, settings, progress, first=first, last=bound, witness=witness, parents=parents
+            path, settings, progress, first=first, last=bound, witness=Witnesses(witness, tools), parents=parents
         )
         await witness.drain()
-        return _verification(journal, replayed, witness, first, agent)
+        return _verification(journal, replayed, witness, tools, first, agent)
 
 
 def _chosen(journal: Journal, rounds: tuple[int, int | None]) -> tuple[int, int]:
@@ -143,9 +146,9 @@ def _chosen(journal: Journal, rounds: tuple[int, int | None]) -> tuple[int, int]
 
 
 def _verification(
-    journal: Journal, replayed: Replay, witness: ModelWitness, first: int, agent: str | None
+    journal: Journal, replayed: Replay, witness: ModelWitness, tools: ToolWitness, first: int, agent: str | None
 ) -> Verification:
-    difference = _first(replayed.difference, witness.difference)
+    difference = _first(_first(replayed.difference, witness.difference), tools.difference)
     models = tuple([_level(model, difference) for model in witness.models.values() if model.requests])
     replies = sum(model.compared for model in models) - sum(
         1 for model in witness.models.values() if model.difference is not None
@@ -153,10 +156,21 @@ def _verification(
     missing = replayed.missing_end
     notes = [*([] if missing is None else [missing_end_text(missing)]), *replayed.notes, *_notes(journal)]
     unproved = [*replayed.unproved, *_unproved(models, first, agent)]
+    if left := sum(tool.calls - tool.compared for tool in tools.tools):
+        unproved.append(f"{left:,} results of tools were taken from the journal")
     head = replayed.head
     token = witness.token if difference is witness.difference else None
     return Verification(
-        replayed.rounds, replayed.turns, replies, head, difference, models, tuple(notes), tuple(unproved), token
+        replayed.rounds,
+        replayed.turns,
+        replies,
+        head,
+        difference,
+        models,
+        tuple(notes),
+        tuple(unproved),
+        token,
+        tools.tools,
     )
 
 

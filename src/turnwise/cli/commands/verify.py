@@ -244,6 +244,10 @@ def _show(found: Verification, output: Output) -> None:
             )
         for reason in model.reasons:
             output.row("", reason, indent=3)
+    for tool in found.tools:
+        output.row(bold(tool.level), f" {tool.name}: {tool.compared:,} of {tool.calls:,} results compared")
+        for reason in tool.reasons:
+            output.row("", reason, indent=3)
     for note in found.notes:
         output.row("note: ", note)
     for line in found.unproved:
@@ -271,6 +275,16 @@ def _json(found: Verification, journal: str) -> dict[str, object]:
                 "nearness": None if model.nearness is None else asdict(model.nearness),
             }
             for model in found.models
+        ],
+        "tools": [
+            {
+                "name": tool.name,
+                "level": tool.level,
+                "calls": tool.calls,
+                "compared": tool.compared,
+                "reasons": list(tool.reasons),
+            }
+            for tool in found.tools
         ],
         "notes": list(found.notes),
         "unproved": list(found.unproved),

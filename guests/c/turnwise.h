@@ -424,6 +424,42 @@ TW_API tw_text tw_generate(tw_text model, tw_text prompt, int64_t tokens_max) {
   return tw_string(tw_member(tw_member(tw_effect(tw_written(&out)), "ok"), "text"));
 }
 
+/* Call a tool outside of the run; `args` is a JSON object. The reply as JSON: {"ok":{"text":…}} or {"error":{"kind":…}}.
+ * The turn may wait, and others go on meanwhile. */
+TW_API tw_text tw_call(tw_text tool, tw_text args) {
+  tw_out out = {0};
+  tw_add(&out, tw_literal("{\"effect\":\"call\",\"tool\":"));
+  tw_add_string(&out, tool);
+  tw_add(&out, tw_literal(",\"args\":"));
+  tw_add(&out, args);
+  tw_add(&out, tw_literal("}"));
+  return tw_effect(tw_written(&out));
+}
+
+/* The text of what a call came to; TW_NONE where it failed. */
+TW_API tw_text tw_call_text(tw_text tool, tw_text args) {
+  return tw_string(tw_member(tw_member(tw_call(tool, args), "ok"), "text"));
+}
+
+/* The tools that the agent may call, as a JSON list in order of name. */
+TW_API tw_text tw_tools(void) {
+  return tw_member(tw_member(tw_effect(tw_literal("{\"effect\":\"tools\"}")), "ok"), "tools");
+}
+
+/* Ask a person; `schema` is a JSON schema of the answer, or TW_NONE. The answer as JSON; TW_NONE where it was refused.
+ * The turn waits, and nobody waits for it. */
+TW_API tw_text tw_ask(tw_text question, tw_text schema) {
+  tw_out out = {0};
+  tw_add(&out, tw_literal("{\"effect\":\"ask\",\"question\":"));
+  tw_add_string(&out, question);
+  if (schema.at) {
+    tw_add(&out, tw_literal(",\"schema\":"));
+    tw_add(&out, schema);
+  }
+  tw_add(&out, tw_literal("}"));
+  return tw_member(tw_member(tw_effect(tw_written(&out)), "ok"), "answer");
+}
+
 /* -- what the host calls ------------------------------------------------------------------------------------------- */
 
 __attribute__((export_name("turnwise_alloc"))) void *turnwise_alloc(uint32_t size) { return tw_alloc(size); }

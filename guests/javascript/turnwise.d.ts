@@ -32,9 +32,29 @@ declare module "turnwise" {
     sample<T>(items: Iterable<T> & ArrayLike<T>, count: number): T[];
   }
 
-  /** `denied`: not granted. `context_full`: it does not fit into the model's context. `unknown`: there is no such model.
-   * `refused`: the request makes no sense to it. `unavailable`: what should have answered is not there. */
-  export type EffectErrorKind = "denied" | "context_full" | "unknown" | "refused" | "unavailable";
+  /** `denied`: not granted, or not approved. `context_full`: it does not fit into the model's context. `unknown`: there
+   * is no such model; of a call, nobody knows whether it took effect. `refused`: the request makes no sense to it, or is
+   * beyond a bound. `unavailable`: what should have answered is not there. `deadline`: nobody has answered a question in
+   * time. `unknown_tool`: there is no such tool. `invalid`: arguments do not follow its schema. `tool`: it failed. */
+  export type EffectErrorKind =
+    | "denied" | "context_full" | "unknown" | "refused" | "unavailable" | "deadline" | "unknown_tool" | "invalid" | "tool";
+
+  /** What came of a call: a server's words, as far to be trusted as those of a stranger. */
+  export interface ToolResult {
+    text: string;
+    /** Structured content, a JSON value; null where the tool gives none. */
+    data: any;
+  }
+
+  /** A tool that the agent may call. */
+  export interface Tool {
+    name: string;
+    description: string;
+    inputSchema: Record<string, any>;
+    outputSchema: Record<string, any> | null;
+    /** A person approves each call. */
+    approve: boolean;
+  }
 
   /** An effect was not carried out. The same in every execution of the run; uncaught, it fails the turn. */
   export class EffectError extends Error {
@@ -246,6 +266,20 @@ declare module "turnwise" {
     inferAll(
       model: string, inputs: Iterable<Record<string, Tensor | Nested>>, options: { returnErrors: true },
     ): (Record<string, Tensor> | EffectError)[];
+    /** Call a tool outside of the run by its name, `"server.tool"`. Needs the grant `call`. The result is recorded, and
+     * nothing is called twice. Where a call takes long, or people are asked, the turn waits as with `ask`. */
+    call(name: string, args?: Record<string, JSONValue>): ToolResult;
+    /** Call several tools at once; results come back in their order. */
+    callAll(calls: Iterable<string | [name: string, args?: Record<string, JSONValue>]>, options?: { returnErrors?: false }): ToolResult[];
+    callAll(
+      calls: Iterable<string | [name: string, args?: Record<string, JSONValue>]>, options: { returnErrors: true },
+    ): (ToolResult | EffectError)[];
+    /** The tools that the agent may call, in order of name. */
+    tools(): Tool[];
+    /** Ask a person, and get the answer. Needs the grant `ask`. The turn waits, and nobody waits for it: it goes on in the
+     * round that begins with the answer. With a `deadline`, a number of rounds, `default` is the answer if nobody has
+     * given another by then. */
+    ask(question: string, options?: { schema?: Record<string, any>; deadline?: number; default?: JSONValue }): any;
     /** The vector of a text, or those of several. Needs the grant `embed`. */
     embed(model: string, texts: string, options?: { truncate?: boolean }): number[];
     embed(model: string, texts: string[], options?: { truncate?: boolean }): number[][];

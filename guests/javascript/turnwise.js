@@ -427,6 +427,16 @@ function generateRequest(model, prompt, members) {
   return request;
 }
 
+function callRequest(name, args = {}) {
+  named(name, "the name of a tool");
+  return { effect: "call", tool: name, args: plain("args", args ?? {}) };
+}
+
+function resultOf(reply) {
+  const { text, data = null } = okOf(reply);
+  return { text, data };
+}
+
 function okOf(reply) {
   if ("ok" in reply) return reply.ok;
   throw new EffectError(reply.error.kind, reply.error.message);
@@ -731,6 +741,40 @@ class Turn {
     if (truncate) request.truncate = true;
     const vectors = tensorFromJSON(okOf(ask(request)).vectors).toList();
     return several ? vectors : vectors[0];
+  }
+
+  call(name, args = {}) {
+    return resultOf(ask(callRequest(name, args)));
+  }
+
+  callAll(calls, { returnErrors = false } = {}) {
+    if (typeof calls === "string") throw new TypeError("calls is an array of [name, args], not a text: use call");
+    const requests = Array.from(calls, (each) => (typeof each === "string" ? callRequest(each, {}) : callRequest(...each)));
+    return askAll(requests, resultOf, returnErrors);
+  }
+
+  tools() {
+    return okOf(ask({ effect: "tools" })).tools.map((tool) => ({
+      name: tool.name,
+      description: tool.description,
+      inputSchema: tool.input_schema ?? { type: "object" },
+      outputSchema: tool.output_schema ?? null,
+      approve: tool.approve ?? false,
+    }));
+  }
+
+  ask(question, { schema, deadline, default: otherwise } = {}) {
+    if (typeof question !== "string") throw new TypeError(`question is a text, not ${kindOf(question)}`);
+    if (question.trim() === "") throw new RangeError("question is empty");
+    checkText(question, "question");
+    const request = { effect: "ask", question };
+    if (schema !== undefined) request.schema = plain("schema", schema);
+    if (deadline !== undefined) request.deadline = whole("deadline", deadline, 1, ROUNDS_MAX);
+    if (otherwise !== undefined) {
+      if (deadline === undefined) throw new TypeError("default is what is taken when a deadline has passed: give deadline, too");
+      request.default = otherwise;
+    }
+    return okOf(ask(request)).answer;
   }
 
   #append(name, item) {

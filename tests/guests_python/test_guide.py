@@ -16,6 +16,12 @@ GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "agents-python.md").read
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
 
 
+def called(tool: str, args: dict[str, Any]) -> Any:
+    if tool == "mail.send":
+        raise EffectError("unknown", "the run was interrupted during the call")
+    return args["a"] + args["b"] if tool == "calc.add" else "found"
+
+
 def model(request: dict[str, Any]) -> str:
     if len(request.get("prompt", "")) > 10_000:
         raise EffectError("context_full", "too long")
@@ -42,7 +48,7 @@ def ran(code: str, value: Any) -> Any:
 def test_examples_run(source: str, round_: int) -> None:
     names: dict[str, Any] = {}
     exec(compile(source, "agents-python.md", "exec"), names)
-    effects: dict[str, Any] = {"generate": model, "infer": graph, "embed": encoder, "run_python": ran}
+    effects: dict[str, Any] = {"generate": model, "infer": graph, "embed": encoder, "run_python": ran, "call": called}
     t = make_turn(inbox=[("editor", "Hello")], round=round_, ask=lambda _: "red", **effects)
     names["turn"](t)
     assert set(outcome(t)) > {"state"} or outcome(t)["state"]

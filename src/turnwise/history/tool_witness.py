@@ -100,7 +100,7 @@ class ToolWitness:
 
     @property
     def tools(self) -> tuple[ToolVerification, ...]:
-        """What held of each tool that was called, in order of name."""
+        """Verifications of the tools that were called, in order of name."""
         return tuple([self._verification(name, tool) for name, tool in sorted(self._tools.items())])
 
     def _verification(self, name: str, tool: _CalledTool) -> ToolVerification:

@@ -506,7 +506,8 @@ function toldTool(tool) {
   if (!TOOL_NAME.test(name)) throw new RangeError(`a tool's name has 1 to 200 letters, digits, _, ., / and -, not ${short(name)}`);
   checkText(description, `the description of ${name}`);
   if (run !== undefined && typeof run !== "function") throw new TypeError(`run of ${name} is a function, not ${kindOf(run)}`);
-  return { name, parameters: plain(`the parameters of ${name}`, parameters), ...(description && { description }) };
+  const told = { name, parameters: plain(`the parameters of ${name}`, parameters), ...(description && { description }) };
+  return run === undefined ? { ...told, strict: false } : told; // whoever is called checks arguments
 }
 
 function toldTools(name, tools) {

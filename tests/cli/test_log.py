@@ -17,6 +17,7 @@ import pytest
 from tests.cli.conftest import Command
 from tests.cli.journals import CODES, EVIL, EVIL_SHOWN, evil_plan, play, write
 from tests.history.forger import changed, rechained
+from tests.orchestrator.worlds import calling_run
 from turnwise.core.plan import AgentPlan, Kind
 from turnwise.core.plan_json import plan_to_json
 from turnwise.core.records import WaveRecord
@@ -371,3 +372,10 @@ def test_a_round_that_is_not_what_its_head_says_is_damage(command: Command, evil
     ended = command("log", forged)
     assert ended.code == 2
     assert "outcome" in ended.err
+
+
+def test_calls_that_a_model_asks_for_are_told(command: Command, tmp_path: Path) -> None:
+    ended = command("log", calling_run(tmp_path))
+    assert "    calls     stop {}\n" in ended.out
+    assert 'tools ["stop"]' in ended.out
+    assert 'answer    ""' in ended.out

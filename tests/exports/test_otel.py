@@ -10,6 +10,7 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.semconv.schemas import Schemas
 
 import turnwise
+from tests.orchestrator.worlds import calling_run
 from turnwise.exports.otel import ATTRIBUTES, OPERATIONS, SCHEMA
 
 
@@ -115,3 +116,17 @@ def test_a_question_lasts_from_its_asking_to_where_the_turn_goes_on(answered: Pa
     assert "bridge" not in (tmp_path / "a.jsonl").read_text("utf-8")
     told = [attributes(span).get("turnwise.question") for span in spans(answered, tmp_path / "b.jsonl", content=True)]
     assert [text for text in told if text] == ["A bridge over the river?", "Why?", "Sign <b>here</b>"]
+
+
+def test_calls_that_a_model_asks_for_are_parts_of_what_it_says(tmp_path: Path) -> None:
+    found = spans(calling_run(tmp_path), tmp_path / "a.jsonl", content=True)
+    said = [
+        json.loads(told["gen_ai.output.messages"])
+        for told in map(attributes, found)
+        if "gen_ai.output.messages" in told
+    ]
+    assert said[0][0]["parts"] == [
+        {"type": "text", "content": ""},
+        {"type": "tool_call", "id": None, "name": "stop", "arguments": {}},
+    ]
+    assert [part["type"] for part in said[1][0]["parts"]] == ["text"]

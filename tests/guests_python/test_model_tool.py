@@ -67,7 +67,7 @@ def test_a_function_without_parameters_takes_none() -> None:
 
     empty = {"type": "object", "properties": {}, "additionalProperties": False}
     assert ModelTool.of(stop).told() == {"name": "stop", "parameters": empty}
-    assert ModelTool("stop").told() == {"name": "stop", "parameters": empty}
+    assert ModelTool("stop").told() == {"name": "stop", "parameters": empty, "strict": False}
 
 
 def bytes_are_none(data: bytes) -> None: ...

@@ -24,6 +24,16 @@ FLOAT, INT32, INT64 = 1, 6, 7
 MICROSOFT = "com.microsoft"
 
 
+SHOWS_TOOLS = (
+    "{{ bos_token }}{% if tools %}{{ tools | tojson }}{{ '\n' }}{% endif %}{% for m in messages %}"
+    "{{ m.role }}: {{ m.content }}{% for c in m.tool_calls or [] %}{{ '\n' }}<tool_call>\n"
+    '{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}\n</tool_call>{% endfor %}'
+    "{% if m.role == 'assistant' %}</s>{% endif %}{% if not loop.last %}{{ '\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '\n' }}assistant: {% endif %}"
+)
+"""A chat template that tells of tools, and writes calls as Hermes does."""
+
+
 def varint(value: int) -> bytes:
     parts = bytearray()
     while value > 0x7F:

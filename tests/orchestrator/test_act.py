@@ -11,8 +11,7 @@ import pytest
 
 import turnwise
 from tests.inference import toy
-from tests.serving.conftest import SHOWS_TOOLS
-from turnwise import Agent, Grants, Model, World
+from turnwise import Agent, Grants, Model, Tools, World
 from turnwise.errors import EnvironmentFailure
 from turnwise.journal.run import Run
 
@@ -30,7 +29,9 @@ def price(fruit: Literal["apple", "pear"], count: Annotated[int, {"minimum": 1, 
 
 
 def turn(t: Turn) -> None:
-    tools = [price, *(ModelTool(**tool) for tool in t.args.get("tools", ()))]
+    tools = [price]
+    for tool in t.args["tools"]:
+        tools.append(ModelTool(**tool | ({"function": price} if "function" in tool else {})))
     try:
         acted = t.act("m", t.args["goal"], tools=tools, **t.args["options"])
     except EffectError as error:
@@ -41,6 +42,7 @@ def turn(t: Turn) -> None:
 '''
 
 
+ENDLESS = {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}
 IN_JAVASCRIPT = """
 const PRICES = { apple: 3, pear: 4 };
 const price = {
@@ -81,7 +83,10 @@ def state(run: Run) -> Any:
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Models of random bytes, whose templates show tools or know of none."""
     folder = tmp_path_factory.mktemp("models")
-    templates = {"shown": SHOWS_TOOLS, "words": "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"}
+    templates = {
+        "shown": toy.SHOWS_TOOLS,
+        "words": "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}",
+    }
     return {
         name: str(
             toy.write_folder(
@@ -132,12 +137,26 @@ def test_calls_follow_their_schemas_whatever_the_model_is(
 
 
 def test_a_schema_that_no_answer_can_follow_names_its_tool(models: dict[str, str], tmp_path: Path) -> None:
-    endless = {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}
-    asked = world(models["shown"], "Go", [{"name": "endless", "parameters": endless}])
+    asked = world(models["shown"], "Go", [{"name": "endless", "parameters": ENDLESS, "function": True}])
     with turnwise.run(asked, journal=tmp_path / "a.journal") as run:
         found = state(run)
     assert found["error"] == "refused"
     assert found["message"].startswith("the tool endless: json_schema has no value that ends")
+
+
+def test_a_schema_of_a_server_that_no_answer_can_follow_is_left_to_the_server(
+    models: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "tools.py").write_text("def price(fruit: str) -> int:\n    return 4\n")
+    made = world(models["shown"], "Go", [{"name": "own.price", "parameters": ENDLESS}], begin="required", steps_max=2)
+    agent = Agent(AGENT, args=made.agents["buyer"].args, start=True, grants=Grants(generate=["m"], call=["own"]))
+    tools = {"own": Tools("python", {"path": "tools.py"})}
+    asked = World(name="acts", models=made.models, agents={"buyer": agent}, tools=tools, folder=tmp_path)
+    with turnwise.run(asked, journal=tmp_path / "a.journal") as run:
+        found = state(run)
+        requests = [json.loads(effect.request) for turn in run.turns for effect in turn.effects]
+    assert "error" not in found
+    assert {"name": "own.price", "parameters": ENDLESS, "strict": False} in requests[0]["tools"]
 
 
 @pytest.fixture

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import turnwise
 from tests.guests import LIVELY, chooser
-from turnwise import Agent, Grants, InitialMessage, World
+from tests.inference import toy
+from turnwise import Agent, Grants, InitialMessage, Model, World
 
 LIVELY_WAT = chooser(LIVELY)
 
@@ -49,3 +52,26 @@ def talkers(seed: int = 3, count: int = 4) -> World:
         rounds_max=12,
         agents={"talker": Agent(TALKER, count=count, start=True, groups=["talkers"], grants=Grants(send=["talkers"]))},
     )
+
+
+CALLER = """
+def stop() -> str:
+    return "stopped"
+
+def turn(t):
+    t.act("m", "Go", tools=[stop], begin="required", steps_max=2, calls_max=1, tokens_max=60)
+"""
+
+
+def calling_run(folder: Path) -> Path:
+    """The journal of a run in which a model of random bytes asks for one call, since it has to."""
+    model = toy.write_folder(
+        folder / "model",
+        toy.attention_graph(),
+        configuration=toy.config(16, 2, context_length=4096),
+        tokenizer_config={"chat_template": toy.SHOWS_TOOLS},
+    )
+    agent = Agent(CALLER, start=True, grants=Grants(generate=["m"]))
+    path = folder / "calling.journal"
+    turnwise.run(World(name="calling", models={"m": Model(str(model))}, agents={"a": agent}), journal=path).close()
+    return path

@@ -8,17 +8,9 @@ from pathlib import Path
 import openai
 import pytest
 
-from tests.inference import graphs
+from tests.inference import graphs, toy
 from tests.serving.servers import Server, serving
 from turnwise.demo import BUILTIN_DEMO, model_folder
-
-SHOWS_TOOLS = (
-    "{{ bos_token }}{% if tools %}{{ tools | tojson }}{{ '\n' }}{% endif %}{% for m in messages %}"
-    "{{ m.role }}: {{ m.content }}{% for c in m.tool_calls or [] %}{{ '\n' }}<tool_call>\n"
-    '{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}\n</tool_call>{% endfor %}'
-    "{% if m.role == 'assistant' %}</s>{% endif %}{% if not loop.last %}{{ '\n' }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '\n' }}assistant: {% endif %}"
-)
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +19,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     shows = tmp_path_factory.mktemp("models") / "tools"
     shutil.copytree(model_folder(BUILTIN_DEMO), shows)
     path = shows / "tokenizer_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": SHOWS_TOOLS}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": toy.SHOWS_TOOLS}))
     encoder = graphs.write_encoder(shows.parent / "encoder")
     with serving(BUILTIN_DEMO, shows, Path(encoder)) as started:
         yield started

@@ -69,6 +69,8 @@ class ModelTool:
         told: dict[str, Any] = {"name": self.name, "parameters": schema}
         if self.description:
             told["description"] = self.description
+        if self.function is None:
+            told["strict"] = False  # whoever is called checks arguments, and its schema is not ours to change
         return told
 
 

@@ -149,8 +149,13 @@ def _effect(effect: EffectRecord, output: Output, span: Span | None = None) -> N
     asked = _asked(request) if isinstance(request, dict) else shorten(effect.request, BODY_CHARS_MAX)
     _row("asked", f"{effect.model or effect.kind}: {asked}", output, dim(f"  {_time(span)}"))
     if isinstance(reply, dict) and isinstance(ok := reply.get("ok"), dict) and isinstance(ok.get("text"), str):
-        tokens = f"  ({count(int(ok.get('tokens', 0)), 'token')}, {ok.get('finish')})"
-        _row("answer", _quoted(ok["text"]), output, dim(tokens))
+        tokens = f"  ({count(int(ok.get('tokens') or 0), 'token')}, {ok.get('finish')})"
+        said = ok.get("said", ok["text"])
+        _row("answer", _quoted(said if isinstance(said, str) else ok["text"]), output, dim(tokens))
+        for call in calls if isinstance(calls := ok.get("calls"), list) else ():
+            if isinstance(call, dict):
+                args = json.dumps(call.get("args"), ensure_ascii=False)
+                _row("calls", shorten(f"{call.get('tool')} {args}", BODY_CHARS_MAX), output)
     elif isinstance(reply, dict) and isinstance(error := reply.get("error"), dict):
         text = f"{error.get('kind')}: {shorten(str(error.get('message')), BODY_CHARS_MAX)}"
         _row("refused", text, output, style="yellow")
@@ -161,6 +166,8 @@ def _effect(effect: EffectRecord, output: Output, span: Span | None = None) -> N
 def _asked(request: dict[str, Any]) -> str:
     """The prompt, or the last of the messages, and the options that are not told by it."""
     options = {key: value for key, value in request.items() if key not in ("effect", "model", "prompt", "messages")}
+    if isinstance(tools := options.get("tools"), list):
+        options["tools"] = [tool.get("name") if isinstance(tool, dict) else tool for tool in tools]
     text = request.get("prompt")
     messages = request.get("messages")
     if not isinstance(text, str) and isinstance(messages, list) and messages and isinstance(messages[-1], dict):

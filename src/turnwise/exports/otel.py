@@ -251,7 +251,8 @@ def _effect_span(
     if content and effect.kind == "generate":
         attributes[ATTRIBUTES["input"]] = json.dumps(_said(request), ensure_ascii=False)
         if isinstance(ok.get("text"), str):
-            part = {"role": "assistant", "parts": [{"type": "text", "content": ok["text"]}]}
+            said = {"type": "text", "content": str(ok.get("said", ok["text"]))}
+            part = {"role": "assistant", "parts": [said, *_calls(ok.get("calls"))]}
             answer = part | {"finish_reason": str(ok.get("finish"))}
             attributes[ATTRIBUTES["output"]] = json.dumps([answer], ensure_ascii=False)
     if effect.kind == ASK and is_overdue_reply(effect.reply):
@@ -267,6 +268,14 @@ def _effect_span(
         took = Span(begin, moment.turn(place).start_us - begin)
     span = _span(ids, ids.effect(round_, agent, effect.index), parent, name, _CLIENT, took, attributes)
     return span | ({"status": {"code": _ERROR}} if error is not None else {})
+
+
+def _calls(calls: object) -> list[dict[str, Any]]:
+    return [
+        {"type": "tool_call", "id": None, "name": str(call.get("tool")), "arguments": call.get("args")}
+        for call in (calls if isinstance(calls, list) else ())
+        if isinstance(call, dict)
+    ]
 
 
 def _said(request: dict[str, Any]) -> list[dict[str, Any]]:

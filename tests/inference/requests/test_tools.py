@@ -33,6 +33,8 @@ def test_what_may_be_called() -> None:
         both, (TOLD_STOP,), True
     )
     assert parsed(tools=[]) == ToolUse((), ())
+    loose = (Tool("stop", None, TOLD_STOP.parameters, strict=False),)
+    assert parsed(tools=[{**STOP, "strict": False}]) == ToolUse(loose, loose)
 
 
 def message(**more: Any) -> dict[str, Any]:
@@ -52,6 +54,7 @@ def message(**more: Any) -> dict[str, Any]:
         ({"tools": [{"name": "a", "description": "\ud800"}]}, "half a character"),
         ({"tools": [{"name": "a", "description": "x" * 65_537}]}, "descriptions of tools has 65537 characters"),
         ({"tools": [{"name": "a", "parameters": {"const": "x" * 33_000}}]}, "schemas of tools has"),
+        ({"tools": [{"name": "a", "strict": 1}]}, "strict must be true or false, not a number"),
         ({"tools": [STOP, STOP]}, 'two tools have the name "stop"'),
         ({"tools": [STOP], "tool_choice": "always"}, 'none, not "always"'),
         ({"tools": [STOP], "tool_choice": {"mode": "auto", "tools": ["go"]}}, 'names "go", which is none'),

@@ -284,7 +284,8 @@ def prepare(
 
     `form` is the one in which the model's template writes calls of tools, None if it has none.
     """
-    generation = told_request(parse(request.body), form, takes_system=template is None or template.takes_system)
+    asked = parse(request.body)
+    generation = told_request(asked, form, takes_system=template is None or template.takes_system)
     prompt = read_prompt(generation, tokenizer, template, context_length, now_us=request.now_us)
     if all(tokenizer.is_special(token) for token in prompt.ids):
         raise Refusal("refused", "the prompt has no text: it is empty, or holds special tokens only")
@@ -296,17 +297,33 @@ def prepare(
     try:
         return Sequence(request, generation, prompt, tokenizer, grammars, ends, pieces=pieces, form=form)
     except Refusal:
-        _check_schemas(generation, grammars)
-        raise
+        if (looser := _looser(asked, grammars)) is None:
+            raise
+    grammar = told_request(looser, form).grammar
+    generation = replace(generation, grammar=grammar)
+    return Sequence(request, generation, prompt, tokenizer, grammars, ends, pieces=pieces, form=form)
 
 
-def _check_schemas(generation: Generation, grammars: GrammarCompiler) -> None:
-    """Name the tool whose schema no answer can follow. Raises Refusal."""
-    for tool in generation.tools.callable if generation.tools else ():
+def _looser(asked: Generation, grammars: GrammarCompiler) -> Generation | None:
+    """Return a request in which tools whose schemas no answer can follow take any object; None if there are none.
+
+    Raises Refusal naming the tool if that is not allowed for it.
+    """
+    use = asked.tools
+    if use is None:
+        return None
+    loose = set()
+    for tool in use.callable:
         try:
             grammars.matcher(GrammarSource("json_schema", canonical(tool.parameters)))
         except Refusal as refusal:
-            raise Refusal(refusal.kind, f"the tool {tool.name}: {refusal.message}") from refusal
+            if tool.strict:
+                raise Refusal(refusal.kind, f"the tool {tool.name}: {refusal.message}") from refusal
+            loose.add(tool.name)
+    if not loose:
+        return None
+    tools = [replace(tool, parameters={"type": "object"}) if tool.name in loose else tool for tool in use.callable]
+    return replace(asked, tools=replace(use, callable=tools))
 
 
 def _check_logprobs(count: int, tokens_max: int) -> None:

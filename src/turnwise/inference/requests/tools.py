@@ -29,7 +29,7 @@ CALL_ID_CHARS_MAX: Final = 256
 MESSAGE_CALLS_MAX: Final = 256
 """Calls in one message."""
 
-_TOOL_KEYS: Final = frozenset({"name", "description", "parameters"})
+_TOOL_KEYS: Final = frozenset({"name", "description", "parameters", "strict"})
 _CALL: Final = 'an object with id, type "function" and function, which has name and arguments (an object)'
 
 
@@ -40,11 +40,13 @@ class Tool:
     - `name`: by which it is called (`TOOL_NAME`)
     - `description`: words about it for the model; None for none
     - `parameters`: the JSON schema of its arguments
+    - `strict`: False if a schema that no grammar can follow is no fault, since whoever is called checks arguments
     """
 
     name: str
     description: str | None
     parameters: Mapping[str, Any]
+    strict: bool = True
 
     def told(self) -> dict[str, Any]:
         """Return the tool as chat templates are told of it."""
@@ -122,19 +124,21 @@ def _tool(where: str, item: Any) -> Tool:
         refuse(f"{where} must be an object with name, description and parameters, not {kind(item)}")
     unknown = min(item.keys() - _TOOL_KEYS, default=None)
     if unknown is not None:
-        refuse(f"{where} has the unknown key {shown(unknown)}: a tool has name, description and parameters")
+        refuse(f"{where} has the unknown key {shown(unknown)}: a tool has name, description, parameters and strict")
     if not _is_name(item.get("name")):
         refuse(f"{where}.name must be text of 1 to 200 of a-z, A-Z, 0-9, _, ., / and -")
     description, parameters = item.get("description"), item.get("parameters", {})
     if description is not None and not isinstance(description, str):
         refuse(f"{where}.description must be text, not {kind(description)}")
+    if not isinstance(strict := item.get("strict", True), bool):
+        refuse(f"{where}.strict must be true or false, not {kind(strict)}")
     if not isinstance(parameters, dict):
         refuse(f"{where}.parameters must be an object, a JSON schema, not {kind(parameters)}")
     try:
         canonical(item)
     except (ValueError, RecursionError):
         refuse(f"{where} holds half a character or a number that is not finite, or is nested too deeply")
-    return Tool(item["name"], description, {"type": "object", "properties": {}, **parameters})
+    return Tool(item["name"], description, {"type": "object", "properties": {}, **parameters}, strict)
 
 
 def _choice(fields: Fields, names: Sequence[str]) -> tuple[ToolChoice, Sequence[str] | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -113,6 +114,22 @@ def test_a_schema_has_a_depth() -> None:
     for _ in range(DEPTH_MAX + 5):
         deep = {"not": deep}
     assert schema_problem(deep) is not None
+
+
+@pytest.mark.parametrize(
+    "around",
+    [lambda part: {"not": part}, lambda part: {"anyOf": [part]}, lambda part: {"properties": {"a": part}}],
+    ids=["one", "list", "named"],
+)
+def test_each_way_of_nesting_is_one_deeper(around: Callable[[Any], Any]) -> None:
+    def nested(depth: int) -> Any:
+        found: Any = True
+        for _ in range(depth):
+            found = around(found)
+        return found
+
+    assert schema_problem(nested(DEPTH_MAX)) is None
+    assert schema_problem(nested(DEPTH_MAX + 2)) is not None
 
 
 def test_what_would_take_for_ever_is_no_answer() -> None:

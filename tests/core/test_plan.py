@@ -17,6 +17,8 @@ def test_bounds_and_defaults_are_those_that_worlds_rely_on() -> None:
     assert plan.DELIVERIES_MAX_DEFAULT == 1_000_000
     assert plan.INBOX_BYTES_MAX_DEFAULT == 8_388_608
     assert plan.EFFECTS_BYTES_MAX_DEFAULT == 67_108_864
+    assert plan.PUT_BYTES_MAX_DEFAULT == 67_108_864
+    assert plan.CONTENTS_BYTES_MAX_DEFAULT == 268_435_456
     assert plan.AGENTS_MAX_DEFAULT == 1_000_000
     assert plan.TIME_START_US_DEFAULT == 946_684_800_000_000
     assert plan.ROUND_US_DEFAULT == 1_000_000

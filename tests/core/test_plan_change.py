@@ -10,7 +10,7 @@ import pytest
 
 from tests.core.worlds import kind, plan, sends
 from turnwise.core.plan import KindGrants, Limits
-from turnwise.core.plan_change import changed_plan, plan_change, plan_concerns, with_texts
+from turnwise.core.plan_change import changed_plan, concerns_turns, plan_change, plan_concerns, with_texts
 from turnwise.core.withheld import Withheld, as_member
 from turnwise.errors import JournalError
 
@@ -104,6 +104,22 @@ def test_what_is_no_change_of_this_plan_is_damage(text: str) -> None:
 def test_a_change_concerns_the_kinds_that_it_names_or_all(text: str, concerned: set[str]) -> None:
     assert {name for name in ("a", "b") if plan_concerns(text, name) is True} == concerned
     assert {name for name in ("a", "b") if plan_concerns(text, name) is False} == {"a", "b"} - concerned
+
+
+@pytest.mark.parametrize(
+    ("text", "concerned"),
+    [
+        ('{"seed":8}', {"a", "b"}),
+        ('{"models":{"m":"x"}}', {"a", "b"}),
+        ('{"kinds":{"a":{"code":"x"}}}', {"a"}),
+        ('{"kinds":{"a":{"code":"x"}},"seed":8}', {"a", "b"}),
+        ('{"kinds":{}}', set()),
+        ('{"rounds_max":9}', set()),
+    ],
+)
+def test_turns_that_have_begun_are_others_by_what_they_were_given(text: str, concerned: set[str]) -> None:
+    for name in ("a", "b"):
+        assert concerns_turns(text, name) is (name in concerned)
 
 
 def test_what_agents_are_told_can_be_taken_out() -> None:

@@ -6,8 +6,13 @@ import json
 
 import pytest
 
-from turnwise.core.run_python import failure_of, run_reply
-from turnwise.core.turn import Completed, Failed, Failure, FailureClass, Needs, TurnOutput
+from tests.core.worlds import kind
+from turnwise.core.events import Request
+from turnwise.core.plan import Limits
+from turnwise.core.records import AgentRecord
+from turnwise.core.run_python import RUN_PYTHON, failure_of, run_execution, run_reply
+from turnwise.core.state import AgentState
+from turnwise.core.turn import Completed, EffectRequest, Failed, Failure, FailureClass, Needs, TurnOutput
 
 
 def reply(state: str) -> dict[str, object]:
@@ -57,3 +62,15 @@ def test_a_reply_without_failure_has_none() -> None:
     assert failure_of(run_reply(Completed(TurnOutput('{"value":null}')), "")) is None
     assert failure_of('{"error":{"kind":"denied","message":"x"}}') is None
     assert failure_of("[]") is None
+
+
+def test_code_is_executed_within_the_limits_of_the_agent_that_asks() -> None:
+    limits = Limits(fuel=77)
+    record = AgentRecord("ann", 4, "writer", "{}", "", 0, None, ())
+    agent = AgentState(record, kind("writer", limits=limits), ())
+    request = Request(4, 0, EffectRequest("run_python", None, '{"code":"1"}'), b"\x5e\xed", 1_000)
+    made = run_execution(request, agent, "ab" * 32, 9)
+    assert (made.place, made.kind, made.fuel, made.limits, made.code) == (4, RUN_PYTHON, 77, limits, "ab" * 32)
+    given = made.input
+    assert (given.name, given.args, given.round, given.turn, given.state) == ("ann", '{"code":"1"}', 9, 1, "")
+    assert (given.now_us, given.seed, given.mail) == (1_000, "5eed", ())

@@ -66,7 +66,7 @@ def test_a_reply_without_failure_has_none() -> None:
 
 def test_code_is_executed_within_the_limits_of_the_agent_that_asks() -> None:
     limits = Limits(fuel=77)
-    record = AgentRecord("ann", 4, "writer", "{}", "", 0, None, ())
+    record = AgentRecord(4, "ann", "writer", "{}", "", 0, None, ())
     agent = AgentState(record, kind("writer", limits=limits), ())
     request = Request(4, 0, EffectRequest("run_python", None, '{"code":"1"}'), b"\x5e\xed", 1_000)
     made = run_execution(request, agent, "ab" * 32, 9)

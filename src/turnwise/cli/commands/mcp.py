@@ -22,9 +22,12 @@ def mcp(
     if not folder.is_dir():
         raise UsageError("there is no such folder", where=str(folder), hint="Name the folder that has the worlds.")
     try:
+        from turnwise.mcp.ending_input import end_input_on_signals
         from turnwise.mcp.server import make_server
     except ImportError as error:
         hint = 'Install it: pip install "turnwise[mcp]"'
         raise UsageError(f"MCP is not installed ({error.name} is missing)", hint=hint) from None
-    make_server(folder).run()
+    server = make_server(folder)
+    end_input_on_signals()
+    server.run()
     return DONE

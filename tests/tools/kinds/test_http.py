@@ -19,7 +19,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.tools.kinds.serving import tools
+from turnwise.tools.kinds import http_exchange
 from turnwise.tools.kinds.http import HttpServer, settings_of
+from turnwise.tools.kinds.http import server as make
 from turnwise.tools.kinds.settings import SettingsError
 from turnwise.tools.server import ToolResult, ToolUnavailableError
 
@@ -278,6 +281,18 @@ def test_headers_go_to_their_own_host_only(names: dict[str, list[list[str]]]) ->
     assert "sesame" not in repr(result)
 
 
+def test_a_body_of_just_the_bound_is_whole() -> None:
+    for size, is_cut in ((2048, False), (2049, True)):
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {size}\r\n\r\n"
+        result, _ = fetch(head.encode() + b"x" * size, body_kib_max=2)
+        assert (len(result.text), result.data["more"]) == (2048, is_cut)
+
+
+def test_interim_responses_are_passed_over() -> None:
+    result, _ = fetch(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 3 + PLAIN)
+    assert (result.text, result.data["status"]) == ("hello", 200)
+
+
 def test_a_body_is_cut() -> None:
     async def answer(_: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
@@ -308,8 +323,14 @@ def test_output_without_end_is_ended(endless: bytes) -> None:
             writer.write(repeated)
             await writer.drain()
 
-    with pytest.raises(ToolUnavailableError):
+    with pytest.raises(ToolUnavailableError) as caught:
         fetch(answer)
+    bounds = (
+        f"more than {http_exchange.OVERHEAD_BYTES_MAX:,} bytes beside the body",
+        "Receive buffer too long",
+        "illegal",
+    )
+    assert any(bound in str(caught.value) for bound in bounds)
 
 
 @pytest.mark.parametrize(
@@ -401,6 +422,15 @@ def test_https(names: dict[str, list[list[str]]], authority: tuple[Path, ssl.SSL
         asyncio.run(run("https://a.example:PORT/"))
     with pytest.raises(ToolUnavailableError, match=r"the certificates missing.pem"):
         asyncio.run(run("https://a.example:PORT/", certificates="missing.pem"))
+
+
+def test_there_is_no_other_argument_than_the_url() -> None:
+    server = make({"hosts": ["a.example", "http://b.example:8000"]}, Path())
+    (spec,) = tools(server).values()
+    assert spec.description == "Fetch a URL by GET. Hosts: https://a.example, http://b.example:8000."
+    for args in ({}, {"url": 1}, {"url": "https://a.example/", "method": "POST"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(args, spec.input_schema)
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 import turnwise
+from turnwise.core.question import AskedQuestion
 from turnwise.errors import JournalError, WorldError
 from turnwise.history.replay import replay
 from turnwise.orchestrator.crash_points import CRASH_POINTS
 from turnwise.orchestrator.live import Live
+from turnwise.orchestrator.native import run_native
 from turnwise.orchestrator.settings import Settings
 from turnwise.world import Agent, CallGrant, Grants, Tools, World
 
@@ -421,3 +423,43 @@ def test_a_list_that_changes_while_a_run_goes_on_ends_the_round(tmp_path: Path) 
     (tmp_path / "tools.py").write_text(tools)
     with pytest.raises(JournalError, match="add has another description"):
         turnwise.run(made, journal=tmp_path / "run.journal", workers=1)
+
+
+# -- other ways to play ------------------------------------------------------------------------------------------
+
+APPROVED = """
+    def turn(t):
+        found = [t.call("own.add", {"a": 1, "b": 2}).data, str(t.call("own.note", {"what": "it"}))]
+        t.finish(found)
+"""
+
+
+def test_agents_without_a_sandbox_call_tools(tmp_path: Path) -> None:
+    made = world(tmp_path, APPROVED, grants=Grants(call=["own.add", CallGrant(tool="own.note")], finish=True))
+    asked = []
+
+    def person(question: AskedQuestion) -> bool:
+        asked.append(question.text)
+        return True
+
+    end = run_native(made, people=person).end
+    assert end.result == '[{"sum":3},"noted it"]'
+    assert asked == ['May agent call own.note with {"what":"it"}?']
+    assert noted(tmp_path) == ["it"]
+
+
+def test_the_runs_of_a_sweep_have_servers_of_their_own(tmp_path: Path) -> None:
+    source = """
+        def turn(t):
+            t.finish(str(t.call("own.note", {"what": f"{t.random.random()}"})))
+    """
+    made = world(tmp_path, source, park_after_ms=0)
+    folder = tmp_path / "journals"
+    swept = turnwise.sweep(made, seeds=[1, 2, 3], journals=folder, jobs=3, workers=1)
+    assert [run.status for run in swept.runs] == ["finished"] * 3
+    assert sorted(str(run.result) for run in swept.runs) == sorted(f"noted {what}" for what in noted(tmp_path))
+    again = turnwise.sweep(made, seeds=[1, 2, 3], journals=folder, workers=1)
+    assert [run.head for run in again.runs] == [run.head for run in swept.runs]
+    assert len(noted(tmp_path)) == 3
+    for journal in folder.glob("*.journal"):
+        check_replay(journal, tmp_path)

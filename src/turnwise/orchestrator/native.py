@@ -18,6 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from turnwise.core.calling import CALL, call_of
 from turnwise.core.envelope import decode_needs, decode_output, error_reply
 from turnwise.core.events import (
     Action,
@@ -44,7 +45,10 @@ from turnwise.orchestrator.effects import as_model_request
 from turnwise.orchestrator.loop_thread import LoopThread
 from turnwise.orchestrator.model_hosts import ModelHosts, Spec
 from turnwise.orchestrator.tasks import endpoints_of_world, specs_of_world, wrong_tasks
+from turnwise.orchestrator.tool_servers import Listed, pinned, servers_of, settings_problems
+from turnwise.tools.desk import ToolDesk
 from turnwise.world import Resolved, SourceFiles, World
+from turnwise.world.plan import build_plan
 from turnwise_guest.runtime.execute import play
 from turnwise_guest.runtime.failure import describe
 from turnwise_guest.runtime.program import CannotPrepare, Program, prepare
@@ -86,12 +90,13 @@ def run_native(world: World, *, on_round: OnRound | None = None, people: People 
                 where=f"agents.{kind}.source",
                 hint="Leave out --native; only Python agents can run without a sandbox.",
             )
-    if problems := wrong_tasks(world):
+    if problems := [*wrong_tasks(world), *settings_problems(resolved)]:
         raise WorldError(problems)
-    plan = world.plan(dict.fromkeys(resolved.sources, _NO_HASH), dict.fromkeys(world.models, _NO_HASH))
     with ExitStack() as stack:
         agents = {kind: _Agent(kind, source) for kind, source in resolved.sources.items()}
-        models = stack.enter_context(_models(resolved))
+        models, listed = stack.enter_context(_models(resolved))
+        hashes = dict.fromkeys(resolved.sources, _NO_HASH), dict.fromkeys(world.models, _NO_HASH)
+        plan = build_plan(resolved, *hashes, pinned(resolved, listed))
         return _Native(Machine(plan), agents, models, people).play(on_round)
 
 
@@ -128,7 +133,10 @@ class _Native:
                     pending += machine.step(Advance())
                 case End(end):
                     return NativeRun(rounds, turns, failures, end)
-                case Request() | Keep():  # pragma: no cover - answered where it is asked
+                case Request():  # a call that a person has approved, before its turn goes on
+                    reply = self._answer(action, self._contents)
+                    pending += machine.step(EffectAnswered(action.place, action.index, reply))
+                case Keep():  # pragma: no cover - answered where it is asked
                     raise AssertionError(action)
 
     def _ask_people(self) -> None:
@@ -218,8 +226,11 @@ def _renamed(program: Program, texts: Mapping[str, str], folder: Path) -> Progra
 
 
 @contextmanager
-def _models(resolved: Resolved) -> Iterator[Callable[[Request, Contents], str]]:
-    """A function that answers effects with the world's models, whose event loop runs in another thread."""
+def _models(resolved: Resolved) -> Iterator[tuple[Callable[[Request, Contents], str], Listed]]:
+    """A function that answers effects with the world's models and tools, whose event loop runs in another thread.
+
+    With it come the tools by their servers.
+    """
     waiting: dict[int, Future[str]] = {}
     ids = count()
 
@@ -239,8 +250,13 @@ def _models(resolved: Resolved) -> Iterator[Callable[[Request, Contents], str]]:
         await host.start()
         return host
 
+    async def open_desk() -> ToolDesk:
+        return ToolDesk(servers_of(resolved))
+
     with LoopThread("turnwise-native") as thread:
         host = thread.submit(open_host()).result()
+        desk = thread.submit(open_desk()).result()
+        listed = thread.submit(desk.start()).result()
 
         async def submit(id_: int, request: Request, contents: Contents) -> None:
             host.submit([as_model_request(id_, request, contents)])
@@ -248,6 +264,11 @@ def _models(resolved: Resolved) -> Iterator[Callable[[Request, Contents], str]]:
         def answer(request: Request, contents: Contents) -> str:
             if request.request.kind == RUN_PYTHON:
                 return error_reply("unavailable", "run_python needs a sandbox: run without --native")
+            if request.request.kind == CALL:
+                call = call_of(request.request.body)
+                server, _, tool = call.tool.partition(".")
+                tool = tool or listed[server][0].name
+                return thread.submit(desk.call(server, tool, call.args, request.answers)).result()
             future: Future[str] = Future()
             id_ = next(ids)
             waiting[id_] = future
@@ -255,6 +276,7 @@ def _models(resolved: Resolved) -> Iterator[Callable[[Request, Contents], str]]:
             return future.result()
 
         try:
-            yield answer
+            yield answer, listed
         finally:
+            thread.submit(desk.close()).result()
             thread.submit(host.close()).result()

@@ -88,6 +88,26 @@ def _listed(driver: Driver, file: Journal, server: str, specs: tuple[ToolSpec, .
             driver.on_failure(changed_list(str(file.path), server, difference))
 
 
+def connect_tools(
+    stack: AsyncExitStack,
+    driver: Driver,
+    file: Journal,
+    ahead: Ahead,
+    desk: ToolDesk | ForkedCalls,
+    park_after_ms: int,
+) -> None:
+    """Have a driver's calls of tools made at a desk; the stack closes what makes them."""
+    world = driver.machine.world
+    if isinstance(desk, ForkedCalls):
+        desk.name_of = lambda place: world.agents[place].name
+    else:
+        desk.on_listed = partial(_listed, driver, file)
+    calls = Calls(desk, ahead, driver, park_after_ms / 1_000, calls_made(file, driver.machine.plan))
+    stack.push_async_callback(calls.close)
+    driver.calls = calls
+    driver.resume_calls()
+
+
 async def connect(
     stack: AsyncExitStack,
     settings: Settings,
@@ -126,17 +146,8 @@ async def connect(
     driver.effects = keeper if keeper.is_needed else effects
     stack.push_async_callback(keeper.close)
     prepared.answers.attach(effects, driver)
-    desk = prepared.desk
-    if desk is not None:
-        if isinstance(desk, ForkedCalls):
-            desk.name_of = lambda place: machine.world.agents[place].name
-        else:
-            desk.on_listed = partial(_listed, driver, file)
-        made = calls_made(file, machine.plan)
-        calls = Calls(desk, ahead, driver, prepared.park_after_ms / 1_000, made)
-        stack.push_async_callback(calls.close)
-        driver.calls = calls
-        driver.resume_calls()
+    if prepared.desk is not None:
+        connect_tools(stack, driver, file, ahead, prepared.desk, prepared.park_after_ms)
     stack.enter_context(collected_seldom())
     ring = edges.telemetry() if settings.telemetry else None
     if ring is not None:

@@ -26,6 +26,7 @@ from turnwise.orchestrator.effects import ModelEffects
 from turnwise.orchestrator.garbage import collected_seldom
 from turnwise.orchestrator.kept_replies import KeptReplies, promising_nothing
 from turnwise.orchestrator.model_hosts import ModelHosts, Spec
+from turnwise.orchestrator.parts import connect_tools
 from turnwise.orchestrator.progress import Status
 from turnwise.orchestrator.reproducibility import plan_bound
 from turnwise.orchestrator.session import Session
@@ -33,6 +34,7 @@ from turnwise.orchestrator.settings import Settings
 from turnwise.sandbox.build.code import Code
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.sandbox.pool.pool import Pool
+from turnwise.tools.desk import ToolDesk
 from turnwise.world import SourceFiles
 
 
@@ -88,8 +90,18 @@ class SharedParts:
         """The loaded models by name."""
         return self._host.models
 
-    async def connect(self, stack: AsyncExitStack, machine: Machine, file: Journal) -> Session:
-        """Connect a run with these parts; the session owns what the stack did, and gives its share back."""
+    async def connect(
+        self,
+        stack: AsyncExitStack,
+        machine: Machine,
+        file: Journal,
+        desk: ToolDesk | None = None,
+        park_after_ms: int = 0,
+    ) -> Session:
+        """Connect a run with these parts; the session owns what the stack did, and gives its share back.
+
+        `desk` has the servers of its tools, which no two runs share.
+        """
         writer = await stack.enter_async_context(JournalWriter(file.writer))
         driver = Driver(machine, writer)
         driver.contents.load = file.contents.read
@@ -100,6 +112,8 @@ class SharedParts:
         driver.sandboxes = share
         driver.effects = share.keeper if share.keeper.is_needed else share.effects
         self._shares.append(share)
+        if desk is not None:
+            connect_tools(stack, driver, file, Ahead(writer, file.ahead.rows()), desk, park_after_ms)
         stack.enter_context(collected_seldom())
         if self.failure is not None:
             driver.on_failure(self.failure)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from turnwise.core.canonical import canonical
+from turnwise.core.tool_plan import ToolServerPlan
 from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError, UsageError
 from turnwise.journal import Journal
 from turnwise.journal.run import Run
@@ -28,9 +29,11 @@ from turnwise.orchestrator.reproducibility import changed
 from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
 from turnwise.orchestrator.shared_parts import SharedParts
+from turnwise.orchestrator.tool_servers import NotedTools, pinned, servers_of
 from turnwise.sweeps.moves import VariableMove, moves_of
 from turnwise.sweeps.row import SweptRun, row_of
 from turnwise.sweeps.variables import Settings as Combination
+from turnwise.tools.desk import ToolDesk
 from turnwise.world import Resolved, SourceFiles, World
 
 JOBS_MAX: Final = 64
@@ -38,6 +41,9 @@ JOBS_MAX: Final = 64
 
 STARTS_MAX: Final = 3
 """Starts of shared parts in a row between which no run came to its end."""
+
+NEWS_S_MAX: Final = 1.0
+"""Seconds between two looks whether a run waits for tools still."""
 
 OnProgress = Callable[[int, int], None]
 """Told (runs done, runs in all)."""
@@ -195,6 +201,9 @@ class _Player:
                 return
             stack.push_async_callback(session.close)
             while session.end is None:
+                if session.waits and not session.questions():  # for tools
+                    await session.wait_news(NEWS_S_MAX)
+                    continue
                 if session.waits:
                     asked = session.questions()[0]
                     raise UsageError(
@@ -209,12 +218,18 @@ class _Player:
         """Begin a run, or take it up from its journal; None if that has its end."""
         codes = {kind: parts.codes[files] for kind, files in task.resolved.sources.items()}
         async with AsyncExitStack() as opened:
+            servers, park_after_ms = servers_of(task.resolved), task.resolved.park_after_ms
+            desk = ToolDesk(servers) if servers else None
+            tools: tuple[ToolServerPlan, ...] = ()
+            if desk is not None:
+                opened.push_async_callback(desk.close)
+                tools = pinned(task.resolved, await desk.start())
             if not path.exists():
-                machine, file = new_run(opened, path, task.resolved, task.specs, codes, parts.models)
-                return await parts.connect(opened, machine, file)
+                machine, file = new_run(opened, path, task.resolved, task.specs, codes, parts.models, tools)
+                return await parts.connect(opened, machine, file, desk, park_after_ms)
             with Journal.open(path) as reading:
                 first, ended = reading.header.plans()[0][1], reading.rounds.end_record is not None
-            if first != plan_of(task.resolved, codes, parts.models):
+            if first != plan_of(task.resolved, codes, parts.models, tools):
                 raise OtherRun(
                     "the folder has a journal under this name that is of another run",
                     where=str(path),
@@ -224,8 +239,9 @@ class _Player:
                 return None
             file = opened.enter_context(Journal.open(path, write=True))
             self._status.notices += changed(file, parts.models)
-            machine = continued(file, versions=versions_of(parts.models), info=info_of(task.specs))
-            return await parts.connect(opened, machine, file)
+            info = info_of(task.specs, NotedTools(tuple(servers), park_after_ms))
+            machine = continued(file, versions=versions_of(parts.models), info=info)
+            return await parts.connect(opened, machine, file, desk, park_after_ms)
 
     async def _ready(self, sources: Mapping[SourceFiles, str], specs: Sequence[Spec]) -> SharedParts:
         """Return the shared parts; start them anew if they have given up."""

@@ -2,8 +2,9 @@
 
 `run`: the same run alone, without telemetry, and with a monitor whose page listens, alternately; the interval of the
 ratio holds 95 of 100 samples drawn again from the pairs. `list`: 1,000 journals, listed for the first time. `paint` and
-`frames` need Chromium with its driver and selenium: the first paint of a run of 100,000 turns, and frames a second
-while a timeline of 10,000 agents and 10,000 rounds is zoomed and moved. A JSON line each, then a table.
+`frames` need the browsers that the tests of pages need (tests/long/browsers.py): the first paint of a run of 100,000
+turns in Chromium, and frames a second in each browser while a timeline of 10,000 agents and 10,000 rounds is zoomed and
+moved. A JSON line each, then a table.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from proof.figure import Figure, alternately, medians, ratios, table, timed
@@ -48,6 +50,7 @@ class Monitor:
         parts = urlsplit(self.address)
         self.port = int(parts.port or 0)
         self.token = parts.query.partition("=")[2]
+        self.root = f"http://127.0.0.1:{self.port}/"
         self._streams: list[http.client.HTTPConnection] = []
 
     def get(self, path: str) -> http.client.HTTPResponse:
@@ -162,31 +165,41 @@ def sparse(agents: int, rounds: int) -> World:
     return turnwise.World(name="sparse", rounds_max=rounds, agents=kinds)
 
 
-class Chromium:
-    """Chromium by its driver, which has the monitor's cookie."""
+def browsers() -> dict[str, Callable[[str], Any]]:
+    """Browsers by name, each opened with the monitor's first address: those of the tests of pages.
 
-    def __init__(self, server: Monitor) -> None:
-        from selenium import webdriver
+    Opening one that is not there skips, as a test does.
+    """
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from tests.long.browsers import Chromium, Firefox, Servo
 
-        options = webdriver.ChromeOptions()
-        options.binary_location = shutil.which("chromium") or "chromium"
-        for argument in ("--headless=new", "--no-sandbox", "--window-size=1280,800"):
-            options.add_argument(argument)
-        service = webdriver.ChromeService(shutil.which("chromedriver"))
-        self.driver = webdriver.Chrome(options=options, service=service)
-        self.driver.set_script_timeout(SECONDS_MAX)
-        self.driver.get(server.address)
-        self.root = f"http://127.0.0.1:{server.port}/"
+    return {"Chromium": Chromium, "Firefox": Firefox, "Servo": Servo}
 
-    def __enter__(self) -> Chromium:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.driver.quit()
+@contextmanager
+def browser(name: str, server: Monitor) -> Iterator[Any]:
+    """Have a browser that has the monitor's cookie."""
+    found = browsers()[name](server.address)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def asked(of: Any, script: str) -> Any:
+    """Run a script on the page that calls `done` once, and return what it gave."""
+    of.script(
+        f"(window.found = null, ((done) => {{{script}}})((value) => (window.found = JSON.stringify(value))), true)"
+    )
+    end = time.monotonic() + SECONDS_MAX
+    while (found := of.script("window.found")) is None:
+        if time.monotonic() > end:
+            raise SystemExit("the page has not come to an end")
+        time.sleep(0.05)
+    return json.loads(found) if isinstance(found, str) else found
 
 
 DRAWN = """
-const [done] = arguments;
 const look = () => {
   const canvas = document.querySelector(".stage canvas");
   if (canvas && canvas.width > 300) {
@@ -202,7 +215,7 @@ look();
 """
 """Milliseconds from the navigation to the first paint of any content, and until the timeline has turns."""
 FRAMES = """
-const [seconds, done] = arguments;
+const seconds = SECONDS;
 const canvas = document.querySelector(".stage canvas");
 const box = canvas.getBoundingClientRect();
 const at = { clientX: box.left + 600, clientY: box.top + 300, bubbles: true, cancelable: true };
@@ -221,6 +234,27 @@ const move = (now) => {
 requestAnimationFrame(move);
 """
 """Times between frames, while the wheel is turned in each: zooming in and out, and moving along rounds."""
+DRAWS = """(() => {
+const canvas = document.querySelector(".stage canvas");
+const context = canvas.getContext("2d");
+const box = canvas.getBoundingClientRect();
+const at = { clientX: box.left + 600, clientY: box.top + 300, bubbles: true, cancelable: true, shiftKey: true };
+let wanted = null;
+window.requestAnimationFrame = (draw) => { wanted = draw; return 1; };
+const taken = [];
+for (let number = 0; number < 60; number++) {
+  const before = performance.now();
+  canvas.dispatchEvent(new WheelEvent("wheel", { ...at, deltaY: number % 20 < 10 ? 4 : -4 }));
+  if (!wanted) return JSON.stringify([]);
+  wanted(performance.now());
+  wanted = null;
+  context.getImageData(0, 0, 1, 1);
+  taken.push(performance.now() - before);
+}
+return JSON.stringify(taken);
+})()"""
+"""Times of drawing, one after the other, while the timeline is moved along rounds: each to its end, since it is read.
+For a browser whose pages cannot be asked twice, and so show no frames."""
 
 
 def first_paint(turns: int, times: int) -> list[Figure]:
@@ -229,9 +263,9 @@ def first_paint(turns: int, times: int) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         turnwise.run(chatters(100, turns // 100), journal=Path(folder) / "a.journal").close()
         for _ in range(times):
-            with monitor(Path(folder)) as server, Chromium(server) as browser:
-                browser.driver.get(f"{browser.root}?run=a.journal")
-                paint, drawn = browser.driver.execute_async_script(DRAWN)
+            with monitor(Path(folder)) as server, browser("Chromium", server) as opened:
+                opened.open(f"{server.root}?run=a.journal")
+                paint, drawn = asked(opened, DRAWN)
                 paints.append(paint / 1_000)
                 drawns.append(drawn / 1_000)
     return [
@@ -243,24 +277,42 @@ def first_paint(turns: int, times: int) -> list[Figure]:
 
 
 def frames(side: int, seconds: float, times: int) -> list[Figure]:
-    """Zoom and move the timeline of as many agents as rounds; tiles are fetched and drawn meanwhile."""
-    rates, slowest = [], []
+    """Zoom and move the timeline of as many agents as rounds, in each browser that is there."""
+    found: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
         with turnwise.run(sparse(side, side), journal=Path(folder) / "a.journal") as run:
             if run.last_round < side - max(WAKES):
                 raise SystemExit("the run has ended before its rounds were played")
-        with monitor(Path(folder)) as server, Chromium(server) as browser:
-            browser.driver.get(f"{browser.root}?run=a.journal")
-            browser.driver.execute_async_script(DRAWN)
-            for _ in range(times):
-                taken = browser.driver.execute_async_script(FRAMES, seconds)
-                rates.append(1_000 / statistics.mean(taken))
-                slowest.append(1_000 / sorted(taken)[round(len(taken) * 0.95) - 1])
-    name = f"frames a second, {side:,} agents × {side:,} rounds"
-    return [
-        Figure(name, tuple(rates), "", 60.0, True, {}),
-        Figure(f"{name}, 95 of 100 at least", tuple(slowest), "", 50.0, True, {}),
-    ]
+        for name in browsers():
+            from _pytest.outcomes import Skipped
+
+            try:
+                with monitor(Path(folder)) as server, browser(name, server) as opened:
+                    opened.open(f"{server.root}?run=a.journal")
+                    found += frames_of(name, opened, side, seconds, times)
+            except Skipped as why:
+                print(f"{name}: {why}", file=sys.stderr)
+    return found
+
+
+def frames_of(name: str, opened: Any, side: int, seconds: float, times: int) -> list[Figure]:
+    """Zoom and move in one browser while tiles are fetched and drawn; in Servo move those that are there."""
+    rates, slowest = [], []
+    if name != "Servo":
+        asked(opened, DRAWN)
+    for _ in range(times):
+        taken = opened.script(DRAWS) if name == "Servo" else asked(opened, FRAMES.replace("SECONDS", str(seconds)))
+        taken = json.loads(taken) if isinstance(taken, str) else taken
+        if not taken:
+            raise SystemExit(f"{name} draws nothing")
+        rates.append(1_000 / statistics.mean(taken))
+        slowest.append(1_000 / sorted(taken)[round(len(taken) * 0.95) - 1])
+    what = f"frames a second in {name}, {side:,} agents × {side:,} rounds"
+    target = 10.0 if name == "Servo" else 60.0
+    found = [Figure(what, tuple(rates), "", target, True, {})]
+    if name != "Servo":
+        found.append(Figure(f"{what}, 95 of 100 at least", tuple(slowest), "", 50.0, True, {}))
+    return found
 
 
 PARTS: dict[str, Callable[[bool], list[Figure]]] = {

@@ -1,5 +1,6 @@
-"""The monitor's page in real browsers: `TURNWISE_TEST_SCREENSHOTS=FOLDER pytest -m browsers -s tests/long`.
+"""The monitor's page, and the one that answers, in real browsers.
 
+Run it as `TURNWISE_TEST_SCREENSHOTS=FOLDER pytest -m browsers -s tests/long`.
 Needs Chromium with its driver and Firefox, `pip install selenium websockets servo-fetch`, a line
 `127.0.0.1 machine.test` in /etc/hosts for Servo (which refuses addresses), and the `tsc` of TypeScript; what is not
 there is skipped, and said.
@@ -22,7 +23,9 @@ import turnwise
 from tests.cli.journals import EVIL, evil_plan, play, write
 from tests.long.browsers import Browser, Chromium, Firefox, Servo, waited
 from tests.monitor.conftest import Monitor
+from tests.monitor.petitions import granted, petition
 from tests.orchestrator.worlds import lively
+from tests.people.conftest import Page
 
 pytestmark = [pytest.mark.browsers, pytest.mark.timeout(600)]
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -48,6 +51,13 @@ VIEWS = {
     "html": ("?run=fork.journal&view=messages", "<script>"),
     "bundle": ("?run=haggle.bundle&view=summary", "finished"),
     "missing": ("?run=none.journal", "there is no such run"),
+    "waits": ("?run=open.journal&at=1~0~60~40", "waits for an answer"),
+    "turn that waits": ("?run=open.journal&agent=clerk&round=8", "It waits for an answer."),
+    "turn that waited": ("?run=granted.journal&agent=clerk&round=9", "Nobody answered in time: its default was taken."),
+    "round of an answer": ("?run=granted.journal&round=5&details=1", "Answered from outside"),
+    "questions": ("?run=granted.journal&view=conversation", "question 3 to people"),
+    "questions that wait": ("?run=open.journal&view=summary", "turnwise answer"),
+    "search of a question": ("?run=granted.journal&view=search&text=sign", "Sign <b>here</b>"),
 }
 """What is opened, and what must then stand on the page."""
 
@@ -66,6 +76,8 @@ def monitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitor]:
     turnwise.bundle(folder / "haggle.journal", folder / "haggle.bundle")
     plan = evil_plan()
     write(folder / "evil.journal", plan, play(plan))
+    petition(folder / "open.journal")
+    granted(folder / "granted.journal")
     found = Monitor(folder)
     yield found
     found.close()
@@ -99,10 +111,15 @@ def test_every_view_opens_shows_what_it_should_and_nothing_acts(browser: Browser
     made = "document.querySelectorAll('#view script, #view img, #view b, #panel script, #panel img').length"
     assert browser.script(made) == 0
     assert [line for line in browser.console() if view != "missing" or "404" not in line] == []
+    picture(browser, view)
+
+
+def picture(browser: Browser, name: str) -> None:
+    """Keep what is seen, if pictures are kept."""
     folder = os.environ.get("TURNWISE_TEST_SCREENSHOTS")
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        browser.picture(Path(folder) / f"{type(browser).__name__}-{view}.png")
+        browser.picture(Path(folder) / f"{type(browser).__name__}-{name}.png")
 
 
 def test_a_click_opens_a_turn_and_back_closes_it(browser: Browser, monitor: Monitor) -> None:
@@ -143,6 +160,93 @@ def test_the_timeline_draws_each_turn_where_it_was(browser: Browser, monitor: Mo
         for turn in monitor.ask("round", run="haggle.journal", round=number)["turns"]
     }
     assert set(str(found).split(",")) == turns
+
+
+WAITS = """(() => {
+  const canvas = document.querySelector(".stage canvas");
+  if (!canvas || canvas.width < 300) return "";
+  const ratio = window.devicePixelRatio, found = [];
+  const image = canvas.getContext("2d").getImageData(0, 0, 580 * ratio, 230 * ratio);
+  for (let place = 0; place < 3; place++) for (let round = 1; round <= 8; round++) {
+    const [x, y] = [130 + (round - 1) * 20 + 10, 24 + place * 20 + 10];
+    const [red, , blue] = image.data.slice(4 * ratio * (y * image.width + x));
+    if (red - blue > 80) found.push(`${round} ${place}`);
+  }
+  return found.join();
+})()"""
+"""Cells whose middle has the colour of a turn that waits for people, at 20 pixels a cell."""
+
+
+def test_waits_are_bands_over_the_lane_of_who_asks(browser: Browser, monitor: Monitor) -> None:
+    browser.open(of(monitor, "?run=open.journal&at=1~0~20~20"))
+    assert str(waited(lambda: browser.script(WAITS), bool)).split(",") == [f"{number} 1" for number in range(2, 9)]
+
+
+def test_a_person_plays_on_the_page(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    with turnwise.start(EXAMPLES / "night-watch", journal=path, workers=1, patience_s=None) as live:
+        live.play()
+        waited(lambda: live.progress().questions, bool)
+        page = Page(path, "guard")
+        try:
+            browser.open(page.server.address)
+            said = "document.body.textContent"
+            waited(lambda: browser.script(said), lambda found: "traveller-1 (plea 1)" in str(found))
+            picture(browser, "play")
+            if isinstance(browser, Servo):  # its pages do not live on between two questions
+                assert browser.console() == []
+                return
+            browser.script(filled(""))
+            waited(lambda: browser.script(said), lambda found: "it lacks 'open'" in str(found))
+            picture(browser, "play, refused")
+            assert [line for line in browser.console() if "422" not in line] == []
+            browser.script(filled("0"))
+            waited(lambda: browser.script(said), lambda found: "traveller-2 (plea 1)" in str(found))
+            assert browser.script("document.activeElement.tagName") == "SELECT"
+            assert "#" not in str(browser.script("location.href"))
+            browser.script(filled("0"))
+            waited(lambda: browser.script(said), lambda found: "The run is over." in str(found))
+            picture(browser, "play, over")
+            assert browser.console() == []
+        finally:
+            left(browser)
+            page.close()
+        with live.result() as run:
+            assert run.result == {"let_in": ["traveller-1", "traveller-2"]}
+
+
+def filled(chosen: str) -> str:
+    """Choose an answer of the form, and send it."""
+    fill = f"document.querySelector('.question select').value = '{chosen}'"
+    return f"({fill}, document.querySelector('.question form').requestSubmit(), true)"
+
+
+def test_what_agents_ask_never_acts_on_the_page_that_answers(browser: Browser, tmp_path: Path) -> None:
+    code = f"def turn(t):\n    t.ask({HTML + EVIL!r}, schema={{'enum': [{HTML!r}, 'b']}})\n"
+    agents = {"asker": turnwise.Agent(code, start=True, grants=turnwise.Grants(ask=True))}
+    with turnwise.start(turnwise.World("w", agents=agents), journal=tmp_path / "a.journal") as live:
+        while not live.questions():
+            live.step()
+    page = Page(tmp_path / "a.journal")
+    try:
+        browser.open(page.server.address)
+        text = waited(lambda: browser.script("document.body.textContent"), lambda found: "asker asks" in str(found))
+        assert HTML in text
+        assert not (set(EVIL) - set("[2J\r\b1m")) & set(text)
+        assert browser.script("document.querySelectorAll('#course script, #course img, #course b').length") == 0
+        assert browser.script("document.title") != "taken"
+        assert browser.console() == []
+        picture(browser, "play, evil")
+    finally:
+        left(browser)
+        page.close()
+
+
+def left(browser: Browser) -> None:
+    """Leave a page before its server ends, for which it would ask again and again, and forget what it said."""
+    if not isinstance(browser, Servo):
+        browser.open("about:blank")
+        browser.console()
 
 
 def test_texts_are_seen_while_models_write_them(browser: Browser, tmp_path: Path) -> None:
@@ -204,13 +308,15 @@ def test_the_browser_has_every_feature_that_the_page_needs(browser: Browser, mon
     assert dict(zip(features(), str(found).split(","), strict=True)) == dict.fromkeys(features(), "true")
 
 
-def test_the_scripts_of_the_page_have_the_types_that_they_say(tmp_path: Path) -> None:
+@pytest.mark.parametrize("of_which", ["monitor", "people"])
+def test_the_scripts_of_a_page_have_the_types_that_they_say(tmp_path: Path, of_which: str) -> None:
     compiler = shutil.which("tsc")
     if compiler is None:
         pytest.skip("there is no tsc: npm install -g typescript")
     page = tmp_path / "page"
-    with resources.as_file(resources.files("turnwise.monitor").joinpath("page")) as folder:
-        shutil.copytree(folder, page)
+    for package in ("monitor", of_which):
+        with resources.as_file(resources.files(f"turnwise.{package}").joinpath("page")) as folder:
+            shutil.copytree(folder, page, dirs_exist_ok=True)
     checked = [compiler, "-p", str(page / "jsconfig.json")]
     found = subprocess.run(checked, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout

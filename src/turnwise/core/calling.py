@@ -18,6 +18,7 @@ from turnwise.core.grants import may_call, needs_approval
 from turnwise.core.json_text import decode
 from turnwise.core.plan import KindGrants, Plan
 from turnwise.core.question import ASK, OF_CALL, QUESTION_CHARS_MAX, answered
+from turnwise.core.records import EffectRecord
 from turnwise.core.tool_plan import ToolPlan, ToolServerPlan, find_tool
 from turnwise.core.withheld import Withheld
 from turnwise.errors import JournalError
@@ -63,6 +64,16 @@ def call_of(body: str) -> ToolCall:
     if not isinstance(args, dict):
         raise ValueError("'args' must be an object")
     return ToolCall(tool, canonical(args))
+
+
+def tool_named(effect: EffectRecord) -> str | None:
+    """Return the name of the tool that an effect calls, as the agent wrote it; None for any other effect."""
+    if effect.kind != CALL or type(effect.request) is Withheld:
+        return None
+    try:
+        return call_of(effect.request).tool
+    except ValueError:
+        return None
 
 
 def tool_of(plan: Plan, body: str) -> tuple[ToolServerPlan, ToolPlan] | None:

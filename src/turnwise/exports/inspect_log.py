@@ -104,8 +104,13 @@ def _sample(
     state, turns, failed, taken_us = str(agent.state), 0, 0, 0
     events: list[JsonObject] = []
     begun = 0
+    first_answers = journal.rounds.parks.first_answers()
+    waited: ParkRecord | None = None
     for round_, turn in _parts(journal, agent.place):
         read = [] if turn.turn == begun else [journal.queries.message(seq) for seq in turn.inbox]
+        goes_on = waited is not None and waited.turn == turn.turn
+        replies = journal.rounds.parks.replies(waited, first_answers) if waited is not None and goes_on else []
+        waited = turn if isinstance(turn, ParkRecord) else None
         begun = turn.turn
         turns += isinstance(turn, TurnRecord)
         failed += isinstance(turn, TurnRecord) and turn.failure is not None
@@ -130,7 +135,7 @@ def _sample(
                     _add(usage.setdefault(effect.model, _no_usage()), answered["usage"])
         clock = times.get(round_, RoundTimes(round_, start_us, 0, {}, {}, {}))
         taken_us += clock.turns[agent.place].duration_us if agent.place in clock.turns else 0
-        events += turn_events(agent.name, clock, turn, read, names.__getitem__, calls)
+        events += turn_events(agent.name, clock, turn, read, names.__getitem__, calls, replies)
     return {
         "id": agent.name,
         "epoch": 1,

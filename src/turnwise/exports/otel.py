@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from turnwise._version import __version__
+from turnwise.core.calling import CALL, tool_named
 from turnwise.core.plan_json import plan_from_json
 from turnwise.core.question import ASK, is_overdue_reply, question_text
 from turnwise.core.records import EffectRecord, ParkRecord, TurnRecord
@@ -44,11 +45,12 @@ ATTRIBUTES: Final = {
     "tokens": "gen_ai.usage.output_tokens",
     "input": "gen_ai.input.messages",
     "output": "gen_ai.output.messages",
+    "tool": "gen_ai.tool.name",
     "error": "error.type",
 }
 """Attributes of the conventions, by what they hold here; ours begin with `turnwise.`."""
 
-OPERATIONS: Final = {"generate": "chat", "embed": "embeddings"}
+OPERATIONS: Final = {"generate": "chat", "embed": "embeddings", CALL: "execute_tool"}
 """Operations of the conventions, by kind of effect; other kinds keep their name."""
 
 SPANS_A_LINE: Final = 1_000
@@ -133,11 +135,12 @@ class RoundSpans:
         for part in record.parts:
             yield _turn_span(ids, moment, part, names[part.place], self._sent, attached)
             for effect in part.effects:
-                at = asked.pop((part.place, effect.index), None) if effect.kind == ASK else None
+                at = asked.pop((part.place, effect.index), None)
                 yield _effect_span(ids, moment, part.place, effect, names[part.place], at, content=content)
             if isinstance(part, ParkRecord):
                 ended = sum(moment.turn(part.place))
-                asked |= {(part.place, question.index): ended for question in part.questions}
+                for question in part.questions:  # a call that is approved, and whose server then asks, has several
+                    asked.setdefault((part.place, question.index), ended)
         attached |= {one.seq: one.attach for one in record.messages if one.attach is not None}
         for message in record.messages:
             if message.sender is not None:
@@ -235,6 +238,9 @@ def _effect_span(
     }
     if effect.model is not None:
         attributes[ATTRIBUTES["model"]] = effect.model
+    tool = tool_named(effect)
+    if tool is not None:
+        attributes[ATTRIBUTES["tool"]] = tool
     if isinstance(request.get("tokens_max"), int):
         attributes[ATTRIBUTES["tokens_max"]] = request["tokens_max"]
     for name in ("temperature", "top_p", "top_k"):  # doubles, all of them, in the conventions
@@ -260,7 +266,7 @@ def _effect_span(
     if content and effect.kind == ASK:
         attributes["turnwise.question"] = question_text(effect.request)
         attributes["turnwise.answer"] = str(effect.reply)
-    name = f"{operation} {effect.model}" if effect.model is not None else operation
+    name = " ".join(part for part in (operation, effect.model, tool) if part is not None)
     parent = ids.turn(round_, agent)
     took = moment.effect(place, effect.index)
     if asked_us is not None:

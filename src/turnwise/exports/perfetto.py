@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from turnwise.core.calling import tool_named
 from turnwise.core.plan_json import plan_from_json
 from turnwise.core.question import ASK, is_overdue_reply, question_text
 from turnwise.core.records import ParkRecord
@@ -104,8 +105,12 @@ class _QuestionEvents:
                     "name": f"{question.kind} {question.id}", "cat": "question", "id": f"question {question.id}",
                     "pid": AGENTS, "tid": park.place,
                 }  # fmt: skip
+                at = span.start_us - origin + max(span.duration_us, 1)
+                before = self._open.get((park.place, question.index))
+                if before is not None:  # a call that is approved, and whose server then asks, has several
+                    yield before | {"ph": "e", "ts": span.start_us - origin, "args": {}}
                 self._open[(park.place, question.index)] = event
-                yield event | {"ph": "b", "ts": span.start_us - origin + max(span.duration_us, 1), "args": args}
+                yield event | {"ph": "b", "ts": at, "args": args}
 
     def answered(self, moment: RoundMoments, origin: int) -> Iterator[dict[str, Any]]:
         """Yield the ends of the questions with whose replies a turn goes on in a round, by default or not."""
@@ -113,7 +118,7 @@ class _QuestionEvents:
             for effect in part.effects:
                 event = self._open.pop((part.place, effect.index), None)
                 if event is not None:
-                    args: dict[str, object] = {"default": is_overdue_reply(effect.reply)}
+                    args: dict[str, object] = {"default": effect.kind == ASK and is_overdue_reply(effect.reply)}
                     if self._content:
                         args["answer"] = effect.reply[:TEXT_CHARS_MAX]
                     yield event | {"ph": "e", "ts": moment.turn(part.place).start_us - origin, "args": args}
@@ -185,7 +190,8 @@ def _effects(moment: RoundMoments, origin: int, models: dict[str, int]) -> Itera
             continue  # it took longer than the round: it has an event from its asking to its answer
         span = moment.effect(place, effect.index)
         common = {
-            "name": effect.kind, "cat": "effect", "id": f"{moment.record.round}.{place}.{effect.index}",
+            "name": tool_named(effect) or effect.kind, "cat": "effect",
+            "id": f"{moment.record.round}.{place}.{effect.index}",
             "pid": MODELS, "tid": models.get(effect.model or "", len(models)),
         }  # fmt: skip
         yield common | {"ph": "b", "ts": span.start_us - origin, "args": {"place": place}}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from turnwise.core.question import ASK, AskedQuestion, question_of
+from turnwise.core.question import ASK, AskedQuestion, overdue_reply, question_of
 from turnwise.core.records import AnswerRecord, EffectRecord, ParkRecord, QuestionRecord
 from turnwise.core.snapshot import Snapshot
 from turnwise.core.state import asked_digest
@@ -155,6 +155,18 @@ class ParkReader:
         if row is None:
             raise damaged(self._query.path, f"answer {nr} of round {round_} is missing")
         return self._answer(row)
+
+    def replies(self, park: ParkRecord, first: Mapping[int, tuple[int, int]]) -> list[tuple[QuestionRecord, str]]:
+        """Return the questions of a turn that has gone on since, with the replies that it went on with.
+
+        `first` are the first answers of the run. A question without one was overdue, and has its default.
+        """
+        found = []
+        for question in park.questions:
+            at = first.get(question.id)
+            reply = overdue_reply(question_of(question.request)) if at is None else self.answer_at(*at).reply
+            found.append((question, reply))
+        return found
 
     def all_questions(self) -> Iterator[tuple[int, int, QuestionRecord]]:
         """Yield all questions that were ever asked, with round and place, in order of number."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from turnwise.core.calling import tool_named
 from turnwise.core.records import EffectRecord, MessageRecord, ParkRecord, RoundRecord, TurnRecord
 from turnwise.journal.journal import Journal
 from turnwise.monitor.answers.names import AgentNames
@@ -57,7 +58,7 @@ class _TalkRows:
         for part in record.parts:
             if not places or part.place in places:
                 row = said(record.round, part, sent.get(part.place, ()), self._names, self._questions)
-                if any(row[key] for key in ("sent", "answers", "asked", "defaults", "failed")):
+                if any(row[key] for key in ("sent", "answers", "calls", "asked", "defaults", "failed")):
                     found.append(row)
         return found
 
@@ -82,10 +83,21 @@ def said(
         "round": round_,
         "agent": names.of(part.place),
         "answers": [_answer(effect) for effect in part.effects if effect.model is not None],
+        "calls": [_call(effect, tool) for effect in part.effects if (tool := tool_named(effect)) is not None],
         "defaults": defaults(part.effects),
         "asked": [questions.row(round_, part.place, question) for question in asked],
         "sent": [message_row(message, names) for message in sent],
         "failed": None if failure is None else failure.kind,
+    }
+
+
+def _call(effect: EffectRecord, tool: str) -> dict[str, Any]:
+    """The call of a tool, with its arguments and what came of it."""
+    return {
+        "tool": tool,
+        "args": shown(text_of(effect.request, ("args",))),
+        "text": shown(text_of(effect.reply, ("text", "data", "message"))),
+        "failed": effect.reply.startswith('{"error":'),
     }
 
 

@@ -23,7 +23,7 @@ def text_of(value: str, members: tuple[str, ...]) -> str:
     except (ValueError, RecursionError):
         return value
     if isinstance(decoded, dict):
-        for inner in (decoded, decoded.get("ok")):
+        for inner in (decoded, decoded.get("ok"), decoded.get("error")):
             if isinstance(inner, dict):
                 for member in members:
                     if member in inner:

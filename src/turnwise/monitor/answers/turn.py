@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from turnwise.core.calling import tool_named
 from turnwise.core.records import EffectRecord, MessageRecord, ParkRecord, TurnRecord
 from turnwise.errors import UsageError
 from turnwise.journal.file.times import RoundTimes
@@ -121,6 +122,9 @@ def _left(found: TurnRecord | ParkRecord) -> dict[str, Any]:
 
 
 def _effect(effect: EffectRecord, round_: int, duration_us: int | None) -> dict[str, Any]:
+    tool = tool_named(effect)
+    members = ("text",) if tool is None else ("text", "data", "message")
+    text = None if effect.model is None and tool is None else text_of(effect.reply, members)
     return {
         "index": effect.index,
         "round": round_,
@@ -128,7 +132,8 @@ def _effect(effect: EffectRecord, round_: int, duration_us: int | None) -> dict[
         "model": effect.model,
         "request": shown(effect.request, CHARS_WHOLE_MAX),
         "reply": shown(effect.reply, CHARS_WHOLE_MAX),
-        "text": None if effect.model is None else shown(text_of(effect.reply, ("text",)), CHARS_WHOLE_MAX),
+        "tool": tool,
+        "text": None if text is None else shown(text, CHARS_WHOLE_MAX),
         "tokens": None if effect.tokens is None else len(effect.tokens),
         "duration_us": duration_us,
     }

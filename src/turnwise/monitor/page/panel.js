@@ -75,9 +75,9 @@ async function aRound(now, round) {
       [h("dt", {}, "head"), h("dd", { class: "mono" }, found.head.slice(0, 32) + "…")],
     ),
     found.changes.length > 0 && [h("h2", {}, "Changed from outside"), found.changes.map(/** @param {any} one */ (one) => text(one))],
-    found.answers.length > 0 && [h("h2", {}, "Answered by people"), found.answers.map(/** @param {any} one */ (one) => h("div", { class: "box said" }, h("header", {}, h("span", {}, `question ${one.question} of `, button(one.agent, { agent: one.agent, round: one.asked }))), text(one.text)))],
+    found.answers.length > 0 && [h("h2", {}, "Answered from outside"), found.answers.map(/** @param {any} one */ (one) => h("div", { class: "box said" }, h("header", {}, h("span", {}, `${one.kind === "ask" ? "question" : one.kind} ${one.question} of `, button(one.agent, { agent: one.agent, round: one.asked }))), text(one.text)))],
     found.waits.length > 0 && [
-      h("h2", {}, "Waits for people"),
+      h("h2", {}, "Waits for an answer"),
       found.waits.map(/** @param {any} one */ (one) =>
         h("div", { class: "box said" }, h("header", {}, button(one.agent, { agent: one.agent, round }), one.asked_count > one.asked.length && h("span", {}, `${count(one.asked_count, "question")}`)), one.asked.map(text)),
       ),
@@ -129,10 +129,10 @@ async function aTurn(now, round, facts) {
       "dl",
       { class: "facts" },
       h("dt", {}, "turn"),
-      h("dd", {}, `${found.turn}${found.waits ? ", waits for people" : ""}, ${found.fuel.toLocaleString("en")} fuel, ${count(found.executions, "execution")}` + (found.duration_us === null ? "" : `, ${duration(found.duration_us)}`)),
+      h("dd", {}, `${found.turn}${found.waits ? ", waits for an answer" : ""}, ${found.fuel.toLocaleString("en")} fuel, ${count(found.executions, "execution")}` + (found.duration_us === null ? "" : `, ${duration(found.duration_us)}`)),
       found.parts.length > 0 && [
         h("dt", {}, "waited"),
-        h("dd", {}, "began in round ", found.parts.map(/** @param {number} part @param {number} at */ (part, at) => [at > 0 && ", went on in round ", button(String(part), { round: part })]).flat(), `, then in this one; ${found.fuel_before.toLocaleString("en")} fuel before`),
+        h("dd", {}, "began in round ", found.parts.map(/** @param {number} part @param {number} at */ (part, at) => [at === 1 ? ", went on in round " : at > 1 && ", in ", button(String(part), { round: part })]).flat(), `${found.parts.length > 1 ? ", and" : ", went on"} in this one; ${found.fuel_before.toLocaleString("en")} fuel before`),
       ],
       found.wake_in !== null && found.wake_in !== undefined && [h("dt", {}, "wakes in"), h("dd", {}, count(found.wake_in, "round"))],
       found.spawned.length > 0 && [h("dt", {}, "spawned"), h("dd", {}, found.spawned.join(", "))],
@@ -141,14 +141,14 @@ async function aTurn(now, round, facts) {
     ),
     found.failure && h("div", { class: "box" }, h("header", { class: "bad" }, `failed: ${found.failure.kind}`), text(found.failure.message)),
     block("Read", found.inbox.map(/** @param {any} one */ (one) => aBox(`${one.sender} → ${one.to}`, one, now)), found.inbox_hidden),
-    block("Asked people", found.asked.map(/** @param {any} one */ (one) => question(one, facts.path)), found.asked_hidden),
+    block("Asked, and waited", found.asked.map(/** @param {any} one */ (one) => question(one, facts.path)), found.asked_hidden),
     block(
       "Asked",
       found.effects.filter(/** @param {any} one */ (one) => one.kind !== "ask").map(/** @param {any} one */ (one) =>
         h(
           "div",
           { class: "box said" },
-          h("header", {}, `${one.kind}${one.model ? ` of ${one.model}` : ""}`, one.round !== found.round && h("span", {}, `round ${one.round}`), one.tokens !== null && h("span", {}, count(one.tokens, "token")), h("span", {}, duration(one.duration_us))),
+          h("header", {}, `${one.kind}${one.model ? ` of ${one.model}` : ""}${one.tool ? ` of ${one.tool}` : ""}`, one.round !== found.round && h("span", {}, `round ${one.round}`), one.tokens !== null && h("span", {}, count(one.tokens, "token")), h("span", {}, duration(one.duration_us))),
           text(one.text ?? one.reply),
           h("details", {}, h("summary", {}, "request and reply"), text(one.request), h("hr"), text(one.reply)),
         ),
@@ -211,7 +211,7 @@ function aBox(label, message, now) {
  * @param {any} message
  */
 export function attached(message) {
-  return message.attach && h("p", { class: "dim" }, "with content ", h("code", {}, message.attach.text));
+  return message.attach && h("p", { class: "dim attached" }, "with content ", h("code", {}, message.attach.text));
 }
 
 /** @param {Shown} now */

@@ -27,7 +27,7 @@ export function question(asked, path) {
   const until = asked.deadline === null ? "" : `, until round ${asked.deadline.toLocaleString("en")}`;
   return h(
     "div",
-    { class: "box said asks" },
+    { class: "box asks" },
     h("header", {}, h("span", {}, asked.kind === "ask" ? `question ${asked.id} to people` : `${asked.kind} ${asked.id}`), h("span", {}, `round ${asked.round.toLocaleString("en")}${until}`)),
     text(asked.text),
     asked.default && h("p", { class: "dim" }, "unless somebody answers: ", h("code", {}, asked.default.text)),

@@ -45,6 +45,18 @@ def talk_lines(turns: Sequence[dict[str, Any]]) -> Iterator[Text]:
             text = answer["text"]["text"]
             name, model = visible(turn["agent"]), visible(answer["model"])
             yield Text.assemble((name, "bold"), (f" hears {model} ", "dim"), (seen(text, lines=True), "italic"))
+        for call in turn.get("calls", ()):
+            name, tool = visible(turn["agent"]), visible(call["tool"])
+            yield Text.assemble((name, "bold"), (f" calls {tool} ", "dim"), (seen(call["text"]["text"]), "italic"))
+        for asked in turn.get("asked", ()):
+            words = " asks people " if asked["kind"] == "ask" else f" waits for a {visible(asked['kind'])} "
+            yield Text.assemble((visible(turn["agent"]), "bold"), (words, "yellow"), seen(asked["text"]["text"]))
+        for reply in turn.get("replies", ()):
+            to = f"answer to {visible(reply['agent'])}, question {reply['question']} "
+            yield Text.assemble((to, "green"), seen(reply["text"]["text"]))
+        for default in turn.get("defaults", ()):
+            name, answer = visible(turn["agent"]), seen(default["answer"]["text"])
+            yield Text.assemble((name, "bold"), (" is answered by nobody in time ", "yellow"), answer)
         for message in turn["sent"]:
             to = visible(message["to"])
             name = visible(turn["agent"])

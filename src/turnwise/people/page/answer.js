@@ -195,6 +195,7 @@ function said(turns) {
       h("div", { class: "round" }, `round ${turn.round.toLocaleString("en")}`),
       turn.read.map(/** @param {any} one */ (one) => row(one.sender, text(one.body), attached(one))),
       turn.answers.map(/** @param {any} one */ (one) => row(one.model, h("div", { class: "model" }, text(one.text)))),
+      turn.calls.map(/** @param {any} one */ (one) => row(one.tool, h("div", { class: "model" }, text(one.reply)))),
       turn.asked.map(/** @param {any} one */ (one) => row(one.default ? "nobody answered" : "answered", h("div", { class: "dim" }, text(one.text)), h("div", { class: "reply" }, text(one.answer)))),
       turn.sent.map(/** @param {any} one */ (one) => row(own, h("span", { class: "dim" }, `to ${one.to} `), text(one.body), attached(one))),
       turn.logs.map(/** @param {any} one */ (one) => row("", h("span", { class: one.level === "warning" || one.level === "error" ? "waits" : "dim" }, `${one.level}: `), text(one))),
@@ -215,7 +216,7 @@ function row(who, ...what) {
 
 /** @param {any} message */
 function attached(message) {
-  return message.attach && h("p", { class: "dim" }, "with content ", h("code", {}, message.attach.text));
+  return message.attach && h("p", { class: "dim attached" }, "with content ", h("code", {}, message.attach.text));
 }
 
 /** @param {Standing} now */

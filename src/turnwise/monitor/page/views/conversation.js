@@ -70,6 +70,9 @@ export function conversation(element) {
           h("div", { class: "model" }, text(answer.text), h("details", {}, h("summary", {}, `what ${answer.model} was asked`), text(answer.prompt))),
         ),
         turn.sent.map(/** @param {any} message */ (message) => h("div", {}, h("span", { class: "dim" }, `to ${message.to} `), leadTo(h("a", { class: "dim" }, `#${message.seq}`), { message: message.seq, why: 3 }, now), text(message.body), attached(message))),
+        (turn.calls ?? []).map(/** @param {any} call */ (call) =>
+          h("div", { class: "model" }, h("span", { class: call.failed ? "bad" : "dim" }, `${call.tool}: `), text(call.text), h("details", {}, h("summary", {}, "what it was called with"), text(call.args))),
+        ),
         (turn.replies ?? []).map(/** @param {any} reply */ (reply) =>
           h("div", { class: "reply" }, h("span", { class: "dim" }, `answers ${reply.kind === "ask" ? "question" : reply.kind} ${reply.question} of `), leadTo(h("a", {}, reply.agent), { agent: reply.agent, round: reply.asked }, now), text(reply.text)),
         ),

@@ -3,6 +3,7 @@
 import { leadTo, show } from "../address.js";
 import { ask } from "../api.js";
 import { count, fill, h, text, visible } from "../dom.js";
+import { attached } from "../panel.js";
 import { Scale } from "../scale.js";
 
 const RING_MAX = 80;
@@ -203,6 +204,7 @@ export function messages(element) {
           { class: "box said" },
           h("header", {}, h("span", {}, `round ${message.round}`), h("span", {}, `${message.sender} → ${message.to}`), leadTo(h("a", {}, `#${message.seq}`), { message: message.seq, why: 3 }, now)),
           text(message.body),
+          attached(message),
         ),
       ),
       found.messages.length === 0 && h("p", { class: "dim" }, "none here"),

@@ -116,7 +116,7 @@ export function timeline(element) {
     labels(width, height, colour);
     const hidden = waiting_.reduce((sum, [, waited]) => sum + waited.hidden, 0);
     waiting.hidden = !waiting_.some(([, waited]) => waited.waits.length > 0);
-    fill(waiting, h("i", { class: "waits" }), `waits for people${hidden > 0 ? `, ${hidden.toLocaleString("en")} not shown` : ""}`);
+    fill(waiting, !waiting.hidden && h("i", { class: "waits" }), !waiting.hidden && `waits for an answer${hidden > 0 ? `, ${hidden.toLocaleString("en")} not shown` : ""}`);
   }
 
   /**
@@ -275,7 +275,7 @@ export function timeline(element) {
     const wait = one ? waitOf(cell) : null;
     const who = one ? (names.of(cell.place)?.name ?? `agent ${cell.place}`) : count(found.places, "agent");
     const when = found.rounds === 1 ? `round ${cell.round.toLocaleString("en")}` : count(found.rounds, "round");
-    const what = wait ? `waits for people since round ${wait[1].toLocaleString("en")}` : found.turns === 0 ? "no turn" : one ? "" : count(found.turns, "turn");
+    const what = wait ? `waits for an answer since round ${wait[1].toLocaleString("en")}` : found.turns === 0 ? "no turn" : one ? "" : count(found.turns, "turn");
     const value = measure.value !== "turns" && found.turns > 0 ? `${MEASURES[measure.value]} ${Math.round(found.value).toLocaleString("en")}` : "";
     const failed = found.failed > 0 ? (one ? "failed" : `${found.failed} failed`) : "";
     return [who, when, what, value, failed];

@@ -6,8 +6,8 @@ import pytest
 
 from tests.sandbox.conftest import DEFAULTS
 from turnwise.core.turn import FailureClass
-from turnwise.sandbox.execute.execution import Ended, Execution
-from turnwise.sandbox.execute.wasi import READ_NS, Wasi
+from turnwise.sandbox.execute.execution import HOST_BYTE_FUEL, Ended, Execution
+from turnwise.sandbox.execute.wasi import HOST_FUNCTIONS, READ_NS, Wasi
 
 
 @pytest.fixture
@@ -47,3 +47,16 @@ def test_a_pollable_that_was_given_back_is_none(wasi: Wasi) -> None:
             wait()
     assert wasi.execution.outcome is not None
     assert wasi.execution.outcome.failure is FailureClass.TRAP
+
+
+@pytest.mark.parametrize(("told", "first"), [(0, 0), (-5, 0), (3, 3_000)])
+def test_time_begins_where_the_envelope_says_and_never_before_1970(told: int, first: int) -> None:
+    wasi = Wasi(Execution(**(DEFAULTS | {"input": b'{"now_us":%d}' % told})))
+    assert wasi.read_clock() == first
+
+
+@pytest.mark.parametrize("length", [0, 1, 1_000])
+def test_each_random_byte_costs_fuel(wasi: Wasi, length: int) -> None:
+    found = HOST_FUNCTIONS["wasi:random/random.get-random-bytes"].answer(wasi, length)
+    assert len(found) == length
+    assert wasi.execution.host_fuel == HOST_BYTE_FUEL * length

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -26,12 +27,16 @@ PUBLIC = {
     "carrier", "entry", "interpreter", "blob", "hash", "size", "data", "versions", "execution", "outcome", "wave",
     "requests", "plan", "message_first", "turns", "failed", "effects", "logs", "records", "inputs", "messages",
     "spawned", "agents", "stopped", "waves", "started_us", "duration_us", "commit_start_us", "commit_us",
-    "what", "target", "backlog", "calls", "spent", "question", "deadline",
+    "what", "target", "backlog", "calls", "spent", "question", "deadline", "box", "position",
 }  # fmt: skip
 """Columns of numbers, names, hashes and plans of batches, which hold no text of an agent."""
 
-PUBLIC_OF_TABLE = {("rounds", "state"), ("messages", "attach")}
-"""More such columns: a digest of all states, the handle of a content."""
+PUBLIC_OF_TABLE = {
+    ("rounds", "state"),
+    ("messages", "attach"),
+    *[("ahead", column) for column in columns_of_tables()["ahead"]],
+}
+"""More such columns: a digest of all states, the handle of a content, and a table of which nothing is kept."""
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +56,17 @@ def written(folder: Path) -> Path:
     path = folder / "written.journal"
     turnwise.run(writers(toy.write_attention_folder(folder / "model")), journal=path, workers=1).close()
     return path
+
+
+def test_nothing_is_kept_of_turns_that_are_not_committed(lived: Path, tmp_path: Path) -> None:
+    path, out = tmp_path / "a.journal", tmp_path / "b.journal"
+    shutil.copyfile(lived, path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        row = (0, 99, 0, 0, '{"prompt":"my secret"}', 1, 0, '{"ok":{"text":"my secret"}}', None)
+        connection.execute("INSERT INTO ahead VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    assert b"my secret" in path.read_bytes()
+    redact(path, out, agents=["hub"])
+    assert b"my secret" not in out.read_bytes()
 
 
 def test_every_column_is_known_to_hold_texts_or_none() -> None:

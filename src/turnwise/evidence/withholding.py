@@ -94,6 +94,8 @@ class Withholding:
                     self._of_kind.setdefault(kind, []).append(place)
                 connection.execute("DROP TABLE IF EXISTS snapshots")  # they rest on states that are taken out
                 present = self._present()
+                if "ahead" in present:
+                    connection.execute("DELETE FROM ahead")  # of turns that are not committed: nobody goes on with them
                 for table, columns in TEXTS.items():
                     for column in columns if table in present else ():
                         self._values(table, column)

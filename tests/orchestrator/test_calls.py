@@ -136,6 +136,7 @@ def test_a_slow_call_parks_its_turn_and_others_go_on(tmp_path: Path) -> None:
         while live.progress().round < 5:
             live.step()
         assert noted(tmp_path) == ["soon"]
+        assert "agent for the outcome of calling own.slow" in live.progress().waiting
         (tmp_path / "go").touch()
         run = live.result()
         assert run.result == [["noted late", "noted soon"], 1]

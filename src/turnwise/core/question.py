@@ -114,11 +114,20 @@ def question_of(body: str) -> Question:
 
 
 def question_text(request: str) -> str:
-    """The words of a recorded question; the whole request if it is none."""
+    """The words of a recorded question, or of a call that a turn waits for; the whole request if it is neither."""
     try:
         return question_of(request).text
     except ValueError:
-        return request
+        called = _called(request)
+        return request if called is None else f"the outcome of calling {called}"
+
+
+def _called(request: str) -> str | None:
+    """The tool that a request calls; None if it calls none."""
+    members = decode(request)
+    if not isinstance(members, dict) or members.get("effect") != OF_CALL or type(members.get("tool")) is not str:
+        return None
+    return str(members["tool"])
 
 
 def answer_reply(value: Any) -> str:
@@ -145,7 +154,7 @@ def is_overdue_reply(reply: str) -> bool:
 
 
 def answered(reply: str) -> Any:
-    """The answer in a reply to a question; None where there is none."""
+    """The answer in a reply to a question, or the text of a tool's; None where there is none."""
     value = {} if type(reply) is Withheld else decode(reply)
     ok = value.get("ok") if isinstance(value, dict) else None
-    return ok.get("answer") if isinstance(ok, dict) else None
+    return ok.get("answer", ok.get("text")) if isinstance(ok, dict) else None

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
-from turnwise.core.question import AskedQuestion
+from turnwise.core.question import AskedQuestion, question_text
 from turnwise.core.records import EndRecord, RoundRecord
 from turnwise.journal import JournalWriter
 from turnwise.orchestrator.answering import (
@@ -156,6 +156,10 @@ class Session:
         waiting = [
             f"{name} for {count} {'effect' if count == 1 else 'effects'}"
             for name, count in driver.machine.waiting()[:WAITING_MAX]
+        ]
+        waiting += [
+            f"{self.name(place)} for {question_text(record.request)}"
+            for place, _, _, _, record in driver.machine.calls()[: WAITING_MAX - len(waiting)]
         ]
         asked = self.questions() if driver.machine.world.asked else []
         waiting += [f"{one.agent} for an answer to question {one.id}" for one in asked[: WAITING_MAX - len(waiting)]]

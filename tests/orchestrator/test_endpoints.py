@@ -82,7 +82,7 @@ def test_a_run_is_recorded_and_replays_with_the_endpoint_gone(tmp_path: Path) ->
     (model,) = found.models
     assert (model.level, model.compared, model.requests) == ("L0", 0, 1)
     assert any("behind a URL" in reason for reason in model.reasons)
-    assert "1 replies of far were taken from the journal" in found.unproved
+    assert "1 reply of far was taken from the journal" in found.unproved
 
 
 def test_against_our_own_server(tmp_path: Path) -> None:

@@ -226,11 +226,11 @@ async def _compare(
         notes.append("every turn could be executed: what was taken out can be computed again from the rest")
     unproved = list(_unproved(journal, answers, waves) if witness is None else _unproved(journal, 0, 0))
     if called and witness is None:
-        unproved.append(f"{called:,} results of tools were taken from the journal; no tool was called")
+        unproved.append(taken_over(called, "result of tools", "results of tools", "no tool was called"))
     if people:
-        unproved.append(f"{people:,} answers of people were taken from the journal")
+        unproved.append(taken_over(people, "answer of people", "answers of people"))
     if taken:
-        unproved.append(f"{taken:,} turns were taken from the journal: texts that they were given are redacted")
+        unproved.append(taken_over(taken, "turn", "turns", "texts that were given to it are redacted"))
     return Replay(done, turns, head.hex(), difference, tuple(notes), tuple(unproved), missing)
 
 
@@ -309,9 +309,15 @@ def _unproved(journal: Journal, answers: int, waves: int) -> Iterator[str]:
     if journal.header.rule == 1:
         yield "the head does not cover how the run ended: the journal was begun in format 1 or 2"
     if answers:
-        yield f"{answers:,} answers to effects were taken from the journal; no model was asked"
+        yield taken_over(answers, "answer to an effect", "answers to effects", "no model was asked")
     if waves:
-        yield f"the batch plans of {waves:,} waves were taken from the journal"
+        yield taken_over(waves, "batch plan of waves", "batch plans of waves")
+
+
+def taken_over(count: int, one: str, many: str, why: str = "") -> str:
+    """Say how many things were taken as the journal has them."""
+    which = f"1 {one} was" if count == 1 else f"{count:,} {many} were"
+    return f"{which} taken from the journal{'; ' * bool(why)}{why}"
 
 
 def _foreign(journal: Journal) -> str | None:

@@ -19,7 +19,7 @@ from turnwise.errors import UsageError
 from turnwise.history.asked import Asked
 from turnwise.history.model_witness import ModelWitness
 from turnwise.history.nearness import Nearness
-from turnwise.history.replay import OnProgress, Replay, missing_end_text, replay_rounds, silent
+from turnwise.history.replay import OnProgress, Replay, missing_end_text, replay_rounds, silent, taken_over
 from turnwise.history.reply_difference import TokenDifference
 from turnwise.history.tool_witness import ToolVerification, ToolWitness, Witnesses
 from turnwise.journal import Journal
@@ -231,4 +231,4 @@ def _unproved(models: tuple[ModelVerification, ...], first: int, agent: str | No
         yield f"replies to other agents than {agent} were taken from the journal"
     for model in models:
         if left := model.requests - model.compared:
-            yield f"{left:,} replies of {model.name} were taken from the journal"
+            yield taken_over(left, f"reply of {model.name}", f"replies of {model.name}")

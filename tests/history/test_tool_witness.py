@@ -66,7 +66,7 @@ def test_pure_tools_are_called_again_and_others_are_not(journal: Path, tmp_path:
     assert "not pure" in own.reasons[0]
     assert (pure.name, pure.level, pure.calls, pure.compared, pure.reasons) == ("pure.double", "L2", 2, 2, ())
     assert (tmp_path / "noted").read_text() == "it"
-    assert "1 results of tools were taken from the journal" in found.unproved
+    assert "1 result of tools was taken from the journal" in found.unproved
 
 
 def test_a_pure_tool_that_gives_another_result_is_a_difference(journal: Path, tmp_path: Path) -> None:

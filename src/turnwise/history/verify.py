@@ -157,7 +157,7 @@ def _verification(
     notes = [*([] if missing is None else [missing_end_text(missing)]), *replayed.notes, *_notes(journal)]
     unproved = [*replayed.unproved, *_unproved(models, first, agent)]
     if left := sum(tool.calls - tool.compared for tool in tools.tools):
-        unproved.append(f"{left:,} results of tools were taken from the journal")
+        unproved.append(taken_over(left, "result of tools", "results of tools"))
     head = replayed.head
     token = witness.token if difference is witness.difference else None
     return Verification(

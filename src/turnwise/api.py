@@ -422,7 +422,6 @@ def check(world: worlds.World | StrPath, **options: Unpack[WorldOptions]) -> lis
     problems = [*wrong_tasks(checked), *settings_problems(checked.resolve())]
     problems += [Problem(error.where or "", error.message, error.hint or "") for error in codes]
     problems += python_problems(resolved, module_info().modules) + javascript_problems(resolved)
-    problems += settings_problems(resolved)
     known = known_tools(resolved)
     return problems + ungranted(resolved, known) + unknown_grants(resolved, known) + unreachable(resolved)
 

@@ -23,6 +23,7 @@ from turnwise.core.turn import Failure, FailureClass, Log, Record, Send, TurnOut
 from turnwise.errors import EnvironmentFailure, InvariantError, JournalError
 from turnwise.journal import CodeSource, Journal, RecordRow, Standing
 from turnwise.journal.file import connection
+from turnwise.journal.write.round_commit import RoundCommit
 
 
 def exactly(value: object) -> str:
@@ -295,7 +296,7 @@ def test_a_round_that_cannot_be_is_refused_and_the_right_one_still_fits(tmp_path
 
 def test_a_batch_is_written_once_and_in_order(tmp_path: Path) -> None:
     with create(tmp_path / "run.journal") as journal:
-        first, second = journal.writer.encode(simple(1)), journal.writer.encode(simple(2))
+        first, second = [journal.writer.encode(RoundCommit(simple(number))) for number in (1, 2)]
         with pytest.raises(InvariantError, match="out of order"):
             journal.writer.write(second)
         journal.writer.write(first)

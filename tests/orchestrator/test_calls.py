@@ -464,3 +464,23 @@ def test_the_runs_of_a_sweep_have_servers_of_their_own(tmp_path: Path) -> None:
     assert len(noted(tmp_path)) == 3
     for journal in folder.glob("*.journal"):
         check_replay(journal, tmp_path)
+
+
+def test_a_call_stands_in_the_log_with_what_came_of_it(tmp_path: Path) -> None:
+    source = """
+        def turn(t):
+            t.call("own.note", {"what": "it"})
+            t.call_all(["own.fail"], return_errors=True)
+            t.finish()
+    """
+    play(world(tmp_path, source), tmp_path / "run.journal")
+    told = subprocess.run(
+        [sys.executable, "-m", "turnwise", "log", str(tmp_path / "run.journal")],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    lines = [" ".join(line.split()) for line in told.splitlines()]
+    assert any(line.startswith('calls own.note {"what": "it"}') for line in lines)
+    assert any(line.startswith('result "noted it"') for line in lines)
+    assert any(line.startswith("refused tool: ValueError: no") for line in lines)

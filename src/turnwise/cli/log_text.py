@@ -12,6 +12,7 @@ from turnwise.cli.journal_turns import RoundInContext, TurnInContext
 from turnwise.cli.logs import LogChoice, is_shown
 from turnwise.cli.output import Output, Part, Style, Styled, bold, dim, red, yellow
 from turnwise.cli.text import count, shorten
+from turnwise.core.calling import CALL
 from turnwise.visible_text import visible
 
 if TYPE_CHECKING:
@@ -146,9 +147,16 @@ def _output(told: TurnInContext, output: Output) -> None:
 
 def _effect(effect: EffectRecord, output: Output, span: Span | None = None) -> None:
     request, reply = parsed(effect.request), parsed(effect.reply)
-    asked = _asked(request) if isinstance(request, dict) else shorten(effect.request, BODY_CHARS_MAX)
-    _row("asked", f"{effect.model or effect.kind}: {asked}", output, dim(f"  {_time(span)}"))
-    if isinstance(reply, dict) and isinstance(ok := reply.get("ok"), dict) and isinstance(ok.get("text"), str):
+    if effect.kind == CALL and isinstance(request, dict):
+        args = json.dumps(request.get("args", {}), ensure_ascii=False)
+        asked = shorten(f"{request.get('tool')} {args}", BODY_CHARS_MAX)
+        _row("calls", asked, output, dim(f"  {_time(span)}"))
+    else:
+        asked = _asked(request) if isinstance(request, dict) else shorten(effect.request, BODY_CHARS_MAX)
+        _row("asked", f"{effect.model or effect.kind}: {asked}", output, dim(f"  {_time(span)}"))
+    if effect.kind == CALL and isinstance(reply, dict) and isinstance(ok := reply.get("ok"), dict):
+        _row("result", _quoted(str(ok.get("text"))), output)
+    elif isinstance(reply, dict) and isinstance(ok := reply.get("ok"), dict) and isinstance(ok.get("text"), str):
         tokens = f"  ({count(int(ok.get('tokens') or 0), 'token')}, {ok.get('finish')})"
         said = ok.get("said", ok["text"])
         _row("answer", _quoted(said if isinstance(said, str) else ok["text"]), output, dim(tokens))

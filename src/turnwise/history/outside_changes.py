@@ -32,7 +32,7 @@ def answer_text(reply: str) -> str:
     if "error" in value:
         return f"none ({value['error'].get('kind')})"
     ok = value.get("ok", {})
-    return canonical(ok.get("answer")) + (", by default" if ok.get("default") is True else "")
+    return canonical(ok.get("answer", ok.get("text"))) + (", by default" if ok.get("default") is True else "")
 
 
 def concerns(change: ChangeRecord, place: int, kind: str, message: Callable[[int], MessageRecord]) -> bool:

@@ -53,9 +53,6 @@ class ToolAnswers:
     """State that came with the questions, as it came."""
 
 
-Answers = ToolAnswers
-
-
 class ToolUnavailableError(Exception):
     """A server that cannot be reached, or has not answered in time; says why."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from turnwise.tools.kinds import mcp as kind
-from turnwise.tools.server import Answers, ToolQuestions
+from turnwise.tools.server import ToolAnswers, ToolQuestions
 from turnwise.tools.spec import ToolSpec
 
 
@@ -46,7 +46,7 @@ async def use(server: Any, spec: ToolSpec, args: dict[str, Any]) -> None:
     told = await server.call(spec.name, args)
     while isinstance(told, ToolQuestions):
         answers = {question.key: value_of(question.schema) for question in told.questions}
-        told = await server.call(spec.name, args, Answers(answers, told.state))
+        told = await server.call(spec.name, args, ToolAnswers(answers, told.state))
     print(spec.name, told)
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.tools.kinds.mcp.servers.small import make_server
 from tests.tools.kinds.mcp.serving import command, over_http, started
 from turnwise.tools.kinds.mcp.tool_server import McpServer
-from turnwise.tools.server import Answers, ToolQuestions, ToolResult, ToolUnavailableError
+from turnwise.tools.server import ToolAnswers, ToolQuestions, ToolResult, ToolUnavailableError
 
 pytestmark = pytest.mark.anyio
 
@@ -60,10 +60,10 @@ def questions(asked: ToolResult | ToolQuestions) -> ToolQuestions:
     return asked
 
 
-def answered(asked: ToolResult | ToolQuestions, *values: Any) -> Answers:
+def answered(asked: ToolResult | ToolQuestions, *values: Any) -> ToolAnswers:
     """The questions answered in order; the last ones are left unanswered."""
     one = questions(asked)
-    return Answers({q.key: value for q, value in zip(one.questions, values, strict=False)}, one.state)
+    return ToolAnswers({q.key: value for q, value in zip(one.questions, values, strict=False)}, one.state)
 
 
 async def test_tools_and_their_results_are_the_same_in_both_eras(small: Small, revision: str) -> None:

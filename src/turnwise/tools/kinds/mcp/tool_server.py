@@ -17,7 +17,7 @@ from turnwise.tools.kinds.mcp.elicitation import ElicitationError, question_of
 from turnwise.tools.kinds.mcp.open_calls import CURRENT, OpenCall, OpenCalls
 from turnwise.tools.kinds.mcp.results import result_of
 from turnwise.tools.kinds.mcp.settings import McpSettings
-from turnwise.tools.server import Answers, ToolQuestions, ToolResult, ToolUnavailableError
+from turnwise.tools.server import ToolAnswers, ToolQuestions, ToolResult, ToolUnavailableError
 from turnwise.tools.spec import ToolSpec
 
 PAGES_MAX: Final = 64
@@ -133,7 +133,7 @@ class McpServer:
     # -- calls ---------------------------------------------------------------------------------------------------
 
     async def call(
-        self, name: str, args: Mapping[str, Any], answers: Answers | None = None
+        self, name: str, args: Mapping[str, Any], answers: ToolAnswers | None = None
     ) -> ToolResult | ToolQuestions:
         """Call a tool, or go on with a call. Raises `ToolUnavailableError`."""
         connection = self._alive()
@@ -151,7 +151,7 @@ class McpServer:
         return self._connection
 
     async def _call_open(
-        self, connection: Connection, name: str, args: Mapping[str, Any], answers: Answers | None
+        self, connection: Connection, name: str, args: Mapping[str, Any], answers: ToolAnswers | None
     ) -> ToolResult | ToolQuestions:
         """Call a tool at a server that keeps a call open while it asks."""
 
@@ -179,7 +179,7 @@ class McpServer:
         return result if isinstance(result, ToolQuestions) else result_of(result)
 
     async def _call_stateless(
-        self, connection: Connection, name: str, args: Mapping[str, Any], answers: Answers | None
+        self, connection: Connection, name: str, args: Mapping[str, Any], answers: ToolAnswers | None
     ) -> ToolResult | ToolQuestions:
         """Call a tool at a server that ends a call to ask, and is called again with the answers."""
         state = CallState() if answers is None else CallState.read(answers.state)

@@ -1,148 +1,126 @@
-"""Calls of tools: who is refused, and what a server asks of people."""
+"""Calls of tools in the core: their stages, from approval and questions of servers to the reply."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
-import pytest
-
-from tests.core.worlds import kind, plan
-from turnwise.core.calling import (
-    ToolCall,
-    approval,
-    asking,
-    call_of,
-    call_refusal,
-    tool_of,
-    tools_reply,
+from turnwise.core.calling import CALL, STAGES_MAX
+from turnwise.core.canonical import canonical
+from turnwise.core.events import (
+    Action,
+    Advance,
+    Answer,
+    CallLeft,
+    Commit,
+    EffectAnswered,
+    Execute,
+    Request,
+    TurnEnded,
 )
-from turnwise.core.plan import KindGrants
+from turnwise.core.machine import Machine
+from turnwise.core.plan import AgentPlan, Kind, KindGrants, Plan
+from turnwise.core.question import answer_reply
 from turnwise.core.tool_plan import ToolPlan, ToolServerPlan
-from turnwise.errors import JournalError
+from turnwise.core.turn import Completed, EffectRequest, Needs, TurnOutput
 
-TOOLS = (
-    ToolServerPlan("clock", (ToolPlan("now"),)),
-    ToolServerPlan("files", (ToolPlan("read"), ToolPlan("write"))),
-)
-PLAN = replace(plan([kind("a", start=True)]), tools=TOOLS)
-BODY = '{"args":{},"effect":"call","tool":"files.read"}'
+CALLED = EffectRequest(CALL, None, canonical({"effect": "call", "tool": "s.t", "args": {"n": 1}}))
+ASKS = canonical({"ask": {"questions": [{"key": "q", "text": "Sure?"}], "state": "opaque"}})
+DONE = canonical({"ok": {"text": "done"}})
 
 
-def refusal(tool: str, granted: tuple[str, ...] = ("*",)) -> tuple[str, str] | None:
-    body = json.dumps({"effect": "call", "tool": tool, "args": {}})
-    told = call_refusal(PLAN, "ann", (KindGrants(call=granted),), body)
-    if told is None:
-        return None
-    error = json.loads(told)["error"]
-    return error["kind"], error["message"]
+def machine(**grants: Any) -> Machine:
+    kind = Kind("agent", "ab" * 32, start=True, grants=KindGrants(**(grants or {"call": ("s",)})))
+    tools = (ToolServerPlan("s", (ToolPlan("t"),)),)
+    return Machine(Plan("p", 1, (kind,), (AgentPlan("agent", "agent"),), tools=tools))
 
 
-def test_a_tool_that_is_there_and_granted_is_called() -> None:
-    assert refusal("files.read") is None
-    assert refusal("clock") is None, "a server of one tool is its tool"
+def begun(played: Machine) -> Action:
+    """Play the first turn up to its call; return what the machine wants then."""
+    assert isinstance(played.step(Advance())[0], Execute)
+    (action,) = played.step(TurnEnded(0, Needs((CALLED,), many=False), 1))
+    return action
 
 
-def test_what_is_not_there_is_said_and_a_server_of_several_tools_is_named() -> None:
-    assert refusal("files") == ("unknown_tool", "files is a server of 2 tools: name one of them, as in files.TOOL")
-    assert refusal("none.read") == ("unknown_tool", "there is no tool 'none.read' in this world")
-    assert refusal("files.none") == ("unknown_tool", "there is no tool 'files.none' in this world")
+def parked(action: Action) -> tuple[int, str, dict[str, Any]]:
+    """Return number, kind and request of the one question that a round has left open."""
+    assert isinstance(action, Commit)
+    (park,) = action.record.parks
+    (question,) = park.questions
+    return question.id, question.kind, json.loads(question.request)
 
 
-def test_what_is_not_granted_is_denied() -> None:
-    assert refusal("files.write", ("files.read",)) == (
-        "denied",
-        "ann is not granted the tool files.write (grants.call of its kind)",
-    )
+def ended(played: Machine, action: Action) -> None:
+    """Have the turn end with the reply that it was given."""
+    assert isinstance(action, Execute)
+    assert action.replies == (DONE,)
+    (commit,) = played.step(TurnEnded(0, Completed(TurnOutput("{}")), 1))
+    assert isinstance(commit, Commit)
+    (turn,) = commit.record.turns
+    assert [(effect.kind, effect.request, effect.reply) for effect in turn.effects] == [(CALL, CALLED.body, DONE)]
 
 
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        ("[]", "a call is an object"),
-        ('{"effect":"call","tool":"clock","more":1}', "a call has no member 'more'"),
-        ('{"effect":"call"}', "'tool' must be the name of a tool, of at most 200 characters"),
-        ('{"effect":"call","tool":""}', "'tool' must be"),
-        ('{"effect":"call","tool":7}', "'tool' must be"),
-        (f'{{"effect":"call","tool":"{"x" * 201}"}}', "'tool' must be"),
-        ('{"effect":"call","tool":"clock","args":[]}', "'args' must be an object"),
-    ],
-)
-def test_what_is_no_call_is_said(body: str, said: str) -> None:
-    told = call_refusal(PLAN, "ann", (KindGrants(call=("*",)),), body)
-    assert told is not None
-    error = json.loads(told)["error"]
-    assert error["kind"] == "invalid"
-    assert error["message"].startswith(said)
-    assert tool_of(PLAN, body) is None
+def test_a_server_asks_people_and_is_called_again_with_their_answers() -> None:
+    played = machine()
+    assert isinstance(begun(played), Request)
+    for stage in (1, 2):
+        number, kind, request = parked(played.step(EffectAnswered(0, 0, ASKS))[0])
+        assert (kind, request["question"]) == ("ask", "Sure?")
+        assert [asked.text for asked in played.questions()] == ["Sure?"]
+        played.step(Answer(number, answer_reply(f"yes {stage}")))
+        (action,) = played.step(Advance())
+        assert isinstance(action, Request)
+        assert (action.stage, json.loads(action.answers or "")) == (
+            stage,
+            {"answers": {"q": f"yes {stage}"}, "state": "opaque"},
+        )
+    ended(played, played.step(EffectAnswered(0, 0, DONE))[0])
 
 
-def test_arguments_are_canonical_and_may_be_left_out() -> None:
-    assert call_of('{"effect":"call","tool":"clock"}') == ToolCall("clock", "{}")
-    assert call_of('{"effect":"call","tool":"clock","args":{"b":1,"a":2}}') == ToolCall("clock", '{"a":2,"b":1}')
-    assert call_of(f'{{"effect":"call","tool":"{"x" * 200}"}}').tool == "x" * 200
+def test_a_call_that_was_left_may_ask_when_its_outcome_comes() -> None:
+    played = machine()
+    begun(played)
+    number, kind, request = parked(played.step(CallLeft(0, 0))[0])
+    assert (kind, request) == (CALL, json.loads(CALLED.body))
+    assert played.questions() == []
+    played.step(Answer(number, ASKS))
+    number, kind, _ = parked(played.step(Advance())[0])
+    assert kind == "ask"
+    played.step(Answer(number, answer_reply(None)))
+    (action,) = played.step(Advance())
+    assert isinstance(action, Request)
+    assert json.loads(action.answers or "") == {"answers": {}, "state": "opaque"}
+    ended(played, played.step(EffectAnswered(0, 0, DONE))[0])
 
 
-def test_tools_are_listed_as_far_as_they_are_granted() -> None:
-    tool = ToolPlan("read", "reads a file", '{"type":"object"}', '{"type":"string"}')
-    other = replace(PLAN, tools=(ToolServerPlan("files", (tool, ToolPlan("write"))), TOOLS[0]))
-    layers = (KindGrants(call=("files.read",), approve=("clock",)), KindGrants(call=("*",)))
-    assert json.loads(tools_reply(other, layers)) == {
-        "ok": {
-            "tools": [
-                {"name": "clock.now", "description": "", "approve": True},
-                {
-                    "name": "files.read",
-                    "description": "reads a file",
-                    "input_schema": {"type": "object"},
-                    "output_schema": {"type": "string"},
-                },
-            ]
-        }
-    }
-    assert json.loads(tools_reply(other, (KindGrants(),))) == {"ok": {"tools": []}}
+def test_questions_of_a_server_have_an_end() -> None:
+    played = machine()
+    begun(played)
+    for _ in range(STAGES_MAX):
+        number, _, _ = parked(played.step(EffectAnswered(0, 0, ASKS))[0])
+        played.step(Answer(number, answer_reply(True)))
+        played.step(Advance())
+    (action,) = played.step(EffectAnswered(0, 0, ASKS))
+    assert isinstance(action, Execute)
+    assert json.loads(str(action.replies[0]))["error"]["kind"] == "tool"
 
 
-def test_a_person_is_asked_before_a_call_that_is_to_be_approved() -> None:
-    layers = (KindGrants(call=("files.read",), approve=("files.write",)),)
-    assert approval("ann", layers, PLAN, BODY) is None
-    body = '{"args":{"a":1},"effect":"call","tool":"files.write"}'
-    told = approval("ann", layers, PLAN, body)
-    assert told is not None
-    assert json.loads(told) == {
-        "effect": "ask",
-        "question": 'May ann call files.write with {"a":1}?',
-        "schema": {"type": "boolean"},
-        "call": {"request": json.loads(body)},
-    }
-    assert approval("ann", layers, PLAN, '{"effect":"call","tool":"none"}') is None
-    long = json.dumps({"effect": "call", "tool": "files.write", "args": {"a": "x" * 3_000}})
-    told = approval("ann", layers, PLAN, long)
-    assert told is not None
-    assert json.loads(told)["question"].endswith("x… (3,008 characters in all)?")
+def test_a_call_is_made_when_a_person_has_approved_it_and_denied_otherwise() -> None:
+    for answer, then in ((True, Request), (False, Execute), ("yes", Execute)):
+        played = machine(approve=("s.t",))
+        number, kind, request = parked(begun(played))
+        assert (kind, request["call"]["request"]) == ("ask", json.loads(CALLED.body))
+        played.step(Answer(number, answer_reply(answer)))
+        (action,) = played.step(Advance())
+        assert isinstance(action, then)
+        if isinstance(action, Execute):
+            assert json.loads(str(action.replies[0]))["error"]["kind"] == "denied"
 
 
-def asked(*questions: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(asking(BODY, json.dumps({"ask": {"state": "s", "questions": list(questions)}})))
-    return found
-
-
-def test_one_question_of_a_server_has_its_own_schema() -> None:
-    found = asked({"key": "ok", "text": "Really?", "schema": {"type": "boolean"}})
-    assert (found["effect"], found["question"], found["schema"]) == ("ask", "Really?", {"type": "boolean"})
-    assert found["call"]["request"] == json.loads(BODY)
-    assert found["call"]["asked"]["state"] == "s"
-    assert "schema" not in asked({"key": "ok", "text": "Really?"})
-
-
-def test_several_questions_are_one_with_a_member_for_each() -> None:
-    found = asked({"key": "a", "text": "One?", "schema": {"type": "string"}}, {"key": "b", "text": "Two?"})
-    assert found["question"] == "One?\nTwo?"
-    assert found["schema"] == {"type": "object", "properties": {"a": {"type": "string"}, "b": {}}}
-
-
-@pytest.mark.parametrize("outcome", ["{}", "[]", '{"ask":{}}', '{"ask":{"state":1,"questions":[{}]}}', "x"])
-def test_an_outcome_that_asks_nothing_is_damage(outcome: str) -> None:
-    with pytest.raises(JournalError, match="the outcome of a call is none"):
-        asking(BODY, outcome)
+def test_an_agent_cannot_ask_a_question_that_stands_at_the_place_of_a_call() -> None:
+    played = machine(call=("s",), ask=True)
+    played.step(Advance())
+    body = canonical({"effect": "ask", "question": "?", "call": {"request": json.loads(CALLED.body)}})
+    (action,) = played.step(TurnEnded(0, Needs((EffectRequest("ask", None, body),), many=False), 1))
+    assert isinstance(action, Execute)
+    assert json.loads(str(action.replies[0]))["error"]["kind"] == "refused"

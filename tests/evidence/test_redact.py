@@ -315,19 +315,3 @@ def test_a_fork_goes_on_from_kept_states_with_what_was_to_come(forked: Path, tmp
     made = compact(tmp_path / "a.journal", tmp_path / "c.journal", keep="states")
     models = {"model": "builtin:demo"}  # since paths are taken out
     assert turnwise.resume(made.path, workers=1, models=models).result().head == head
-
-
-def test_of_calls_in_progress_nothing_is_left(tmp_path: Path, lived: Path) -> None:
-    """What was written ahead of a round that a crash has ended holds what agents asked, and what they were told."""
-    journal = tmp_path / "crashed.journal"
-    shutil.copyfile(lived, journal)
-    with closing(sqlite3.connect(journal)) as connection:
-        connection.execute("INSERT INTO ahead VALUES (0, 99, 0, 0, 'private request', 1, 0, 'private reply', NULL)")
-        connection.commit()
-    with turnwise.open(journal) as run:
-        agents = [agent.name for agent in run.agents][:1]
-    made = redact(journal, tmp_path / "redacted.journal", agents=agents)
-    with closing(sqlite3.connect(made.path)) as connection:
-        assert connection.execute("SELECT count(*) FROM ahead").fetchone() == (0,)
-    assert b"private re" not in made.path.read_bytes()
-    assert b"private re" in journal.read_bytes()

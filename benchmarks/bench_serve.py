@@ -94,6 +94,7 @@ def measure(name: str, url: str, pid: int, options: argparse.Namespace, *, leave
         "first_token_ms": round(statistics.median(first), 1) if first else None,
         "first_token_ms_p95": round(first[int(len(first) * 0.95)], 1) if first else None,
         "memory_mib": [round(before, 1), round(memory_mib(pid), 1)],
+        **({"first_error": load.errors[0][:300]} if load.errors else {}),
     }
     print(json.dumps(figures), flush=True)
     return load

@@ -23,8 +23,8 @@ def names(options: type) -> set[str]:
 
 
 def test_each_option_has_one_definition() -> None:
-    assert names(RunOptions) == names(WorldOptions) | names(ExecutionOptions) | {"journal", "patience_s"}
-    assert names(ResumeOptions) == names(ExecutionOptions) | {"models", "patience_s"}
+    assert names(RunOptions) == names(WorldOptions) | names(ExecutionOptions) | {"journal", "patience_s", "serve"}
+    assert names(ResumeOptions) == names(ExecutionOptions) | {"accept_tools", "models", "patience_s", "serve"}
 
 
 @pytest.mark.parametrize("function", [turnwise.start, turnwise.run, turnwise.resume, turnwise.check, turnwise.replay])

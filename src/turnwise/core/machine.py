@@ -365,7 +365,7 @@ class Machine:
     def _complete(self, turn: OpenTurn, output: TurnOutput) -> None:
         failure = refusal(turn.agent, output, self.world)
         for send in output.send:
-            if failure is None and send.attach is not None and not turn.knows(send.attach):
+            if failure is None and send.attach is not None and not turn.contents.knows(send.attach):
                 message = f"{turn.agent.name} was given no content with the handle that it attaches"
                 failure = Failure(FailureClass.DENIED, message)
         if failure is None:

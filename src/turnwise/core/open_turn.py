@@ -22,24 +22,10 @@ from turnwise.core.calling import (
     tools_reply,
 )
 from turnwise.core.canonical import canonical
-from turnwise.core.contents import (
-    GET,
-    PUT,
-    Kept,
-    Malformed,
-    Piece,
-    Reply,
-    counted_bytes,
-    get_reply,
-    get_request,
-    handed_over,
-    handle_of,
-    handles_in,
-    put_reply,
-)
+from turnwise.core.contents import GET, PUT, Reply
 from turnwise.core.effects_budget import EffectsBudget
 from turnwise.core.envelope import EFFECT_KINDS, MODEL_EFFECTS, error_reply, join_replies
-from turnwise.core.events import Action, Execute, Keep, Request
+from turnwise.core.events import Action, Execute, Request
 from turnwise.core.grants import may_ask, may_run_python
 from turnwise.core.inbox import Letter, fitting
 from turnwise.core.parked import Parked
@@ -48,6 +34,7 @@ from turnwise.core.records import EffectRecord, ParkRecord, QuestionRecord, Turn
 from turnwise.core.state import AgentState, WorldState
 from turnwise.core.system_prompt import with_system
 from turnwise.core.turn import EffectRequest, Failure, FailureClass, Needs, TurnOutput
+from turnwise.core.turn_contents import TurnContents
 from turnwise.core.turn_input import TurnInput
 from turnwise.errors import InvariantError
 
@@ -73,14 +60,13 @@ class OpenTurn:
         "_contents",
         "_counts",
         "_fuel_left",
+        "_given",
         "_head",
         "_inbox",
         "_input",
         "_many",
         "_now_us",
-        "_pieces",
         "_plan",
-        "_put",
         "_recorded",
         "_replies",
         "_requests",
@@ -96,7 +82,6 @@ class OpenTurn:
         "failure",
         "fuel",
         "output",
-        "put_bytes",
         "stdout",
         "turn",
     )
@@ -117,13 +102,11 @@ class OpenTurn:
         self._now_us = plan.now_us(began)
         self._fuel_left = agent.kind.limits.fuel
         self._call_start = 0
-        self.put_bytes = 0
         self._head = head
-        self._contents = world.contents
+        self._given = world.contents
+        self._contents: TurnContents | None = None
         self._plan = plan
         self._stages: dict[int, CallStage] = _NO_MAP
-        self._put: dict[str, tuple[Kept, bytes]] = _NO_MAP
-        self._pieces: dict[int, Piece] = _NO_MAP
         self._calls: list[Reply] = _NO_LIST
         self._counts: list[tuple[int, bool]] = _NO_LIST
         self._requests: list[EffectRequest] = _NO_LIST
@@ -160,7 +143,7 @@ class OpenTurn:
 
     def _begin_asking(self) -> None:
         """Make the lists and mappings of what the turn asks for."""
-        self._put, self._pieces, self._tokens, self._asked = {}, {}, {}, {}
+        self._tokens, self._asked = {}, {}
         self._calls, self._counts, self._requests, self._replies = [], [], [], []
 
     def _go_on(self, parked: Parked) -> None:
@@ -191,6 +174,18 @@ class OpenTurn:
     def backlog(self) -> int:
         """The number of messages that did not fit and wait for the agent's next turn."""
         return self._input.backlog
+
+    @property
+    def contents(self) -> TurnContents:
+        """Contents that the turn has put and read."""
+        if self._contents is None:
+            self._contents = TurnContents(self.agent, self._round, self._head, self._given)
+        return self._contents
+
+    @property
+    def put_bytes(self) -> int:
+        """Bytes of the contents that the turn has put, as they are counted."""
+        return 0 if self._contents is None else self._contents.put_bytes
 
     @property
     def ended(self) -> bool:
@@ -293,9 +288,10 @@ class OpenTurn:
             reply = self._too_large() if full else self._refusal(request)
             stream = streams.effect_stream(self._seed, self.agent.name, self.turn, index)
             if reply is None and request.kind == PUT:
-                reply = self._keep(request, index, stream, keeps)
+                reply, keep = self.contents.put(request.content or b"", index, stream)
+                keeps += [] if keep is None else [keep]
             elif reply is None and request.kind == GET:
-                reply = self._piece(request, index)
+                reply = self.contents.get(request.body, index, self._budget) or self._too_large()
             elif reply is None and request.kind == TOOLS:
                 reply = self._tools()
             self._replies.append(reply)
@@ -315,7 +311,7 @@ class OpenTurn:
             request,
             streams.effect_stream(self._seed, self.agent.name, self.turn, index),
             self._now_us,
-            self._inputs_of(request),
+            self.contents.inputs_of(request) if self._given or self._contents else (),
             self.turn,
             0 if answers is None or parked is None else parked.times_asked(index),
             answers,
@@ -346,7 +342,7 @@ class OpenTurn:
     def _ask_people(self, index: int, outcome: str) -> str | None:
         """Take an outcome of a call by which its server asks people. Return the reply where they cannot be asked."""
         if not self.may_wait:
-            return self._waits_with_contents()
+            return self.contents.cannot_wait()
         parked = self.agent.parked
         if parked is not None and parked.times_asked(index) >= STAGES_MAX:
             return error_reply("tool", f"its server has asked people {STAGES_MAX} times within this call")
@@ -356,7 +352,7 @@ class OpenTurn:
     @property
     def may_wait(self) -> bool:
         """False if the turn has contents, with which it could not go on in another round."""
-        return not self._put and not self._pieces
+        return not self._contents
 
     def waits_for(self, index: int) -> bool:
         """Return whether the turn waits for an effect in this round."""
@@ -368,62 +364,6 @@ class OpenTurn:
             raise InvariantError(f"effect {index} of {self.agent.name} cannot be left")
         self._asked[index] = CALL, self._requests[index].body, None
         self._unanswered -= 1
-
-    def _keep(self, request: EffectRequest, index: int, stream: bytes, keeps: list[Action]) -> str:
-        """Keep a content, if the turn may put so much."""
-        content = request.content or b""
-        bytes_max = self.agent.kind.limits.put_bytes_max
-        if self.put_bytes + counted_bytes(len(content)) > bytes_max:
-            message = f"contents that this turn puts come to more than {bytes_max:,} bytes (`put_mib` of its kind)"
-            return error_reply("refused", message)
-        self.put_bytes += counted_bytes(len(content))
-        content_hash = sha256(content).hexdigest()
-        kept = Kept(content_hash, len(content), self._round, self.agent.place, index)
-        handle = handle_of(self._head, stream, content_hash, len(content))
-        self._put[handle] = kept, content
-        keeps.append(Keep(kept, content))
-        return put_reply(handle)
-
-    def _piece(self, request: EffectRequest, index: int) -> str:
-        """Give a part of a content, within what the turn's effects may come to."""
-        try:
-            handle, start, length = get_request(request.body)
-        except Malformed as error:
-            return error_reply("refused", str(error))
-        kept = self._known(handle)
-        if kept is None:
-            return self._unknown_content()
-        start = min(start, kept.size)
-        piece = Piece(kept, start, min(kept.size - start, kept.size if length is None else length))
-        if self._budget is not None and not self._budget.request(piece.length):
-            return self._too_large()
-        self._pieces[index] = piece
-        return get_reply(piece)
-
-    def _inputs_of(self, request: EffectRequest) -> tuple[tuple[str, Kept], ...]:
-        """The contents that a request to a model names, of which there are all."""
-        if request.kind not in ("infer", "embed"):
-            return ()
-        contents = [(handle, self._known(handle)) for handle in handles_in(request.body)]
-        return tuple([(handle, kept) for handle, kept in contents if kept is not None])
-
-    def knows(self, handle: str) -> bool:
-        """Return whether a handle is one of a content that there is for this turn."""
-        return self._known(handle) is not None
-
-    def _known(self, handle: str) -> Kept | None:
-        own = self._put.get(handle)
-        return self._contents.get(handle) if own is None else own[0]
-
-    def _waits_with_contents(self) -> str:
-        """Refuse to wait for people in a turn that has put or read contents: what it has would have to be kept."""
-        message = (
-            f"{self.agent.name} has put or read contents in this turn, so it cannot wait for people: ask in another"
-        )
-        return error_reply("refused", message)
-
-    def _unknown_content(self) -> str:
-        return error_reply("denied", f"{self.agent.name} was given no content with this handle")
 
     def answer(self, index: int, reply: str, tokens: tuple[int, ...] | None = None) -> list[Action]:
         """An effect's reply, and its tokens. With the last one that the turn waits for, it executes again."""
@@ -494,8 +434,9 @@ class OpenTurn:
         )
 
     def _resume(self) -> Execute:
+        contents = self._contents
         replies: list[Reply] = [
-            reply if (piece := self._pieces.get(index)) is None else handed_over(piece)
+            reply if contents is None else contents.handed_over(index, reply)
             for index, reply in enumerate(self._replies[self._call_start :], self._call_start)
             if reply is not None
         ]
@@ -516,9 +457,9 @@ class OpenTurn:
         if request.kind not in EFFECT_KINDS or (request.kind in (ASK, CALL, TOOLS) and not self._may_wait):
             return error_reply("unknown", f"there is no effect called {request.kind!r}")
         if request.kind == ASK:
-            return self._waits_with_contents() if self._put or self._pieces else ask_refusal(self.agent, request)
+            return ask_refusal(self.agent, request) if self.may_wait else self.contents.cannot_wait()
         if request.kind in (PUT, GET):
-            return self._waits_with_contents() if self._asked else None
+            return self.contents.cannot_wait() if self._asked else None
         if request.kind == TOOLS:
             return None
         if request.kind == CALL:
@@ -532,14 +473,14 @@ class OpenTurn:
                 "denied",
                 f"{self.agent.name} is not granted the model {request.model!r} (grants.{request.kind} of its kind)",
             )
-        if request.kind != "generate" and not all(map(self.knows, handles_in(request.body))):
-            return self._unknown_content()
+        if request.kind != "generate" and not self.contents.knows_all(request):
+            return self.contents.unknown()
         return None
 
     def _refused_call(self, request: EffectRequest) -> str | None:
         refused = call_refusal(self._plan, self.agent.name, self.agent.grants, request.body)
         if refused is None and not self.may_wait and self._question(request) is not None:
-            return self._waits_with_contents()
+            return self.contents.cannot_wait()
         return refused
 
     def _refused_code(self) -> str | None:

@@ -118,8 +118,17 @@ def answers_given(journal: Path) -> dict[tuple[int, str], Any]:
 def discard(journal: Path) -> None:
     """Remove a file that is left of a run whose journal is gone, before another begins under its name."""
     path = journal.resolve()
-    if not path.exists():
-        box_path(path).unlink(missing_ok=True)
+    box = box_path(path)
+    if path.exists() or not box.exists():
+        return
+    try:
+        box.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"what was sent to an earlier run of this name cannot be removed: {error.strerror}",
+            where=str(box),
+            hint="Remove it, or name another journal with --journal.",
+        ) from error
 
 
 class OutsideBox:

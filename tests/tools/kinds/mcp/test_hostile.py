@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from tests.tools.kinds.mcp.serving import command, listening, started
 from turnwise.tools.kinds.mcp import http, stdio
-from turnwise.tools.server import Answers, ToolQuestions, ToolResult, ToolUnavailableError
+from turnwise.tools.server import ToolAnswers, ToolQuestions, ToolResult, ToolUnavailableError
 
 pytestmark = pytest.mark.anyio
 
@@ -72,7 +72,7 @@ async def test_questions_without_end_are_refused() -> None:
         count = 0
         while isinstance(told, ToolQuestions):
             count += 1
-            told = await server.call("echo", {}, Answers({"answer": {"a": "b"}}, told.state))
+            told = await server.call("echo", {}, ToolAnswers({"answer": {"a": "b"}}, told.state))
         assert told == ToolResult("stopped at 64: a call can ask at most 64 questions")
         assert count == 64
 

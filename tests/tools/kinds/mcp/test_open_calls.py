@@ -10,7 +10,7 @@ from mcp import types
 from tests.tools.kinds.mcp.serving import command, started
 from turnwise.tools.kinds.mcp import open_calls
 from turnwise.tools.kinds.mcp.open_calls import OpenCall, OpenCalls
-from turnwise.tools.server import Answers, ToolQuestions, ToolResult, ToolUnavailableError
+from turnwise.tools.server import ToolAnswers, ToolQuestions, ToolResult, ToolUnavailableError
 
 pytestmark = pytest.mark.anyio
 
@@ -152,5 +152,5 @@ async def test_a_command_of_the_older_era_asks_for_the_right_call() -> None:
         assert [one.text for one in await asyncio.gather(*adding) if isinstance(one, ToolResult)] == [*"12345"]
         asked = await asking
         assert isinstance(asked, ToolQuestions)
-        told = await server.call("ask", {"what": "hat"}, Answers({"answer": {"size": "M"}}, asked.state))
+        told = await server.call("ask", {"what": "hat"}, ToolAnswers({"answer": {"size": "M"}}, asked.state))
         assert told == ToolResult("3 M", {"result": "3 M"})

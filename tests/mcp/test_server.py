@@ -135,7 +135,7 @@ async def test_a_run_whose_time_is_over_is_stopped_and_can_be_resumed(folder: Pa
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        resumed = await value(client, "resume", journal="a.journal", seconds_max=15)
+        resumed = await value(client, "resume", journal="a.journal", seconds_max=5)
         assert resumed["status"] == "open"
         assert resumed["rounds"] > 1
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MORE_THAN_CORES = 3
+MORE_THAN_CORES = 2
 """Test processes beyond one a core: most of what takes long is waiting, for processes, pipes and disks."""
 PROCESSES_MAX = 10
 

@@ -133,3 +133,20 @@ def test_a_journal_that_cannot_be_read_any_more_says_why(tmp_path: Path) -> None
         await waited(pilot, lambda: "not a journal" in text_of(app, "#head"))
 
     screen(app, look)
+
+
+def test_an_app_that_is_closing_shows_nothing_more(tmp_path: Path) -> None:
+    """Timers may ring once more when the parts of the screen are gone."""
+    path = tmp_path / "a.journal"
+    turnwise.run(lively(seed=3, rounds_max=2), journal=path).close()
+    app = WatchApp(RunReader(path))
+
+    async def look(pilot: Pilot[None]) -> None:
+        await waited(pilot, lambda: app.shown_round == 2)
+        await app.query("*").remove()
+        app._watch.forget()
+        await app.look()
+        await app.listen()
+        assert not app.query("#facts")
+
+    screen(app, look)

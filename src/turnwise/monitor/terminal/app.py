@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.css.query import NoMatches
 from textual.widgets import DataTable, Footer, RichLog, Static
 
 from turnwise.errors import TurnwiseError
@@ -91,7 +93,11 @@ class WatchApp(App[None]):
         self.reader.close()
 
     async def look(self) -> None:
-        """Show what the journal has, if it was written since."""
+        """Show what the journal has, if it was written since; nothing once the app closes and its parts are gone."""
+        with suppress(NoMatches):
+            await self._look()
+
+    async def _look(self) -> None:
         if self._looking or not self._watch.due():
             return
         self._looking = True
@@ -139,7 +145,11 @@ class WatchApp(App[None]):
             rounds.move_cursor(row=rounds.row_count - 1)
 
     async def listen(self) -> None:
-        """Show what is live."""
+        """Show what is live; nothing once the app is closing, and its parts are gone."""
+        with suppress(NoMatches):
+            await self._listen()
+
+    async def _listen(self) -> None:
         if self._listening:
             return
         self._listening = True

@@ -46,12 +46,12 @@ def turn(t):
 
 def play(size: int, mib: int, rounds: int) -> dict[str, float]:
     """Times of rounds, size of the journal and peak memory of a run in this process; `mib` sets its limits."""
-    common = {"fuel": 40_000_000_000, "memory_mib": 64 + 8 * mib, "output_mib": 2 + 2 * mib}
+    common = {"fuel": 40_000_000_000, "memory_mib": 64 + 8 * mib, "output_mib": 2 + 2 * mib, "put_mib": max(64, mib)}
     agents = {
         "one": Agent(PLAYER, args={"begins": True, "bytes": size}, start=True, grants=Grants(send=["other"]), **common),
         "other": Agent(PLAYER, args={"begins": False, "bytes": 0}, grants=Grants(send=["one"]), **common),
     }
-    world = World(name="bench", agents=agents, rounds_max=rounds, turn_seconds_max=100_000)
+    world = World(name="bench", agents=agents, rounds_max=rounds, turn_seconds_max=100_000, contents_mib=256 + 2 * mib)
     times = []
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder) / "run.journal"

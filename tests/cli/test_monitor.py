@@ -120,3 +120,24 @@ def test_a_run_does_not_feel_its_monitor(tmp_path: Path, disturb: Callable[[str,
         undisturbed = [live.step() for _ in range(rounds)]
     assert isinstance(undisturbed[-1], RoundRecord)
     assert undisturbed[-1].head.hex() == head
+
+
+@pytest.mark.parametrize("goes_on", [["resume"], ["run", "w", "--or-resume", "--journal"]], ids=["resume", "or-resume"])
+def test_a_run_that_goes_on_is_shown_too(tmp_path: Path, goes_on: list[str]) -> None:
+    make_world(tmp_path / "w", {"tick.wat": TICKS}, rounds_max=1_000_000)
+    journal = tmp_path / "one.journal"
+    with turnwise.start(tmp_path / "w", journal=journal) as live:
+        live.step()
+    with start(*goes_on, journal.name, "--monitor", cwd=tmp_path) as process:
+        read_until(process, "monitor: http")
+        interrupt(process)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+
+
+def test_a_native_run_has_nothing_to_show(tmp_path: Path) -> None:
+    make_world(tmp_path / "w", {"tick.wat": TICKS})
+    with start("run", "w", "--native", "--monitor", cwd=tmp_path) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "a native run has no journal to show" in err

@@ -121,3 +121,8 @@ class PageBeside:
             self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+
+def monitor_beside(wanted: bool) -> PageBeside | None:
+    """Make the monitor that goes beside a run, if it is wanted; it starts when the run's journal is there."""
+    return PageBeside("monitor", "monitor") if wanted else None

@@ -97,6 +97,9 @@ MetricsPort = Annotated[
         show_default=False,
     ),
 ]
+Monitor = Annotated[
+    bool, typer.Option("--monitor", help="Show the run on a page while it is played (and after, on a terminal).")
+]
 Otlp = Annotated[
     str | None,
     typer.Option("--otlp", metavar="URL", help="Send spans to this OpenTelemetry collector.", show_default=False),

@@ -14,6 +14,7 @@ from turnwise.cli.commands.options import (
     LogJson,
     MetricsPort,
     Models,
+    Monitor,
     Otlp,
     Parents,
     Patience,
@@ -38,6 +39,7 @@ def resume(
     metrics: MetricsPort = None,
     otlp: Otlp = None,
     log_json: LogJson = None,
+    monitor: Monitor = False,
     accept_tools: AcceptTools = False,
     json: Json = False,
 ) -> int:
@@ -49,6 +51,7 @@ def resume(
     models, level, parents = model_folders(model), log_choice(log), parent or ()
     import turnwise
     from turnwise.cli.observed import observed_of
+    from turnwise.cli.page_beside import monitor_beside
     from turnwise.cli.playing import play_and_tell, tell
     from turnwise.journal import Journal
     from turnwise.journal.run import Run
@@ -81,5 +84,6 @@ def resume(
         log=level,
         fail_on_failed_turns=fail_on_failed_turns,
         as_json=json,
+        monitor=monitor_beside(monitor),
         observed=observed_of(metrics, otlp, log_json, after=last),
     )

@@ -15,6 +15,7 @@ from turnwise.cli.commands.options import (
     LogJson,
     MetricsPort,
     Models,
+    Monitor,
     Otlp,
     Patience,
     Serve,
@@ -59,9 +60,6 @@ OrResume = Annotated[
     bool,
     typer.Option("--or-resume", help="Go on with the journal that --journal names, if it is there."),
 ]
-Monitor = Annotated[
-    bool, typer.Option("--monitor", help="Show the run on a page while it is played (and after, on a terminal).")
-]
 
 
 def run(
@@ -103,6 +101,9 @@ def run(
             "--or-resume needs a journal to go on with", where="--or-resume", hint="Name it: --journal FILE."
         )
     if native:
+        if monitor:
+            hint = "Leave out --native or --monitor."
+            raise UsageError("a native run has no journal to show", where="--native", hint=hint)
         if metrics is not None or otlp is not None or log_json is not None:
             hint = "Leave out --native, or --metrics, --otlp and --log-json."
             raise UsageError("a native run has no journal to tell of", where="--native", hint=hint)
@@ -137,10 +138,12 @@ def run(
             metrics=metrics,
             otlp=otlp,
             log_json=log_json,
+            monitor=monitor,
             json=json,
         )
     from turnwise import start
     from turnwise.cli.observed import observed_of
+    from turnwise.cli.page_beside import monitor_beside
     from turnwise.cli.playing import play_and_tell
 
     begin = partial(
@@ -156,17 +159,12 @@ def run(
         patience_s=patience,
         serve=serve,
     )
-    beside = None
-    if monitor:
-        from turnwise.cli.page_beside import PageBeside
-
-        beside = PageBeside("monitor", "monitor")
     return play_and_tell(
         begin,
         str(world),
         log=level,
         fail_on_failed_turns=fail_on_failed_turns,
         as_json=json,
-        monitor=beside,
+        monitor=monitor_beside(monitor),
         observed=observed_of(metrics, otlp, log_json, after=0),
     )

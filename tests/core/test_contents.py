@@ -15,7 +15,9 @@ from turnwise.core.contents import (
     get_reply,
     get_request,
     given_of,
+    handed_over,
     handle_of,
+    handles_in,
     put_of,
     put_reply,
     put_request,
@@ -107,3 +109,39 @@ def test_a_get_names_a_handle_and_perhaps_a_part(body: str, read: tuple[str, int
 def test_what_is_no_get_is_said(body: str, said: str) -> None:
     with pytest.raises(Malformed, match=said):
         get_request(body)
+
+
+def test_a_part_that_was_read_stands_between_the_ends_of_its_reply() -> None:
+    piece = Piece(Kept("ab" * 32, 100, 3, 1, 0), 10, 20)
+    assert handed_over(piece) == ('{"ok":{"data":"', piece, '"}}')
+
+
+@pytest.mark.parametrize(
+    ("request_", "handles"),
+    [
+        ("{}", []),
+        ('{"inputs":{"a":{"content":"h1"},"b":{"content":"h0"}}}', ["h0", "h1"]),
+        ('{"inputs":[{"content":"h"},[{"content":"i"}],{"content":"h"}]}', ["h", "i"]),
+        ('{"content":{"content":"deep"}}', ["deep"]),
+        ('{"content":7,"a":{"content":null}}', []),
+        ('{"a":"\\"content\\":\\"h\\""}', []),
+        ('["content"]', []),
+    ],
+)
+def test_a_request_names_contents_wherever_it_has_the_member(request_: str, handles: list[str]) -> None:
+    assert handles_in(request_) == handles
+
+
+@pytest.mark.parametrize(
+    ("recorded", "reply"),
+    [
+        ('{"effect":"put","sha256":"s"}', '{"ok":{"handle":"h"}}'),
+        ('{"effect":"put","bytes":1}', '{"ok":{"handle":"h"}}'),
+        ('{"bytes":1,"effect":"put","sha256":"s"}', '{"ok":{}}'),
+        ('{"bytes":1,"effect":"put","sha256":"s"}', '{"ok":7}'),
+        ("nonsense", '{"ok":{"handle":"h"}}'),
+        ('{"redacted":"' + "ab" * 32 + '"}', '{"ok":{"handle":"h"}}'),
+    ],
+)
+def test_a_put_whose_texts_are_not_there_is_none(recorded: str, reply: str) -> None:
+    assert put_of(recorded, reply) is None

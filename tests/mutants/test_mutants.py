@@ -13,6 +13,7 @@ from tests.mutants.__main__ import AREAS, ROOT, came_of, explained, mutants, qui
 from tests.mutants.changes import Mutant, changes, mutants_of, mutated
 from tests.mutants.results import Results
 from tests.mutants.run import overlay
+from tests.mutants.swap import replace, replacements
 from tests.mutants.warm import Verdict
 
 CODE = '''
@@ -87,14 +88,15 @@ from tests.mutants import run, swap, warm
 from tests.mutants.__main__ import ROOT
 from tests.mutants.changes import mutants_of
 
-name, how, *texts = sys.argv[1:]
+name, how, test, *texts = sys.argv[1:]
 path = ROOT / f"src/turnwise/core/{name}.py"
-tests = [str(ROOT / f"tests/core/test_{name}.py")]
+tests = [str(ROOT / test)]
 mutants = [next(m for m in mutants_of(f"turnwise.core.{name}", path) if m.name == text) for text in texts]
 if how == "unchanged":
     real = warm.replacements
     run.mutated = lambda _: ast.parse(path.read_text())
-    warm.replacements = lambda mutant: real(mutant) and swap.functions(compile(path.read_text(), str(path), "exec"))
+    codes = {swap.place_of(code): code for code in swap.functions(compile(path.read_text(), str(path), "exec"))}
+    warm.replacements = lambda mutant: real(mutant) and codes
 with warm.Warm(tests, frozenset([str(path)])) as process:
     assert process.failed is None, process.failed
     for mutant in mutants:
@@ -104,8 +106,8 @@ with warm.Warm(tests, frozenset([str(path)])) as process:
 """
 
 
-def tried(name: str, how: str, *texts: str) -> list[list[str]]:
-    command = [sys.executable, "-c", PROGRAM, name, how, *texts]
+def tried(name: str, how: str, *texts: str, test: str | None = None) -> list[list[str]]:
+    command = [sys.executable, "-c", PROGRAM, name, how, test or f"tests/core/test_{name}.py", *texts]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return [line.split() for line in done.stdout.splitlines()]
 
@@ -123,6 +125,50 @@ def test_what_runs_at_import_is_tried_in_a_process_that_imports_it_anew() -> Non
     change = "module: 4300 is 4301"
     assert tried("json_text", "changed", change) == [["None", "True", "False", "True"]]
     assert tried("json_text", "unchanged", change) == [["None", "True", "False", "False"]]
+
+
+LAZY = """
+def test_it():
+    from turnwise.core.grants import may_finish
+    from turnwise.core.plan import KindGrants
+    assert may_finish([KindGrants(finish=True)])
+    assert not may_finish([KindGrants(finish=True), KindGrants()])
+"""
+
+
+def test_a_module_that_only_a_running_test_imports_has_the_change(tmp_path: Path) -> None:
+    file = tmp_path / "test_lazy.py"
+    file.write_text(LAZY)
+    change = "may_finish: `return all((layer.finish for layer in layers))` returns None"
+    assert tried("grants", "changed", change, test=str(file)) == [["test_lazy.py", "False", "True"]]
+    assert tried("grants", "unchanged", change, test=str(file)) == [["None", "False", "True"]]
+
+
+TWO_OF_ONE_PLACE = """
+def outer():
+    return [lambda: 1, lambda: 2]
+
+def alone():
+    return 3
+
+if alone() == 4:
+    def absent():
+        return 5
+"""
+
+
+def test_a_change_that_cannot_be_put_in_place_is_not_taken_to_be(tmp_path: Path) -> None:
+    path = tmp_path / "m.py"
+    path.write_text(TWO_OF_ONE_PLACE)
+    names: dict[str, Any] = {}
+    exec(compile(TWO_OF_ONE_PLACE, str(path), "exec"), names)
+    live = [names["outer"], names["alone"]]
+    found = {mutant.name: mutant for mutant in mutants_of("m", path)}
+    codes = {name: replacements(found[name]) for name in ("outer: 1 is 2", "alone: 3 is 4", "absent: 5 is 6")}
+    assert codes["outer: 1 is 2"] is None
+    assert replace(live, codes["alone: 3 is 4"] or {})
+    assert names["alone"]() == 4
+    assert not replace(live, codes["absent: 5 is 6"] or {})
 
 
 def test_a_statement_has_its_own_lines_only() -> None:

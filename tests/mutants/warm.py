@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
 import pickle
 import resource
@@ -116,6 +117,11 @@ class _Server:
         self._live: dict[str, list[FunctionType]] = {}
 
     @pytest.hookimpl(wrapper=True)
+    def pytest_load_initial_conftests(self) -> Generator[None, object, object]:
+        with tracing(self._paths, self._at_import):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
     def pytest_collection(self) -> Generator[None, object, object]:
         with tracing(self._paths, self._at_import):
             return (yield)
@@ -181,28 +187,42 @@ class _Server:
         return [number for number, end in zip(reached, ends, strict=True) if end <= self._seconds_max]
 
     def _verdict(self, mutant: Mutant) -> Verdict:
+        live = self._functions(mutant)
         places = {(str(mutant.path), line) for line in mutant.lines}
-        if not places.isdisjoint(self._at_import[0]):
+        if live is None or not places.isdisjoint(self._at_import[0]):
             return Verdict(None, anew=True)
-        if mutant.module not in self._live:
-            self._live[mutant.module] = [
-                found
-                for found in gc.get_objects()
-                if isinstance(found, FunctionType) and found.__code__.co_filename == str(mutant.path)
-            ]
         codes = replacements(mutant)
         if codes is None:
             return Verdict(None, anew=True)
         numbers = self._tests(mutant, places)
         if not numbers:
             return Verdict(None)
-        killer = self._killer(self._live[mutant.module], codes, numbers)
+        killer = self._killer(live, codes, numbers)
         if killer is ANEW:
             return Verdict(None, anew=True)
         if isinstance(killer, int):
             self._kills[mutant.module][killer] += 1
             return Verdict(self._items[killer].nodeid, reached=len(numbers))
         return Verdict(killer, reached=len(numbers))  # type: ignore[arg-type]
+
+    def _functions(self, mutant: Mutant) -> list[FunctionType] | None:
+        """Return the functions of a mutant's module as they are loaded; None if it cannot be.
+
+        Tests run in forks. So a module that only they import is not here: it would be imported by them as it is, and
+        the change would be nowhere.
+        """
+        if mutant.module not in self._live:
+            try:
+                with tracing(self._paths, self._at_import):
+                    importlib.import_module(mutant.module)
+            except Exception:  # then a process that imports everything anew is the one to try
+                return None
+            self._live[mutant.module] = [
+                found
+                for found in gc.get_objects()
+                if isinstance(found, FunctionType) and found.__code__.co_filename == str(mutant.path)
+            ]
+        return self._live[mutant.module]
 
     def _killer(self, live: list[FunctionType], codes: dict[Place, CodeType], numbers: list[int]) -> object:
         """Return the number of the test that fails, what ended the process, None if nothing did, or ANEW."""

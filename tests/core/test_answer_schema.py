@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from turnwise.core import answer_schema
 from turnwise.core.answer_schema import DEPTH_MAX, PARTS_MAX, schema_problem, violation
 
 POINT = {
@@ -142,3 +143,113 @@ def test_what_would_take_for_ever_is_no_answer() -> None:
     assert schema_problem(circle) is None
     assert "steps" in (violation(1, circle) or "")
     assert "steps" in (violation([[n] for n in range(700)], {"uniqueItems": True}) or "")
+
+
+def test_the_bounds_are_what_answers_in_recorded_runs_were_held_to() -> None:
+    assert (answer_schema.PARTS_MAX, answer_schema.DEPTH_MAX, answer_schema.STEPS_MAX) == (2_000, 32, 200_000)
+
+
+@pytest.mark.parametrize(("parts", "fits"), [(2_000, True), (2_001, False)])
+def test_a_schema_itself_is_one_of_its_parts(parts: int, fits: bool) -> None:
+    assert (schema_problem({"anyOf": [True] * (parts - 1)}) is None) is fits
+
+
+@pytest.mark.parametrize(
+    ("schema", "fit", "others"),
+    [
+        ({"minLength": 2, "maxLength": 3}, ["ab", "abc"], ["a", "abcd"]),
+        ({"minItems": 1, "maxItems": 2}, [[1], [1, 2]], [[], [1, 2, 3]]),
+        ({"minProperties": 1, "maxProperties": 1}, [{"a": 1}], [{}, {"a": 1, "b": 2}]),
+        ({"minimum": 1, "maximum": 2}, [1, 1.5, 2], [0.5, 2.5]),
+        ({"exclusiveMinimum": 1, "exclusiveMaximum": 2}, [1.5], [1, 2]),
+        ({"multipleOf": 1}, [3, 3.0], [3.5]),
+        ({"uniqueItems": False}, [[1, 1]], []),
+        ({"const": [1, "a"]}, [[1.0, "a"]], [[True, "a"], [1], [1, "a", 2], 1, "1a"]),
+        ({"const": "ab"}, ["ab"], [["a", "b"], {"a": 1}, None]),
+        ({"const": ["a", "b"]}, [["a", "b"]], ["ab", {"a": 1, "b": 2}]),
+        ({"const": {"a": 1}}, [{"a": 1.0}], [{"a": True}, {"a": 1, "b": 2}, {"b": 1}, ["a"], 1]),
+        ({"const": True}, [True], [1, 1.0, "true"]),
+        ({"$ref": "#/definitions/a", "definitions": {"a": {"type": "null"}}}, [None], [1]),
+        ({"$ref": "#/$defs/a~1b~0c", "$defs": {"a/b~c": {"type": "null"}}}, [None], [1]),
+    ],
+)
+def test_a_value_at_a_bound_fits_and_one_beyond_does_not(schema: Any, fit: list[Any], others: list[Any]) -> None:
+    assert schema_problem(schema) is None
+    assert [value for value in fit if violation(value, schema) is not None] == []
+    assert [value for value in others if violation(value, schema) is None] == []
+
+
+def chain(length: int, around: Callable[[Any], Any]) -> Any:
+    """A schema in which each of so many refers to the next by one step more."""
+    links: dict[str, Any] = {f"a{n}": around({"$ref": f"#/$defs/a{n + 1}"}) for n in range(length)}
+    return links["a0"] | {"$defs": {**links, f"a{length}": True}}
+
+
+def nested(length: int, around: Callable[[Any], Any]) -> Any:
+    value: Any = 1
+    for _ in range(length):
+        value = around(value)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("around", "value"),
+    [
+        (lambda part: {"allOf": [part]}, lambda inner: inner),
+        (lambda part: {"anyOf": [part]}, lambda inner: inner),
+        (lambda part: {"oneOf": [part]}, lambda inner: inner),
+        (lambda part: {"not": part}, lambda inner: inner),
+        (lambda part: {"items": part}, lambda inner: [inner]),
+        (lambda part: {"prefixItems": [part]}, lambda inner: [inner]),
+        (lambda part: {"additionalProperties": part}, lambda inner: {"a": inner}),
+        (lambda part: {"properties": {"a": part}}, lambda inner: {"a": inner}),
+    ],
+    ids=["allOf", "anyOf", "oneOf", "not", "items", "prefixItems", "additionalProperties", "properties"],
+)
+def test_a_value_is_followed_down_to_a_bound(around: Callable[[Any], Any], value: Callable[[Any], Any]) -> None:
+    """A link is two levels: the keyword's, and that of the reference."""
+    for links, fits in ((64, True), (65, False)):
+        schema = chain(links, around)
+        assert schema_problem(schema) is None
+        found = violation(nested(links, value), schema)
+        assert (found is None) is fits
+        assert fits or "steps" in (found or "")
+
+
+def test_references_are_followed_down_to_a_bound() -> None:
+    for links, fits in ((128, True), (129, False)):
+        assert (violation(1, chain(links, lambda part: part)) is None) is fits
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "steps"),
+    [
+        (True, 1, 1),
+        ({"allOf": [True] * 5}, 1, 6),
+        ({"enum": [1, 2, 3]}, 3, 4),
+        ({"const": [1, [2]]}, [1, [2]], 7),
+        ({"uniqueItems": True}, [1, 2, 3], 7),
+    ],
+)
+def test_steps_are_counted(schema: Any, value: Any, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_schema, "STEPS_MAX", steps)
+    assert violation(value, schema) is None
+    monkeypatch.setattr(answer_schema, "STEPS_MAX", steps - 1)
+    assert violation(value, schema) == f"it takes more than {steps - 1} steps to check it"
+
+
+INNER = {"properties": {"b" * 61: {"items": {"type": "null"}}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "said"),
+    [
+        ({"enum": [*range(25)]}, 99, f"it must be one of {', '.join(map(str, range(20)))}, not 99"),
+        ({"const": "c" * 118}, 1, f'it must be "{"c" * 118}", not 1'),
+        ({"const": "c" * 119}, 1, f'it must be "{"c" * 119}…, not 1'),
+        ({"type": "null"}, float("nan"), "it must be null, not float"),
+        ({"properties": {"a": INNER}}, {"a": {"b" * 61: [1]}}, f"a.{'b' * 60}[0] must be null, not 1"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(schema: Any, value: Any, said: str) -> None:
+    assert violation(value, schema) == said

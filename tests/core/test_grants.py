@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from turnwise.core.grants import may_ask, may_send, may_spawn, may_stop, pattern, reaches
+from turnwise.core.grants import may_ask, may_run_python, may_send, may_spawn, may_stop, pattern, reaches
 from turnwise.core.plan import KindGrants
 
 
@@ -78,3 +78,9 @@ def test_each_effect_has_a_grant_of_its_own() -> None:
         if may_ask(layers, effect, model)
     }
     assert allowed == {("generate", "a"), ("infer", "b"), ("embed", "c")}
+
+
+def test_every_layer_must_allow_code_to_be_run() -> None:
+    granted = KindGrants(run_python=True)
+    assert may_run_python([granted, granted]) is True
+    assert may_run_python([granted, KindGrants()]) is False

@@ -38,10 +38,11 @@ def returns(**output: Any) -> Any:
 
 
 @pytest.mark.parametrize(("size", "fits"), [(7, True), (8, False)])
-def test_args_and_state_are_bounded_together(size: int, fits: bool) -> None:
+@pytest.mark.parametrize("beside", [{}, {"send": [{"to": "a", "body": ""}]}], ids=["alone", "with a message"])
+def test_args_and_state_are_bounded_together(size: int, fits: bool, beside: dict[str, Any]) -> None:
     limits = Limits(state_bytes_max=(2 + 4) + (2 + 7))
-    world = plan([kind("a", start=True, args="{  }", limits=limits)])
-    run = simulate(world, {"a": returns(state="x" * size)}, rounds=1)
+    world = plan([kind("a", start=True, args="{  }", limits=limits, grants=sends("a"))])
+    run = simulate(world, {"a": returns(state="x" * size, **beside)}, rounds=1)
     assert (failure(run) is None) is fits
     if not fits:
         expected = (

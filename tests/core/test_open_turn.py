@@ -379,6 +379,18 @@ def test_contents_of_a_run_are_bounded_in_order_of_place(bytes_max: int, fails: 
             assert f"{bytes_max:,} bytes (world.contents_mib)" in turn.failure.message
 
 
+@pytest.mark.parametrize(("bytes_max", "fails"), [(4_096, False), (4_095, True)])
+def test_contents_of_earlier_rounds_count_too(bytes_max: int, fails: bool) -> None:
+    of = begun(contents_bytes_max=bytes_max)
+    needs(of, put(b"a" * 2_048))
+    completed(of, wake_in=1)
+    of.step(Advance())
+    needs(of, put(b"b" * 2_048))
+    (commit,) = completed(of)
+    assert isinstance(commit, Commit)
+    assert (commit.record.turns[0].failure is not None) is fails
+
+
 def test_a_turn_that_fails_or_puts_nothing_takes_nothing_of_the_bound() -> None:
     of = begun(agents=3, contents_bytes_max=2_048)
     for place in (0, 2):

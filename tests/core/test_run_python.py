@@ -74,3 +74,9 @@ def test_code_is_executed_within_the_limits_of_the_agent_that_asks() -> None:
     given = made.input
     assert (given.name, given.args, given.round, given.turn, given.state) == ("ann", '{"code":"1"}', 9, 1, "")
     assert (given.now_us, given.seed, given.mail) == (1_000, "5eed", ())
+
+
+@pytest.mark.parametrize(("lists", "fits"), [(59, True), (60, False)])
+def test_a_result_is_nested_as_deep_as_a_reply_can_hold_it(lists: int, fits: bool) -> None:
+    found = reply('{"value":' + "[" * lists + "]" * lists + "}")
+    assert ("value" in found) is fits

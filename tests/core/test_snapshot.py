@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from random import Random
 from typing import Any
 
@@ -11,10 +12,22 @@ import pytest
 from tests.core.test_machine import chatter, chatter_world, echo
 from tests.core.worlds import kind, plan
 from turnwise.core import snapshot as snapshots
+from turnwise.core.contents import Kept
 from turnwise.core.events import Advance, Commit, Input, OutsideChange, TurnEnded
+from turnwise.core.head import text_digest
 from turnwise.core.machine import Machine
+from turnwise.core.parked import Parked
 from turnwise.core.plan import KindGrants, Limits, Plan, Schedule
-from turnwise.core.records import AgentRecord, ChangeRecord, MessageRecord, RoundRecord
+from turnwise.core.question import answer_reply
+from turnwise.core.records import (
+    AgentRecord,
+    AnswerRecord,
+    ChangeRecord,
+    MessageRecord,
+    ParkRecord,
+    QuestionRecord,
+    RoundRecord,
+)
 from turnwise.core.snapshot import Snapshot
 from turnwise.core.state import WorldState
 from turnwise.core.turn import Completed, TurnOutput
@@ -322,3 +335,54 @@ def test_mail_is_what_somebody_has_not_read() -> None:
         stood(more)
     with pytest.raises(ValueError, match="message 1 does not wait"):
         stood(replace(STANDS, unread=((0, (1, 2)), (2, (1, 2)))))
+
+
+ASKED = QuestionRecord(4, 0, "ask", '{"effect":"ask","question":"well?"}')
+WAITS = ParkRecord(0, 3, (2,), 0, (), (ASKED,), ((1, False),), 9, 5, 1)
+PUT_REQUEST = '{"bytes":5,"effect":"put","sha256":"' + "ab" * 32 + '"}'
+PUT_REPLY = '{"ok":{"handle":"h-5"}}'
+PUTS = [(2, 1, 0, PUT_REQUEST, PUT_REPLY), (3, 1, 1, PUT_REQUEST, '{"error":{"kind":"refused"}}')]
+
+
+def test_what_waits_was_put_and_was_asked_is_in_the_digest_where_there_is_any() -> None:
+    of = WorldState(SMALL)
+    nobody = text_digest("")
+    lines = ["state 0 0 2", bytes(32).hex(), f"0 {nobody}", f"0 {nobody}"]
+
+    def hashed() -> bytes:
+        return sha256(("\n".join(lines) + "\n").encode()).digest()
+
+    assert snapshots.digest(of) == hashed()
+    of.agents[1].parked = Parked(replace(WAITS, place=1), 1)
+    lines[3] += f" waits {of.agents[1].parked.digest()}"
+    assert snapshots.digest(of) == hashed()
+    for put in PUTS:
+        of.put(*put)
+    chain = b""
+    for round_, place, index, request, reply in PUTS:
+        line = f"{round_} {place} {index} {text_digest(request)} {text_digest(reply)}"
+        chain = sha256(chain + line.encode()).digest()
+    lines.append(f"contents {chain.hex()}")
+    assert snapshots.digest(of) == hashed()
+    of.question_next = 2
+    lines.append("asked 2")
+    assert snapshots.digest(of) == hashed()
+
+
+def test_a_world_stands_with_what_waits_and_was_put() -> None:
+    assert (STANDS.question_next, STANDS.waiting) == (1, ())
+    stands = replace(STANDS, question_next=7, waiting=((0, 4),))
+    of = WorldState(SMALL)
+    snapshots.restore(of, stands, [BORN], ("sx", "sy", "sz"), WAITING, [(4, WAITS)], PUTS)
+    assert snapshots.take(of) == stands
+    assert of.asked == {4: 0}
+    assert of.contents == {"h-5": Kept("ab" * 32, 5, 2, 1, 0)}
+    assert of.contents_bytes == 1_024
+    assert of.is_asked(4, 9)
+    answered = WorldState(SMALL)
+    answer = AnswerRecord(4, answer_reply("yes"))
+    snapshots.restore(answered, stands, [BORN], ("sx", "sy", "sz"), WAITING, [(3, WAITS), (4, answer), (4, answer)])
+    assert answered.asked == {}
+    assert answered.agents[0].due_at == 4
+    with pytest.raises(ValueError, match="no part of it"):
+        snapshots.restore(WorldState(SMALL), stands, [BORN], ("",) * 3, WAITING, [(4, replace(WAITS, calls=()))])

@@ -52,6 +52,14 @@ def test_args_and_state_are_bounded_together(size: int, fits: bool, beside: dict
         assert failure(run) == expected
 
 
+@pytest.mark.parametrize(
+    ("state", "fits"), [("\x01" * 10, True), ("\x01" * 11, False), ("é" * 30, True), ("é" * 31, False)]
+)
+def test_a_state_is_bounded_by_its_bytes_as_json(state: str, fits: bool) -> None:
+    world = plan([kind("a", start=True, limits=Limits(state_bytes_max=(2 + 2) + (2 + 60)))])
+    assert (failure(simulate(world, {"a": returns(state=state)}, rounds=1)) is None) is fits
+
+
 @pytest.mark.parametrize(("bodies", "fits"), [(["é"] * 4, True), (["é"] * 4 + [""], False), (["\x01" * 3], False)])
 def test_what_a_turn_sends_is_bounded(bodies: list[str], fits: bool) -> None:
     world = plan([kind("a", start=True, grants=sends("*"), limits=Limits(send_bytes_max=16))])

@@ -1,10 +1,11 @@
 """A run beside its monitor, and how fast the monitor is: seconds and frames, each beside its target.
 
 `run`: the same run alone, without telemetry, and with a monitor whose page listens, alternately; the interval of the
-ratio holds 95 of 100 samples drawn again from the pairs. `list`: 1,000 journals, listed for the first time. `paint` and
-`frames` need the browsers that the tests of pages need (tests/long/browsers.py): the first paint of a run of 100,000
-turns in Chromium, and frames a second in each browser while a timeline of 10,000 agents and 10,000 rounds is zoomed and
-moved. A JSON line each, then a table.
+ratio holds 95 of 100 samples drawn again from the pairs. `flood`: the same run alone, and with a monitor that tells
+10,000 events a second to pages that listen; fewer, or another head, end the benchmark. `list`: 1,000 journals, listed
+for the first time. `paint` and `frames` need the browsers that the tests of pages need (tests/long/browsers.py): the
+first paint of a run of 100,000 turns in Chromium, and frames a second in Chromium, Firefox and Servo while a timeline
+of 10,000 agents and 10,000 rounds is zoomed and moved. A JSON line each, then a table.
 """
 
 from __future__ import annotations
@@ -38,16 +39,20 @@ WAKES = (367, 373, 379, 383, 389, 397, 401, 409, 419, 421, 431, 433, 439, 443, 4
 SECONDS_MAX = 120.0
 SERVO_HOST = "machine.test"
 """Name of this machine by which Servo asks, which refuses addresses."""
+EVENTS_EACH = 8
+"""Events a second that each of the pages is told at least, of a sample each 100 ms."""
 OPENED_MAX = 5
 """Times that a page is opened until it has drawn."""
 
 
 class Monitor:
-    """The monitor as a process of its own, as a person starts it, and one who asks it."""
+    """The monitor as a process of its own, as a person starts it, or as it is beside a run; and one who asks it."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, *, beside: bool = False) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "turnwise", "monitor", str(place), "--host-name", SERVO_HOST],
+            [sys.executable, "-m", "turnwise", "monitor", str(place), "--host-name", SERVO_HOST]
+            + ["--beside"] * beside,
+            stdin=subprocess.PIPE if beside else None,
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -81,6 +86,8 @@ class Monitor:
 
     def close(self) -> None:
         """End it."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         self._process.terminate()
         self._process.wait()
         for stream in self._streams:
@@ -88,9 +95,9 @@ class Monitor:
 
 
 @contextmanager
-def monitor(place: Path) -> Iterator[Monitor]:
+def monitor(place: Path, *, beside: bool = False) -> Iterator[Monitor]:
     """Have a monitor for a while."""
-    found = Monitor(place)
+    found = Monitor(place, beside=beside)
     try:
         yield found
     finally:
@@ -141,6 +148,81 @@ def beside_a_run(agents: int, rounds: int, times: int) -> list[Figure]:
         low, high = interval(found)
         figures.append(Figure(f"{name} (95 %: {low:.4f} to {high:.4f})", found, "", 1.01, False, medians(taken)))
     return figures
+
+
+class Flood:
+    """Pages that listen to a monitor, in a process of their own, and how much they were told."""
+
+    def __init__(self, server: Monitor, run: str, streams: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("flood.py"), server.address, run, str(streams)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != "ready\n":
+            raise SystemExit("no page was told anything")
+
+    def close(self) -> float:
+        """End it, and return the events of a second."""
+        out, _ = self._process.communicate("")
+        found = json.loads(out)
+        return float(found["events"]) / float(found["seconds"])
+
+
+def flooded(agents: int, rounds: int, times: int, streams: int) -> list[Figure]:
+    """Play a run alone, and with a monitor beside it that tells EVENTS_EACH a second to each of many pages."""
+    world = chatters(agents, rounds)
+    told: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        number = iter(range(10**6))
+
+        def alone() -> str:
+            path = Path(folder) / f"{next(number)}.journal"
+            with turnwise.start(world, journal=path) as live:
+                live.step()
+                begun.append(time.monotonic())
+                with live.result() as run:
+                    ended.append(time.monotonic())
+                    return run.head
+
+        def watched() -> str:
+            path = Path(folder) / f"{next(number)}.journal"
+            with turnwise.start(world, journal=path) as live:
+                live.step()
+                with monitor(Path(folder), beside=True) as server:
+                    flood = Flood(server, path.name, streams)
+                    begun.append(time.monotonic())
+                    with live.result() as run:
+                        ended.append(time.monotonic())
+                        told.append(flood.close())
+                        return run.head
+
+        begun: list[float] = []
+        ended: list[float] = []
+        alone()
+        begun.clear()
+        ended.clear()
+        taken: dict[str, list[float]] = {"alone": [], "flooded": []}
+        heads = set()
+        for _ in range(times):
+            for name, play in (("alone", alone), ("flooded", watched)):
+                heads.add(play())
+                taken[name].append(ended[-1] - begun[-1])
+    if len(heads) != 1:
+        raise SystemExit("the run is another one where its monitor is flooded")
+    wanted = streams * EVENTS_EACH
+    if min(told) < wanted:
+        raise SystemExit(f"{min(told):,.0f} events a second were told, and not {wanted:,}")
+    found = ratios(tuple(taken["flooded"]), tuple(taken["alone"]))
+    low, high = interval(found)
+    what = f"a run whose monitor is flooded / alone (95 %: {low:.4f} to {high:.4f})"
+    sides = {name: statistics.median(values) for name, values in taken.items()}
+    return [
+        Figure(what, found, "", 1.01, False, sides),
+        Figure("events a second that pages were told", tuple(told), "", float(wanted), True, {}),
+    ]
 
 
 def listing(journals: int, times: int) -> Figure:
@@ -333,6 +415,7 @@ def frames_of(name: str, opened: Any, side: int, seconds: float, times: int) -> 
 
 PARTS: dict[str, Callable[[bool], list[Figure]]] = {
     "run": lambda quick: beside_a_run(10, 20, 2) if quick else beside_a_run(100, 300, 30),
+    "flood": lambda quick: flooded(10, 60, 1, 20) if quick else flooded(100, 600, 10, 1_250),
     "list": lambda quick: [listing(20, 1) if quick else listing(1_000, 5)],
     "paint": lambda quick: first_paint(1_000, 1) if quick else first_paint(100_000, 5),
     "frames": lambda quick: frames(500, 0.5, 1) if quick else frames(10_000, 5.0, 5),

@@ -35,6 +35,7 @@ class Monitor:
     """A monitor that runs on a thread of this process, and somebody who asks it."""
 
     def __init__(self, place: Path) -> None:
+        self.place = place
         self.server = MonitorServer(ShownRuns(place), port=0, hosts=("machine.test",))
         parts = urlsplit(self.server.address)
         self.port = int(parts.port or 0)

@@ -10,8 +10,10 @@ from typing import Any, cast
 import pytest
 
 from tests.monitor.conftest import Monitor
+from turnwise.core.withheld import Withheld
 from turnwise.errors import UsageError
 from turnwise.journal.journal import Journal
+from turnwise.journal.read.grid import AskedFor
 from turnwise.monitor.answers import clock
 from turnwise.monitor.answers.clock import ClockAxis
 
@@ -104,3 +106,18 @@ def test_a_page_is_told_what_the_journal_noted(
         0
     }
     assert monitor.get("/api/spans?run=lively.journal&first=1&last=100").status == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "waited"),
+    [
+        (AskedFor("generate", "haggler", None), ("model", "haggler")),
+        (AskedFor("call", None, '{"args":{},"effect":"call","tool":"desk.order"}'), ("tool", "desk.order")),
+        (AskedFor("call", None, Withheld("0" * 64)), ("tool", "call")),
+        (AskedFor("ask", None, None), ("people", "people")),
+        (AskedFor("run_python", None, None), ("other", "run_python")),
+        (None, ("other", "")),
+    ],
+)
+def test_what_is_waited_for_has_a_kind_and_a_name(asked: AskedFor | None, waited: tuple[str, str]) -> None:
+    assert clock.waited_for(asked) == waited

@@ -13,10 +13,11 @@ from tests.monitor.conftest import Monitor
 from tests.monitor.petitions import granted, petition
 from turnwise.journal.journal import Journal
 from turnwise.journal.read.waits import Wait
+from turnwise.monitor.answers.clock import spans
 from turnwise.monitor.answers.questions import reply_text
 
-WAITS = [[1, 2, 5], [1, 5, 8], [1, 8, None]]
-"""Lane, round that asks, round that goes on."""
+WAITS = [[1, 2, 5, "people"], [1, 5, 8, "people"], [1, 8, None, "people"]]
+"""Lane, round that asks, round that goes on, who answers."""
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_a_search_finds_questions_and_answers_once(shown: Monitor) -> None:
 def test_waits_go_from_asking_to_going_on(shown: Monitor) -> None:
     assert shown.ask("waits", run="open.journal") == {"waits": WAITS, "hidden": 0}
     ended = shown.ask("waits", run="granted.journal")["waits"]
-    assert ended == [*WAITS[:2], [1, 8, 9]]
+    assert ended == [*WAITS[:2], [1, 8, 9, "people"]]
     assert shown.ask("waits", run="open.journal", first=6, last=7)["waits"] == [WAITS[1]]
     assert shown.ask("waits", run="open.journal", row_first=2)["waits"] == []
     assert shown.ask("waits", run="open.journal", lanes="lineage")["waits"] == WAITS
@@ -106,7 +107,7 @@ def test_waits_go_from_asking_to_going_on(shown: Monitor) -> None:
 def test_more_waits_than_are_told_are_counted(shown: Monitor, tmp_path: Path) -> None:
     petition(tmp_path / "a.journal")
     with Journal.open(tmp_path / "a.journal") as journal:
-        assert journal.rounds.parks.waits(1, 100, range(10), 1) == ([Wait(1, 2, 5)], 3)
+        assert journal.rounds.parks.waits(1, 100, range(10), 1) == ([Wait(1, 2, 5, True)], 3)
 
 
 def test_a_wait_ends_where_a_fork_has_the_turn_begun_anew(tmp_path: Path) -> None:
@@ -152,3 +153,13 @@ def test_a_question_of_a_run_that_is_over_is_left(tmp_path: Path) -> None:
 def test_replies_of_another_kind_stand_as_they_are() -> None:
     assert reply_text("call", '{"ok":1}') == '{"ok":1}'
     assert reply_text("ask", '{"ok":{"answer":[1]}}') == "[1]"
+
+
+def test_by_the_clock_effects_of_models_have_their_name_and_their_time(shown: Monitor) -> None:
+    with Journal.open(shown.place / "open.journal") as journal:
+        times = journal.timings.round(2)
+        assert times is not None
+        found = spans(journal, 1, 8, 0, 9)["spans"]
+        (effects,) = [effects for number, place, _, _, effects, _ in found if (number, place) == (2, 1)]
+        assert effects == [(*times.effects[1, 0], "model", "m")]
+        assert [effects for *_, effects, _ in spans(journal, 1, 8, 0, 0)["spans"] if effects] == []

@@ -13,6 +13,7 @@ import turnwise
 from tests.exports.test_otel import attributes, spans
 from tests.monitor.conftest import Monitor
 from tests.orchestrator.test_calls import world
+from turnwise.journal.journal import Journal
 from turnwise.world import CallGrant, Grants
 
 SOURCE = """
@@ -101,3 +102,25 @@ def test_inspect_has_calls_as_those_of_tools(called: Path, tmp_path: Path) -> No
     ]  # fmt: skip
     told = [one["source"] for one in sample["events"] if "people" in str(one.get("source"))]
     assert told == ["asks people, and waits", "answer of people"]
+
+
+def test_by_the_clock_a_call_is_a_wait_for_its_tool(shown: Monitor, called: Path) -> None:
+    found = shown.ask("spans", run="a.journal", first=1, last=20)["spans"]
+    waited = [(kind, name) for *_, effects, _ in found for _, _, kind, name in effects]
+    assert waited[:2] == [("tool", "own.add"), ("tool", "own.fail")]
+
+
+def test_a_slow_call_is_a_wait_over_rounds(tmp_path: Path) -> None:
+    source = """
+        def turn(t):
+            t.call("own.slow", {"what": "late"})
+    """
+    with turnwise.start(
+        world(tmp_path, source, park_after_ms=0, grants=Grants(call=["own.slow"])),
+        journal=tmp_path / "a.journal",
+        workers=1,
+    ) as live:
+        live.result().close()
+    with Journal.open(tmp_path / "a.journal") as journal:
+        (wait,), _ = journal.rounds.parks.waits(1, 100, range(10), 10)
+        assert not wait.people

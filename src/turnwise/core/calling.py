@@ -68,10 +68,15 @@ def call_of(body: str) -> ToolCall:
 
 def tool_named(effect: EffectRecord) -> str | None:
     """Return the name of the tool that an effect calls, as the agent wrote it; None for any other effect."""
-    if effect.kind != CALL or type(effect.request) is Withheld:
+    return tool_in(effect.request) if effect.kind == CALL else None
+
+
+def tool_in(request: str) -> str | None:
+    """Return the name of the tool in the request of a call; None for what is none, or was taken out."""
+    if type(request) is Withheld:
         return None
     try:
-        return call_of(effect.request).tool
+        return call_of(request).tool
     except ValueError:
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
@@ -18,6 +19,7 @@ from turnwise.journal.file.lineage import DEPTH_MAX, fork_point, parent_of, pare
 from turnwise.journal.file.lock import WriterLock, announced, lock_path, was_left
 from turnwise.journal.file.parent import Parent
 from turnwise.journal.read.ahead import AheadReader
+from turnwise.journal.read.amounts import AmountReader
 from turnwise.journal.read.chains import ChainReader
 from turnwise.journal.read.check import check
 from turnwise.journal.read.contents import ContentReader
@@ -33,7 +35,6 @@ from turnwise.journal.read.world import WorldReader
 from turnwise.journal.write.beginning import Coming, write_beginning, write_fork
 from turnwise.journal.write.rounds import RoundWriter
 from turnwise.system.clock import SYSTEM_CLOCK, Clock
-from turnwise.system.paths import StrPath
 
 
 class Journal:
@@ -42,10 +43,10 @@ class Journal:
     `header` reads the plan, the writers and the codes; `rounds` the rounds and how the run ended; `queries` answers
     questions across rounds; `chains` checks what is read; `contents` has the bytes that agents put; `timings` has
     times by the clock; `ahead` has what is known of effects before their rounds; `grid` sums turns, messages and
-    records for pictures; `world` tells where agents stood after a round, and `machine` brings the core there, with
-    the help of `snapshots`. `writer` commits, where the journal is open for writing. `parents` are the places in
-    which what a fork goes on from was to be looked for. One thread may read while another commits: each has its own
-    connection.
+    records for pictures, `amounts` has what no column of turns holds; `world` tells where agents stood after a round,
+    and `machine` brings the core there, with the help of `snapshots`. `writer` commits, where the journal is open for
+    writing. `parents` are the places in which what a fork goes on from was to be looked for. One thread may read while
+    another commits: each has its own connection.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Journal:
         self.queries = QueryReader(self._query, self.rounds)
         self.timings = TimingReader(self._query)
         self.grid = GridReader(self._query)
+        self.amounts = AmountReader(self._query, self.timings)
         self.chains = ChainReader(self._query, self.header, self.rounds, self.queries)
         self.snapshots = SnapshotReader(self._query)
         self.contents = ContentReader(self._query)
@@ -82,7 +84,7 @@ class Journal:
     @classmethod
     def create(
         cls,
-        path: StrPath,
+        path: str | os.PathLike[str],
         *,
         plan: str,
         info: str,
@@ -104,7 +106,7 @@ class Journal:
     @classmethod
     def create_fork(
         cls,
-        path: StrPath,
+        path: str | os.PathLike[str],
         *,
         parent: Parent,
         info: str,
@@ -148,7 +150,7 @@ class Journal:
             raise
 
     @classmethod
-    def open(cls, path: StrPath, *, write: bool = False, parents: Sequence[Path] = ()) -> Self:
+    def open(cls, path: str | os.PathLike[str], *, write: bool = False, parents: Sequence[Path] = ()) -> Self:
         """Open a journal of this or an older format. Whatever is not one is left as it is, byte for byte.
 
         `parents` are files, and folders, in which to look for what a fork goes on from, if that was moved.
@@ -181,7 +183,7 @@ class Journal:
             raise
 
     @classmethod
-    def left_beside(cls, path: StrPath) -> tuple[str, ...]:
+    def left_beside(cls, path: str | os.PathLike[str]) -> tuple[str, ...]:
         """Return the names of the files that a writer which was killed has left beside a journal.
 
         They are read with it, and taken in by whoever writes it next, or by `tidy`. None while somebody writes it.
@@ -190,7 +192,7 @@ class Journal:
         return tuple(one.name for one in cls._beside(file)) if was_left(file) else ()
 
     @classmethod
-    def tidy(cls, path: StrPath) -> tuple[str, ...]:
+    def tidy(cls, path: str | os.PathLike[str]) -> tuple[str, ...]:
         """Take into a journal what a killed writer has left beside it; return the names of the files that are gone."""
         file = connections.located(path)
         left = cls._beside(file)
@@ -205,7 +207,7 @@ class Journal:
         return tuple(one for one in files if one.exists())
 
     @classmethod
-    def detach(cls, path: StrPath, *, parents: Sequence[Path] = ()) -> int:
+    def detach(cls, path: str | os.PathLike[str], *, parents: Sequence[Path] = ()) -> int:
         """Make a fork whole: copy into its file what it has of its ancestors. Returns how many these were."""
         file = connections.located(path)
         connections.look(file)
@@ -220,7 +222,7 @@ class Journal:
             self._lock.announce(address)
 
     @classmethod
-    def announced(cls, path: StrPath) -> str | None:
+    def announced(cls, path: str | os.PathLike[str]) -> str | None:
         """Return the address that the writer of a journal announces; None if nobody writes it, or it says none.
 
         One that was killed may have left it.
@@ -228,7 +230,7 @@ class Journal:
         return announced(connections.located(path))
 
     @classmethod
-    def is_written(cls, path: StrPath) -> bool:
+    def is_written(cls, path: str | os.PathLike[str]) -> bool:
         """Return whether somebody has a journal open for writing, as far as a lock that is not left over says it."""
         file = connections.located(path)
         return lock_path(file).exists() and not was_left(file)

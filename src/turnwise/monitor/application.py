@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast, get_args
+from typing import Any, Final, TypeVar, cast
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -19,7 +19,6 @@ from starlette.routing import Route
 
 from turnwise.errors import TurnwiseError, UsageError
 from turnwise.journal.journal import Journal
-from turnwise.journal.read.grid import Measure
 from turnwise.monitor.access import Access
 from turnwise.monitor.answers.agents import AGENTS_MAX, agents
 from turnwise.monitor.answers.causes import causes
@@ -33,10 +32,12 @@ from turnwise.monitor.answers.records import records
 from turnwise.monitor.answers.rounds import round_
 from turnwise.monitor.answers.search import search
 from turnwise.monitor.answers.summary import pulse, summary
-from turnwise.monitor.answers.tiles import tile
+from turnwise.monitor.answers.tiles import measure_named, tile
 from turnwise.monitor.answers.turn import turn
 from turnwise.monitor.answers.waits import waits
+from turnwise.monitor.broadcast import Broadcast
 from turnwise.monitor.live import PlaceNames, told
+from turnwise.monitor.reader import RunReader
 from turnwise.monitor.shown import OPEN_MAX, FileWatch, ShownRuns
 from turnwise.observing.live_feed import LiveFeed
 
@@ -92,6 +93,7 @@ class _Answers:
         self._ends = ends
         self._axes: OrderedDict[str, ClockAxis] = OrderedDict()
         self._lineages: OrderedDict[str, Lineage] = OrderedDict()
+        self._broadcasts: OrderedDict[str, Broadcast] = OrderedDict()
         self._listing = Listing(runs)
         self._listing_busy = asyncio.Lock()
 
@@ -175,10 +177,7 @@ class _Answers:
         return JSONResponse(await asyncio.to_thread(differences, left, right, self._runs.parents))
 
     async def _tile(self, request: Request) -> Response:
-        measure = _text(request, "measure") or "turns"
-        if measure not in get_args(Measure):
-            there = ", ".join(get_args(Measure))
-            raise UsageError("there is no such measure", where="measure", actual=measure, hint=f"There: {there}.")
+        measure = measure_named(_text(request, "measure") or "turns")
         names = ("column", "row", "round_bits", "place_bits")
         column, row, round_bits, place_bits = (_number(request, name, 0) for name in names)
         lanes = self._lineage(request)
@@ -186,7 +185,7 @@ class _Answers:
         def answer(journal: Journal) -> bytes:
             if lanes is not None:
                 lanes.extend(journal)
-            return tile(journal, cast("Measure", measure), column, row, round_bits, place_bits, lanes)
+            return tile(journal, measure, column, row, round_bits, place_bits, lanes)
 
         found = await self._ask(request, answer)
         return Response(found, media_type="application/octet-stream")
@@ -230,51 +229,65 @@ class _Answers:
         return JSONResponse(await self._ask(request, answer))
 
     async def _events(self, request: Request) -> Response:
+        """A stream of how far a run is, told whenever that has changed."""
         reader = self._runs.reader(_text(request, "run"))
-        watch = FileWatch(reader.path)
-        watch.due()
-        first = json.dumps(await reader.ask(pulse))
-
-        async def stream() -> AsyncIterator[str]:
-            told, quiet = first, 0.0
-            yield f"data: {told}\n\n"
-            while not self._ends() and not await request.is_disconnected():
-                await asyncio.sleep(LOOK_SECONDS)
-                quiet += LOOK_SECONDS
-                if watch.due():
-                    now = json.dumps(await reader.ask(pulse))
-                    if now != told:
-                        told, quiet = now, 0.0
-                        yield f"data: {told}\n\n"
-                if quiet >= ALIVE_SECONDS:
-                    quiet = 0.0
-                    yield ": here\n\n"
-
-        return StreamingResponse(stream(), media_type="text/event-stream")
+        return await _stream(self._broadcast("events", request, lambda: _pulses(reader, self._ends)))
 
     async def _live(self, request: Request) -> Response:
         """A stream of what the process that plays a run tells: the newest, never what was missed."""
         reader = self._runs.reader(_text(request, "run"))
+        return await _stream(self._broadcast("live", request, lambda: _samples(reader, self._ends)))
 
-        async def stream() -> AsyncIterator[str]:
-            feed, names, seen, quiet, unnamed = LiveFeed(reader.path), PlaceNames(), -1, AGE_SECONDS, AGE_SECONDS
-            try:
-                while not self._ends() and not await request.is_disconnected():
-                    sample = feed.look()
-                    number = -1 if sample is None else sample.state.sample
-                    if sample is not None and names.lacks(sample) and unnamed >= AGE_SECONDS:
-                        unnamed = 0.0
-                        names.take(await reader.ask(lambda journal: journal.grid.names()))
-                    if number != seen or quiet >= AGE_SECONDS:
-                        seen, quiet = number, 0.0
-                        answer = {"none": feed.why} if sample is None else told(sample, names)
-                        yield f"data: {json.dumps(answer)}\n\n"
-                    await asyncio.sleep(LIVE_SECONDS)
-                    quiet, unnamed = quiet + LIVE_SECONDS, unnamed + LIVE_SECONDS
-            finally:
-                feed.close()
+    def _broadcast(self, what: str, request: Request, source: Callable[[], AsyncIterator[str]]) -> Broadcast:
+        return _kept(self._broadcasts, f"{what} {_text(request, 'run')}", lambda: Broadcast(source), 2 * OPEN_MAX)
 
-        return StreamingResponse(stream(), media_type="text/event-stream")
+
+async def _stream(broadcast: Broadcast) -> Response:
+    """A response with what a broadcast tells; the first of it is waited for, so that what is wrong is said at once."""
+    lines = broadcast.lines()
+    first = await anext(lines, "")
+
+    async def told() -> AsyncIterator[str]:
+        yield first
+        async for line in lines:
+            yield line
+
+    return StreamingResponse(told(), media_type="text/event-stream")
+
+
+async def _pulses(reader: RunReader, ends: Callable[[], bool]) -> AsyncIterator[str]:
+    watch = FileWatch(reader.path)
+    told, quiet = "", 0.0
+    while not ends():
+        if watch.due():
+            now = json.dumps(await reader.ask(pulse))
+            if now != told:
+                told, quiet = now, 0.0
+                yield f"data: {told}\n\n"
+        if quiet >= ALIVE_SECONDS:  # with what was told: whoever came meanwhile has the newest of what was sent
+            quiet = 0.0
+            yield f"data: {told}\n\n"
+        await asyncio.sleep(LOOK_SECONDS)
+        quiet += LOOK_SECONDS
+
+
+async def _samples(reader: RunReader, ends: Callable[[], bool]) -> AsyncIterator[str]:
+    feed, names, seen, quiet, unnamed = LiveFeed(reader.path), PlaceNames(), -1, AGE_SECONDS, AGE_SECONDS
+    try:
+        while not ends():
+            sample = feed.look()
+            number = -1 if sample is None else sample.state.sample
+            if sample is not None and names.lacks(sample) and unnamed >= AGE_SECONDS:
+                unnamed = 0.0
+                names.take(await reader.ask(lambda journal: journal.grid.names()))
+            if number != seen or quiet >= AGE_SECONDS:
+                seen, quiet = number, 0.0
+                answer = {"none": feed.why} if sample is None else told(sample, names)
+                yield f"data: {json.dumps(answer)}\n\n"
+            await asyncio.sleep(LIVE_SECONDS)
+            quiet, unnamed = quiet + LIVE_SECONDS, unnamed + LIVE_SECONDS
+    finally:
+        feed.close()
 
 
 async def _page(request: Request) -> Response:
@@ -288,11 +301,11 @@ async def _page(request: Request) -> Response:
     return Response(file.read_bytes(), media_type=kind)
 
 
-def _kept(table: OrderedDict[str, T], run: str, make: Callable[[], T]) -> T:
+def _kept(table: OrderedDict[str, T], run: str, make: Callable[[], T], most: int = OPEN_MAX) -> T:
     """Return what a table has of a run, made when it is first asked for; the runs that were asked for last are kept."""
     found = table.setdefault(run, make())
     table.move_to_end(run)
-    while len(table) > OPEN_MAX:
+    while len(table) > most:
         table.popitem(last=False)
     return found
 

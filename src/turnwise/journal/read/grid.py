@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -15,24 +16,42 @@ from turnwise.journal.read.query import Query
 Measure = Literal["turns", "fuel", "executions", "effects"]
 """Quantity that is summed in a cell: turns, their fuel, their executions, the effects that they asked for."""
 
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A value that agents recorded, as what a cell is measured by: its mean, over the turns that recorded it."""
+
+    name: str
+    """Name under which it was recorded."""
+
+
 _TURNS: Final = (
     "SELECT ((turns.round - ?1) >> ?3) + (((turns.place - ?4) >> ?6) << ?7), count(*), sum(failure IS NOT NULL), "
-    "total({value}) FROM rounds CROSS JOIN turns ON turns.round = rounds.round "
+    "{value} FROM rounds CROSS JOIN turns ON turns.round = rounds.round "
     "AND turns.place >= ?4 AND turns.place < ?5 WHERE rounds.round >= ?1 AND rounds.round < ?2 GROUP BY 1"
 )
 _LANES: Final = (
     "WITH lanes(lane, place) AS MATERIALIZED (SELECT key, value FROM json_each(?4)) "
     "SELECT ((turns.round - ?1) >> ?3) + ((lanes.lane >> ?5) << ?6), count(*), sum(failure IS NOT NULL), "
-    "total({value}) FROM rounds CROSS JOIN {joined} WHERE rounds.round >= ?1 AND rounds.round < ?2 GROUP BY 1"
+    "{value} FROM rounds CROSS JOIN {joined} WHERE rounds.round >= ?1 AND rounds.round < ?2 GROUP BY 1"
 )
 _TURN_OF_EACH_LANE: Final = "lanes CROSS JOIN turns ON turns.round = rounds.round AND turns.place = lanes.place"
 _LANE_OF_EACH_TURN: Final = "turns ON turns.round = rounds.round CROSS JOIN lanes ON lanes.place = turns.place"
+_ASKED_FOR: Final = (
+    "SELECT round, place, nr, kind, model, CASE kind WHEN 'call' THEN request END FROM effects "
+    "WHERE round >= ? AND round <= ? AND place >= ? AND place < ?"
+)
 _VALUES: Final[dict[Measure, str]] = {
-    "turns": "1",
-    "fuel": "turns.fuel",
-    "executions": "turns.executions",
-    "effects": "(SELECT count(*) FROM effects WHERE effects.round = turns.round AND effects.place = turns.place)",
+    "turns": "total(1)",
+    "fuel": "total(turns.fuel)",
+    "executions": "total(turns.executions)",
+    "effects": "total((SELECT count(*) FROM effects WHERE effects.round = turns.round "
+    "AND effects.place = turns.place))",
 }
+_RECORDED: Final = (
+    "count(*) * avg((SELECT avg(value) FROM records WHERE records.round = turns.round "
+    "AND records.place = turns.place AND records.name = ?{name} AND typeof(value) IN ('integer', 'real')))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +65,19 @@ class Cell:
     failed: int
     """Turns in it that failed."""
     value: float
-    """Sum of what is measured."""
+    """Sum of what is measured; of a recorded value its mean times `turns`, NaN where no turn recorded a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedFor:
+    """Something that an effect asked for."""
+
+    kind: str
+    """Kind of the effect."""
+    model: str | None
+    """Name of the model, if one was asked."""
+    request: str | None
+    """Request of a call of a tool; None for any other effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +99,22 @@ class GridReader:
         self._query = query
 
     def cells(
-        self, measure: Measure, round_first: int, place_first: int, round_bits: int, place_bits: int, side_bits: int
+        self,
+        measure: Measure | Recorded,
+        round_first: int,
+        place_first: int,
+        round_bits: int,
+        place_bits: int,
+        side_bits: int,
     ) -> list[Cell]:
         """Cells of a square grid with anything in them.
 
         The grid has 2 to the `side_bits` columns and rows; a cell covers 2 to the `round_bits` rounds and 2 to the
         `place_bits` places, and the first of them begins with `round_first` and `place_first`.
         """
+        value, more = _value(measure, 8)
         rows = self._query.rows(
-            _TURNS.format(value=_VALUES[measure]),
+            _TURNS.format(value=value),
             round_first,
             round_first + (1 << (round_bits + side_bits)),
             round_bits,
@@ -84,11 +122,18 @@ class GridReader:
             place_first + (1 << (place_bits + side_bits)),
             place_bits,
             side_bits,
+            *more,
         )
         return self._cells(rows)
 
     def lane_cells(
-        self, measure: Measure, round_first: int, places: Sequence[int], round_bits: int, lane_bits: int, side_bits: int
+        self,
+        measure: Measure | Recorded,
+        round_first: int,
+        places: Sequence[int],
+        round_bits: int,
+        lane_bits: int,
+        side_bits: int,
     ) -> list[Cell]:
         """Cells as `cells` has them, of a grid whose rows are these places, in this order."""
         round_end = round_first + (1 << (round_bits + side_bits))
@@ -97,14 +142,21 @@ class GridReader:
         )
         rounds, turns = (0, 0.0) if row is None else row
         joined = _TURN_OF_EACH_LANE if rounds * len(places) < turns else _LANE_OF_EACH_TURN
-        sql = _LANES.format(value=_VALUES[measure], joined=joined)
+        value, more = _value(measure, 7)
+        sql = _LANES.format(value=value, joined=joined)
         lanes = json.dumps(list(places))
-        return self._cells(self._query.rows(sql, round_first, round_end, round_bits, lanes, lane_bits, side_bits))
+        bits = round_bits, lanes, lane_bits, side_bits
+        return self._cells(self._query.rows(sql, round_first, round_end, *bits, *more))
 
     def _cells(self, rows: Sequence[Row]) -> list[Cell]:
         integer = self._query.decoder.integer
         return [
-            Cell(integer(index, "a cell"), integer(turns, "turns"), integer(failed, "failed turns"), float(value))
+            Cell(
+                integer(index, "a cell"),
+                integer(turns, "turns"),
+                integer(failed, "failed turns"),
+                math.nan if value is None else float(value),
+            )
             for index, turns, failed, value in rows
         ]
 
@@ -137,6 +189,20 @@ class GridReader:
         integer = self._query.decoder.integer
         rows = self._query.rows(select, first, last)
         return {(integer(number, "a round"), integer(place, "a place")) for number, place in rows}
+
+    def effects(self, first: int, last: int, place_first: int, place_end: int) -> dict[tuple[int, int, int], AskedFor]:
+        """Return what effects asked for, by round, place and number, of some rounds and places."""
+        rows = self._query.rows(_ASKED_FOR, first, last, place_first, place_end)
+        decoder = self._query.decoder
+        decoder.prefetch(rows, 5)
+        return {
+            (round_, place, nr): AskedFor(
+                decoder.text(kind, "an effect's kind"),
+                None if model is None else decoder.text(model, "a model"),
+                None if request is None else decoder.value(request, "the request of a call"),
+            )
+            for round_, place, nr, kind, model, request in rows
+        }
 
     def has_turn(self, place: int, number: int) -> bool:
         """Return whether an agent has a turn that ended in a round."""
@@ -201,3 +267,10 @@ class GridReader:
             (self._query.decoder.integer(first, "a round"), values, float(low), float(mean), float(high))
             for first, values, low, mean, high in rows
         ]
+
+
+def _value(measure: Measure | Recorded, parameter: int) -> tuple[str, tuple[str, ...]]:
+    """Return the expression that sums a measure, and what it needs as the parameter of a number and those behind it."""
+    if isinstance(measure, Recorded):
+        return _RECORDED.format(name=parameter), (measure.name,)
+    return _VALUES[measure], ()

@@ -65,6 +65,18 @@ class TimingReader:
         """Times of one round, None if there are none."""
         return next(self.between(number, number), None)
 
+    def turn_times(self, first: int, last: int) -> Iterator[tuple[int, list[int], list[int]]]:
+        """Rounds `first` to `last` with places and, as long, how many microseconds their turns took."""
+        if not self.there:
+            return
+        select = "SELECT round, turns FROM timings WHERE round > ? AND round <= ? ORDER BY round LIMIT ?"
+        for number, column in pages(
+            lambda after: self._query.rows(select, after, last, PAGE_ROWS), first - 1, PAGE_ROWS
+        ):
+            places, _, durations = self._lists(column, 1, f"times of turns of round {number}")
+            self._check_places(number, places)
+            yield number, places, durations
+
     def _times(self, row: Row) -> RoundTimes:
         integer = self._query.decoder.integer
         number = integer(row[0], "a round with times")
@@ -93,7 +105,12 @@ class TimingReader:
             raise damaged(self._query.path, what, expected=self._agents, actual=highest)
 
     def _spans(self, column: object, keys: int, what: str) -> tuple[list[list[int]], list[Span]]:
-        """The lists of keys, and the spans, of a column that holds lists of numbers, each as long as the others."""
+        """The lists of keys, and the spans, of a column."""
+        lists = self._lists(column, keys, what)
+        return lists[:keys], [Span(start, duration) for start, duration in zip(*lists[keys:], strict=True)]
+
+    def _lists(self, column: object, keys: int, what: str) -> list[list[int]]:
+        """The lists of numbers that a column holds, each as long as the others: of keys, of starts, of durations."""
         path = self._query.path
         lists = stored_json(self._query.decoder.text(column, what), what, path)
         if not isinstance(lists, list) or len(lists) != keys + 2 or not all(isinstance(of, list) for of in lists):
@@ -102,4 +119,4 @@ class TimingReader:
             raise damaged(path, f"{what} are not all numbers from 0")
         if len({len(of) for of in lists}) != 1:
             raise damaged(path, f"{what} are lists of unequal lengths")
-        return lists[:keys], [Span(start, duration) for start, duration in zip(*lists[keys:], strict=True)]
+        return lists

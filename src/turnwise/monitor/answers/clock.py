@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from turnwise.core.calling import CALL, tool_in
+from turnwise.core.question import ASK
 from turnwise.errors import UsageError
 from turnwise.journal.journal import Journal
+from turnwise.journal.read.grid import AskedFor
 from turnwise.monitor.answers.tiles import BITS_MAX, COORDINATE_MAX, SIDE_BITS
 
 ROUNDS_MAX: Final = 5_000_000
@@ -20,6 +23,9 @@ SPAN_ROUNDS_MAX: Final = 64
 """Rounds whose turns are told one by one."""
 SPANS_MAX: Final = 5_000
 """Turns of one answer."""
+
+WaitKind = Literal["model", "tool", "people", "other"]
+"""Kind of what a turn waits for within a round."""
 
 
 class ClockAxis:
@@ -70,16 +76,22 @@ class ClockAxis:
 
 
 def spans(journal: Journal, first: int, last: int, place_first: int, place_last: int) -> dict[str, Any]:
-    """Turns of some rounds and places: when they ran and waited, in microseconds from the round's beginning."""
+    """Turns of some rounds and places: when they ran and waited, in microseconds from the round's beginning.
+
+    Each is `[round, place, start, duration, effects, whether it failed]`, an effect `[start, duration, kind, name]`.
+    """
     if last - first >= SPAN_ROUNDS_MAX:
         raise UsageError("these are too many rounds", where="spans", actual=last - first, hint="The page asks for few.")
     found: list[list[Any]] = []
     count = 0
     failed = journal.grid.failed(first, last)
+    asked = journal.grid.effects(first, last, place_first, place_last + 1)
     for times in journal.timings.between(first, last):
-        effects: dict[int, list[tuple[int, int]]] = {}
-        for (place, _), span in times.effects.items():
-            effects.setdefault(place, []).append((span.start_us, span.duration_us))
+        effects: dict[int, list[tuple[int, int, str, str]]] = {}
+        for (place, index), span in times.effects.items():
+            if place_first <= place <= place_last:
+                waited = waited_for(asked.get((times.round, place, index)))
+                effects.setdefault(place, []).append((span.start_us, span.duration_us, *waited))
         for place, span in times.turns.items():
             if place_first <= place <= place_last:
                 count += 1
@@ -87,3 +99,14 @@ def spans(journal: Journal, first: int, last: int, place_first: int, place_last:
                     is_failed = (times.round, place) in failed
                     found.append([times.round, place, *span, effects.get(place, []), is_failed])
     return {"spans": found, "hidden": count - len(found)}
+
+
+def waited_for(asked: AskedFor | None) -> tuple[WaitKind, str]:
+    """Return the kind of what a turn waited for within a round, and its name."""
+    if asked is None:
+        return "other", ""  # times are proved by nothing, and may be of what is not there
+    if asked.model is not None:
+        return "model", asked.model
+    if asked.kind == CALL:
+        return "tool", (tool_in(asked.request) if asked.request is not None else None) or CALL
+    return ("people", "people") if asked.kind == ASK else ("other", asked.kind)

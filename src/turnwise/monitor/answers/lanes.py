@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from turnwise.journal.journal import Journal
-from turnwise.journal.read.grid import Cell, Measure
+from turnwise.journal.read.grid import Cell, Measure, Recorded
 
 AGENTS_MAX: Final = 200_000
 """Agents that are laid by lineage; those behind them follow in order of place."""
@@ -41,7 +41,13 @@ class Lineage:
             self._lanes = lineage(parents[:AGENTS_MAX]) + [(at, 0) for at in range(AGENTS_MAX, len(parents))]
 
     def cells(
-        self, journal: Journal, measure: Measure, first: int, lane_first: int, bits: tuple[int, int], side_bits: int
+        self,
+        journal: Journal,
+        measure: Measure | Recorded,
+        first: int,
+        lane_first: int,
+        bits: tuple[int, int],
+        side_bits: int,
     ) -> list[Cell]:
         """Cells of a tile whose rows are lanes; `bits` are those of rounds and of lanes."""
         lanes = self._lanes[lane_first : lane_first + (1 << (bits[1] + side_bits))]

@@ -78,13 +78,23 @@ export function text(shown) {
   return h("pre", {}, shown.text, shown.cut > 0 && h("span", { class: "dim" }, ` … ${shown.cut.toLocaleString("en")} more characters`));
 }
 
+const NUMBERS = new Intl.NumberFormat("en");
+
+/**
+ * `2,000`. For labels that are drawn with every frame: a formatter of its own each time would cost more than drawing.
+ * @param {number} value
+ */
+export function number(value) {
+  return NUMBERS.format(value);
+}
+
 /**
  * `1 turn`, `2,000 turns`.
- * @param {number} number
+ * @param {number} amount
  * @param {string} noun
  */
-export function count(number, noun) {
-  return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+export function count(amount, noun) {
+  return `${number(amount)} ${noun}${amount === 1 ? "" : "s"}`;
 }
 
 /**

@@ -1,8 +1,12 @@
 // Names of agents by lane, fetched a page at a time when they are first needed.
 
 import { ask } from "./api.js";
+import { visible } from "./dom.js";
 
 const PAGE = 200;
+const CHARS_MAX = 20;
+
+/** @typedef {{name: string, label: string}} LaneName The name, and how it stands before its lane: as deep as it was spawned, and cut. */
 
 export class LaneNames {
   /** @param {() => void} arrived Called when names that were missing are there. */
@@ -10,7 +14,7 @@ export class LaneNames {
     this.arrived = arrived;
     this.run = "";
     this.lanes = "";
-    /** @type {Map<number, {name: string, depth: number}>} */
+    /** @type {Map<number, LaneName>} */
     this.known = new Map();
     /** @type {Set<number>} */
     this.asked = new Set();
@@ -67,6 +71,12 @@ export class LaneNames {
 
   /** @param {{agents: {place: number, name: string, depth?: number}[]}} found */
   take(found) {
-    for (const agent of found.agents) this.known.set(agent.place, { name: agent.name, depth: agent.depth ?? 0 });
+    for (const agent of found.agents) this.known.set(agent.place, { name: agent.name, label: label(agent.name, agent.depth ?? 0) });
   }
+}
+
+/** @param {string} name @param {number} depth */
+function label(name, depth) {
+  const seen = visible(name);
+  return "·".repeat(Math.min(6, depth)) + (seen.length > CHARS_MAX ? `${seen.slice(0, CHARS_MAX - 1)}…` : seen);
 }

@@ -30,19 +30,41 @@ export class Stage {
     this.header = header;
     this.canvas = /** @type {HTMLCanvasElement} */ (h("canvas", { tabindex: 0, role: "img", "aria-label": label }));
     this.tip = h("div", { class: "tip", hidden: true });
-    this.context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d"));
+    this.context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d", { alpha: false }));
     this.draw = draw;
     this.frame = 0;
     this.ended = false;
+    this.theme = "";
+    /** @type {Map<string, string>} */
+    this.colours = new Map();
+    /** @type {{width: number, height: number} | null} */
+    this.measured = null;
     fill(element, h("div", { class: "stage" }, this.canvas, this.tip, h("div", { class: "float" }, ...tools)));
-    this.resized = new ResizeObserver(() => this.soon());
+    this.resized = new ResizeObserver(() => {
+      this.measured = null;
+      this.soon();
+    });
     this.resized.observe(element);
     this.letGo = this.listen(hands);
   }
 
-  /** Pixels of the view. */
+  /** Pixels of the view, measured once: to ask costs a layout where anything was written to the page before. */
   size() {
-    return { width: this.element.clientWidth, height: this.element.clientHeight };
+    this.measured ??= { width: this.element.clientWidth, height: this.element.clientHeight };
+    return this.measured;
+  }
+
+  /** A colour of the page's style, asked once for each theme. @param {string} name */
+  colour(name) {
+    const theme = document.documentElement.dataset.theme ?? "";
+    if (theme !== this.theme) this.colours.clear();
+    this.theme = theme;
+    let found = this.colours.get(name);
+    if (found === undefined) {
+      found = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+      this.colours.set(name, found);
+    }
+    return found;
   }
 
   /** Draw with the next frame. */
@@ -66,8 +88,7 @@ export class Stage {
       canvas.width = Math.round(width * ratio);
       canvas.height = Math.round(height * ratio);
     }
-    const style = getComputedStyle(document.documentElement);
-    const colour = /** @type {Colour} */ ((name) => style.getPropertyValue(name).trim());
+    const colour = /** @type {Colour} */ ((name) => this.colour(name));
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.globalAlpha = 1;
     context.fillStyle = colour("--ground");

@@ -5,7 +5,7 @@ import { SIDE } from "./tiles.js";
 
 const KEPT = 400;
 
-/** @typedef {[number, number, number | null]} Wait The lane, the round that asked, and the one in which the turn went on. */
+/** @typedef {[number, number, number | null, "people" | "tool"]} Wait The lane, the round that asked, the one in which the turn went on, and what for. */
 /** @typedef {{waits: Wait[], hidden: number, last: number}} Waiting */
 
 export class Waits {

@@ -1,23 +1,24 @@
 // Agents by the time of the run: rounds one behind the other for as long as they took, idle time between them closed.
-// From afar a column of a tile is as wide as its rounds took; from near each turn is a bar, its waiting for models darker.
+// From afar a column of a tile is as wide as its rounds took; from near each turn is a bar, with what it waited for in it.
+// Turns that wait over rounds, for people or slow tools, are bands below, from the round that asked to the one that goes on.
 
 import { show } from "../address.js";
 import { ask } from "../api.js";
-import { count, duration, fill, h, visible } from "../dom.js";
+import { Bars, WAITS_FOR } from "../bars.js";
+import { count, duration, fill, h, number } from "../dom.js";
+import { Kept } from "../kept.js";
 import { LaneNames } from "../lane_names.js";
 import { Scale } from "../scale.js";
 import { LABELS, Stage } from "../stage.js";
 import { bitsFor, SIDE, step, Tiles } from "../tiles.js";
+import { waitAt, Waits } from "../waits.js";
 
 const HEADER = 36;
 const CELL_MAX = 48;
 const NEAR_ROUNDS = 48;
-const BLOCK_ROUNDS = 16;
-const BLOCK_PLACES = 256;
-const BLOCKS_KEPT = 64;
+const AXES_KEPT = 200;
 
 /** @typedef {{offsets: number[], gaps: [number, number][], gaps_hidden: number, total_us: number, last_round: number, rounds_hidden: number}} Axis */
-/** @typedef {{spans: [number, number, number, number, [number, number][], boolean][], hidden: number}} Block */
 
 /**
  * @param {HTMLElement} element
@@ -26,18 +27,19 @@ const BLOCKS_KEPT = 64;
 export function clock(element) {
   const whole = h("button", { type: "button" }, "whole run");
   const told = h("span", { class: "dim" });
+  const legend = h("span", { class: "legend" });
   const label = "Agents by the time of the run. Arrow keys move, plus and minus zoom, Enter opens the turn at the cross.";
-  const stage = new Stage(element, label, HEADER, draw, { drag, tip, click: openAt, wheel, settled: address }, told, whole);
+  const stage = new Stage(element, label, HEADER, draw, { drag, tip, click: openAt, wheel, settled: address }, legend, told, whole);
   const { canvas, context } = stage;
   const soon = () => stage.soon();
   const size = () => stage.size();
   const tiles = new Tiles(soon);
   const names = new LaneNames(soon);
   const scale = new Scale();
-  /** @type {Map<string, Axis | "asked">} */
-  const axes = new Map();
-  /** @type {Map<string, Block | "asked">} */
-  const blocks = new Map();
+  const bars = new Bars(context, soon);
+  const waits = new Waits(soon);
+  /** @type {Kept<Axis>} */
+  const axes = new Kept(AXES_KEPT, soon);
   /** @type {import("../app.js").Facts | null} */
   let facts = null;
   // The part that is seen: microseconds and place at the upper left, and pixels a microsecond and a place.
@@ -45,43 +47,16 @@ export function clock(element) {
   /** @type {number | null} */
   let marked = null;
   let run = "";
+  let said = "";
 
   const X = (/** @type {number} */ us) => LABELS + (us - seen.us) * seen.x;
   const Y = (/** @type {number} */ place) => HEADER + (place - seen.place) * seen.y;
-
-  /**
-   * @template T
-   * @param {Map<string, T | "asked">} kept
-   * @param {string} key
-   * @param {() => Promise<T>} fetched
-   * @param {number} most
-   * @returns {T | null}
-   */
-  function got(kept, key, fetched, most) {
-    const found = kept.get(key);
-    if (found === "asked") return null;
-    if (found) return found;
-    kept.set(key, "asked");
-    const of = run;
-    fetched()
-      .then((answer) => {
-        if (of !== run) return;
-        kept.set(key, answer);
-        for (const old of kept.keys()) {
-          if (kept.size <= most) break;
-          kept.delete(old);
-        }
-        soon();
-      })
-      .catch(() => kept.delete(key));
-    return null;
-  }
 
   /** @param {number} column @param {number} bits @returns {Axis | null} */
   function axis(column, bits) {
     const last = /** @type {any} */ (facts).last_round;
     const grows = (column + 1) * 2 ** (8 + bits) > last ? last : "";
-    return got(axes, `${column} ${bits} ${grows}`, () => ask("clock", { run, column, round_bits: bits }), 200);
+    return axes.get(`${column} ${bits} ${grows}`, () => ask("clock", { run, column, round_bits: bits }));
   }
 
   /** The whole run in one tile. */
@@ -147,18 +122,69 @@ export function clock(element) {
     context.fillRect(X(0), Y(0), over.total_us * seen.x, facts.agents * seen.y);
     const near = last - first <= NEAR_ROUNDS && seen.y >= 3;
     const bits = Math.max(0, Math.ceil(Math.log2(((last - first + 1) * 1.5) / Math.max(1, width - LABELS))));
+    tiles.frame();
     let hidden = 0;
+    /** @type {Set<string>} */
+    const kinds = new Set();
     for (let column = Math.floor(first / 2 ** (8 + bits)); column * 2 ** (8 + bits) <= last; column++) {
       const lie = axis(column, bits);
       if (!lie) continue;
-      if (near) hidden += bars(column, lie, first, last, height, colour);
-      else columns(column, lie, bits, width, height);
+      if (!near) columns(column, lie, bits, width, height);
+      if (facts.waits > 0) hidden += bands(column, lie, bits, height, colour, kinds);
+      if (near) hidden += turns(column, lie, first, last, height, colour, kinds);
       closed(lie, height, colour, width);
       if (marked !== null) mark(column, lie, bits, marked, height, colour);
     }
     context.restore();
     labels(over, width, height, colour);
-    fill(told, [`${duration(over.total_us)} of work, idle time closed`, near && "dark: waiting for effects", hidden > 0 && `${count(hidden, "turn")} not shown`, over.rounds_hidden > 0 && `${count(over.rounds_hidden, "later round")} not on it`].filter(Boolean).join(", "));
+    if (tiles.behind) soon();
+    tell([`${duration(over.total_us)} of work, idle time closed`, hidden > 0 && `${count(hidden, "turn")} not shown`, over.rounds_hidden > 0 && `${count(over.rounds_hidden, "later round")} not on it`].filter(Boolean).join(", "), kinds);
+  }
+
+  /** Say what is seen, if that has changed: writing to the page costs more than a frame. @param {string} words @param {Set<string>} kinds */
+  function tell(words, kinds) {
+    const now = JSON.stringify([words, ...[...kinds].sort()]);
+    if (now === said) return;
+    said = now;
+    fill(told, words);
+    fill(
+      legend,
+      Object.entries(WAITS_FOR)
+        .filter(([kind]) => kinds.has(kind))
+        .map(([kind, { words }]) => h("span", {}, h("i", { class: `waits-${kind}` }), words)),
+    );
+  }
+
+  /**
+   * Turns that wait over rounds. Returns how many are not told.
+   * @param {number} column
+   * @param {Axis} lie
+   * @param {number} bits
+   * @param {number} height
+   * @param {(name: string) => string} colour
+   * @param {Set<string>} kinds Of what is waited for, which this adds to.
+   */
+  function bands(column, lie, bits, height, colour, kinds) {
+    const of = /** @type {import("../app.js").Facts} */ (facts);
+    const placeBits = bitsFor(seen.y);
+    const tall = 2 ** (8 + placeBits);
+    const lastPlace = Math.min(of.agents - 1, seen.place + (height - HEADER) / seen.y);
+    const offset = (/** @type {number} */ round) => lie.offsets[Math.min(SIDE, Math.max(0, Math.floor(round / 2 ** bits) - column * SIDE))];
+    const high = Math.max(1, Math.min(6, seen.y / 4));
+    let hidden = 0;
+    for (let row = Math.floor(seen.place / tall); row * tall <= lastPlace; row++) {
+      const found = waits.at(column, row, bits, placeBits, of.last_round);
+      if (!found) continue;
+      hidden += found.hidden;
+      for (const [lane, asked, until, kind] of found.waits) {
+        const [left, right] = [X(offset(asked)), X(offset(until ?? of.last_round + 1))];
+        if (right <= left) continue;
+        kinds.add(kind);
+        context.fillStyle = colour(WAITS_FOR[kind].colour);
+        context.fillRect(left, Y(lane + 1) - high, right - left, high);
+      }
+    }
+    return hidden;
   }
 
   /** The round of the scrubber. */
@@ -189,6 +215,7 @@ export function clock(element) {
       const tile = tiles.at("turns", column, row, bits, placeBits, of.last_round);
       if (!tile) continue;
       const image = tiles.picture(tile, "turns", scale, 2 ** (bits + placeBits));
+      if (!image) continue;
       const rows = Math.min(SIDE, Math.ceil((of.agents - row * tall) / places));
       for (let at = 0; at < SIDE; at++) {
         const [left, right] = [X(lie.offsets[at]), X(lie.offsets[at + 1])];
@@ -206,39 +233,20 @@ export function clock(element) {
    * @param {number} last
    * @param {number} height
    * @param {(name: string) => string} colour
+   * @param {Set<string>} kinds Of what is waited for, which this adds to.
    */
-  function bars(column, lie, first, last, height, colour) {
-    let hidden = 0;
-    const lastPlace = seen.place + (height - HEADER) / seen.y;
+  function turns(column, lie, first, last, height, colour, kinds) {
+    const of = /** @type {import("../app.js").Facts} */ (facts);
     const [from, to] = [Math.max(first, column * SIDE), Math.min(last, (column + 1) * SIDE - 1)];
     context.fillStyle = colour("--line");
     for (let round = from; round <= to; round++) context.fillRect(Math.round(X(lie.offsets[round - column * SIDE])), HEADER, 1, height);
-    for (let block = Math.floor(from / BLOCK_ROUNDS); block * BLOCK_ROUNDS <= to; block++) {
-      for (let row = Math.floor(seen.place / BLOCK_PLACES); row * BLOCK_PLACES <= lastPlace; row++) {
-        const found = blockAt(block, row);
-        if (!found) continue;
-        hidden += found.hidden;
-        for (const [round, place, start, long, effects, failed] of found.spans) {
-          if (round < from || round > to) continue;
-          const begin = lie.offsets[round - column * SIDE] + start;
-          const [y, high] = [Y(place) + 1, Math.max(1, seen.y - 2)];
-          context.globalAlpha = 0.45;
-          context.fillStyle = colour(failed ? "--bad" : "--accent");
-          context.fillRect(X(begin), y, Math.max(1, long * seen.x), high);
-          context.globalAlpha = 1;
-          for (const [at, took] of effects) context.fillRect(X(lie.offsets[round - column * SIDE] + at), y + high / 4, Math.max(1, took * seen.x), high / 2);
-        }
-      }
+    const found = bars.of(from, to, seen.place, seen.place + (height - HEADER) / seen.y, of.last_round);
+    for (const bar of found.spans) {
+      const begin = lie.offsets[bar[0] - column * SIDE];
+      bars.draw(bar, (us) => X(begin + us), Y(bar[1]) + 1, Math.max(1, seen.y - 2), colour);
+      for (const [, , kind] of bar[4]) kinds.add(kind);
     }
-    return hidden;
-  }
-
-  /** @param {number} block @param {number} row */
-  function blockAt(block, row) {
-    const last = /** @type {any} */ (facts).last_round;
-    const [first, end] = [Math.max(1, block * BLOCK_ROUNDS), (block + 1) * BLOCK_ROUNDS - 1];
-    const range = { run, first, last: end, place_first: row * BLOCK_PLACES, place_last: (row + 1) * BLOCK_PLACES - 1 };
-    return got(blocks, `${block} ${row} ${end >= last ? last : ""}`, () => ask("spans", range), BLOCKS_KEPT);
+    return found.hidden;
   }
 
   /** Idle time that was closed: a dashed line, and how long it was where there is room. */
@@ -268,7 +276,7 @@ export function clock(element) {
       if (x > width - 20) break;
       if (x < LABELS + 10) continue;
       context.fillText(us === 0 ? "0" : duration(us), x, 10);
-      context.fillText(`round ${roundAt(over, us).toLocaleString("en")}`, x, 25);
+      context.fillText(`round ${number(roundAt(over, us))}`, x, 25);
     }
     context.textAlign = "right";
     const places = step(15 / seen.y);
@@ -276,7 +284,7 @@ export function clock(element) {
       const y = Y(place + 0.5);
       if (y > height) break;
       const agent = names.of(place);
-      if (agent) context.fillText(visible(agent.name).slice(0, 20), LABELS - 8, y, LABELS - 14);
+      if (agent) context.fillText(agent.label, LABELS - 8, y, LABELS - 14);
     }
   }
 
@@ -288,14 +296,24 @@ export function clock(element) {
     const place = Math.floor(seen.place + (y - HEADER) / seen.y);
     const guess = roundAt(over, us);
     for (let round = Math.max(1, guess - over.rounds); round <= guess + over.rounds; round++) {
-      const column = Math.floor(round / SIDE);
-      const lie = axes.get([...axes.keys()].find((key) => key.startsWith(`${column} 0 `)) ?? "");
-      const block = blocks.get([...blocks.keys()].find((key) => key.startsWith(`${Math.floor(round / BLOCK_ROUNDS)} ${Math.floor(place / BLOCK_PLACES)} `)) ?? "");
-      if (!lie || !block || lie === "asked" || block === "asked") continue;
-      for (const [of, at, start, long, effects] of block.spans) {
-        const begin = lie.offsets[round - column * SIDE] + start;
-        if (of === round && at === place && us >= begin - 2 / seen.x && us <= begin + long + 2 / seen.x) return { round, place, long, effects };
-      }
+      const lie = axes.there(`${Math.floor(round / SIDE)} 0 `);
+      if (!lie) continue;
+      const begin = lie.offsets[round % SIDE];
+      const bar = bars.at(round, place, (us - begin) | 0, 2 / seen.x);
+      if (bar) return { round, place, long: bar[3], waited: bar[4], at: us - begin };
+    }
+    return null;
+  }
+
+  /** What a turn waits for over rounds, at a point. @param {number} x @param {number} y */
+  function bandAt(x, y) {
+    const over = facts?.timings ? overview() : null;
+    if (!facts || !over || facts.waits === 0 || x < LABELS || y < HEADER) return null;
+    const place = Math.floor(seen.place + (y - HEADER) / seen.y);
+    const round = roundAt(over, seen.us + (x - LABELS) / seen.x);
+    for (const found of waits.kept.values()) {
+      const wait = waitAt(found, place, round);
+      if (wait) return { place, wait };
     }
     return null;
   }
@@ -322,15 +340,26 @@ export function clock(element) {
   /** @param {import("../stage.js").Point} at */
   function tip({ x, y }) {
     const found = turnAt(x, y);
-    if (!found) return null;
-    const waited = found.effects.reduce((sum, [, took]) => sum + took, 0);
-    return [names.of(found.place)?.name ?? `agent ${found.place}`, `round ${found.round.toLocaleString("en")}`, duration(found.long), waited > 0 && `${duration(waited)} for ${count(found.effects.length, "effect")}`];
+    if (found) {
+      const name = names.of(found.place)?.name ?? `agent ${found.place}`;
+      const here = found.waited.find(([from, took]) => found.at >= from && found.at <= from + took);
+      const waited = found.waited.reduce((sum, [, took]) => sum + took, 0);
+      const words = here ? `${WAITS_FOR[here[2]].words.replace(/^for/, "waits for")}: ${here[3]}, ${duration(here[1])}` : waited > 0 && `${duration(waited)} for ${count(found.waited.length, "effect")}`;
+      return [name, `round ${number(found.round)}`, duration(found.long), words];
+    }
+    const band = bandAt(x, y);
+    if (!band) return null;
+    const [, asked, until, kind] = band.wait;
+    const when = until === null ? `since round ${number(asked)}` : `from round ${number(asked)} to ${number(until)}`;
+    return [names.of(band.place)?.name ?? `agent ${band.place}`, `waits for ${kind === "tool" ? "a slow tool" : "people"}`, when];
   }
 
   /** @param {import("../stage.js").Point} at */
   async function openAt({ x, y }) {
     const found = turnAt(x, y);
+    const band = found ? null : bandAt(x, y);
     if (found) show({ agent: await names.sure(found.place), round: found.round, message: null, why: null });
+    else if (band) show({ agent: await names.sure(band.place), round: band.wait[1], message: null, why: null });
     else {
       zoom(4, x, y, false);
       address();
@@ -373,7 +402,8 @@ export function clock(element) {
         run = now.run;
         tiles.begin(run);
         axes.clear();
-        blocks.clear();
+        bars.begin(run);
+        waits.begin(run);
         names.begin(run);
       }
       if (facts && facts.agents !== of.agents) names.grow();

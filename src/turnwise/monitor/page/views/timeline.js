@@ -1,34 +1,28 @@
 // Agents × rounds, drawn from tiles that are made once, whatever the zoom: a frame is a few copies of images.
 
 import { show } from "../address.js";
-import { ask } from "../api.js";
-import { count, fill, h, visible } from "../dom.js";
+import { count, fill, h, number } from "../dom.js";
 import { LaneNames } from "../lane_names.js";
+import { Measures } from "../measures.js";
 import { Scale } from "../scale.js";
 import { LABELS, Stage } from "../stage.js";
-import { bitsFor, SIDE, step, Tiles } from "../tiles.js";
+import { bitsFor, cellOf, SIDE, step, Tiles } from "../tiles.js";
 import { waitAt, Waits } from "../waits.js";
 
 const HEADER = 24;
 const CELL_MAX = 64;
-const MEASURES = /** @type {Record<string, string>} */ ({
-  turns: "who moved",
-  fuel: "fuel",
-  effects: "effects (models)",
-  executions: "executions",
-});
 
 /**
  * @param {HTMLElement} element
  * @returns {import("../app.js").View}
  */
 export function timeline(element) {
-  const measure = /** @type {HTMLSelectElement} */ (h("select", { "aria-label": "Colour by" }, Object.entries(MEASURES).map(([name, words]) => h("option", { value: name }, words))));
+  const measure = new Measures((name) => show({ colour: name }));
   const order = /** @type {HTMLSelectElement} */ (h("select", { "aria-label": "Order of lanes", hidden: true }, h("option", { value: "" }, "lanes by place"), h("option", { value: "lineage" }, "lanes by lineage")));
   const whole = h("button", { type: "button" }, "whole run");
-  const waiting = h("span", { class: "dim", hidden: true });
+  const waiting = h("span", { class: "dim legend", hidden: true });
   const label = "Timeline: agents by rounds. Arrow keys move, plus and minus zoom, Enter opens the turn at the cross.";
-  const stage = new Stage(element, label, HEADER, draw, { drag, tip, click: (at) => openCell(cellAt(at)), wheel, settled: address }, waiting, h("label", { class: "dim" }, "colour "), measure, order, whole);
+  const stage = new Stage(element, label, HEADER, draw, { drag, tip, click: (at) => openCell(cellAt(at)), wheel, settled: address }, waiting, h("label", { class: "dim" }, "colour "), measure.select, order, whole);
   const { canvas, context } = stage;
   const soon = () => stage.soon();
   const size = () => stage.size();
@@ -44,6 +38,7 @@ export function timeline(element) {
   // The part that is seen: the round and the place at the upper left, and pixels a round and a place.
   const seen = { round: 1, place: 0, x: 8, y: 18, fitted: false };
   let run = "";
+  let told = "";
 
   function fit() {
     if (!facts) return;
@@ -84,6 +79,7 @@ export function timeline(element) {
     if (!facts) return;
     if (seen.fitted) fit();
     const { width, height, colour } = stage.begin();
+    tiles.frame();
     scale.dress(colour("--ground"), colour("--accent"), colour("--bad"));
     stage.clip();
     context.fillStyle = colour("--cell-empty");
@@ -103,20 +99,24 @@ export function timeline(element) {
         if (waited) waiting_.push([column * tileRounds, waited]);
         const tile = tileAt(column, row, roundBits, placeBits);
         if (!tile) continue;
-        scale.take(tile.low);
-        scale.take(tile.high);
-        drawPart(tiles.picture(tile, measure.value, scale, 2 ** (roundBits + placeBits)), column * tileRounds, row * tilePlaces, 2 ** roundBits, 2 ** placeBits, width, height);
+        scale.see(tile);
+        const image = tiles.picture(tile, measure.value, scale, 2 ** (roundBits + placeBits));
+        if (image) drawPart(image, column * tileRounds, row * tilePlaces, 2 ** roundBits, 2 ** placeBits, width, height);
       }
     }
     if (seen.x >= 6 && seen.y >= 6) lines(width, height, colour("--ground"));
-    context.fillStyle = colour("--waits");
-    for (const [first, waited] of waiting_) bands(waited.waits, first, first + tileRounds);
+    for (const [first, waited] of waiting_) bands(waited.waits, first, first + tileRounds, colour);
     marks(width, height, colour);
     context.restore();
     labels(width, height, colour);
+    if (tiles.behind) soon();
     const hidden = waiting_.reduce((sum, [, waited]) => sum + waited.hidden, 0);
-    waiting.hidden = !waiting_.some(([, waited]) => waited.waits.length > 0);
-    fill(waiting, !waiting.hidden && h("i", { class: "waits" }), !waiting.hidden && `waits for an answer${hidden > 0 ? `, ${hidden.toLocaleString("en")} not shown` : ""}`);
+    const kinds = ["people", "tool"].filter((kind) => waiting_.some(([, waited]) => waited.waits.some((wait) => wait[3] === kind)));
+    const words = JSON.stringify([kinds, hidden]);
+    if (words === told) return;
+    told = words;
+    waiting.hidden = kinds.length === 0;
+    fill(waiting, kinds.map((kind) => h("span", {}, h("i", { class: `waits-${kind}` }), kind === "people" ? "waits for an answer" : "waits for a slow tool")), hidden > 0 && h("span", {}, `${count(hidden, "wait")} not shown`));
   }
 
   /**
@@ -124,13 +124,15 @@ export function timeline(element) {
    * @param {import("../waits.js").Wait[]} found
    * @param {number} first The part of them that lies in a tile.
    * @param {number} end
+   * @param {(name: string) => string} colour
    */
-  function bands(found, first, end) {
+  function bands(found, first, end, colour) {
     const last = /** @type {import("../app.js").Facts} */ (facts).last_round + 1;
     const high = Math.max(1, Math.min(seen.y / 3, 8));
-    for (const [lane, asked, until] of found) {
+    for (const [lane, asked, until, kind] of found) {
       const [from, to] = [Math.max(asked, first), Math.min(until ?? last, end)];
       if (to <= from) continue;
+      context.fillStyle = colour(kind === "tool" ? "--tool" : "--waits");
       context.fillRect(LABELS + (from - seen.round) * seen.x, HEADER + (lane + 0.5 - seen.place) * seen.y - high / 2, (to - from) * seen.x, high);
     }
   }
@@ -210,7 +212,7 @@ export function timeline(element) {
     for (let round = Math.max(roundStep, Math.ceil(seen.round / roundStep) * roundStep); round <= facts.last_round; round += roundStep) {
       const x = LABELS + (round - seen.round + 0.5) * seen.x;
       if (x > width - 10) break;
-      context.fillText(round.toLocaleString("en"), x, HEADER / 2);
+      context.fillText(number(round), x, HEADER / 2);
     }
     const placeStep = step(15 / seen.y);
     context.textAlign = "right";
@@ -218,13 +220,8 @@ export function timeline(element) {
       const y = HEADER + (place - seen.place + 0.5) * seen.y;
       if (y > height) break;
       const agent = names.of(place);
-      if (agent) context.fillText("·".repeat(Math.min(6, agent.depth)) + clipped(visible(agent.name)), LABELS - 8, y, LABELS - 14);
+      if (agent) context.fillText(agent.label, LABELS - 8, y, LABELS - 14);
     }
-  }
-
-  /** @param {string} name */
-  function clipped(name) {
-    return name.length > 20 ? `${name.slice(0, 19)}…` : name;
   }
 
   /** @param {import("../stage.js").Point} at */
@@ -251,7 +248,7 @@ export function timeline(element) {
     const tile = tileAt(column, row, roundBits, placeBits);
     if (!tile) return null;
     const index = ((cell.round >> roundBits) % SIDE) + ((cell.place >> placeBits) % SIDE) * SIDE;
-    const at = tile.cells.get(index);
+    const at = cellOf(tile, index);
     const rounds = 2 ** roundBits;
     const places = 2 ** placeBits;
     if (at === undefined) return { turns: 0, failed: 0, value: 0, rounds, places };
@@ -274,11 +271,10 @@ export function timeline(element) {
     const one = found.rounds === 1 && found.places === 1;
     const wait = one ? waitOf(cell) : null;
     const who = one ? (names.of(cell.place)?.name ?? `agent ${cell.place}`) : count(found.places, "agent");
-    const when = found.rounds === 1 ? `round ${cell.round.toLocaleString("en")}` : count(found.rounds, "round");
-    const what = wait ? `waits for an answer since round ${wait[1].toLocaleString("en")}` : found.turns === 0 ? "no turn" : one ? "" : count(found.turns, "turn");
-    const value = measure.value !== "turns" && found.turns > 0 ? `${MEASURES[measure.value]} ${Math.round(found.value).toLocaleString("en")}` : "";
+    const when = found.rounds === 1 ? `round ${number(cell.round)}` : count(found.rounds, "round");
+    const what = wait ? `waits for an answer since round ${number(wait[1])}` : found.turns === 0 ? "no turn" : one ? "" : count(found.turns, "turn");
     const failed = found.failed > 0 ? (one ? "failed" : `${found.failed} failed`) : "";
-    return [who, when, what, value, failed];
+    return [who, when, what, measure.words(found.value, found.turns), failed];
   }
 
   /** @param {{round: number, place: number} | null} cell */
@@ -344,7 +340,6 @@ export function timeline(element) {
     soon();
     address();
   });
-  measure.addEventListener("change", () => show({ colour: measure.value === "turns" ? null : measure.value }));
   order.addEventListener("change", () => show({ lanes: order.value || null }));
   whole.addEventListener("click", () => {
     fit();
@@ -378,13 +373,7 @@ export function timeline(element) {
       if (grown) names.grow();
       const first = facts === null;
       facts = of;
-      if (now.colour && now.colour in MEASURES && measure.value !== now.colour) {
-        measure.value = now.colour;
-        scale.forget();
-      } else if (!now.colour && measure.value !== "turns") {
-        measure.value = "turns";
-        scale.forget();
-      }
+      if (measure.update(of, now.colour)) scale.forget(measure.recorded);
       const at = now.at?.split("~").map(Number);
       if (at && at.length === 4 && at.every(Number.isFinite)) {
         [seen.round, seen.place, seen.x, seen.y] = at;

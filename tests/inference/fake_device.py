@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from turnwise.errors import EnvironmentFailure
 from turnwise.inference.onnx.cuda_driver import Region
-from turnwise.inference.onnx.provider_names import CPU, CUDA
+from turnwise.inference.onnx.provider_names import CPU, CUDA, WEBGPU
+from turnwise.inference.onnx.runtime import Session, ort
 from turnwise.inference.onnx.sessions import Opened, open_session
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_spec import ModelSpec
@@ -120,6 +121,12 @@ class FakeBinding:
                 self.logits = there.view(dtype)
         self.real.bind_output(name, "cpu", number, dtype, shape, address)
 
+    def bind_ortvalue_input(self, name: str, tensor: Any) -> None:
+        self.real.bind_ortvalue_input(name, tensor)
+
+    def bind_ortvalue_output(self, name: str, tensor: Any) -> None:
+        self.real.bind_ortvalue_output(name, tensor)
+
     def bring_back(self) -> None:
         for there, address in self._outputs.values():
             ctypes.memmove(address, there.ctypes.data, there.nbytes)
@@ -131,9 +138,10 @@ class FakeSession:
     It raises `refuses` instead of running, and `spoil` changes what has come out of a run, if they are set.
     """
 
-    def __init__(self, real: Any, device: FakeDevice) -> None:
+    def __init__(self, real: Any, device: FakeDevice, provider: str = CUDA) -> None:
         self._real = real
         self._device = device
+        self._provider = provider
         self.refuses: Exception | None = None
         self.spoil: Callable[[FakeBinding], None] | None = None
 
@@ -149,7 +157,7 @@ class FakeSession:
         binding.bring_back()
 
     def get_providers(self) -> list[str]:
-        return [CUDA, CPU]
+        return [self._provider, CPU]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
@@ -162,3 +170,55 @@ def open_on_device(spec: ModelSpec, graph: Path, weights_bytes: int, logits: str
     facts = {"device": "fake", "device multiprocessors": str(device.multiprocessors)}
     session = FakeSession(opened.session, device)
     return Opened(session, CUDA, {CUDA: 1}, None, 1, device, facts, spec.reproducible)
+
+
+class FakeTensors:
+    """A device that knows whole tensors only. A new one holds what is no number, so whoever reads it is seen.
+
+    `memory_bytes` bounds what lives at once, and `taken_bytes` is that.
+    """
+
+    def __init__(self, memory_bytes: int = 1 << 40) -> None:
+        self.memory_bytes = memory_bytes
+        self._live: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+        self._sessions: dict[bytes, Session] = {}
+        self.copies = 0
+
+    @property
+    def taken_bytes(self) -> int:
+        return sum(self._live.values())
+
+    def allocate(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Any:
+        numbers = np.full(tuple(shape), np.nan, dtype)
+        if self.taken_bytes + numbers.nbytes > self.memory_bytes:
+            raise EnvironmentFailure("the device has no memory left")
+        tensor = ort.OrtValue.ortvalue_from_numpy(numbers)
+        self._live[tensor] = numbers.nbytes
+        return tensor
+
+    def session(self, model: bytes) -> Session:
+        if model not in self._sessions:
+            self._sessions[model] = ort.InferenceSession(model, providers=[CPU])
+        return _Counted(self._sessions[model], self)
+
+
+class _Counted:
+    def __init__(self, real: Session, device: FakeTensors) -> None:
+        self._real = real
+        self._device = device
+
+    def io_binding(self) -> Any:
+        return self._real.io_binding()
+
+    def run_with_iobinding(self, binding: Any) -> None:
+        self._device.copies += 1
+        self._real.run_with_iobinding(binding)
+
+
+def open_on_tensors(spec: ModelSpec, graph: Path, weights_bytes: int, logits: str, device: FakeTensors) -> Opened:
+    """The graph on a device that knows whole tensors only."""
+    here = ModelSpec(spec.name, spec.path, "cpu", variant=spec.variant)
+    opened = open_session(here, graph, weights_bytes, EngineOptions(), 1, logits=logits)
+    session = FakeSession(opened.session, FakeDevice(), WEBGPU)
+    facts = {"device": "fake"}
+    return Opened(session, WEBGPU, {WEBGPU: 1}, None, 1, None, facts, spec.reproducible, device)

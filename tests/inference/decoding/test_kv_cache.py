@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from turnwise.errors import InvariantError
 from turnwise.inference.decoding.block_span import BlockSpan
 from turnwise.inference.decoding.kv_cache import InPlaceKv, KvBlocks
-from turnwise.inference.decoding.slab import HostSlab, KvShape, SlabSpan
+from turnwise.inference.decoding.slab import HostSlab, KvShape, SlabSpan, new_slab
 from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
 
 SHAPE = KvShape(("k", "v"), ("nk", "nv"), 2, 4, np.dtype(np.float32))
@@ -99,7 +99,7 @@ def test_blocks_give_back_what_they_kept() -> None:
     kv = InPlaceKv(SHAPE, None, 2, 256)
     kv.reserve(2, 128, [0] * 2)
     filled(kv, [70, 0])
-    blocks = KvBlocks(SHAPE, 3)
+    blocks = KvBlocks(new_slab(SHAPE, 3, BLOCK_TOKENS, None))
     whole = [BlockSpan(2, 0, BLOCK_TOKENS), BlockSpan(0, BLOCK_TOKENS, BLOCK_TOKENS)]
     blocks.keep(kv, 0, whole, sum(span.count for span in whole))
     blocks.restore(kv, 1, [whole[0], BlockSpan(0, BLOCK_TOKENS, 5)])
@@ -160,7 +160,7 @@ def test_blocks_are_given_back_one_by_one_or_all() -> None:
     kv = InPlaceKv(LARGE, None, 1, 256)
     kv.reserve(1, 256, [0])
     ran(kv, 0, 96)
-    blocks = KvBlocks(LARGE, 3)
+    blocks = KvBlocks(new_slab(LARGE, 3, BLOCK_TOKENS, None))
     spans = [BlockSpan(block, block * BLOCK_TOKENS, BLOCK_TOKENS) for block in range(3)]
     blocks.keep(kv, 0, spans, sum(span.count for span in spans))
     blocks.give_back([1])

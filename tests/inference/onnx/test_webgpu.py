@@ -21,6 +21,7 @@ import pytest
 import turnwise
 from tests.history.test_tolerant import forged
 from tests.history.test_verify import played, writers
+from tests.inference.forms_toy import Form, write_form
 from turnwise.inference.inspect.generate import generate_text
 
 FOLDER = Path(os.environ.get("TURNWISE_TEST_WEBGPU", "/usr/lib/chromium"))
@@ -76,6 +77,44 @@ async def ask():
         measures = {measure.name: [measure.holds, measure.detail] for measure in host.measures}
         return {"replies": [json.loads(reply.body) for reply in replies], "measures": measures}
 print(json.dumps(asyncio.run(ask())))
+"""
+
+ROWS = """
+import json, sys
+from pathlib import Path
+from turnwise.inference.plans import kv_sizes
+kv_sizes.BLOCK_TOKENS = 16
+from turnwise.inference.decoding import graph_form, numeric_class, self_test
+graph_form.WEBGPU_CHUNK_TOKENS = numeric_class.WEBGPU_CHUNK_TOKENS = 16
+self_test.STEPS_OF_SLABS = (4, 2, 1)
+from turnwise.inference.engine.engine import Engine
+from turnwise.inference.engine.load import load_model
+from turnwise.inference.plans.engine_options import EngineOptions
+from turnwise.inference.plans.model_spec import ModelSpec
+from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
+path, bodies = Path(sys.argv[1]), json.loads(sys.argv[2])
+model = load_model(ModelSpec("m", path, sys.argv[3]), EngineOptions(rows_max=4))
+def answers(engine, numbers, late=0):
+    found, waiting = {}, list(numbers)
+    while waiting or engine.pending:
+        if waiting:
+            number = waiting.pop(0)
+            engine.submit(GenerateRequest(number, "m", json.dumps(bodies[number]), bytes([number]) * 32))
+        for _ in range(late if waiting else 1):
+            found |= {event.id: event.body for event in engine.step() if isinstance(event, GenerateReply)}
+    return [found[number] for number in numbers]
+everybody = range(len(bodies))
+engine = Engine(model)
+said = {
+    "together": answers(engine, everybody),
+    "warm": answers(engine, everybody, late=2),
+    "reused": engine.statistics().reused_tokens,
+    "batched": engine.statistics().step_rows - engine.statistics().steps,
+    "alone": [answers(Engine(model), [number])[0] for number in everybody],
+}
+info = model.info
+numeric = [info.numeric.numeric_class, info.numeric.batching, info.numeric.checks]
+print(json.dumps({**said, "provider": info.provider, "fallback": info.fallback, "form": info.form, "numeric": numeric}))
 """
 
 
@@ -162,6 +201,31 @@ def test_attention_of_small_operators_is_right_there(system: Path, stories_model
     said, _ = ask(system, model, "Once upon a time", 12, "auto")
     assert (said["provider"], said["fallback"]) == (WEBGPU, None)
     assert said["text"] == "".join(generate_text(model, "Once upon a time", tokens_max=12, provider="cpu"))
+
+
+def test_sequences_share_steps_with_their_cache_on_the_device(system: Path, tmp_path: Path) -> None:
+    """With pieces and blocks of 16 tokens, which the driver computes rightly."""
+    model = write_form(tmp_path / "m", Form("grouped"))
+    shared = "the seller shows the buyer what there is, and "
+    bodies = [
+        {"prompt": shared + "then", "tokens_max": 7},
+        {"prompt": "a", "tokens_max": 12, "temperature": 0.8, "logprobs": 2},
+        {"prompt": shared + "asks", "tokens_max": 5},
+        {"regex": "[a-z]{2} is forced", "tokens_max": 20},
+        {"prompt": shared[:40], "tokens_max": 9, "temperature": 1.0},
+    ]
+    bodies = [{"prompt": "once", **body} for body in bodies]
+    said, errors = told(system, ROWS, model, json.dumps(bodies), "webgpu")
+    assert (said["provider"], said["fallback"], said["form"]) == (WEBGPU, None, "in_place float32")
+    assert said["numeric"][:2] == ["batch-invariant", "free"]
+    assert said["numeric"][2].keys() == {"run = run", "alone = in a batch", "whole = in pieces", "cold = warm"}
+    assert said["alone"] == said["together"] == said["warm"]
+    assert said["reused"] >= 2 * 32
+    assert said["batched"] > 10
+    assert errors == ""
+    greedy = [number for number, body in enumerate(bodies) if not body.get("temperature")]
+    on_cpu, _ = told(system, ROWS, model, json.dumps(bodies), "cpu")
+    assert [said["alone"][number] for number in greedy] == [on_cpu["alone"][number] for number in greedy]
 
 
 def test_a_run_on_the_cpu_is_near_what_the_device_gives(system: Path, stories_models: Path, tmp_path: Path) -> None:

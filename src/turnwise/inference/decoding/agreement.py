@@ -74,7 +74,10 @@ def _trials(
         for one in both:
             one.begin(min(context, length + STEPS))
             for piece in pieces:
-                logits = one.prefill(0, piece, length)
+                start = 0
+                for size in one.pieces(len(piece)):
+                    logits = one.prefill(0, piece[start : start + size], length)
+                    start += size
             found.append(logits.copy())
         return found[0], found[1]
 

@@ -19,9 +19,12 @@ from turnwise.inference.decoding.block_span import BlockSpan
 from turnwise.inference.decoding.call import Call
 from turnwise.inference.decoding.graph_form import Kernels, fastest, form_of, on_provider
 from turnwise.inference.decoding.growing_kv_cache import GrowingKv
-from turnwise.inference.decoding.kv_cache import InPlaceKv, Kv, KvBlocks
-from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS, Budget, budget
+from turnwise.inference.decoding.kv_cache import BlockMemory, InPlaceKv, Kv, KvBlocks
+from turnwise.inference.decoding.memory_budget import MEMORY_SHARE, ROUND_UP_TOKENS, Budget, budget
 from turnwise.inference.decoding.signature import Signature
+from turnwise.inference.decoding.slab import KvShape, new_slab
+from turnwise.inference.decoding.staged_kv_cache import STAGED_COST, StagedKv, power_of_two
+from turnwise.inference.decoding.tensor_slab import TensorSlab
 from turnwise.inference.decoding.windowed_kv import WindowedKv
 from turnwise.inference.folders.model_folder import ModelFolder
 from turnwise.inference.onnx.provider_names import CPU
@@ -29,7 +32,8 @@ from turnwise.inference.onnx.sessions import Opened
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.batching import Batching, for_cache, is_equal, is_even, prefill_tokens_max
 from turnwise.inference.plans.engine_options import EngineOptions
-from turnwise.inference.plans.kv_sizes import window_row_positions
+from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS, window_row_positions
+from turnwise.system.memory import memory_bytes
 
 UNBOUNDED_BYTES: Final = 1 << 62
 CHUNK_TOKENS: Final = 128
@@ -41,6 +45,9 @@ NEIGHBOURS_MAX: Final = 64
 
 DEVICE_MEMORY_SHARE: Final = 2
 """Of a device's free memory, one part in so many is for KV cache: while rows grow, both sizes of them are there."""
+
+UNKNOWN_DEVICE_BYTES: Final = 8 << 30
+"""Most memory for KV cache on a device that does not say how much it has. Rows take it as they are needed."""
 
 GROWING_COST: Final = 2
 """A cache that grows takes as much memory again while it is read and written."""
@@ -70,8 +77,10 @@ class Decoder:
         device = opened.device
         form = form_of(folder.layout.graph)
         kernels = kernels_of(folder, opened)
-        # Where the memory of a device is not addressed from here, ONNX Runtime copies, and the cache grows on the host.
-        in_place = not form.growing and (opened.provider == CPU or device is not None)
+        # Where the memory of a device is not had from here, ONNX Runtime copies, and the cache grows on the host.
+        there = device if opened.tensors is None else opened.tensors
+        in_place = not form.growing and (opened.provider == CPU or there is not None)
+        staged = in_place and opened.tensors is not None
         masked = folder.layout.names.attention_mask in signature.inputs
         batched = masked if in_place else form.growing and opened.provider == CPU
         wanted_batching = for_cache(batching or kernels.rule.batching, not in_place)
@@ -82,7 +91,7 @@ class Decoder:
         self._piece_tokens = kernels.chunk_tokens or CHUNK_TOKENS
         self.chunk_tokens = self._piece_tokens if chunked else None
         windowed = folder.layout.kv_window > 0
-        if windowed and (device is not None or not in_place):
+        if windowed and (there is not None or not in_place):
             raise EnvironmentFailure(
                 f"kv_window is for models whose cache lies in the host's memory, and this one runs on {opened.provider}"
             )
@@ -98,7 +107,7 @@ class Decoder:
         window_bytes = window_share * self.kv.heads * self.kv.line_bytes
         budget_of = partial(
             budget,
-            bytes_per_token=self.kv.bytes_per_token * (1 if in_place else GROWING_COST),
+            bytes_per_token=self.kv.bytes_per_token * (STAGED_COST if staged else 1 if in_place else GROWING_COST),
             window_bytes_per_token=window_bytes,
             window_row_positions=window_row_positions(folder.layout.kv_window) if windowed else 0,
             context_length=folder.layout.context_length,
@@ -109,16 +118,23 @@ class Decoder:
         )
         kv_bytes_max = options.kv_bytes_max
         if device is not None:
-            there = device.free_bytes() // DEVICE_MEMORY_SHARE
-            kv_bytes_max = there if kv_bytes_max is None else min(kv_bytes_max, there)
+            free = device.free_bytes() // DEVICE_MEMORY_SHARE
+            kv_bytes_max = free if kv_bytes_max is None else min(kv_bytes_max, free)
+        elif staged:
+            usual = memory_bytes() // MEMORY_SHARE if kv_bytes_max is None else kv_bytes_max
+            kv_bytes_max = min(usual, UNKNOWN_DEVICE_BYTES)
         self.budget: Budget = budget_of(kv_bytes_max)
         self._budget_of_any: Budget = budget_of(UNBOUNDED_BYTES)
         rows = self.budget.rows_max + self.budget.rows_spare
-        self._device = device
+        self._on_device = there is not None
         self._kv: Kv
         self._growing: GrowingKv | None = None
         self._windowed: WindowedKv | None = None
-        if windowed:
+        self._staged: StagedKv | None = None
+        if staged and opened.tensors is not None:
+            self._staged = StagedKv(self.kv, opened.tensors, rows, self.budget.positions_max)
+            self._kv = self._staged
+        elif windowed:
             names = frozenset(folder.layout.graph.windowed)
             self._windowed = WindowedKv(self.kv, names, folder.layout.kv_window, rows, self.budget.positions_max)
             self._kv = self._windowed
@@ -126,8 +142,8 @@ class Decoder:
             self._kv = InPlaceKv(self.kv, device, rows, self.budget.positions_max)
         else:
             self._kv = self._growing = GrowingKv(self.kv, device, self.budget.rows_spare)
-        self._blocks = KvBlocks(self.kv, self.budget.blocks, device) if self.budget.blocks else None
-        self._lengths = np.zeros(rows + self.rows_min + 1, np.int64)
+        self._blocks = KvBlocks(_block_memory(self.kv, self.budget.blocks, opened)) if self.budget.blocks else None
+        self._lengths = np.zeros(power_of_two(rows + self.rows_min + 1), np.int64)
         wanted = (2 if self._even else 1) if signature.positions else None
         make = partial(Call, opened, folder.layout.names, signature, folder.layout.vocabulary_size, self._kv)
         self._steps, self._prompts = make(wanted), make(wanted)
@@ -155,7 +171,7 @@ class Decoder:
             self.clear(row)
         self.give_back()
         most = self.budget.positions_max
-        self._kv.forget(min(positions_max, most) if self._device is None else most)
+        self._kv.forget(most if self._on_device else min(positions_max, most))
 
     def reserve(self, rows: int, room: int) -> None:
         """At least `rows` rows of `room` positions each; what they hold stays."""
@@ -253,6 +269,8 @@ class Decoder:
             padding = 0
         if self._growing is not None:
             self._growing.gather([row])
+        if self._staged is not None:
+            self._staged.begin_prompt(row, self._lengths.tolist())
         call.prepare([row], 1, past, new + padding)
         call.tokens[0, :new] = ids
         call.tokens[0, new:] = ids[-1]
@@ -277,6 +295,8 @@ class Decoder:
         rows = range(len(tokens)) if rows is None else rows
         if self._growing is not None:
             return self._step_equal(tokens, rows, self._growing)
+        if self._staged is not None:
+            return list(self._step_all(tokens, rows[0], self._staged))
         return list(self._step(tokens, rows[0]))
 
     def _step_equal(self, tokens: Sequence[int], rows: Sequence[int], kv: GrowingKv) -> list[NDArray[Any]]:
@@ -293,6 +313,22 @@ class Decoder:
         logits = call.run(0, len(call.tokens))
         self._lengths[lying] += 1
         return [logits[place[row]] for row in rows]
+
+    def _step_all(self, tokens: Sequence[int], row: int, kv: StagedKv) -> NDArray[Any]:
+        """Run all rows that there are; those of others write behind what they hold, where nothing is yet."""
+        last = row + len(tokens)
+        rows = kv.begin_step(max(last + (last % 2 if self._even else 0), self.rows_min), self._lengths.tolist())
+        lengths = self._lengths[:rows]
+        call = self._steps
+        longest = int(lengths.max())
+        call.prepare(range(rows), rows, longest, 1)
+        call.tokens[:, 0] = tokens[0]
+        call.tokens[row:last, 0] = tokens
+        call.positions[:, 0] = lengths
+        call.mask_rows(lengths, longest + 1)
+        logits: NDArray[Any] = call.run(0, last)[row:]
+        lengths[row:last] += 1
+        return logits
 
     def _step(self, tokens: Sequence[int], row: int) -> NDArray[Any]:
         count = len(tokens)
@@ -359,6 +395,12 @@ class Decoder:
         if len(ids) > 1 or not self._lengths[0]:
             return self.prefill(0, ids)
         return self.decode(ids)[0]
+
+
+def _block_memory(kv: KvShape, blocks: int, opened: Opened) -> BlockMemory:
+    if opened.tensors is not None:
+        return TensorSlab(kv, blocks, BLOCK_TOKENS, opened.tensors)
+    return new_slab(kv, blocks, BLOCK_TOKENS, opened.device)
 
 
 def kernels_of(folder: ModelFolder, opened: Opened) -> Kernels:

@@ -12,7 +12,7 @@ from math import ceil
 from typing import Final
 
 from turnwise.inference.onnx.graph_facts import GROUP_QUERY_ATTENTION, Graph, Quantised
-from turnwise.inference.onnx.provider_names import CPU, CUDA
+from turnwise.inference.onnx.provider_names import CPU, CUDA, WEBGPU
 from turnwise.inference.plans.batching import Batching, for_cache, is_even
 
 MULTI_HEAD_ATTENTION: Final = "com.microsoft:MultiHeadAttention"
@@ -28,6 +28,10 @@ such a part of them. Then no row's past is divided, and none depends on how many
 
 CUDA_QUANTISED_ROWS_MIN: Final = 17
 """CUDA multiplies one row with 4-bit weights by one kernel, up to 16 by another, and unpacks the weights for more."""
+
+WEBGPU_CHUNK_TOKENS: Final = 128
+WEBGPU_QUANTISED_ROWS_MIN: Final = 2
+"""WebGPU multiplies one row with 4-bit weights by a kernel of its own."""
 
 DYNAMIC: Final = frozenset(
     {"DynamicQuantizeLinear", "com.microsoft:DynamicQuantizeMatMul", "com.microsoft:DynamicQuantizeLSTM"}
@@ -139,6 +143,9 @@ def on_provider(form: Form, graph: Graph, provider: str, kv_heads: int, multipro
     """Look up a form of graph on an execution provider, whose device has so many multiprocessors."""
     if provider == CPU:
         return Kernels(form.rule)
+    if provider == WEBGPU and not form.growing:
+        rows_min = WEBGPU_QUANTISED_ROWS_MIN if graph.quantised else 1
+        return Kernels(Rule("free", True), rows_min, WEBGPU_CHUNK_TOKENS, on_grid=True)
     if provider != CUDA or form.growing or multiprocessors is None:  # not known: sequences alone
         return Kernels(Rule("single", form.rule.chunked))
     rows_min = ceil(CUDA_ROWS_SHARE * multiprocessors / kv_heads)

@@ -17,7 +17,6 @@ from turnwise.inference.decoding.block_span import BlockSpan
 from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS
 from turnwise.inference.decoding.slab import KvShape, Slab, SlabSpan, new_slab
 from turnwise.inference.onnx.device import Device, kind_of
-from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
 
 GIVEN_BACK_BYTES_MIN: Final = 1024 * 1024
 """Size of what a row took, from which on it is given back: less is not worth the calls."""
@@ -38,10 +37,10 @@ class Kv(Protocol):
     def clear(self, row: int) -> None:
         """The row is nobody's any more."""
 
-    def keep(self, blocks: Slab, spans: list[tuple[SlabSpan, SlabSpan]], length: int) -> None:
-        """Copy from spans of a row that holds `length` positions into spans of blocks."""
+    def keep(self, blocks: Any, spans: list[tuple[SlabSpan, SlabSpan]], length: int) -> None:
+        """Copy from spans of a row that holds `length` positions into spans of blocks, which lie where the rows do."""
 
-    def restore(self, blocks: Slab, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
+    def restore(self, blocks: Any, spans: list[tuple[SlabSpan, SlabSpan]]) -> None:
         """Copy from spans of blocks into spans of rows."""
 
     def bind(self, binding: Any, rows: Sequence[int], count: int, past: int, new: int) -> None:
@@ -157,14 +156,22 @@ class InPlaceKv:
         self._taken[row] = max(self._taken[row], positions)
 
 
+class BlockMemory(Protocol):
+    """A slab, as far as it is known to whoever copies from it and into it by `Kv` alone."""
+
+    def give_back(self, row: int | None = None) -> None:
+        """Give back the memory of a row (None: of all), where that can be done; what lies there then is of no use."""
+        ...
+
+
 class KvBlocks:
     """KV of prompts that were prefilled, in blocks of BLOCK_TOKENS positions, where the rows lie.
 
-    On the host a block takes memory when something is kept in it, until it is given back.
+    `slab` has a row for each block. On the host it takes memory when something is kept in it, until it is given back.
     """
 
-    def __init__(self, shape: KvShape, blocks: int, device: Device | None = None) -> None:
-        self._slab = new_slab(shape, blocks, BLOCK_TOKENS, device)
+    def __init__(self, slab: BlockMemory) -> None:
+        self._slab = slab
 
     def keep(self, kv: Kv, row: int, spans: Sequence[BlockSpan], length: int) -> None:
         """Copy from a row that holds `length` positions into blocks."""

@@ -16,7 +16,7 @@ from turnwise.errors import EnvironmentFailure
 from turnwise.inference.decoding.agreement import difference, tolerance_of
 from turnwise.inference.decoding.block_span import BlockSpan
 from turnwise.inference.decoding.decoder import CHUNK_TOKENS, Decoder, kernels_of
-from turnwise.inference.decoding.graph_form import Rule, fastest_rules, form_of
+from turnwise.inference.decoding.graph_form import WEBGPU_CHUNK_TOKENS, Rule, fastest_rules, form_of
 from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS
 from turnwise.inference.decoding.remembered import remembered
 from turnwise.inference.decoding.self_test import (
@@ -30,6 +30,7 @@ from turnwise.inference.decoding.self_test import (
     first_that_runs,
     known,
     self_test,
+    staged_trial,
     windowed_trial,
 )
 from turnwise.inference.folders.model_folder import ModelFolder
@@ -113,6 +114,8 @@ def differs(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -
 def _trial(folder: ModelFolder, opened: Opened) -> Trial:
     if opened.device is not None:
         return TRIAL_ON_DEVICE
+    if opened.tensors is not None:
+        return staged_trial(WEBGPU_CHUNK_TOKENS)
     if folder.layout.kv_window:
         return windowed_trial(window_row_positions(folder.layout.kv_window), CHUNK_TOKENS)
     return TRIAL_OF_LARGE if folder.weights_bytes >= LARGE_BYTES_MIN else TRIAL

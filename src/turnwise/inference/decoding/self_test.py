@@ -62,6 +62,15 @@ TRIAL_OF_LARGE: Final = Trial(BATCHES_OF_LARGE, PIECES_OF_LARGE)
 TRIAL_ON_DEVICE: Final = Trial((64, 32, 17, 16, 8, 5, 2, 1), (256, 256, 256, 101), 31, reuse=True)
 """Lengths at which kernels for devices divide their work otherwise."""
 
+STEPS_OF_SLABS: Final = (32, 16, 8, 4, 2, 1)
+"""All sizes of steps where those are as many as rows are laid out, up to 32."""
+
+
+def staged_trial(piece_tokens: int) -> Trial:
+    """Return the trial of a model whose steps have as many rows as are laid out; prompts run in pieces of that size."""
+    pieces = (*(piece_tokens,) * 3, piece_tokens * 3 // 4 + 1)
+    return Trial(STEPS_OF_SLABS, pieces, 13, reuse=True)
+
 
 def windowed_trial(row_positions: int, piece_tokens: int) -> Trial:
     """Return the trial of a model whose rows of so many positions keep a window: a row and the prompt are longer.

@@ -6,6 +6,7 @@ from typing import Final
 
 CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
+WEBGPU: Final = "WebGpuExecutionProvider"
 REMOTE: Final = frozenset({"AzureExecutionProvider"})
 """Providers that would send the model's inputs elsewhere are never used."""
 

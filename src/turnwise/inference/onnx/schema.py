@@ -51,7 +51,7 @@ class NodeProto:
 
 
 class AttributeProto:
-    """AttributeProto. `INT` is the value of `TYPE` for a number."""
+    """AttributeProto. `INT` is the value of `TYPE` for a number, `INT_LIST` that for several."""
 
     NAME: Final = 1
     I: Final = 3  # noqa: E741
@@ -65,6 +65,7 @@ class AttributeProto:
     SPARSE_TENSOR: Final = 22
     SPARSE_TENSORS: Final = 23
     INT: Final = 2
+    INT_LIST: Final = 7
 
 
 class ValueInfoProto:
@@ -112,6 +113,7 @@ class DataType:
     """TensorProto.DataType."""
 
     FLOAT: Final = 1
+    INT32: Final = 6
     INT64: Final = 7
     BOOL: Final = 9
     HALF: Final = 10

@@ -19,9 +19,10 @@ from turnwise.inference.onnx.accuracy_level import with_accuracy
 from turnwise.inference.onnx.counted_memory import counted_memory
 from turnwise.inference.onnx.cuda_driver import cuda_driver, device_is_there
 from turnwise.inference.onnx.device import Cuda, Device
+from turnwise.inference.onnx.device_tensors import DeviceTensors, PluginTensors
 from turnwise.inference.onnx.gather_logits import with_positions
 from turnwise.inference.onnx.protobuf import REWRITTEN_BYTES_MAX
-from turnwise.inference.onnx.provider_names import CPU, CUDA, short
+from turnwise.inference.onnx.provider_names import CPU, CUDA, WEBGPU, short
 from turnwise.inference.onnx.providers import Installed, cuda_options, installed, prepare_cuda, why_cuda_fails
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, Session, first_line, ort
 from turnwise.inference.onnx.wide_logits import with_wide_logits
@@ -46,7 +47,8 @@ class Opened:
     """A session and what runs it.
 
     `nodes` counts nodes by provider; `fallback` is one line or None. `device` is where its tensors lie, None where that
-    is the host, or memory that is not addressed from here. `facts` name the device and what was set for it.
+    is the host, or memory that is not addressed from here; `tensors` is that memory, where it is had in whole tensors.
+    `facts` name the device and what was set for it.
     `reproducible`: its kernels are those that give the same bits, where there is a choice.
     """
 
@@ -58,6 +60,7 @@ class Opened:
     device: Device | None = None
     facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     reproducible: bool = True
+    tensors: DeviceTensors | None = None
 
 
 class Sessions:
@@ -139,7 +142,11 @@ class Sessions:
         except EnvironmentFailure as error:
             return f"{short(name)} failed: {error.message}"
         line, reproducible = self._line(name), self._spec.reproducible
-        return Opened(session, name, nodes, line, self._threads, device, facts, reproducible)
+        return Opened(session, name, nodes, line, self._threads, device, facts, reproducible, self._tensors(name))
+
+    def _tensors(self, name: str) -> DeviceTensors | None:
+        plugin = self._installed.plugin(name)
+        return None if plugin is None or name != WEBGPU else PluginTensors(name, plugin.devices[0])
 
     def _session(self, name: str) -> Session:
         settings = ort.SessionOptions()

@@ -13,7 +13,7 @@ from turnwise.core.canonical import canonical
 from turnwise.core.head import genesis, text_digest
 from turnwise.core.plan import AgentPlan, InitialMessage, Kind, KindGrants, Limits, Plan
 from turnwise.core.plan_json import VERSION, plan_from_json, plan_to_json
-from turnwise.core.tool_plan import ToolPlan, ToolServerPlan
+from turnwise.core.tool_plan import SamplingPlan, ToolPlan, ToolServerPlan
 from turnwise.core.withheld import Withheld
 from turnwise.errors import InvariantError, JournalError
 
@@ -158,11 +158,22 @@ def test_every_field_counts() -> None:
     limits = dataclasses.replace(PLAN.kinds[0].limits, put_bytes_max=1)
     granted = dataclasses.replace(PLAN.kinds[0], grants=grants, limits=limits, system="s")
     tool = ToolPlan("a", "does it", "{}", "{}", idempotent=True, pure=True)
-    server = ToolServerPlan("t", (tool,))
+    sampling = SamplingPlan(("m",))
+    server = ToolServerPlan("t", (tool,), sampling=sampling)
     text = plan_to_json(
         dataclasses.replace(PLAN, kinds=(granted,), run_python="ab" * 32, contents_bytes_max=1, tools=(server,))
     )
-    for part in (PLAN, granted, granted.grants, granted.limits, PLAN.agents[1], PLAN.messages[0], server, tool):
+    for part in (
+        PLAN,
+        granted,
+        granted.grants,
+        granted.limits,
+        PLAN.agents[1],
+        PLAN.messages[0],
+        server,
+        sampling,
+        tool,
+    ):
         for item in dataclasses.fields(part):
             assert f'"{item.name}":' in text, item.name
 
@@ -267,13 +278,20 @@ def test_texts_that_were_withheld_leave_the_beginning_of_the_head() -> None:
 
 def test_tools_come_back_as_they_were() -> None:
     tools = ToolPlan("a"), ToolPlan("b", "does it", '{"type":"object"}', "{}", idempotent=True, pure=True)
-    plan = dataclasses.replace(PLAN, tools=(ToolServerPlan("s", tools, 5, 1_000), ToolServerPlan("t")))
+    sampling = SamplingPlan(("m", "n"), 3, 50)
+    servers = ToolServerPlan("s", tools, 5, 1_000), ToolServerPlan("t"), ToolServerPlan("u", sampling=sampling)
+    plan = dataclasses.replace(PLAN, tools=servers)
     text = plan_to_json(plan)
     assert plan_from_json(text) == plan
     for before, after in (
         ('"calls_max":5', '"calls_max":"5"'),
         ('"pure":true', '"pure":false'),
         ('"name":"t"', '"name":"s"'),
+        ('"models":["m","n"]', '"models":[]'),
+        ('"models":["m","n"]', '"models":["m",5]'),
+        ('"requests_max":3', '"requests_max":0'),
+        ('"tokens_max":50', '"tokens_max":"50"'),
+        ('"tokens_max":50', '"tokens_max":50,"more":1'),
     ):
         assert before in text
         with pytest.raises(JournalError, match="tools"):

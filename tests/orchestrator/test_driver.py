@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+import dataclasses
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any
 
 import pytest
 
 from tests.core.worlds import kind, plan
+from turnwise.core.canonical import canonical
 from turnwise.core.machine import Machine
+from turnwise.core.plan import KindGrants
 from turnwise.core.records import EndRecord, RoundRecord
+from turnwise.core.tool_plan import SamplingPlan, ToolPlan, ToolServerPlan
 from turnwise.errors import EnvironmentFailure, InvariantError
 from turnwise.journal.write.round_commit import RoundCommit
 from turnwise.orchestrator.driver import LOOP_HELD_NS, Driver
@@ -263,5 +267,66 @@ def test_a_failure_while_results_are_waited_for_outside_of_the_loop_ends_the_rou
         parts.driver.take_soon = fail
         with pytest.raises(EnvironmentFailure, match="the workers are gone"):
             await parts.driver.round()
+
+    run(main())
+
+
+class Outside(Parts):
+    """Parts of an agent that calls two tools at once; `told` is what models and tools are asked, in order."""
+
+    def __init__(self, sampling: SamplingPlan | None) -> None:
+        super().__init__()
+        asked = plan([kind("a", start=True, grants=KindGrants(call=("s",)))])
+        server = ToolServerPlan("s", (ToolPlan("t"),), sampling=sampling)
+        self.driver = Driver(Machine(dataclasses.replace(asked, tools=(server,))), self)
+        self.driver.sandboxes = self
+        self.driver.calls = _Told(self, "call")
+        self.driver.effects = _Told(self, "model")
+        self.ids: dict[str, list[int]] = {"call": [], "model": []}
+        self.settled = 0
+
+    def submit(self, jobs: Sequence[TurnJob]) -> None:
+        needs = b'{"effects":[{"effect":"call","tool":"s.t","args":{}},{"effect":"call","tool":"s.t","args":{}}]}'
+        for job in jobs:
+            told = ("completed", b'{"state":""}') if job.replies else ("needs", needs)
+            result = TurnResult(job.id, *told, None, 1, "")  # type: ignore[arg-type]
+            asyncio.get_running_loop().call_soon(self.driver.on_results, [result])
+
+
+class _Told:
+    def __init__(self, parts: Outside, who: str) -> None:
+        self._parts, self._who = parts, who
+
+    def submit(self, *args: Any, **_: Any) -> None:
+        self._parts.ids[self._who] += [id_ for id_, _ in args[-1]]
+
+    def settled(self, round_: int, calling: Collection[int] = ()) -> None:
+        self._parts.settled += 1
+
+
+@pytest.mark.parametrize("may_ask", [True, False])
+def test_a_wave_waits_for_calls_whose_servers_may_ask_models(may_ask: bool) -> None:
+    """One of two calls has its server ask a model: what the other's server may ask belongs into the same wave."""
+
+    async def main() -> None:
+        parts = Outside(SamplingPlan(("m",)))
+        playing = asyncio.create_task(parts.driver.round())
+        while len(parts.ids["call"]) < 2:
+            await asyncio.sleep(0)
+        if not may_ask:  # the control: of such a server nothing is waited for
+            parts.driver._may_sample.clear()
+        one, two = parts.ids["call"]
+        request = {"key": "k", "hints": [], "request": {"messages": [{"role": "user", "content": "?"}]}}
+        parts.settled = 0
+        parts.driver.on_call(one, canonical({"sample": {"requests": [request], "state": ""}}))
+        assert len(parts.ids["model"]) == 1
+        assert parts.settled == (0 if may_ask else 1)
+        parts.driver.on_call(two, canonical({"ok": {"text": "done"}}))
+        assert parts.settled == (1 if may_ask else 2)
+        parts.driver.on_replies([(parts.ids["model"][0], canonical({"ok": {"text": "!"}}), None)])
+        parts.driver.on_call(parts.ids["call"][2], canonical({"ok": {"text": "done"}}))
+        record = await playing
+        assert isinstance(record, RoundRecord)
+        assert [effect.kind for effect in record.turns[0].effects] == ["call", "call", "sampling", "generate"]
 
     run(main())

@@ -13,6 +13,7 @@ from turnwise.cli.logs import LogChoice, is_shown
 from turnwise.cli.output import Output, Part, Style, Styled, bold, dim, red, yellow
 from turnwise.cli.text import count, shorten
 from turnwise.core.calling import CALL
+from turnwise.core.sampling import SAMPLING, call_of_nested, is_nested
 from turnwise.visible_text import visible
 
 if TYPE_CHECKING:
@@ -106,8 +107,11 @@ def show_turn(
     output.line(Styled(told.agent, "cyan"), dim(facts), red("  failed") if turn.failure else "", indent=2)
     for message in told.inbox:
         _row("read", f"{name_of(message.sender)}: {_body(message)}", output)
-    for effect in turn.effects:
-        _effect(effect, output, spans.get((turn.place, effect.index)))
+    for effect in sorted(turn.effects, key=lambda effect: (call_of_nested(effect.index), effect.index)):
+        if effect.kind == SAMPLING and is_nested(effect.index):
+            _row("", f"its server asks models, for call {call_of_nested(effect.index)}", output)
+        else:
+            _effect(effect, output, spans.get((turn.place, effect.index)))
     if turn.stdout:
         output.block(
             shorten(turn.stdout.rstrip("\n"), PRINTED_CHARS_MAX),

@@ -2,8 +2,9 @@
 
 The request is ``{"effect": "call", "tool": "SERVER.TOOL", "args": {…}}``. What comes of a call is its outcome: a reply
 (``{"ok": {"text": …, "data": …}}``, or an error), or ``{"ask": {…}}`` where the server has questions to people, upon
-whose answers the call is made again. An approval and such questions stand as questions of the kind `ask` at the place
-of the call; their member `call` has what the call goes on with.
+whose answers the call is made again, as it is upon those of models (`turnwise.core.sampling`). An approval and such
+questions stand as questions of the kind `ask` at the place of the call; their member `call` has what the call goes on
+with.
 """
 
 from __future__ import annotations
@@ -87,6 +88,12 @@ def tool_of(plan: Plan, body: str) -> tuple[ToolServerPlan, ToolPlan] | None:
         return find_tool(plan.tools, call_of(body).tool)
     except ValueError:
         return None
+
+
+def may_sample(plan: Plan, body: str) -> bool:
+    """Return whether the server of the tool that a request calls may ask models in the middle of the call."""
+    found = tool_of(plan, body)
+    return found is not None and found[0].sampling is not None
 
 
 def full_name(server: ToolServerPlan, tool: ToolPlan) -> str:
@@ -196,7 +203,7 @@ class CallStage:
     reply: str | None = None
     """The call's reply, where it is not made: nobody approved."""
     outcome: str | None = None
-    """Outcome that is no reply: the server asks people, again or for the first time."""
+    """Outcome that is no reply: the server asks people or models, again or for the first time."""
 
 
 def is_of_call(question: str) -> bool:

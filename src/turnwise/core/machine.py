@@ -195,7 +195,7 @@ class Machine:
     def calls(self) -> list[tuple[int, int, int, str | None, QuestionRecord]]:
         """Calls of tools that turns wait for between their rounds, and whose outcome is not known to come.
 
-        Each with place, turn, how often its server has asked people, and what they answered; in order of number.
+        Each with place, turn, its stage, and the answers that it goes on with; in order of number.
         """
         found = []
         for number, place in sorted(self.world.asked.items()):
@@ -203,8 +203,8 @@ class Machine:
             if parked is not None and number not in parked.answers and not self.is_answer_coming(number):
                 record = parked.questions[number]
                 if record.kind == CALL:
-                    times, answers = parked.times_asked(record.index), parked.call_answers.get(record.index)
-                    found.append((place, parked.turn, times, answers, record))
+                    stage, answers = parked.stage(record.index), parked.call_answers.get(record.index)
+                    found.append((place, parked.turn, stage, answers, record))
         return found
 
     @property

@@ -31,6 +31,7 @@ from turnwise.core.inbox import Letter, fitting
 from turnwise.core.parked import Parked
 from turnwise.core.question import ASK
 from turnwise.core.records import EffectRecord, ParkRecord, QuestionRecord, TurnRecord
+from turnwise.core.sampling import CallSampling, call_of_nested, is_nested, samples, sampling_bytes_max
 from turnwise.core.state import AgentState, WorldState
 from turnwise.core.system_prompt import with_system
 from turnwise.core.turn import EffectRequest, Failure, FailureClass, Needs, TurnOutput
@@ -71,6 +72,7 @@ class OpenTurn:
         "_replies",
         "_requests",
         "_round",
+        "_samplings",
         "_seed",
         "_stages",
         "_taken",
@@ -107,6 +109,7 @@ class OpenTurn:
         self._contents: TurnContents | None = None
         self._plan = plan
         self._stages: dict[int, CallStage] = _NO_MAP
+        self._samplings: dict[int, CallSampling] = _NO_MAP
         self._calls: list[Reply] = _NO_LIST
         self._counts: list[tuple[int, bool]] = _NO_LIST
         self._requests: list[EffectRequest] = _NO_LIST
@@ -143,7 +146,7 @@ class OpenTurn:
 
     def _begin_asking(self) -> None:
         """Make the lists and mappings of what the turn asks for."""
-        self._tokens, self._asked = {}, {}
+        self._tokens, self._asked, self._samplings = {}, {}, {}
         self._calls, self._counts, self._requests, self._replies = [], [], [], []
 
     def _go_on(self, parked: Parked) -> None:
@@ -222,7 +225,11 @@ class OpenTurn:
         """Make the calls of tools that go on with what people have answered; execute, where there are none."""
         requests: list[Action] = []
         for index, stage in self._stages.items():
-            if stage.outcome is not None:
+            if stage.outcome is not None and samples(stage.outcome):
+                asked = self._ask_models(index, stage.outcome)
+                self._unanswered += bool(asked)
+                requests += asked
+            elif stage.outcome is not None:
                 self._replies[index] = self._ask_people(index, stage.outcome)
             elif stage.reply is None:
                 self._unanswered += 1
@@ -304,7 +311,6 @@ class OpenTurn:
 
     def _request(self, index: int, answers: str | None = None) -> Request:
         request = self._requests[index]
-        parked = self.agent.parked
         return Request(
             self.agent.place,
             index,
@@ -313,16 +319,22 @@ class OpenTurn:
             self._now_us,
             self.contents.inputs_of(request) if self._given or self._contents else (),
             self.turn,
-            0 if answers is None or parked is None else parked.times_asked(index),
+            0 if answers is None else self._stage(index),
             answers,
         )
+
+    def _stage(self, index: int) -> int:
+        """Return the number of the stage that a call has come to."""
+        parked, sampling = self.agent.parked, self._samplings.get(index)
+        before = 0 if parked is None else parked.stage(index)
+        return before if sampling is None else before + sampling.stages
 
     def _reserved(self, request: EffectRequest) -> int:
         """Bytes of a reply that are counted with its request, since it may come when the turn has been recorded."""
         if request.kind != CALL:
             return reserved(request)
         found = tool_of(self._plan, request.body)
-        return 0 if found is None else found[0].reply_bytes_max
+        return 0 if found is None else found[0].reply_bytes_max + sampling_bytes_max(found[0])
 
     def _tools(self) -> str:
         """List the tools that the agent may call, within what the turn's effects may come to."""
@@ -349,6 +361,41 @@ class OpenTurn:
         self._asked[index] = ASK, asking(self._requests[index].body, outcome), None
         return None
 
+    def _ask_models(self, index: int, outcome: str) -> list[Action]:
+        """Take an outcome of a call by which its server asks models. Nothing to do: the call has its reply."""
+        request, sampling = self._requests[index], self._samplings.get(index)
+        found = tool_of(self._plan, request.body)
+        if found is None:
+            self._replies[index] = error_reply("unknown_tool", "the tool is not there any more")
+            return []
+        if sampling is None:
+            parked = self.agent.parked
+            before = () if parked is None else parked.effects.values()
+            sampling = self._samplings[index] = CallSampling(index, found[0], before)
+        asked = sampling.begin(request.body, outcome, self._stage(index))
+        if isinstance(asked, str):
+            self._replies[index] = asked
+            return []
+        return [
+            Request(
+                self.agent.place,
+                nested,
+                one,
+                streams.effect_stream(self._seed, self.agent.name, self.turn, nested),
+                self._now_us,
+                turn=self.turn,
+            )
+            for nested, one in asked
+        ]
+
+    def _model_answered(self, index: int, reply: str, tokens: tuple[int, ...] | None) -> list[Action]:
+        """Take the reply of a model to a server; with the last one, its call is made again."""
+        call = call_of_nested(index)
+        sampling = self._samplings.get(call)
+        if sampling is None or not sampling.answer(index, reply, tokens):
+            raise InvariantError(f"effect {index} of {self.agent.name} was not waited for")
+        return [] if sampling.is_open else [self._request(call, sampling.answers())]
+
     @property
     def may_wait(self) -> bool:
         """False if the turn has contents, with which it could not go on in another round."""
@@ -367,12 +414,18 @@ class OpenTurn:
 
     def answer(self, index: int, reply: str, tokens: tuple[int, ...] | None = None) -> list[Action]:
         """An effect's reply, and its tokens. With the last one that the turn waits for, it executes again."""
+        if is_nested(index):
+            return self._model_answered(index, reply, tokens)
         if not 0 <= index < len(self._replies) or self._replies[index] is not None:
             raise InvariantError(f"effect {index} of {self.agent.name} was not waited for")
         if self._budget is None:
             raise InvariantError(f"the turn of {self.agent.name} has asked for nothing")
         if self._requests[index].kind == CALL:  # whose reply was counted with its request
-            self._replies[index] = self._ask_people(index, reply) if asks(reply) else reply
+            if samples(reply):
+                if requests := self._ask_models(index, reply):
+                    return requests
+            else:
+                self._replies[index] = self._ask_people(index, reply) if asks(reply) else reply
             self._unanswered -= 1
             return [] if self._unanswered or self._asked else [self._resume()]
         self._replies[index] = reply
@@ -423,15 +476,15 @@ class OpenTurn:
 
     def _effects(self) -> tuple[EffectRecord, ...]:
         """The effects that were answered in this round."""
-        return tuple(
-            [
-                EffectRecord(
-                    index, request.kind, request.model, request.body, reply, self._tokens.get(index), request.content
-                )
-                for index, (request, reply) in enumerate(zip(self._requests, self._replies, strict=True))
-                if reply is not None and index not in self._recorded
-            ]
-        )
+        own = [
+            EffectRecord(
+                index, request.kind, request.model, request.body, reply, self._tokens.get(index), request.content
+            )
+            for index, (request, reply) in enumerate(zip(self._requests, self._replies, strict=True))
+            if reply is not None and index not in self._recorded
+        ]
+        nested = [effect for sampling in self._samplings.values() for effect in sampling.effects]
+        return (*own, *sorted(nested, key=lambda effect: effect.index))
 
     def _resume(self) -> Execute:
         contents = self._contents

@@ -12,6 +12,7 @@ from turnwise.core.calling import CALL, CallStage, asked_by_server, asks, is_of_
 from turnwise.core.head import park_line, text_digest
 from turnwise.core.question import ASK, overdue_reply, question_of
 from turnwise.core.records import EffectRecord, ParkRecord, QuestionRecord
+from turnwise.core.sampling import is_nested, samples, stages_of
 from turnwise.core.turn import EffectRequest
 from turnwise.core.withheld import Withheld
 from turnwise.errors import JournalError
@@ -69,7 +70,8 @@ class Parked:
         self.questions = {question.id: question for question in record.questions}
         self.answers = {}
         asked = {question.index for question in record.questions}
-        whole = len(self.effects) + len(asked) == sum(count for count, _ in self.calls) and self.calls
+        own = sum(not is_nested(index) for index in self.effects)
+        whole = own + len(asked) == sum(count for count, _ in self.calls) and self.calls
         if (
             not whole
             or not asked
@@ -120,6 +122,7 @@ class Parked:
         found: dict[int, tuple[EffectRequest, str | None]] = {
             effect.index: (EffectRequest(effect.kind, effect.model, effect.request), effect.reply)
             for effect in self.effects.values()
+            if not is_nested(effect.index)
         }
         stages = self.stages()
         for question in self.questions.values():
@@ -145,7 +148,7 @@ class Parked:
                 continue
             if question.kind == ASK and is_of_call(question.request):
                 found[question.index] = stage_after(question.request, reply)
-            elif question.kind == CALL and asks(reply):
+            elif question.kind == CALL and (asks(reply) or samples(reply)):
                 found[question.index] = CallStage(question.request, outcome=reply)
         return found
 
@@ -153,6 +156,10 @@ class Parked:
         """Return how often the server of a call has asked people."""
         asked = [question for part in self.parts for question in part.questions if question.index == index]
         return sum(question.kind == ASK and asked_by_server(question.request) for question in asked)
+
+    def stage(self, index: int) -> int:
+        """Return how often a call has come to something else than its reply: its server has asked people, or models."""
+        return self.times_asked(index) + stages_of(self.effects.values(), index)
 
     def digest(self) -> str:
         """SHA-256 (hex) of all of it that decides how the turn goes on."""

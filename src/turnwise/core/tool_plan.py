@@ -15,6 +15,8 @@ from turnwise.errors import JournalError
 
 CALLS_MAX_DEFAULT: Final = 100_000
 REPLY_BYTES_MAX_DEFAULT: Final = 256 * 1024
+SAMPLING_REQUESTS_MAX_DEFAULT: Final = 8
+SAMPLING_TOKENS_MAX_DEFAULT: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,18 @@ class ToolPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class SamplingPlan:
+    """Models that a server may ask in the middle of a call, and the bounds of that."""
+
+    models: tuple[str, ...]
+    """Models, in the order of the world: where a server does not say which, it is the first. Not empty."""
+    requests_max: int = SAMPLING_REQUESTS_MAX_DEFAULT
+    """Requests to models within one call."""
+    tokens_max: int = SAMPLING_TOKENS_MAX_DEFAULT
+    """Tokens of one answer of a model."""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolServerPlan:
     """A server of tools, and the bounds of calls of it."""
 
@@ -47,6 +61,8 @@ class ToolServerPlan:
     """Calls that a run makes of it."""
     reply_bytes_max: int = REPLY_BYTES_MAX_DEFAULT
     """Bytes of a reply as JSON."""
+    sampling: SamplingPlan | None = None
+    """Models that it may ask in the middle of a call; None: it may ask none."""
 
 
 def find_tool(servers: Iterable[ToolServerPlan], name: str) -> tuple[ToolServerPlan, ToolPlan] | None:
@@ -73,10 +89,19 @@ def servers_to_json(servers: Iterable[ToolServerPlan]) -> list[dict[str, Any]]:
             "name": server.name,
             "calls_max": server.calls_max,
             "reply_bytes_max": server.reply_bytes_max,
+            **({} if server.sampling is None else {"sampling": _sampling_to_json(server.sampling)}),
             "tools": [_tool_to_json(tool) for tool in server.tools],
         }
         for server in servers
     ]
+
+
+def _sampling_to_json(sampling: SamplingPlan) -> dict[str, Any]:
+    return {
+        "models": [*sampling.models],
+        "requests_max": sampling.requests_max,
+        "tokens_max": sampling.tokens_max,
+    }
 
 
 def servers_from_json(value: object) -> tuple[ToolServerPlan, ...]:
@@ -108,7 +133,17 @@ def _server(item: dict[str, Any]) -> ToolServerPlan:
     numbers = item["calls_max"], item["reply_bytes_max"]
     if type(item["name"]) is not str or any(type(number) is not int for number in numbers):
         raise ValueError
-    return ToolServerPlan(item["name"], tools, *numbers)
+    sampling = _sampling(item["sampling"]) if "sampling" in item else None
+    return ToolServerPlan(item["name"], tools, *numbers, sampling)
+
+
+def _sampling(item: dict[str, Any]) -> SamplingPlan:
+    models, numbers = tuple(item["models"]), (item["requests_max"], item["tokens_max"])
+    if not models or any(type(name) is not str for name in models):
+        raise ValueError
+    if any(type(number) is not int or number < 1 for number in numbers):
+        raise ValueError
+    return SamplingPlan(models, *numbers)
 
 
 def _tool(item: dict[str, Any]) -> ToolPlan:

@@ -9,6 +9,7 @@ from turnwise.core.compare import Difference
 from turnwise.core.envelope import MODEL_EFFECTS
 from turnwise.core.events import Request
 from turnwise.core.records import EffectRecord, QuestionRecord, RoundRecord
+from turnwise.core.sampling import sampled_stages
 from turnwise.errors import DifferenceFound
 from turnwise.orchestrator.driver import Replies
 
@@ -44,12 +45,18 @@ class RecordedEffects:
         self._round = 0
         self._effects: dict[tuple[int, int], EffectRecord] = {}
         self._questions: dict[tuple[int, int], QuestionRecord] = {}
+        self._sampled: dict[tuple[int, int, int], str] = {}
 
     def expect(self, record: RoundRecord) -> None:
         """The round that is played next."""
         self._round = record.round
         self._effects = {(place, effect.index): effect for place, effect in record.effects()}
         self._questions = {(park.place, asked.index): asked for park in record.parks for asked in park.questions}
+        self._sampled = {
+            (part.place, *stage): outcome
+            for part in record.parts
+            for stage, outcome in sampled_stages(part.effects).items()
+        }
 
     def settled(self, round_: int, calling: Collection[int] = ()) -> None:
         """Effects are answered when they are asked."""
@@ -58,6 +65,10 @@ class RecordedEffects:
         replies: list[tuple[int, str, tuple[int, ...] | None]] = []
         left: list[int] = []
         for id_, action in requests:
+            sampled = self._sampled.get((action.place, action.index, action.stage))
+            if action.request.kind == CALL and sampled is not None:
+                replies.append((id_, sampled, None))
+                continue
             question = self._questions.get((action.place, action.index))
             if action.request.kind == CALL and question is not None:
                 if question.kind == CALL and question.request == action.request.body:

@@ -128,10 +128,11 @@ class Calls:
     async def _call(self, request: Request, server: ToolServerPlan, tool: ToolPlan, is_made: bool) -> str:
         if not is_made:
             made = self._made.get(server.name, 0)
-            if made >= server.calls_max:
-                message = f"the run has made {made:,} calls of {server.name} (calls_max of tools.{server.name})"
-                return error_reply("refused", message)
-            self._made[server.name] = made + 1
+            if request.stage == 0:  # one that goes on is the same call
+                if made >= server.calls_max:
+                    message = f"the run has made {made:,} calls of {server.name} (calls_max of tools.{server.name})"
+                    return error_reply("refused", message)
+                self._made[server.name] = made + 1
             await self._ahead.note(request, is_made=True)
             reached("call: intent durable")
         args = call_of(request.request.body).args

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
-from turnwise.core.calling import CALL
+from turnwise.core.calling import CALL, may_sample
 from turnwise.core.envelope import decode_needs, decode_output
 from turnwise.core.events import (
     Action,
@@ -145,6 +145,7 @@ class Driver:
         self._calls: dict[int, CallKey] = {}
         self._left: dict[CallKey, int | None] = {}  # numbers of questions that calls have become, once these are known
         self._late: dict[CallKey, str] = {}
+        self._may_sample: set[int] = set()
         self._id_next = 0
         self._outcome: asyncio.Future[Commit | End] | None = None
         self._failure: TurnwiseError | None = None
@@ -325,6 +326,8 @@ class Driver:
             id_ = self._id()
             self._calls[id_] = request.place, request.turn, request.index
             self._requests[id_] = request.place, request.index
+            if may_sample(self.machine.plan, request.request.body):
+                self._may_sample.add(id_)
             numbered.append((id_, request))
         if self.calls is None:
             raise InvariantError("nobody makes calls of tools")
@@ -356,6 +359,7 @@ class Driver:
 
     def _answered(self, id_: int) -> None:
         effect = self._requests.pop(id_)
+        self._may_sample.discard(id_)
         self._clock.answered([effect])
 
     def _stepped(self, event: Event) -> None:
@@ -460,7 +464,7 @@ class Driver:
             self._call(calls)
         if decided:
             self._carry_out(decided)
-        elif self._requests and not (self._jobs or self._runs) and self.effects is not None:
+        elif self._requests and not (self._jobs or self._runs or self._may_sample) and self.effects is not None:
             calling = [key[0] for id_, key in self._calls.items() if id_ in self._requests]
             self.effects.settled(self.machine.round, calling)
 

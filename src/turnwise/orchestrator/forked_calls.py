@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 from turnwise.core.calling import CALL
 from turnwise.core.envelope import error_reply
 from turnwise.core.events import Request
+from turnwise.core.sampling import sampled_stages
 from turnwise.errors import UsageError
 from turnwise.journal import Journal
 
@@ -50,6 +51,8 @@ class RecordedCall:
     """Reply to it."""
     is_parked: bool
     """True if its turn parked with it."""
+    sampled: Mapping[int, str] = field(default_factory=dict)
+    """Outcomes by which its server asked models, by their stages."""
 
 
 Recorded = Mapping[tuple[str, str], list[RecordedCall]]
@@ -60,8 +63,11 @@ def recorded_calls(parent: Journal, at: int) -> Recorded:
     """Return the calls that a run has made after a round."""
     names = [agent.name for agent in parent.queries.agents()]
     found: dict[tuple[str, str], list[RecordedCall]] = {}
+    sampled: dict[tuple[int, int, int], dict[int, str]] = {}
     for record in parent.rounds.between(at + 1):
         for part in record.parts:
+            for (index, stage), outcome in sampled_stages(part.effects).items():
+                sampled.setdefault((part.place, part.turn, index), {})[stage] = outcome
             for effect in part.effects:
                 if effect.kind == CALL:
                     parked = any(
@@ -69,7 +75,8 @@ def recorded_calls(parent: Journal, at: int) -> Recorded:
                         for _, earlier in parent.rounds.parks.parts(part.place, part.turn, record.round)
                         for question in earlier.questions
                     )
-                    call = RecordedCall(part.turn, effect.index, effect.reply, parked)
+                    stages = sampled.setdefault((part.place, part.turn, effect.index), {})
+                    call = RecordedCall(part.turn, effect.index, effect.reply, parked, stages)
                     found.setdefault((names[part.place], effect.request), []).append(call)
     return found
 
@@ -98,7 +105,7 @@ class ForkedCalls:
         if found is None:
             message = "the run that was forked has no answer to this call: fork with --tools live to make it"
             return error_reply("unavailable", message)
-        return found.reply
+        return found.sampled.get(request.stage, found.reply)
 
     async def close(self) -> None:
         """Give up nothing."""

@@ -25,11 +25,16 @@ def endpoints_of_world(world: Resolved) -> list[EndpointSpec]:
     return [EndpointSpec(**asdict(endpoint)) for endpoint in world.endpoints]
 
 
+def tasks_of(world: Resolved) -> dict[str, Task]:
+    """Return what each model of a world is there for, by its name."""
+    tasks: dict[str, Task] = {spec.name: task_of(spec) for spec in specs_of_world(world)}
+    return tasks | {endpoint.name: endpoint.task for endpoint in world.endpoints}
+
+
 def wrong_tasks(world: World) -> list[Problem]:
     """Grants that name a model of another task, which would refuse each request. Patterns are left alone."""
     resolved = world.resolve()
-    tasks: dict[str, Task] = {spec.name: task_of(spec) for spec in specs_of_world(resolved)}
-    tasks |= {endpoint.name: endpoint.task for endpoint in resolved.endpoints}
+    tasks = tasks_of(resolved)
     problems = []
     for kind, agent in world.agents.items():
         for effect in _TASKS:

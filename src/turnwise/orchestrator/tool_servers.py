@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from turnwise.core.canonical import canonical
 from turnwise.core.plan import Plan
-from turnwise.core.tool_plan import ToolPlan, ToolServerPlan, server_text
+from turnwise.core.tool_plan import SamplingPlan, ToolPlan, ToolServerPlan, server_text
 from turnwise.errors import JournalError, Problem, UsageError
 from turnwise.journal import Journal
 from turnwise.journal.file.errors import damaged
 from turnwise.journal.file.stored_json import stored_object
 from turnwise.orchestrator.forked_calls import ToolMode, tool_mode
+from turnwise.orchestrator.tasks import tasks_of
 from turnwise.tools.server_settings import ServerSettings
 from turnwise.tools.spec import ToolSpec
 from turnwise.world import Resolved
+from turnwise.world.problems import nearest, quoted
 
 Listed = Mapping[str, Sequence[ToolSpec]]
 """Tools by their server, as they were listed."""
@@ -50,19 +52,45 @@ def settings_problems(resolved: Resolved) -> list[Problem]:
     found = []
     for tool in resolved.tools:
         kind = importlib.import_module(f"turnwise.tools.kinds.{tool.kind}")
-        for key, message, hint in kind.check(tool.settings):
-            found.append(Problem(resolved.where("tools", tool.name, key), message, hint))
+        wrong = list(kind.check(tool.settings))
+        for key, message, hint in wrong or _sampling_problems(resolved, tool.settings):
+            found.append(Problem(resolved.where("tools", tool.name, *key.split(".", 1)), message, hint))
     return found
+
+
+def _sampling_problems(resolved: Resolved, settings: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield what is wrong with the models that a server may ask: key, message, hint."""
+    sampling = sampling_of(settings)
+    tasks = {} if sampling is None else tasks_of(resolved)
+    for name in () if sampling is None else sampling.models:
+        if name not in tasks:
+            close = nearest(name, tasks)
+            hint = f"Did you mean {quoted(close)}?" if close else f"The world has: {', '.join(tasks) or 'no model'}."
+            yield "sampling.models", f"there is no model {quoted(name)}", hint
+        elif tasks[name] != "generate":
+            message = f"the model {name} is there to {tasks[name]}, and does not generate"
+            yield "sampling.models", message, "Name a model that generates text."
 
 
 def pinned(resolved: Resolved, listed: Listed) -> tuple[ToolServerPlan, ...]:
     """Return the servers of a world as its plan has them."""
     return tuple(
         [
-            ToolServerPlan(tool.name, _tools(listed[tool.name]), tool.calls_max, tool.reply_bytes_max)
+            ToolServerPlan(
+                tool.name, _tools(listed[tool.name]), tool.calls_max, tool.reply_bytes_max, sampling_of(tool.settings)
+            )
             for tool in resolved.tools
         ]
     )
+
+
+def sampling_of(settings: Mapping[str, Any]) -> SamplingPlan | None:
+    """Return the models that a server may ask, by its settings, which its kind has checked."""
+    sampling = settings.get("sampling")
+    if sampling is None:
+        return None
+    bounds = {name: sampling[name] for name in ("requests_max", "tokens_max") if name in sampling}
+    return SamplingPlan(tuple(dict.fromkeys(sampling["models"])), **bounds)
 
 
 def _tools(specs: Sequence[ToolSpec]) -> tuple[ToolPlan, ...]:
@@ -83,7 +111,7 @@ def _tools(specs: Sequence[ToolSpec]) -> tuple[ToolPlan, ...]:
 
 def relisted(server: ToolServerPlan, specs: Sequence[ToolSpec]) -> ToolServerPlan:
     """Return a server as it would be pinned with another list."""
-    return ToolServerPlan(server.name, _tools(specs), server.calls_max, server.reply_bytes_max)
+    return replace(server, tools=_tools(specs))
 
 
 def list_difference(before: ToolServerPlan, specs: Sequence[ToolSpec]) -> str | None:

@@ -9,9 +9,10 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from turnwise.core.calling import STAGES_MAX
+from turnwise.core.envelope import error_reply
 from turnwise.core.grants import may_call, needs_approval
 from turnwise.errors import TurnwiseError, UsageError
 from turnwise.orchestrator.known_tools import name_hint
@@ -21,6 +22,10 @@ from turnwise.tools.server_settings import ServerSettings
 from turnwise.tools.spec import ToolSpec
 from turnwise.world import Resolved
 from turnwise.world.problems import quoted
+
+_NO_MODEL: Final = error_reply(
+    "unavailable", "the tool asks a model, which there is in a run only: call it from an agent"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,7 @@ async def try_call(
             if given is None:
                 break
             outcome = json.loads(await desk.call(server_name, tool_name, json.dumps(args), given))
-        return outcome
+        return json.loads(_NO_MODEL) if "sample" in outcome else outcome
     finally:
         await desk.close()
 

@@ -24,14 +24,12 @@ from turnwise.tools.outcome import outcome_of
 from turnwise.tools.protocol import (
     LENGTH,
     LIST_BYTES_MAX,
-    CallRefused,
     CallTool,
     CancelCall,
+    FromServer,
     NoMessageError,
     ServerFailed,
-    ServerQuestions,
     StartServer,
-    ToolAnswered,
     ToolList,
     ToServer,
     frame,
@@ -160,7 +158,7 @@ class ToolChild:
             self._broken = f"it sent what is no message: {error}"
         await self._ended()
 
-    def _take(self, message: ToolList | ServerFailed | ToolAnswered | CallRefused | ServerQuestions) -> None:
+    def _take(self, message: FromServer) -> None:
         match message:
             case ToolList():
                 if self._ready.done():

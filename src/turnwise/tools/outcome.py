@@ -1,4 +1,4 @@
-"""Outcomes of calls, as texts that are recorded: replies, and questions to people."""
+"""Outcomes of calls, as texts that are recorded: replies, questions to people, and requests to models."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 from turnwise.core.canonical import canonical
 from turnwise.core.envelope import error_reply
 from turnwise.core.json_text import decode
-from turnwise.tools.protocol import CallRefused, ServerQuestions, ToolAnswered
+from turnwise.tools.protocol import CallAnswer, CallRefused, ServerQuestions, ServerSamples
 from turnwise.tools.secrets import Secrets
 
 DEPTH_MAX = 62
 """Lists and objects inside each other, in a result: a reply has two around it."""
 
 
-def outcome_of(answer: ToolAnswered | CallRefused | ServerQuestions, secrets: Secrets, bytes_max: int) -> str:
+def outcome_of(answer: CallAnswer, secrets: Secrets, bytes_max: int) -> str:
     """Return the outcome that an answer of a server is: canonical JSON text, no secret in it."""
     try:
         text = _text(answer, secrets)
@@ -26,9 +26,11 @@ def outcome_of(answer: ToolAnswered | CallRefused | ServerQuestions, secrets: Se
     return text
 
 
-def _text(answer: ToolAnswered | CallRefused | ServerQuestions, secrets: Secrets) -> str:
+def _text(answer: CallAnswer, secrets: Secrets) -> str:
     if isinstance(answer, CallRefused):
         return error_reply(answer.kind, secrets.masked(answer.message))
+    if isinstance(answer, ServerQuestions | ServerSamples) and secrets.masked(answer.state) != answer.state:
+        return error_reply("tool", "a secret stands in the state that it gives to go on with, which would be recorded")
     if isinstance(answer, ServerQuestions):
         questions = [
             {"key": one.key, "text": secrets.masked(one.text)} | ({} if one.schema is None else {"schema": one.schema})
@@ -37,6 +39,14 @@ def _text(answer: ToolAnswered | CallRefused | ServerQuestions, secrets: Secrets
         if not questions or len({one.key for one in answer.questions}) < len(questions):
             return error_reply("tool", "it asks people nothing, or two questions by one name")
         return canonical({"ask": {"questions": secrets.masked_value(questions), "state": answer.state}})
+    if isinstance(answer, ServerSamples):
+        requests = [
+            {"key": one.key, "hints": secrets.masked_value(one.hints), "request": secrets.masked_value(one.request)}
+            for one in answer.samples
+        ]
+        if not requests or len({one.key for one in answer.samples}) < len(requests):
+            return error_reply("tool", "it asks models nothing, or two things by one name")
+        return canonical({"sample": {"requests": requests, "state": answer.state}})
     ok: dict[str, Any] = {"text": secrets.masked(answer.text)}
     data = decode(bytes(answer.data).decode(), DEPTH_MAX)
     if data is not None:

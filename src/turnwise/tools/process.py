@@ -31,6 +31,8 @@ from turnwise.tools.protocol import (
     ServerFailed,
     ServerQuestion,
     ServerQuestions,
+    ServerSample,
+    ServerSamples,
     StartServer,
     ToolAnswered,
     ToolList,
@@ -38,7 +40,14 @@ from turnwise.tools.protocol import (
     frame,
     to_server,
 )
-from turnwise.tools.server import ToolAnswers, ToolQuestions, ToolResult, ToolServer, ToolUnavailableError
+from turnwise.tools.server import (
+    ToolAnswers,
+    ToolQuestions,
+    ToolResult,
+    ToolSamples,
+    ToolServer,
+    ToolUnavailableError,
+)
 from turnwise.tools.spec import DESCRIPTION_CHARS_MAX, SCHEMA_BYTES_MAX, TOOL_NAME, TOOLS_MAX, ToolSpec
 
 LEFT_OUT_MAX: Final = 32
@@ -185,6 +194,9 @@ class _Served:
         if isinstance(result, ToolQuestions):
             questions = [ServerQuestion(one.key, one.text, one.schema) for one in result.questions]
             return self._fitting(call, ServerQuestions(call.id, questions, result.state))
+        if isinstance(result, ToolSamples):
+            samples = [ServerSample(one.key, dict(one.request), list(one.hints)) for one in result.samples]
+            return self._fitting(call, ServerSamples(call.id, samples, result.state))
         if result.is_error:
             return self._fitting(call, CallRefused(call.id, "tool", result.text))
         return self._checked(call, checks, result)

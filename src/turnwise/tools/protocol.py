@@ -47,9 +47,9 @@ class CallTool(msgspec.Struct, tag=True, frozen=True):
     args: dict[str, Any]
     """Arguments."""
     answers: dict[str, Any] | None = None
-    """Answers to the questions of this call by their keys, where it goes on after them."""
+    """Answers to what this call has asked by their keys, where it goes on after them."""
     state: str = ""
-    """State that came with the questions."""
+    """State that came with what was asked."""
 
 
 class CancelCall(msgspec.Struct, tag=True, frozen=True):
@@ -137,7 +137,30 @@ class ServerQuestions(msgspec.Struct, tag=True, frozen=True):
     """Text of the server that it gets back."""
 
 
-FromServer = ToolList | ServerFailed | ToolAnswered | CallRefused | ServerQuestions
+class ServerSample(msgspec.Struct, frozen=True):
+    """A request of the server to a model."""
+
+    key: str
+    """Name by which the server knows the answer."""
+    request: dict[str, Any]
+    """Members of the request."""
+    hints: list[str] = []
+    """Parts of names of models that it would like."""
+
+
+class ServerSamples(msgspec.Struct, tag=True, frozen=True):
+    """A call that goes on when models have answered."""
+
+    id: int
+    """Number of the call."""
+    samples: list[ServerSample]
+    """Requests, in order."""
+    state: str = ""
+    """Text of the server that it gets back."""
+
+
+CallAnswer = ToolAnswered | CallRefused | ServerQuestions | ServerSamples
+FromServer = ToolList | ServerFailed | CallAnswer
 
 _encoder = msgspec.json.Encoder()
 _to_server = msgspec.json.Decoder(ToServer)

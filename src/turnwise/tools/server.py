@@ -44,13 +44,41 @@ class ToolQuestions:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolSample:
+    """One request of a server to a model, made in the middle of a call."""
+
+    key: str
+    """Name by which the server knows the answer."""
+    request: Mapping[str, Any]
+    """Members of a request to generate: `messages`, and perhaps `system`, `tokens_max`, `temperature`, `stop`."""
+    hints: tuple[str, ...] = ()
+    """Parts of names of models that it would like, the best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSamples:
+    """A call that goes on when models have answered: it is made again, with the answers and this state."""
+
+    samples: tuple[ToolSample, ...]
+    """Requests, in order."""
+    state: str = ""
+    """Text of the server that it gets back as it is."""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolAnswers:
-    """Answers to the questions of a call."""
+    """Answers to the questions of a call, or to its requests to models."""
 
     by_key: Mapping[str, Any]
-    """Answer by the question's key, a JSON value; a question that nobody answers is not there."""
+    """Answer by the key of what was asked, a JSON value; a question that nobody answers is not there.
+
+    That of a model is `{"ok": {"text": …, "finish": …}, "model": name}`, or has an `error` in the place of `ok`."""
     state: str
-    """State that came with the questions, as it came."""
+    """State that came with the questions, or the requests, as it came."""
+
+
+ToolOutcome = ToolResult | ToolQuestions | ToolSamples
+"""All that may come of a call."""
 
 
 class ToolUnavailableError(Exception):
@@ -74,12 +102,10 @@ class ToolServer(Protocol):
     async def tools(self) -> Sequence[ToolSpec]:
         """List its tools, in any order. Raises `ToolUnavailableError`."""
 
-    async def call(
-        self, name: str, args: Mapping[str, Any], answers: ToolAnswers | None = None
-    ) -> ToolResult | ToolQuestions:
+    async def call(self, name: str, args: Mapping[str, Any], answers: ToolAnswers | None = None) -> ToolOutcome:
         """Call a tool with arguments that follow its schema. Calls run at once; cancelling one cancels the call.
 
-        `answers` are given when the call goes on after its questions. Raises `ToolUnavailableError`.
+        `answers` are given when the call goes on after what it has asked. Raises `ToolUnavailableError`.
         """
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 
 from mcp import Client, types
 from mcp.client._transport import TransportStreams
-from mcp.client.session import ClientSession, ElicitationFnT, IncomingMessage
+from mcp.client.session import ClientSession, ElicitationFnT, IncomingMessage, SamplingFnT
 from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import SubscriptionLost, listen
 from mcp.shared.exceptions import MCPError
@@ -37,13 +37,17 @@ SAID_CHARS_MAX: Final = 500
 
 
 class Connection:
-    """A connection to a server. `on_change`: its list of tools may be another; `on_lost`: it has ended by itself."""
+    """A connection to a server. `sample` None: it is offered no model.
+
+    `on_change`: its list of tools may be another; `on_lost`: it has ended by itself.
+    """
 
     def __init__(
         self,
         settings: McpSettings,
         folder: Path,
         elicit: ElicitationFnT,
+        sample: SamplingFnT | None,
         *,
         on_change: Callable[[], None],
         on_lost: Callable[[], None],
@@ -52,6 +56,7 @@ class Connection:
         self._settings = settings
         self._folder = folder
         self._elicit = elicit
+        self._sample = sample
         self._on_change = on_change
         self._on_lost = on_lost
         self._on_refused = on_refused
@@ -106,6 +111,7 @@ class Connection:
                 self._transport(),
                 mode={"2025-11-25": "legacy"}.get(self._settings.revision, self._settings.revision),
                 elicitation_callback=self._elicit,
+                sampling_callback=self._sample,
                 message_handler=self._take,
                 client_info=types.Implementation(name="turnwise", version=__version__),
                 cache=None,

@@ -1,4 +1,4 @@
-"""Calls at servers of the older era, which ask people in the middle of a call: the call stays open until they answer.
+"""Calls at servers of the older era, which ask people or models in the middle of a call, and keep it open meanwhile.
 
 The question goes out of the run with a token as its state; the answer comes with that token, and the call goes on. It
 lives in this process alone: after the process, nobody can answer it any more.
@@ -15,13 +15,15 @@ import contextvars
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from mcp import types
 from mcp.client.session import ClientRequestContext
 
-from turnwise.tools.kinds.mcp.elicitation import ElicitationError, question_of, result_of
-from turnwise.tools.server import ToolQuestion, ToolQuestions, ToolUnavailableError
+from turnwise.tools.kinds.mcp import elicitation, sampling
+from turnwise.tools.kinds.mcp.elicitation import ElicitationError, question_of
+from turnwise.tools.kinds.mcp.sampling import SamplingError, sample_of
+from turnwise.tools.server import ToolQuestion, ToolQuestions, ToolSample, ToolSamples, ToolUnavailableError
 
 OPEN_CALLS_MAX: Final = 256
 """Calls that wait for answers at once; one more ends the oldest of them."""
@@ -31,17 +33,29 @@ QUESTIONS_MAX: Final = 64
 
 _KEY: Final = "answer"
 
+_NOT_SAMPLED: Final = -1
+"""The protocol's code for a request to a model that was turned down."""
+
+OpenOutcome = types.CallToolResult | ToolQuestions | ToolSamples
+"""All that a call may come to: its result, or what it waits for."""
+
 CURRENT: contextvars.ContextVar[OpenCall | None] = contextvars.ContextVar("turnwise_mcp_call", default=None)
 """The call that this task works for."""
 
 
+Result = TypeVar("Result", types.ElicitResult, types.CreateMessageResult)
+
+
 @dataclass(slots=True)
 class _Asked:
-    """A question of a server that waits for its answer."""
+    """A question of a server to people, or a request to a model, that waits for its answer."""
 
-    params: types.ElicitRequestParams
-    question: ToolQuestion
-    answer: asyncio.Future[types.ElicitResult | types.ErrorData]
+    question: ToolQuestion | ToolSample
+    """The question, or the request, as it leaves this process."""
+    result: Callable[[Mapping[str, Any]], Any]
+    """Makes of the answers what the server is told."""
+    answer: asyncio.Future[Any]
+    """The answer, once it is there."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,9 +69,11 @@ class OpenCall:
     waiting: list[_Asked] = field(default_factory=list)
     """Questions that nobody was asked yet."""
     asked: _Asked | None = None
-    """Question that people have now."""
-    count: int = 0
-    """Questions until now."""
+    """Question that people, or a model, have now."""
+    questions: int = 0
+    """Questions to people until now."""
+    samples: int = 0
+    """Requests to models until now."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when there is a question, or the call has ended."""
     progress: str = ""
@@ -67,15 +83,14 @@ class OpenCall:
 
 
 class OpenCalls:
-    """All calls of a connection that have not ended."""
+    """All calls of a connection that have not ended. `samples_max` bounds the requests to models of one of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, samples_max: int = 0) -> None:
+        self._samples_max = samples_max
         self._calls: dict[str, OpenCall] = {}
         self._unattributed: list[_Asked] = []
 
-    async def make(
-        self, work: Callable[[OpenCall], Coroutine[Any, Any, types.CallToolResult]]
-    ) -> types.CallToolResult | ToolQuestions:
+    async def make(self, work: Callable[[OpenCall], Coroutine[Any, Any, types.CallToolResult]]) -> OpenOutcome:
         """Make a call; return its result, or the questions that it waits for. Cancelling this cancels the call."""
         parked = [call for call in self._calls.values() if call.asked is not None]
         if len(parked) >= OPEN_CALLS_MAX and parked[0].task is not None:
@@ -91,16 +106,18 @@ class OpenCalls:
         call.task.add_done_callback(lambda _task: self._ended(call))
         return await self._next(call)
 
-    async def go_on(self, token: str, answers: Mapping[str, Any]) -> types.CallToolResult | ToolQuestions:
+    async def go_on(self, token: str, answers: Mapping[str, Any]) -> OpenOutcome:
         """Go on with a call that has asked. Raises `ToolUnavailableError` if there is none any more."""
         call = self._calls.get(token)
         if call is None or call.asked is None:
             raise ToolUnavailableError("the call that asked is gone: the server has ended, or let go of it, since then")
         asked, call.asked = call.asked, None
         try:
-            answer: types.ElicitResult | types.ErrorData = result_of(asked.params, answers, _KEY)
+            answer = asked.result(answers)
         except ElicitationError as error:
             answer = types.ErrorData(code=types.INVALID_PARAMS, message=str(error))
+        except SamplingError as error:
+            answer = types.ErrorData(code=_NOT_SAMPLED, message=str(error))
         if not asked.answer.done():
             asked.answer.set_result(answer)
         return await self._next(call)
@@ -112,7 +129,7 @@ class OpenCalls:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _next(self, call: OpenCall) -> types.CallToolResult | ToolQuestions:
+    async def _next(self, call: OpenCall) -> OpenOutcome:
         """Wait for the result of a call, or its next question."""
         if call.task is None:
             raise RuntimeError("a call that nobody makes")
@@ -120,7 +137,10 @@ class OpenCalls:
             while not call.task.done():
                 if call.waiting:
                     call.asked = call.waiting.pop(0)
-                    return ToolQuestions((call.asked.question,), call.token)
+                    question = call.asked.question
+                    if isinstance(question, ToolSample):
+                        return ToolSamples((question,), call.token)
+                    return ToolQuestions((question,), call.token)
                 call.changed.clear()
                 await call.changed.wait()
             return await call.task
@@ -143,7 +163,22 @@ class OpenCalls:
             question = question_of(_KEY, params)
         except ElicitationError as error:
             return types.ErrorData(code=types.INVALID_PARAMS, message=str(error))
-        asked = _Asked(params, question, asyncio.get_running_loop().create_future())
+        return await self._answer(question, lambda answers: elicitation.result_of(params, answers, _KEY))
+
+    async def sample(
+        self, context: ClientRequestContext, params: types.CreateMessageRequestParams
+    ) -> types.CreateMessageResult | types.ErrorData:
+        """Take a request of the server to a model, and answer it when the model has."""
+        try:
+            sample = sample_of(_KEY, params)
+        except SamplingError as error:
+            return types.ErrorData(code=types.INVALID_PARAMS, message=str(error))
+        return await self._answer(sample, lambda answers: sampling.result_of(answers, _KEY))
+
+    async def _answer(
+        self, question: ToolQuestion | ToolSample, result: Callable[[Mapping[str, Any]], Result]
+    ) -> Result | types.ErrorData:
+        asked = _Asked(question, result, asyncio.get_running_loop().create_future())
         call = CURRENT.get()
         if call is not None:
             self._ask(call, asked)
@@ -153,16 +188,23 @@ class OpenCalls:
             self._unattributed.append(asked)
             self._attribute()
         try:
-            return await asked.answer
+            answer: Result | types.ErrorData = await asked.answer
+            return answer
         finally:
             if asked in self._unattributed:
                 self._unattributed.remove(asked)
 
     def _ask(self, call: OpenCall, asked: _Asked) -> None:
-        call.count += 1
-        if call.count > QUESTIONS_MAX:
-            _refuse(asked, f"a call can ask at most {QUESTIONS_MAX} questions")
-            return
+        if isinstance(asked.question, ToolSample):
+            call.samples += 1
+            if call.samples > self._samples_max:
+                _refuse(asked, f"a call can ask models at most {self._samples_max} times (sampling.requests_max)")
+                return
+        else:
+            call.questions += 1
+            if call.questions > QUESTIONS_MAX:
+                _refuse(asked, f"a call can ask at most {QUESTIONS_MAX} questions")
+                return
         call.waiting.append(asked)
         call.changed.set()
 

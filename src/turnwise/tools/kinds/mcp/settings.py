@@ -9,17 +9,39 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from turnwise.core.tool_plan import SAMPLING_REQUESTS_MAX_DEFAULT, SAMPLING_TOKENS_MAX_DEFAULT
 from turnwise.tools.kinds.http_address import AddressError, read_target
 from turnwise.tools.kinds.settings import SettingsError, read_settings
 
 ARGS_MAX: Final = 256
 """Arguments of a command."""
 
+SAMPLING_MODELS_MAX: Final = 64
+"""Models that a server may be granted."""
+
+SAMPLING_REQUESTS_MAX: Final = 64
+"""Requests to models within one call, at most."""
+
+SAMPLING_TOKENS_MAX: Final = 65_536
+"""Tokens of one answer of a model to a server, at most."""
+
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS: Final = ("accept", "accept-encoding", "connection", "content-length", "content-type", "host")
 """Headers that the protocol sets."""
 
 Revision = Literal["auto", "2026-07-28", "2025-11-25"]
+
+
+class SamplingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Models that a server may ask in the middle of a call, and the bounds of that.
+
+    `models`: names of models of the world, the first of which is asked where the server does not say which it would
+    like. `requests_max`: requests within one call. `tokens_max`: tokens of one answer.
+    """
+
+    models: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=SAMPLING_MODELS_MAX)]
+    requests_max: Annotated[int, msgspec.Meta(ge=1, le=SAMPLING_REQUESTS_MAX)] = SAMPLING_REQUESTS_MAX_DEFAULT
+    tokens_max: Annotated[int, msgspec.Meta(ge=1, le=SAMPLING_TOKENS_MAX)] = SAMPLING_TOKENS_MAX_DEFAULT
 
 
 class McpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,6 +53,7 @@ class McpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     not public and may be reached nevertheless. `certificates`: a file of certificates that are trusted instead of the
     system's, relative to the world file. `revision`: `auto` asks the server which revision it speaks; `2025-11-25`
     begins with the handshake of that one and those before. `message_kib_max`: bytes of one message of the server.
+    `sampling`: models that it may ask in the middle of a call; without it, none.
     """
 
     command: str | None = None
@@ -42,6 +65,7 @@ class McpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     certificates: str | None = None
     revision: Revision = "auto"
     message_kib_max: Annotated[int, msgspec.Meta(ge=1, le=64 * 1024)] = 4096
+    sampling: SamplingSettings | None = None
 
 
 def settings_of(settings: Mapping[str, Any]) -> McpSettings:

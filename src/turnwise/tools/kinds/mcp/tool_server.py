@@ -16,8 +16,9 @@ from turnwise.tools.kinds.mcp.connection import SAID_CHARS_MAX, Connection
 from turnwise.tools.kinds.mcp.elicitation import ElicitationError, question_of
 from turnwise.tools.kinds.mcp.open_calls import CURRENT, OpenCall, OpenCalls
 from turnwise.tools.kinds.mcp.results import result_of
+from turnwise.tools.kinds.mcp.sampling import SamplingError
 from turnwise.tools.kinds.mcp.settings import McpSettings
-from turnwise.tools.server import ToolAnswers, ToolQuestions, ToolResult, ToolUnavailableError
+from turnwise.tools.server import ToolAnswers, ToolOutcome, ToolQuestions, ToolResult, ToolUnavailableError
 from turnwise.tools.spec import ToolSpec
 
 PAGES_MAX: Final = 64
@@ -64,7 +65,7 @@ class McpServer:
     def __init__(self, settings: McpSettings, folder: Path) -> None:
         self._settings = settings
         self._folder = folder
-        self._open = OpenCalls()
+        self._open = OpenCalls(0 if settings.sampling is None else settings.sampling.requests_max)
         self._connection: Connection | None = None
         self._change: asyncio.TimerHandle | None = None
         self._changed_at = float("-inf")
@@ -75,6 +76,7 @@ class McpServer:
             self._settings,
             self._folder,
             self._open.elicit,
+            None if self._settings.sampling is None else self._open.sample,
             on_change=self._changed,
             on_lost=self._lost,
             on_refused=_note,
@@ -132,9 +134,7 @@ class McpServer:
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
-    async def call(
-        self, name: str, args: Mapping[str, Any], answers: ToolAnswers | None = None
-    ) -> ToolResult | ToolQuestions:
+    async def call(self, name: str, args: Mapping[str, Any], answers: ToolAnswers | None = None) -> ToolOutcome:
         """Call a tool, or go on with a call. Raises `ToolUnavailableError`."""
         connection = self._alive()
         try:
@@ -143,6 +143,8 @@ class McpServer:
             return await self._call_stateless(connection, name, args, answers)
         except ElicitationError as error:
             return ToolResult(f"the tool asks what nobody can be asked: {error}", is_error=True)
+        except SamplingError as error:
+            return ToolResult(f"the tool has asked a model in vain: {error}", is_error=True)
 
     def _alive(self) -> Connection:
         if self._connection is None or self._connection.is_over:
@@ -152,7 +154,7 @@ class McpServer:
 
     async def _call_open(
         self, connection: Connection, name: str, args: Mapping[str, Any], answers: ToolAnswers | None
-    ) -> ToolResult | ToolQuestions:
+    ) -> ToolOutcome:
         """Call a tool at a server that keeps a call open while it asks."""
 
         async def work(call: OpenCall) -> types.CallToolResult:
@@ -176,14 +178,16 @@ class McpServer:
             return ToolQuestions(tuple(questions), _VISITED)
         except _ToolError as error:
             return ToolResult(str(error), is_error=True)
-        return result if isinstance(result, ToolQuestions) else result_of(result)
+        return result_of(result) if isinstance(result, types.CallToolResult) else result
 
     async def _call_stateless(
         self, connection: Connection, name: str, args: Mapping[str, Any], answers: ToolAnswers | None
-    ) -> ToolResult | ToolQuestions:
+    ) -> ToolOutcome:
         """Call a tool at a server that ends a call to ask, and is called again with the answers."""
         state = CallState() if answers is None else CallState.read(answers.state)
-        responses = None if answers is None else state.responses(answers.by_key)
+        responses = None if answers is None else state.answered(answers.by_key)
+        if isinstance(responses, ToolQuestions):
+            return responses
         token = CURRENT.set(call := OpenCall(""))
         try:
             for poll in range(POLLS_MAX):
@@ -192,7 +196,7 @@ class McpServer:
                     return result_of(result)
                 state, responses = CallState(result.request_state, state.round, result.input_requests or {}), None
                 if state.requests or state.is_too_large:
-                    return state.asked()
+                    return state.asked(may_sample=self._settings.sampling is not None)
                 await asyncio.sleep(min(0.05 * 2 ** min(poll, 10), POLL_S_MAX))
         except _ToolError as error:
             return ToolResult(str(error), is_error=True)

@@ -12,6 +12,9 @@ from typing import Any
 TOOL = {"name": "echo", "description": "Say it again.", "inputSchema": {"type": "object"}}
 
 
+SAMPLE = {"messages": [{"role": "user", "content": {"type": "text", "text": "More?"}}], "maxTokens": 5}
+
+
 LISTS = itertools.count(1)
 
 
@@ -67,6 +70,14 @@ def called(mode: str, id_: Any, params: dict[str, Any]) -> None:
                     text = [{"type": "text", "text": f"stopped at {number}: {reply['error']['message']}"}]
                     send({"id": id_, "result": {"content": text}})
                     return
+        case "samples without end":
+            for number in itertools.count():
+                send({"id": f"s{number}", "method": "sampling/createMessage", "params": SAMPLE})
+                reply = json.loads(sys.stdin.readline())
+                if "error" in reply:
+                    text = [{"type": "text", "text": f"stopped at {number}: {reply['error']['message']}"}]
+                    send({"id": id_, "result": {"content": text}})
+                    return
         case "form of its own":
             asked = {"message": "Which?", "requestedSchema": {"type": "object", "properties": {"a": {"type": ["x"]}}}}
             send({"id": "q", "method": "elicitation/create", "params": asked})
@@ -85,6 +96,8 @@ def main(mode: str) -> None:
     if mode == "asks outside":
         asked = {"message": "Who are you?", "requestedSchema": {"type": "object", "properties": {}}}
         send({"id": "early", "method": "elicitation/create", "params": asked})
+    if mode == "samples outside":
+        send({"id": "early", "method": "sampling/createMessage", "params": SAMPLE})
     for line in sys.stdin:
         message = json.loads(line)
         id_, params = message.get("id"), message.get("params", {})

@@ -40,3 +40,10 @@ def test_files_that_the_architecture_names_are_there() -> None:
     folders = {f"{path.as_posix()}/" for file in files for path in Path(file).parents}
     there = files | folders | {f"{path.relative_to(ROOT).as_posix()}/" for path in ROOT.iterdir() if path.is_dir()}
     assert [name for name in sorted(named) if not any(f"/{one}".endswith(f"/{name}") for one in there)] == []
+
+
+def test_lists_of_the_changelog_have_no_empty_lines() -> None:
+    """An empty line before one of its items makes a list one of paragraphs."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert text.count("\n- ") > 100
+    assert re.findall(r"\n(?:- |  )[^\n]*\n\n(?:- |  )[^\n]*", text) == []

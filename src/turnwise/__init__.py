@@ -24,28 +24,16 @@ from typing import TYPE_CHECKING
 from turnwise._version import __version__
 
 if TYPE_CHECKING:
-    from turnwise.api import (
-        World,
-        answer,
-        build,
-        bundle,
-        check,
-        detach,
-        diff,
-        export,
-        fork,
-        observe,
-        open,  # noqa: A004 - as gzip.open
-        replay,
-        resume,
-        run,
-        send,
-        start,
-        sweep,
-        verify,
-        verify_bundle,
-        why,
-    )
+    from turnwise.api.building import build
+    from turnwise.api.checking import check
+    from turnwise.api.comparing import diff, why
+    from turnwise.api.exporting import export
+    from turnwise.api.journals import detach, open  # noqa: A004 - as gzip.open
+    from turnwise.api.observing import observe
+    from turnwise.api.outside import answer, send
+    from turnwise.api.playing import World, fork, resume, run, start
+    from turnwise.api.proving import bundle, replay, verify, verify_bundle
+    from turnwise.api.sweeping import sweep
     from turnwise.core.compare import Difference
     from turnwise.core.question import AskedQuestion
     from turnwise.core.records import EffectRecord, RoundRecord, WaveRecord
@@ -84,28 +72,16 @@ if TYPE_CHECKING:
     from turnwise.world import Agent, CallGrant, Grants, InitialMessage, Model, Overrides, Tools
 
 _MODULES = {
-    "turnwise.api": (
-        "World",
-        "answer",
-        "build",
-        "bundle",
-        "check",
-        "detach",
-        "diff",
-        "export",
-        "fork",
-        "observe",
-        "open",
-        "replay",
-        "resume",
-        "run",
-        "send",
-        "start",
-        "sweep",
-        "verify",
-        "verify_bundle",
-        "why",
-    ),
+    "turnwise.api.building": ("build",),
+    "turnwise.api.checking": ("check",),
+    "turnwise.api.comparing": ("diff", "why"),
+    "turnwise.api.exporting": ("export",),
+    "turnwise.api.journals": ("detach", "open"),
+    "turnwise.api.observing": ("observe",),
+    "turnwise.api.outside": ("answer", "send"),
+    "turnwise.api.playing": ("World", "fork", "resume", "run", "start"),
+    "turnwise.api.proving": ("bundle", "replay", "verify", "verify_bundle"),
+    "turnwise.api.sweeping": ("sweep",),
     "turnwise.errors": (
         "DifferenceFound",
         "EnvironmentFailure",

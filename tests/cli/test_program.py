@@ -137,7 +137,7 @@ def test_an_interruption_while_starting_is_no_traceback(tmp_path: Path, number: 
 
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize(
-    "module", ["turnwise.api", "turnwise.cli.playing", "turnwise.sandbox.python", "turnwise.sharedmem.memfd"]
+    "module", ["turnwise.api.playing", "turnwise.cli.playing", "turnwise.sandbox.python", "turnwise.sharedmem.memfd"]
 )
 def test_an_interruption_in_the_first_second_is_as_orderly_as_later(
     tmp_path: Path, module: str, number: signal.Signals

@@ -20,7 +20,7 @@ from tests.orchestrator.test_tensor_models import THINKER
 from turnwise import Agent, Grants, JournalError, Model, UsageError, World
 from turnwise.core import streams
 from turnwise.core.canonical import canonical
-from turnwise.history import Reissuing
+from turnwise.history.reissue import Reissuing
 from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.journal import Journal
 from turnwise.orchestrator.assembly import specs_of

@@ -17,7 +17,7 @@ import turnwise
 from tests.inference import toy
 from turnwise import Agent, Grants, Model, ModelError, World
 from turnwise.errors import EnvironmentFailure
-from turnwise.history import reissue
+from turnwise.history.reissue import reissue
 from turnwise.orchestrator import assembly
 from turnwise.orchestrator.live import Live
 from turnwise.orchestrator.settings import Settings

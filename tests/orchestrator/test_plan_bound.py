@@ -23,7 +23,7 @@ from tests.inference import toy
 from turnwise import Agent, Grants, Model, Run, World
 from turnwise.core.plan import Schedule
 from turnwise.errors import ModelError
-from turnwise.history import reissue
+from turnwise.history.reissue import reissue
 from turnwise.orchestrator import assembly, parts
 from turnwise.orchestrator.live import Live
 from turnwise.orchestrator.settings import Settings

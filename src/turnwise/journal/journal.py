@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
@@ -35,6 +34,7 @@ from turnwise.journal.read.world import WorldReader
 from turnwise.journal.write.beginning import Coming, write_beginning, write_fork
 from turnwise.journal.write.rounds import RoundWriter
 from turnwise.system.clock import SYSTEM_CLOCK, Clock
+from turnwise.system.paths import StrPath
 
 
 class Journal:
@@ -84,7 +84,7 @@ class Journal:
     @classmethod
     def create(
         cls,
-        path: str | os.PathLike[str],
+        path: StrPath,
         *,
         plan: str,
         info: str,
@@ -106,7 +106,7 @@ class Journal:
     @classmethod
     def create_fork(
         cls,
-        path: str | os.PathLike[str],
+        path: StrPath,
         *,
         parent: Parent,
         info: str,
@@ -150,7 +150,7 @@ class Journal:
             raise
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, write: bool = False, parents: Sequence[Path] = ()) -> Self:
+    def open(cls, path: StrPath, *, write: bool = False, parents: Sequence[Path] = ()) -> Self:
         """Open a journal of this or an older format. Whatever is not one is left as it is, byte for byte.
 
         `parents` are files, and folders, in which to look for what a fork goes on from, if that was moved.
@@ -183,7 +183,7 @@ class Journal:
             raise
 
     @classmethod
-    def left_beside(cls, path: str | os.PathLike[str]) -> tuple[str, ...]:
+    def left_beside(cls, path: StrPath) -> tuple[str, ...]:
         """Return the names of the files that a writer which was killed has left beside a journal.
 
         They are read with it, and taken in by whoever writes it next, or by `tidy`. None while somebody writes it.
@@ -192,7 +192,7 @@ class Journal:
         return tuple(one.name for one in cls._beside(file)) if was_left(file) else ()
 
     @classmethod
-    def tidy(cls, path: str | os.PathLike[str]) -> tuple[str, ...]:
+    def tidy(cls, path: StrPath) -> tuple[str, ...]:
         """Take into a journal what a killed writer has left beside it; return the names of the files that are gone."""
         file = connections.located(path)
         left = cls._beside(file)
@@ -207,7 +207,7 @@ class Journal:
         return tuple(one for one in files if one.exists())
 
     @classmethod
-    def detach(cls, path: str | os.PathLike[str], *, parents: Sequence[Path] = ()) -> int:
+    def detach(cls, path: StrPath, *, parents: Sequence[Path] = ()) -> int:
         """Make a fork whole: copy into its file what it has of its ancestors. Returns how many these were."""
         file = connections.located(path)
         connections.look(file)
@@ -222,7 +222,7 @@ class Journal:
             self._lock.announce(address)
 
     @classmethod
-    def announced(cls, path: str | os.PathLike[str]) -> str | None:
+    def announced(cls, path: StrPath) -> str | None:
         """Return the address that the writer of a journal announces; None if nobody writes it, or it says none.
 
         One that was killed may have left it.
@@ -230,7 +230,7 @@ class Journal:
         return announced(connections.located(path))
 
     @classmethod
-    def is_written(cls, path: str | os.PathLike[str]) -> bool:
+    def is_written(cls, path: StrPath) -> bool:
         """Return whether somebody has a journal open for writing, as far as a lock that is not left over says it."""
         file = connections.located(path)
         return lock_path(file).exists() and not was_left(file)

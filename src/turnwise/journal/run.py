@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +30,7 @@ from turnwise.journal.run_rows import (
     Turn,
 )
 from turnwise.journal.tables import TABLES, data_frame
+from turnwise.system.paths import StrPath
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -61,7 +61,7 @@ class Run:
         self.failures: Rows[Turn] = Rows(self._failures, lambda: journal.rounds.totals().failed)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, parents: Sequence[Path] = ()) -> Self:
+    def open(cls, path: StrPath, *, parents: Sequence[Path] = ()) -> Self:
         """Open a journal, and follow the links of its chains. Raises `JournalError` for what is not one, or damaged.
 
         The links show that no round is missing or added, that the first agents are the plan's, and that the run ended

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from turnwise.errors import UsageError
+from turnwise.system.paths import StrPath
 
 END_S_MAX: Final = 15.0
 """Time in which it tells of the last rounds, once it is to end; after it, it is killed."""
@@ -29,11 +30,11 @@ class Beside:
 
     def __init__(
         self,
-        journal: str | os.PathLike[str],
+        journal: StrPath,
         *,
         metrics: int | None = None,
         otlp: str | None = None,
-        log: str | os.PathLike[str] | None = None,
+        log: StrPath | None = None,
         after: int | None = None,
         parents: Sequence[Path] = (),
     ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,9 +11,8 @@ from turnwise.demo import model_folder
 from turnwise.errors import UsageError
 from turnwise.orchestrator.settings import Settings
 from turnwise.sharedmem import Transport
+from turnwise.system.paths import StrPath
 from turnwise.world import Overrides
-
-StrPath = str | os.PathLike[str]
 
 
 class _Models(TypedDict, total=False):

@@ -22,6 +22,7 @@ from turnwise.journal.file.format import APPLICATION_ID, FORMAT, FORMAT_OLDEST
 from turnwise.journal.file.lineage import absorb, ancestors, attach, attach_files
 from turnwise.journal.file.lock import WriterLock
 from turnwise.journal.file.schema import OPTIONAL, SCHEMA, UPGRADES
+from turnwise.system.paths import StrPath
 
 BUSY_MS: Final = 5_000
 """Milliseconds that a statement waits for a lock of another process.
@@ -61,7 +62,7 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
-def located(path: str | os.PathLike[str]) -> Path:
+def located(path: StrPath) -> Path:
     """The absolute path behind a name, links followed, so that one journal has one lock."""
     try:
         return Path(path).resolve()

@@ -2,8 +2,11 @@
 
     python benchmarks/bench_tools.py [--calls N] [--agents N] [--repeats N]
 
-- A call in a run, with its two small transactions, beside one at the desk alone (the process of its server, with the
-  checks of arguments and results), beside the function itself.
+- A call in a run, for an agent that is a core module and for one in Python: all of it; that of a call which is refused,
+  whose turn is executed again as often; that of a call at the desk alone (the process of its server, with the checks of
+  arguments and results). What is left is ours: two small transactions, and all that hands a call on. What two such
+  transactions cost on this disk by themselves is printed beside it.
+- A turn with many calls, which is executed again after each, with the replies to all before it.
 - A world in which agents wait for calls that do not end, beside the same world without them: time of a round.
 - Calls of many agents at the same time, in calls a second. A server counts them: none may be lost, none made twice.
 """
@@ -13,11 +16,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sqlite3
 import statistics
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import turnwise
@@ -49,15 +54,36 @@ async def never() -> None:
     await asyncio.Event().wait()
 '''
 CALLER = """
+from turnwise_guest import EffectError
+
 def turn(t):
     for n in range(t.args["calls"]):
-        assert t.call("own.add", {"a": n, "b": 1}).data == n + 1
-    t.finish()
+        try:
+            assert t.call(t.args["tool"], {"a": n, "b": 1}).data == n + 1
+        except EffectError as error:
+            assert (t.args["tool"], error.kind) == ("own.none", "unknown_tool")
+    if t.turn < t.args["turns"]:
+        t.wake_in(1)
+    else:
+        t.finish()
 """
-NOTHING = """
-def turn(t):
-    t.finish()
+MODULE = """
+(module
+  (import "turnwise" "effect" (func $effect (param i32 i32) (result i64)))
+  (memory (export "memory") 2)
+  (data (i32.const 16) "{request}")
+  (data (i32.const 1024) "{{\\22state\\22:\\22\\22,\\22wake_in\\22:1}}")
+  (func (export "turnwise_alloc") (param i32) (result i32) (i32.const 8192))
+  (func (export "turnwise_turn") (param i32 i32) (result i64)
+    (local $n i32)
+    (loop $again
+      (drop (call $effect (i32.const 16) (i32.const {request_bytes})))
+      (local.set $n (i32.add (local.get $n) (i32.const 1)))
+      (br_if $again (i32.lt_u (local.get $n) (i32.const {calls}))))
+    (i64.or (i64.shl (i64.const 1024) (i64.const 32)) (i64.const 24))))
 """
+CALLS_A_TURN = 8
+TOOL, REFUSED = "own.add", "own.none"
 WAITER = """
 def turn(t):
     t.call("own.never")
@@ -107,14 +133,24 @@ def measured(name: str, repeats: int, unit: str, measure: Callable[[], float]) -
     return middle
 
 
-def calling(folder: Path, source: str, calls: int) -> World:
+def module(folder: Path, tool: str) -> str:
+    """Write a core module whose turn makes some calls, without a look at the replies; return its name."""
+    request = json.dumps({"effect": "call", "tool": tool, "args": {"a": 1, "b": 1}})
+    text = MODULE.format(request=request.replace('"', "\\22"), request_bytes=len(request), calls=CALLS_A_TURN)
+    path = folder / f"{tool}.wat"
+    path.write_text(text)
+    return path.name
+
+
+def calling(folder: Path, source: str, tool: str, turns: int, calls: int = CALLS_A_TURN) -> World:
     return World(
         "bench",
         tools={"own": Tools("python", {"path": "own.py"})},
+        rounds_max=turns,
         agents={
             "agent": Agent(
                 source,
-                args={"calls": calls},
+                args={"calls": calls, "tool": tool, "turns": turns},
                 start=True,
                 effects_max=100_000,
                 fuel=10_000_000_000,
@@ -141,6 +177,48 @@ def at_the_desk_ms(folder: Path, calls: int) -> float:
             await desk.close()
 
     return asyncio.run(run())
+
+
+def call_ms(folder: Path, source: str, tool: str, calls: int, calls_a_turn: int = CALLS_A_TURN) -> float:
+    """Play a run with so many calls, and one of a turn alone; return what one call costs."""
+    turns = calls // calls_a_turn
+    more = played_s(calling(folder, source, tool, 1 + turns, calls_a_turn), folder)
+    return (more - played_s(calling(folder, source, tool, 1, calls_a_turn), folder)) / (turns * calls_a_turn) * 1_000
+
+
+def transactions_ms(folder: Path, calls: int) -> float:
+    """Return what two small transactions cost by themselves, as a journal is written."""
+    with closing(sqlite3.connect(folder / "plain", isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("CREATE TABLE IF NOT EXISTS noted (id INTEGER PRIMARY KEY, what)")
+        began = time.perf_counter()
+        for _ in range(2 * calls):
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("INSERT INTO noted (what) VALUES (?)", ("x" * 100,))
+            connection.execute("COMMIT")
+        return (time.perf_counter() - began) / calls * 1_000
+
+
+def cost_of_a_call(folder: Path, calls: int, repeats: int) -> None:
+    desk = measured("a call at the desk alone", repeats, "ms", lambda: at_the_desk_ms(folder, calls))
+    measured("two small transactions on this disk alone", repeats, "ms", lambda: transactions_ms(folder, calls))
+    sources = {
+        "core module": {tool: module(folder, tool) for tool in (TOOL, REFUSED)},
+        "Python agent": dict.fromkeys((TOOL, REFUSED), "agent.py"),
+    }
+    for name, of in sources.items():
+        every: dict[str, list[float]] = {TOOL: [], REFUSED: []}
+        for _ in range(repeats):  # next to each other, so that both see the same machine
+            for tool, source in of.items():
+                every[tool].append(call_ms(folder, source, tool, calls))
+        made, refused = (statistics.median(every[tool]) for tool in (TOOL, REFUSED))
+        print(f"{name + ': a call in a run':<60} {made:10.3f} ms   ({min(every[TOOL]):.3f} to {max(every[TOOL]):.3f})")
+        print(f"{'    one that is refused: its turn is executed again':<60} {refused:10.3f} ms")
+        print(f"{'    ours: beside its server and that execution':<60} {made - refused - desk:10.3f} ms", flush=True)
+    for tool, what in ((TOOL, "made"), (REFUSED, "refused")):
+        name = f"Python agent: a call of {calls} in one turn, each {what}"
+        measured(name, 1, "ms", lambda tool=tool: call_ms(folder, "agent.py", tool, calls, calls))  # type: ignore[misc]
 
 
 def waiting(folder: Path, agents: int, rounds: int) -> World:
@@ -187,16 +265,7 @@ def main() -> None:
     calls, agents, repeats = options.calls, options.agents, options.repeats
     with tempfile.TemporaryDirectory() as name:
         folder = folder_with(CALLER, Path(name))
-        (folder / "nothing.py").write_text(NOTHING)
-        desk = measured("a call at the desk alone", repeats, "ms", lambda: at_the_desk_ms(folder, calls))
-        one = calling(folder, "agent.py", 1)
-        several = calling(folder, "agent.py", 1 + calls)
-
-        def call_ms() -> float:
-            return (played_s(several, folder) - played_s(one, folder)) / calls * 1_000
-
-        inside = measured("a call in a run, its turn executed again included", repeats, "ms", call_ms)
-        print(f"{'a call in a run beside its server asked directly':<60} {inside - desk:10.3f} ms")
+        cost_of_a_call(folder, calls, repeats)
 
         rounds = 500
         without = waiting(folder, 0, rounds)

@@ -132,6 +132,9 @@ def test_a_run_that_fails(tmp_path: Path) -> None:
         (["w", "--journal", "w/world.toml"], "world.toml"),
         (["w", "--journal", "missing-folder/run.journal"], "missing-folder"),
         (["w", "--native"], "agents.tick.source: tick.wat is WebAssembly"),
+        (["w", "--native", "--journal", "run.journal"], "--journal: a native run writes no journal"),
+        (["w", "--native", "--workers", "2"], "--workers: a native run has no sandbox workers"),
+        (["w", "--native", "--patience", "2"], "--patience: a native run waits for people in this terminal"),
     ],
 )
 def test_wrong_input(tmp_path: Path, arguments: list[str], message: str) -> None:

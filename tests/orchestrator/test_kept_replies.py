@@ -26,7 +26,7 @@ class Disk:
         self.done = asyncio.Event()
         self.failure: EnvironmentFailure | None = None
 
-    async def ahead(self, row: AheadRow) -> None:
+    async def ahead(self, row: AheadRow, *, is_alone: bool = False) -> None:
         self.rows.append(row)
         await self.done.wait()
         if self.failure is not None:

@@ -19,8 +19,8 @@ from turnwise.journal.file.ahead_row import AheadRow
 class AheadWriter(Protocol):
     """The journal's writer, as far as it writes ahead of rounds."""
 
-    async def ahead(self, row: AheadRow) -> None:
-        """Write, and wait until it is on disk."""
+    async def ahead(self, row: AheadRow, *, is_alone: bool = False) -> None:
+        """Write, and wait until it is on disk. `is_alone`: nothing else could go on meanwhile."""
 
 
 class Ahead:
@@ -54,11 +54,16 @@ class Ahead:
         is_parked: bool = False,
         outcome: str | None = None,
         tokens: tuple[int, ...] | None = None,
+        is_alone: bool = False,
     ) -> None:
-        """Note what is known of an effect, and wait until that is on disk. Raises what a commit does."""
+        """Note what is known of an effect, and wait until that is on disk. Raises what a commit does.
+
+        `is_alone`: nothing else could go on meanwhile.
+        """
         place, turn, index, stage = _key(request)
         body = request.request.body
-        await self._writer.ahead(AheadRow(place, turn, index, stage, body, is_made, is_parked, outcome, tokens))
+        row = AheadRow(place, turn, index, stage, body, is_made, is_parked, outcome, tokens)
+        await self._writer.ahead(row, is_alone=is_alone)
 
 
 def _key(request: Request) -> tuple[int, int, int, int]:

@@ -29,6 +29,11 @@ CLOSE_S_MAX: Final = 2.0
 class Caller(Protocol):
     """The driver, as the one that asks for calls."""
 
+    @property
+    def is_alone(self) -> bool:
+        """True if nothing of the run could go on while one call is."""
+        ...
+
     def may_leave(self, id_: int) -> bool: ...
     def on_call_left(self, id_: int) -> None: ...
     def on_call(self, id_: int, outcome: str) -> None: ...
@@ -83,7 +88,7 @@ class Calls:
             if outcome is None:
                 outcome = await self._outcome(request, plan, is_made)
                 reached("call: outcome here")
-                await self._ahead.note(request, outcome=outcome)
+                await self._ahead.note(request, outcome=outcome, is_alone=self._caller.is_alone)
                 reached("call: outcome durable")
             if timer is not None:
                 timer.cancel()
@@ -133,7 +138,7 @@ class Calls:
                     message = f"the run has made {made:,} calls of {server.name} (calls_max of tools.{server.name})"
                     return error_reply("refused", message)
                 self._made[server.name] = made + 1
-            await self._ahead.note(request, is_made=True)
+            await self._ahead.note(request, is_made=True, is_alone=self._caller.is_alone)
             reached("call: intent durable")
         args = call_of(request.request.body).args
         return await self._desk.call(server.name, tool.name, args, request.answers, request)

@@ -334,6 +334,11 @@ class Driver:
         self._clock.asks([(request.place, request.index) for request in requests])
         self.calls.submit(self.machine.plan, numbered)
 
+    @property
+    def is_alone(self) -> bool:
+        """True if nothing could go on while one effect is: no turn is executed, and no other effect is open."""
+        return len(self._requests) <= 1 and not (self._jobs or self._runs)
+
     def may_leave(self, id_: int) -> bool:
         """Return whether the turn of a call may wait for it beyond the round."""
         place, _, _ = self._calls[id_]
@@ -369,6 +374,8 @@ class Driver:
             self.on_failure(error)
             return
         self._carry_out(actions)
+        if self._outcome is not None:
+            self._take_soon(self._outcome)
 
     def _calls_parked(self, record: RoundRecord) -> None:
         """Learn the numbers of the questions that calls have become in a round."""

@@ -1,7 +1,8 @@
 """The orchestrator's end of one process of a tool server: it starts it, speaks with it, and ends it.
 
 The process has a guard as its parent (`turnwise.tools.guard`), an environment of what the world lists alone, and a
-working folder of its own that is removed with it.
+working folder of its own that is removed with it. What it sends is taken as it comes, without a task of its own: each
+step through the event loop would be a good part of what a call costs.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from turnwise.errors import EnvironmentFailure
 from turnwise.system.user_folders import cache_folder
 from turnwise.tools.outcome import outcome_of
 from turnwise.tools.protocol import (
-    LENGTH,
     LIST_BYTES_MAX,
     CallTool,
     CancelCall,
     FromServer,
+    Frames,
     NoMessageError,
     ServerFailed,
     StartServer,
@@ -52,12 +53,15 @@ STDERR_TAIL_BYTES_MAX: Final = 16 * 1024
 _SPACE_BYTES: Final = 64 * 1024
 """Bytes of a message beside the result in it."""
 
+_STDOUT: Final = 1
+_STDERR: Final = 2
+
 _BOOT: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from turnwise.tools.guard import main; sys.exit(main())"
 )
 
 
-class ToolChild:
+class ToolChild(asyncio.SubprocessProtocol):
     """A running server. `on_listed` is told each list of its tools, `on_end` that it has ended."""
 
     def __init__(
@@ -71,13 +75,18 @@ class ToolChild:
         self._secrets = secrets
         self._on_listed = on_listed
         self._on_end = on_end
-        self._process: asyncio.subprocess.Process | None = None
+        self._loop = loop = asyncio.get_running_loop()
+        self._process: asyncio.SubprocessTransport | None = None
         self._life: int | None = None
         self._folder: str | None = None
         self._tail = bytearray()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._ready: asyncio.Future[ToolList] = asyncio.get_running_loop().create_future()
-        self._calls: dict[int, asyncio.Future[str]] = {}
+        self._frames = Frames(max(LIST_BYTES_MAX, settings.reply_bytes_max) + _SPACE_BYTES)
+        self._ending: asyncio.Task[None] | None = None
+        self._exited: asyncio.Future[None] = loop.create_future()
+        self._lost: asyncio.Future[None] = loop.create_future()
+        self._silent: asyncio.Future[None] = loop.create_future()
+        self._ready: asyncio.Future[ToolList] = loop.create_future()
+        self._calls: dict[int, asyncio.Future[str | None]] = {}
         self._id_next = 0
         self._broken: str | None = None
         self.over = False
@@ -105,7 +114,8 @@ class ToolChild:
         reading, self._life = os.pipe()
         try:
             path = json.dumps([entry for entry in sys.path if entry])
-            self._process = await asyncio.create_subprocess_exec(
+            self._process, _ = await self._loop.subprocess_exec(
+                lambda: self,
                 *(sys.executable, "-I", "-X", "utf8", "-c", _BOOT, path, str(reading)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -117,7 +127,6 @@ class ToolChild:
             )
         finally:
             os.close(reading)
-        self._tasks = [asyncio.ensure_future(self._read()), asyncio.ensure_future(self._keep_tail())]
 
     def _failure(self, message: str) -> EnvironmentFailure:
         tail = self._secrets.masked(self._tail.decode(errors="replace")).strip()
@@ -131,32 +140,42 @@ class ToolChild:
     # -- messages ------------------------------------------------------------------------------------------------
 
     def _send(self, message: ToServer) -> None:
-        if self._process is not None and self._process.stdin is not None and not self.over:
+        pipe = None if self._process is None else self._process.get_pipe_transport(0)
+        if isinstance(pipe, asyncio.WriteTransport) and not self.over:
             with suppress(ConnectionError, RuntimeError):
-                self._process.stdin.write(frame(message))
+                pipe.write(frame(message))
 
-    async def _keep_tail(self) -> None:
-        stream = None if self._process is None else self._process.stderr
-        while stream is not None and (data := await stream.read(4096)):
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Take what the server sends, until it breaks the rules, and the end of what it prints."""
+        if fd == _STDERR:
             self._tail += data
             del self._tail[:-STDERR_TAIL_BYTES_MAX]
-
-    async def _read(self) -> None:
-        """Take what the server sends, until it ends or breaks the rules."""
-        stream = None if self._process is None else self._process.stdout
-        bytes_max = max(LIST_BYTES_MAX, self._settings.reply_bytes_max) + _SPACE_BYTES
+            return
+        if self._broken is not None:
+            return
         try:
-            while stream is not None:
-                (size,) = LENGTH.unpack(await stream.readexactly(LENGTH.size))
-                if size > bytes_max:
-                    self._broken = f"it sent a message of {size:,} bytes, and at most {bytes_max:,} are taken"
-                    break
-                self._take(from_server(await stream.readexactly(size)))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+            for body in self._frames.feed(data):
+                self._take(from_server(body))
         except NoMessageError as error:
             self._broken = f"it sent what is no message: {error}"
-        await self._ended()
+            self._end_life()
+
+    def pipe_connection_lost(self, fd: int, _error: Exception | None) -> None:
+        """Take note that the server says no more."""
+        if fd == _STDERR and not self._silent.done():
+            self._silent.set_result(None)
+        elif fd == _STDOUT and self._ending is None:
+            self._ending = asyncio.ensure_future(self._ended())
+
+    def process_exited(self) -> None:
+        """Take note that its guard has ended, and with it all that it has started."""
+        if not self._exited.done():
+            self._exited.set_result(None)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Take note that nothing of the process is left, its pipes included."""
+        if not self._lost.done():
+            self._lost.set_result(None)
 
     def _take(self, message: FromServer) -> None:
         match message:
@@ -179,11 +198,9 @@ class ToolChild:
     async def _ended(self) -> None:
         """Tell everybody that waits that the server is gone."""
         self._end_life()
-        if self._process is not None:
-            await self._process.wait()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._tasks[1]), CLOSE_S_MAX)
-        code = None if self._process is None else self._process.returncode
+        await asyncio.wait([self._exited])
+        await asyncio.wait([self._silent], timeout=CLOSE_S_MAX)
+        code = None if self._process is None else self._process.get_returncode()
         said = self._broken or f"its process has ended with status {code}"
         if not self._ready.done():
             self._ready.set_exception(self._failure(said))
@@ -200,31 +217,32 @@ class ToolChild:
         """Call a tool; return the outcome. Cancelling this cancels the call."""
         self._id_next += 1
         id_ = self._id_next
-        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[str | None] = self._loop.create_future()
         self._calls[id_] = future
+        timer = self._loop.call_later(self._settings.seconds_max, _give_up, future)
         try:
             self._send(CallTool(id_, tool, args, answers, state))
             if self.over:
                 return error_reply("unavailable", "the server has ended")
-            async with asyncio.timeout(self._settings.seconds_max):
-                return await asyncio.shield(future)
-        except TimeoutError:
-            await self._cancel(id_, future)
+            outcome = await future
+            if outcome is not None:
+                return outcome
+            await self._cancel(id_)
             seconds = f"{self._settings.seconds_max:g} s (seconds_max of tools.{self._settings.name})"
             return error_reply("unavailable", f"there was no answer within {seconds}")
         except asyncio.CancelledError:
             self._send(CancelCall(id_))
             raise
         finally:
+            timer.cancel()
             self._calls.pop(id_, None)
 
-    async def _cancel(self, id_: int, future: asyncio.Future[str]) -> None:
+    async def _cancel(self, id_: int) -> None:
         """Cancel a call; end a server that does not answer even then, since it is stuck."""
+        future = self._calls[id_] = self._loop.create_future()
         self._send(CancelCall(id_))
-        try:
-            async with asyncio.timeout(CANCEL_S_MAX):
-                await asyncio.shield(future)
-        except TimeoutError:
+        await asyncio.wait([future], timeout=CANCEL_S_MAX)
+        if not future.done():
             self._broken = "it was ended, since it did not let go of a call that took too long"
             self._end_life()
 
@@ -241,21 +259,28 @@ class ToolChild:
         """Have it close, then end it. Twice does no harm."""
         process = self._process
         if process is not None:
-            if process.stdin is not None:
-                process.stdin.close()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(process.wait()), CLOSE_S_MAX)
+            if (pipe := process.get_pipe_transport(0)) is not None:
+                pipe.close()
+            await asyncio.wait([self._exited], timeout=CLOSE_S_MAX)
             self._end_life()
-            try:
-                await asyncio.wait_for(asyncio.shield(process.wait()), START_S_MAX)
-            except TimeoutError:  # a guard that the system does not let run
+            await asyncio.wait([self._exited], timeout=START_S_MAX)
+            if not self._exited.done():  # a guard that the system does not let run
                 with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
+                    os.killpg(process.get_pid(), signal.SIGKILL)
+                await asyncio.wait([self._exited])
+            process.close()
+            await asyncio.wait([self._lost])
         self._end_life()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._ending is not None:
+            await self._ending
         if not self._ready.done():
             self._ready.cancel()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+
+
+def _give_up(future: asyncio.Future[str | None]) -> None:
+    """Have who waits for a call wait no longer."""
+    if not future.done():
+        future.set_result(None)

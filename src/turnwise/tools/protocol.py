@@ -6,7 +6,7 @@ Both ends check the form of what they read, and its size before they read it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -169,6 +169,33 @@ _from_server = msgspec.json.Decoder(FromServer)
 
 class NoMessageError(Exception):
     """Bytes that are no message; says why."""
+
+
+class Frames:
+    """Bytes as they come, cut into the bodies of messages. No more than one message and what came with it is held."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._held = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take bytes in; yield the messages that are whole. Raises `NoMessageError` for one that is too large."""
+        held = self._held
+        held += data
+        begin = 0
+        try:
+            while len(held) >= begin + LENGTH.size:
+                (size,) = LENGTH.unpack_from(held, begin)
+                if size > self._bytes_max:
+                    raise NoMessageError(f"a message of {size:,} bytes, and at most {self._bytes_max:,} are taken")
+                end = begin + LENGTH.size + size
+                if len(held) < end:
+                    break
+                body = bytes(held[begin + LENGTH.size : end])
+                begin = end
+                yield body
+        finally:
+            del held[:begin]
 
 
 def frame(message: ToServer | FromServer) -> bytes:

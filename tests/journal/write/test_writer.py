@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from tests.journal.records import create, simple
 from turnwise.core.records import EndRecord
 from turnwise.errors import EnvironmentFailure, InvariantError
 from turnwise.journal import Journal, JournalWriter
+from turnwise.journal.file.ahead_row import AheadRow
 from turnwise.journal.file.connection import open_writing
 from turnwise.journal.file.times import RoundTimes
 from turnwise.journal.write.encode import Batch
@@ -343,3 +344,79 @@ def test_a_failure_in_the_loop_is_everybodys_as_well(tmp_path: Path) -> None:
         asyncio.run(play(rounds))
         assert list(journal.rounds.between()) == [simple(1)]
         assert len(told) == 1
+
+
+def known(index: int, outcome: str | None = None) -> AheadRow:
+    return AheadRow(0, 1, index, 0, '{"effect":"call"}', True, False, outcome, None)
+
+
+def test_what_is_known_of_an_effect_is_written_in_the_loop_while_nothing_else_goes_on(tmp_path: Path) -> None:
+    threads: list[str] = []
+
+    class Named(RoundWriter):
+        gate = threading.Event()
+
+        def write_ahead(self, rows: Sequence[AheadRow]) -> None:
+            threads.append(threading.current_thread().name)
+            super().write_ahead(rows)
+
+        def write(self, *batches: Batch) -> None:
+            assert self.gate.wait(60)
+            super().write(*batches)
+
+        def keep_times(self) -> None:
+            assert self.gate.wait(60)
+            super().keep_times()
+
+    async def play(rounds: Named, journal: Journal) -> None:
+        async with JournalWriter(rounds, in_loop=True) as writer:
+            await writer.ahead(known(0), is_alone=True)
+            assert journal.ahead.rows() == [known(0)]
+            await writer.ahead(known(0, "{}"))
+            await writer.hand_over(RoundCommit(simple(1)))
+            behind = asyncio.ensure_future(writer.ahead(known(1), is_alone=True))
+            await asyncio.sleep(0)
+            assert len(threads) == 2, "not before the round that was handed over"
+            rounds.gate.set()
+            await behind
+            rounds.gate.clear()
+            keeping = asyncio.ensure_future(writer.keep_times())
+            await asyncio.sleep(0)
+            beside = asyncio.ensure_future(writer.ahead(known(2), is_alone=True))
+            await asyncio.sleep(0)
+            keeping.cancel()
+            await asyncio.sleep(0)
+            assert len(threads) == 3, "nor while the other thread writes anything"
+            rounds.gate.set()
+            await beside
+            await writer.ahead(known(3), is_alone=True)
+        async with JournalWriter(rounds) as writer:
+            await writer.ahead(known(4), is_alone=True)
+
+    path = tmp_path / "run.journal"
+    create(path).close()
+    with Journal.open(path) as journal, closing(open_writing(path)) as connection:
+        asyncio.run(play(Named(connection, path), journal))
+        assert [name.startswith("turnwise-journal") for name in threads] == [False, True, True, True, False, True]
+        assert [row.index for row in journal.ahead.rows()] == [0, 1, 2, 3, 4]
+
+
+def test_a_failure_of_what_is_known_of_an_effect_is_everybodys(tmp_path: Path) -> None:
+    class Full(RoundWriter):
+        def write_ahead(self, rows: Sequence[AheadRow]) -> None:
+            raise EnvironmentFailure("the disk is full")
+
+    async def play(rounds: RoundWriter) -> None:
+        told: list[BaseException] = []
+        writer = JournalWriter(rounds, in_loop=True)
+        writer.on_failure = told.append
+        for call in (writer.ahead(known(0), is_alone=True), writer.commit(RoundCommit(simple(1)))):
+            with pytest.raises(EnvironmentFailure, match="the disk is full"):
+                await call
+        await writer.close()
+        assert len(told) == 1
+
+    path = tmp_path / "run.journal"
+    create(path).close()
+    with closing(open_writing(path)) as connection:
+        asyncio.run(play(Full(connection, path)))

@@ -109,6 +109,13 @@ def run(
             raise UsageError("a native run has no journal to tell of", where="--native", hint=hint)
         if serve:
             raise UsageError("--native cannot --serve", where="--serve", hint="Leave one of them out.")
+        for option, given, why in (
+            ("--journal", journal, "a native run writes no journal"),
+            ("--workers", workers, "a native run has no sandbox workers: its agents run in this process"),
+            ("--patience", patience or None, "a native run waits for people in this terminal, for as long as it takes"),
+        ):
+            if given is not None:
+                raise UsageError(why, where=option, hint=f"Leave out --native or {option}.")
         from turnwise.cli.native import play_native
 
         return play_native(

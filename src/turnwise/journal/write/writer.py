@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -39,7 +40,8 @@ class JournalWriter:
     Belongs to one event loop; several tasks may commit at once. After a failure every later call raises it again, since
     a round that follows a lost one must not be written; `on_failure` is told of it at once. `thread` does one thing
     after the other, in order, and is shut down with the writer; None: a thread of its own. `in_loop`: a round that is
-    waited for, and has none before it, is written in the loop's own thread, which saves the way to the other and back.
+    waited for, and has none before it, is written in the loop's own thread, which saves the way to the other and back;
+    so is what is known of an effect while nothing else goes on.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class JournalWriter:
         self._bytes = 0
         self._handed = 0
         self._written = 0
+        self._others = 0
         self._ahead: list[tuple[AheadRow, asyncio.Future[None]]] = []
         self._writing_ahead: asyncio.Task[None] | None = None
 
@@ -97,18 +100,22 @@ class JournalWriter:
 
         If the caller is cancelled while it waits, the round is written all the same.
         """
-        if self._in_loop and self._writing is self._writing_ahead is None and not self._turnstile.locked():
+        if self._may_write_here and not self._turnstile.locked():
             self._raise_failure()
             self._write_here(self._rounds.encode(commit))
         else:
             await self.wait_durable(await self.hand_over(commit))
 
-    async def ahead(self, row: AheadRow) -> None:
+    async def ahead(self, row: AheadRow, *, is_alone: bool = False) -> None:
         """Write what is known of an effect before its round is committed, and wait until it is on disk.
 
         Comes behind all rounds that were handed over before. What comes while another write goes on is written at once.
+        `is_alone`: nothing else could go on meanwhile, so that the loop's own thread may write it, as with `commit`.
         """
         self._raise_failure()
+        if is_alone and self._may_write_here:
+            self._write_ahead_here(row)
+            return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ahead.append((row, future))
         if self._writing_ahead is None:
@@ -137,12 +144,12 @@ class JournalWriter:
     async def end(self, record: EndRecord) -> None:
         """Note how the run ended, after all rounds in flight."""
         await self.wait_durable()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._rounds.end, record)
+        await self._on_thread(partial(self._rounds.end, record))
 
     async def keep_times(self) -> None:
         """Write the times of the latest rounds, which the next would have taken along: it may be long in coming."""
         await self.wait_durable()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._rounds.keep_times)
+        await self._on_thread(self._rounds.keep_times)
 
     async def wait_durable(self, count: int | None = None) -> None:
         """Wait until so many of the rounds that were handed over are on disk; None: until all are."""
@@ -166,6 +173,21 @@ class JournalWriter:
     def statistics(self) -> dict[str, int]:
         """`in_flight`: rounds handed over and not on disk; `written`: rounds on disk by this writer."""
         return {"in_flight": self._in_flight, "in_flight_max": self._rounds_max, "written": self._written}
+
+    async def _on_thread(self, write: Callable[[], None]) -> None:
+        """Have the thread write what is no round, and wait for it."""
+        self._others += 1
+        writing = asyncio.get_running_loop().run_in_executor(self._thread, write)
+        writing.add_done_callback(self._other_written)
+        await asyncio.shield(writing)  # who is cancelled does not end what the thread does
+
+    def _other_written(self, _: object) -> None:
+        self._others -= 1
+
+    @property
+    def _may_write_here(self) -> bool:
+        """True if the loop's own thread may write: it was allowed to, and the other has nothing to do."""
+        return self._in_loop and self._writing is self._writing_ahead is None and not self._others
 
     # -- transactions ------------------------------------------------------------------------------------------------
 
@@ -221,6 +243,13 @@ class JournalWriter:
             self._raise_failure()
         self._handed += 1
         self._written += 1
+
+    def _write_ahead_here(self, row: AheadRow) -> None:
+        try:
+            self._rounds.write_ahead([row])
+        except BaseException as error:
+            self._fail(error)
+            self._raise_failure()
 
     def _fail(self, error: BaseException) -> None:
         if self._failure is None:

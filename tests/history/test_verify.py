@@ -23,10 +23,10 @@ from turnwise.core.canonical import canonical
 from turnwise.history.reissue import Reissuing
 from turnwise.inference.requests.generate_request import GenerateReply
 from turnwise.journal import Journal
-from turnwise.orchestrator.assembly import specs_of
 from turnwise.orchestrator.effects import ModelEffects
 from turnwise.orchestrator.loop_thread import run_alone
 from turnwise.orchestrator.settings import Settings
+from turnwise.orchestrator.writer_notes import specs_of
 
 WRITER = """
 from turnwise_guest import EffectError, Turn

@@ -7,7 +7,6 @@ from typing import Unpack
 from turnwise import world as worlds
 from turnwise.api.playing import world_of
 from turnwise.errors import Problem, WorldError
-from turnwise.orchestrator import assembly
 from turnwise.orchestrator.javascript_sources import javascript_problems
 from turnwise.orchestrator.known_tools import known_tools, unknown_grants
 from turnwise.orchestrator.loop_thread import run_alone
@@ -17,6 +16,7 @@ from turnwise.orchestrator.run_options import (
     check_names,
     overrides_of,
 )
+from turnwise.orchestrator.run_sources import sources_of
 from turnwise.orchestrator.tasks import wrong_tasks
 from turnwise.orchestrator.tool_servers import settings_problems
 from turnwise.orchestrator.ungranted import ungranted
@@ -38,7 +38,7 @@ def check(world: worlds.World | StrPath, **options: Unpack[WorldOptions]) -> lis
         resolved = checked.resolve()
     except WorldError as error:
         return list(error.problems)
-    found = run_alone(prepare_each(list(assembly.sources_of(resolved).values())))
+    found = run_alone(prepare_each(list(sources_of(resolved).values())))
     codes = [error for error in found if isinstance(error, CodeError)]
     problems = [*wrong_tasks(checked), *settings_problems(checked.resolve())]
     problems += [Problem(error.where or "", error.message, error.hint or "") for error in codes]

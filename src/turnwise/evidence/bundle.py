@@ -28,8 +28,8 @@ from turnwise.inference.folders.model_files import model_files
 from turnwise.journal import Journal
 from turnwise.journal.file.copying import copy_journal
 from turnwise.journal.run import Run
-from turnwise.orchestrator.assembly import interpreter_hash, specs_of
-from turnwise.sandbox.build.programs import interpreter_path
+from turnwise.orchestrator.writer_notes import specs_of
+from turnwise.sandbox.build.installed import interpreter_hash, interpreter_path
 
 
 @dataclass(frozen=True, slots=True)

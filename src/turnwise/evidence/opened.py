@@ -29,7 +29,7 @@ from turnwise.evidence.statement import (
 )
 from turnwise.journal import Journal
 from turnwise.journal.run import Run
-from turnwise.sandbox.build.programs import InterpretedLanguage
+from turnwise.sandbox.languages import InterpretedLanguage
 
 _IN_MEMORY: Final = {STATEMENT: STATEMENT_BYTES_MAX, SIGNATURE: 2 * STATEMENT_BYTES_MAX}
 """Bytes of members that are read into memory, at most."""

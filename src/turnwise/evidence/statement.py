@@ -18,7 +18,7 @@ from turnwise.evidence.archive import Content, Member
 from turnwise.evidence.canonical_json import canonical_json, parse
 from turnwise.journal import Journal
 from turnwise.journal.run import Run
-from turnwise.sandbox.build.programs import InterpretedLanguage
+from turnwise.sandbox.languages import InterpretedLanguage
 
 STATEMENT: Final = "statement.json"
 SIGNATURE: Final = "signature.dsse.json"

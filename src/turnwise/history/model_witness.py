@@ -34,11 +34,11 @@ from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import STREAM_BYTES, GenerateReply, GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest
 from turnwise.journal import Journal
-from turnwise.orchestrator.assembly import endpoints_of, specs_of
 from turnwise.orchestrator.contents import Contents
 from turnwise.orchestrator.effects import as_model_request, model_of
 from turnwise.orchestrator.reproducibility import recorded_plan
 from turnwise.orchestrator.settings import Settings
+from turnwise.orchestrator.writer_notes import endpoints_of, specs_of
 
 OPEN_REQUESTS_MAX: Final = 512
 """Requests without an answer, above which the replay waits for the models."""

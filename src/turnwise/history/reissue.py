@@ -29,10 +29,11 @@ from turnwise.inference.requests.check_request import AnswerDeparture, CheckRepl
 from turnwise.inference.requests.generate_request import STREAM_BYTES, GenerateReply, GenerateRequest
 from turnwise.journal import Journal
 from turnwise.journal.file.errors import damaged
-from turnwise.orchestrator.assembly import check_models, specs_of
+from turnwise.orchestrator.assembly import check_models
 from turnwise.orchestrator.loop_thread import run_alone
 from turnwise.orchestrator.reproducibility import recorded_plan
 from turnwise.orchestrator.settings import Settings
+from turnwise.orchestrator.writer_notes import specs_of
 
 
 @dataclass(frozen=True, slots=True)

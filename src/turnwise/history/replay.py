@@ -34,8 +34,8 @@ from turnwise.history.replay_driver import Nowhere, ReplayDriver
 from turnwise.history.rounds_ahead import RoundsAhead, worthwhile
 from turnwise.journal import Journal
 from turnwise.journal.file.stored_json import stored_object
-from turnwise.orchestrator.assembly import check_codes, stored_sources
 from turnwise.orchestrator.loop_thread import run_alone
+from turnwise.orchestrator.run_sources import check_codes, stored_sources
 from turnwise.orchestrator.settings import Settings
 from turnwise.sandbox.build.code import Code, prepare
 from turnwise.sandbox.pool.pool import Pool

@@ -12,7 +12,7 @@ from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.journal import Journal
 from turnwise.journal.file.stored_json import stored_object
 from turnwise.journal.read.recorded_numeric import recorded_numeric
-from turnwise.orchestrator.assembly import versions_of
+from turnwise.orchestrator.writer_notes import versions_of
 
 _NOT_IN_OLDER_JOURNALS = {"processor"}
 _IN_PLAIN_WORDS = {"nodes": "the share of each provider in the graph", "form": "the form of its KV cache"}

@@ -14,26 +14,17 @@ from turnwise.core.records import ChangeRecord, MessageRecord
 from turnwise.errors import UsageError
 from turnwise.journal import Journal
 from turnwise.orchestrator import outside_box
-from turnwise.orchestrator.assembly import (
-    accepted_tools,
-    check_models,
-    code_source,
-    endpoints_of,
-    info_of,
-    prepare_parts,
-    source,
-    specs_of,
-    stored_sources,
-    versions_of,
-)
+from turnwise.orchestrator.assembly import accepted_tools, check_models, prepare_parts
 from turnwise.orchestrator.fork_changes import ForkChanges, answers_of, inputs_of, records_of
 from turnwise.orchestrator.forked_calls import ForkedCalls, ToolMode, recorded_calls
 from turnwise.orchestrator.model_hosts import Spec
 from turnwise.orchestrator.parts import comes, connect
 from turnwise.orchestrator.progress import Status
+from turnwise.orchestrator.run_sources import code_source, source, stored_sources
 from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
 from turnwise.orchestrator.tool_servers import tools_of_journal
+from turnwise.orchestrator.writer_notes import endpoints_of, info_of, specs_of, versions_of
 from turnwise.world import SourceFiles
 from turnwise.world.files import Refused
 from turnwise.world.meaning.sources import from_file

@@ -9,7 +9,7 @@ from typing import get_args
 
 from turnwise.errors import UsageError
 from turnwise.orchestrator.forked_calls import ToolMode
-from turnwise.sandbox.build.programs import InterpretedLanguage
+from turnwise.sandbox.languages import InterpretedLanguage
 from turnwise.sharedmem import Transport
 from turnwise.system.cores import cores
 

@@ -20,7 +20,7 @@ from turnwise.inference.requests.generate_request import GenerateReply, Generate
 from turnwise.inference.requests.infer_request import InferRequest
 from turnwise.journal import Journal, JournalWriter
 from turnwise.orchestrator.ahead import Ahead
-from turnwise.orchestrator.assembly import prepare_parts, source
+from turnwise.orchestrator.assembly import prepare_parts
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.effects import ModelEffects
 from turnwise.orchestrator.garbage import collected_seldom
@@ -29,6 +29,7 @@ from turnwise.orchestrator.model_hosts import ModelHosts, Spec
 from turnwise.orchestrator.parts import connect_tools
 from turnwise.orchestrator.progress import Status
 from turnwise.orchestrator.reproducibility import plan_bound
+from turnwise.orchestrator.run_sources import source
 from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
 from turnwise.sandbox.build.code import Code

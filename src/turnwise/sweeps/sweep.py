@@ -20,7 +20,7 @@ from turnwise.core.tool_plan import ToolServerPlan
 from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError, UsageError
 from turnwise.journal import Journal
 from turnwise.journal.run import Run
-from turnwise.orchestrator.assembly import checked, info_of, new_run, plan_of, versions_of
+from turnwise.orchestrator.assembly import checked, new_run, plan_of
 from turnwise.orchestrator.loop_thread import run_alone
 from turnwise.orchestrator.model_hosts import Spec
 from turnwise.orchestrator.parts import continued
@@ -30,6 +30,7 @@ from turnwise.orchestrator.session import Session
 from turnwise.orchestrator.settings import Settings
 from turnwise.orchestrator.shared_parts import SharedParts
 from turnwise.orchestrator.tool_servers import NotedTools, pinned, servers_of
+from turnwise.orchestrator.writer_notes import info_of, versions_of
 from turnwise.sweeps.moves import VariableMove, moves_of
 from turnwise.sweeps.row import SweptRun, row_of
 from turnwise.sweeps.variables import Settings as Combination

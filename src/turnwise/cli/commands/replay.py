@@ -14,7 +14,7 @@ from turnwise.cli.text import count, json_text
 if TYPE_CHECKING:
     from turnwise.core.compare import Difference
     from turnwise.history.replay import Replay
-    from turnwise.sandbox.build.programs import InterpretedLanguage
+    from turnwise.sandbox.languages import InterpretedLanguage
 
 NAME_COLUMNS = 10
 

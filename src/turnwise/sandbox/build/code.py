@@ -18,9 +18,10 @@ from turnwise.errors import UsageError
 from turnwise.sandbox.build.artefacts import Artefacts, WasmLanguage, carrier_of
 from turnwise.sandbox.build.builder_process import BuildFailed
 from turnwise.sandbox.build.cache import Cache
-from turnwise.sandbox.build.programs import InterpretedLanguage, ProgramSource, load_interpreter, prepare_programs
+from turnwise.sandbox.build.programs import ProgramSource, load_interpreter, prepare_programs
 from turnwise.sandbox.execute.engine import engine_key
 from turnwise.sandbox.execute.executor import CarrierName
+from turnwise.sandbox.languages import InterpretedLanguage
 
 Language = Literal["python", "javascript", "wasm", "wat"]
 

@@ -12,28 +12,18 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
 
 from turnwise.errors import InvariantError, UsageError
 from turnwise.sandbox.build.artefacts import Artefacts, carrier_of
 from turnwise.sandbox.build.builder_process import BuildFailed, build
 from turnwise.sandbox.build.cache import Artefact, Cache
+from turnwise.sandbox.build.installed import interpreter_path
 from turnwise.sandbox.build.messages import PrepareReply, PrepareRequest
+from turnwise.sandbox.languages import TITLES, InterpretedLanguage
 
 BUILDERS_MAX = 4
 PROGRAMS_PER_BUILDER = 8
 """Number of programs that share a builder: it starts slower than it compiles, so a second one pays late."""
-
-
-InterpretedLanguage = Literal["python", "javascript"]
-"""Languages whose agents are the input of an interpreter."""
-
-TITLES: Final[dict[InterpretedLanguage, str]] = {"python": "Python", "javascript": "JavaScript"}
-
-
-def interpreted(language: str) -> InterpretedLanguage | None:
-    """Return the language, if it is one whose agents are the input of an interpreter; else None."""
-    return next((name for name in TITLES if name == language), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +44,6 @@ class ProgramSource:
     """Name of the file that defines `turn`."""
     texts: Mapping[str, str]
     """Texts by relative name."""
-
-
-def interpreter_path(language: InterpretedLanguage) -> Path:
-    """Return the path of this installation's interpreter. Raises `EnvironmentFailure` where it has not been built."""
-    if language == "python":
-        from turnwise.sandbox import python
-
-        return python.module_path()
-    from turnwise.sandbox import javascript
-
-    return javascript.module_path()
 
 
 async def load_interpreter(

@@ -5,7 +5,8 @@ Three rooms, each of which imports only those below it:
 - `pool/`: many workers behind one queue. `pool`, `worker_slot` (the place of one worker), `batch_queue`, `messages`,
   and `worker`, the process at the other end.
 - `build/`: from sources to something that can be executed. `code`, `artefacts` and `programs` (what is compiled),
-  `installed` (this installation's interpreters), `cache`, `contract` (imports and exports), `builder` (the process that compiles) and `builder_process` (starting it).
+  `installed` (this installation's interpreters), `cache`, `contract` (imports and exports), `builder` (the process that
+  compiles) and `builder_process` (starting it).
 - `execute/`: one execution of one turn. `engine` (one configuration), `execution` (the host's side of it), `traps`, the
   carriers `module` and `component` with `wasi`, and `executor` (all code of a world).
 

@@ -17,11 +17,15 @@ def lines(text: str) -> list[dict[str, Any]]:
 def test_it_runs_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = toy.write_attention_folder(tmp_path)
     bench_device.main([str(model), "--provider", "cpu", "--quick"])
-    first, *others = lines(capsys.readouterr().out)
+    first, second, *others = lines(capsys.readouterr().out)
+    assert [first["side"], second["side"]] == ["recorded", "kernels"]
     assert (first["provider"], first["class"], first["quick"]) == ("CPUExecutionProvider", "batch-invariant", True)
     assert [line["rows"] for line in others if "rows" in line] == [1, 4]
     assert [line["agents"] for line in others if "agents" in line] == [1, 4]
-    assert others[-1]["warm_reused_tokens"] > others[-1]["cold_reused_tokens"]
+    facts = others[-2]["facts"]["kernels"]
+    assert facts["warm_reused_tokens"] > facts["cold_reused_tokens"]
+    assert others[-1]["mixed"] == 8
+    assert all(all(equal.values()) for equal in others[-1]["equal"].values())
 
 
 def test_answers_that_depend_on_others_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,5 +37,6 @@ def test_answers_that_depend_on_others_end_it(tmp_path: Path, monkeypatch: pytes
         return {number: f"{answer} {len(bodies)}" for number, answer in real(engine, bodies).items()}
 
     monkeypatch.setattr(bench_device, "serve", crowded)
-    with pytest.raises(SystemExit, match="has another answer alone"):
-        bench_device.main([str(model), "--provider", "cpu", "--quick"])
+    for part, said in (("agents", "has another answer alone"), ("mixed", "depend on what runs beside them")):
+        with pytest.raises(SystemExit, match=said):
+            bench_device.main([str(model), "--provider", "cpu", "--quick", "--parts", part])

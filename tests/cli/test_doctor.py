@@ -12,6 +12,7 @@ from tests.cli.conftest import Command
 from turnwise._version import __version__
 from turnwise.cli import facts
 from turnwise.errors import EnvironmentFailure
+from turnwise.inference.onnx.providers import ProviderReport, ProviderState
 
 NAMES = (
     "versions",
@@ -51,6 +52,16 @@ def test_the_same_for_programs(command: Command, monkeypatch: pytest.MonkeyPatch
     assert {"auto", "cpu"} <= {fact["name"] for fact in value["inference"]["facts"]}
     reasons = {fact["name"]: fact["note"] for fact in value["inference"]["facts"] if not fact["good"]}
     assert all(reasons.values())
+
+
+def test_on_a_machine_with_a_device_its_confinement_is_told(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = (ProviderState("CUDAExecutionProvider", True, None, ("a card",)),)
+    report = ProviderReport({}, states, "CUDAExecutionProvider", 2)
+    monkeypatch.setattr(facts, "_provider_report", lambda: report)
+    value = json.loads(command("doctor", "--json").out)
+    device = {fact["name"]: fact for fact in value["hardening of inference (devices)"]["facts"]}
+    if device["seccomp"]["good"]:
+        assert "since a driver may want any other" in device["seccomp"]["note"]
 
 
 def test_a_section_that_fails_says_why_and_the_others_are_there(

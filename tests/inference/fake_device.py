@@ -9,6 +9,8 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,7 @@ class FakeDevice:
                 ]
                 for address in addresses:
                     self.check(address, line_bytes)
-                self._begun.append(lambda to=addresses[0], of=addresses[1]: ctypes.memmove(to, of, line_bytes))
+                self._begun.append(partial(ctypes.memmove, addresses[0], addresses[1], line_bytes))
 
     def finish(self) -> None:
         begun, self._begun = self._begun, []
@@ -70,6 +72,10 @@ class FakeDevice:
     def read(self, address: int, into: int, size_bytes: int) -> None:
         self.check(address, size_bytes)
         ctypes.memmove(into, address, size_bytes)
+
+    def write(self, address: int, source: int, size_bytes: int) -> None:
+        self.check(address, size_bytes)
+        ctypes.memmove(address, source, size_bytes)
 
     def pin(self, array: NDArray[Any]) -> object:
         return array
@@ -135,26 +141,42 @@ class FakeBinding:
 class FakeSession:
     """A session of the CPU that is said to run on a device.
 
-    It raises `refuses` instead of running, and `spoil` changes what has come out of a run, if they are set.
+    It raises `refuses` instead of running, and `spoil` changes what has come out of a run (`spoil_replay`: of one that
+    is recorded), if they are set. Run again under a number, it runs what was bound when the number was new.
     """
 
-    def __init__(self, real: Any, device: FakeDevice, provider: str = CUDA) -> None:
+    def __init__(self, real: Any, device: FakeDevice, provider: str = CUDA, records: bool = False) -> None:
         self._real = real
         self._device = device
         self._provider = provider
+        self.records = records
+        self.recorded: dict[int, FakeBinding] = {}
+        self.spoil_replay: Callable[[FakeBinding], None] | None = None
         self.refuses: Exception | None = None
         self.spoil: Callable[[FakeBinding], None] | None = None
 
     def io_binding(self) -> FakeBinding:
         return FakeBinding(self._real.io_binding(), self._device)
 
-    def run_with_iobinding(self, binding: FakeBinding) -> None:
+    def run_with_iobinding(self, binding: FakeBinding, options: Any = None) -> None:
         if self.refuses is not None:
             raise self.refuses
+        number = -1 if options is None else int(options.get_run_config_entry("gpu_graph_id"))
+        if options is None and self.records:
+            raise AssertionError("a session that records would record this run")
+        if number >= 0:
+            if not self.records:
+                raise RuntimeError("this session records nothing")
+            binding = self.recorded.setdefault(number, binding)
         self._real.run_with_iobinding(binding.real)
         if self.spoil is not None:
             self.spoil(binding)
+        if number >= 0 and self.spoil_replay is not None:
+            self.spoil_replay(binding)
         binding.bring_back()
+
+    def release_captured_graph(self, number: int) -> None:
+        self.recorded.pop(number, None)
 
     def get_providers(self) -> list[str]:
         return [self._provider, CPU]
@@ -163,13 +185,22 @@ class FakeSession:
         return getattr(self._real, name)
 
 
-def open_on_device(spec: ModelSpec, graph: Path, weights_bytes: int, logits: str | None, device: FakeDevice) -> Opened:
-    """The graph on the device."""
+def open_on_device(
+    spec: ModelSpec,
+    graph: Path,
+    weights_bytes: int,
+    logits: str | None,
+    device: FakeDevice,
+    *,
+    records: bool = False,
+) -> Opened:
+    """The graph on the device, whose session may record runs."""
     here = ModelSpec(spec.name, spec.path, "cpu", variant=spec.variant)
     opened = open_session(here, graph, weights_bytes, EngineOptions(), 1, logits=logits)
     facts = {"device": "fake", "device multiprocessors": str(device.multiprocessors)}
-    session = FakeSession(opened.session, device)
-    return Opened(session, CUDA, {CUDA: 1}, None, 1, device, facts, spec.reproducible)
+    session = FakeSession(opened.session, device, records=records)
+    numbers = count(1) if records else None
+    return Opened(session, CUDA, {CUDA: 1}, None, 1, device, facts, spec.reproducible, recordings=numbers)
 
 
 class FakeTensors:

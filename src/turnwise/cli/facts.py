@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from turnwise.system.user_folders import cache_folder
 
 if TYPE_CHECKING:
     from turnwise.confine import Measure
+    from turnwise.inference.onnx.providers import ProviderReport
 
 PACKAGES = (
     "wasmtime",
@@ -66,8 +68,12 @@ class Section:
 
 
 def examine() -> list[Section]:
-    """Return every section. One that fails says so, and the others are there all the same."""
-    return [_section(name, find) for name, find in SECTIONS.items()]
+    """Return every section that this machine has something for.
+
+    One that fails says so, and the others are there all the same.
+    """
+    found = [_section(name, find) for name, find in SECTIONS.items()]
+    return [section for section in found if section.facts or section.error]
 
 
 def _section(name: str, find: Callable[[], list[Fact]]) -> Section:
@@ -121,10 +127,15 @@ def javascript_interpreter() -> list[Fact]:
     ]
 
 
-def providers() -> list[Fact]:
+@cache
+def _provider_report() -> ProviderReport:
     from turnwise.inference.onnx.providers import provider_report
 
-    report = provider_report()
+    return provider_report()
+
+
+def providers() -> list[Fact]:
+    report = _provider_report()
     facts = [Fact("auto", _short(report.auto), 'runs models with provider = "auto", if it can load them')]
     for state in report.providers:
         devices = "; ".join(state.devices) or "no device named"
@@ -159,6 +170,15 @@ def inference_hardening() -> list[Fact]:
     from turnwise.inference.host.measures import measures_here
 
     return _measured(asyncio.run(measures_here()))
+
+
+def device_hardening() -> list[Fact]:
+    """Return the same of an inference process whose models run on a device; nothing where there is none."""
+    from turnwise.inference.host.measures import measures_here
+    from turnwise.inference.onnx.provider_names import CPU
+
+    devices = tuple(state.name for state in _provider_report().providers if state.usable and state.name != CPU)
+    return _measured(asyncio.run(measures_here(devices))) if devices else []
 
 
 def _measured(measures: Sequence[Measure]) -> list[Fact]:
@@ -222,6 +242,7 @@ SECTIONS: dict[str, Callable[[], list[Fact]]] = {
     "transport": transport,
     "hardening of sandbox workers": hardening,
     "hardening of inference (CPU)": inference_hardening,
+    "hardening of inference (devices)": device_hardening,
     "caches": caches,
     "limits": limits,
 }

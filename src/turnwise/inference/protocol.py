@@ -60,11 +60,13 @@ class Load(_Message, frozen=True):
     - `models`: what to load
     - `options`: how to use the machine
     - `tells_texts`: whether signs of life tell what is being generated
+    - `confined_for`: execution providers whose drivers keep their rights, beside those of the models
     """
 
     models: list[ModelSpec]
     options: EngineOptions
     tells_texts: bool = False
+    confined_for: tuple[str, ...] = ()
 
 
 class Submit(_Message, frozen=True):

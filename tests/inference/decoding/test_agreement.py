@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,9 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: FakeDevice) ->
         def opened(self: Sessions, name: str) -> Opened | str:
             if name != CUDA:
                 return original(self, name)
-            there = open_on_device(self._spec, self._graph, 1000, "logits", device)
+            there = open_on_device(self._spec, self._graph, 1000, "logits", device, records=self._may_record(name))
             flaw(there.session)
-            return there
+            return replace(there, unrecorded=self._unrecorded)
 
         def counted(*arguments: Any) -> str | None:
             compared.append(1)
@@ -98,6 +99,17 @@ def test_a_device_that_agrees_runs_the_model(load: Callable[..., Any]) -> None:
     assert info.versions["device multiprocessors"] == "4"
     assert info.numeric.numeric_class == "batch-invariant"
     assert {"cold = warm", "alone = in a batch", "whole = in pieces"} <= info.numeric.checks.keys()
+
+
+def test_a_device_that_records_nothing_right_runs_steps_by_their_kernels(load: Callable[..., Any]) -> None:
+    def other_bits(session: FakeSession) -> None:
+        session.spoil_replay = lambda binding: binding.logits.__iadd__(1)
+
+    assert load(none)[0].recording == "yes"
+    info, _ = load(other_bits)
+    assert (info.provider, info.fallback) == (CUDA, None)
+    assert info.recording == "no: a recorded step has other bits than its kernels"
+    assert info == load(none)[0], "the bits are the same"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest
+from turnwise.inference.server import confinement
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="measures of Linux")
 SOURCES = str(Path(turnwise.__path__[0]).parent)
@@ -126,10 +127,12 @@ def test_it_can_do_nothing_but_compute(tmp_path: Path, provider: str) -> None:
     ]  # fmt: skip
 
 
-def test_every_measure_is_reported() -> None:
-    found = asyncio.run(measures_here())
+@pytest.mark.parametrize("providers", [(), ("CUDAExecutionProvider",)], ids=["CPU", "device"])
+def test_every_measure_is_reported(providers: tuple[str, ...]) -> None:
+    found = asyncio.run(measures_here(providers))
     assert [measure.name for measure in found] == ["no_new_privileges", "landlock", "limits", "seccomp"]
     assert all(measure.detail for measure in found)
+    assert any("a driver may want" in measure.detail for measure in found if measure.holds) == bool(providers)
 
 
 @linux
@@ -148,6 +151,16 @@ os._exit(0)
     if holds("seccomp"):
         assert "system calls denied, since a driver may want any other" in told["seccomp"]
     assert "nofile" not in told["limits"]
+
+
+def test_folders_of_libraries_on_the_path_are_kept_for_drivers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packages that were installed elsewhere (`pip install --target`) load libraries when they first want them."""
+    (tmp_path / "with" / "nvidia").mkdir(parents=True)
+    (tmp_path / "without").mkdir()
+    monkeypatch.setattr(sys, "path", [*sys.path, "", str(tmp_path / "with"), str(tmp_path / "without")])
+    kept = confinement._kept_for_drivers().read
+    assert tmp_path / "with" in kept
+    assert not {tmp_path / "without", Path(), Path("/")} & set(kept)
 
 
 CHAT = "{% for m in messages %}{{ m.content.nothing.at_all if m.content == 'boom' }}{{ m.content }}{% endfor %}"

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from turnwise.errors import InvariantError
 from turnwise.inference.decoding.binding import Binding
 from turnwise.inference.decoding.kv_cache import Kv
 from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS
+from turnwise.inference.decoding.recorded_steps import RecordedSteps
 from turnwise.inference.decoding.signature import BRANCH_INPUT, Signature
 from turnwise.inference.folders.layouts.layout import GraphNames
 from turnwise.inference.onnx.gather_logits import POSITIONS_INPUT
 from turnwise.inference.onnx.provider_names import CPU
+from turnwise.inference.onnx.runtime import recording
 from turnwise.inference.onnx.sessions import Opened
 
 
@@ -22,7 +25,8 @@ class Call:
     """A binding of the graph with memory of its own for what is not KV cache. Bound anew only where that is needed.
 
     Logits are computed of `wanted` neighbouring positions, or of all (None). On a device they stay there, and those of
-    one position of each row that is somebody's come to the host.
+    one position of each row that is somebody's come to the host. With `recorded`, runs of a shape that comes again are
+    recorded.
     """
 
     def __init__(
@@ -33,8 +37,11 @@ class Call:
         vocabulary: int,
         kv: Kv,
         wanted: int | None,
+        recorded: RecordedSteps | None = None,
     ) -> None:
         device = opened.device
+        self._recorded = recorded
+        self._options = None if opened.recordings is None else recording(None)
         self._binding = Binding(opened.session, on_host=opened.provider == CPU, device=device)
         for name, array in signature.constants.items():
             self._binding.read(name, array, array.shape)
@@ -53,6 +60,7 @@ class Call:
         self._stays = device is not None
         self._wanted = np.arange(wanted or 0)
         self._bound: tuple[int, int, int, int] | None = None
+        self._past = 0
         self._ids = np.empty(0, self._index)
         self._places = np.empty(0, self._index)
         self._mask = np.empty(0, self._index)
@@ -71,6 +79,7 @@ class Call:
         if self._branch is not None:
             self._branch[0] = past > 0
         wanted = (rows[0], count, new, self._kv.version)
+        self._past = past
         if wanted == self._bound:
             return
         if self._bound is None or (count, new) != self._bound[1:3]:
@@ -110,12 +119,12 @@ class Call:
         first = min(position, self.tokens.shape[1] - wanted)
         if self._wanted_max is not None and self._wanted[0] != first:
             self._wanted[:] = np.arange(first, first + len(self._wanted))
-        self._binding.run()
-        self._kv.done()
-        if self._stays:
-            found = self._binding.fetch(self._logits_name, count, position - first, self._logits)
-        else:
-            found = self._logits_view[:count, position - first]
+
+        def fetch() -> NDArray[Any]:
+            return self._binding.fetch(self._logits_name, count, position - first, self._logits)
+
+        self._run(fetch)
+        found = fetch() if self._stays else self._logits_view[:count, position - first]
         # What is done with logits then is many times slower in fp16, and comes to the same.
         return found.astype(np.float32) if found.dtype == np.float16 else found
 
@@ -126,8 +135,7 @@ class Call:
         start = min(first, new - wanted)
         if self._wanted_max is not None:
             self._wanted[:] = np.arange(start, start + len(self._wanted))
-        self._binding.run()
-        self._kv.done()
+        self._run(None)
         places = range(first - start, first - start + count)
         if self._stays:
             lines = [self._binding.fetch(self._logits_name, 1, place, self._logits)[0].copy() for place in places]
@@ -135,6 +143,19 @@ class Call:
         else:
             found = self._logits_view[0, places.start : places.stop]
         return found.astype(np.float32) if found.dtype == np.float16 else found
+
+    def _run(self, fetch: Callable[[], NDArray[Any]] | None) -> None:
+        if self._recorded is None or fetch is None:
+            self._binding.run(self._options)
+        else:
+            self._recorded.run((self._bound, self._mask_shape), self._binding, self._bind_kv, fetch)
+        self._kv.done()
+
+    def _bind_kv(self, raw: Any) -> None:
+        if self._bound is None:
+            raise InvariantError("a run is prepared before it is recorded")
+        row, count, new, _ = self._bound
+        self._kv.bind(raw, range(row, row + count), count, self._past, new)
 
     def _bind_tokens(self, rows: int, new: int) -> None:
         count = rows * new

@@ -21,10 +21,12 @@ from turnwise.inference.decoding.graph_form import Kernels, fastest, form_of, on
 from turnwise.inference.decoding.growing_kv_cache import GrowingKv
 from turnwise.inference.decoding.kv_cache import BlockMemory, InPlaceKv, Kv, KvBlocks
 from turnwise.inference.decoding.memory_budget import MEMORY_SHARE, ROUND_UP_TOKENS, Budget, budget
+from turnwise.inference.decoding.recorded_steps import RECORDED_AFTER_STEPS, RecordedSteps
 from turnwise.inference.decoding.signature import Signature
 from turnwise.inference.decoding.slab import KvShape, new_slab
 from turnwise.inference.decoding.staged_kv_cache import STAGED_COST, StagedKv, power_of_two
 from turnwise.inference.decoding.tensor_slab import TensorSlab
+from turnwise.inference.decoding.tolerance import tolerance_of
 from turnwise.inference.decoding.windowed_kv import WindowedKv
 from turnwise.inference.folders.model_folder import ModelFolder
 from turnwise.inference.onnx.provider_names import CPU
@@ -48,6 +50,10 @@ DEVICE_MEMORY_SHARE: Final = 2
 
 UNKNOWN_DEVICE_BYTES: Final = 8 << 30
 """Most memory for KV cache on a device that does not say how much it has. Rows take it as they are needed."""
+RECORDED_ROWS: Final = 8
+RECORDED_WIDTH_MIN: Final = 512
+"""Steps that are recorded have so many rows, or a multiple of that, and masks of this width, or twice that, and so on:
+so that few recordings serve many steps. What is added shows in no bits."""
 
 GROWING_COST: Final = 2
 """A cache that grows takes as much memory again while it is read and written."""
@@ -59,7 +65,8 @@ class Decoder:
     `chunk_tokens` is how many prompt tokens a run may take, or None if every prompt runs in one piece, and none is
     reused. Steps have at least `rows_min` rows. `budget` says what the KV cache holds. `batching` None: what the form
     of the graph needs on this provider. With `equal`, only sequences of equal length are stepped together. `chunked`
-    None: if the cache is in place.
+    None: if the cache is in place. `recorded` are its steps that are recorded, when a shape has come
+    `recorded_after` times; None if the session records nothing.
     """
 
     def __init__(
@@ -69,6 +76,7 @@ class Decoder:
         options: EngineOptions | None = None,
         batching: Batching | None = None,
         chunked: bool | None = None,
+        recorded_after: int = RECORDED_AFTER_STEPS,
     ) -> None:
         """Check the graph's inputs and outputs against genai_config.json. Raises ModelError if they do not fit."""
         options = options or EngineOptions()
@@ -98,6 +106,10 @@ class Decoder:
         self._on_grid = (kernels.on_grid and in_place and masked) or (windowed and chunked)
         self._wide = self._on_grid and kernels.wide
         self.rows_min = kernels.rows_min if in_place and masked else 1
+        self.recorded: RecordedSteps | None = None
+        if opened.recordings is not None and in_place and masked:
+            tolerance = None if opened.reproducible else tolerance_of(folder)
+            self.recorded = RecordedSteps(opened.session, opened.recordings, recorded_after, tolerance)
         self._in_place = in_place
         self._reproducible = opened.reproducible
         self._window = folder.layout.window if in_place and not windowed else 0
@@ -111,8 +123,9 @@ class Decoder:
             window_bytes_per_token=window_bytes,
             window_row_positions=window_row_positions(folder.layout.kv_window) if windowed else 0,
             context_length=folder.layout.context_length,
-            rows_max=1 if self.batching == "single" else options.rows_max,
-            rows_spare=max(int(self._even), self.rows_min - 1),
+            # Rows that a step has anyway cost nothing more when they are somebody's.
+            rows_max=1 if self.batching == "single" else max(options.rows_max, self.rows_min),
+            rows_spare=max(self._step_rows(1) - 1, RECORDED_ROWS - 1 if self.recorded is not None else 0),
             row_positions_min=self._window,
             cached=chunked and (masked if in_place else opened.provider == CPU),
         )
@@ -130,6 +143,7 @@ class Decoder:
         self._kv: Kv
         self._growing: GrowingKv | None = None
         self._windowed: WindowedKv | None = None
+        self._rows: InPlaceKv | None = None
         self._staged: StagedKv | None = None
         if staged and opened.tensors is not None:
             self._staged = StagedKv(self.kv, opened.tensors, rows, self.budget.positions_max)
@@ -139,14 +153,14 @@ class Decoder:
             self._windowed = WindowedKv(self.kv, names, folder.layout.kv_window, rows, self.budget.positions_max)
             self._kv = self._windowed
         elif in_place:
-            self._kv = InPlaceKv(self.kv, device, rows, self.budget.positions_max)
+            self._kv = self._rows = InPlaceKv(self.kv, device, rows, self.budget.positions_max)
         else:
             self._kv = self._growing = GrowingKv(self.kv, device, self.budget.rows_spare)
         self._blocks = KvBlocks(_block_memory(self.kv, self.budget.blocks, opened)) if self.budget.blocks else None
-        self._lengths = np.zeros(power_of_two(rows + self.rows_min + 1), np.int64)
+        self._lengths = np.zeros(power_of_two(rows + self._step_rows(1) + 1), np.int64)
         wanted = (2 if self._even else 1) if signature.positions else None
         make = partial(Call, opened, folder.layout.names, signature, folder.layout.vocabulary_size, self._kv)
-        self._steps, self._prompts = make(wanted), make(wanted)
+        self._steps, self._prompts = make(wanted, self.recorded), make(wanted)
         # Made when an answer is checked: few processes ever do, and logits of many positions take memory.
         self._make_checks = partial(make, NEIGHBOURS_MAX + 1 if signature.positions else None)
         self._checks: Call | None = None
@@ -175,8 +189,7 @@ class Decoder:
 
     def reserve(self, rows: int, room: int) -> None:
         """At least `rows` rows of `room` positions each; what they hold stays."""
-        rows = max(rows + int(self._even), self.rows_min)
-        self._kv.reserve(rows, self.room(room), self._lengths.tolist())
+        self._kv.reserve(self._step_rows(rows), self.room(room), self._lengths.tolist())
 
     def room(self, capacity: int) -> int:
         """Return the number of positions in the row of a sequence that needs `capacity` of them."""
@@ -332,7 +345,7 @@ class Decoder:
 
     def _step(self, tokens: Sequence[int], row: int) -> NDArray[Any]:
         count = len(tokens)
-        rows = max(count + (count % 2 if self._even else 0), self.rows_min)
+        rows = self._step_rows(count)
         if row:
             self._kv.reserve(row + rows, 1, self._lengths.tolist())
         lengths = self._lengths[row : row + rows]
@@ -343,7 +356,7 @@ class Decoder:
         call.positions[:, 0] = lengths
         call.mask_known &= row == 0
         # Rows that are added to a batch write behind what they hold, where nothing is yet.
-        call.mask_rows(lengths, longest + 1)
+        call.mask_rows(lengths, self._step_width(longest + 1))
         logits: NDArray[Any] = call.run(0, count)
         if self._windowed is not None:
             for added in range(count, rows):
@@ -351,6 +364,17 @@ class Decoder:
         lengths[:count] += 1
         call.mask_known &= row == 0
         return logits
+
+    def _step_rows(self, count: int) -> int:
+        """Return the number of rows of a step of `count` sequences."""
+        rows = max(count + (count % 2 if self._even else 0), self.rows_min)
+        return rows if self.recorded is None or rows <= RECORDED_ROWS else -(-rows // RECORDED_ROWS) * RECORDED_ROWS
+
+    def _step_width(self, positions: int) -> int:
+        """Return the width of the mask of a step whose longest row will hold so many positions."""
+        if self.recorded is None or self._rows is None:
+            return positions
+        return min(max(RECORDED_WIDTH_MIN, 1 << (positions - 1).bit_length()), max(positions, self._rows.room))
 
     def retract(self, row: int) -> None:
         """Take back the last token of a row."""

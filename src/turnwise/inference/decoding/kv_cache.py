@@ -59,7 +59,7 @@ class InPlaceKv:
     On the host there are as many of `rows_max` rows at once as fit into `positions_max` positions, since memory that is
     not written to is not taken: rows are laid out anew only where a sequence needs longer ones. What a row took is
     given back when it is nobody's any more. A device's memory is taken at once, so there the rows are twice as many
-    whenever there are too few.
+    whenever there are too few, and twice as long. `room` is the length of all of them, in positions.
     """
 
     def __init__(self, shape: KvShape, device: Device | None, rows_max: int, positions_max: int) -> None:
@@ -70,7 +70,7 @@ class InPlaceKv:
         self._positions_max = positions_max
         self._slab: Slab | None = None
         self._rows = 0
-        self._room = 0
+        self.room = 0
         self._taken = [0] * rows_max
 
     @property
@@ -81,11 +81,13 @@ class InPlaceKv:
         return self._slab
 
     def reserve(self, rows: int, room: int, lengths: Sequence[int]) -> None:
-        if rows <= self._rows and room <= self._room:
+        if rows <= self._rows and room <= self.room:
             return
         room = -(-room // ROUND_UP_TOKENS) * ROUND_UP_TOKENS
-        if rows * self._room <= self._positions_max:
-            room = max(room, self._room)
+        if self._device is not None and rows * (longer := 1 << (room - 1).bit_length()) <= self._positions_max:
+            room = longer
+        if rows * self.room <= self._positions_max:
+            room = max(room, self.room)
         if rows > self._rows_max or rows * room > self._positions_max:
             raise InvariantError(f"{rows} of {self._rows_max} rows, {room} of {self._positions_max} positions each")
         most = min(self._rows_max, self._positions_max // room)
@@ -105,23 +107,23 @@ class InPlaceKv:
             for span in live:
                 self._taken[span.row] = span.count
         self._slab = new
-        self._rows, self._room = rows, room
+        self._rows, self.room = rows, room
         self.version += 1
 
     def forget(self, positions_max: int) -> None:
-        self._rows = self._room = 0
+        self._rows = self.room = 0
         self._positions_max = positions_max
         self.version += 1
 
     def bind(self, binding: Any, rows: Sequence[int], count: int, past: int, new: int) -> None:
         row, slab = rows[0], self.slab
-        if row + count > self._rows or past + new > self._room:
+        if row + count > self._rows or past + new > self.room:
             raise InvariantError(
                 f"{count} rows from {row} on with {past + new} positions were not reserved",
-                expected=f"at most {self._rows} rows of {self._room} positions",
+                expected=f"at most {self._rows} rows of {self.room} positions",
             )
         kind, dtype = kind_of(self._device), self._shape.dtype
-        shape = self._shape.shape(count, self._room)
+        shape = self._shape.shape(count, self.room)
         for index, (past_name, present_name) in enumerate(zip(self._shape.past, self._shape.present, strict=True)):
             address = slab.address(index, row)
             binding.bind_input(past_name, kind, 0, dtype, shape, address)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from numpy.typing import NDArray
 
 from turnwise.errors import EnvironmentFailure
-from turnwise.inference.decoding.agreement import difference, tolerance_of
+from turnwise.inference.decoding.agreement import difference
 from turnwise.inference.decoding.block_span import BlockSpan
 from turnwise.inference.decoding.decoder import CHUNK_TOKENS, Decoder, kernels_of
 from turnwise.inference.decoding.graph_form import WEBGPU_CHUNK_TOKENS, Rule, fastest_rules, form_of
@@ -31,17 +31,23 @@ from turnwise.inference.decoding.self_test import (
     known,
     self_test,
     staged_trial,
+    token_of,
     windowed_trial,
 )
+from turnwise.inference.decoding.tolerance import tolerance_of
 from turnwise.inference.folders.model_folder import ModelFolder
 from turnwise.inference.onnx.provider_names import CPU
 from turnwise.inference.onnx.providers import versions
+from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line
 from turnwise.inference.onnx.sessions import Opened, open_session
 from turnwise.inference.plans.batching import for_cache
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS, window_row_positions
 from turnwise.inference.plans.model_spec import ModelSpec
 from turnwise.system.memory import memory_bytes
+
+RECORDED_TRIAL_TOKENS: Final = 6
+"""Two of a prompt, and steps: one that is recorded, one that is compared again, and two that are replayed."""
 
 
 def observe_numeric_class(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -> SelfTest:
@@ -109,6 +115,24 @@ def differs(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -
     key = {"agreement": 2, "tolerance": f"{tolerance}", **_key(opened, digest)}
     # What disagrees is tried again each time: a driver may have been mended.
     return remembered(key, _Agreement, find, keep=lambda found: found.difference is None).difference
+
+
+def cannot_record(folder: ModelFolder, opened: Opened) -> str | None:
+    """Say why steps of a session are not to be recorded, by recording some; None if they may be."""
+    decoder = Decoder(folder, opened, EngineOptions(rows_max=4), recorded_after=0)
+    if decoder.recorded is None:
+        return "its steps take no batch"
+    tokens = [token_of(folder.layout.vocabulary_size, 0, place) for place in range(RECORDED_TRIAL_TOKENS)]
+    if decoder.budget.context_length < len(tokens):
+        return "its context is too short to try"
+    decoder.begin(len(tokens))
+    try:
+        decoder.prefill(0, tokens[:2])
+        for token in tokens[2:]:
+            decoder.decode([token])
+    except RUNTIME_ERRORS as error:
+        return decoder.recorded.refused or f"a step fails after it was recorded: {first_line(error)}"
+    return decoder.recorded.refused
 
 
 def _trial(folder: ModelFolder, opened: Opened) -> Trial:

@@ -8,11 +8,11 @@ from typing import Final
 import numpy as np
 
 from turnwise.errors import EnvironmentFailure, ModelError, TurnwiseError
-from turnwise.inference.decoding.agreement import margin_of
 from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.decoding.graph_form import form_of
-from turnwise.inference.decoding.numeric_class import differs, observe_numeric_class
+from turnwise.inference.decoding.numeric_class import cannot_record, differs, observe_numeric_class
 from turnwise.inference.decoding.self_test import SelfTest
+from turnwise.inference.decoding.tolerance import margin_of
 from turnwise.inference.engine.language_model import LanguageModel
 from turnwise.inference.folders.content_hash import changed_hash, content_hash
 from turnwise.inference.folders.model_folder import ModelFolder, read_model_folder
@@ -88,9 +88,12 @@ def _open(spec: ModelSpec, folder: ModelFolder, options: EngineOptions, digest: 
             if opened.provider == CPU:
                 raise
             seen = f"fails: {error.message if isinstance(error, TurnwiseError) else first_line(error)}"
-        if seen is None:
+        if seen is not None:
+            sessions.refuse(opened, seen)
+        elif opened.recordings is None or (refused := cannot_record(folder, opened)) is None:
             return opened
-        sessions.refuse(opened, seen)
+        else:
+            sessions.refuse_recording(opened, refused)
 
 
 def _info(
@@ -124,6 +127,7 @@ def _info(
         variant=folder.layout.variant,
         numeric=numeric,
         load_ms=load_ms,
+        recording="yes" if decoder.recorded else f"no: {opened.unrecorded}" if opened.unrecorded else "",
         accuracy_level=changed.changes.get("accuracy_level"),
         tools=tools,
         room_for_waves=decoder.plan(1).for_waves() == decoder.plan(1, any_machine=True).for_waves(),

@@ -11,10 +11,13 @@ from turnwise.inference.protocol import Confined, Load, MessageKind
 from turnwise.sharedmem import launch
 
 
-async def measures_here() -> tuple[Measure, ...]:
-    """Start an inference process without models and ask it. Raises EnvironmentFailure if it does not start."""
+async def measures_here(providers: tuple[str, ...] = ()) -> tuple[Measure, ...]:
+    """Start an inference process without models, as if one ran on these execution providers, and ask it.
+
+    Raises EnvironmentFailure if it does not start.
+    """
     async with await launch(SERVER, name="inference") as peer:
-        await peer.send(MessageKind.MESSAGE, protocol.encode(Load([], EngineOptions())))
+        await peer.send(MessageKind.MESSAGE, protocol.encode(Load([], EngineOptions(), confined_for=providers)))
         while (message := await peer.receive()) is not None:
             with message:
                 found = protocol.decode_from_process(bytes(message.body))

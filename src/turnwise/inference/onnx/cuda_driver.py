@@ -163,6 +163,11 @@ class CudaDriver:
         self._enter()
         self._call("cuMemcpyDtoH_v2", ctypes.c_void_p(into), ctypes.c_uint64(address), ctypes.c_size_t(size_bytes))
 
+    def write(self, address: int, source: int, size_bytes: int) -> None:
+        """Copy from the host address `source` to the device."""
+        self._enter()
+        self._call("cuMemcpyHtoD_v2", ctypes.c_uint64(address), ctypes.c_void_p(source), ctypes.c_size_t(size_bytes))
+
     def pin(self, address: int, size_bytes: int) -> bool:
         """Keep memory of the host where it lies, so that it is copied to faster. Whether that was possible."""
         self._enter()

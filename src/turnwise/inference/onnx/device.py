@@ -6,6 +6,7 @@ read back. The host's memory is numpy's, and wherever a `Device` may be named, N
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Final, Protocol
 
 from numpy.typing import NDArray
@@ -49,6 +50,10 @@ class Device(Protocol):
         """Copy to the host address `into`."""
         ...
 
+    def write(self, address: int, source: int, size_bytes: int) -> None:
+        """Copy from the host address `source`."""
+        ...
+
     def pin(self, array: NDArray[Any]) -> object:
         """Keep an array of the host where it lies for as long as the result lives: it is read into faster then."""
         ...
@@ -60,7 +65,8 @@ class _CudaMemory:
         self.address = driver.allocate(size_bytes)
 
     def __del__(self) -> None:
-        if getattr(self, "address", 0):
+        # When the interpreter ends, the driver takes everything back by itself.
+        if getattr(self, "address", 0) and not sys.is_finalizing():
             self._driver.free(self.address)
 
 
@@ -71,7 +77,7 @@ class _Pinned:
         self._held = driver.pin(array.ctypes.data, array.nbytes)
 
     def __del__(self) -> None:
-        if getattr(self, "_held", False):
+        if getattr(self, "_held", False) and not sys.is_finalizing():
             self._driver.unpin(self._array.ctypes.data)
 
 
@@ -98,6 +104,9 @@ class Cuda:
 
     def read(self, address: int, into: int, size_bytes: int) -> None:
         self._driver.read(address, into, size_bytes)
+
+    def write(self, address: int, source: int, size_bytes: int) -> None:
+        self._driver.write(address, source, size_bytes)
 
     def pin(self, array: NDArray[Any]) -> object:
         return _Pinned(self._driver, array)

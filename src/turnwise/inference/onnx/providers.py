@@ -31,6 +31,7 @@ from turnwise.system.cores import cores
 from turnwise.system.distributions import is_installed, names_beginning, version_of
 from turnwise.system.processor import features
 
+TENSORRT: Final = "TensorrtExecutionProvider"
 PLUGIN_PACKAGE_PREFIX: Final = "onnxruntime-ep-"
 
 CUDA_OPTIONS: Final[Mapping[str, str]] = MappingProxyType(
@@ -219,7 +220,7 @@ def _trial(name: str, found: Installed) -> str | None:
             session = ort.InferenceSession(_squares(), sess_options=settings, providers=providers, enable_fallback=0)
         result = session.run(None, {"x": numbers})[0]
     except RUNTIME_ERRORS as error:
-        return first_line(error)
+        return "TensorRT's own libraries are not installed" if name == TENSORRT else first_line(error)
     if name not in session.get_providers():
         detail = why_cuda_fails() if name == CUDA else None
         return detail or "it does not start: a library or the device is missing"

@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
@@ -42,6 +43,9 @@ ort.set_default_logger_severity(_FATAL)
 Session = Any
 """An `onnxruntime.InferenceSession`."""
 
+RunOptions = Any
+"""An `onnxruntime.RunOptions`."""
+
 RUNTIME_ERRORS: Final[tuple[type[Exception], ...]] = (
     _errors.EPFail,
     _errors.EngineError,
@@ -70,6 +74,17 @@ def is_kernel_refusal(error: BaseException) -> bool:
     """
     text = str(error)
     return _KERNEL_STATUS in text and not any(word in text.lower() for word in _MACHINE_WORDS)
+
+
+@cache
+def recording(number: int | None) -> RunOptions:
+    """Options of a run that is recorded under a number, or replayed; None: one that is neither.
+
+    They are for sessions that record (`enable_cuda_graph`): without them, such a session records every run.
+    """
+    options = ort.RunOptions()
+    options.add_run_config_entry("gpu_graph_id", str(-1 if number is None else number))
+    return options
 
 
 def first_line(error: BaseException) -> str:

@@ -8,8 +8,9 @@ way is one line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -41,6 +42,9 @@ is computing is waited for, and one that another process keeps from computing is
 
 IN_PLACE: Final = "GroupQueryAttention"
 
+RECORDING_REFUSED: Final = "graph capture"
+"""Words of ONNX Runtime's refusal to record a graph."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -48,8 +52,9 @@ class Opened:
 
     `nodes` counts nodes by provider; `fallback` is one line or None. `device` is where its tensors lie, None where that
     is the host, or memory that is not addressed from here; `tensors` is that memory, where it is had in whole tensors.
-    `facts` name the device and what was set for it.
-    `reproducible`: its kernels are those that give the same bits, where there is a choice.
+    `facts` name the device and what was set for it. `reproducible`: its kernels are those that give the same bits,
+    where there is a choice. `recordings` has free numbers for recorded runs, None if it records none; then `unrecorded`
+    says why, where it might have.
     """
 
     session: Session
@@ -61,6 +66,8 @@ class Opened:
     facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     reproducible: bool = True
     tensors: DeviceTensors | None = None
+    recordings: Iterator[int] | None = None
+    unrecorded: str | None = None
 
 
 class Sessions:
@@ -96,6 +103,8 @@ class Sessions:
         self._logits = logits
         self._source = _source(graph, logits, spec.accuracy_level)
         self._reasons: list[str] = []
+        self._records = options.records
+        self._unrecorded: str | None = None
         if self._auto and device_is_there() and (reason := self._installed.why_not(CUDA)):
             self._reasons.append(reason)
 
@@ -116,6 +125,11 @@ class Sessions:
             actual=short(CPU),
             hint="Install what is missing (turnwise doctor shows what is there), or drop require to run it on the CPU.",
         )
+
+    def refuse_recording(self, opened: Opened, seen: str) -> None:
+        """The session is not used, but one of the same provider that records no runs, because of what was seen."""
+        self._records, self._unrecorded = False, seen
+        self._wanted.insert(0, opened.provider)
 
     def refuse(self, opened: Opened, seen: str) -> None:
         """The session is not used, because of what was seen of it."""
@@ -142,13 +156,32 @@ class Sessions:
         except EnvironmentFailure as error:
             return f"{short(name)} failed: {error.message}"
         line, reproducible = self._line(name), self._spec.reproducible
-        return Opened(session, name, nodes, line, self._threads, device, facts, reproducible, self._tensors(name))
+        numbers = count(1) if self._may_record(name) else None
+        tensors = self._tensors(name)
+        return Opened(
+            session, name, nodes, line, self._threads, device, facts, reproducible, tensors, numbers, self._unrecorded
+        )
 
     def _tensors(self, name: str) -> DeviceTensors | None:
         plugin = self._installed.plugin(name)
         return None if plugin is None or name != WEBGPU else PluginTensors(name, plugin.devices[0])
 
+    def _may_record(self, name: str) -> bool:
+        return self._records and name == CUDA and self._logits is not None
+
     def _session(self, name: str) -> Session:
+        """Make a session, that records runs if it may and can."""
+        if not self._may_record(name):
+            return self._make(name)
+        try:
+            return self._make(name)
+        except RUNTIME_ERRORS as error:
+            if RECORDING_REFUSED not in str(error):
+                raise
+            self._records, self._unrecorded = False, "part of the graph runs on the cpu, or it branches"
+            return self._make(name)
+
+    def _make(self, name: str) -> Session:
         settings = ort.SessionOptions()
         settings.log_severity_level = 4
         settings.intra_op_num_threads = self._threads
@@ -177,7 +210,8 @@ class Sessions:
         providers: list[object] = [name] if name == CPU else [name, CPU]
         if name == CUDA:
             prepare_cuda(self._spec.reproducible)
-            providers[0] = (CUDA, cuda_options(self._spec.reproducible))
+            records = {"enable_cuda_graph": "1"} if self._may_record(name) else {}
+            providers[0] = (CUDA, cuda_options(self._spec.reproducible) | records)
         return ort.InferenceSession(source, sess_options=settings, providers=providers, enable_fallback=0)
 
     def _cuda_facts(self) -> dict[str, str]:

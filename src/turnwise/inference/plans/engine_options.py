@@ -16,9 +16,11 @@ class EngineOptions:
       it is needed. A model whose whole context does not fit gets a shorter one, which `ModelInfo` tells; no world is
       played with such a model, since what it answers would depend on the machine.
     - `rows_max`: sequences of a model that run at once, at most
+    - `records`: whether steps that come again are recorded on a device that can, and launched as one
     """
 
     threads_max: int | None = None
     spin_us: int | None = None
     kv_bytes_max: int | None = None
     rows_max: int = 32
+    records: bool = True

@@ -31,7 +31,7 @@ class Numeric:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A loaded model. Two are equal if they would give the same bits; `load_ms` is telemetry and does not count.
+    """A loaded model. Two are equal if they would give the same bits: `load_ms` and `recording` do not count.
 
     Which model it is:
 
@@ -52,6 +52,7 @@ class ModelInfo:
     - `threads`: of one operator
     - `versions`: of everything that has a part in the numbers
     - `load_ms`: how long loading took
+    - `recording`: whether steps are recorded and launched as one ("yes", or "no" and why); empty where nothing could
 
     What it can hold; 0 for models of other tasks than `generate`:
 
@@ -80,6 +81,7 @@ class ModelInfo:
     threads: int
     versions: dict[str, str]
     load_ms: float = field(default=0.0, compare=False)
+    recording: str = field(default="", compare=False)
     architecture: str = ""
     convention: str = ""
     variant: str | None = None

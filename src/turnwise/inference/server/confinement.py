@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,11 +28,23 @@ NEEDS: Final = ProcessNeeds(threads=True)
 NEEDS_ON_DEVICE: Final = ProcessNeeds(threads=True, new_code=True, files_max=None, locked_memory=True, driver=True)
 """A driver compiles code, pins memory, and opens files as it likes."""
 
-LIBRARIES: Final = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/opt", "/usr/local/cuda")
+LIBRARIES: Final = (
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/lib",
+    "/lib64",
+    "/opt",
+    "/usr/local/cuda",
+    "/usr/local/nvidia",
+)
 SYSTEM_FACTS: Final = (
     "/etc/ld.so.cache", "/etc/vulkan", "/usr/share/vulkan", "/usr/share/nvidia", "/proc/driver", "/proc/cpuinfo",
     "/proc/devices", "/proc/meminfo", "/proc/modules", "/proc/sys/vm", "/sys/bus", "/sys/class", "/sys/devices",
 )  # fmt: skip
+LIBRARY_PACKAGES: Final = ("nvidia", "onnxruntime")
+"""Packages whose libraries are loaded when they are first wanted: folders on Python's path that have one are kept."""
+
 PYTHON_PATHS: Final = ("stdlib", "platstdlib", "purelib", "platlib")
 DEVICES: Final = ("nvidia*", "dri", "dxg", "kfd", "null", "zero", "urandom")
 """Names of device files in /dev, as patterns."""
@@ -55,6 +68,9 @@ def give_up(providers: Iterable[str]) -> tuple[Measure, ...]:
 def _kept_for_drivers() -> KeptFiles:
     """Return the files that drivers open at any time: libraries are loaded when a kernel is first wanted."""
     packages = {Path(place) for place in map(sysconfig.get_path, PYTHON_PATHS)}
+    packages |= {
+        Path(place) for place in sys.path if place and any(Path(place, name).is_dir() for name in LIBRARY_PACKAGES)
+    }
     named = [Path(name).parent for name in os.environ.get("VK_ICD_FILENAMES", "").split(os.pathsep) if name]
     found = [Path(name) for name in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if name]
     read = [*map(Path, LIBRARIES), *map(Path, SYSTEM_FACTS), *sorted(packages), *named, *found, Path("/proc/self")]

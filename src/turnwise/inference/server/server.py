@@ -124,7 +124,7 @@ class Server:
         infos = [model.info for model in models]
         models.clear()
         collapse_memory()  # the weights, mostly: they are read whole in every step
-        measures = give_up(info.provider for info in infos)
+        measures = give_up([*(info.provider for info in infos), *load.confined_for])
         self._send(Loaded(infos))
         self._send(Confined(measures))
         return True

@@ -35,6 +35,8 @@ class Facts:
         self.fact("provider", f"{info.provider}; nodes: {nodes}; {count(info.threads, 'thread')}")
         if info.fallback:
             self.warning("fallback", info.fallback)
+        if info.recording:
+            self.fact("recorded steps", info.recording)
         if info.accuracy_level is not None:
             self.fact("rewritten", f"to accuracy level {info.accuracy_level} when it is loaded; the file stays")
         self.fact("sha256", info.sha256)

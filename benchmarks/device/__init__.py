@@ -1,0 +1,1 @@
+"""Other engines on the same device, for `bench_device.py`."""

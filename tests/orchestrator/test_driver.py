@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable, Collection, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from turnwise.core.tool_plan import SamplingPlan, ToolPlan, ToolServerPlan
 from turnwise.errors import EnvironmentFailure, InvariantError
 from turnwise.journal.write.round_commit import RoundCommit
 from turnwise.orchestrator.driver import LOOP_HELD_NS, Driver
+from turnwise.orchestrator.session import Session
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.system.clock import SYSTEM_CLOCK, Clock
 
@@ -103,6 +105,21 @@ def test_a_failure_between_rounds_is_raised_by_the_next_and_all_after_it() -> No
                 await parts.driver.round()
         await parts.driver.settle()
         assert parts.committed == [1]
+
+    run(main())
+
+
+def test_a_failure_while_news_are_waited_for_is_raised_to_who_waits() -> None:
+    """Found by seed 83 of the simulated world that calls tools: such a run waited for ever."""
+
+    async def main() -> None:
+        parts = Parts()
+        session = Session(parts.driver, AsyncExitStack(), None)
+        waiting = asyncio.create_task(session.wait_news(ROUND_S_MAX * 10))
+        await asyncio.sleep(0)
+        parts.driver.on_failure(EnvironmentFailure("the disk is full"))
+        with pytest.raises(EnvironmentFailure, match="the disk is full"):
+            await waiting
 
     run(main())
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from tests.sim.calling import calling
 from tests.sim.worlds import WORLDS
-from turnwise.core.events import TurnEnded
+from turnwise.core.events import Request, TurnEnded
 from turnwise.core.machine import Machine
+from turnwise.core.plan import Plan
 from turnwise.core.records import RoundRecord
 from turnwise.inference.host import open_requests
 from turnwise.inference.host.open_requests import OpenRequests
@@ -18,6 +21,9 @@ from turnwise.inference.host.supervisor import Supervisor
 from turnwise.inference.plans.wave import Wave
 from turnwise.inference.protocol import WaveReplyPart
 from turnwise.journal.write.writer import JournalWriter
+from turnwise.orchestrator.ahead import Ahead
+from turnwise.orchestrator.calls import Calls
+from turnwise.orchestrator.driver import Driver
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.sandbox.pool.deadline import Deadline
 from turnwise.sandbox.pool.pool import Pool
@@ -171,8 +177,67 @@ def a_process_is_left_when_the_run_is_closed(patch: Patch) -> None:
     patch.setattr(Supervisor, "close", spoiled)
 
 
+def without(patch: Patch, told: str) -> None:
+    """Have notes of effects that say this left out."""
+    note = Ahead.note
+
+    async def spoiled(self: Ahead, request: Request, **known: Any) -> None:
+        if not known.get(told):
+            await note(self, request, **known)
+
+    patch.setattr(Ahead, "note", spoiled)
+
+
+@planted("calling")
+def a_call_is_made_before_that_is_on_disk(patch: Patch) -> None:
+    without(patch, "is_made")
+
+
+@planted("calling")
+def an_outcome_is_told_before_it_is_on_disk(patch: Patch) -> None:
+    note, writing = Ahead.note, list[asyncio.Future[None]]()
+
+    async def spoiled(self: Ahead, request: Request, **known: Any) -> None:
+        if known.get("outcome") is None:
+            await note(self, request, **known)
+        else:
+            writing.append(asyncio.ensure_future(note(self, request, **known)))
+
+    patch.setattr(Ahead, "note", spoiled)
+
+
+@planted("calling")
+def an_outcome_is_kept_nowhere(patch: Patch) -> None:
+    without(patch, "outcome")
+
+
+@planted("calling")
+def a_call_is_made_again_after_a_crash(patch: Patch) -> None:
+    outcome = Calls._outcome
+
+    async def spoiled(self: Calls, request: Request, plan: Plan, is_made: bool) -> str:
+        return await outcome(self, request, plan, False)
+
+    patch.setattr(Calls, "_outcome", spoiled)
+
+
+@planted("calling")
+def what_is_known_of_effects_is_forgotten_at_resume(patch: Patch) -> None:
+    patch.setattr(Ahead, "found", lambda self, request: None)
+
+
+@planted("calling")
+def calls_that_turns_wait_for_are_forgotten_at_resume(patch: Patch) -> None:
+    patch.setattr(Driver, "resume_calls", lambda self: None)
+
+
+@planted("calling")
+def the_outcome_of_a_call_that_was_left_is_lost(patch: Patch) -> None:
+    patch.setattr(Driver, "_calls_parked", lambda self, record: None)
+
+
 def test_there_are_as_many_as_are_promised() -> None:
-    assert len(PLANTED) >= 12
+    assert len(PLANTED) >= 21
 
 
 def play(simulator: Simulator) -> None:
@@ -185,6 +250,6 @@ def test_a_planted_fault_is_found(name: str, monkeypatch: Patch) -> None:
     world, plant = PLANTED[name]
     monkeypatch.setattr(virtual_time, "CALLBACKS_MAX", 50_000)
     plant(monkeypatch)
-    simulator = WORLDS[world]().simulator()
+    simulator = (calling if world == "calling" else WORLDS[world])().simulator()
     with pytest.raises(Violation):
         play(simulator)

@@ -180,8 +180,7 @@ class Driver:
         Raises whatever has failed, now or since the last round; then no further round can be played.
         """
         await self._let_loop_run()
-        if self._failure is not None:
-            raise self._failure
+        self.raise_failure()
         decided: asyncio.Future[Commit | End] = asyncio.get_running_loop().create_future()
         self._outcome = decided
         try:
@@ -197,6 +196,11 @@ class Driver:
         finally:
             self._outcome = None
         return outcome.record
+
+    def raise_failure(self) -> None:
+        """Raise what has failed, if anything has."""
+        if self._failure is not None:
+            raise self._failure
 
     async def _let_loop_run(self) -> None:
         """Let the event loop run, if it has not for long."""
@@ -412,12 +416,15 @@ class Driver:
     def on_failure(self, error: TurnwiseError) -> None:
         """A part cannot go on: the round in progress ends with the error, and nothing of it is committed.
 
-        Between rounds the error is kept, and the next round raises it: nobody would tell of it again.
+        Between rounds the error is kept, and the next round raises it, or who waits for one: nobody would tell of it
+        again.
         """
         if self._failure is None:
             self._failure = error
         if self._outcome is not None and not self._outcome.done():
             self._outcome.set_exception(error)
+        if self.on_news is not None:
+            self.on_news()
 
     # -- actions -----------------------------------------------------------------------------------------------
 

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 from turnwise.core.events import Answer, Input, OutsideChange
 from turnwise.core.machine import Machine
 from turnwise.journal import Journal, JournalWriter
 from turnwise.orchestrator.ahead import Ahead
-from turnwise.orchestrator.calls import Calls
+from turnwise.orchestrator.calls import Calls, Desk
 from turnwise.orchestrator.driver import Driver
 from turnwise.orchestrator.edges import EDGES, Edges
 from turnwise.orchestrator.effects import HostAnswers, ModelEffects
@@ -27,8 +28,14 @@ from turnwise.orchestrator.tool_servers import Listed, calls_made, changed_list,
 from turnwise.orchestrator.watched import Watched
 from turnwise.sandbox.build.code import Code
 from turnwise.sandbox.pool.pool import Pool
-from turnwise.tools.desk import ToolDesk
+from turnwise.tools.desk import OnListed
 from turnwise.tools.spec import ToolSpec
+
+
+class ServerDesk(Desk, Protocol):
+    """Keeper of servers, which may list other tools while a run goes on."""
+
+    on_listed: OnListed | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,7 @@ class Prepared:
     codes: dict[str, Code]
     host: ModelHosts
     answers: HostAnswers
-    desk: ToolDesk | ForkedCalls | None = None
+    desk: ServerDesk | ForkedCalls | None = None
     listed: Listed = field(default_factory=dict)
     park_after_ms: int = 0
 
@@ -93,7 +100,7 @@ def connect_tools(
     driver: Driver,
     file: Journal,
     ahead: Ahead,
-    desk: ToolDesk | ForkedCalls,
+    desk: ServerDesk | ForkedCalls,
     park_after_ms: int,
 ) -> None:
     """Have a driver's calls of tools made at a desk; the stack closes what makes them."""

@@ -114,10 +114,11 @@ class Session:
             self._driver.received = self._box.position
 
     async def wait_news(self, timeout_s: float) -> None:
-        """Wait until something has come from outside, but not for longer."""
+        """Wait until something has come from outside, but not for longer. Raises what has failed meanwhile."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._news.wait(), timeout_s)
         self._news.clear()
+        self._driver.raise_failure()
 
     async def round(self, *, durable: bool = False) -> RoundRecord | None:
         """Play a round; None if the run has ended instead. `durable`: and wait until it is on disk."""

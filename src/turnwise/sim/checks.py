@@ -6,12 +6,14 @@ Nothing here asks the core: mail, order and bounds are counted again, from what 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from turnwise.core.calling import CALL, asks, is_of_call
 from turnwise.core.plan import Plan
 from turnwise.core.records import AgentRecord, EffectRecord, MessageRecord, ParkRecord, RoundRecord, TurnRecord
 from turnwise.core.state import first_agents
 from turnwise.errors import InvariantError
+from turnwise.sim.outside import OutsideWorld
 
 
 class Violation(InvariantError):
@@ -118,6 +120,8 @@ class Ledger:
         given = {effect.index: effect.reply for effect in effects}
         for question in park.questions:
             reply, came = given.get(question.index), replies.get(question.id)
+            if is_of_call(question.request) or (came is not None and asks(came)):
+                continue  # a stage of a call, whose place has another question or its outcome next: `check_calls`
             overdue = question.deadline is not None and question.deadline <= record.round
             _require(reply is not None, record, f"has place {place} go on without a reply to question {question.id}")
             _require(came is not None or overdue, record, f"has place {place} not wait for question {question.id}")
@@ -136,7 +140,10 @@ class Ledger:
 
 
 class InputWitness:
-    """Sees every execution: the same turn must always be given the same, whatever happened before."""
+    """Sees every execution: the same turn must always be given the same, whatever happened before.
+
+    `known` is one that has seen the run without faults, whose turns must be given the same.
+    """
 
     def __init__(self, known: InputWitness | None = None) -> None:
         self._given: dict[tuple[str, int, int], tuple[bytes, tuple[bytes, ...]]] = {} if known is None else known._given
@@ -157,6 +164,74 @@ class InputWitness:
                 expected=given,
                 actual=(envelope, replies),
             )
+
+
+class ReplyWitness:
+    """Sees every execution of a run whose rounds may come otherwise after a crash, since the world outside has a say.
+
+    A turn that begins in the same way must be given the same replies; and none that is not on disk.
+    """
+
+    def __init__(self, is_durable: Callable[[str], bool]) -> None:
+        self.executions = 0
+        self._given: dict[tuple[bytes, int], tuple[bytes, ...]] = {}
+        self._is_durable = is_durable
+        self._at_risk: list[str] = []
+
+    def look(self) -> None:
+        """Look which outcomes are on disk by now: from then on they may be used."""
+        self._at_risk = [outcome for outcome in self._at_risk if not self._is_durable(outcome)]
+
+    def outcome(self, outcome: str) -> None:
+        """A server has said something, which nobody else will say again."""
+        self._at_risk.append(outcome)
+
+    def see(self, envelope: bytes, replies: tuple[bytes, ...]) -> None:
+        """Take note of an execution."""
+        self.executions += 1
+        given = self._given.setdefault((envelope, len(replies)), replies)
+        if given != replies:
+            raise Violation("a turn is given other replies than before", expected=given, actual=replies)
+        self.look()
+        for outcome in self._at_risk:
+            if any(outcome.encode() in reply for reply in replies):
+                raise Violation("a turn is given the outcome of a call that is not on disk", actual=outcome)
+
+
+def check_calls(rounds: Sequence[RoundRecord], outside: OutsideWorld, lives: int) -> None:
+    """Compare the calls that a run has recorded with what servers have done and said.
+
+    None is made twice unless it may be, and none but those that are recorded, or that a turn still waits for; what is
+    recorded is what a server has said, or that nobody knows after a crash.
+    """
+    recorded: dict[tuple[int, int, int], str] = {}
+    waiting: set[tuple[int, int, int]] = set()
+    for record in rounds:
+        for part in record.parts:
+            waiting = {key for key in waiting if key[:2] != (part.place, part.turn)}
+            for effect in part.effects:
+                if effect.kind == CALL:
+                    recorded[part.place, part.turn, effect.index] = effect.reply
+            if isinstance(part, ParkRecord):
+                waiting |= {(part.place, part.turn, question.index) for question in part.questions}
+    for key, times in outside.made.items():
+        known = recorded.get(key[:3])
+        if known is None and key[:3] not in waiting:
+            raise Violation(f"call {key} was made, and is recorded nowhere")
+        if times > 1 and not outside.is_idempotent[key]:
+            raise Violation(f"call {key} was made {times} times")
+    for (place, turn, index), reply in recorded.items():
+        said = [text for key, texts in outside.said.items() if key[:3] == (place, turn, index) for text in texts]
+        if reply not in said and not _is_of_ours(reply, lives):
+            raise Violation(
+                f"call {index} of turn {turn} of place {place} has a reply that no server gave", actual=reply
+            )
+
+
+def _is_of_ours(reply: str, lives: int) -> bool:
+    """Return whether a reply is one that a call can have without a server: refused, or unknown after a crash."""
+    error = json.loads(reply).get("error")
+    return error is not None and (error["kind"] != "unknown" or lives > 1)
 
 
 def check_ledger(plan: Plan, rounds: Iterable[RoundRecord]) -> None:

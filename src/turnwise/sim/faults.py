@@ -28,6 +28,12 @@ class Faults:
     - `lack`: it reports that the machine refuses it memory
     - `lie`: it breaks the rules of what it may send
 
+    Of a server of tools, at each call (`delay` lets one take seconds, too):
+
+    - `drop`: it ends before it has done anything
+    - `vanish`: it ends when it has, and nobody hears of it
+    - `late`: it has done it, and is given up for its answer comes too late
+
     Of the machine:
 
     - `refuse`: a process cannot be started
@@ -47,6 +53,9 @@ class Faults:
     hang: float = 0.0
     lack: float = 0.0
     lie: float = 0.0
+    drop: float = 0.0
+    vanish: float = 0.0
+    late: float = 0.0
     refuse: float = 0.0
     full: float = 0.0
     torn: float = 0.0

@@ -86,10 +86,11 @@ def _carry_out(
         if answer is None:
             raise ValueError("this world has effects: pass `answer`")
         return EffectAnswered(action.place, action.index, canonical(answer(action.request, action.stream)))
-    return TurnEnded(action.place, _execute(action, behaviours[action.kind], contents), fuel=1)
+    return TurnEnded(action.place, outcome_of_turn(action, behaviours[action.kind], contents), fuel=1)
 
 
-def _execute(action: Execute, behaviour: Behaviour, contents: Contents) -> Completed | Needs | Failed:
+def outcome_of_turn(action: Execute, behaviour: Behaviour, contents: Contents) -> Completed | Needs | Failed:
+    """Execute a turn; return how that ended."""
     status, text = execute(behaviour, action.input.encode(), [contents.filled(reply) for reply in action.replies])
     if status == "failed":
         return Failed(Failure(FailureClass.RAISED, text))

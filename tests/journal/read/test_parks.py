@@ -17,6 +17,8 @@ from turnwise.core.state import asked_digest
 from turnwise.core.turn import TurnOutput
 from turnwise.errors import JournalError
 from turnwise.journal import Journal
+from turnwise.journal.read.decode import Row
+from turnwise.journal.read.query import Query
 
 
 def asked(text: str, **members: object) -> str:
@@ -160,6 +162,30 @@ def test_what_is_open_follows_from_what_has_come(
 ) -> None:
     with Journal.open(changed(path, tmp_path, *statements)) as journal:
         assert [question.id for _, _, question in journal.rounds.parks.open(last)] == numbers
+
+
+@pytest.mark.parametrize("turns", [1, 40])
+def test_however_many_questions_were_answered_no_more_statements_look_for_the_open_ones(
+    turns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[str] = []
+    rows = Query.rows
+
+    def counted(self: Query, sql: str, *parameters: object) -> list[Row]:
+        statements.append(sql)
+        return rows(self, sql, *parameters)
+
+    with create(tmp_path / "run.journal", count=4) as journal:
+        for number in range(1, turns + 1):
+            ask = QuestionRecord(number, 0, ASK, asked("?"))
+            park = ParkRecord(number % 3, 1, (), 0, (), (ask,), ((1, False),), 0, 1, 1)
+            answers = (AnswerRecord(number - 1, answer_reply("yes")),) if number > 1 else ()
+            journal.writer.commit(round_of(number, parks=(park,), answers=answers))
+        parks = journal.rounds.parks
+        assert [question.id for _, _, question in parks.open(turns)] == [turns]
+        monkeypatch.setattr(Query, "rows", counted)
+        parks.open(turns)
+        assert len(statements) == 5, "the questions, the answers, and three of the turn that waits"
 
 
 def test_questions_to_people_are_shown_with_agent_and_digest(path: Path, tmp_path: Path) -> None:

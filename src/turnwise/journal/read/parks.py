@@ -17,6 +17,14 @@ from turnwise.journal.read.waits import Wait, waits
 
 _CALLS_MAX: Final = 1_000_000
 
+_LATEST: Final = f"""
+WITH latest AS MATERIALIZED (SELECT place, max(round) AS round FROM parks WHERE round <= ?1 GROUP BY place)
+SELECT * FROM ({QUESTION}) JOIN latest USING (place, round)
+WHERE deadline IS NULL OR deadline > ?1 ORDER BY id
+"""
+"""Questions of the turns that were left waiting last at each place, but for those that are overdue: one look at each
+table, however many wait."""
+
 
 class ParkReader:
     """Reads parks. A journal of an older format has none. Raises JournalError for a row that cannot be one."""
@@ -87,27 +95,34 @@ class ParkReader:
         """Questions that wait for an answer after a round, the last that is committed, with round and place."""
         if not self._kept:
             return []
+        rows = self._query.rows(_LATEST, last)
+        if not rows:
+            return []
+        since = "SELECT DISTINCT question FROM answers WHERE round > ?"
+        first = min([self._query.decoder.integer(row[0], "round of a question") for row in rows])
+        answered = {number for (number,) in self._query.rows(since, first)}
+        is_over: dict[int, bool] = {}
         found: list[tuple[int, int, QuestionRecord]] = []
-        select = "SELECT place, max(round) FROM parks WHERE round <= ? GROUP BY place"
-        for place, round_ in self._query.rows(select, last):
-            moved = (
-                "SELECT 1 FROM rounds CROSS JOIN turns USING (round) "
-                "WHERE turns.place = ? AND rounds.round > ? AND rounds.round <= ? LIMIT 1"
-            )
-            gone = "SELECT 1 FROM stops WHERE place = ? AND round <= ?"
-            changed = "SELECT 1 FROM changes WHERE what = 'stop' AND target = ? AND round <= ?"
-            if any(
-                self._query.row(*asked) is not None
-                for asked in ((moved, place, round_, last), (gone, place, last), (changed, place, last))
-            ):
+        for row in rows:
+            round_, place, number = row[0], row[1], row[2]
+            if number in answered:
                 continue
-            found += [
-                (round_, place, question)
-                for park in self.between(round_, round_, place).get(round_, ())
-                for question in park.questions
-                if (question.deadline is None or question.deadline > last) and self.answer_to(question.id) is None
-            ]
+            if place not in is_over:
+                is_over[place] = self._is_over(place, round_, last)
+            if not is_over[place]:
+                found.append((round_, place, self._question(row)))
         return sorted(found, key=lambda entry: entry[2].id)
+
+    def _is_over(self, place: int, round_: int, last: int) -> bool:
+        """Return whether a turn that waits since a round, with questions that nobody has answered, does no more."""
+        moved = (
+            "SELECT 1 FROM rounds CROSS JOIN turns USING (round) "
+            "WHERE turns.place = ? AND rounds.round > ? AND rounds.round <= ? LIMIT 1"
+        )
+        gone = "SELECT 1 FROM stops WHERE place = ? AND round <= ?"
+        changed = "SELECT 1 FROM changes WHERE what = 'stop' AND target = ? AND round <= ?"
+        statements = ((moved, place, round_, last), (gone, place, last), (changed, place, last))
+        return any(self._query.row(*statement) is not None for statement in statements)
 
     def asked(self, last: int) -> list[AskedQuestion]:
         """Questions to people that wait for an answer after a round, the last that is committed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import signal
 import sys
@@ -30,6 +31,18 @@ if threading.current_thread() is threading.main_thread() and signal.getsignal(si
 # Tests start hundreds of interpreters: none of them compiles what another has compiled, whatever the environment says.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# A run of a test has one worker, unless the test says how many: starting processes is most of what small runs cost.
+os.environ.setdefault("TURNWISE_WORKERS", "1")
+
+# What is collected stays until the end: the collector need not go through it, neither now nor in any test.
+gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Set aside what was collected, and let Python look for cycles again."""
+    gc.freeze()
+    gc.enable()
 
 
 def named_stories() -> Path | None:

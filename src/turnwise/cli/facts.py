@@ -199,7 +199,13 @@ def caches() -> list[Fact]:
 
 
 def limits() -> list[Fact]:
-    facts = [Fact("cores", cores(), f"of {os.cpu_count()}: the number of sandbox workers, if --workers does not say")]
+    facts = [
+        Fact(
+            "cores",
+            cores(),
+            f"of {os.cpu_count()}: the number of sandbox workers, if neither --workers nor TURNWISE_WORKERS says",
+        )
+    ]
     facts += _memory()
     facts += _open_files()
     for name, folder in (("disk here", Path.cwd()), ("disk for temporary files", Path(tempfile.gettempdir()))):

@@ -35,7 +35,7 @@ class ExecutionOptions(TypedDict, total=False):
     """Options of how turns are executed, which change nothing that a run computes."""
 
     workers: int | None
-    """Sandbox processes; None: one a core."""
+    """Sandbox processes; None: as many as `TURNWISE_WORKERS` says, or one a core."""
     transport: Transport
     """The transport between processes: "auto" (unless given), "memfd" or "portable"."""
     telemetry: bool

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import Final, get_args
 
 from turnwise.errors import UsageError
 from turnwise.orchestrator.forked_calls import ToolMode
@@ -14,12 +15,18 @@ from turnwise.sharedmem import Transport
 from turnwise.system.cores import cores
 
 WORKERS_MAX = 256
+WORKERS_VARIABLE = "TURNWISE_WORKERS"
+"""The variable of the environment that says how many workers there are, where nothing else does."""
+_COUNTS: Final = frozenset(str(count) for count in range(1, WORKERS_MAX + 1))
+
 DEADLINE_MS_DEFAULT = 60_000
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`workers`: sandbox processes (default: cores). `deadline_ms`: a worker that stands still for so long is killed.
+    """`workers`: sandbox processes (default: `TURNWISE_WORKERS`, or cores).
+
+    `deadline_ms`: a worker that stands still for so long is killed.
 
     `models` replaces the folders of models by name; their content must be what the world or the journal expects.
     `interpreters` execute the agents of a language in a journal that was made with another one than this
@@ -40,14 +47,9 @@ class Settings:
     def __post_init__(self) -> None:
         workers = self.workers
         if workers is not None and not (isinstance(workers, int) and 1 <= workers <= WORKERS_MAX):
-            raise UsageError(
-                f"there cannot be {workers!r} workers",
-                where="--workers",
-                expected=f"1 to {WORKERS_MAX}",
-                actual=self.workers,
-                hint=f"Give a number from 1 to {WORKERS_MAX}, or leave it out for one a core.",
-            )
-
+            raise _no_workers("--workers", workers)
+        if workers is None:
+            _workers_of_environment()  # what is wrong there is said before anything has begun
         transports = get_args(Transport)
         if self.transport not in transports:
             raise UsageError(
@@ -60,5 +62,25 @@ class Settings:
 
     @property
     def workers_count(self) -> int:
-        """Sandbox processes: as many as were asked for, or one a core."""
-        return self.workers or min(WORKERS_MAX, cores())
+        """Sandbox processes: as many as were asked for, here or in the environment, or one a core."""
+        return self.workers or _workers_of_environment() or min(WORKERS_MAX, cores())
+
+
+def _workers_of_environment() -> int | None:
+    """Return the number of workers that the environment asks for, if it does. Raises `UsageError` for what is none."""
+    given = os.environ.get(WORKERS_VARIABLE)
+    if not given:
+        return None
+    if given not in _COUNTS:
+        raise _no_workers(WORKERS_VARIABLE, given[:40])
+    return int(given)
+
+
+def _no_workers(where: str, given: object) -> UsageError:
+    return UsageError(
+        f"there cannot be {given!r} workers",
+        where=where,
+        expected=f"1 to {WORKERS_MAX}",
+        actual=given,
+        hint=f"Give a number from 1 to {WORKERS_MAX}, or leave it out for one a core.",
+    )

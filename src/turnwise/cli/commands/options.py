@@ -19,7 +19,12 @@ AcceptTools = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", metavar="N", help="Sandbox processes. Default: one a core.", show_default=False),
+    typer.Option(
+        "--workers",
+        metavar="N",
+        help="Sandbox processes. Default: TURNWISE_WORKERS, or one a core.",
+        show_default=False,
+    ),
 ]
 Models = Annotated[
     list[str] | None,

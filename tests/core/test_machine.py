@@ -1015,3 +1015,15 @@ def test_a_state_takes_the_next_round_only_and_agents_that_are_new() -> None:
         child = AgentRecord(place, name, "a", "{}", "", 1, 0, ("a",))
         with pytest.raises(InvariantError, match="cannot have place"):
             WorldState(world).apply(replace(first, spawned=(child,)))
+
+
+def test_a_change_comes_at_once_though_an_input_waits_for_a_later_round() -> None:
+    run = Machine(plan([kind("a")]))
+    run.step(Input("a", "later", after=5))
+    run.step(OutsideChange(ChangeRecord("state", 0, "given")))
+    (commit,) = run.step(Advance())
+    assert isinstance(commit, Commit)
+    assert (commit.record.round, commit.record.inputs) == (1, ())
+    (action,) = run.step(Advance())
+    assert isinstance(action, Execute)
+    assert (action.input.round, action.input.state) == (6, "given")

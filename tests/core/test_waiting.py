@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.core.test_open_turn import ASK, QUICK, SERVER_ASKS, begun, completed, machine, needs
-from turnwise.core.events import Advance, Answer, CallLeft, Commit, End, Execute, Input
+from turnwise.core.canonical import canonical
+from turnwise.core.events import Advance, Answer, CallLeft, Commit, End, Execute, Input, TurnTaken
 from turnwise.core.machine import Machine
 from turnwise.core.question import answer_reply
 from turnwise.core.records import RoundRecord
+from turnwise.errors import InvariantError
 
 
 def ask(**members: Any) -> dict[str, Any]:
@@ -120,6 +123,16 @@ def test_an_answer_is_coming_to_the_question_that_it_is_meant_for() -> None:
     assert of.is_answer_coming(1) is True
 
 
+def test_questions_of_a_round_are_numbered_through() -> None:
+    of = begun(agents=3)
+    needs(of, ASK, place=2)
+    needs(of, ASK, ASK, place=0)
+    (commit,) = needs(of, ASK, place=1)
+    assert isinstance(commit, Commit)
+    assert [[question.id for question in park.questions] for park in commit.record.parks] == [[1, 2], [3], [4]]
+    assert [(entry.id, entry.agent) for entry in of.questions()] == [(1, "a0"), (2, "a0"), (3, "a1"), (4, "a2")]
+
+
 def test_questions_to_people_are_no_calls() -> None:
     assert waiting(ASK).calls() == []
 
@@ -155,3 +168,33 @@ def test_a_round_of_nothing_but_such_a_call_is_over_at_once() -> None:
     of.step(Advance())
     assert of.executing == 0
     assert of.waiting() == [("a0", 1)]
+
+
+@pytest.mark.parametrize("answer", ["yes", None])
+def test_a_turn_that_waits_is_taken_as_it_is_recorded(answer: str | None) -> None:
+    played, taken = begun(), begun()
+    needs(played, ASK, QUICK)
+    (commit,) = played.step(CallLeft(0, 1))
+    assert isinstance(commit, Commit)
+    (again,) = taken.step(TurnTaken(commit.record.parks[0]))
+    assert again == commit
+    for of in (played, taken):
+        of.step(Answer(1, answer_reply(answer)))
+        of.step(Answer(2, canonical({"ok": {"text": "done"}})))
+        (action,) = of.step(Advance())
+        assert isinstance(action, Execute)
+        completed(of)
+    assert played.head == taken.head
+
+
+def test_a_turn_that_was_executed_or_waits_is_not_taken() -> None:
+    of = begun(agents=2)
+    (commit,) = needs(begun(), ASK)
+    assert isinstance(commit, Commit)
+    (park,) = commit.record.parks
+    of.step(TurnTaken(park))
+    with pytest.raises(InvariantError, match="cannot be taken as it is recorded"):
+        of.step(TurnTaken(park))
+    needs(of, QUICK, place=1)
+    with pytest.raises(InvariantError, match="cannot be taken as it is recorded"):
+        of.step(TurnTaken(replace(park, place=1)))

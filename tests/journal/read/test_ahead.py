@@ -31,7 +31,13 @@ def written(path: Path, *batches: tuple[AheadRow, ...]) -> list[AheadRow]:
 
 def test_rows_are_read_as_they_were_written_in_order(tmp_path: Path) -> None:
     assert written(tmp_path / "run.journal", (MADE, PARKED), (KNOWN,)) == [KNOWN, MADE, PARKED]
+    assert (KNOWN.is_made, KNOWN.is_parked) == (False, False)
     assert [row.key for row in (KNOWN, PARKED)] == [(0, 1, 3, 0), (1, 2, 0, 1)]
+
+
+def test_an_outcome_without_tokens_is_one(tmp_path: Path) -> None:
+    answered = AheadRow(0, 1, 0, 0, "{}", outcome="told")
+    assert written(tmp_path / "run.journal", (answered,)) == [answered]
 
 
 def test_what_is_once_known_of_an_effect_stays(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from turnwise.core.turn import Failure, FailureClass, TurnOutput
 from turnwise.errors import JournalError
 from turnwise.journal import Journal
 
-SMALL, LARGE, EMPTY = b"small", b"large " * 500, b""
+SMALL, LARGE, EMPTY = b"s", b"large " * 500, b""
 REFUSED = error_reply("refused", "too much")
 
 

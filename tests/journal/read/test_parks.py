@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from turnwise.errors import JournalError
 from turnwise.journal import Journal
 from turnwise.journal.read.decode import Row
 from turnwise.journal.read.query import Query
+from turnwise.journal.read.waits import Wait
 
 
 def asked(text: str, **members: object) -> str:
@@ -211,8 +213,8 @@ def test_questions_and_answers_are_found_by_number(path: Path) -> None:
         assert parks.answer_at(3, 1) == BOUND_ANSWER
         with pytest.raises(JournalError, match="answer 2 of round 3 is missing"):
             parks.answer_at(3, 2)
-        assert [entry[2].id for entry in parks.all_questions()] == [1, 2, 3, 4, 5]
-        assert next(iter(parks.all_questions())) == (2, 1, FREE)
+        questions = [(2, 1, FREE), (2, 1, BOUND), (2, 2, CALLED), (2, 3, STOPPED), (3, 2, AGAIN)]
+        assert list(parks.all_questions()) == questions
         assert list(parks.all_answers()) == [(3, DONE), (3, BOUND_ANSWER), (6, AGAIN_ANSWER)]
 
 
@@ -247,6 +249,42 @@ def test_a_snapshot_has_all_that_became_of_turns_that_wait(path: Path) -> None:
         assert parks.of_snapshot(snapshot(4, (1, 2), (2, 2))) == both
         assert parks.of_snapshot(snapshot(4, (1, 2))) == [(2, FIRST), (3, BOUND_ANSWER)]
         assert parks.of_snapshot(snapshot(4, (2, 3))) == [(3, CALLS_AGAIN)]
+
+
+FOREVER, CALL, AFTER, UNTIL_STOPPED = Wait(1, 2, None), Wait(2, 2, 3), Wait(2, 3, 6), Wait(3, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "places", "most", "found"),
+    [
+        (1, 9, range(4), 9, ([FOREVER, CALL, AFTER, UNTIL_STOPPED], 4)),
+        (1, 9, range(4), 2, ([FOREVER, CALL], 4)),
+        (1, 9, range(2, 3), 9, ([CALL, AFTER], 2)),
+        (1, 9, [1, 3], 9, ([FOREVER, UNTIL_STOPPED], 2)),
+        (1, 2, range(4), 9, ([FOREVER, CALL, UNTIL_STOPPED], 3)),
+        (4, 9, range(4), 9, ([FOREVER, AFTER, UNTIL_STOPPED], 3)),
+        (5, 9, range(4), 9, ([FOREVER, AFTER], 2)),
+        (1, 1, range(4), 9, ([], 0)),
+        (1, 9, [], 9, ([], 0)),
+    ],
+)
+def test_waits_are_found_by_rounds_and_places(
+    path: Path, first: int, last: int, places: Sequence[int], most: int, found: tuple[list[Wait], int]
+) -> None:
+    with Journal.open(path) as journal:
+        assert journal.rounds.parks.waits(first, last, places, most) == found
+
+
+@pytest.mark.parametrize(
+    ("changes", "until"), [([], None), (["INSERT INTO changes VALUES (4, 0, 'args', 0, '{}')"], 9)]
+)
+def test_a_wait_of_a_turn_that_may_have_been_begun_anew_ends_with_the_next(
+    path: Path, tmp_path: Path, changes: list[str], until: int | None
+) -> None:
+    moved = "UPDATE turns SET place = 1 WHERE round = 9"
+    with Journal.open(changed(path, tmp_path, moved, *changes)) as journal:
+        found, _ = journal.rounds.parks.waits(1, 9, [1, 2], 9)
+        assert found == [Wait(1, 2, until), CALL, AFTER]
 
 
 def test_a_journal_without_the_tables_has_nothing_that_waits() -> None:

@@ -12,7 +12,15 @@ import pytest
 from tests.journal.records import chain, create
 from turnwise.core.canonical import canonical
 from turnwise.core.question import ASK, answer_reply, overdue_reply, question_of
-from turnwise.core.records import AnswerRecord, EffectRecord, ParkRecord, QuestionRecord, RoundRecord, TurnRecord
+from turnwise.core.records import (
+    AnswerRecord,
+    EffectRecord,
+    MessageRecord,
+    ParkRecord,
+    QuestionRecord,
+    RoundRecord,
+    TurnRecord,
+)
 from turnwise.core.snapshot import Snapshot
 from turnwise.core.state import asked_digest
 from turnwise.core.turn import TurnOutput
@@ -35,7 +43,8 @@ AGAIN = QuestionRecord(5, 1, ASK, asked("again?"))
 GENERATED = EffectRecord(2, "generate", "m", '{"effect":"generate"}', '{"ok":{}}')
 OUTCOME = EffectRecord(0, "call", None, CALLED.request, '{"ok":{"text":"done"}}')
 
-FIRST = ParkRecord(1, 1, (), 3, (GENERATED,), (FREE, BOUND), ((3, True),), 131_072, 50, 1)
+LETTER = MessageRecord(0, 1, None, "a-1", "hello", (1,))
+FIRST = ParkRecord(1, 1, (0,), 3, (GENERATED,), (FREE, BOUND), ((3, True),), 131_072, 50, 1)
 CALLS = ParkRecord(2, 1, (), 0, (), (CALLED,), ((1, False),), 9, 60, 1)
 GONE = ParkRecord(3, 1, (), 0, (), (STOPPED,), ((1, False),), 0, 1, 1)
 CALLS_AGAIN = ParkRecord(2, 1, (), 0, (OUTCOME,), (AGAIN,), ((1, False),), 9, 70, 2)
@@ -50,7 +59,7 @@ def round_of(number: int, *turns: TurnRecord, **members: object) -> RoundRecord:
     return type(record)(
         number,
         turns,
-        (),
+        members.get("inputs", ()),  # type: ignore[arg-type]
         (),
         (),
         members.get("stopped", ()),  # type: ignore[arg-type]
@@ -65,7 +74,7 @@ DONE = AnswerRecord(3, OUTCOME.reply)
 BOUND_ANSWER = AnswerRecord(2, answer_reply("yes"))
 AGAIN_ANSWER = AnswerRecord(5, answer_reply("once more"))
 ROUNDS = (
-    round_of(2, turn(0, 1), parks=(FIRST, CALLS, GONE)),
+    round_of(2, turn(0, 1), parks=(FIRST, CALLS, GONE), inputs=(LETTER,)),
     round_of(3, parks=(CALLS_AGAIN,), answers=(DONE, BOUND_ANSWER)),
     round_of(4, turn(0, 2), stopped=(3,)),
     round_of(6, turn(2, 1), answers=(AGAIN_ANSWER,)),

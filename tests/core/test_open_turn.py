@@ -403,6 +403,18 @@ def test_a_turn_that_fails_or_puts_nothing_takes_nothing_of_the_bound() -> None:
     assert len(of.world.contents) == 1
 
 
+@pytest.mark.parametrize("granted", [True, False])
+def test_code_is_run_for_whom_it_is_granted(granted: bool) -> None:
+    kind = Kind("agent", CODE, start=True, grants=replace(GRANTS, run_python=granted))
+    of = Machine(Plan("p", 1, (kind,), (AgentPlan("a0", "agent"),), tools=TOOLS, run_python=CODE))
+    of.step(Advance())
+    (action,) = needs(of, {"effect": "run_python", "tool": "s.careful"})  # which is no call, and needs no approval
+    if granted:
+        assert isinstance(action, Request)
+    else:
+        assert errors(action) == ["denied"]
+
+
 def test_plans_of_version_1_know_no_people_and_no_tools() -> None:
     kind = Kind("agent", CODE, start=True, grants=replace(GRANTS, finish=True), limits=WITHOUT_SUMS)
     of = Machine(Plan("p", 1, (kind,), (AgentPlan("a0", "agent"),), agents_max=None, tools=TOOLS))

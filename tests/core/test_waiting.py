@@ -9,10 +9,10 @@ import pytest
 
 from tests.core.test_open_turn import ASK, QUICK, SERVER_ASKS, begun, completed, machine, needs
 from turnwise.core.canonical import canonical
-from turnwise.core.events import Advance, Answer, CallLeft, Commit, End, Execute, Input, TurnTaken
+from turnwise.core.events import Advance, Answer, CallLeft, Commit, End, Execute, Input, OutsideChange, TurnTaken
 from turnwise.core.machine import Machine
 from turnwise.core.question import answer_reply
-from turnwise.core.records import RoundRecord
+from turnwise.core.records import ChangeRecord, RoundRecord
 from turnwise.errors import InvariantError
 
 
@@ -198,3 +198,93 @@ def test_a_turn_that_was_executed_or_waits_is_not_taken() -> None:
     needs(of, QUICK, place=1)
     with pytest.raises(InvariantError, match="cannot be taken as it is recorded"):
         of.step(TurnTaken(replace(park, place=1)))
+
+
+def test_a_question_that_was_overdue_is_asked_no_longer() -> None:
+    of = waiting(ask(deadline=2, default=0))
+    assert of.world.asked == {1: 0}
+    (action,) = of.step(Advance())
+    assert isinstance(action, Execute)
+    assert of.world.asked == {1: 0}
+    needs(of, ASK)
+    assert of.world.asked == {2: 0}
+    assert of.calls() == []
+    assert [of.is_answer_coming(number) for number in (1, 2)] == [False, False]
+
+
+def test_a_question_is_open_for_those_who_mean_it() -> None:
+    of = waiting(ASK)
+    (asked,) = of.questions()
+    world = of.world
+    assert world.is_asked(1, 2) is True
+    assert world.is_asked(2, 2) is False
+    assert world.is_asked(1, 2, asked.asked) is True
+    assert world.is_asked(1, 2, "0" * 64) is False
+
+
+def moved(of: Machine) -> tuple[int, int]:
+    """The round that begins, and the place of the agent that moves in it alone."""
+    (action,) = of.step(Advance())
+    assert isinstance(action, Execute)
+    return of.round, action.place
+
+
+@pytest.mark.parametrize("schedule", ["rounds", "sequential"])
+def test_an_alarm_that_was_set_before_a_turn_waits_rings_after_it(schedule: Any) -> None:
+    of = begun(schedule=schedule)
+    completed(of, wake_in=9)
+    of.step(Input("a0", "hello"))
+    of.step(Advance())
+    needs(of, ASK)
+    assert of.waits
+    of.step(Answer(1, answer_reply("yes")))
+    assert moved(of) == (3, 0)
+    completed(of)
+    assert of.world.agents[0].wake_at == 10
+    assert moved(of) == (10, 0)
+
+
+def test_a_turn_of_which_something_was_changed_is_begun_again_at_once() -> None:
+    of = waiting(ASK)
+    of.step(OutsideChange(ChangeRecord("state", 0, "given")))
+    (action,) = of.step(Advance())
+    assert isinstance(action, Execute)
+    assert (action.input.round, action.input.turn, action.input.state) == (2, 1, "given")
+    assert of.world.agents[0].wake_at == 2
+    completed(of)
+    assert of.world.agents[0].wake_at is None
+    assert of.world.asked == {}
+
+
+def test_a_turn_that_is_begun_again_is_due_by_its_oldest_mail() -> None:
+    """In a sequential world, that is before those who have an alarm in the round that follows."""
+    of = machine(agents=2, schedule="sequential")
+    assert moved(of) == (1, 0)
+    completed(of, wake_in=3)
+    assert moved(of) == (2, 1)
+    completed(of, place=1)
+    of.step(Input("a1", "hello"))
+    of.step(Input("a1", "again"))  # which waits with the turn
+    assert moved(of) == (3, 1)
+    needs(of, ASK, place=1)
+    of.step(OutsideChange(ChangeRecord("state", 1, "given")))
+    assert moved(of) == (4, 1)  # for its mail of round 3, and a0 has its alarm in round 4
+    completed(of, place=1)
+    assert moved(of) == (5, 0)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_message_that_a_turn_was_not_given_is_dropped_and_nobody_moves(waits: bool) -> None:
+    of = begun()
+    if waits:
+        needs(of, ASK)
+    else:
+        completed(of)
+    of.step(Input("a0", "hello"))
+    of.step(OutsideChange(ChangeRecord("drop", 0)))
+    (commit,) = of.step(Advance())
+    assert isinstance(commit, Commit)
+    assert (commit.record.turns, commit.record.parks) == ((), ())
+    assert of.world.agents[0].inbox == []
+    assert of.world.asked == ({1: 0} if waits else {})
+    assert not of.due

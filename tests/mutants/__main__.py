@@ -32,7 +32,7 @@ AREAS: dict[str, tuple[str, ...]] = {
     "sandbox/build": ("tests/sandbox/build",),
     "sandbox/execute": ("tests/sandbox/execute", "tests/sandbox/test_hostile_guests.py"),
     "sandbox/pool": ("tests/sandbox/pool",),
-    "tools/kinds": ("tests/tools/kinds",),
+    "tools": ("tests/tools",),
 }
 """Where the tests of an area lie."""
 LEFT_OUT = ("test_nothing_around_the_interpreter_reaches_an_answer", "test_killed_")

@@ -288,3 +288,31 @@ def test_a_message_that_a_turn_was_not_given_is_dropped_and_nobody_moves(waits: 
     assert of.world.agents[0].inbox == []
     assert of.world.asked == ({1: 0} if waits else {})
     assert not of.due
+
+
+def test_an_alarm_that_rings_while_a_turn_waits_rings_when_it_is_over() -> None:
+    of = begun(agents=2)
+    completed(of, place=1, wake_in=1)
+    completed(of, wake_in=2)  # for round 3
+    of.step(Input("a0", "hello"))
+    of.step(Advance())
+    completed(of, place=1, wake_in=1)
+    needs(of, ASK)  # in round 2
+    for _ in range(3):
+        idle(of)
+    assert of.world.agents[0].wake_at == 3
+    of.step(Answer(1, answer_reply("yes")))
+    of.step(Advance())
+    completed(of)
+    completed(of, place=1)
+    assert of.world.agents[0].wake_at == 7
+    assert moved(of) == (7, 0)
+
+
+def test_the_alarm_for_which_a_turn_was_begun_does_not_ring_again() -> None:
+    of = waiting(ASK)
+    assert of.world.agents[0].wake_at is None
+    of.step(Answer(1, answer_reply("yes")))
+    assert moved(of) == (2, 0)
+    completed(of)
+    assert not of.due

@@ -248,6 +248,7 @@ INNER = {"properties": {"b" * 61: {"items": {"type": "null"}}}}
         ({"const": "c" * 118}, 1, f'it must be "{"c" * 118}", not 1'),
         ({"const": "c" * 119}, 1, f'it must be "{"c" * 119}…, not 1'),
         ({"type": "null"}, float("nan"), "it must be null, not float"),
+        (INNER, {"b" * 61: [1]}, f"{'b' * 60}[0] must be null, not 1"),
         ({"properties": {"a": INNER}}, {"a": {"b" * 61: [1]}}, f"a.{'b' * 60}[0] must be null, not 1"),
     ],
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from turnwise.errors import JournalError
-from turnwise.journal.file.lock import WriterLock, lock_path, was_left
+from turnwise.journal.file.lock import WriterLock, announced, lock_path, was_left
 
 
 def test_one_holder(tmp_path: Path) -> None:
@@ -132,3 +132,44 @@ def test_a_lock_that_was_given_back_keeps_no_descriptor(tmp_path: Path) -> None:
     lock.close()
     with pytest.raises(OSError, match=r"[Bb]ad file descriptor"):
         os.fstat(descriptor)
+
+
+def opened(path: Path) -> int:
+    """Count the descriptors of this process that are open on a file."""
+    links = list(Path("/proc/self/fd").iterdir())
+    return sum(os.path.realpath(link) == str(path) for link in links)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are looked up in /proc")
+def test_who_does_not_get_the_lock_keeps_no_descriptor(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    with closing(WriterLock(path)) as lock:
+        assert opened(lock.path) == 1
+        with pytest.raises(JournalError):
+            WriterLock(path)
+        assert opened(lock.path) == 1
+        assert not was_left(path)
+        assert announced(path) is None
+        assert opened(lock.path) == 1
+
+
+def test_who_holds_a_lock_says_where_its_telemetry_is(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    assert announced(path) is None
+    with closing(WriterLock(path)) as lock:
+        assert announced(path) is None
+        lock.announce("unix:there")
+        assert announced(path) == "unix:there"
+        lock.announce("")
+        assert announced(path) is None
+        with pytest.raises(JournalError, match=f"process {os.getpid()}"):
+            WriterLock(path)
+    lock.announce("too late")
+    assert announced(path) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_lock_that_is_a_pipe_holds_nobody_up(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    os.mkfifo(lock_path(path))
+    assert announced(path) is None

@@ -254,3 +254,15 @@ def test_the_first_agents_are_compared() -> None:
     difference = first_agents_difference([CHILD], [replace(CHILD, args="[]")])
     assert difference is not None
     assert (difference.round, difference.agent, difference.what) == (0, "child", "args")
+
+
+def test_what_comes_with_a_message_is_compared_where_there_is_something() -> None:
+    first, other = (replace(FULL, messages=(replace(MAIL, seq=5, attach=handle),)) for handle in ("h-1", "h-2"))
+    difference = first_difference(first, other, str)
+    assert difference is not None
+    assert (difference.agent, difference.what) == ("0", "message 5: attachment")
+    assert (difference.expected, difference.actual) == ("h-1", "h-2")
+    without = first_difference(first, FULL, str)
+    assert without is not None
+    assert without.expected == "message 5: attachment = 'h-1'"
+    assert "attachment" not in str(without.actual)

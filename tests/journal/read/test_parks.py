@@ -260,7 +260,12 @@ def test_a_snapshot_has_all_that_became_of_turns_that_wait(path: Path) -> None:
         assert parks.of_snapshot(snapshot(4, (2, 3))) == [(3, CALLS_AGAIN)]
 
 
-FOREVER, CALL, AFTER, UNTIL_STOPPED = Wait(1, 2, None), Wait(2, 2, 3), Wait(2, 3, 6), Wait(3, 2, 4)
+FOREVER, CALL, AFTER, UNTIL_STOPPED = (
+    Wait(1, 2, None, True),
+    Wait(2, 2, 3, False),  # for a tool
+    Wait(2, 3, 6, True),
+    Wait(3, 2, 4, True),
+)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +298,7 @@ def test_a_wait_of_a_turn_that_may_have_been_begun_anew_ends_with_the_next(
     moved = "UPDATE turns SET place = 1 WHERE round = 9"
     with Journal.open(changed(path, tmp_path, moved, *changes)) as journal:
         found, _ = journal.rounds.parks.waits(1, 9, [1, 2], 9)
-        assert found == [Wait(1, 2, until), CALL, AFTER]
+        assert found == [Wait(1, 2, until, True), CALL, AFTER]
 
 
 def test_a_journal_without_the_tables_has_nothing_that_waits() -> None:

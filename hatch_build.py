@@ -42,7 +42,7 @@ SOURCES = ("guests/python", "wit", "interpreter_build", "hatch_build.py")
 SUFFIXES = (".py", ".wit")
 OUTPUT = "src/turnwise/sandbox/python"
 APP = "turnwise_interpreter"
-WORLD = "agent"
+WORLD = "interpreter"
 
 
 class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg,misc,unused-ignore]
@@ -83,7 +83,7 @@ def _componentize(root: Path, temporary: Path) -> tuple[bytes, dict[str, Any]]:
     app.mkdir()
     for path in source_files(root, SOURCES, SUFFIXES):
         relative = path.relative_to(root)
-        if relative.parts[:2] == ("guests", "python"):
+        if relative.parts[:2] == ("guests", "python") and path.suffix == ".py":
             copy = app / Path(*relative.parts[2:])
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
@@ -91,7 +91,11 @@ def _componentize(root: Path, temporary: Path) -> tuple[bytes, dict[str, Any]]:
     environment = temporary / "environment"
     (environment / "lib" / "python3" / "site-packages").mkdir(parents=True)
     output = temporary / "interpreter.wasm"
-    arguments = ["-q", "-d", str(root / "wit"), "-w", WORLD, "componentize", "-p", str(app), APP, "-o", str(output)]
+    wit = temporary / "wit"
+    (wit / "deps").mkdir(parents=True)
+    shutil.copyfile(root / "guests" / "python" / "interpreter.wit", wit / "interpreter.wit")
+    shutil.copytree(root / "wit", wit / "deps" / "agent")
+    arguments = ["-q", "-d", str(wit), "-w", WORLD, "componentize", "-p", str(app), APP, "-o", str(output)]
     program = f"import sys; from componentize_py import script; sys.argv[1:] = {arguments!r}; sys.exit(script())"
     done = subprocess.run(
         [sys.executable, "-c", program],

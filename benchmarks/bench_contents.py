@@ -1,13 +1,13 @@
 """Time and memory of contents: a large one that goes from agent to agent, beside messages without one.
 
-    python benchmarks/bench_contents.py [--mib 16] [--rounds 50] [--repeats 5]
+    python benchmarks/bench_contents.py [--mib 16] [--rounds 50] [--repeats 5] [--random]
 
-Each line is one JSON object. `put`: the round in which an agent puts the content, in seconds; base64 in the sandbox is
-nearly all of it. `attached` and `plain`: the median round, in milliseconds, in which two agents send each other a short
-message, with the content attached or without; runs alternate, and `difference` is what the attachment costs.
-`journal_bytes` is the size of the journal, over that of the content. `peak_over_content` is the growth of the
-orchestrator's peak memory over a run without a content, in sizes of the content. Every run checks that the content
-arrived.
+Each line is one JSON object. `put`: the round in which an agent puts the content, in seconds. `attached` and `plain`:
+the median round, in milliseconds, in which two agents send each other a short message, with the content attached or
+without; runs alternate, and `difference` is what the attachment costs. `journal_bytes` is the size of the journal, over
+that of the content. `peak_over_content` is by how much the orchestrator grew at the most while the content was put and
+sent, over the same of a run without one, in sizes of the content, and `worker_peak_over_content` that of the worker,
+the agent's memory included (Linux). `--random`: bytes that do not compress. Every run checks that the content arrived.
 
     python benchmarks/bench_contents.py --infer [--mib 100]
 
@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -35,8 +34,11 @@ from turnwise import Agent, Grants, World
 
 PLAYER = """
 def turn(t):
-    if t.args["begins"] and t.round == 1:
-        handle = t.put(bytes(t.args["bytes"])) if t.args["bytes"] else None
+    if t.args["begins"] and t.turn == 1:
+        t.wake_in(1)
+    elif t.args["begins"] and t.turn == 2:
+        size = t.args["bytes"]
+        handle = t.put(t.random.randbytes(size) if t.args["random"] else bytes(size)) if size else None
         t.send("other", "ball", attach=handle)
     for message in t.inbox:
         t.state = {"bytes": message.attach.bytes if message.attach else 0}
@@ -44,15 +46,46 @@ def turn(t):
 """
 
 
-def play(size: int, mib: int, rounds: int) -> dict[str, float]:
+def memory_bytes(pid: int, line: str) -> int:
+    """A line of what the system says of a process's memory."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return sum(int(one.split()[1]) * 1024 for one in lines if one.startswith(line))
+
+
+class Peaks:
+    """The most memory of the orchestrator and the worker over what each has now. Linux; elsewhere both are 0."""
+
+    def __init__(self) -> None:
+        self._pids = [os.getpid(), child("turnwise.sandbox.pool.worker")] if sys.platform == "linux" else []
+        for pid in self._pids:
+            Path(f"/proc/{pid}/clear_refs").write_text("5")  # what it has now is the most that it has had
+        self._before = [memory_bytes(pid, "VmRSS:") for pid in self._pids]
+
+    def grown_bytes(self) -> list[int]:
+        """By how much each has grown at the most, so far."""
+        pairs = zip(self._pids, self._before, strict=True)
+        return [memory_bytes(pid, "VmHWM:") - before for pid, before in pairs] or [0, 0]
+
+
+def play(size: int, mib: int, rounds: int, *, random: bool) -> dict[str, float]:
     """Times of rounds, size of the journal and peak memory of a run in this process; `mib` sets its limits."""
     common = {"fuel": 40_000_000_000, "memory_mib": 64 + 8 * mib, "output_mib": 2 + 2 * mib, "put_mib": max(64, mib)}
     agents = {
-        "one": Agent(PLAYER, args={"begins": True, "bytes": size}, start=True, grants=Grants(send=["other"]), **common),
-        "other": Agent(PLAYER, args={"begins": False, "bytes": 0}, grants=Grants(send=["one"]), **common),
+        "one": Agent(
+            PLAYER,
+            args={"begins": True, "bytes": size, "random": random},
+            start=True,
+            grants=Grants(send=["other"]),
+            **common,
+        ),
+        "other": Agent(
+            PLAYER, args={"begins": False, "bytes": 0, "random": False}, grants=Grants(send=["one"]), **common
+        ),
     }
     world = World(name="bench", agents=agents, rounds_max=rounds, turn_seconds_max=100_000, contents_mib=256 + 2 * mib)
     times = []
+    peaks: Peaks | None = None
+    grown = [0, 0]
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder) / "run.journal"
         with world.start(journal=journal, workers=1) as live:
@@ -60,17 +93,21 @@ def play(size: int, mib: int, rounds: int) -> dict[str, float]:
             for _ in live:
                 now = time.perf_counter()
                 times.append(now - before)
-                before = now
+                if len(times) == 1:
+                    peaks = Peaks()
+                elif len(times) == rounds - 1 and peaks is not None:
+                    grown = peaks.grown_bytes()
+                before = time.perf_counter()
         with turnwise.open(journal) as run:
             assert not list(run.failures), next(iter(run.failures)).failure
             assert json.loads(run.state("other")) == {"bytes": size}
         journal_bytes = journal.stat().st_size
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
-        "put_s": times[0],
+        "put_s": times[1],
         "round_ms": statistics.median(times[5:]) * 1000,
         "journal": journal_bytes,
-        "peak": peak,
+        "peak": grown[0],
+        "worker": grown[1],
     }
 
 
@@ -121,13 +158,13 @@ def pss_bytes(pid: int) -> int:
     raise ValueError("no Pss")
 
 
-def inference_process() -> int:
-    """The child of this process that runs models."""
+def child(module: str) -> int:
+    """The child of this process that executes a module."""
     for path in Path("/proc/self/task").glob("*/children"):
         for pid in path.read_text().split():
-            if b"turnwise.inference" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                 return int(pid)
-    raise ValueError("no inference process")
+    raise ValueError(f"no process of {module}")
 
 
 def infer(size: int, mib: int) -> dict[str, float]:
@@ -151,7 +188,7 @@ def infer(size: int, mib: int) -> dict[str, float]:
         with world.start(journal=Path(folder) / "run.journal", workers=1) as live:
             for _ in range(2):
                 live.step()
-            pids = [os.getpid(), inference_process()]
+            pids = [os.getpid(), child("turnwise.inference")]
             watching = threading.Thread(target=watch, args=(pids,))
             watching.start()
             for _ in range(INFERS):
@@ -187,10 +224,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--infer", action="store_true")
+    parser.add_argument("--random", action="store_true")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one is not None:
-        one = infer(options.one, options.mib) if options.infer else play(options.one, options.mib, options.rounds)
+        if options.infer:
+            one = infer(options.one, options.mib)
+        else:
+            one = play(options.one, options.mib, options.rounds, random=options.random)
         print(json.dumps(one))
         return
     size = options.mib * 1024 * 1024
@@ -203,8 +244,9 @@ def main() -> None:
         line = {"benchmark": "infer", "mib": options.mib, "value": round(statistics.median(ratios), 3)}
         print(json.dumps(line | {"spread": [round(min(ratios), 3), round(max(ratios), 3)]}))
         return
+    more = ["--random"] if options.random else []
     found = [
-        (apart(size, options.mib, options.rounds), apart(0, options.mib, options.rounds))
+        (apart(size, options.mib, options.rounds, *more), apart(0, options.mib, options.rounds))
         for _ in range(options.repeats)
     ]
     for name, values in (
@@ -214,6 +256,7 @@ def main() -> None:
         ("difference", [one["round_ms"] - other["round_ms"] for one, other in found]),
         ("journal_bytes", [one["journal"] / size for one, _ in found]),
         ("peak_over_content", [(one["peak"] - other["peak"]) / size for one, other in found]),
+        ("worker_peak_over_content", [(one["worker"] - other["worker"]) / size for one, other in found]),
     ):
         line = {"benchmark": name, "mib": options.mib, "value": round(statistics.median(values), 4)}
         print(json.dumps(line | {"spread": [round(min(values), 4), round(max(values), 4)]}))

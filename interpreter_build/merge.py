@@ -23,10 +23,47 @@ from interpreter_build.instructions import BLOCKS, CALL, CALL_INDIRECT, GLOBAL_G
 I32, I64 = 0x7F, 0x7E
 SHIM_TABLE = "$imports"
 EFFECT = HostFunction("", "effect")
+EFFECT_BYTES = HostFunction("", "effect-bytes")
 TURN = "turn"
 
-EFFECT_TYPE = bytes((0x60, 2, I32, I32, 1, I64))
-LOWERED_EFFECT_TYPE = bytes((0x60, 3, I32, I32, I32, 0))
+
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    """A function by which a component asks for effects, and the one of core modules that does the same."""
+
+    name: str
+    """Name that core modules import it by."""
+    parameters: int
+    """Numbers that are passed: pointers and lengths."""
+
+    @property
+    def type(self) -> bytes:
+        """Type of the import: the result is pointer and length in one number."""
+        return bytes((0x60, self.parameters, *[I32] * self.parameters, 1, I64))
+
+    @property
+    def lowered_type(self) -> bytes:
+        """Type by which the code of components calls it: a place for pointer and length comes last."""
+        return bytes((0x60, self.parameters + 1, *[I32] * (self.parameters + 1), 0))
+
+    def body(self, imported: int) -> bytes:
+        """Return the body of the function that is called as components do, by import `imported`."""
+        place = b"\x20" + encoding.unsigned(self.parameters)
+        packed = encoding.unsigned(self.parameters + 1)
+        arguments = b"".join(b"\x20" + encoding.unsigned(number) for number in range(self.parameters))
+        return (
+            b"\x01\x01\x7e"  # one local of 64 bits: what the host returns
+            + arguments
+            + (b"\x10" + encoding.unsigned(imported) + b"\x21" + packed)
+            + (place + b"\x20" + packed + b"\x42\x20\x88\xa7\x36\x02\x00")
+            + (place + b"\x20" + packed + b"\xa7\x36\x02\x04")
+            + b"\x0b"
+        )
+
+
+EFFECTS = {EFFECT: _Effect("effect", 2), EFFECT_BYTES: _Effect("effect_bytes", 4)}
+"""The first is imported always, the others where they are called."""
+
 ALLOC_TYPE = bytes((0x60, 1, I32, 1, I32))
 REALLOC_TYPE = bytes((0x60, 4, I32, I32, I32, I32, 1, I32))
 TURN_TYPE = bytes((0x60, 2, I32, I32, 1, I64))
@@ -221,23 +258,26 @@ class _Merger:
         contents = [n for n in self._linker.instances() if self._linker.module_of(n).memory_content is not None]
         if any(instance != memories[0].instance for instance in contents):
             raise UnexpectedForm("content of memory that is in another module than the memory")
-        host = sorted((f for f in self._host_types if f != EFFECT), key=lambda f: (f.interface, f.name))
+        effects = [f for f in EFFECTS if f == EFFECT or f in self._host_types]
+        host = sorted((f for f in self._host_types if f not in EFFECTS), key=lambda f: (f.interface, f.name))
         functions = sorted(self._references)
         globals_ = sorted(found for found in self._read | self._written if self._constant(found) is None)
-        self._function_numbers: dict[Target, int] = {f: n for n, f in enumerate(host, 1)}
-        first = len(host) + 1
+        self._function_numbers: dict[Target, int] = {f: n for n, f in enumerate(host, len(effects))}
+        first = len(effects) + len(host)
         self._function_numbers |= {f: first + n for n, f in enumerate(functions)}
-        adapter, alloc, turn = range(first + len(functions), first + len(functions) + 3)
-        self._function_numbers[EFFECT] = adapter
+        adapter = first + len(functions)
+        self._function_numbers |= {f: adapter + n for n, f in enumerate(effects)}
+        alloc, turn = adapter + len(effects), adapter + len(effects) + 1
         self._global_numbers = {found: number for number, found in enumerate(globals_)}
         self._check_types()
-        imports = [_import("turnwise", "effect", self._type(EFFECT_TYPE))]
+        imports = [_import("turnwise", EFFECTS[f].name, self._type(EFFECTS[f].type)) for f in effects]
         imports += [_import(f.interface, f.name, self._type(self._host_types[f])) for f in host]
         types = [self._type(self._type_of(f)) for f in functions]
-        types += [self._type(kind) for kind in (LOWERED_EFFECT_TYPE, ALLOC_TYPE, TURN_TYPE)]
+        types += [self._type(EFFECTS[f].lowered_type) for f in effects]
+        types += [self._type(kind) for kind in (ALLOC_TYPE, TURN_TYPE)]
         bodies = [self._body(f) for f in functions]
         bodies += [
-            EFFECT_BODY,
+            *[EFFECTS[f].body(number) for number, f in enumerate(effects)],
             _alloc_body(self._function_numbers[self._realloc]),
             _turn_body(self._function_numbers[self._turn]),
         ]
@@ -279,8 +319,9 @@ class _Merger:
         for function, kind in ((self._turn, LIFTED_TURN_TYPE), (self._realloc, REALLOC_TYPE)):
             if isinstance(function, HostFunction) or self._type_of(function) != kind:
                 raise UnexpectedForm("a turn, or what gives room for its input, of another type")
-        if self._host_types.get(EFFECT, LOWERED_EFFECT_TYPE) != LOWERED_EFFECT_TYPE:
-            raise UnexpectedForm("an effect of another type")
+        for function, effect in EFFECTS.items():
+            if self._host_types.get(function, effect.lowered_type) != effect.lowered_type:
+                raise UnexpectedForm("an effect of another type")
 
     def _type_of(self, function: Defined) -> bytes:
         module = self._linker.module_of(function.instance)
@@ -333,16 +374,6 @@ class _Merger:
 
 def _import(module: str, name: str, kind: int) -> bytes:
     return encoding.name(module) + encoding.name(name) + bytes([Kind.FUNCTION]) + encoding.unsigned(kind)
-
-
-EFFECT_BODY = (
-    b"\x01\x01\x7e"  # one local of 64 bits: what the host returns, pointer and length
-    b"\x20\x00\x20\x01\x10\x00\x21\x03"
-    b"\x20\x02\x20\x03\x42\x20\x88\xa7\x36\x02\x00"
-    b"\x20\x02\x20\x03\xa7\x36\x02\x04"
-    b"\x0b"
-)
-"""`effect` as the code of components calls it, with a place for the result, by that of core modules, import 0."""
 
 
 def _alloc_body(realloc: int) -> bytes:

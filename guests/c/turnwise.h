@@ -460,6 +460,60 @@ TW_API tw_text tw_ask(tw_text question, tw_text schema) {
   return tw_member(tw_member(tw_effect(tw_written(&out)), "ok"), "answer");
 }
 
+/* -- contents: bytes that are put once and handed on by a handle ------------------------------------------------------ */
+
+__attribute__((import_module("turnwise"), import_name("effect_bytes"))) uint64_t tw_host_effect_bytes_(const char *text, uint32_t length, const void *content, uint32_t size);
+
+/* As `tw_effect`, with bytes beside the texts: those of the request are given, those of the reply lie behind its first
+ * line, which ends with a newline (docs/abi.md). */
+TW_API tw_text tw_effect_bytes(tw_text request, tw_text content) {
+  uint64_t packed = tw_host_effect_bytes_(request.at, request.length, content.at, content.length);
+  return (tw_text){(const char *)(uintptr_t)(packed >> 32), (uint32_t)packed};
+}
+
+/* Take the first line off a reply, and return it; what is left are its bytes. */
+TW_API tw_text tw_line(tw_text *reply) {
+  uint32_t length = 0;
+  while (length < reply->length && reply->at[length] != '\n') length++;
+  tw_text line = {reply->at, length};
+  uint32_t used = length < reply->length ? length + 1 : length;
+  *reply = (tw_text){reply->at + used, reply->length - used};
+  return line;
+}
+
+/* Put bytes aside for the rest of the run. Their handle, a text; TW_NONE where it was refused. */
+TW_API tw_text tw_put(tw_text content) {
+  tw_out out = {0};
+  tw_add(&out, tw_literal("{\"effect\":\"put\",\"bytes\":"));
+  tw_add_int(&out, content.length);
+  tw_add(&out, tw_literal("}"));
+  tw_text reply = tw_effect_bytes(tw_written(&out), content);
+  return tw_string(tw_member(tw_member(tw_line(&reply), "ok"), "handle"));
+}
+
+/* At most `length` bytes of a content from `start` on; TW_NONE where the agent was given no such handle. */
+TW_API tw_text tw_get(tw_text handle, int64_t start, int64_t length) {
+  tw_out out = {0};
+  tw_add(&out, tw_literal("{\"effect\":\"get\",\"handle\":"));
+  tw_add_string(&out, handle);
+  tw_add(&out, tw_literal(",\"start\":"));
+  tw_add_int(&out, start);
+  tw_add(&out, tw_literal(",\"length\":"));
+  tw_add_int(&out, length);
+  tw_add(&out, tw_literal("}"));
+  tw_text reply = tw_effect_bytes(tw_written(&out), TW_NONE);
+  return tw_member(tw_line(&reply), "ok").at ? reply : TW_NONE;
+}
+
+/* A message with a content, by its handle; the one who reads it finds that in the member `attach`. */
+TW_API void tw_send_attached(tw_turn *t, tw_text to, tw_text body, tw_text handle) {
+  tw_send(t, to, body);
+  t->send.length--; /* the closing brace */
+  tw_add(&t->send, tw_literal(",\"attach\":"));
+  tw_add_string(&t->send, handle);
+  tw_add(&t->send, tw_literal("}"));
+}
+
 /* -- what the host calls ------------------------------------------------------------------------------------------- */
 
 __attribute__((export_name("turnwise_alloc"))) void *turnwise_alloc(uint32_t size) { return tw_alloc(size); }

@@ -126,8 +126,9 @@ def with_memory(module: bytes) -> bytes:
     store = wasmtime.Store(engine)
     linker = wasmtime.Linker(engine)
     # A type belongs to the engine that has seen it first.
-    effect_type = wasmtime.FuncType([wasmtime.ValType.i32(), wasmtime.ValType.i32()], [wasmtime.ValType.i64()])
-    linker.define_func("turnwise", "effect", effect_type, _no_effect)
+    for name, parameters in (("effect", 2), ("effect_bytes", 4)):
+        kind = wasmtime.FuncType([wasmtime.ValType.i32()] * parameters, [wasmtime.ValType.i64()])
+        linker.define_func("turnwise", name, kind, _no_effect)
     exports = linker.instantiate(store, compiled).exports(store)
     before = exports["__stack_pointer"].value(store)
     if "_initialize" in exports:
@@ -140,7 +141,7 @@ def with_memory(module: bytes) -> bytes:
     return _rewritten(module, memory.size(store), memory.read(store, 0, memory.data_len(store)))
 
 
-def _no_effect(_pointer: int, _length: int) -> int:
+def _no_effect(*_: int) -> int:
     raise RuntimeError("the interpreter asks for an effect while it is built")
 
 

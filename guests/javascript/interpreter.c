@@ -27,6 +27,8 @@ extern const unsigned int turnwise_js_length;
 
 __attribute__((import_module("turnwise"), import_name("effect"))) uint64_t host_effect(const char *text, uint32_t length);
 
+__attribute__((import_module("turnwise"), import_name("effect_bytes"))) uint64_t host_effect_bytes(const char *text, uint32_t length, const uint8_t *content, uint32_t size);
+
 static JSRuntime *runtime;
 static JSContext *context;
 static JSValue sdk;
@@ -56,6 +58,32 @@ static JSValue js_effect(JSContext *ctx, JSValueConst self, int count, JSValueCo
   JSValue text = JS_NewStringLen(ctx, reply, (uint32_t)packed);
   heap_free(reply);
   return text;
+}
+
+/* The engine's way to give an array's memory back, or another size. */
+static void *resize_content(JSRuntime *rt, void *opaque, void *content, size_t size) {
+  if (size) return heap_functions.js_realloc(opaque, content, size);
+  heap_free(content);
+  return NULL;
+}
+
+/* Text and Uint8Array → [text, Uint8Array]: the reply is a line of text, and the bytes that belong to it. */
+static JSValue js_effect_bytes(JSContext *ctx, JSValueConst self, int count, JSValueConst *values) {
+  size_t length, size;
+  uint8_t *content = JS_GetUint8Array(ctx, &size, values[1]);
+  if (!content && JS_HasException(ctx)) return JS_EXCEPTION;
+  const char *request = JS_ToCStringLen(ctx, &length, values[0]);
+  if (!request) return JS_EXCEPTION;
+  uint64_t packed = host_effect_bytes(request, length, content, size);
+  JS_FreeCString(ctx, request);
+  char *reply = (char *)(uintptr_t)(packed >> 32), *end = reply;
+  while (*end != '\n') end++;
+  uint32_t line = (uint32_t)(end - reply), left = (uint32_t)packed - line - 1;
+  JSValue parts = JS_NewArray(ctx);
+  JS_SetPropertyUint32(ctx, parts, 0, JS_NewStringLen(ctx, reply, line));
+  memmove(reply, end + 1, left);
+  JS_SetPropertyUint32(ctx, parts, 1, JS_NewUint8Array(ctx, (uint8_t *)reply, left, resize_content, NULL, false));
+  return parts;
 }
 
 /* -- chance and time ------------------------------------------------------------------------------------------- */
@@ -350,6 +378,7 @@ __attribute__((export_name("turnwise_init"))) int turnwise_init(void) {
   JSValue global = JS_GetGlobalObject(context);
   JSValue host = JS_NewObject(context);
   give(host, "effect", js_effect, 1);
+  give(host, "effectBytes", js_effect_bytes, 2);
   give(host, "bits", js_bits, 1);
   give(host, "fraction", js_fraction, 1);
   JS_SetPropertyStr(context, global, "__host", host);

@@ -12,6 +12,8 @@ declare module "turnwise" {
     readonly body: string;
     /** The round in which it was sent. */
     readonly round: number;
+    /** The handle of a content that came with it; null if none did. */
+    readonly attach: string | null;
     /** The body read as JSON. Throws `SyntaxError` if it is none: anybody may have written it. */
     json(): any;
   }
@@ -199,6 +201,14 @@ declare module "turnwise" {
     toList(): any;
   }
 
+  /** A content as an input of `infer`: its bytes are the elements, little-endian, the last dimension running fastest. */
+  export class StoredTensor {
+    constructor(content: string, dtype: DType, shape: number[]);
+    readonly content: string;
+    readonly dtype: DType;
+    readonly shape: number[];
+  }
+
   /** One move of one agent. Nothing survives a turn but `state`; all else takes effect when the turn is over, and only
    * if it did not fail. */
   export interface Turn {
@@ -226,8 +236,9 @@ declare module "turnwise" {
     log(line: unknown, level?: LogLevel): void;
     /** Record a number or a text under a name, for plots and tables of this round. */
     record(name: string, value: number | string): void;
-    /** Send a text, or any other JSON value as JSON, to an agent or a group. It arrives in the next round. */
-    send(to: string, body: JSONValue): void;
+    /** Send a text, or any other JSON value as JSON, to an agent or a group. It arrives in the next round. `attach` is
+     * the handle of a content that goes with it, by reference. */
+    send(to: string, body: JSONValue, options?: { attach?: string | null }): void;
     /** Have a turn in so many rounds, mail or not. Each call replaces the one before. */
     wakeIn(rounds: number): void;
     /** Bring an agent into the world when the round is over. Needs the grant `spawn`. */
@@ -259,13 +270,19 @@ declare module "turnwise" {
       model: string, prompts: Iterable<Prompt>, options: Options & { returnErrors: true },
     ): (Answer | EffectError)[];
     /** Run a graph on named tensors, and get its outputs by name. Needs the grant `infer`. */
-    infer(model: string, inputs: Record<string, Tensor | Nested>): Record<string, Tensor>;
+    infer(model: string, inputs: Record<string, Tensor | StoredTensor | Nested>): Record<string, Tensor>;
     inferAll(
-      model: string, inputs: Iterable<Record<string, Tensor | Nested>>, options?: { returnErrors?: false },
+      model: string, inputs: Iterable<Record<string, Tensor | StoredTensor | Nested>>, options?: { returnErrors?: false },
     ): Record<string, Tensor>[];
     inferAll(
-      model: string, inputs: Iterable<Record<string, Tensor | Nested>>, options: { returnErrors: true },
+      model: string, inputs: Iterable<Record<string, Tensor | StoredTensor | Nested>>, options: { returnErrors: true },
     ): (Record<string, Tensor> | EffectError)[];
+    /** Put bytes aside, and get a handle for them, a text that can be kept in the state, sent, and used as an input of
+     * models. The content stays for the whole run, and the journal holds it once. Throws `EffectError` beyond `put_mib`. */
+    put(content: ArrayBuffer | ArrayBufferView): string;
+    /** Read a content, or `length` bytes of it from `start` on; less where it ends before. Throws `EffectError`
+     * ("denied") for a handle that was never given. */
+    get(handle: string, part?: { start?: number; length?: number }): Uint8Array;
     /** Call a tool outside of the run by its name, `"server.tool"`. Needs the grant `call`. The result is recorded, and
      * nothing is called twice. Where a call takes long, or people are asked, the turn waits as with `ask`. */
     call(name: string, args?: Record<string, JSONValue>): ToolResult;
@@ -280,9 +297,9 @@ declare module "turnwise" {
      * round that begins with the answer. With a `deadline`, a number of rounds, `default` is the answer if nobody has
      * given another by then. */
     ask(question: string, options?: { schema?: Record<string, any>; deadline?: number; default?: JSONValue }): any;
-    /** The vector of a text, or those of several. Needs the grant `embed`. */
-    embed(model: string, texts: string, options?: { truncate?: boolean }): number[];
-    embed(model: string, texts: string[], options?: { truncate?: boolean }): number[][];
+    /** The vector of a text, or those of several. Needs the grant `embed`. `{ content }` is a text that was put. */
+    embed(model: string, texts: string | { content: string }, options?: { truncate?: boolean }): number[];
+    embed(model: string, texts: (string | { content: string })[], options?: { truncate?: boolean }): number[][];
   }
 }
 

@@ -11,7 +11,7 @@ const TEXT_CHARS_MAX = 16384;
 const SHOWN_CHARS_MAX = 80;
 const CAUSES_MAX = 20;
 
-const { effect, bits, fraction } = globalThis.__host;
+const { effect, effectBytes, bits, fraction } = globalThis.__host;
 delete globalThis.__host;
 
 // -- errors -----------------------------------------------------------------------------------------------------
@@ -201,10 +201,11 @@ Math.random = function random() {
 // -- messages and tensors ---------------------------------------------------------------------------------------
 
 class Message {
-  constructor(sender, body, round) {
-    this.sender = sender;
+  constructor({ from, body, round, attach = null }) {
+    this.sender = from;
     this.body = body;
     this.round = round;
+    this.attach = attach;
   }
 
   json() {
@@ -319,6 +320,16 @@ function tensorFromJSON({ dtype, shape, data }) {
   tensor.dtype = dtype;
   tensor.data = new ARRAYS[dtype](Uint8Array.fromBase64(data).buffer);
   return tensor;
+}
+
+/** A content as an input of `infer`: its bytes are the elements, little-endian, the last dimension first. */
+export class StoredTensor {
+  constructor(content, dtype, shape) {
+    this.content = handleOf(content);
+    if (!(dtype in ARRAYS)) throw new TypeError(`dtype is one of ${Object.keys(ARRAYS).join(", ")}, not ${dtype}`);
+    this.dtype = dtype;
+    this.shape = shape.map((size) => whole("a size of shape", size, 0, Number.MAX_SAFE_INTEGER));
+  }
 }
 
 // -- effects ----------------------------------------------------------------------------------------------------
@@ -473,12 +484,24 @@ function outputsOf(reply) {
 function inferRequest(model, inputs) {
   const tensors = {};
   for (const [name, value] of Object.entries(plain("inputs", inputs))) {
-    tensors[name] = tensorToJSON(value instanceof Tensor ? value : new Tensor(value));
+    if (value instanceof StoredTensor) tensors[name] = { ...value };
+    else tensors[name] = tensorToJSON(value instanceof Tensor ? value : new Tensor(value));
   }
   return { effect: "infer", model: modelName(model), inputs: tensors };
 }
 
 const ask = (request) => JSON.parse(effect(encode(request, "the request")));
+
+/** Asks with bytes beside the request, and returns the reply with those beside it. */
+function askBytes(request, content) {
+  const [line, beside] = effectBytes(encode(request, "the request"), content);
+  return [okOf(JSON.parse(line)), beside];
+}
+
+function handleOf(value) {
+  named(value, "handle");
+  return value;
+}
 
 function askAll(requests, read, returnErrors) {
   if (requests.length === 0) return [];
@@ -596,7 +619,7 @@ class Turn {
   constructor(input) {
     this.#input = input;
     this.args = input.args;
-    this.inbox = input.inbox.map((message) => new Message(message.from, message.body, message.round));
+    this.inbox = input.inbox.map((message) => new Message(message));
     this.state = stateOf(input.state);
   }
 
@@ -653,11 +676,11 @@ class Turn {
     this.#append("record", { name, value });
   }
 
-  send(to, body) {
+  send(to, body, { attach = null } = {}) {
     named(to, "to");
     if (typeof body === "string") checkText(body, "body");
     else body = encode(body, "body");
-    this.#append("send", { to, body });
+    this.#append("send", attach === null ? { to, body } : { to, body, attach: handleOf(attach) });
   }
 
   wakeIn(rounds) {
@@ -734,14 +757,28 @@ class Turn {
   }
 
   embed(model, texts, { truncate = false } = {}) {
-    const several = typeof texts !== "string";
+    const several = typeof texts?.[Symbol.iterator] === "function" && typeof texts !== "string";
     const list = several ? [...texts] : [texts];
     if (list.length === 0) return [];
-    list.forEach((each, index) => checkText(each, `texts[${index}]`));
-    const request = { effect: "embed", model: modelName(model), texts: list };
+    list.forEach((each, index) => checkText(each?.content ?? each, `texts[${index}]`));
+    const told = list.map((each) => (typeof each === "string" ? each : { content: handleOf(each.content) }));
+    const request = { effect: "embed", model: modelName(model), texts: told };
     if (truncate) request.truncate = true;
     const vectors = tensorFromJSON(okOf(ask(request)).vectors).toList();
     return several ? vectors : vectors[0];
+  }
+
+  put(content) {
+    const bytes = content instanceof ArrayBuffer ? new Uint8Array(content) : content;
+    if (!ArrayBuffer.isView(bytes)) throw new TypeError(`content is a Uint8Array or another array of bytes, not ${kindOf(content)}`);
+    const { buffer, byteOffset, byteLength } = bytes;
+    return askBytes({ effect: "put", bytes: byteLength }, new Uint8Array(buffer, byteOffset, byteLength))[0].handle;
+  }
+
+  get(handle, { start = 0, length } = {}) {
+    const request = { effect: "get", handle: handleOf(handle), start: whole("start", start, 0, Number.MAX_SAFE_INTEGER) };
+    if (length !== undefined) request.length = whole("length", length, 0, Number.MAX_SAFE_INTEGER);
+    return askBytes(request, new Uint8Array(0))[1];
   }
 
   call(name, args = {}) {

@@ -28,7 +28,7 @@ class WitWorld:
 
     def turn(self, input: str) -> str:  # noqa: A002 - the name in the WIT world
         random.seed = _seed
-        return execute.execute(input, wit_world.effect)
+        return execute.execute(input, wit_world.effect, wit_world.effect_bytes)
 
 
 def _no_seed(*_: object) -> None:

@@ -41,7 +41,7 @@ def turn(t: Turn) -> None:
 def warm_up() -> None:
     """Play some turns, so that what Python does at first (specialise code, fill caches) is done."""
     request = {"abi": 1, "prepare": {"entry": "warm_up.py", "files": {"warm_up.py": _AGENT}}}
-    program = json.loads(execute.execute(json.dumps(request), str))["program"]
+    program = json.loads(execute.execute(json.dumps(request), str, _no_bytes))["program"]
     envelope = {
         "abi": 1,
         "self": "a-1",
@@ -58,10 +58,14 @@ def warm_up() -> None:
         text = json.dumps(envelope | {"args": args, "program": program}, separators=(",", ":"))
         for _ in range(WARM_UP_TURNS):
             finders = sys.meta_path[:]
-            execute.execute(text, lambda _: reply)
+            execute.execute(text, lambda _: reply, _no_bytes)
             sys.meta_path[:] = finders
             del sys.modules["warm_up"]
     linecache.clearcache()
+
+
+def _no_bytes(request: str, _: bytes) -> bytes:
+    raise ValueError(f"nobody answers {request} while the interpreter is built")
 
 
 def buffer_output() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from turnwise.core.contents import (
+    BesideText,
     Kept,
     Malformed,
     Piece,
@@ -40,7 +41,7 @@ def test_other_replies_name_none(reply: str) -> None:
 
 
 def test_a_put_is_recorded_by_size_and_hash() -> None:
-    recorded, content = put_request({"effect": "put", "data": "aGVsbG8="})
+    recorded, content = put_request({"effect": "put", "data": "aGVsbG8="}, BesideText(b""))
     assert content == b"hello"
     hashed = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
     assert recorded == f'{{"bytes":5,"effect":"put","sha256":"{hashed}"}}'
@@ -57,11 +58,33 @@ def test_a_put_is_recorded_by_size_and_hash() -> None:
         ({"effect": "put", "data": "aGVsbG8=", "more": 1}, "and nothing else"),
         ({"effect": "put", "data": "aGVsbG8"}, "is not base64"),
         ({"effect": "put", "data": "aGVs bG8="}, "is not base64"),
+        ({"effect": "put", "data": "aGVsbG8=", "bytes": 3}, "and nothing else"),
+        ({"effect": "put", "bytes": -1}, "the number of bytes"),
+        ({"effect": "put", "bytes": True}, "the number of bytes"),
+        ({"effect": "put", "bytes": "3"}, "the number of bytes"),
+        ({"effect": "put", "bytes": 1.0}, "the number of bytes"),
+        ({"effect": "put", "bytes": 4}, "says 4 bytes, and 3 are beside"),
     ],
 )
 def test_what_is_no_put_is_said(item: dict[str, Any], said: str) -> None:
     with pytest.raises(Malformed, match=said):
-        put_request(item)
+        put_request(item, BesideText(b"xyz"))
+
+
+def test_bytes_beside_a_request_are_recorded_as_the_same_bytes_in_base64() -> None:
+    beside = BesideText(b"hello, you")
+    assert put_request({"effect": "put", "bytes": 5}, beside) == put_request(
+        {"effect": "put", "data": "aGVsbG8="}, BesideText(b"")
+    )
+    assert beside.left == 5
+    assert put_request({"effect": "put", "bytes": 0}, beside)[1] == b""
+    assert put_request({"effect": "put", "bytes": 5}, beside)[1] == b", you"
+    assert beside.left == 0
+
+
+def test_a_content_that_is_all_that_came_is_not_looked_at_as_a_part() -> None:
+    content = memoryview(bytes(10))
+    assert BesideText(content).take(10) is content
 
 
 def test_a_handle_is_made_of_head_effect_and_content_and_ends_in_the_size() -> None:
@@ -113,7 +136,7 @@ def test_what_is_no_get_is_said(body: str, said: str) -> None:
 
 def test_a_part_that_was_read_stands_between_the_ends_of_its_reply() -> None:
     piece = Piece(Kept("ab" * 32, 100, 3, 1, 0), 10, 20)
-    assert handed_over(piece) == ('{"ok":{"data":"', piece, '"}}')
+    assert handed_over(piece) == ('{"ok":', piece, "}")
 
 
 @pytest.mark.parametrize(

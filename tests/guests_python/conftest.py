@@ -39,6 +39,10 @@ def no_effect(request: str) -> str:
     raise AssertionError(f"unexpected effect: {request}")
 
 
+def no_bytes(request: str, content: bytes) -> bytes:
+    raise AssertionError(f"unexpected effect: {request} with {len(content)} bytes")
+
+
 def compact(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
@@ -58,8 +62,8 @@ def play() -> Iterator[Play]:
     def play(
         files: dict[str, str] | str, *, entry: str = "agent.py", effect: Effect = no_effect, **changes: Any
     ) -> Any:
-        program = prepare_with(lambda text: execute(text, no_effect), files, entry)["program"]
-        reply = execute(compact({**ENVELOPE, **changes, "program": program}), effect)
+        program = prepare_with(lambda text: execute(text, no_effect, no_bytes), files, entry)["program"]
+        reply = execute(compact({**ENVELOPE, **changes, "program": program}), effect, no_bytes)
         restore()
         return json.loads(reply)
 
@@ -92,9 +96,11 @@ class Interpreter:
         self.fuel = 0
         self._reads = 0
         self._effect: Effect = no_effect
+        self.bytes_effect: Callable[[str, bytes], bytes] = no_bytes
         for item in module.imports:
             assert isinstance(item.type, wasmtime.FuncType)
-            answer = self._take_effect if item.module == "turnwise" else self._function(item)
+            effects = {"turnwise.effect": self._take_effect, "turnwise.effect_bytes": self._take_bytes}
+            answer = effects.get(f"{item.module}.{item.name}") or self._function(item)
             linker.define_func(item.module, item.name or "", item.type, answer)
         self._pre = linker.instantiate_pre(module)
 
@@ -144,6 +150,11 @@ class Interpreter:
 
     def _take_effect(self, pointer: int, length: int) -> int:
         reply = self._effect(self._read(pointer, length).decode()).encode()
+        return self._place(reply) << 32 | len(reply)
+
+    def _take_bytes(self, pointer: int, length: int, content_pointer: int, content_length: int) -> int:
+        content = self._read(content_pointer, content_length)
+        reply = self.bytes_effect(self._read(pointer, length).decode(), content)
         return self._place(reply) << 32 | len(reply)
 
     def _function(self, item: wasmtime.ImportType) -> Callable[..., Any]:

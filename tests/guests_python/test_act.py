@@ -11,7 +11,7 @@ import pytest
 from turnwise_guest import ActStep, Call, EffectError, ModelTool, Tool, ToolCall, Turn
 from turnwise_guest.testing import make_turn
 
-from .conftest import ENVELOPE, compact
+from .conftest import ENVELOPE, compact, no_bytes
 
 Said = str | list[tuple[str, dict[str, Any]]]
 FACTS = {"a": 1}
@@ -120,7 +120,7 @@ def replies(*bodies: dict[str, Any]) -> tuple[Turn, list[Any]]:
         asked.append(json.loads(request))
         return compact(next(given))
 
-    return Turn(dict(ENVELOPE), effect), asked
+    return Turn(dict(ENVELOPE), effect, no_bytes), asked
 
 
 def ok(text: str, calls: Iterable[tuple[str, Any]] = (), finish: str = "end", **more: Any) -> dict[str, Any]:

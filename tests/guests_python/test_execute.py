@@ -11,7 +11,7 @@ import pytest
 from turnwise_guest.runtime.execute import execute
 from turnwise_guest.runtime.failure import TEXT_CHARS_MAX
 
-from .conftest import ENVELOPE, Play, compact, no_effect, prepare_with
+from .conftest import ENVELOPE, Play, compact, no_bytes, no_effect, prepare_with
 
 
 def test_a_turn(play: Play) -> None:
@@ -149,13 +149,13 @@ def test_the_program_is_found_wherever_it_stands(
     play: Play, args: dict[str, object], separators: tuple[str, str], first: bool
 ) -> None:
     source = "def turn(t):\n    t.state = t.args\n"
-    program = prepare_with(lambda text: execute(text, no_effect), source)["program"]
+    program = prepare_with(lambda text: execute(text, no_effect, no_bytes), source)["program"]
     envelope = {**ENVELOPE, "args": args}
     envelope = {"program": program, **envelope} if first else {**envelope, "program": program}
-    reply = json.loads(execute(json.dumps(envelope, separators=separators), no_effect))
+    reply = json.loads(execute(json.dumps(envelope, separators=separators), no_effect, no_bytes))
     assert json.loads(reply["state"]) == args
     play("def turn(t): pass\n")  # restores what the bare call left
 
 
 def test_another_abi_is_refused() -> None:
-    assert "version 1 of the ABI, not 2" in execute(compact({**ENVELOPE, "abi": 2, "program": ""}), no_effect)
+    assert "version 1 of the ABI, not 2" in execute(compact({**ENVELOPE, "abi": 2, "program": ""}), no_effect, no_bytes)

@@ -12,7 +12,7 @@ from turnwise_guest import Alternative, Answer, EffectError, TokenLogprob, Turn
 from turnwise_guest.generate import Prompt
 from turnwise_guest.testing import make_turn
 
-from .conftest import ENVELOPE, compact
+from .conftest import ENVELOPE, compact, no_bytes
 
 OK = {"text": "früh", "finish": "length", "tokens": 3, "prompt_tokens": 7}
 ERROR = {"kind": "denied", "message": "not granted"}
@@ -26,7 +26,7 @@ def turn_with(reply: object) -> tuple[Turn, list[str]]:
         requests.append(request)
         return compact(reply)
 
-    return Turn(dict(ENVELOPE), effect), requests
+    return Turn(dict(ENVELOPE), effect, no_bytes), requests
 
 
 def test_a_request_is_canonical_and_says_what_counts() -> None:

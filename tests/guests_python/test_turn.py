@@ -14,11 +14,11 @@ from turnwise_guest import Answer, Message, NotJSON, Turn
 from turnwise_guest.testing import make_turn, outcome
 from turnwise_guest.turn import output
 
-from .conftest import ENVELOPE, no_effect
+from .conftest import ENVELOPE, no_bytes, no_effect
 
 
 def turn_of(**changes: Any) -> Turn:
-    return Turn({**ENVELOPE, **changes}, no_effect)
+    return Turn({**ENVELOPE, **changes}, no_effect, no_bytes)
 
 
 def test_what_a_turn_is_given() -> None:

@@ -16,7 +16,7 @@ from turnwise.sandbox.execute.component import ComponentCarrier
 from turnwise.sandbox.execute.engine import make_engine, on_guest_stack
 from turnwise.sandbox.execute.execution import Execution, ExecutionOutcome
 from turnwise.sandbox.execute.modules import module_carrier
-from turnwise.sandbox.execute.switches import ALL_OFF
+from turnwise.sandbox.execute.switches import ALL_OFF, ALL_ON, Switches
 
 COMPONENT = """(component
   (import "effect" (func $effect (param "request" string) (result string)))
@@ -175,6 +175,54 @@ def test_one_table_one_memory_and_constants_in_place_of_what_nobody_writes_to() 
     # realloc, time, later, double, next, add-one, turn, and three of the merging
     assert len(module.functions) == 10
     assert [elements.offset.globals for elements in module.elements] == [(), ()]
+
+
+WITH_BYTES = """(component
+  (import "effect" (func $effect (param "request" string) (result string)))
+  (import "effect-bytes"
+    (func $bytes (param "request" string) (param "content" (list u8)) (result (list u8))))
+  (core module $libc
+    (memory (export "memory") 1)
+    (data (i32.const 64) "\\00\\ff\\fe")
+    (global $top (mut i32) (i32.const 1024))
+    (func (export "realloc") (param i32 i32 i32) (param $size i32) (result i32)
+      (global.get $top)
+      (global.set $top (i32.add (global.get $top) (local.get $size)))))
+  (core instance $libc (instantiate $libc))
+  (alias core export $libc "memory" (core memory $memory))
+  (alias core export $libc "realloc" (core func $realloc))
+  (core func $effect (canon lower (func $effect) (memory $memory) (realloc $realloc)))
+  (core func $bytes (canon lower (func $bytes) (memory $memory) (realloc $realloc)))
+  (core module $main
+    (import "host" "memory" (memory 0))
+    (import "host" "effect" (func $effect (param i32 i32 i32)))
+    (import "host" "bytes" (func $bytes (param i32 i32 i32 i32 i32)))
+    (func (export "turn") (param i32 i32) (result i32)
+      (call $effect (local.get 0) (local.get 1) (i32.const 16))
+      (call $bytes (i32.load (i32.const 16)) (i32.load (i32.const 20)) (i32.const 64) (i32.const 3) (i32.const 24))
+      (i32.const 24)))
+  (core instance $main (instantiate $main (with "host" (instance
+    (export "memory" (memory $memory)) (export "effect" (func $effect)) (export "bytes" (func $bytes))))))
+  (alias core export $main "turn" (core func $turn))
+  (func (export "turn") (param "input" string) (result string)
+    (canon lift (core func $turn) (memory $memory) (realloc $realloc))))"""
+
+
+@pytest.mark.parametrize("switches", [ALL_OFF, ALL_ON])
+def test_bytes_pass_beside_the_texts(switches: Switches) -> None:
+    content = merge(bytes(wasmtime.wat2wasm(WITH_BYTES)))
+    imports = parse(content, 0, len(content)).imports[Kind.FUNCTION]
+    assert [f"{i.module}.{i.name}" for i in imports] == ["turnwise.effect", "turnwise.effect_bytes"]
+    engine = make_engine()
+    carrier = module_carrier(engine, wasmtime.Module(engine, content), switches)
+
+    def execute(*replies: bytes) -> ExecutionOutcome:
+        execution = Execution(**(DEFAULTS | {"input": INPUT, "replies": replies}))
+        return on_guest_stack(lambda: carrier.execute(execution))[0]
+
+    asked = execute(b"first")
+    assert (asked.status, asked.body, asked.content) == ("needs", b"first", b"\0\xff\xfe")
+    assert execute(b"first", b"second").body == b"second\n"
 
 
 def test_the_same_component_is_merged_into_the_same_bytes() -> None:

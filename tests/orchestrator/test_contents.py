@@ -316,7 +316,7 @@ def test_a_large_content_has_a_file_of_its_own_and_is_the_same(monkeypatch: pyte
         contents.keep(kept, content[:size])
         assert bytes(contents.view(kept)) == content[:size]
         assert contents.view(kept).readonly
-        assert contents.filled(("a", Piece(kept, 10, 20), "b")) == b"a" + b64encode(content[10:30]) + b"b"
+        assert contents.filled(("a", Piece(kept, 10, 20), "b")) == b'a{"data":"' + b64encode(content[10:30]) + b'"}b'
     assert contents.bytes == 99 + 100 + 5_000
     kinds = [type(content).__name__ for content in contents._contents.values()]
     assert kinds == (["bytes", "SealedFile", "SealedFile"] if sys.platform == "linux" else ["bytes"] * 3)

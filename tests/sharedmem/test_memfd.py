@@ -163,6 +163,31 @@ def test_a_child_sends_a_long_message_in_a_file_that_it_asked_for(run: Any) -> N
     run(main())
 
 
+def test_a_long_message_that_is_kept_is_sent_on_as_the_file_that_it_is(run: Any) -> None:
+    async def main() -> None:
+        async with wire_and_raw_end() as (_, raw, events):
+            fd = await raw.ask(2, LONG)
+            memory_file.fill(fd, LONG, [b"z" * LONG])
+            os.close(fd)
+            raw.send(packet.LONG, slot=2, kind=9, length=LONG)
+            message = await events.told.get()
+            assert isinstance(message, LinkMessage)
+            with message:
+                kept = message.keep(LONG)
+            assert bytes(kept) == b"z" * LONG
+            sent = memory_file.file_of([kept], LONG)
+            assert sent is not None
+            os.close(sent)
+            source = kept.obj
+            descriptor = source.fd
+            del kept
+            source.close()
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(descriptor)
+
+    run(main())
+
+
 @pytest.mark.parametrize("length", [0, PAGE, memfd.machine_memory_bytes() + 1, 2**64 - 1])
 def test_a_child_asks_for_no_more_and_no_less_than_a_long_message(run: Any, length: int) -> None:
     async def main() -> None:

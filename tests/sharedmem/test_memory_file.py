@@ -94,7 +94,7 @@ def test_writing_goes_on_where_the_kernel_stopped(monkeypatch: pytest.MonkeyPatc
 def test_what_a_child_has_filled_is_read_when_it_can_change_nothing_any_more(fd: int) -> None:
     memory_file.seal(fd, memory_file.SIZE_SEALS)
     memory_file.fill(fd, LENGTH, [b"x" * PAGE, bytearray(2 * PAGE), b"y" * PAGE])
-    mapping = memory_file.map_filled(fd, LENGTH)
+    mapping = memory_file.map_filled(os.dup(fd), LENGTH)
     assert mapping[:1] + mapping[-1:] == b"xy"
     for attempt in change(fd):
         with pytest.raises(PermissionError):
@@ -108,7 +108,10 @@ def test_a_child_that_can_still_write_is_broken(fd: int) -> None:
     with pytest.raises(PeerBroken, match="kept a hold"):
         memory_file.map_filled(fd, LENGTH)
     kept.close()
-    memory_file.map_filled(fd, LENGTH).close()
+    given = os.dup(fd)
+    memory_file.map_filled(given, LENGTH).close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(given)
 
 
 def test_a_child_that_forbids_seals_is_broken(fd: int) -> None:

@@ -52,6 +52,28 @@ def test_what_borrows_the_body_must_be_gone_first_and_release_can_be_tried_again
     assert keeper.released == [2]
 
 
+def test_what_is_kept_is_a_copy_unless_it_came_in_a_file_of_its_own() -> None:
+    keeper = Keeper()
+    with message(keeper) as one:
+        kept = one.keep(0)
+    assert kept == b"body"
+    assert isinstance(kept, bytes)
+    mapping = mmap.mmap(-1, 4096)
+    mapping[:2] = b"ok"
+    with LinkMessage(7, memoryview(mapping), keeper, 3, mapping) as one:
+        small = one.keep(4097)
+    assert isinstance(small, bytes)
+    assert mapping.closed
+    mapping = mmap.mmap(-1, 4096)
+    mapping[:2] = b"ok"
+    with LinkMessage(7, memoryview(mapping), keeper, 4, mapping) as one:
+        large = one.keep(4096)
+    assert isinstance(large, memoryview)
+    assert large.obj is mapping
+    assert bytes(large[:3]) == b"ok\0"
+    assert keeper.released == [2, 3, 4]
+
+
 def test_a_message_that_is_dropped_unreleased_is_reported() -> None:
     dropped = [message(Keeper())]
     with pytest.warns(ResourceWarning, match="never released"):

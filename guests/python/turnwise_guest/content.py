@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from turnwise_guest.errors import EffectError
+from turnwise_guest.jsontext import canonical
 from turnwise_guest.tensor import DType
+
+EffectBytes = Callable[[str, bytes], bytes]
+"""Asks for an effect: takes the text of a request and the bytes that belong to it, returns a line of text and bytes."""
 
 
 class Handle(str):
@@ -40,19 +44,23 @@ class StoredTensor:
     shape: Sequence[int]
 
 
-def put_request(content: bytes | bytearray | memoryview) -> str:
-    """Return a request to put a content as JSON text. Base64 needs no escapes, so the text is not looked through."""
+def put_content(effect: EffectBytes, content: bytes | bytearray | memoryview) -> Handle:
+    """Put a content. Raises `EffectError` where it is refused."""
     if not isinstance(content, bytes | bytearray | memoryview):
         raise TypeError(f"content is bytes, not {content!r}: encode a text")
-    return f'{{"data":"{b64encode(content).decode()}","effect":"put"}}'
+    content = content if type(content) is bytes else bytes(content)
+    return Handle(_ok(json.loads(effect(f'{{"bytes":{len(content)},"effect":"put"}}', content)))["handle"])
 
 
-def put_handle(reply: Any) -> Handle:
-    """Read one reply to `put`. Raises `EffectError` where it is an error."""
-    return Handle(_ok(reply)["handle"])
+def get_content(effect: EffectBytes, handle: str, start: int, length: int | None) -> bytes:
+    """Get a part of a content. Raises `EffectError` where it is refused."""
+    reply = effect(canonical(_get_request(handle, start, length), "the request"), b"")
+    line = reply.index(b"\n") + 1
+    _ok(json.loads(reply[:line]))
+    return reply[line:]
 
 
-def get_request(handle: str, start: int, length: int | None) -> dict[str, Any]:
+def _get_request(handle: str, start: int, length: int | None) -> dict[str, Any]:
     """Return a request to get a part of a content, checked, as a JSON object."""
     if not isinstance(handle, str):
         raise TypeError(f"handle is what put returned, not {handle!r}")
@@ -67,11 +75,6 @@ def get_request(handle: str, start: int, length: int | None) -> dict[str, Any]:
     if length is not None:
         request["length"] = length
     return request
-
-
-def got(reply: Any) -> bytes:
-    """Read one reply to `get`. Raises `EffectError` where it is an error."""
-    return b64decode(_ok(reply)["data"])
 
 
 def _ok(reply: Any) -> Any:

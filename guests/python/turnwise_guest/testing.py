@@ -12,7 +12,7 @@ def test_it_answers_everybody() -> None:
 from __future__ import annotations
 
 import json
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from hashlib import sha256
@@ -82,7 +82,11 @@ def make_turn(
         "ask": ask,
     }
     models |= {"call": call, "tools": lambda _: [_listed(tool) for tool in sorted(tools, key=lambda tool: tool.name)]}
-    return Turn(envelope, lambda request: encode(_reply(json.loads(request), models, stored)))
+    return Turn(
+        envelope,
+        lambda request: encode(_reply(json.loads(request), models, stored)),
+        lambda request, content: _stored(json.loads(request), content, stored),
+    )
 
 
 def outcome(turn: Turn) -> dict[str, Any]:
@@ -107,8 +111,6 @@ def _reply(
     if "effects" in request:
         return {"results": [_reply(one, models, contents) for one in request["effects"]]}
     kind = request["effect"]
-    if kind in ("put", "get"):
-        return _stored(request, contents)
     model = models[kind]
     if model is None:
         return {"error": {"kind": "unknown", "message": f"this turn has no model: give make_turn {kind}="}}
@@ -165,15 +167,16 @@ def _held(tensor: dict[str, Any], contents: dict[str, bytes]) -> dict[str, Any]:
     return tensor if "data" in tensor else {**tensor, "data": b64encode(contents[tensor["content"]]).decode()}
 
 
-def _stored(request: dict[str, Any], contents: dict[str, bytes]) -> dict[str, Any]:
+def _stored(request: dict[str, Any], content: bytes, contents: dict[str, bytes]) -> bytes:
+    """Answer a request to put or to get: a line of JSON text, and the content that belongs to it."""
     if request["effect"] == "put":
-        content = b64decode(request["data"])
         handle = f"{sha256(content).hexdigest()}-{len(content)}"
         contents[handle] = content
-        return {"ok": {"handle": handle}}
+        return encode({"ok": {"handle": handle}}).encode() + b"\n"
     found = contents.get(request["handle"])
     if found is None:
-        return {"error": {"kind": "denied", "message": "no content with this handle: give make_turn contents="}}
+        message = "no content with this handle: give make_turn contents="
+        return encode({"error": {"kind": "denied", "message": message}}).encode() + b"\n"
     start = request.get("start", 0)
-    end = None if request.get("length") is None else start + request["length"]
-    return {"ok": {"data": b64encode(found[start:end]).decode()}}
+    part = found[start : None if request.get("length") is None else start + request["length"]]
+    return b'{"ok":{"bytes":%d}}\n%b' % (len(part), part)

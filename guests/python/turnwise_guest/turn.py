@@ -19,7 +19,7 @@ from turnwise_guest.act import (
     result_text,
 )
 from turnwise_guest.ask import NO_DEFAULT, answer_of, ask_request
-from turnwise_guest.content import Handle, get_request, got, put_handle, put_request
+from turnwise_guest.content import EffectBytes, Handle, get_content, put_content
 from turnwise_guest.errors import EffectError
 from turnwise_guest.generate import ActOptions, Answer, ChatMessage, Options, Prompt
 from turnwise_guest.jsontext import canonical, check_text, decode, in_order
@@ -48,7 +48,18 @@ class Turn:
     `tools`, and what ends in `_all` wait for an answer.
     """
 
-    __slots__ = ("_effect", "_input", "_now", "_output", "_random", "_state_first", "args", "inbox", "state")
+    __slots__ = (
+        "_effect",
+        "_effect_bytes",
+        "_input",
+        "_now",
+        "_output",
+        "_random",
+        "_state_first",
+        "args",
+        "inbox",
+        "state",
+    )
 
     inbox: tuple[Message, ...]
     """The messages that have come since the last turn, in order; empty if the turn is a start or a wake-up."""
@@ -61,10 +72,14 @@ class Turn:
     args: dict[str, Any]
     """The agent's arguments: `args` of the world file, a row of its table, or what `spawn` was given."""
 
-    def __init__(self, envelope: dict[str, Any], effect: Callable[[str], str]) -> None:
-        """`envelope` is the ABI's input; `effect` takes the text of a request and returns that of its reply."""
+    def __init__(self, envelope: dict[str, Any], effect: Callable[[str], str], effect_bytes: EffectBytes) -> None:
+        """`envelope` is the ABI's input; `effect` takes the text of a request and returns that of its reply.
+
+        `effect_bytes` does the same for requests and replies with bytes beside the text.
+        """
         self._input = envelope
         self._effect = effect
+        self._effect_bytes = effect_bytes
         self._output: dict[str, Any] = {}
         self._random: Random | None = None
         self._now: datetime | None = None
@@ -387,14 +402,14 @@ class Turn:
         The content stays for the whole run, by reference wherever it goes, and the journal holds it once. Whoever was
         given the handle can read it, and nobody else. Raises `EffectError` ("refused") beyond `put_mib`.
         """
-        return put_handle(json.loads(self._effect(put_request(content))))
+        return put_content(self._effect_bytes, content)
 
     def get(self, handle: str, start: int = 0, length: int | None = None) -> bytes:
         """Read a content, or `length` bytes of it from `start` on; less where it ends before.
 
         Raises `EffectError` ("denied") for a handle that was never given.
         """
-        return got(json.loads(self._effect(canonical(get_request(handle, start, length), "the request"))))
+        return get_content(self._effect_bytes, handle, start, length)
 
     def run_python(self, code: str, input: Any = None) -> PythonResult:  # noqa: A002 - its name in the code
         """Execute Python that a model or a person wrote, in a sandbox of its own. Needs the grant `run_python`.

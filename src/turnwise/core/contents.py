@@ -25,6 +25,9 @@ LEAST_BYTES: Final = 1024
 
 _PERSON: Final = b"turnwise handle1"
 
+Content = bytes | memoryview
+"""Bytes that are put or got."""
+
 
 @unguarded
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,10 @@ class Kept:
 @unguarded
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a content, which stands in a reply as base64 when the reply is handed over."""
+    """A part of a content, which stands in a reply as a JSON object when the reply is handed over.
+
+    In which form depends on how the turn asks: in base64, or beside the text.
+    """
 
     kept: Kept
     start: int
@@ -61,15 +67,45 @@ class Malformed(ValueError):
     """A request that is not of the ABI's form; says why."""
 
 
-def put_request(item: dict[str, Any]) -> tuple[str, bytes]:
+class BesideText:
+    """Bytes that came beside the text of a call of `effect`, of which its requests take their parts in order."""
+
+    __slots__ = ("_content", "_taken")
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self._taken = 0
+
+    def take(self, size: int) -> Content:
+        """Return the next `size` bytes; all of them as they came. Raises Malformed where there are fewer."""
+        begin = self._taken
+        if size > self.left:
+            raise Malformed(f"'bytes' says {size} bytes, and {self.left} are beside the request")
+        self._taken += size
+        return self._content if size == len(self._content) else memoryview(self._content)[begin : begin + size]
+
+    @property
+    def left(self) -> int:
+        """The number of bytes that no request has taken yet."""
+        return len(self._content) - self._taken
+
+
+def put_request(item: dict[str, Any], beside: BesideText) -> tuple[str, Content]:
     """Return a request to keep a content as it is recorded, with size and hash in place of the content, and this."""
-    data = item.get("data")
-    if not isinstance(data, str) or item.keys() != {"effect", "data"}:
-        raise Malformed("a request to put has 'data', text in base64, and nothing else")
-    try:
-        content = a2b_base64(data, strict_mode=True)
-    except ValueError:
-        raise Malformed("'data' is not base64") from None
+    content: Content
+    if item.keys() == {"effect", "bytes"}:
+        size = item["bytes"]
+        if type(size) is not int or size < 0:
+            raise Malformed("'bytes' is the number of bytes beside the request, from 0")
+        content = beside.take(size)
+    else:
+        data = item.get("data")
+        if not isinstance(data, str) or item.keys() != {"effect", "data"}:
+            raise Malformed("a request to put has 'data', text in base64, or 'bytes', and nothing else")
+        try:
+            content = a2b_base64(data, strict_mode=True)
+        except ValueError:
+            raise Malformed("'data' is not base64") from None
     facts = {"effect": PUT, "bytes": len(content), "sha256": sha256(content).hexdigest()}
     return canonical(facts), content
 
@@ -130,7 +166,7 @@ def given_of(reply: str) -> str | None:
 
 def handed_over(piece: Piece) -> tuple[str | Piece, ...]:
     """The reply to a request to get, as the agent gets it."""
-    return '{"ok":{"data":"', piece, '"}}'
+    return '{"ok":', piece, "}"
 
 
 def handles_in(request: str) -> list[str]:

@@ -13,7 +13,7 @@ from math import isfinite
 from typing import Any
 
 from turnwise.core.canonical import canonical, in_order
-from turnwise.core.contents import GET, PUT, Malformed, Piece, Reply, put_request
+from turnwise.core.contents import GET, PUT, BesideText, Content, Malformed, Piece, Reply, put_request
 from turnwise.core.json_text import decode
 from turnwise.core.plan import NAME_RULE, valid_name
 from turnwise.core.turn import (
@@ -111,19 +111,26 @@ def decode_output(text: bytes | str, *, results_sorted: bool = False) -> Complet
         return Failed(Failure(FailureClass.OUTPUT, f"the turn's output is not of the ABI's form: {error}"))
 
 
-def decode_needs(text: bytes | str) -> Needs | Failed:
-    """Decode what a turn asked for when it called `effect`."""
+def decode_needs(text: bytes | str, content: Content = b"") -> Needs | Failed:
+    """Decode what a turn asked for when it called `effect`; `content` is what came beside the text."""
+    beside = BesideText(content)
     try:
-        request = _parse(text)
-        if "effects" in request:
-            _only(request, ("effects",), "the request")
-            items = request["effects"]
-            if not isinstance(items, list) or not items:
-                raise _MalformedError("'effects' must be a list of at least one request")
-            return Needs(tuple([_effect(item, f"effects[{i}]") for i, item in enumerate(items)]), many=True)
-        return Needs((_effect(request, "the request"),), many=False)
+        needs = _needs(_parse(text), beside)
+        if beside.left:
+            raise _MalformedError(f"{beside.left} bytes beside it belong to no request")
+        return needs
     except _MalformedError as error:
         return Failed(Failure(FailureClass.OUTPUT, f"the effect request is not of the ABI's form: {error}"))
+
+
+def _needs(request: dict[str, Any], beside: BesideText) -> Needs:
+    if "effects" not in request:
+        return Needs((_effect(request, "the request", beside),), many=False)
+    _only(request, ("effects",), "the request")
+    items = request["effects"]
+    if not isinstance(items, list) or not items:
+        raise _MalformedError("'effects' must be a list of at least one request")
+    return Needs(tuple([_effect(item, f"effects[{i}]", beside) for i, item in enumerate(items)]), many=True)
 
 
 def _parse(text: bytes | str) -> dict[str, Any]:
@@ -307,7 +314,7 @@ _MEMBERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _effect(item: object, where: str) -> EffectRequest:
+def _effect(item: object, where: str, beside: BesideText) -> EffectRequest:
     if type(item) is not dict:
         raise _MalformedError(f"{where} must be an object, found {_name(item)}")
     kind = _short(_member(item, "effect", where), f"{where}.effect")
@@ -316,7 +323,7 @@ def _effect(item: object, where: str) -> EffectRequest:
         model = _short(model, f"{where}.model")
     if kind == PUT:
         try:
-            return EffectRequest(kind, None, *put_request(item))
+            return EffectRequest(kind, None, *put_request(item, beside))
         except Malformed as error:
             raise _MalformedError(f"{where}: {error}") from None
     return EffectRequest(kind, model, _json(item, where))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from turnwise.core.contents import Kept, Reply
+from turnwise.core.contents import Content, Kept, Reply
 from turnwise.core.plan import Limits
 from turnwise.core.records import (
     AgentRecord,
@@ -160,7 +160,7 @@ class Keep:
     """Keep a content that a turn has put: it may be asked for from now on, and is in the record of its round."""
 
     kept: Kept
-    content: bytes
+    content: Content
 
 
 @unguarded

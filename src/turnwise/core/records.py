@@ -71,7 +71,7 @@ class EffectRecord:
     request: str
     reply: str
     tokens: tuple[int, ...] | None = None
-    content: bytes | None = field(default=None, compare=False, repr=False)
+    content: bytes | memoryview | None = field(default=None, compare=False, repr=False)
 
 
 @unguarded

@@ -114,7 +114,7 @@ class EffectRequest:
     kind: str
     model: str | None
     body: str
-    content: bytes | None = None
+    content: bytes | memoryview | None = None
 
 
 @unguarded

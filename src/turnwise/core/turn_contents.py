@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 from turnwise.core.contents import (
+    Content,
     Kept,
     Malformed,
     Piece,
@@ -52,7 +53,7 @@ class TurnContents:
         """Return whether there are all contents that a request to a model names."""
         return all(map(self.knows, handles_in(request.body)))
 
-    def put(self, content: bytes, index: int, stream: bytes) -> tuple[str, Keep | None]:
+    def put(self, content: Content, index: int, stream: bytes) -> tuple[str, Keep | None]:
         """Keep a content, if the turn may put so much; the reply, and what is to be done."""
         bytes_max = self._agent.kind.limits.put_bytes_max
         if self.put_bytes + counted_bytes(len(content)) > bytes_max:

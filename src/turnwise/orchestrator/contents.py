@@ -7,12 +7,13 @@ content and whoever is given it share its pages.
 from __future__ import annotations
 
 import sys
-from base64 import b64encode
 from collections.abc import Callable
 from typing import Final
 
-from turnwise.core.contents import Kept, Piece, Reply
+from turnwise.core.contents import Content, Kept, Piece, Reply
 from turnwise.errors import InvariantError
+from turnwise.sandbox.execute.replies import HandedReply, as_text
+from turnwise.sandbox.pool.messages import CONTENT_FILE_BYTES_MIN
 
 if sys.platform == "linux":
     from turnwise.sharedmem.memory_file import SealedFile
@@ -21,7 +22,7 @@ if sys.platform == "linux":
 else:
     Stored = bytes
 
-FILE_BYTES_MIN: Final = 8 * 1024 * 1024
+FILE_BYTES_MIN: Final = CONTENT_FILE_BYTES_MIN
 """Size from which on a content has a file of its own; one that takes no more goes by a message as it is."""
 
 
@@ -32,7 +33,7 @@ class Contents:
         self.load = load
         self._contents: dict[str, Stored] = {}
 
-    def keep(self, kept: Kept, content: bytes) -> None:
+    def keep(self, kept: Kept, content: Content) -> None:
         """Keep a content. One that is there already is kept once."""
         if kept.sha256 not in self._contents:
             self._contents[kept.sha256] = _stored(content)
@@ -53,14 +54,18 @@ class Contents:
             content = self._contents[kept.sha256] = _stored(self.load(kept))
         return memoryview(content)
 
-    def filled(self, reply: Reply) -> bytes:
-        """A reply as an agent gets it, its contents in base64."""
+    def handed(self, reply: Reply) -> HandedReply:
+        """A reply as it is handed to a sandbox, its contents not copied."""
         if isinstance(reply, str):
             return reply.encode()
-        return b"".join([self._base64(part) if isinstance(part, Piece) else part.encode() for part in reply])
+        return tuple([self._piece(part) if isinstance(part, Piece) else part.encode() for part in reply])
 
-    def _base64(self, piece: Piece) -> bytes:
-        return b64encode(self.view(piece.kept)[piece.start : piece.start + piece.length])
+    def filled(self, reply: Reply) -> bytes:
+        """A reply as JSON text, its contents in base64."""
+        return as_text(self.handed(reply))
+
+    def _piece(self, piece: Piece) -> memoryview:
+        return self.view(piece.kept)[piece.start : piece.start + piece.length]
 
     @property
     def bytes(self) -> int:
@@ -68,11 +73,13 @@ class Contents:
         return sum(map(len, self._contents.values()))
 
 
-def _stored(content: bytes) -> Stored:
+def _stored(content: Content) -> Stored:
     """The content as it is kept: in a file of its own, if it is large and the machine has one for it."""
     if sys.platform == "linux" and len(content) >= FILE_BYTES_MIN:
+        if isinstance(content, memoryview) and isinstance(content.obj, SealedFile) and len(content.obj) == len(content):
+            return content.obj  # the file in which it came
         try:
             return SealedFile(content)
         except OSError:  # no descriptor or no memory is left: bytes do as well
             pass
-    return content
+    return bytes(content)

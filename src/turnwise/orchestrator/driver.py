@@ -522,7 +522,7 @@ class Driver:
             id=id_,
             code=action.code,
             input=action.input,
-            replies=tuple([self.contents.filled(reply) for reply in action.replies]) if action.replies else (),
+            replies=tuple([self.contents.handed(reply) for reply in action.replies]) if action.replies else (),
             fuel=action.fuel,
             memory_bytes=action.limits.memory_bytes,
             output_bytes_max=action.limits.output_bytes_max,
@@ -538,6 +538,6 @@ def outcome_of(result: TurnResult, plan: Plan) -> Outcome:
     if result.status == "completed":
         return decode_output(result.body, results_sorted=plan.version == 1)
     if result.status == "needs":
-        return decode_needs(result.body)
+        return decode_needs(result.body, result.content)
     kind = result.failure or FailureClass.TRAP
     return Failed(Failure(kind, result.body.decode(errors="replace")))

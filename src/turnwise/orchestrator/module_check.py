@@ -139,7 +139,7 @@ def _judge(where: str, result: TurnResult, which: str, state: str) -> tuple[Prob
         assert kind is not None
         message = f"a turn {which} fails ({kind.value}): {result.body.decode('utf-8', 'replace')}"
         return Problem(where, message, _FAILURES.get(kind, "See docs/abi.md for what a turn may do.")), state
-    outcome = decode_output(result.body) if result.status == "completed" else decode_needs(result.body)
+    outcome = decode_output(result.body) if result.status == "completed" else decode_needs(result.body, result.content)
     match outcome:
         case Failed(failure) if failure.kind is FailureClass.RAISED:
             hint = "It may need arguments or a state that only its world gives: then nothing is wrong."

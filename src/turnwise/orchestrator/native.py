@@ -46,9 +46,11 @@ from turnwise.orchestrator.loop_thread import LoopThread
 from turnwise.orchestrator.model_hosts import ModelHosts, Spec
 from turnwise.orchestrator.tasks import endpoints_of_world, specs_of_world, wrong_tasks
 from turnwise.orchestrator.tool_servers import Listed, pinned, servers_of, settings_problems
+from turnwise.sandbox.execute.replies import HandedReply, as_bytes, as_text
 from turnwise.tools.desk import ToolDesk
 from turnwise.world import Resolved, SourceFiles, World
 from turnwise.world.plan import build_plan
+from turnwise_guest.content import EffectBytes
 from turnwise_guest.runtime.execute import play
 from turnwise_guest.runtime.failure import describe
 from turnwise_guest.runtime.program import CannotPrepare, Program, prepare
@@ -159,14 +161,20 @@ class _Native:
         """Play a turn straight through; what the machine wants after it."""
         rest: list[Action] = []
         # of a turn that has waited for people, and goes on
-        known = iter([self._contents.filled(reply).decode() for reply in action.replies])
+        known = iter([self._contents.handed(reply) for reply in action.replies])
 
         def effect(text: str) -> str:
+            return as_text(ask(text, b"")).decode()
+
+        def effect_bytes(text: str, content: bytes) -> bytes:
+            return b"".join(as_bytes(ask(text, content)))
+
+        def ask(text: str, content: bytes) -> HandedReply:
             nonlocal rest
-            reply = next(known, None)
-            if reply is not None:
-                return reply
-            rest = self._machine.step(TurnEnded(action.place, decode_needs(text), 0))
+            known_reply = next(known, None)
+            if known_reply is not None:
+                return known_reply
+            rest = self._machine.step(TurnEnded(action.place, decode_needs(text, content), 0))
             while rest and isinstance(keep := rest[0], Keep):
                 self._contents.keep(keep.kept, keep.content)
                 del rest[0]
@@ -175,11 +183,11 @@ class _Native:
                 reply = self._answer(request, self._contents)
                 rest += self._machine.step(EffectAnswered(request.place, request.index, reply))
             if rest and isinstance(rest[0], Execute) and rest[0].place == action.place:
-                return self._contents.filled(rest[0].replies[-1]).decode()
+                return self._contents.handed(rest[0].replies[-1])
             raise _TurnOver
 
         try:
-            outcome = self._agents[action.kind].play(json.loads(action.input.encode()), effect)
+            outcome = self._agents[action.kind].play(json.loads(action.input.encode()), effect, effect_bytes)
         except _TurnOver:
             return rest
         return self._machine.step(TurnEnded(action.place, outcome, 0))
@@ -198,12 +206,12 @@ class _Agent:
         if source.path is not None:
             self._program = _renamed(self._program, texts, source.path.parent)
 
-    def play(self, envelope: dict[str, Any], effect: Callable[[str], str]) -> Outcome:
+    def play(self, envelope: dict[str, Any], effect: Callable[[str], str], effect_bytes: EffectBytes) -> Outcome:
         program = self._program
         finders = list(sys.meta_path)
         saved = {name: sys.modules.pop(name) for name in program.modules if name in sys.modules}
         try:
-            return decode_output(play(program, envelope, effect))
+            return decode_output(play(program, envelope, effect, effect_bytes))
         except Exception as error:
             files = {file for file, _, _ in program.modules.values()}
             text = describe(error, program.source, files.__contains__)

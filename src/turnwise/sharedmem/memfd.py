@@ -251,10 +251,11 @@ class MemfdLoopWire:
                     "the peer sent another length than it asked for", expected=length, actual=notice.length
                 )
             mapping = memory_file.map_filled(fd, length)
-        except OSError as error:
-            raise NoMemory(length, error) from error
-        finally:
+        except BaseException as error:
             os.close(fd)
+            if isinstance(error, OSError):
+                raise NoMemory(length, error) from error
+            raise
         return self.exchange.accept(notice.slot, notice.kind, mapping)
 
     def _break(self, error: PeerBroken | NoMemory) -> None:

@@ -78,10 +78,15 @@ class SealedFile(mmap.mmap):
         """Copy `content`, of at least a byte, into a file. OSError: there is no memory for it."""
         fd = of_parts([content], len(content))
         try:
-            made = super().__new__(cls, fd, len(content), flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+            return cls.of_file(fd, len(content))
         except BaseException:
             os.close(fd)
             raise
+
+    @classmethod
+    def of_file(cls, fd: int, length: int) -> SealedFile:
+        """Map a file that has all seals; the object owns the descriptor from now on. OSError: no memory for it."""
+        made = super().__new__(cls, fd, length, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
         made.fd = fd
         return made
 
@@ -135,10 +140,11 @@ def fill(fd: int, length: int, parts: Sequence[Flat]) -> None:
         copy(parts, view)
 
 
-def map_filled(fd: int, length: int) -> mmap.mmap:
+def map_filled(fd: int, length: int) -> SealedFile:
     """Map a file that a child has filled, after it has lost every way to change it.
 
-    PeerBroken: the child can still write, or never wrote what it says. OSError: there is no memory for the mapping.
+    The result owns the descriptor, unless this raises. PeerBroken: the child can still write, or never wrote what it
+    says. OSError: there is no memory for the mapping.
     """
     try:
         seal(fd, LAST_SEALS)
@@ -147,4 +153,4 @@ def map_filled(fd: int, length: int) -> mmap.mmap:
     there = os.fstat(fd).st_blocks * BLOCK_BYTES
     if there < length:
         raise PeerBroken("the peer sent memory that it never wrote", expected=length, actual=there)
-    return map_file(fd, length, writable=False)
+    return SealedFile.of_file(fd, length)

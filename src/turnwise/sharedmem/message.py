@@ -35,6 +35,18 @@ class LinkMessage:
         self._slot = slot
         self._mapping = mapping
 
+    def keep(self, file_bytes_min: int) -> bytes | memoryview:
+        """Return the body for as long as it is needed, also beyond `release`.
+
+        It is copied, unless it came in a file of its own that nobody can change, and has so many bytes: a file takes a
+        descriptor for as long as it is held.
+        """
+        mapping = self._mapping
+        if mapping is None or len(self.body) < file_bytes_min:
+            return bytes(self.body)
+        self._mapping = None
+        return memoryview(mapping)
+
     def release(self) -> None:
         """Give the memory back. Using `body` afterwards is a ValueError. Twice is harmless."""
         keeper = self._keeper

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from turnwise.core.turn import FailureClass
+from turnwise.sandbox.execute.replies import as_text
 from turnwise.sandbox.pool import messages
 from turnwise.sandbox.pool.messages import JobItem, ResultItem
 from turnwise.sim.behaviour import Behaviour, execute
@@ -36,7 +37,7 @@ class SimulatedWorker:
             self._codes = [self._behaviours[path] for path, _, _ in messages.decode_load(body)]
             self._process.compute(START_S * self._chance.random(), self._ready)
             return
-        jobs = messages.decode_jobs(body)
+        jobs = messages.read_jobs(kind, memoryview(body))
         for left, job in zip(range(len(jobs) - 1, -1, -1), jobs, strict=True):
             self._process.compute(JOB_S * self._chance.random(), lambda job=job, last=not left: self._run(job, last))  # type: ignore[misc]
 
@@ -64,10 +65,11 @@ class SimulatedWorker:
         number, code, envelope, replies, fuel_max, _, output_bytes_max = job
         if self._codes is None:
             raise ValueError("a job before any code")
-        self._seen(envelope, replies)
-        status, text = execute(self._codes[code], envelope, replies)
+        texts = tuple(map(as_text, replies))
+        self._seen(envelope, texts)
+        status, text = execute(self._codes[code], envelope, texts)
         body, failure = text.encode(), FailureClass.RAISED.value if status == "failed" else None
-        fuel = 100 + len(envelope) + sum(map(len, replies))
+        fuel = 100 + len(envelope) + sum(map(len, texts))
         if fuel > fuel_max:
             status, body, failure, fuel = "failed", b"out of fuel", FailureClass.FUEL.value, fuel_max
         elif len(body) > output_bytes_max:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from turnwise.core.withheld import Withheld
 from turnwise.errors import JournalError
-from turnwise.journal.file.blobs import PREFETCH_ROWS_MAX, BlobReader, BlobWriter
+from turnwise.journal.file import blobs
+from turnwise.journal.file.blobs import LARGE_BYTES_MIN, PREFETCH_ROWS_MAX, BlobReader, BlobWriter
 from turnwise.journal.file.format import BLOB_BYTES_MAX, COMPRESS_BYTES_MIN, COMPRESS_LEVEL
 from turnwise.journal.file.schema import TABLES
 
@@ -65,6 +66,37 @@ def test_only_what_gets_shorter_is_compressed(database: sqlite3.Connection) -> N
     assert len(rows[1][3]) < 200
     reader = BlobReader(database, PATH)
     assert [reader.content(number) for number in (1, 2, 3)] == [noise, prose, short]
+
+
+def test_large_contents_are_compressed_piece_by_piece_if_their_beginning_shrinks(database: sqlite3.Connection) -> None:
+    noise = random.Random(1).randbytes(2 * LARGE_BYTES_MIN)
+    prose = b"once upon a time " * (LARGE_BYTES_MIN // 8)
+    seeming = prose[:100_000] + noise
+    late = noise[:100_000] + prose
+    writer = BlobWriter(PATH)
+    contents = (noise, prose, memoryview(prose)[1:], seeming, late)
+    for content in contents:
+        writer.number(content)
+    sizes = [len(row[3]) for row in store(database, writer)]  # type: ignore[arg-type]
+    assert sizes[0] == len(noise), "it does not shrink"
+    assert sizes[1] < len(prose) // 50
+    assert sizes[2] < len(prose) // 50
+    assert len(noise) < sizes[3] < len(seeming), "what has begun well is compressed to its end"
+    assert sizes[4] == len(late), "only the beginning is tried"
+    reader = BlobReader(database, PATH)
+    assert [reader.content(number) for number in (1, 2, 3, 4, 5)] == [bytes(content) for content in contents]
+
+
+def test_a_large_content_that_grows_while_it_is_compressed_stays_as_it_is(
+    database: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blobs, "TRIED_SHARE_MAX", 2)
+    noise = random.Random(1).randbytes(LARGE_BYTES_MIN)
+    writer = BlobWriter(PATH)
+    writer.number(noise)
+    ((_, _, size, data),) = store(database, writer)
+    assert data is noise
+    assert size == len(noise)
 
 
 def test_what_compressing_leaves_as_long_as_it_is_stays_as_it_is(database: sqlite3.Connection) -> None:

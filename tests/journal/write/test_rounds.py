@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from hashlib import shake_256
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -15,6 +16,7 @@ from turnwise.core.records import EndRecord
 from turnwise.core.snapshot import Snapshot
 from turnwise.errors import EnvironmentFailure, InvariantError
 from turnwise.journal import Journal, RoundTimes
+from turnwise.journal.file.blobs import LARGE_BYTES_MIN, BlobReader
 from turnwise.journal.file.connection import open_writing
 from turnwise.journal.file.format import FORMAT
 from turnwise.journal.file.schema import OPTIONAL
@@ -43,6 +45,22 @@ def test_rows_are_written_in_statements_of_any_size(
         assert max(statement.count("(") for statement in longest if "INTO turns" in statement) <= rows_max
     with Journal.open(path) as journal:
         assert list(journal.rounds.between()) == [simple(number, count=7, size=300) for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("rows_max", [1, 100])
+def test_large_contents_are_written_among_small_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_max: int
+) -> None:
+    monkeypatch.setattr(rounds, "ROWS_MAX", rows_max)
+    path = tmp_path / "run.journal"
+    large = [memoryview(Random(seed).randbytes(LARGE_BYTES_MIN + seed)) for seed in (1, 2)]
+    contents = [b"small one", large[0], b"small two", large[1], b"small three"]
+    with create(path, count=1) as journal:
+        numbers = [journal.writer._blobs.number(content) for content in contents]
+        journal.writer.commit(simple(1, count=1))
+    with closing(sqlite3.connect(path)) as connection:
+        reader = BlobReader(connection, path)
+        assert [reader.content(number) for number in numbers] == [bytes(content) for content in contents]
 
 
 def test_statements_that_are_kept_are_bounded(tmp_path: Path) -> None:

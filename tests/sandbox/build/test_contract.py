@@ -47,6 +47,11 @@ def test_a_module_that_keeps_the_contract_is_accepted(engine: wasmtime.Engine) -
         ('(import "env" "abort" (func))' + MEMORY + ALLOC + TURN, "imports `env.abort`"),
         ('(import "turnwise" "effect" (func))' + MEMORY + ALLOC + TURN, "`turnwise.effect` must be a function"),
         ('(import "turnwise" "effect" (global i32))' + MEMORY + ALLOC + TURN, "`turnwise.effect` must be a function"),
+        ('(import "turnwise" "effect_bytes" (func (param i32 i32) (result i64)))' + MEMORY + ALLOC + TURN, "must be"),
+        (
+            '(import "turnwise" "effect_text" (func))' + MEMORY + ALLOC + TURN,
+            "`turnwise.effect_bytes` and functions of",
+        ),
         ('(import "turnwise" "memory" (memory 1)) (export "memory" (memory 0))' + ALLOC + TURN, "`turnwise.memory`"),
         (
             '(import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))'

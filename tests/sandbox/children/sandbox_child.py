@@ -91,7 +91,7 @@ def lie(endpoint: Endpoint, _: Executor) -> None:
     message = endpoint.receive()
     assert message is not None
     with message:
-        (first, *_) = messages.decode_jobs(message.body)
+        (first, *_) = messages.read_jobs(message.kind, message.body)
     number, fuel = first[0], first[4]
     lies: dict[str, object] = {
         "twice": [(number, "completed", b"{}", None, 1, "", 1)] * 2,

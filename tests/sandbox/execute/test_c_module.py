@@ -11,12 +11,14 @@ import wasmtime
 
 from tests.orchestrator.test_failures import RECURSES, TRAPS
 from tests.sandbox.test_hostile_guests import BY_FUEL, OTHERS
+from turnwise.core.turn import FailureClass
 from turnwise.errors import InvariantError
 from turnwise.sandbox.execute import c_library
 from turnwise.sandbox.execute.c_module import CModuleCarrier
 from turnwise.sandbox.execute.engine import on_guest_stack
 from turnwise.sandbox.execute.execution import Ended, Execution
 from turnwise.sandbox.execute.module import ModuleCarrier
+from turnwise.sandbox.execute.replies import HandedReply
 
 MIB = 1024 * 1024
 ASKS = """(module
@@ -32,6 +34,22 @@ ASKS = """(module
 
 def asks(turn: str = "", alloc: str = "") -> str:
     return ASKS.format(turn=turn, alloc=alloc)
+
+
+PUTS = """(module
+  (import "turnwise" "effect_bytes" (func $put (param i32 i32 i32 i32) (result i64)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\\7b\\7d") (data (i32.const 100) "\\00\\ff\\fe")
+  (global $calls (mut i32) (i32.const 0))
+  (func (export "turnwise_alloc") (param i32) (result i32)
+    (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+    {alloc} (i32.const 64))
+  (func (export "turnwise_turn") (param i32 i32) (result i64) (call $put {call})))"""
+
+
+def puts(call: str, alloc: str = "") -> str:
+    """A guest that asks with bytes beside its request: `call` are the two places."""
+    return PUTS.format(call=" ".join(f"(i32.const {number})" for number in call.split()), alloc=alloc)
 
 
 def on_second(what: str) -> str:
@@ -57,15 +75,29 @@ GUESTS = {
     "allocates no room for the reply": asks(alloc=on_second("(return (i32.const 0))")),
     "allocates the reply by asking": asks(alloc=on_second("(drop (call $effect (i32.const 0) (i32.const 1)))")),
     "allocates by asking": asks(alloc="(drop (call $effect (i32.const 0) (i32.const 1)))"),
+    "puts": puts("0 2 100 3"),
+    "puts nothing": puts("0 2 0 0"),
+    "puts nothing from the end": puts("0 2 65536 0"),
+    "puts from nowhere": puts("0 2 -1 3"),
+    "puts beyond its memory": puts("0 2 65534 3"),
+    "puts too much": puts("0 2 0 49999"),
+    "puts more than there is": puts("0 2 0 -1"),
+    "puts with no text": puts("100 3 0 1"),
+    "puts with a text from nowhere": puts("-1 2 0 1"),
+    "puts, with no room for the reply": puts("0 2 100 3", alloc=on_second("(return (i32.const 0))")),
+    "puts, with room beyond its memory": puts("0 2 100 3", alloc=on_second("(return (i32.const 65535))")),
+    "puts while room is made for the reply": puts(
+        "0 2 100 3", alloc=on_second("(drop (call $put (i32.const 0) (i32.const 2) (i32.const 0) (i32.const 0)))")
+    ),
     "starts by asking": asks()[:-1] + "(func $s (drop (call $effect (i32.const 0) (i32.const 1)))) (start $s))",
     "grows before it answers": asks("(drop (memory.grow (i32.const 3))) (i32.store8 (i32.const 200000) (i32.const 1))"),
 }
 
 
 @pytest.mark.parametrize("name", GUESTS)
-@pytest.mark.parametrize("replies", [(), (b"one",), (b"one", b"two")])
+@pytest.mark.parametrize("replies", [(), (b"one",), (b"one", b"two"), ((b"a", b"\0\xff", b"b"),)])
 def test_outcome_text_and_fuel_are_those_of_the_other_carrier(
-    engine: wasmtime.Engine, name: str, replies: tuple[bytes, ...]
+    engine: wasmtime.Engine, name: str, replies: tuple[HandedReply, ...]
 ) -> None:
     module = wasmtime.Module(engine, GUESTS[name])
 
@@ -80,6 +112,42 @@ def test_outcome_text_and_fuel_are_those_of_the_other_carrier(
 
     found = on_guest_stack(both)
     assert found[:4] == found[4:]
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "failure", "said"),
+    [
+        ("puts", "needs", None, b"{}"),
+        ("puts nothing", "needs", None, b"{}"),
+        ("puts nothing from the end", "needs", None, b"{}"),
+        ("puts from nowhere", "failed", FailureClass.TRAP, b"3 bytes at 4294967295"),
+        ("puts beyond its memory", "failed", FailureClass.TRAP, b"3 bytes at 65534"),
+        ("puts too much", "failed", FailureClass.OUTPUT_SIZE, b"has 50001 bytes; at most 50000"),
+        ("puts more than there is", "failed", FailureClass.OUTPUT_SIZE, b"has 4294967297 bytes"),
+        ("puts with no text", "failed", FailureClass.OUTPUT, b"not UTF-8"),
+        ("puts with a text from nowhere", "failed", FailureClass.TRAP, b"2 bytes at 4294967295"),
+    ],
+)
+@pytest.mark.parametrize("carrier", [ModuleCarrier, CModuleCarrier])
+def test_bytes_beside_a_request_are_taken_if_they_are_there(
+    engine: wasmtime.Engine, carrier: Any, name: str, status: str, failure: FailureClass | None, said: bytes
+) -> None:
+    execution = Execution(b"input", (), 200_000, MIB, 50_000)
+    outcome, _ = on_guest_stack(lambda: carrier(engine, wasmtime.Module(engine, GUESTS[name])).execute(execution))
+    assert (outcome.status, outcome.failure) == (status, failure)
+    assert said in outcome.body
+    assert outcome.content == (b"\0\xff\xfe" if name == "puts" else b"")
+
+
+@pytest.mark.parametrize("carrier", [ModuleCarrier, CModuleCarrier])
+def test_a_reply_comes_as_a_line_of_text_and_the_bytes_behind_it(engine: wasmtime.Engine, carrier: Any) -> None:
+    replies: tuple[HandedReply, ...] = ((b'{"ok":', memoryview(b"xyz"), b"}"),)
+    module = wasmtime.Module(engine, GUESTS["puts"])
+    outcome, _ = on_guest_stack(lambda: carrier(engine, module).execute(Execution(b"", replies, 10**6, MIB, 100)))
+    assert (outcome.status, outcome.body) == ("completed", b'{"ok":{"bytes":3}}\nxyz')
+    module = wasmtime.Module(engine, GUESTS["asks"])
+    outcome, _ = on_guest_stack(lambda: carrier(engine, module).execute(Execution(b"{}", replies, 10**6, MIB, 100)))
+    assert (outcome.status, outcome.body) == ("completed", b'{"ok":{"data":"eHl6"}}')
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, MemoryError, RecursionError, ZeroDivisionError])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -162,10 +163,74 @@ def test_results_are_taken_from_the_batches_that_they_belong_to() -> None:
 @pytest.mark.parametrize("fuel", [0, 1, -1, 2])
 def test_a_result_takes_no_less_than_nothing_and_no_more_than_its_fuel(fuel: int) -> None:
     if fuel in (0, 1):
-        assert _checked(job(7), item(7, fuel)).fuel == fuel
+        assert _checked(job(7), item(7, fuel), b"").fuel == fuel
     else:
         with pytest.raises(Misbehaviour, match="beyond its limits"):
-            _checked(job(7), item(7, fuel))
+            _checked(job(7), item(7, fuel), b"")
+
+
+def content(body: bytes) -> LinkMessage:
+    return LinkMessage(messages.CONTENT, memoryview(body), Released(), 0)
+
+
+class Collected(Kept):
+    """An owner that keeps results, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.results: list[TurnResult] = []
+
+    def slot_results(self, results: list[TurnResult], costs_us: dict[int, tuple[int, int]]) -> None:
+        self.results += results
+
+
+def with_jobs(numbers: Sequence[int], owner: Kept) -> WorkerSlot:
+    slot = slot_of(owner, Launches())
+    slot.ready = True
+    slot.running.update({number: (replace(job(number), output_bytes_max=5), 0) for number in numbers})
+    slot._batches.append(len(numbers))
+    return slot
+
+
+def test_a_content_belongs_to_the_last_of_the_results_that_follow() -> None:
+    async def run() -> list[TurnResult]:
+        owner = Collected()
+        slot = with_jobs((1, 2, 3), owner)
+        slot._take(content(b"12345"))
+        slot._take(message(messages.RESULTS, [item(1), item(2, status="needs")]))
+        slot._take(message(messages.RESULTS, [item(3, status="needs")]))
+        return owner.results
+
+    assert [(result.id, result.content) for result in asyncio.run(run())] == [(1, b""), (2, b"12345"), (3, b"")]
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ([content(b"")], "belongs to no request"),
+        ([content(b"1"), content(b"2")], "belongs to no request"),
+        ([content(b"123456")], "beyond the limits of its jobs"),
+        ([content(b"1"), message(messages.RESULTS, [])], "belongs to no request"),
+        ([content(b"1"), message(messages.RESULTS, [item(1)])], "as completed with a content"),
+        ([content(b"12345"), message(messages.RESULTS, [(1, "needs", b"x", None, 1, "", 1)])], "beyond its limits"),
+    ],
+)
+def test_a_content_that_cannot_be_is_no_honest_worker_s(sent: list[LinkMessage], said: str) -> None:
+    async def run() -> None:
+        slot = with_jobs((1,), Collected())
+        for one in sent:
+            slot._take(one)
+
+    with pytest.raises(Misbehaviour, match=said):
+        asyncio.run(run())
+
+
+def test_a_content_of_a_worker_without_jobs_is_none() -> None:
+    async def run() -> None:
+        with_jobs((), Collected())._take(content(b"1"))
+
+    with pytest.raises(Misbehaviour, match="beyond the limits"):
+        asyncio.run(run())
 
 
 def pool_of(workers: int) -> Pool:

@@ -10,6 +10,7 @@ from json.decoder import JSONDecoder
 from types import ModuleType
 from typing import Any
 
+from turnwise_guest.content import EffectBytes
 from turnwise_guest.jsontext import encode
 from turnwise_guest.runtime.failure import TurnError, describe
 from turnwise_guest.runtime.loader import ProgramImporter, load
@@ -29,7 +30,7 @@ _MEMORY_KNOB = "`memory_mib` of its kind"
 """Key of the world file that bounds the memory of a turn."""
 
 
-def execute(text: str, effect: Callable[[str], str]) -> str:
+def execute(text: str, effect: Callable[[str], str], effect_bytes: EffectBytes) -> str:
     """Answer an input envelope (JSON text): compile, or play a turn. Never raises for what an agent does.
 
     To be called once in an interpreter's life: what it imports and seeds stays.
@@ -41,7 +42,7 @@ def execute(text: str, effect: Callable[[str], str]) -> str:
         return encode(prepare_reply(envelope["prepare"]))
     program = Program.from_text(program_text)
     try:
-        return play(program, envelope, effect)
+        return play(program, envelope, effect, effect_bytes)
     except BaseException as error:
         return _error(_describe(error, program))
     finally:
@@ -50,13 +51,13 @@ def execute(text: str, effect: Callable[[str], str]) -> str:
                 stream.flush()
 
 
-def play(program: Program, envelope: dict[str, Any], effect: Callable[[str], str]) -> str:
+def play(program: Program, envelope: dict[str, Any], effect: Callable[[str], str], effect_bytes: EffectBytes) -> str:
     """Execute the program's entry, call its ``turn(t)`` and return the output envelope. Lets all errors through."""
     # The module's own generator was seeded when the interpreter was built: the same numbers in all turns of all agents.
     random.seed(int(envelope["seed"], 16) * 2 + 1)
     importer = ProgramImporter(program)
     sys.meta_path.insert(0, importer)
-    turn = Turn(envelope, effect)
+    turn = Turn(envelope, effect, effect_bytes)
     call(load(importer, program.entry), turn, program.modules[program.entry][0])
     return output(turn)
 

@@ -12,6 +12,7 @@ import sqlite3
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,13 @@ CACHE_CHARS_MAX: Final = 32 * 1024 * 1024
 
 PREFETCH_ROWS_MAX: Final = 1_000
 """Neighbours that a reader fetches at once."""
+
+LARGE_BYTES_MIN: Final = 1024 * 1024
+"""Size of contents of which as few copies as possible are made on their way to the disk."""
+
+TRIED_BYTES: Final = 64 * 1024
+TRIED_SHARE_MAX: Final = 7 / 8
+"""The beginning of a large content, and the share of it that must be left when it is compressed, for all to be."""
 
 BlobRow = tuple[int, bytes, int, bytes]
 """A row of `blobs`: id, SHA-256 of the content, its size in bytes, and the content, as it is or compressed by zlib.
@@ -62,7 +70,7 @@ class BlobWriter:
         for number, content_hash in reversed(latest):
             self._known[content_hash] = number
 
-    def number(self, content: bytes) -> int:
+    def number(self, content: bytes | memoryview) -> int:
         """The number of a content, which becomes a new row if it is not known."""
         content_hash = hashlib.sha256(content).digest()
         known = self._known
@@ -79,11 +87,7 @@ class BlobWriter:
                 actual=size,
                 hint=f"The bound is {BLOB_BYTES_MAX} bytes; let the agent keep less in its state and messages.",
             )
-        data = content
-        if size >= COMPRESS_BYTES_MIN:
-            packed = zlib.compress(content, COMPRESS_LEVEL)
-            if len(packed) < size:
-                data = packed
+        data = content if size < COMPRESS_BYTES_MIN else _packed(content)
         number = self._next
         self._next = number + 1
         self._rows += (number, content_hash, size, data)
@@ -99,6 +103,25 @@ class BlobWriter:
 
     def statistics(self) -> dict[str, int]:
         return {"known": len(self._known), "known_max": self._known_max, "next": self._next}
+
+
+def _packed(content: bytes | memoryview) -> bytes | memoryview:
+    """A content as it is stored. A large one is compressed piece by piece, and only if its beginning gets smaller."""
+    size = len(content)
+    if size < LARGE_BYTES_MIN:
+        packed = zlib.compress(content, COMPRESS_LEVEL)
+        return packed if len(packed) < size else content
+    view = memoryview(content)
+    if len(zlib.compress(view[:TRIED_BYTES], COMPRESS_LEVEL)) > TRIED_BYTES * TRIED_SHARE_MAX:
+        return content
+    compressor = zlib.compressobj(COMPRESS_LEVEL)
+    found = BytesIO()
+    for start in range(0, size, TRIED_BYTES):
+        found.write(compressor.compress(view[start : start + TRIED_BYTES]))
+        if found.tell() >= size:
+            return content
+    found.write(compressor.flush())
+    return found.getbuffer() if found.tell() < size else content
 
 
 class BlobReader:

@@ -13,7 +13,7 @@ from turnwise.core.records import ChangeRecord, EndRecord, RoundRecord
 from turnwise.core.snapshot import Snapshot
 from turnwise.errors import InvariantError
 from turnwise.journal.file.ahead_row import AheadRow
-from turnwise.journal.file.blobs import BlobWriter
+from turnwise.journal.file.blobs import LARGE_BYTES_MIN, BlobWriter
 from turnwise.journal.file.box_position import BoxPosition
 from turnwise.journal.file.errors import translated
 from turnwise.journal.file.format import FORMAT
@@ -189,7 +189,7 @@ class RoundWriter:
             connection.execute("BEGIN IMMEDIATE")
             for table, flat in rows.items():
                 if flat and (table not in OPTIONAL[FORMAT] or table in self._optional):
-                    self._insert(connection, table, flat)
+                    self._insert(connection, table, _without_large(connection, flat) if table == "blobs" else flat)
             if self._times:
                 self._insert(connection, "timings", self._times)
             for statement, values in others:
@@ -236,6 +236,26 @@ class RoundWriter:
             self._statements.clear()
         self._statements[table, rows] = statement
         return statement
+
+
+def _without_large(connection: sqlite3.Connection, flat: list[object]) -> list[object]:
+    """Insert the large contents among rows of `blobs`, and return the other rows.
+
+    What is handed to SQLite as a value it copies twice; into a row that is there already it copies page by page.
+    """
+    data: Sequence[bytes | memoryview] = flat[3 :: COLUMNS["blobs"]]  # type: ignore[assignment]
+    if not any(len(content) >= LARGE_BYTES_MIN for content in data):
+        return flat
+    others: list[object] = []
+    for row, content in enumerate(data):
+        values = flat[row * COLUMNS["blobs"] :][: COLUMNS["blobs"]]
+        if len(content) < LARGE_BYTES_MIN:
+            others += values
+            continue
+        connection.execute("INSERT INTO main.blobs VALUES (?, ?, ?, zeroblob(?))", (*values[:3], len(content)))
+        with connection.blobopen("blobs", "data", values[0], name="main") as blob:  # type: ignore[arg-type]
+            blob.write(content)
+    return others
 
 
 def _together(batches: Iterable[Batch]) -> dict[str, list[object]]:

@@ -16,7 +16,10 @@ from turnwise.sandbox.execute.wit_types import UnsupportedType, signature
 TEXT_TO_TEXT = "func(string) -> string"
 
 MODULE_FUNCTIONS = {"turnwise_alloc": "(i32) -> i32", "turnwise_turn": "(i32, i32) -> i64"}
-MODULE_EFFECT = "(i32, i32) -> i64"
+MODULE_EFFECTS = {
+    "turnwise.effect": "(i32, i32) -> i64",
+    "turnwise.effect_bytes": "(i32, i32, i32, i32) -> i64",
+}
 MODULE_LAYOUT = ("__data_end", "__heap_base")
 """Immutable globals that linkers export to say where data ends. The host does not read them."""
 
@@ -70,13 +73,13 @@ def check_component(component: wc.Component, engine: wasmtime.Engine) -> None:
 
 def _import_problem(item: wasmtime.ImportType) -> str | None:
     path = f"{item.module}.{item.name}"
-    expected: str | None = MODULE_EFFECT if path == "turnwise.effect" else None
+    expected = MODULE_EFFECTS.get(path)
     if expected is None:
         function = core_function(item.module, item.name or "")
         if function is None:
             return (
                 f"it imports `{path}`, which is not provided; "
-                f"a core module may import `turnwise.effect` and functions of WASI 0.2 only"
+                f"a core module may import `{'`, `'.join(MODULE_EFFECTS)}` and functions of WASI 0.2 only"
             )
         expected = function.signature
     if not isinstance(item.type, wasmtime.FuncType):

@@ -13,7 +13,7 @@ may unwind through the library. One thread uses a carrier at a time, and a proce
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import wasmtime
@@ -76,6 +76,7 @@ class CModuleCarrier(ModuleTurn):
 
     __slots__ = (
         "_alloc_address",
+        "_bytes_callback",
         "_callback",
         "_context",
         "_engine",
@@ -106,9 +107,11 @@ class CModuleCarrier(ModuleTurn):
         self._engine = engine
         self._engine_address = _address(engine.ptr())
         self._callback = c.EffectCallback(self._effect)
+        self._bytes_callback = c.EffectCallback(self._effect_bytes)
         self._host_callback = c.EffectCallback(self._host)
         self._imports = host_imports(module)
-        self._linker = _linker(engine, self._callback, self._imports, self._host_callback)
+        effects = {"effect": (2, self._callback), "effect_bytes": (4, self._bytes_callback)}
+        self._linker = _linker(engine, effects, self._imports, self._host_callback)
         self._pre = self._linker.instantiate_pre(module)
         self._pre_address = _address(self._pre.ptr())
         self._instance = ctypes.create_string_buffer(c.INSTANCE_BYTES)
@@ -243,6 +246,20 @@ class CModuleCarrier(ModuleTurn):
             self._raised = error
             return c.trap_new(TRAP_TEXT, len(TRAP_TEXT))  # type: ignore[no-any-return]
 
+    def _effect_bytes(self, _: int | None, caller: int, values: int, count: int) -> int:
+        """Be called by the guest, as `_effect` is."""
+        try:
+            self._raised = _UNFINISHED
+            if self._context is None or c.caller_context(caller) != self._context:
+                raise InvariantError("a host function was called while no turn is executed")
+            integers = (ctypes.c_int64 * (count * c.VALUE_BYTES // 8)).from_address(values)
+            integers[0] = self.effect_bytes(*integers[: 2 * count : 2])
+            self._raised = None
+            return 0
+        except BaseException as error:
+            self._raised = error
+            return c.trap_new(TRAP_TEXT, len(TRAP_TEXT))  # type: ignore[no-any-return]
+
     def _host(self, number: int | None, caller: int, values: int, count: int) -> int:
         """Be called by the guest for the function of WASI that is `number` among the imports."""
         try:
@@ -265,12 +282,19 @@ _UNFINISHED: Final = _Unfinished()
 
 
 def _linker(
-    engine: wasmtime.Engine, effect: ctypes._FuncPointer, imports: Sequence[HostImport], host: ctypes._FuncPointer
+    engine: wasmtime.Engine,
+    effects: Mapping[str, tuple[int, ctypes._FuncPointer]],
+    imports: Sequence[HostImport],
+    host: ctypes._FuncPointer,
 ) -> wasmtime.Linker:
-    """Return a linker with `effect` and `imports`, whose numbers `host` gets. The caller keeps the callbacks alive."""
+    """Return a linker with `imports`, whose numbers `host` gets, and with functions that ask for effects.
+
+    Those are given by name, with the number of their parameters. The caller keeps the callbacks alive.
+    """
     linker = wasmtime.Linker(engine)
     i32, i64 = wasmtime.ValType.i32(), wasmtime.ValType.i64()
-    _define(linker, "turnwise", "effect", wasmtime.FuncType([i32, i32], [i64]), effect, 0)
+    for name, (parameters, callback) in effects.items():
+        _define(linker, "turnwise", name, wasmtime.FuncType([i32] * parameters, [i64]), callback, 0)
     for number, item in enumerate(imports):
         _define(linker, item.module, item.name, item.type, host, number)
     return linker

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from turnwise.core.turn import FailureClass
 from turnwise.sandbox.execute.jobs import STDOUT_BYTES_MAX, ExecutionStatus
+from turnwise.sandbox.execute.replies import HandedReply, as_text
 
 MESSAGE_BYTES_MAX = 16 * 1024
 """Longest message of a failure, which a guest may have had a hand in."""
@@ -47,6 +48,8 @@ class ExecutionOutcome:
     """Output envelope, effect request, or a message for people: see `TurnResult.body`."""
     failure: FailureClass | None = None
     """Class of failure; None unless `status` is `failed`."""
+    content: bytes = b""
+    """Bytes beside the effect request."""
 
 
 @dataclass(slots=True)
@@ -55,14 +58,14 @@ class Execution:
 
     input: bytes
     """Input envelope, UTF-8 JSON."""
-    replies: tuple[bytes, ...]
+    replies: tuple[HandedReply, ...]
     """Replies to the calls of `effect` so far, in order."""
     fuel: int
     """Fuel that is left for the execution."""
     memory_bytes: int
     """Bound of linear memory."""
     output_bytes_max: int
-    """Bound of the output, and of each effect request."""
+    """Bound of the output, and of each effect request with what comes beside it."""
     calls: int = 0
     """Calls of `effect` so far."""
     host_fuel: int = 0
@@ -78,11 +81,16 @@ class Execution:
 
     def effect(self, request: bytes) -> bytes:
         """Return the reply to the next call of `effect`, or end the execution if it is not known yet."""
+        reply = self.next_reply()
+        if reply is None:
+            raise self.end(ExecutionOutcome("needs", request))
+        return as_text(reply)
+
+    def next_reply(self) -> HandedReply | None:
+        """Count a call of the host that asks for effects; return its reply, or None if it is not known yet."""
         index = self.calls
         self.calls += 1
-        if index < len(self.replies):
-            return self.replies[index]
-        raise self.end(ExecutionOutcome("needs", request))
+        return self.replies[index] if index < len(self.replies) else None
 
     def fail(self, failure: FailureClass, message: str) -> Ended:
         """Set a failed outcome; return the exception to raise."""

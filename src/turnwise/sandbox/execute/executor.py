@@ -20,6 +20,7 @@ from turnwise.sandbox.execute.execution import Execution
 from turnwise.sandbox.execute.headroom import Headroom
 from turnwise.sandbox.execute.jobs import TurnResult
 from turnwise.sandbox.execute.modules import Carrier, ModuleLoader
+from turnwise.sandbox.execute.replies import HandedReply
 from turnwise.sandbox.execute.switches import ALL_ON, Switches
 
 CarrierName = Literal["component", "module"]
@@ -69,7 +70,7 @@ class Executor:
         job_id: int,
         program_index: int,
         input_: bytes,
-        replies: Sequence[bytes],
+        replies: Sequence[HandedReply],
         fuel: int,
         memory_bytes: int,
         output_bytes_max: int,
@@ -85,7 +86,8 @@ class Executor:
         self._headroom.check(memory_bytes)
         outcome, used = program.carrier.execute(execution)
         self._headroom.check(memory_bytes)
-        return TurnResult(job_id, outcome.status, outcome.body, outcome.failure, used, execution.stdout())
+        stdout = execution.stdout()
+        return TurnResult(job_id, outcome.status, outcome.body, outcome.failure, used, stdout, outcome.content)
 
 
 def with_program(envelope: bytes, ending: bytes) -> bytes:

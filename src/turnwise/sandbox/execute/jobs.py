@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from turnwise.core.contents import Content
 from turnwise.core.turn import FailureClass
 from turnwise.core.unguarded import unguarded
+from turnwise.sandbox.execute.replies import HandedReply, reply_bytes
 
 ExecutionStatus = Literal["completed", "needs", "failed"]
 
@@ -40,20 +42,20 @@ class TurnJob:
     """Hash of a `Code`."""
     input: bytes | InputEnvelope
     """Input envelope, UTF-8 JSON without `program`; or what makes it when a worker gets the job."""
-    replies: tuple[bytes, ...]
+    replies: tuple[HandedReply, ...]
     """Replies to the calls of `effect` so far, in order."""
     fuel: int
     """Fuel that is left for this execution."""
     memory_bytes: int
     """Bound of linear memory."""
     output_bytes_max: int
-    """Bound of the output, and of each effect request."""
+    """Bound of the output, and of each effect request with what comes beside it."""
 
     @property
     def size_bytes(self) -> int:
         """About how much is handed over for it."""
         own = len(self.input) if isinstance(self.input, bytes) else self.input.size_bytes
-        return own + sum(map(len, self.replies)) if self.replies else own
+        return own + sum(map(reply_bytes, self.replies)) if self.replies else own
 
     def encoded_input(self) -> bytes:
         """Return the input envelope. Made anew for each call, and held by nobody."""
@@ -77,3 +79,5 @@ class TurnResult:
     """Fuel that this execution used."""
     stdout: str
     """Text that it printed, at most `STDOUT_BYTES_MAX` bytes."""
+    content: Content = b""
+    """Bytes beside the effect request."""

@@ -1,8 +1,8 @@
 """The carrier for core modules by wasmtime's Python interface: what `c_module` does faster, and its fallback.
 
 A module exports `memory`, `turnwise_alloc(size: i32) -> i32` and `turnwise_turn(ptr: i32, len: i32) -> i64`, and may
-import `turnwise.effect(ptr: i32, len: i32) -> i64` and functions of WASI 0.2 (`wasi_core`).
-Texts pass through linear memory as (pointer, length), in a result
+import `turnwise.effect(ptr: i32, len: i32) -> i64`, `turnwise.effect_bytes`, which takes pointer and length of bytes as
+well, and functions of WASI 0.2 (`wasi_core`). Texts pass through linear memory as (pointer, length), in a result
 as `ptr << 32 | len`. What the host hands over lies where `turnwise_alloc` says; 0 means that there is no memory left.
 """
 
@@ -28,7 +28,8 @@ class ModuleCarrier:
         self._engine = engine
         linker = wasmtime.Linker(engine)
         i32, i64 = wasmtime.ValType.i32(), wasmtime.ValType.i64()
-        linker.define_func("turnwise", "effect", wasmtime.FuncType([i32, i32], [i64]), self._effect)
+        linker.define_func("turnwise", "effect", wasmtime.FuncType([i32] * 2, [i64]), self._effect)
+        linker.define_func("turnwise", "effect_bytes", wasmtime.FuncType([i32] * 4, [i64]), self._effect_bytes)
         for item in host_imports(module):
             linker.define_func(item.module, item.name, item.type, self._host(item))
         self._pre = linker.instantiate_pre(module)
@@ -53,18 +54,23 @@ class ModuleCarrier:
             self._turn = None
             store.close()
 
-    def _effect(self, pointer: int, length: int) -> int:
+    def _effect(self, *arguments: int) -> int:
+        return self._at_work().effect(*arguments)
+
+    def _effect_bytes(self, *arguments: int) -> int:
+        return self._at_work().effect_bytes(*arguments)
+
+    def _at_work(self) -> _Turn:
         if self._turn is None:
             raise InvariantError("a host function was called while no turn is executed")
-        return self._turn.effect(pointer, length)
+        return self._turn
 
     def _host(self, item: HostImport) -> Callable[..., int | None]:
         answer, masks, result_bits = item.answer, item.masks, item.result_bits
 
         def call(*arguments: int) -> int | None:
-            if self._turn is None:
-                raise InvariantError("a host function was called while no turn is executed")
-            result = self._turn.answer(answer, [value & mask for value, mask in zip(arguments, masks, strict=True)])
+            values = [value & mask for value, mask in zip(arguments, masks, strict=True)]
+            result = self._at_work().answer(answer, values)
             if result is None:
                 return None
             return result - (1 << result_bits) if result >> (result_bits - 1) else result

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 
 import wasmtime
 
+from turnwise.core.contents import Content
 from turnwise.core.turn import FailureClass
 from turnwise.sandbox.execute.execution import HOST_CALL_FUEL, Execution, ExecutionOutcome, failed
+from turnwise.sandbox.execute.replies import as_bytes
 from turnwise.sandbox.execute.traps import outcome_of_trap
 from turnwise.sandbox.execute.wasi import Wasi
 from turnwise.sandbox.execute.wasi_core import Answer
@@ -58,13 +60,33 @@ class ModuleTurn:
 
     def effect(self, pointer: int, length: int) -> int:
         """Answer the guest's call of `effect`: a result as a signed number of 64 bits. Raises `Ended`."""
-        if not self._open:
-            message = "`effect` can be called from `turnwise_turn` only, not from a start function or `turnwise_alloc`"
-            raise self.execution.fail(FailureClass.FORBIDDEN, message)
+        self._check_open("effect")
         request = self.take(pointer & U32_MASK, length & U32_MASK, "effect request")
         reply = self.execution.effect(request)
-        packed = self.place(reply) << 32 | len(reply)
-        return packed - (1 << 64) if packed >> 63 else packed
+        return _packed(self.place(reply), len(reply))
+
+    def effect_bytes(self, pointer: int, length: int, content_pointer: int, content_length: int) -> int:
+        """Answer the guest's call of `effect_bytes`, as `effect`; contents pass beside the texts. Raises `Ended`."""
+        self._check_open("effect_bytes")
+        execution = self.execution
+        length, content_length = length & U32_MASK, content_length & U32_MASK
+        together = length + content_length
+        if together > execution.output_bytes_max:
+            what = "effect request, with what comes beside it,"
+            raise execution.fail(FailureClass.OUTPUT_SIZE, too_large(what, together, execution))
+        request = self.take(pointer & U32_MASK, length, "effect request")
+        place = self._place_of(content_pointer & U32_MASK, content_length)
+        reply = execution.next_reply()
+        if reply is None:
+            content = ctypes.string_at(place, content_length) if content_length else b""
+            raise execution.end(ExecutionOutcome("needs", request, content=content))
+        parts = as_bytes(reply)
+        return _packed(self.place_all(parts), sum(map(len, parts)))
+
+    def _check_open(self, name: str) -> None:
+        if not self._open:
+            message = f"`{name}` can be called from `turnwise_turn` only, not from a start function or `turnwise_alloc`"
+            raise self.execution.fail(FailureClass.FORBIDDEN, message)
 
     def answer(self, function: Answer, arguments: Sequence[int]) -> int | None:
         """Answer the guest's call of a function of WASI, whose arguments and result are unsigned. Raises `Ended`."""
@@ -93,7 +115,24 @@ class ModuleTurn:
 
     def place(self, text: bytes) -> int:
         """Ask the guest for room, copy `text` there and return its address."""
-        size = len(text)
+        pointer = self._room(len(text))
+        ctypes.memmove(self.memory_address() + pointer, text, len(text))
+        return pointer
+
+    def place_all(self, parts: Sequence[Content]) -> int:
+        """Ask the guest for room, copy `parts` there, one behind the other, and return the address of the first."""
+        size = sum(map(len, parts))
+        pointer = self._room(size)
+        target = memoryview((ctypes.c_ubyte * size).from_address(self.memory_address() + pointer)).cast("B")
+        with target:
+            at = 0
+            for part in parts:
+                target[at : at + len(part)] = part
+                at += len(part)
+        return pointer
+
+    def _room(self, size: int) -> int:
+        """Ask the guest for room; return its address, of which nothing is believed."""
         if size > U32_MASK >> 1:
             raise self.execution.fail(FailureClass.MEMORY, f"{size} bytes do not fit into the memory of a module")
         self._open = False
@@ -106,7 +145,6 @@ class ModuleTurn:
         if pointer + size > memory_bytes:
             message = f"`turnwise_alloc({size})` returned {pointer}, beyond the memory of {memory_bytes} bytes"
             raise self.execution.fail(FailureClass.TRAP, message)
-        ctypes.memmove(self.memory_address() + pointer, text, size)
         return pointer
 
     def take(self, pointer: int, length: int, what: str) -> bytes:
@@ -139,6 +177,12 @@ class ModuleTurn:
 
     def _limit_text(self, memory_bytes: int) -> str:
         return f"{memory_bytes} of at most {self.execution.memory_bytes} bytes are in use; see `memory_mib`"
+
+
+def _packed(pointer: int, length: int) -> int:
+    """Return a place in the guest's memory as the signed number that a call of the host returns."""
+    packed = pointer << 32 | length
+    return packed - (1 << 64) if packed >> 63 else packed
 
 
 def too_large(what: str, length: int, execution: Execution) -> str:

@@ -82,9 +82,13 @@ def _end_at_lost_exception(lost: sys.UnraisableHookArgs) -> None:
 def _work(endpoint: Endpoint, executor: Executor) -> None:
     """Execute batches until the orchestrator closes the link."""
     while (message := endpoint.receive()) is not None:
-        with message:
-            jobs = messages.decode_jobs(message.body)
-        _run(endpoint, executor, jobs)
+        if message.kind == messages.RUN:
+            with message:
+                jobs = messages.read_jobs(message.kind, message.body)
+            _run(endpoint, executor, jobs)
+        else:
+            with message:
+                _run(endpoint, executor, messages.read_jobs(message.kind, message.body))
 
 
 def _run(endpoint: Endpoint, executor: Executor, jobs: list[messages.JobItem]) -> None:
@@ -101,6 +105,9 @@ def _run(endpoint: Endpoint, executor: Executor, jobs: list[messages.JobItem]) -
             (result.id, result.status, result.body, result.failure, result.fuel, result.stdout, took_us),
         )
         size += len(result.body) + len(result.stdout)
+        if result.content:
+            endpoint.send(messages.CONTENT, result.content)
+            size = RESULTS_BYTES_MAX
         if len(results) >= RESULTS_MAX or size >= RESULTS_BYTES_MAX or now - sent >= RESULTS_AGE_S_MAX:
             endpoint.send(messages.RESULTS, messages.encode(results))
             results, size, sent = [], 0, now

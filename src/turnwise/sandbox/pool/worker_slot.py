@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from turnwise.confine import Measure
+from turnwise.core.contents import Content
 from turnwise.core.turn import FailureClass
 from turnwise.errors import EnvironmentFailure, InvariantError, TurnwiseError
 from turnwise.sandbox.build.code import Code
@@ -24,6 +25,9 @@ from turnwise.sandbox.pool.batch_queue import Item
 from turnwise.sandbox.pool.deadline import Deadline, FuelRate
 from turnwise.sharedmem import Child, Launch, LinkMessage, NoMemory, PeerBroken, PeerGone, Transport
 from turnwise.system.clock import Clock
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 WORKER = "turnwise.sandbox.pool.worker"
 WORKER_ENVIRONMENT: dict[str, str] = {}
@@ -100,6 +104,7 @@ class WorkerSlot:
         self._moved = False
         self._barren = 0
         self._fault: str | None = None
+        self._content: Content = b""  # that has come, and the request of which has not
 
     @property
     def pid(self) -> int | None:
@@ -130,6 +135,7 @@ class WorkerSlot:
             unfinished = [job for job, _ in self.running.values()]
             self.running.clear()
             self._batches.clear()
+            self._content = b""
             if unfinished:
                 self._barren = 0
                 self._owner.slot_died(unfinished, reason)
@@ -173,6 +179,9 @@ class WorkerSlot:
                 self._take(message)
 
     def _take(self, message: LinkMessage) -> None:
+        if message.kind == messages.CONTENT:
+            self._take_content(message)
+            return
         body = bytes(message.body)
         if message.kind == messages.READY and not self.ready:
             self.measures = tuple(Measure(*item) for item in messages.decode_ready(body))
@@ -187,7 +196,19 @@ class WorkerSlot:
         else:
             raise Misbehaviour(f"a worker sent a message of kind {message.kind} out of turn")
 
+    def _take_content(self, message: LinkMessage) -> None:
+        """Take the bytes beside the request that follows."""
+        if self._content or not message.body:
+            raise Misbehaviour("a worker sent a content that belongs to no request")
+        bytes_max = max((job.output_bytes_max for job, _ in self.running.values()), default=0)
+        if len(message.body) > bytes_max:
+            raise Misbehaviour("a worker sent a content beyond the limits of its jobs")
+        self._content = message.keep(messages.CONTENT_FILE_BYTES_MIN)
+
     def _take_results(self, items: list[messages.ResultItem]) -> None:
+        content, self._content = self._content, b""
+        if content and not items:
+            raise Misbehaviour("a worker sent a content that belongs to no request")
         results: dict[int, TurnResult] = {}
         costs_us: dict[int, tuple[int, int]] = {}
         running = self.running
@@ -197,7 +218,7 @@ class WorkerSlot:
             if found is None or job_id in results:
                 raise Misbehaviour(f"a worker returned job {job_id}, which it does not have")
             job, index = found
-            results[job_id] = _checked(job, item)
+            results[job_id] = _checked(job, item, content if item is items[-1] else b"")
             took_us, jobs = costs_us.get(index, (0, 0))
             costs_us[index] = took_us + item[6], jobs + 1
         for job_id in results:
@@ -225,23 +246,23 @@ class WorkerSlot:
         for item in batch:
             self.running[item[0].id] = item
         self._batches.append(len(batch))
-        data = messages.encode(
+        kind, parts = messages.jobs_message(
             [
                 (job.id, index, job.encoded_input(), job.replies, job.fuel, job.memory_bytes, job.output_bytes_max)
                 for job, index in batch
             ]
         )
         try:
-            if not peer.send_nowait(messages.RUN, data):
-                self._sending = asyncio.create_task(self._send(peer, data))
+            if not peer.send_nowait(kind, *parts):
+                self._sending = asyncio.create_task(self._send(peer, kind, parts))
         except (PeerGone, PeerBroken):
             return  # the end of file follows, and the jobs run again
         except NoMemory as error:
             self._owner.slot_failed(error)
 
-    async def _send(self, peer: Child, data: bytes) -> None:
+    async def _send(self, peer: Child, kind: int, parts: list[Buffer]) -> None:
         try:
-            await peer.send(messages.RUN, data)
+            await peer.send(kind, *parts)
         except (PeerGone, PeerBroken):
             pass  # the end of file follows, and the jobs run again
         except NoMemory as error:
@@ -306,15 +327,18 @@ class WorkerSlot:
             self._timer = None
 
 
-def _checked(job: TurnJob, item: messages.ResultItem) -> TurnResult:
+def _checked(job: TurnJob, item: messages.ResultItem, content: Content) -> TurnResult:
     """Return the result of `job`, or raise `Misbehaviour` if it is none that the job can have."""
     job_id, status, body, failure, fuel, stdout, _ = item
     body_bytes_max = MESSAGE_BYTES_MAX if status == "failed" else job.output_bytes_max
-    if len(body) > body_bytes_max or not 0 <= fuel <= job.fuel or len(stdout) > STDOUT_BYTES_MAX:
+    if len(body) + len(content) > body_bytes_max or not 0 <= fuel <= job.fuel or len(stdout) > STDOUT_BYTES_MAX:
         raise Misbehaviour(f"a worker returned job {job_id} beyond its limits")
     if (failure is not None) != (status == "failed"):
         raise Misbehaviour(f"a worker returned job {job_id} as {status} with failure {failure}")
+    if content and status != "needs":
+        raise Misbehaviour(f"a worker returned job {job_id} as {status} with a content")
     try:
-        return TurnResult(job_id, status, body, None if failure is None else FailureClass(failure), fuel, stdout)
+        kind = None if failure is None else FailureClass(failure)
+        return TurnResult(job_id, status, body, kind, fuel, stdout, content)
     except ValueError:
         raise Misbehaviour(f"a worker returned job {job_id} with an unknown failure") from None

@@ -282,7 +282,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         where = {name: value for name, value in info.versions.items() if name.startswith(("device", "onnxruntime"))}
         numeric = info.numeric.numeric_class if info.numeric else None
         facts = {"side": side, "provider": info.provider, "fallback": info.fallback, "class": numeric}
-        facts |= {"recording": info.recording, "load_ms": round(info.load_ms), "quick": arguments.quick}
+        facts |= {"form": info.form, "recording": info.recording, "load_ms": round(info.load_ms)}
+        facts |= {"quick": arguments.quick, "figures": "mean nothing" if arguments.quick else "of this machine"}
         print(json.dumps(facts | where), flush=True)
     peers = beside(arguments)
     for name, other in peers.items():

@@ -96,14 +96,14 @@ class FakeBinding:
         self.real = real
         self._device = device
         self._inputs: dict[str, NDArray[np.uint8]] = {}
-        self._outputs: dict[str, tuple[NDArray[np.uint8], int]] = {}
-        self.new_tokens = 0
+        self.outputs: dict[str, tuple[NDArray[np.uint8], int]] = {}
+        self.rows = self.new_tokens = 0
         self.logits = np.empty(0, np.float32)
 
     def bind_input(self, name: str, kind: str, number: int, dtype: Any, shape: tuple[int, ...], address: int) -> None:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         if name == "input_ids":
-            self.new_tokens = shape[1]
+            self.rows, self.new_tokens = shape
         if kind == "cpu":
             copied = np.zeros(max(1, size), np.uint8)
             ctypes.memmove(copied.ctypes.data, address, size)
@@ -115,10 +115,10 @@ class FakeBinding:
 
     def bind_output(self, name: str, kind: str, number: int, dtype: Any, shape: tuple[int, ...], address: int) -> None:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        self._outputs.pop(name, None)
+        self.outputs.pop(name, None)
         if kind == "cpu":
             there = np.zeros(max(1, size), np.uint8)
-            self._outputs[name] = there, address
+            self.outputs[name] = there, address
             address = int(there.ctypes.data)
         else:
             self._device.check(address, size)
@@ -134,7 +134,7 @@ class FakeBinding:
         self.real.bind_ortvalue_output(name, tensor)
 
     def bring_back(self) -> None:
-        for there, address in self._outputs.values():
+        for there, address in self.outputs.values():
             ctypes.memmove(address, there.ctypes.data, there.nbytes)
 
 

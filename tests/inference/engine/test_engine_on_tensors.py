@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from tests.inference.engine.test_engine_on_device import FORMS, answers, drain, requests
-from tests.inference.fake_device import FakeTensors, open_on_tensors
+from tests.inference.fake_device import FakeBinding, FakeTensors, open_on_tensors
 from tests.inference.forms_toy import Form, write_form
 from turnwise.core.canonical import canonical
 from turnwise.errors import EnvironmentFailure
+from turnwise.inference.decoding import decoder as decoder_module
 from turnwise.inference.decoding.agreement import difference
 from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.decoding.graph_form import Rule
@@ -135,9 +136,39 @@ def test_all_sizes_of_steps_are_tried(grouped: Path, tmp_path: Path, monkeypatch
     folder, device = read_model_folder(grouped), FakeTensors()
     found = observe_numeric_class(ModelSpec("m", grouped), folder, opened_on(grouped, device), "digest")
     assert found.numeric_class == "batch-invariant"
-    assert found.rule == Rule("free", True)
+    assert found.rule == Rule("free", True, 1)
     assert found.checks.keys() == {"run = run", "alone = in a batch", "whole = in pieces", "cold = warm"}
     assert device.taken_bytes == 0, "the memory of the trial is given back"
+
+
+def sums_few_rows_otherwise(binding: FakeBinding) -> None:
+    """Another last bit of the first logit in steps of less than 8 rows."""
+    if binding.new_tokens == 1 and binding.rows < 8:
+        logits, _ = binding.outputs["logits"]
+        logits[0] ^= 1
+
+
+@pytest.mark.parametrize(
+    ("memory_bytes", "rule"), [(8 << 30, Rule("free", True, 8)), (6 << 20, Rule("single", True, 1))]
+)
+def test_steps_of_few_rows_are_left_out_where_they_sum_otherwise(
+    grouped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory_bytes: int, rule: Rule
+) -> None:
+    """If there is room for eight rows of the whole context; else sequences run one by one."""
+    monkeypatch.setenv("TURNWISE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(decoder_module, "UNKNOWN_DEVICE_BYTES", memory_bytes)
+    folder, device = read_model_folder(grouped), FakeTensors()
+    opened = opened_on(grouped, device)
+    opened.session.spoil = sums_few_rows_otherwise
+    found = observe_numeric_class(ModelSpec("m", grouped), folder, opened, "digest")
+    assert (found.numeric_class, found.rule) == ("batch-invariant", rule)
+    again = observe_numeric_class(ModelSpec("m", grouped), folder, opened, "digest")
+    assert again == found, "as it is remembered"
+    decoder = Decoder(folder, opened, None, rule.batching, rule.chunked, rule.rows_min)
+    decoder.begin(40)
+    decoder.prefill(0, [5, 6])
+    decoder.decode([7])
+    assert len(decoder._steps.tokens) == rule.rows_min
 
 
 @contextmanager
@@ -161,7 +192,7 @@ def test_a_device_that_copies_wrongly_is_noticed(
     with wrong_copies(monkeypatch):
         found = observe_numeric_class(ModelSpec("m", grouped), folder, opened_on(grouped, FakeTensors()), "digest")
         seen = difference(on_tensors(grouped, FakeTensors()), reference, folder.layout.vocabulary_size, 0.001)
-    assert found.rule != Rule("free", True), "alone it is never copied"
+    assert found.rule != Rule("free", True, 1), "alone it is never copied"
     assert seen is not None
     assert "of a batch of 3" in seen
     assert difference(on_tensors(grouped, FakeTensors()), reference, folder.layout.vocabulary_size, 0.001) is None

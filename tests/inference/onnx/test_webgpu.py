@@ -117,6 +117,17 @@ numeric = [info.numeric.numeric_class, info.numeric.batching, info.numeric.check
 print(json.dumps({**said, "provider": info.provider, "fallback": info.fallback, "form": info.form, "numeric": numeric}))
 """
 
+BENCHMARK = """
+import contextlib, io, json, sys
+from turnwise.inference.decoding import self_test
+self_test.STEPS_OF_SLABS = (4, 2, 1)
+from benchmarks.bench_device import main
+lines = io.StringIO()
+with contextlib.redirect_stdout(lines):
+    main([sys.argv[1], "--provider", "webgpu", "--quick"])
+print(json.dumps([json.loads(line) for line in lines.getvalue().splitlines()]))
+"""
+
 
 def missing() -> str | None:
     if importlib.util.find_spec("onnxruntime_ep_webgpu") is None and not (FOLDER / "onnxruntime_ep_webgpu").is_dir():
@@ -226,6 +237,15 @@ def test_sequences_share_steps_with_their_cache_on_the_device(system: Path, tmp_
     greedy = [number for number, body in enumerate(bodies) if not body.get("temperature")]
     on_cpu, _ = told(system, ROWS, model, json.dumps(bodies), "cpu")
     assert [said["alone"][number] for number in greedy] == [on_cpu["alone"][number] for number in greedy]
+
+
+def test_the_benchmark_runs_there_and_says_what_its_figures_are_worth(system: Path, short: Path) -> None:
+    said, _ = told(system, BENCHMARK, short)
+    first, *rest = said
+    assert (first["provider"], first["form"], first["class"]) == (WEBGPU, "in_place float32", "batch-invariant")
+    assert first["figures"] == "mean nothing"
+    assert [line["rows"] for line in rest if "step_ms" in line] == [1, 4]
+    assert [line["agents"] for line in rest if "cold_tokens_per_s" in line] == [1, 4]
 
 
 def test_a_run_on_the_cpu_is_near_what_the_device_gives(system: Path, stories_models: Path, tmp_path: Path) -> None:

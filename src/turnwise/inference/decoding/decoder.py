@@ -63,10 +63,10 @@ class Decoder:
     """A loaded graph with its KV cache. Not thread-safe.
 
     `chunk_tokens` is how many prompt tokens a run may take, or None if every prompt runs in one piece, and none is
-    reused. Steps have at least `rows_min` rows. `budget` says what the KV cache holds. `batching` None: what the form
-    of the graph needs on this provider. With `equal`, only sequences of equal length are stepped together. `chunked`
-    None: if the cache is in place. `recorded` are its steps that are recorded, when a shape has come
-    `recorded_after` times; None if the session records nothing.
+    reused. `budget` says what the KV cache holds. `batching` None: what the form of the graph needs on this provider.
+    With `equal`, only sequences of equal length are stepped together. `chunked` None: if the cache is in place. Steps
+    have at least `rows_min` rows; None: as many as the provider's kernels need. `recorded` are its steps that are
+    recorded, when a shape has come `recorded_after` times; None if the session records nothing.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Decoder:
         options: EngineOptions | None = None,
         batching: Batching | None = None,
         chunked: bool | None = None,
+        rows_min: int | None = None,
         recorded_after: int = RECORDED_AFTER_STEPS,
     ) -> None:
         """Check the graph's inputs and outputs against genai_config.json. Raises ModelError if they do not fit."""
@@ -105,7 +106,7 @@ class Decoder:
             )
         self._on_grid = (kernels.on_grid and in_place and masked) or (windowed and chunked)
         self._wide = self._on_grid and kernels.wide
-        self.rows_min = kernels.rows_min if in_place and masked else 1
+        self.rows_min = (rows_min or kernels.rows_min) if in_place and masked else 1
         self.recorded: RecordedSteps | None = None
         if opened.recordings is not None and in_place and masked:
             tolerance = None if opened.reproducible else tolerance_of(folder)
@@ -225,6 +226,11 @@ class Decoder:
         if rest == 1:  # a single token would be run by other arithmetic, so the piece before gives up one of its own
             return [*[self._piece_tokens] * (whole - 1), self._piece_tokens - 1, 2]
         return [*[self._piece_tokens] * whole, *[rest] * (rest > 0)]
+
+    @property
+    def doubles_rows(self) -> bool:
+        """True if steps have 1, 2, 4, 8, … rows, some of which may be nobody's."""
+        return self._staged is not None
 
     @property
     def keeps_pieces(self) -> bool:

@@ -40,10 +40,14 @@ DYNAMIC: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule by which sequences are run. With `chunked`, a prompt gives the same bits in pieces as whole."""
+    """A rule by which sequences are run. With `chunked`, a prompt gives the same bits in pieces as whole.
+
+    Steps have at least `rows_min` rows, some of which may be nobody's; None: as many as the provider's kernels need.
+    """
 
     batching: Batching
     chunked: bool
+    rows_min: int | None = None
 
 
 RULES: Final = (
@@ -64,6 +68,14 @@ RULES_GROWING: Final = (
 )
 """The same for a cache that grows with each step: rows of different length do not share one."""
 
+RULES_STAGED: Final = (
+    *(Rule("free", True, rows) for rows in (1, WEBGPU_QUANTISED_ROWS_MIN, 4, 8, 16, 32)),
+    Rule("single", True, 1),
+    Rule("single", False, 1),
+)
+"""The same where a step has 1, 2, 4, 8, … rows: kernels for few rows may sum otherwise than those for more, so steps of
+few are left out until those that are left agree."""
+
 
 def batching_of(graph: Graph, growing: bool = False) -> Batching:
     """The batching of a graph on the CPU: with a cache in place (GroupQueryAttention), or one that grows.
@@ -78,7 +90,7 @@ def batching_of(graph: Graph, growing: bool = False) -> Batching:
 
 def rules_from(first: Rule) -> tuple[Rule, ...]:
     """The rules to try, from `first` on. Where that has prompts in one piece, so have they."""
-    rules = RULES if first in RULES else RULES_GROWING
+    rules = next(rules for rules in (RULES, RULES_STAGED, RULES_GROWING) if first in rules)
     return tuple(rule for rule in rules[rules.index(first) :] if first.chunked or not rule.chunked)
 
 
@@ -145,7 +157,7 @@ def on_provider(form: Form, graph: Graph, provider: str, kv_heads: int, multipro
         return Kernels(form.rule)
     if provider == WEBGPU and not form.growing:
         rows_min = WEBGPU_QUANTISED_ROWS_MIN if graph.quantised else 1
-        return Kernels(Rule("free", True), rows_min, WEBGPU_CHUNK_TOKENS, on_grid=True)
+        return Kernels(Rule("free", True, rows_min), rows_min, WEBGPU_CHUNK_TOKENS, on_grid=True)
     if provider != CUDA or form.growing or multiprocessors is None:  # not known: sequences alone
         return Kernels(Rule("single", form.rule.chunked))
     rows_min = ceil(CUDA_ROWS_SHARE * multiprocessors / kv_heads)

@@ -62,9 +62,14 @@ def observe_numeric_class(spec: ModelSpec, folder: ModelFolder, opened: Opened, 
     if spec.batching is not None:
         first = Rule(for_cache(spec.batching, form.growing), first.chunked)
 
+    longest: list[int] = []
+
     def make(rule: Rule, other_threads: bool) -> _Rows | None:
         if not other_threads:
-            return _Rows(Decoder(folder, opened, options, rule.batching, rule.chunked))
+            decoder = Decoder(folder, opened, options, rule.batching, rule.chunked, rule.rows_min)
+            longest.append(decoder.budget.context_length)
+            # Rows that are nobody's may take so much that contexts become shorter: better one sequence at a time then.
+            return _Rows(decoder) if longest[-1] >= longest[0] else None
         if opened.provider != CPU or 4 * folder.weights_bytes > memory_bytes():
             return None
         threads = 2 if opened.threads == 1 else 1

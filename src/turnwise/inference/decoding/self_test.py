@@ -107,7 +107,8 @@ class SelfTest:
 
 
 Make = Callable[[Rule, bool], Runner | None]
-"""A runner for a rule; with True on another number of threads than the model will have, None if there is no such."""
+"""A runner for a rule, None if there is no room for it; with True on another number of threads than the model will
+have, None if there is no such."""
 
 
 def self_test(
@@ -120,8 +121,11 @@ def self_test(
     tokens = _TestTokens(vocabulary, max(1, context_length - len(trial.batches)), trial.longer)
     found = None
     for rule in rules_from(first) if stricter else (first,):
+        runner = make(rule, False)
+        if runner is None:
+            continue
         try:
-            checks = _try(make, rule, tokens, trial)
+            checks = _try(runner, make, rule, tokens, trial)
         except RUNTIME_ERRORS:  # its embedding is smaller than its vocabulary, for example
             return SelfTest("none", RULES[-1] if stricter else first, {"takes any token": False})
         found = SelfTest(_class(checks), rule, checks)
@@ -188,10 +192,7 @@ def token_of(vocabulary: int, row: int, place: int) -> int:
     return int.from_bytes(digest, "little") % vocabulary
 
 
-def _try(make: Make, rule: Rule, tokens: _TestTokens, trial: Trial) -> dict[str, bool]:
-    runner = make(rule, False)
-    if runner is None:
-        raise InvariantError("there is always a runner with the threads that the model has")
+def _try(runner: Runner, make: Make, rule: Rule, tokens: _TestTokens, trial: Trial) -> dict[str, bool]:
     batches, pieces = trial.batches, trial.pieces
     tokens = replace(tokens, equal=batches[0] if is_equal(rule.batching) else None)
     rows = 1 if rule.batching == "single" else runner.begin_rows(batches[0], _room(tokens, batches))
@@ -274,6 +275,7 @@ class _StoredSelfTest(msgspec.Struct):
     batching: Batching
     chunked: bool
     checks: dict[str, bool]
+    rows_min: int | None = None
 
 
 def known(key: dict[str, object], test: Callable[[], SelfTest], *, cache: Path | None = None) -> SelfTest:
@@ -281,10 +283,12 @@ def known(key: dict[str, object], test: Callable[[], SelfTest], *, cache: Path |
 
     def find() -> _StoredSelfTest:
         found = test()
-        return _StoredSelfTest(found.numeric_class, found.rule.batching, found.rule.chunked, found.checks)
+        rule = found.rule
+        return _StoredSelfTest(found.numeric_class, rule.batching, rule.chunked, found.checks, rule.rows_min)
 
     stored = remembered({"format": _FORMAT, **key}, _StoredSelfTest, find, cache=cache)
-    return SelfTest(stored.numeric_class, Rule(stored.batching, stored.chunked), stored.checks)
+    rule = Rule(stored.batching, stored.chunked, stored.rows_min)
+    return SelfTest(stored.numeric_class, rule, stored.checks)
 
 
 def cpu() -> dict[str, str]:

@@ -103,6 +103,12 @@ def examine(
 def _costs(spec: ModelSpec, folder: ModelFolder, decoder: Decoder, rule: Rule) -> str:
     """Say what the rule costs, measured where there is something to compare with."""
     said = costs(rule)
+    if decoder.doubles_rows:
+        sizes = ", ".join(str(decoder.rows_min << power) for power in range(3))
+        return (
+            f"steps have {sizes}, … rows, of which some may be nobody's; of prompts that were run before, whole pieces "
+            f"of {decoder.chunk_tokens} tokens are reused"
+        )
     if decoder.rows_min > 1:
         return (
             f"steps have at least {decoder.rows_min} rows, of which some may be nobody's; of prompts that were run "

@@ -32,8 +32,10 @@ WEBGPU = "WebGpuExecutionProvider"
 SCRIPT = """
 import json, sys
 from pathlib import Path
+from turnwise.inference.decoding import self_test
 from turnwise.inference.inspect.generate import generate_text
 from turnwise.inference.onnx.providers import provider_report
+self_test.STEPS_OF_SLABS = (4, 2, 1)
 infos = []
 model, prompt, tokens, provider = sys.argv[1:]
 text = "".join(generate_text(Path(model), prompt, tokens_max=int(tokens), provider=provider, on_loaded=infos.append))

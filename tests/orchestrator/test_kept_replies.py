@@ -11,7 +11,7 @@ from turnwise.core.turn import EffectRequest
 from turnwise.errors import DifferenceFound, EnvironmentFailure, TurnwiseError
 from turnwise.journal.file.ahead_row import AheadRow
 from turnwise.orchestrator.ahead import Ahead
-from turnwise.orchestrator.driver import Replies
+from turnwise.orchestrator.driven import Replies
 from turnwise.orchestrator.kept_replies import KeptReplies
 
 KEPT = Request(3, 0, EffectRequest("generate", "remote", '{"prompt":"a"}'), b"", 0, (), 2)

@@ -24,6 +24,7 @@ from turnwise.journal.write.writer import JournalWriter
 from turnwise.orchestrator.ahead import Ahead
 from turnwise.orchestrator.calls import Calls
 from turnwise.orchestrator.driver import Driver
+from turnwise.orchestrator.left_calls import LeftCalls
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.sandbox.pool.deadline import Deadline
 from turnwise.sandbox.pool.pool import Pool
@@ -233,7 +234,7 @@ def calls_that_turns_wait_for_are_forgotten_at_resume(patch: Patch) -> None:
 
 @planted("calling")
 def the_outcome_of_a_call_that_was_left_is_lost(patch: Patch) -> None:
-    patch.setattr(Driver, "_calls_parked", lambda self, record: None)
+    patch.setattr(LeftCalls, "parked", lambda self, record: [])
 
 
 def test_there_are_as_many_as_are_promised() -> None:

@@ -11,7 +11,7 @@ from turnwise.core.events import Request
 from turnwise.core.records import EffectRecord, QuestionRecord, RoundRecord
 from turnwise.core.sampling import sampled_stages
 from turnwise.errors import DifferenceFound
-from turnwise.orchestrator.driver import Replies
+from turnwise.orchestrator.driven import Replies
 
 
 class Departure(DifferenceFound):

@@ -24,7 +24,8 @@ from turnwise.core.turn import Needs
 from turnwise.core.turn_input import TurnInput
 from turnwise.errors import InvariantError, JournalError
 from turnwise.history.replay_driver import ReplayDriver
-from turnwise.orchestrator.driver import Sandboxes, outcome_of
+from turnwise.orchestrator.driven import Sandboxes
+from turnwise.orchestrator.driver import outcome_of
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 
 TURNS_MAX: Final = 512

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 from turnwise.core.calling import CALL, may_sample
 from turnwise.core.envelope import decode_needs, decode_output
@@ -44,7 +43,10 @@ from turnwise.errors import InvariantError, TurnwiseError
 from turnwise.journal.file.box_position import BoxPosition
 from turnwise.journal.write.round_commit import RoundCommit
 from turnwise.orchestrator.contents import Contents
+from turnwise.orchestrator.counts import Counts
 from turnwise.orchestrator.crash_points import reached
+from turnwise.orchestrator.driven import CallMaker, Effects, Replies, Sandboxes, Sink
+from turnwise.orchestrator.left_calls import CallKey, LeftCalls
 from turnwise.orchestrator.round_clock import RoundClock
 from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.system.clock import SYSTEM_CLOCK, Clock
@@ -54,67 +56,6 @@ LOOP_HELD_NS = 2_000_000
 
 HANDED_OUT = 256
 """Turns of a round that are handed out before those behind them are opened."""
-
-CallKey = tuple[int, int, int]
-"""Place, turn, and number of the effect in the turn."""
-
-Replies = Sequence[tuple[int, str, tuple[int, ...] | None]]
-"""Answers to effects: (id, reply as canonical JSON text, tokens of a language model's answer)."""
-
-
-class Sandboxes(Protocol):
-    """The executor of turns; it reports results to `on_results` of the driver."""
-
-    def submit(self, jobs: Sequence[TurnJob]) -> None: ...
-
-
-class Effects(Protocol):
-    """The answerer of effects; it reports replies to `on_replies` of the driver."""
-
-    def submit(self, requests: Sequence[tuple[int, Request]]) -> None: ...
-    def settled(self, round_: int, calling: Collection[int] = ()) -> None:
-        """Take note that no turn of the round can go on before an effect is answered.
-
-        Turns of the places `calling` wait for tools.
-        """
-
-
-class CallMaker(Protocol):
-    """The maker of calls of tools; it reports to `on_call_left` and `on_call` of the driver."""
-
-    def submit(self, plan: Plan, requests: Sequence[tuple[int, Request]], *, is_left: bool = False) -> None: ...
-
-
-class Sink(Protocol):
-    """The keeper of rounds: the journal's writer, or a comparison with another journal.
-
-    `on_failure` is called when a round that was taken turns out to be lost.
-    """
-
-    on_failure: Callable[[BaseException], None] | None
-
-    async def hand_over(self, commit: RoundCommit) -> object:
-        """Take a round, and what goes along with it. Waits only while too much is on its way to the disk."""
-
-    async def commit(self, commit: RoundCommit) -> None:
-        """Take a round, and wait until it is kept."""
-
-    async def wait_durable(self) -> None:
-        """Wait until all that was taken is kept."""
-
-    async def end(self, record: EndRecord) -> None:
-        """Keep an end that came after the last round."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """Counts of what has been done so far, for display."""
-
-    rounds: int = 0
-    turns: int = 0
-    failures: int = 0
-    messages: int = 0
-    effects: int = 0
 
 
 class Driver:
@@ -143,8 +84,7 @@ class Driver:
         self._requests: dict[int, tuple[int, int]] = {}
         self._runs: dict[int, tuple[int, int]] = {}
         self._calls: dict[int, CallKey] = {}
-        self._left: dict[CallKey, int | None] = {}  # numbers of questions that calls have become, once these are known
-        self._late: dict[CallKey, str] = {}
+        self._left = LeftCalls()
         self._may_sample: set[int] = set()
         self._id_next = 0
         self._outcome: asyncio.Future[Commit | End] | None = None
@@ -230,9 +170,10 @@ class Driver:
                 await self._sink.end(outcome.record)
             return
         times = self._clock.times(outcome.record.round)
-        self._count(outcome.record)
+        self.counts.add(outcome.record)
         if self._left:
-            self._calls_parked(outcome.record)
+            for question, came in self._left.parked(outcome.record):
+                self._call_answered(question, came)
         self._end_kept = outcome.end is not None
         keep = self._sink.commit if durable else self._sink.hand_over
         self.kept = received or self.kept
@@ -249,17 +190,6 @@ class Driver:
     async def settle(self) -> None:
         """Wait until every round that has been played is durable."""
         await self._sink.wait_durable()
-
-    def _count(self, record: RoundRecord) -> None:
-        counts = self.counts
-        counts.rounds += 1
-        counts.turns += len(record.turns)
-        counts.messages += len(record.messages) + len(record.inputs)
-        counts.effects += sum(len(park.effects) for park in record.parks)
-        for turn in record.turns:
-            counts.effects += len(turn.effects)
-            if turn.failure is not None:
-                counts.failures += 1
 
     @property
     def over(self) -> bool:
@@ -318,7 +248,8 @@ class Driver:
         requests: list[tuple[int, Request]] = []
         for place, turn, stage, answers, record in self.machine.calls():
             id_, key = self._id(), (place, turn, record.index)
-            self._calls[id_], self._left[key] = key, record.id
+            self._calls[id_] = key
+            self._left.leave(key, record.id)
             request = EffectRequest(CALL, None, record.request)
             requests.append((id_, Request(place, record.index, request, b"", 0, (), turn, stage, answers)))
         if requests and self.calls is not None:
@@ -351,7 +282,7 @@ class Driver:
     def on_call_left(self, id_: int) -> None:
         """A call takes long: its turn waits for it no longer in this round."""
         key = self._calls[id_]
-        self._left[key] = None
+        self._left.leave(key)
         self._answered(id_)
         self._stepped(CallLeft(key[0], key[2]))
 
@@ -361,10 +292,8 @@ class Driver:
         if key not in self._left:
             self._answered(id_)
             self._stepped(EffectAnswered(key[0], key[2], outcome))
-        elif (question := self._left[key]) is None:
-            self._late[key] = outcome
-        else:
-            self._call_answered(key, question, outcome)
+        elif (question := self._left.outcome(key, outcome)) is not None:
+            self._call_answered(question, outcome)
 
     def _answered(self, id_: int) -> None:
         effect = self._requests.pop(id_)
@@ -381,18 +310,7 @@ class Driver:
         if self._outcome is not None:
             self._take_soon(self._outcome)
 
-    def _calls_parked(self, record: RoundRecord) -> None:
-        """Learn the numbers of the questions that calls have become in a round."""
-        for park in record.parks:
-            for question in park.questions:
-                key = park.place, park.turn, question.index
-                if question.kind == CALL and self._left.get(key, 0) is None:
-                    self._left[key] = question.id
-                    if (outcome := self._late.pop(key, None)) is not None:
-                        self._call_answered(key, question.id, outcome)
-
-    def _call_answered(self, key: CallKey, question: int, outcome: str) -> None:
-        del self._left[key]
+    def _call_answered(self, question: int, outcome: str) -> None:
         if not self.machine.is_answer_coming(question):
             self.machine.step(Answer(question, outcome))
         if self.on_news is not None:

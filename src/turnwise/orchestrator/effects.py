@@ -16,7 +16,7 @@ from turnwise.inference.requests.embed_request import EmbedRequest
 from turnwise.inference.requests.generate_request import GenerateReply, GenerateRequest
 from turnwise.inference.requests.infer_request import InferRequest
 from turnwise.orchestrator.contents import Contents
-from turnwise.orchestrator.driver import Replies
+from turnwise.orchestrator.driven import Replies
 from turnwise.orchestrator.waves import Waves
 
 

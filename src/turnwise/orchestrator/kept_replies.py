@@ -15,7 +15,7 @@ from turnwise.core.records import WaveRecord
 from turnwise.errors import InvariantError, TurnwiseError
 from turnwise.inference.plans.model_info import ModelInfo
 from turnwise.orchestrator.ahead import Ahead
-from turnwise.orchestrator.driver import Effects, Replies
+from turnwise.orchestrator.driven import Effects, Replies
 from turnwise.orchestrator.effects import Asker
 
 

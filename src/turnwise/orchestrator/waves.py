@@ -15,7 +15,7 @@ from turnwise.core.events import Request
 from turnwise.core.records import WaveRecord
 from turnwise.inference.plans.wave import Wave, WaveReply
 from turnwise.inference.requests.generate_request import GenerateRequest
-from turnwise.orchestrator.driver import Replies
+from turnwise.orchestrator.driven import Replies
 
 OnWave = Callable[[Sequence[WaveRecord], Replies], None]
 """Told what ran together, and the replies by the ids that they were asked with."""

@@ -108,7 +108,7 @@ def test_a_device_that_records_nothing_right_runs_steps_by_their_kernels(load: C
     assert load(none)[0].recording == "yes"
     info, _ = load(other_bits)
     assert (info.provider, info.fallback) == (CUDA, None)
-    assert info.recording == "no: a recorded step has other bits than its kernels"
+    assert info.recording == "no: a recorded run has other bits than its kernels"
     assert info == load(none)[0], "the bits are the same"
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 from tests.inference import toy
 from turnwise.inference.folders.model_folder import read_model_folder
 from turnwise.inference.onnx.provider_names import CPU, CUDA
+from turnwise.inference.onnx.providers import Plugin
+from turnwise.inference.onnx.runtime import ort
 from turnwise.inference.onnx.sessions import Sessions
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_spec import ModelSpec
@@ -62,3 +65,26 @@ def test_recording_is_for_language_models_on_cuda_and_can_be_left_out(
     sessions(records=False)._session(CUDA)
     sessions()._session(CUDA)
     assert found == [False, False, True]
+
+
+def test_what_libraries_say_of_a_device_is_not_heard(
+    monkeypatch: pytest.MonkeyPatch, sessions: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A plugin that finds no driver says so for itself, and ONNX Runtime retries on the CPU with a banner."""
+    asked: list[dict[str, Any]] = []
+
+    def make(*_: Any, **options: Any) -> Any:
+        asked.append(options)
+        os.write(2, b"Warning: vkCreateInstance: Found no drivers!\n")
+        raise RuntimeError("Failed to get a WebGPU adapter: No supported adapters")
+
+    given = sessions()
+    monkeypatch.setattr(ort, "InferenceSession", make)
+    with pytest.raises(RuntimeError, match="No supported adapters"):
+        given._make(CUDA)
+    monkeypatch.setattr(given._installed, "plugins", [Plugin("GpuExecutionProvider", "onnxruntime-ep-x", ())])
+    monkeypatch.setattr(ort.SessionOptions, "add_provider_for_devices", lambda *_: None)
+    with pytest.raises(RuntimeError, match="No supported adapters"):
+        given._make("GpuExecutionProvider")
+    assert [options["enable_fallback"] for options in asked] == [0, 0]
+    assert capfd.readouterr().err == ""

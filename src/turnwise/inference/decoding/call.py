@@ -12,7 +12,7 @@ from turnwise.errors import InvariantError
 from turnwise.inference.decoding.binding import Binding
 from turnwise.inference.decoding.kv_cache import Kv
 from turnwise.inference.decoding.memory_budget import ROUND_UP_TOKENS
-from turnwise.inference.decoding.recorded_steps import RecordedSteps
+from turnwise.inference.decoding.recorded_runs import RecordedRuns
 from turnwise.inference.decoding.signature import BRANCH_INPUT, Signature
 from turnwise.inference.folders.layouts.layout import GraphNames
 from turnwise.inference.onnx.gather_logits import POSITIONS_INPUT
@@ -37,7 +37,7 @@ class Call:
         vocabulary: int,
         kv: Kv,
         wanted: int | None,
-        recorded: RecordedSteps | None = None,
+        recorded: RecordedRuns | None = None,
     ) -> None:
         device = opened.device
         self._recorded = recorded

@@ -21,9 +21,9 @@ from turnwise.inference.decoding.graph_form import Kernels, fastest, form_of, on
 from turnwise.inference.decoding.growing_kv_cache import GrowingKv
 from turnwise.inference.decoding.kv_cache import BlockMemory, InPlaceKv, Kv, KvBlocks
 from turnwise.inference.decoding.memory_budget import MEMORY_SHARE, ROUND_UP_TOKENS, Budget, budget
-from turnwise.inference.decoding.recorded_steps import RECORDED_AFTER_STEPS, RecordedSteps
+from turnwise.inference.decoding.recorded_runs import RECORDED_AFTER_RUNS, RecordedRuns
 from turnwise.inference.decoding.signature import Signature
-from turnwise.inference.decoding.slab import KvShape, new_slab
+from turnwise.inference.decoding.slab import KvShape, SlabSpan, new_slab
 from turnwise.inference.decoding.staged_kv_cache import STAGED_COST, StagedKv, power_of_two
 from turnwise.inference.decoding.tensor_slab import TensorSlab
 from turnwise.inference.decoding.tolerance import tolerance_of
@@ -65,7 +65,7 @@ class Decoder:
     `chunk_tokens` is how many prompt tokens a run may take, or None if every prompt runs in one piece, and none is
     reused. `budget` says what the KV cache holds. `batching` None: what the form of the graph needs on this provider.
     With `equal`, only sequences of equal length are stepped together. `chunked` None: if the cache is in place. Steps
-    have at least `rows_min` rows; None: as many as the provider's kernels need. `recorded` are its steps that are
+    have at least `rows_min` rows; None: as many as the provider's kernels need. `recorded` are its runs that are
     recorded, when a shape has come `recorded_after` times; None if the session records nothing.
     """
 
@@ -77,7 +77,7 @@ class Decoder:
         batching: Batching | None = None,
         chunked: bool | None = None,
         rows_min: int | None = None,
-        recorded_after: int = RECORDED_AFTER_STEPS,
+        recorded_after: int = RECORDED_AFTER_RUNS,
     ) -> None:
         """Check the graph's inputs and outputs against genai_config.json. Raises ModelError if they do not fit."""
         options = options or EngineOptions()
@@ -107,10 +107,10 @@ class Decoder:
         self._on_grid = (kernels.on_grid and in_place and masked) or (windowed and chunked)
         self._wide = self._on_grid and kernels.wide
         self.rows_min = (rows_min or kernels.rows_min) if in_place and masked else 1
-        self.recorded: RecordedSteps | None = None
+        self.recorded: RecordedRuns | None = None
         if opened.recordings is not None and in_place and masked:
             tolerance = None if opened.reproducible else tolerance_of(folder)
-            self.recorded = RecordedSteps(opened.session, opened.recordings, recorded_after, tolerance)
+            self.recorded = RecordedRuns(opened.session, opened.recordings, recorded_after, tolerance)
         self._in_place = in_place
         self._reproducible = opened.reproducible
         self._window = folder.layout.window if in_place and not windowed else 0
@@ -162,6 +162,10 @@ class Decoder:
         wanted = (2 if self._even else 1) if signature.positions else None
         make = partial(Call, opened, folder.layout.names, signature, folder.layout.vocabulary_size, self._kv)
         self._steps, self._prompts = make(wanted, self.recorded), make(wanted)
+        call = partial(Call, opened, folder.layout.names, signature, folder.layout.vocabulary_size)
+        self._make_beside = partial(call, wanted=wanted, recorded=self.recorded)
+        self._beside: dict[int, tuple[InPlaceKv, Call]] = {}
+        self._device = device
         # Made when an answer is checked: few processes ever do, and logits of many positions take memory.
         self._make_checks = partial(make, NEIGHBOURS_MAX + 1 if signature.positions else None)
         self._checks: Call | None = None
@@ -285,7 +289,10 @@ class Decoder:
         new, past = len(ids), int(self._lengths[row])
         padding = new % 2 if self._even or (self._in_place and new > 1) else 0
         if self._on_grid or not self._reproducible:
-            padding = 0
+            padding = self._filling(past, new, whole)
+        width = self.prompt_width(whole or past + new)
+        if width and count == 1 and self.recorded and self._rows and new + padding == self._piece_tokens:
+            return self._append_beside(self._rows, row, ids, past, width)
         if self._growing is not None:
             self._growing.gather([row])
         if self._staged is not None:
@@ -294,7 +301,7 @@ class Decoder:
         call.tokens[0, :new] = ids
         call.tokens[0, new:] = ids[-1]
         call.positions[0] = np.arange(past, past + new + padding)
-        if width := self.prompt_width(whole or past + new):
+        if width:
             call.mask_known = False
             call.mask_rows(np.array([past + new + padding - 1]), max(width, past + new + padding))
         else:
@@ -302,6 +309,38 @@ class Decoder:
         logits: NDArray[Any] = call.run(new - 1, 1) if count == 1 else call.run_neighbours(new - count, count)
         if self._growing is not None and padding:
             self._growing.trim(row, past + new)
+        self._lengths[row] = past + new
+        self._steps.mask_known = False
+        return logits
+
+    def _filling(self, past: int, new: int, whole: int | None) -> int:
+        """Return how many tokens fill a piece up to the size of whole ones, where its width is known: 0 if too long.
+
+        Pieces of one size have one shape, and their kernels are those of all of them.
+        """
+        if not self._wide or new > self._piece_tokens:
+            return 0
+        return self._piece_tokens - new if past + self._piece_tokens <= self.prompt_width(whole or past + new) else 0
+
+    def _append_beside(self, rows: InPlaceKv, row: int, ids: Sequence[int], past: int, width: int) -> NDArray[Any]:
+        """Append a piece in memory of its own, whose address stays, so that one recording serves all rows."""
+        if width not in self._beside:
+            kv = InPlaceKv(self.kv, self._device, 1, width)
+            kv.reserve(1, width, [])
+            self._beside[width] = kv, self._make_beside(kv=kv)
+        kv, call = self._beside[width]
+        new, size = len(ids), self._piece_tokens
+        if past:
+            kv.slab.copy(rows.slab, [(SlabSpan(row, 0, past), SlabSpan(0, 0, past))])
+        call.prepare([0], 1, past, size)
+        call.tokens[0, :new] = ids
+        call.tokens[0, new:] = ids[-1]
+        call.positions[0] = np.arange(past, past + size)
+        call.mask_known = False
+        call.mask_rows(np.array([past + size - 1]), width)
+        logits: NDArray[Any] = call.run(new - 1, 1)
+        rows.slab.copy(kv.slab, [(SlabSpan(0, past, new), SlabSpan(row, past, new))])
+        rows.took(row, past + new)
         self._lengths[row] = past + new
         self._steps.mask_known = False
         return logits

@@ -49,6 +49,9 @@ from turnwise.system.memory import memory_bytes
 RECORDED_TRIAL_TOKENS: Final = 6
 """Two of a prompt, and steps: one that is recorded, one that is compared again, and two that are replayed."""
 
+RECORDED_TRIAL_PROMPTS: Final = 3
+"""The same for prompts: one that is recorded, one that is compared again, one that is replayed."""
+
 
 def observe_numeric_class(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -> SelfTest:
     """Find the numeric class of a graph on this machine, from memory or by trying; `none` where that is asked for.
@@ -123,20 +126,21 @@ def differs(spec: ModelSpec, folder: ModelFolder, opened: Opened, digest: str) -
 
 
 def cannot_record(folder: ModelFolder, opened: Opened) -> str | None:
-    """Say why steps of a session are not to be recorded, by recording some; None if they may be."""
+    """Say why runs of a session are not to be recorded, by recording some; None if they may be."""
     decoder = Decoder(folder, opened, EngineOptions(rows_max=4), recorded_after=0)
     if decoder.recorded is None:
         return "its steps take no batch"
     tokens = [token_of(folder.layout.vocabulary_size, 0, place) for place in range(RECORDED_TRIAL_TOKENS)]
     if decoder.budget.context_length < len(tokens):
         return "its context is too short to try"
-    decoder.begin(len(tokens))
     try:
-        decoder.prefill(0, tokens[:2])
+        for first in range(RECORDED_TRIAL_PROMPTS):
+            decoder.begin(len(tokens))
+            decoder.prefill(0, [tokens[first], tokens[0]])
         for token in tokens[2:]:
             decoder.decode([token])
     except RUNTIME_ERRORS as error:
-        return decoder.recorded.refused or f"a step fails after it was recorded: {first_line(error)}"
+        return decoder.recorded.refused or f"a run fails after another was recorded: {first_line(error)}"
     return decoder.recorded.refused
 
 

@@ -41,7 +41,7 @@ TRIED_TOKENS: Final = 7
 """Room for five tokens and a step."""
 PIECES: Final = (2, 3, 8, 17, 33, 16)
 PIECES_OF_LARGE: Final = (2, 3, 8, 11)
-_FORMAT: Final = 3
+_FORMAT: Final = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from turnwise.inference.onnx import schema
 from turnwise.inference.onnx.cuda_driver import cuda_driver, device_is_there
 from turnwise.inference.onnx.protobuf import message, number_field, text_field
 from turnwise.inference.onnx.provider_names import CPU, CUDA, REMOTE, short
-from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line, ort
+from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line, ort, unheard
 from turnwise.system.cores import cores
 from turnwise.system.distributions import is_installed, names_beginning, version_of
 from turnwise.system.processor import features
@@ -144,7 +144,8 @@ def installed() -> Installed:
     found = Installed([name for name in builtin if name not in REMOTE], [name for name in known if name not in REMOTE])
     for package in sorted(_plugin_packages()):
         try:
-            found.plugins.append(_register(package))
+            with unheard():
+                found.plugins.append(_register(package))
         except _PLUGIN_ERRORS as error:
             found.broken[package] = first_line(error)
     return found
@@ -212,7 +213,8 @@ def _trial(name: str, found: Installed) -> str | None:
     try:
         if (plugin := found.plugin(name)) is not None:
             settings.add_provider_for_devices(list(plugin.devices[:1]), {})
-            session = ort.InferenceSession(_squares(), sess_options=settings)
+            with unheard():
+                session = ort.InferenceSession(_squares(), sess_options=settings, enable_fallback=0)
         else:
             if name == CUDA:
                 prepare_cuda()

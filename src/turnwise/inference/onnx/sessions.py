@@ -9,6 +9,7 @@ way is one line.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -25,7 +26,7 @@ from turnwise.inference.onnx.gather_logits import with_positions
 from turnwise.inference.onnx.protobuf import REWRITTEN_BYTES_MAX
 from turnwise.inference.onnx.provider_names import CPU, CUDA, WEBGPU, short
 from turnwise.inference.onnx.providers import Installed, cuda_options, installed, prepare_cuda, why_cuda_fails
-from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, Session, first_line, ort
+from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, Session, first_line, ort, unheard
 from turnwise.inference.onnx.wide_logits import with_wide_logits
 from turnwise.inference.plans.engine_options import EngineOptions
 from turnwise.inference.plans.model_spec import ModelSpec
@@ -206,13 +207,15 @@ class Sessions:
             settings.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
         if (plugin := self._installed.plugin(name)) is not None:
             settings.add_provider_for_devices(list(plugin.devices[:1]), {})
-            return ort.InferenceSession(source, sess_options=settings)
+            with unheard():
+                return ort.InferenceSession(source, sess_options=settings, enable_fallback=0)
         providers: list[object] = [name] if name == CPU else [name, CPU]
         if name == CUDA:
             prepare_cuda(self._spec.reproducible)
             records = {"enable_cuda_graph": "1"} if self._may_record(name) else {}
             providers[0] = (CUDA, cuda_options(self._spec.reproducible) | records)
-        return ort.InferenceSession(source, sess_options=settings, providers=providers, enable_fallback=0)
+        with unheard() if name != CPU else nullcontext():
+            return ort.InferenceSession(source, sess_options=settings, providers=providers, enable_fallback=0)
 
     def _cuda_facts(self) -> dict[str, str]:
         facts = cuda_driver().facts()

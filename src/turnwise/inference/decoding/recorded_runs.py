@@ -1,12 +1,13 @@
-"""Steps that are recorded once and then launched as one: CUDA graphs, which ONNX Runtime records and replays.
+"""Runs that are recorded once and then launched as one: CUDA graphs, which ONNX Runtime records and replays.
 
-A step launches hundreds of kernels that take less time than it takes to launch them. A recording holds the kernels with
-their shapes and addresses, so there is one for each shape of a step, and all that it reads and writes lies on the
-device at addresses that stay. It is made when a shape has been seen a few times: that takes as long as several steps.
+A step launches hundreds of kernels that take less time than it takes to launch them, and so does a piece of a prompt. A
+recording holds the kernels with their shapes and addresses, so there is one for each shape of a run, and all that it
+reads and writes lies on the device at addresses that stay. It is made when a shape has been seen a few times: that
+takes as long as several runs.
 
-A recording is trusted after it gave the logits of the same step launched kernel by kernel, twice: when it was made, and
-in the next step of that shape, whose tokens and lengths are others. Until then the answer is that of the kernels. If
-they differ, or a recording fails, no step is recorded any more, and `refused` says why. Where a model's bits are to be
+A recording is trusted after it gave the logits of the same run launched kernel by kernel, twice: when it was made, and
+in the next run of that shape, whose tokens and lengths are others. Until then the answer is that of the kernels. If
+they differ, or a recording fails, nothing is recorded any more, and `refused` says why. Where a model's bits are to be
 equal, so must these be; where they are given up, kernels differ from themselves, and logits may by `tolerance` of their
 spread.
 """
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 from turnwise.inference.decoding.binding import Binding, ResidentBinding
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, RunOptions, Session, first_line, recording
 
-RECORDED_AFTER_STEPS: Final = 8
+RECORDED_AFTER_RUNS: Final = 8
 RECORDINGS_MAX: Final = 32
 """Recordings of a model: kernels' parameters take a megabyte or so of the device each."""
 
@@ -43,18 +44,18 @@ class _Recording:
     trusted: bool = False
 
 
-class RecordedSteps:
-    """Runs of steps by recordings, where there are any. `numbers` are free for recordings of this session.
+class RecordedRuns:
+    """Runs by recordings, where there are any. `numbers` are free for recordings of this session.
 
-    A shape is recorded when it has been run `after` times. `replays` counts steps that a recording ran. `tolerance`
-    None: equal bits.
+    A shape is recorded when it has been run `after` times. `replays` counts runs by a recording. `tolerance` None: bits
+    must be equal.
     """
 
     def __init__(
         self,
         session: Session,
         numbers: Iterator[int],
-        after: int = RECORDED_AFTER_STEPS,
+        after: int = RECORDED_AFTER_RUNS,
         tolerance: float | None = None,
     ) -> None:
         self.refused: str | None = None
@@ -95,7 +96,7 @@ class RecordedSteps:
         return seen > self._after
 
     def _record(self, key: Hashable, binding: Binding, bind_kv: BindKv, fetch: Fetch) -> None:
-        """Record the step that has just run, and compare."""
+        """Record what has just run, and compare."""
         expected = fetch().copy()
         number = next(self._numbers)
         made = _Recording(binding.resident(), recording(number))
@@ -105,10 +106,10 @@ class RecordedSteps:
             binding.run_resident(made.binding, made.options)  # warms up, records, and replays
             binding.run_resident(made.binding, made.options)
         except RUNTIME_ERRORS as error:
-            self._refuse(f"a step cannot be recorded: {first_line(error)}")
+            self._refuse(f"its runs cannot be recorded: {first_line(error)}")
         else:
             if self._differs(fetch(), expected):
-                self._refuse(f"a recorded step has other {self._what} than its kernels")
+                self._refuse(f"a recorded run has other {self._what} than its kernels")
         if self.refused is not None:
             binding.run(recording(None))
             return
@@ -118,12 +119,12 @@ class RecordedSteps:
             self._recordings.popitem(last=False)
 
     def _try_again(self, found: _Recording, binding: Binding, fetch: Fetch) -> None:
-        """Run a step by its recording, then kernel by kernel, and compare."""
+        """Run by a recording, then kernel by kernel, and compare."""
         binding.run_resident(found.binding, found.options)
         seen = fetch().copy()
         binding.run(recording(None))
         if self._differs(seen, fetch()):
-            self._refuse(f"a step recorded before has other {self._what} than its kernels")
+            self._refuse(f"what was recorded before has other {self._what} than its kernels")
         else:
             found.trusted = True
 

@@ -16,7 +16,7 @@ from tests.inference.fake_device import FakeBinding, FakeDevice, FakeSession, op
 from turnwise.inference.decoding import decoder as decoders
 from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.decoding.numeric_class import cannot_record
-from turnwise.inference.decoding.recorded_steps import RECORDINGS_MAX, RecordedSteps
+from turnwise.inference.decoding.recorded_runs import RECORDINGS_MAX, RecordedRuns
 from turnwise.inference.engine.engine import Engine
 from turnwise.inference.engine.load import load_model
 from turnwise.inference.folders.model_folder import read_model_folder
@@ -26,7 +26,7 @@ from turnwise.inference.requests.generate_request import GenerateReply, Generate
 PROMPT = [int(token) for token in np.random.default_rng(7).integers(2, toy.VOCABULARY, 40)]
 
 
-def steps_of(model: Decoder) -> RecordedSteps:
+def steps_of(model: Decoder) -> RecordedRuns:
     assert model.recorded is not None
     return model.recorded
 
@@ -61,22 +61,25 @@ def answers(model: Decoder, steps: int, rows: int = 1) -> list[NDArray[Any]]:
 
 
 @pytest.mark.parametrize("rows", [1, 3, 8])
-def test_recorded_steps_have_the_bits_of_their_kernels(path: Path, rows: int) -> None:
+def test_recorded_runs_have_the_bits_of_their_kernels(path: Path, rows: int) -> None:
     expected = answers(load_model(ModelSpec("m", path, "cpu")).decoder, 12, rows)
     model, session = recording(path, after=2)
     assert all(np.array_equal(*pair) for pair in zip(answers(model, 12, rows), expected, strict=True))
     assert steps_of(model).refused is None
-    assert steps_of(model).replays == 12 - 3 - 1, "two that are counted, one that is recorded, one that is compared"
-    assert len(session.recorded) == 1
+    steps = 12 - 3 - 1
+    prompts = max(0, rows - 3 - 1)
+    assert steps_of(model).replays == steps + prompts, "two are counted, one is recorded, one is compared"
+    assert len(session.recorded) == 1 + (rows > 2), "all prompts share one"
 
 
 def test_a_recording_is_for_one_shape(path: Path) -> None:
     """Rows up to the least number share one, and so do lengths up to the next width."""
     model, session = recording(path, after=0, multiprocessors=20)
+    of_prompts = 1
     for rows in (1, 2, 5, 8):
         answers(model, 3, rows)
     assert model._steps.tokens.shape[0] == 8
-    assert len(session.recorded) == 1
+    assert len(session.recorded) == 1 + of_prompts
     answers(model, 3, 9)
     assert model._steps.tokens.shape[0] == 16
     assert model._steps._mask_shape[1] == min(decoders.RECORDED_WIDTH_MIN, model._rows.room if model._rows else 0)
@@ -93,7 +96,7 @@ def test_a_recording_with_other_bits_is_not_used(path: Path) -> None:
     model, session = recording(path, after=1)
     session.spoil_replay = spoil
     assert all(np.array_equal(*pair) for pair in zip(answers(model, 6), expected, strict=True))
-    assert steps_of(model).refused == "a recorded step has other bits than its kernels"
+    assert steps_of(model).refused == "a recorded run has other bits than its kernels"
     assert steps_of(model).replays == 0
 
 
@@ -109,13 +112,13 @@ def test_a_recording_that_does_not_see_new_tokens_is_not_used(path: Path) -> Non
 
     session.spoil_replay = stale
     assert all(np.array_equal(*pair) for pair in zip(answers(model, 6), expected, strict=True))
-    assert steps_of(model).refused == "a step recorded before has other bits than its kernels"
+    assert steps_of(model).refused == "what was recorded before has other bits than its kernels"
     assert steps_of(model).replays == 0
 
 
 def test_where_equal_bits_are_given_up_logits_may_differ_a_little(path: Path) -> None:
     """Kernels that differ from themselves are no reason against a recording; a recording that is wrong is."""
-    for factor, refused in ((1e-5, None), (0.1, "a recorded step has other logits than its kernels")):
+    for factor, refused in ((1e-5, None), (0.1, "a recorded run has other logits than its kernels")):
         model, session = recording(path, after=1, reproducible=False)
         session.spoil_replay = lambda binding, factor=factor: binding.logits.__imul__(1 + factor)
         answers(model, 6)
@@ -143,7 +146,7 @@ def test_recordings_are_few_and_given_back(path: Path) -> None:
         model._kv.version += 1  # type: ignore[misc]
         model.decode([3])
         model.decode([4])
-    assert len(session.recorded) == RECORDINGS_MAX
+    assert len(session.recorded) == RECORDINGS_MAX, "the prompt's has gone: it was used longest ago"
     del model
     assert not session.recorded
 
@@ -158,13 +161,56 @@ def test_whether_a_session_records_is_tried_when_a_model_is_loaded(path: Path) -
     assert cannot_record(folder, opened()) is None
     spoilt = opened()
     spoilt.session.spoil_replay = spoil
-    assert cannot_record(folder, spoilt) == "a recorded step has other bits than its kernels"
+    assert cannot_record(folder, spoilt) == "a recorded run has other bits than its kernels"
+
+
+def test_pieces_of_prompts_have_the_bits_of_their_kernels(path: Path) -> None:
+    """All are filled up to one size, in memory beside the rows, whatever their row and their past."""
+    here = load_model(ModelSpec("m", path, "cpu")).decoder
+    model, _ = recording(path, after=1)
+    prompt = [int(token) for token in np.random.default_rng(8).integers(2, toy.VOCABULARY, 500)]
+    for length in (3, 255, 256, 258, 400, 500):
+        found = []
+        for one in (here, model):
+            one.begin(505)
+            one.reserve(3, 505)
+            for row in range(3):
+                start = 0
+                for piece in model.pieces(length):
+                    logits = one.prefill(row, prompt[start : start + piece], length)
+                    start += piece
+            found.append([logits.copy(), *(row.copy() for row in one.decode([3, 4, 5]))])
+        assert all(np.array_equal(*pair) for pair in zip(*found, strict=True)), length
+    assert steps_of(model).refused is None
+    assert steps_of(model).replays > 20
+    assert set(model._beside) == {512}
+
+
+def test_where_widths_do_not_show_pieces_are_run_as_they_come(path: Path) -> None:
+    """Equal bits are given up, so none is filled, and one of the size of whole ones has no width of its own."""
+    model, _ = recording(path, after=0, reproducible=False)
+    model._piece_tokens = 16
+    model.begin(100)
+    model.prefill(0, PROMPT[:16], 40)
+    assert model.prefill(0, PROMPT[16:], 40).shape == (toy.VOCABULARY,)
+    assert not model._beside
+
+
+def test_a_piece_that_cannot_be_filled_is_run_as_it_is(path: Path) -> None:
+    """It would reach beyond the width of its prompt."""
+    model, _ = recording(path, after=0)
+    pieces = ((0, 3), (256, 2), (300, 100), (0, 256))
+    assert [model._filling(past, new, 512) for past, new in pieces] == [253, 254, 0, 0]
 
 
 def test_many_at_once_answer_as_on_the_host(path: Path) -> None:
     """Rows that come, move and end at different times, and a cache whose rows grow."""
     requests: list[dict[str, object]] = [
-        {"prompt": "ab" * (1 + 7 * number % 40) + str(number), "tokens_max": 3 + 5 * number % 30, "temperature": 1.5}
+        {
+            "prompt": "x" * (280 if number % 3 == 1 else 0) + "ab" * (1 + 7 * number % 40) + str(number),
+            "tokens_max": 3 + 5 * number % 30,
+            "temperature": 1.5,
+        }
         for number in range(14)
     ]
 
@@ -182,3 +228,14 @@ def test_many_at_once_answer_as_on_the_host(path: Path) -> None:
     assert texts(Engine(there)) == texts(Engine(here))
     assert steps_of(model).replays > 0
     assert steps_of(model).refused is None
+
+
+def test_recordings_survive_what_was_forgotten(path: Path) -> None:
+    """On a device the rows stay where they are, so an engine that begins anew records nothing again."""
+    model, session = recording(path, after=0)
+    expected = answers(model, 5)
+    made = set(session.recorded)
+    for _ in range(3):
+        model.reset(10_000)
+        assert all(np.array_equal(*pair) for pair in zip(answers(model, 5), expected, strict=True))
+    assert set(session.recorded) == made

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from turnwise.core.contents import Kept, Piece, handed_over
 from turnwise.core.envelope import (
     NESTING_MAX,
     decode_needs,
@@ -174,6 +175,21 @@ def test_replies_are_joined_as_they_were_asked() -> None:
     assert json.loads(join_replies(['{"ok":1}', error], many=True))["results"][0] == {"ok": 1}
 
 
+def test_replies_with_parts_of_contents_are_joined_around_them() -> None:
+    given = handed_over(Piece(Kept("ab" * 32, 9, 1, 0, 0), 0, 9))
+    assert join_replies([given], many=False) == given
+    one, other = '{"ok":1}', '{"ok":2}'
+    joined = ('{"results":[', one, ",", *given, ",", other, "]}")
+    assert join_replies([one, given, other], many=True) == joined
+    assert join_replies([given, one], many=True) == ('{"results":[', *given, ",", one, "]}")
+
+
+def test_a_message_is_read_with_what_comes_with_it() -> None:
+    start = b'{"from":"a","round":3,"body":"b"'
+    assert encode_mail("a", 3, "b") == start + b"}"
+    assert encode_mail("a", 3, "b", "h-1") == start + b',"attach":"h-1"}'
+
+
 @pytest.mark.parametrize(
     ("output", "fits"),
     [
@@ -289,3 +305,12 @@ def test_an_alarm_that_is_none_fails_the_turn_alone_and_among_others(wake_in: ob
         outcome = decode_output(json.dumps(output))
         assert isinstance(outcome, Failed)
         assert "'wake_in' must be" in outcome.failure.message
+
+
+@pytest.mark.parametrize(("to", "body"), [(["a"], "b"), ("a", ["b"]), ("", None), (7, "b"), (None, None)])
+def test_names_and_bodies_of_messages_are_texts(to: object, body: object) -> None:
+    plain = {"to": "a", "body": "b"}
+    for sent in ([{"to": to, "body": body}], [plain, {"to": to, "body": body}]):
+        failed = decode_output(json.dumps({"state": "", "send": sent}))
+        assert isinstance(failed, Failed)
+        assert f"send[{len(sent) - 1}]" in failed.failure.message

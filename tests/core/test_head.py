@@ -22,6 +22,7 @@ from turnwise.core.records import (
     EffectRecord,
     EndRecord,
     MessageRecord,
+    ParkRecord,
     TurnRecord,
     WaveRecord,
 )
@@ -267,3 +268,16 @@ def test_the_line_of_a_plain_turn_is_the_encoded_one(
     if wake_in is not None:
         members += [[], head.text_digest(""), [], [], wake_in, [], None]
     assert line == "T" + json.dumps(members, separators=(",", ":"))
+
+
+def test_a_handle_that_comes_with_a_message_is_in_its_line_by_digest() -> None:
+    facts = head.facts(3, (replace(MESSAGE, attach="h-1"),), (), (), (), ())
+    assert facts.decode().splitlines()[1] == f'I[4,2,null,"a","{hexed("hello")}",[0,2],"{hexed("h-1")}"]'
+
+
+def test_what_waiting_turns_have_used_is_in_the_execution_digest() -> None:
+    effect = EffectRecord(0, "generate", "m", "{}", "{}", (5, 6))
+    park = ParkRecord(4, 1, (), 0, (effect,), (), (), 0, 70, 2)
+    start = head.execution_genesis("{}")
+    lines = f'round 3\n0 99 1\nP4 70 2\nG[0,"{hexed("[5,6]")}"]\n'
+    assert head.execution_advance(start, 3, (QUIET,), parks=(park,)) == sha256(start + lines.encode()).digest()

@@ -49,6 +49,12 @@ def test_an_interpreter_without_the_c_encoder_has_the_same(monkeypatch: pytest.M
     expected = json_encoder(sort_keys=True)(value)
     monkeypatch.setattr(encoder, "c_make_encoder", None)
     assert json_encoder(sort_keys=True)(value) == expected == '[1,{"b":null,"é":"a\\n"},1.5]'
+    with pytest.raises(ValueError, match="Out of range float"):
+        json_encoder(sort_keys=True)(float("nan"))
+    circle: list[Any] = []
+    circle.append(circle)
+    with pytest.raises(RecursionError):
+        json_encoder(sort_keys=True)(circle)
 
 
 def test_a_cycle_is_an_error() -> None:

@@ -39,6 +39,7 @@ def said(encode: Any, value: object) -> object:
 @example(value={"b": {}, "a": [], "": [[]]})
 @example(value=[float("nan")])
 @example(value={"a": object()})
+@example(value={(1, 2): "a key that is none"})
 def test_every_value_has_the_same_text_or_the_same_kind_of_error(sort_keys: bool, value: object) -> None:
     theirs = json.JSONEncoder(ensure_ascii=False, sort_keys=sort_keys, separators=(",", ":"), allow_nan=False)
     assert said(json_encoder(sort_keys=sort_keys), value) == said(theirs.encode, value)

@@ -470,3 +470,14 @@ def test_a_creation_that_is_refused_has_the_hint_of_its_own_error(tmp_path: Path
         Journal.create(tmp_path / "run.journal", plan="{}", info="{}", versions="{}", codes={}, agents=wrong)
     assert "No file was left" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_announces_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    with create(path) as journal:
+        journal.announce("unix:there")
+        assert Journal.announced(path) == "unix:there"
+        with Journal.open(path) as reader:
+            reader.announce("unix:elsewhere")
+        assert Journal.announced(path) == "unix:there"
+    assert Journal.announced(path) is None

@@ -84,3 +84,37 @@ def test_numbers_up_to_their_bounds_are_read() -> None:
 def test_what_is_no_snapshot_is_refused(row: list[object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         read(row)
+
+
+ASKED = Snapshot(7, 9, (3, 0), (7, 0), (0, 8), (1,), (), 4, ((0, 7), (1, 1)))
+
+
+def test_questions_and_turns_that_wait_are_read_back_where_there_were_any() -> None:
+    assert read(snapshot_row(ASKED)) == ASKED
+    assert read(edited(question_next=1, waiting=[])).question_next == 1
+    none = Snapshot(7, 9, (3, 0), (7, 0), (0, 8), (1,), ())
+    asked = Snapshot(7, 9, (3, 0), (7, 0), (0, 8), (1,), (), 2)
+    assert [b"waiting" in zlib.decompress(snapshot_row(each)[2]) for each in (none, asked)] == [False, True]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("question_next", "waiting", "said"),
+    [
+        (0, [], "its questions are not"),
+        (True, [], "its questions are not"),
+        (2, {}, "its questions are not"),
+        (2, [7], "are not pairs of a place and a round"),
+        (2, [{"a": 1, "b": 2}], "are not pairs"),
+        (2, [[0]], "are not pairs"),
+        (2, [[0, 1, 2]], "are not pairs"),
+        (2, [[0, True]], "are not pairs"),
+        (2, [["0", 1]], "are not pairs"),
+        (2, [[-1, 1]], "it names a turn that cannot wait"),
+        (2, [[2, 1]], "it names a turn that cannot wait"),
+        (2, [[0, 0]], "it names a turn that cannot wait"),
+        (2, [[0, 8]], "it names a turn that cannot wait"),
+    ],
+)
+def test_questions_and_turns_that_cannot_be_are_none(question_next: object, waiting: object, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        read(edited(question_next=question_next, waiting=waiting))

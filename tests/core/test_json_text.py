@@ -233,3 +233,12 @@ def test_a_text_that_is_not_nested_deeply_is_read_as_the_decoder_reads_it(text: 
 
     theirs = json.JSONDecoder(parse_int=json_text._integer, parse_constant=json_text._refuse_constant)
     assert said(decode) == said(theirs.decode)
+
+
+@pytest.mark.parametrize("size", [0, 600])
+@pytest.mark.parametrize("before", ["1", "-", "x", "[", "]", '"'])
+def test_what_stands_before_a_value_is_no_part_of_it(before: str, size: int) -> None:
+    value = "a" * size
+    assert decode(f' "{value}"') == value
+    with pytest.raises(ValueError, match="line 1 column"):
+        decode(f'{before}"{value}"')

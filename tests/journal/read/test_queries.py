@@ -14,7 +14,8 @@ import pytest
 from tests.journal.file.test_lineage import LONG, round_
 from tests.journal.recorded import recorded_run
 from tests.journal.records import create, simple
-from turnwise.core.records import RoundRecord
+from turnwise.core.canonical import canonical
+from turnwise.core.records import EffectRecord, RoundRecord
 from turnwise.core.turn import Log, Record
 from turnwise.core.withheld import Withheld
 from turnwise.errors import JournalError
@@ -158,3 +159,28 @@ def test_who_was_stopped_is_read_of_every_format(number: int) -> None:
     with Journal.open(RECORDED / f"format-{number}.journal") as journal:
         assert journal.queries.stopped() == journal.queries.stopped(2) == {1}
         assert journal.queries.stopped(1) == frozenset()
+
+
+def test_tools_that_were_called_are_told_but_for_calls_that_were_not_made(tmp_path: Path) -> None:
+    def call(index: int, tool: object, reply: str) -> EffectRecord:
+        return EffectRecord(index, "call", None, canonical({"effect": "call", "tool": tool}), reply)
+
+    done, denied = '{"ok":{"text":"t"}}', '{"error":{"kind":"denied","message":"m"}}'
+    first = (
+        call(0, "s.done", done),
+        call(1, "s.denied", denied),
+        call(2, "s.failed", '{"error":{"kind":"tool","message":"m"}}'),
+        call(3, "s.strange", '{"error":7}'),
+        call(4, 7, done),
+        EffectRecord(5, "generate", "m", '{"tool":"s.no_call"}', done),
+        EffectRecord(6, "call", None, "[1]", done),
+        call(7, "s.list", "[1]"),
+    )
+    with create(tmp_path / "run.journal") as journal:
+        for number, effects in ((1, first), (2, (call(0, "s.later", done),))):
+            record = simple(number)
+            turns = (replace(record.turns[0], effects=effects), *record.turns[1:])
+            journal.writer.commit(replace(record, turns=turns))
+        told = ["s.done", "s.failed", "s.later", "s.list", "s.strange"]
+        assert sorted(journal.queries.called({"denied"})) == told
+        assert sorted(journal.queries.called(())) == sorted([*told, "s.denied"])

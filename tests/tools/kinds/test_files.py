@@ -44,6 +44,8 @@ def test_what_there_is(base: Path) -> None:
     assert list(tools(server(base))) == ["list", "read", "search"]
     listed = tools(server(base, write=["out"]))
     assert list(listed) == ["list", "read", "search", "write"]
+    assert files.names({"folder": "docs"}, base) == ["list", "read", "search"]
+    assert files.names({"folder": "docs", "write": ["out"]}, base) == ["list", "read", "search", "write"]
     for spec in listed.values():
         jsonschema.Draft202012Validator.check_schema(spec.input_schema)
         jsonschema.Draft202012Validator.check_schema(spec.output_schema)

@@ -3,7 +3,7 @@
 python docs/pictures.py           plays the worlds and takes the pictures
 
 Needs `pip install -e ".[monitor]" selenium`, Chromium and its driver. They are taken again when the page has changed;
-the runs are the same every time, and so is what is seen, but for fonts.
+the runs are the same every time, and so is what is seen, but for fonts and times.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from pathlib import Path
 from selenium import webdriver
 
 import turnwise
+from turnwise.journal.journal import Journal
+from turnwise.monitor.answers.clock import ClockAxis
 from turnwise.monitor.serve import MonitorServer
 from turnwise.monitor.shown import ShownRuns
 
@@ -28,12 +30,17 @@ SIZE = 1280, 720
 SECONDS_MAX = 60
 CHANGED = "agents.Cora.args.mood=gruff"
 
-PICTURES = {
+PICTURES: dict[str, tuple[str, str]] = {
     "timeline": ("?run=friendly.journal&agent=Finn&round=8&colour=fuel", "Fork before this turn"),
     "conversation": ("?run=friendly.journal&view=conversation&of=Finn,Olga", "what haggler was asked"),
+    "question": ("?run=desk.journal&agent=billing&round=3", "Asked, and waited"),
+    "clock": ("?run=desk.journal&view=clock&when={when}", "waits for people"),
     "diff": ("?left=friendly.journal&right=gruff.journal", "What it reached"),
 }
 """Address of each picture below the monitor's, and a text that is seen once everything is."""
+LANE_PIXELS = 44
+WARM_ROUND = 2
+"""Round with which the picture of the clock begins: in the first, sandboxes are started."""
 
 
 def play(folder: Path) -> None:
@@ -41,6 +48,23 @@ def play(folder: Path) -> None:
     friendly, gruff = folder / "friendly.journal", folder / "gruff.journal"
     turnwise.run(ROOT / "examples" / "haggle", journal=friendly).close()
     turnwise.fork(friendly, 2, journal=gruff, overrides=[CHANGED]).result().close()
+    desk = shutil.copytree(ROOT / "examples" / "support-desk", folder / "desk")  # it notes payments beside its tools
+    with turnwise.start(desk, journal=folder / "desk.journal") as live:
+        while live.step() or live.questions():
+            for asked in live.questions():
+                live.answer(asked.id, True)
+        live.result().close()
+
+
+def whole_clock(journal: Path) -> str:
+    """The part of a clock that has all rounds but the first, as the address of the page says it."""
+    axis = ClockAxis()
+    with Journal.open(journal) as opened:
+        axis.extend(opened)
+    found = axis.bounds(0, 0)
+    begin = found["offsets"][WARM_ROUND]
+    wide = (SIZE[0] - 160) / (found["total_us"] - begin)
+    return f"{begin}~0~{wide:.6g}~{LANE_PIXELS}"
 
 
 @contextmanager
@@ -87,8 +111,9 @@ def main() -> None:
             driver.get(server.address)
             around = driver.execute_script("return [outerWidth - innerWidth, outerHeight - innerHeight]")
             driver.set_window_size(SIZE[0] + around[0], SIZE[1] + around[1])
+            when = whole_clock(Path(folder) / "desk.journal")
             for name, (address, text) in PICTURES.items():
-                driver.get(server.address.partition("?")[0] + address)
+                driver.get(server.address.partition("?")[0] + address.format(when=when))
                 wait_for(driver, text)
                 driver.save_screenshot(str(FOLDER / f"{name}.png"))
 

@@ -15,6 +15,7 @@ import turnwise
 from tests.monitor.conftest import Monitor
 from turnwise.journal.journal import Journal
 from turnwise.journal.read.amounts import tokens_written
+from turnwise.monitor.answers import records
 
 SOURCE = """
 def turn(t):
@@ -110,3 +111,25 @@ def test_what_is_no_measure_is_refused(shown: Shown) -> None:
 )
 def test_tokens_of_a_reply(reply: str, tokens: int) -> None:
     assert tokens_written(reply) == tokens
+
+
+def test_numbers_of_rounds_are_those_of_the_journal(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    def points(name: str) -> list[list[float]]:
+        (line,) = shown.monitor.ask("numbers", run="a.journal", name=name)["lines"]
+        return line["points"]
+
+    with Journal.open(shown.path) as journal:
+        rounds = list(journal.rounds.summaries(1))
+        assert points("fuel") == [[one.round, 1, *[one.fuel] * 3] for one in rounds]
+        lengths = {number: took for number, _, took in journal.timings.lengths()}
+        assert points("time") == [[number, 1, *[took] * 3] for number, took in lengths.items()]
+        tokens: dict[int, int] = {one.round: 0 for one in rounds}
+        for number, _, count in journal.amounts.tokens(1, 100, 0, 100):
+            tokens[number] += count
+        assert points("tokens") == [[number, 1, *[count] * 3] for number, count in tokens.items()]
+        monkeypatch.setattr(records, "POINTS_MAX", 2)
+        for name, values in (("turns", [one.turns for one in rounds]), ("tokens", list(tokens.values()))):
+            found = points(name)
+            assert [point[0] for point in found] == [0, 2, 4]
+            assert found[1] == [2, 2, min(values[1:3]), sum(values[1:3]) / 2, max(values[1:3])]
+    assert shown.monitor.get("/api/numbers?run=a.journal&name=luck").status == 404

@@ -21,14 +21,14 @@ from turnwise.errors import TurnwiseError, UsageError
 from turnwise.journal.journal import Journal
 from turnwise.monitor.access import Access
 from turnwise.monitor.answers.agents import AGENTS_MAX, agents
-from turnwise.monitor.answers.causes import causes
+from turnwise.monitor.answers.causes import causes, consequences
 from turnwise.monitor.answers.clock import ClockAxis, spans
 from turnwise.monitor.answers.conversation import conversation
 from turnwise.monitor.answers.differences import differences
 from turnwise.monitor.answers.lanes import Lineage
 from turnwise.monitor.answers.listing import Listing
 from turnwise.monitor.answers.messages import flows, message, messages
-from turnwise.monitor.answers.records import records
+from turnwise.monitor.answers.records import numbers, records
 from turnwise.monitor.answers.rounds import round_
 from turnwise.monitor.answers.search import search
 from turnwise.monitor.answers.summary import pulse, summary
@@ -133,6 +133,16 @@ class _Answers:
                     _number(request, "depth", 3),
                 )
             ),
+            "consequences": lambda request: (
+                lambda journal: consequences(
+                    journal,
+                    _text(request, "agent") or None,
+                    _number(request, "round", 0) or None,
+                    _number(request, "message") if "message" in request.query_params else None,
+                    _number(request, "depth", 3),
+                )
+            ),
+            "numbers": lambda request: lambda journal: numbers(journal, _text(request, "name")),
             "spans": lambda request: (
                 lambda journal: spans(
                     journal,

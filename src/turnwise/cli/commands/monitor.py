@@ -9,7 +9,7 @@ import typer
 
 from turnwise.cli.commands.options import Parents
 from turnwise.cli.commands.runs import FOLDER
-from turnwise.cli.serving_page import Beside, HostNames, Open, Port, serve_page
+from turnwise.cli.serving_page import Beside, Browser, HostNames, Open, Port, browser_program, serve_page
 from turnwise.errors import UsageError
 
 
@@ -20,6 +20,7 @@ def monitor(
     parent: Parents = None,
     beside: Beside = False,
     open_: Open = False,
+    browser: Browser = None,
 ) -> int:
     """Show runs on a page, while they are played or afterwards, until Ctrl-C.
 
@@ -33,5 +34,6 @@ def monitor(
         raise UsageError(f"the monitor is not installed ({error.name} is missing)", hint=hint) from None
     from turnwise.monitor.shown import ShownRuns
 
+    program = None if browser is None else browser_program(browser)
     server = MonitorServer(ShownRuns(place, parent or ()), port=port, hosts=host_name or ())
-    return serve_page(server, f"shows {place}", open_=open_, beside=beside)
+    return serve_page(server, f"shows {place}", open_=open_, program=program, beside=beside)

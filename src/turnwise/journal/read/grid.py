@@ -25,6 +25,9 @@ class Recorded:
     """Name under which it was recorded."""
 
 
+ROUND_NUMBERS: Final = ("turns", "failed", "messages", "effects", "fuel", "agents", "spawned", "logs")
+"""Numbers of a round that are columns of it."""
+
 _TURNS: Final = (
     "SELECT ((turns.round - ?1) >> ?3) + (((turns.place - ?4) >> ?6) << ?7), count(*), sum(failure IS NOT NULL), "
     "{value} FROM rounds CROSS JOIN turns ON turns.round = rounds.round "
@@ -246,6 +249,21 @@ class GridReader:
         """Names under which values were recorded, in order."""
         rows = self._query.rows("SELECT DISTINCT name FROM records ORDER BY name")
         return [self._query.decoder.text(name, "a record's name") for (name,) in rows]
+
+    def round_series(self, name: str, rounds_each: int) -> list[tuple[int, int, float, float, float]]:
+        """A number of rounds, of ROUND_NUMBERS, over rounds, as `series` has a recorded value."""
+        if name not in ROUND_NUMBERS:
+            raise ValueError(f"rounds have no number {name!r}")
+        rows = self._query.rows(
+            f"SELECT (round / ?) * ?, count(*), min({name}), avg({name}), max({name}) FROM rounds "
+            "GROUP BY 1 ORDER BY 1",
+            rounds_each,
+            rounds_each,
+        )
+        return [
+            (self._query.decoder.integer(first, "a round"), values, float(low), float(mean), float(high))
+            for first, values, low, mean, high in rows
+        ]
 
     def series(
         self, name: str, places: tuple[int, ...], rounds_each: int

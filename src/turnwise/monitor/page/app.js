@@ -237,7 +237,7 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "/") {
     event.preventDefault();
     /** @type {HTMLInputElement} */ (byId("search").querySelector("input")).focus();
-  } else if (event.key === "Escape") show({ agent: null, message: null, why: null });
+  } else if (event.key === "Escape") show({ agent: null, message: null, why: null, led: null });
 });
 
 onShown(update);

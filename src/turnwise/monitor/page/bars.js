@@ -3,13 +3,14 @@
 import { ask } from "./api.js";
 import { visible } from "./dom.js";
 import { Kept } from "./kept.js";
+import { LABELS } from "./stage.js";
 
 const BLOCK_ROUNDS = 16;
 const BLOCK_PLACES = 256;
 const BLOCKS_KEPT = 64;
 const CHAR_PIXELS = 6.2;
 const LABEL_HIGH_MIN = 11;
-const LABEL_WIDE_MIN = 26;
+const LABEL_CHARS_MIN = 3;
 
 /** @typedef {"model" | "tool" | "people" | "other"} WaitKind */
 /** @typedef {[number, number, WaitKind, string]} Waited From when, for how long (microseconds), for what, and its name. */
@@ -19,9 +20,9 @@ const LABEL_WIDE_MIN = 26;
 /** Colours and words of what a turn waits for. @type {Record<WaitKind, {colour: string, words: string}>} */
 export const WAITS_FOR = {
   model: { colour: "--model", words: "waits for a model" },
-  tool: { colour: "--tool", words: "for a tool" },
-  people: { colour: "--waits", words: "for people" },
-  other: { colour: "--dim", words: "for other effects" },
+  tool: { colour: "--tool", words: "waits for a tool" },
+  people: { colour: "--waits", words: "waits for people" },
+  other: { colour: "--dim", words: "waits for something else" },
 };
 
 export class Bars {
@@ -94,34 +95,36 @@ export class Bars {
     context.fillRect(at(start), y, Math.max(1, at(start + long) - at(start)), high);
     context.globalAlpha = 1;
     const { rows, count } = stacked(waited);
-    const each = Math.max(1, (high * 0.6) / count);
+    const each = Math.max(1, (high * 0.54) / count);
     waited.forEach(([from, took, kind, name], index) => {
       const [left, right] = [at(from), at(from + took)];
-      const top = y + high * 0.2 + rows[index] * each;
+      const top = y + high * 0.07 + rows[index] * each;
       context.fillStyle = colour((WAITS_FOR[kind] ?? WAITS_FOR.other).colour);
       context.fillRect(left, top, Math.max(1, right - left), Math.max(1, each - (count > 1 ? 1 : 0)));
-      if (each >= LABEL_HIGH_MIN && right - left >= LABEL_WIDE_MIN) this.label(name, left, right, top + each / 2, colour);
+      this.label(name, left, right, top, each, colour);
     });
   }
 
   /**
-   * The name of what was waited for, as much of it as there is room.
+   * The name of what is waited for, as much of it as there is room.
    * @param {string} name
    * @param {number} left
    * @param {number} right
-   * @param {number} middle
+   * @param {number} top
+   * @param {number} high
    * @param {(name: string) => string} colour
    */
-  label(name, left, right, middle, colour) {
+  label(name, left, right, top, high, colour) {
+    const from = Math.max(left, LABELS) + 4;
+    const room = Math.floor((right - from - 4) / CHAR_PIXELS);
+    if (high < LABEL_HIGH_MIN || room < LABEL_CHARS_MIN) return;
     const { context } = this;
-    const [from, room] = [Math.max(left, 0) + 4, Math.floor((right - Math.max(left, 0) - 8) / CHAR_PIXELS)];
     const seen = visible(name);
-    if (room < 3) return;
     context.fillStyle = colour("--raised");
     context.font = "11px system-ui, 'DejaVu Sans', sans-serif";
     context.textAlign = "left";
     context.textBaseline = "middle";
-    context.fillText(seen.length > room ? `${seen.slice(0, room - 1)}…` : seen, from, middle);
+    context.fillText(seen.length > room ? `${seen.slice(0, room - 1)}…` : seen, from, top + high / 2);
   }
 }
 

@@ -17,6 +17,7 @@ export class LiveStrip {
     /** @type {import("./api.js").Live | null} */
     this.told = null;
     this.facts = h("span");
+    this.mark = h("span", { class: "chip live", title: "Told by the process that plays the run, some times a second. Samples may be missed; what is exact comes from the journal." }, "live, may miss some");
     this.texts = h("div", { class: "texts", role: "log", "aria-live": "off", "aria-label": "Texts that models are writing now" });
     this.toggle = h("button", { type: "button", class: "plain", onclick: () => show({ live: this.open() ? "none" : "texts" }) });
     /** @type {(() => void) | null} */
@@ -56,9 +57,9 @@ export class LiveStrip {
     this.element.hidden = !told;
     if (!told) return;
     if (!this.element.firstChild) {
-      fill(this.element, h("span", { class: "chip live", title: "Told by the process that plays the run, some times a second. Samples may be missed; what is exact comes from the journal." }, "live, may miss some"), this.facts, this.toggle, this.texts);
+      fill(this.element, this.mark, this.facts, this.toggle, this.texts);
     }
-    this.toggle.hidden = told.none !== undefined;
+    this.mark.hidden = this.toggle.hidden = told.none !== undefined;
     this.texts.hidden = told.none !== undefined || !this.open();
     if (told.none !== undefined) {
       fill(this.facts, h("span", { class: "dim" }, `Nothing live: ${told.none}. The journal is read as it grows.`));

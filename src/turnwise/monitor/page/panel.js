@@ -25,7 +25,7 @@ export async function showPanel(panel, now, facts) {
     asked = "";
     return;
   }
-  const question = JSON.stringify([now.run, now.message, now.agent, round, now.why, facts.last_round === round]);
+  const question = JSON.stringify([now.run, now.message, now.agent, round, now.why, now.led, facts.last_round === round]);
   if (question === asked) return;
   asked = question;
   panel.hidden = false;
@@ -46,7 +46,7 @@ export async function showPanel(panel, now, facts) {
  */
 function nav(steps, now) {
   const close = h("button", { type: "button", class: "close", "aria-label": "Close the details" }, "✕");
-  close.addEventListener("click", () => show({ agent: null, message: null, why: null, details: null }));
+  close.addEventListener("click", () => show({ agent: null, message: null, why: null, led: null, details: null }));
   return h("div", { class: "row-nav" }, ...steps, close);
 }
 
@@ -112,6 +112,7 @@ async function aTurn(now, round, facts) {
   const agent = now.agent;
   const found = await ask("turn", { run: now.run, agent, round });
   const why = now.why === undefined ? null : await ask("why", { run: now.run, agent, round, depth: now.why });
+  const led = now.led === undefined ? null : await ask("consequences", { run: now.run, agent, round, depth: now.led });
   const step = /** @param {string} label @param {number | null} to @param {string} title */ (label, to, title) =>
     h("button", { type: "button", title, disabled: to === null, onclick: () => show({ round: to }) }, label);
   return [
@@ -161,7 +162,8 @@ async function aTurn(now, round, facts) {
     found.stdout && block("Printed", [text(found.stdout)], 0),
     found.hidden > 0 && h("p", { class: "dim" }, `${count(found.hidden, "row")} more are not shown`),
     stateOf(found),
-    h("div", { class: "block" }, h("h2", {}, "Where it came from"), why ? aTree(why, now) : button("trace it back", { why: 3 }), why && Number(now.why) < 60 && button("further back", { why: Number(now.why) + 3 })),
+    h("div", { class: "block" }, h("h2", {}, "Where it came from"), why ? aTree(why, now) : button("trace it back", { why: 3, led: null }), why && Number(now.why) < 60 && button("further back", { why: Number(now.why) + 3 })),
+    !found.waits && h("div", { class: "block" }, h("h2", {}, "What it led to"), led ? aTree(led, now) : button("trace it forwards", { led: 2 }), led && further(now, 2)),
     forkHere(facts, agent, round),
   ];
 }
@@ -200,7 +202,7 @@ function aBox(label, message, now) {
   return h(
     "div",
     { class: "box said" },
-    h("header", {}, h("span", {}, label), leadTo(h("a", { title: "This message, and where it came from" }, `#${message.seq}`), { message: message.seq, why: 3 }, now)),
+    h("header", {}, h("span", {}, label), leadTo(h("a", { title: "This message, and where it came from" }, `#${message.seq}`), { message: message.seq, why: 3, led: null }, now)),
     text(message.body),
     attached(message),
   );
@@ -216,9 +218,10 @@ export function attached(message) {
 
 /** @param {Shown} now */
 async function aMessage(now) {
-  const [message, why] = await Promise.all([
+  const [message, why, led] = await Promise.all([
     ask("message", { run: now.run, seq: now.message }),
     ask("why", { run: now.run, message: now.message, depth: now.why ?? 3 }),
+    ask("consequences", { run: now.run, message: now.message, depth: now.led ?? 1 }),
   ]);
   const more = message.recipients_count - message.recipients.length;
   return [
@@ -227,7 +230,7 @@ async function aMessage(now) {
       "dl",
       { class: "facts" },
       h("dt", {}, "from"),
-      h("dd", {}, message.sender === "outside" ? "outside" : button(message.sender, { agent: message.sender, round: message.round, message: null, why: null })),
+      h("dd", {}, message.sender === "outside" ? "outside" : button(message.sender, { agent: message.sender, round: message.round, message: null, why: null, led: null })),
       h("dt", {}, "to"),
       h("dd", {}, message.to, message.recipients_count !== 1 && h("span", { class: "dim" }, message.recipients_count === 0 ? ": nobody, a dead letter" : `: ${message.recipients.join(", ")}${more > 0 ? ` and ${more.toLocaleString("en")} more` : ""}`)),
       h("dt", {}, "sent in"),
@@ -237,7 +240,19 @@ async function aMessage(now) {
     h("h2", {}, "Where it came from"),
     aTree(why, now),
     Number(now.why ?? 3) < 60 && h("p", {}, button("further back", { why: Number(now.why ?? 3) + 3 })),
+    h("h2", {}, "What it led to"),
+    led.causes.length > 0 ? aTree(led, now) : h("p", { class: "dim" }, message.recipients_count === 0 ? "nothing: nobody was sent it" : "nothing yet: nobody has read it"),
+    led.causes.length > 0 && further(now, 1),
   ];
+}
+
+/**
+ * @param {Shown} now
+ * @param {number} least
+ */
+function further(now, least) {
+  const depth = Number(now.led ?? least);
+  return depth < 60 && h("p", {}, button("further on", { led: depth + 2 }));
 }
 
 /**
@@ -256,14 +271,15 @@ function aTree(cause, now) {
 function aCause(cause, now) {
   const label =
     cause.kind === "turn"
-      ? [button(`${cause.agent}, round ${cause.round}`, { agent: cause.agent, round: cause.round, message: null, why: null })]
-      : [h("span", { class: "dim" }, `${cause.kind}${cause.kind === "message" ? ` of ${cause.agent}` : ""}: `)];
+      ? [button(`${cause.agent}, round ${cause.round}`, { agent: cause.agent, round: cause.round, message: null, why: null, led: null })]
+      : [h("span", { class: "dim" }, `${cause.kind}${["message", "spawned"].includes(cause.kind) ? ` ${cause.kind === "message" ? "of " : ""}${cause.agent}` : ""}${cause.text.text ? ": " : ""}`)];
   return h(
     "li",
     {},
     ...label,
     cause.text.text && h("span", {}, " ", short(cause.text.text)),
     !cause.told && h("span", { class: "dim" }, cause.hidden ? ` … ${count(cause.hidden, "turn")} behind it` : " …"),
+    cause.told && cause.hidden > 0 && h("span", { class: "dim" }, `, and ${count(cause.hidden, "more reader")}`),
     cause.causes.length > 0 && h("ul", {}, cause.causes.map(/** @param {any} one */ (one) => aCause(one, now))),
   );
 }

@@ -130,8 +130,8 @@ export function clock(element) {
       const lie = axis(column, bits);
       if (!lie) continue;
       if (!near) columns(column, lie, bits, width, height);
-      if (facts.waits > 0) hidden += bands(column, lie, bits, height, colour, kinds);
       if (near) hidden += turns(column, lie, first, last, height, colour, kinds);
+      if (facts.waits > 0) hidden += bands(column, lie, bits, height, colour, kinds);
       closed(lie, height, colour, width);
       if (marked !== null) mark(column, lie, bits, marked, height, colour);
     }
@@ -170,7 +170,7 @@ export function clock(element) {
     const tall = 2 ** (8 + placeBits);
     const lastPlace = Math.min(of.agents - 1, seen.place + (height - HEADER) / seen.y);
     const offset = (/** @type {number} */ round) => lie.offsets[Math.min(SIDE, Math.max(0, Math.floor(round / 2 ** bits) - column * SIDE))];
-    const high = Math.max(1, Math.min(6, seen.y / 4));
+    const high = Math.max(1, Math.min(13, seen.y * 0.4 - 1));
     let hidden = 0;
     for (let row = Math.floor(seen.place / tall); row * tall <= lastPlace; row++) {
       const found = waits.at(column, row, bits, placeBits, of.last_round);
@@ -181,7 +181,9 @@ export function clock(element) {
         if (right <= left) continue;
         kinds.add(kind);
         context.fillStyle = colour(WAITS_FOR[kind].colour);
-        context.fillRect(left, Y(lane + 1) - high, right - left, high);
+        const top = Y(lane + 1) - high - 1;
+        context.fillRect(left, top, right - left, high);
+        bars.label(kind === "tool" ? "slow tool" : kind, left, right, top, high, colour);
       }
     }
     return hidden;
@@ -194,7 +196,7 @@ export function clock(element) {
     context.strokeStyle = colour("--text");
     context.lineWidth = 1;
     const left = Math.round(X(lie.offsets[at]));
-    context.strokeRect(left - 0.5, HEADER - 2, Math.max(1, Math.round(X(lie.offsets[at + 1])) - left), height + 4);
+    context.strokeRect(left - 0.5, HEADER - 2, Math.max(1, Math.round(X(lie.offsets[at + 1])) - left), Math.min(height, Y(/** @type {any} */ (facts).agents)) - HEADER + 4);
   }
 
   /**
@@ -239,7 +241,7 @@ export function clock(element) {
     const of = /** @type {import("../app.js").Facts} */ (facts);
     const [from, to] = [Math.max(first, column * SIDE), Math.min(last, (column + 1) * SIDE - 1)];
     context.fillStyle = colour("--line");
-    for (let round = from; round <= to; round++) context.fillRect(Math.round(X(lie.offsets[round - column * SIDE])), HEADER, 1, height);
+    for (let round = from; round <= to; round++) context.fillRect(Math.round(X(lie.offsets[round - column * SIDE])), HEADER, 1, Math.min(height, Y(of.agents)) - HEADER);
     const found = bars.of(from, to, seen.place, seen.place + (height - HEADER) / seen.y, of.last_round);
     for (const bar of found.spans) {
       const begin = lie.offsets[bar[0] - column * SIDE];
@@ -255,13 +257,14 @@ export function clock(element) {
     context.font = "11px system-ui, 'DejaVu Sans', sans-serif";
     context.textAlign = "left";
     let free = LABELS;
+    const bottom = Math.min(height, Y(/** @type {any} */ (facts).agents));
     for (const [us, idle] of lie.gaps) {
       const x = Math.round(X(us));
       if (x < LABELS || x > width) continue;
-      for (let y = HEADER; y < height; y += 8) context.fillRect(x, y, 1, 4);
+      for (let y = HEADER; y < bottom; y += 8) context.fillRect(x, y, 1, 4);
       if (x < free) continue;
       const text = `${duration(idle)} idle`;
-      context.fillText(text, x + 4, height - 8);
+      context.fillText(text, x + 4, Math.min(height - 8, bottom + 10));
       free = x + context.measureText(text).width + 12;
     }
   }
@@ -344,7 +347,7 @@ export function clock(element) {
       const name = names.of(found.place)?.name ?? `agent ${found.place}`;
       const here = found.waited.find(([from, took]) => found.at >= from && found.at <= from + took);
       const waited = found.waited.reduce((sum, [, took]) => sum + took, 0);
-      const words = here ? `${WAITS_FOR[here[2]].words.replace(/^for/, "waits for")}: ${here[3]}, ${duration(here[1])}` : waited > 0 && `${duration(waited)} for ${count(found.waited.length, "effect")}`;
+      const words = here ? `${WAITS_FOR[here[2]].words}: ${here[3]}, ${duration(here[1])}` : waited > 0 && `${duration(waited)} for ${count(found.waited.length, "effect")}`;
       return [name, `round ${number(found.round)}`, duration(found.long), words];
     }
     const band = bandAt(x, y);
@@ -358,8 +361,8 @@ export function clock(element) {
   async function openAt({ x, y }) {
     const found = turnAt(x, y);
     const band = found ? null : bandAt(x, y);
-    if (found) show({ agent: await names.sure(found.place), round: found.round, message: null, why: null });
-    else if (band) show({ agent: await names.sure(band.place), round: band.wait[1], message: null, why: null });
+    if (found) show({ agent: await names.sure(found.place), round: found.round, message: null, why: null, led: null });
+    else if (band) show({ agent: await names.sure(band.place), round: band.wait[1], message: null, why: null, led: null });
     else {
       zoom(4, x, y, false);
       address();

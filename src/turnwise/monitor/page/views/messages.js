@@ -8,6 +8,8 @@ import { Scale } from "../scale.js";
 
 const RING_MAX = 80;
 const MATRIX_MAX = 1000;
+const NEAR_PIXELS = 8;
+const EDGE_STEPS = 32;
 
 /**
  * @param {HTMLElement} element
@@ -148,12 +150,43 @@ export function messages(element) {
     });
   }
 
+  /**
+   * The pair of the edge of the ring that is nearest to a point, if one is near.
+   * @param {number} x
+   * @param {number} y
+   * @param {number} length
+   * @returns {[number, number] | null}
+   */
+  function edgeAt(x, y, length) {
+    const [middle, at] = [length / 2, new Map(order.map((place, index) => [place, index]))];
+    const end = /** @param {number} index */ (index) => {
+      const angle = (2 * Math.PI * index) / order.length - Math.PI / 2;
+      return [middle + Math.cos(angle) * (middle - 80), middle + Math.sin(angle) * (middle - 80)];
+    };
+    /** @type {[number, number] | null} */
+    let nearest = null;
+    let least = NEAR_PIXELS ** 2;
+    for (const [from, to] of flows) {
+      const [one, other] = [at.get(from), at.get(to)];
+      if (one === undefined || other === undefined) continue;
+      const [[fromX, fromY], [toX, toY]] = [end(one), end(other)];
+      for (let step = 0; step <= EDGE_STEPS; step++) {
+        const [part, rest] = [step / EDGE_STEPS, 1 - step / EDGE_STEPS];
+        const [atX, atY] = [rest * rest * fromX + 2 * rest * part * middle + part * part * toX, rest * rest * fromY + 2 * rest * part * middle + part * part * toY];
+        // Both directions of a pair lie on one curve: of two that are as near, the one that begins nearer to the point.
+        const far = (atX - x) ** 2 + (atY - y) ** 2 + 0.001 * part;
+        if (far < least) [least, nearest] = [far, [from, to]];
+      }
+    }
+    return nearest;
+  }
+
   /** @param {MouseEvent} event @returns {[number, number] | null} */
   function pairAt(event) {
     const box = canvas.getBoundingClientRect();
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
     const length = side();
-    if (now.as === "ring" && order.length <= RING_MAX) return null;
+    if (now.as === "ring" && order.length <= RING_MAX) return edgeAt(x, y, length);
     const margin = order.length <= 40 ? 90 : 4;
     const cell = (length - margin) / Math.max(1, order.length);
     const [row, column] = [Math.floor((y - margin) / cell), Math.floor((x - margin) / cell)];
@@ -172,7 +205,7 @@ export function messages(element) {
 
   async function load() {
     const mine = asked;
-    const [found, agents] = await Promise.all([ask("flows", { run: now.run, first: now.from, last: now.to }), everyName(now.run)]);
+    const [found, agents] = await Promise.all([ask("flows", { run: now.run, first: now.from, last: last.value }), everyName(now.run)]);
     if (mine !== asked) return;
     names = agents;
     flows = found.flows;
@@ -193,7 +226,7 @@ export function messages(element) {
     const mine = askedList;
     const sender = now.sender ? [now.sender] : [];
     const to = now.recipient ? [now.recipient] : [];
-    const found = await ask("messages", { run: now.run, first: now.from, last: now.to, sender, to, seq: now.seq });
+    const found = await ask("messages", { run: now.run, first: now.from, last: last.value, sender, to, seq: now.seq });
     if (mine !== askedList) return;
     fill(
       list,
@@ -202,7 +235,7 @@ export function messages(element) {
         h(
           "div",
           { class: "box said" },
-          h("header", {}, h("span", {}, `round ${message.round}`), h("span", {}, `${message.sender} → ${message.to}`), leadTo(h("a", {}, `#${message.seq}`), { message: message.seq, why: 3 }, now)),
+          h("header", {}, h("span", {}, `round ${message.round}`), h("span", {}, `${message.sender} → ${message.to}`), leadTo(h("a", {}, `#${message.seq}`), { message: message.seq, why: 3, led: null }, now)),
           text(message.body),
           attached(message),
         ),
@@ -218,8 +251,8 @@ export function messages(element) {
     update(shownNow, facts) {
       now = shownNow;
       first.value = now.from ?? "1";
-      last.value = now.to ?? String(facts.last_round);
-      const question = JSON.stringify([now.run, now.from, now.to, facts.last_round]);
+      last.value = now.to ?? now.round ?? String(facts.last_round);
+      const question = JSON.stringify([now.run, now.from, now.to, now.round, facts.last_round]);
       if (question !== asked) {
         asked = question;
         load().catch((error) => fill(told, h("span", { class: "bad" }, error.message)));

@@ -1,17 +1,34 @@
-// Recorded values over rounds, by agent or over all, and the rounds' own numbers.
+// Recorded values over rounds, by agent or over all, and what each round took and came to.
 
 import { show } from "../address.js";
 import { ask } from "../api.js";
 import { fill, h } from "../dom.js";
+import { step } from "../tiles.js";
 
-const COLOURS = ["#1f6f66", "#b5622a", "#4a63b0", "#8a4a8f", "#77802b", "#a8321f", "#3d8bb0", "#7a6a53"];
+/** Numbers of rounds, as they are read. @type {Record<string, string>} */
+const NUMBERS = {
+  time: "time of a round (ms)",
+  turns: "turns",
+  failed: "failed turns",
+  messages: "messages",
+  effects: "effects",
+  tokens: "tokens of models",
+  fuel: "fuel",
+  agents: "agents",
+};
+/** Colours of lines by theme. @type {Record<string, string[]>} */
+const COLOURS = {
+  light: ["#1f6f66", "#b5622a", "#4a63b0", "#8a4a8f", "#77802b", "#a8321f", "#3d8bb0", "#7a6a53"],
+  dark: ["#6cc4b6", "#e8a06a", "#93a9ee", "#d79ddd", "#c3cc6a", "#f08c78", "#7fc4e6", "#c7b48f"],
+};
+const colours = () => COLOURS[document.documentElement.dataset.theme ?? "light"] ?? COLOURS.light;
 
 /**
  * @param {HTMLElement} element
  * @returns {import("../app.js").View}
  */
 export function records(element) {
-  const choose = /** @type {HTMLSelectElement} */ (h("select", { "aria-label": "Recorded value" }));
+  const choose = /** @type {HTMLSelectElement} */ (h("select", { "aria-label": "Value" }));
   const who = h("datalist", { id: "who-records" });
   const add = /** @type {HTMLInputElement} */ (h("input", { list: "who-records", placeholder: "of an agent…", "aria-label": "Add a line of an agent" }));
   const chips = h("span", { class: "chips" });
@@ -27,7 +44,9 @@ export function records(element) {
   let rounds = 1;
 
   const chosen = () => (now.of ? now.of.split(",") : []);
-  choose.addEventListener("change", () => show({ record: choose.value }));
+  const ofRounds = () => choose.value.startsWith("number ");
+  const named = () => choose.value.replace(/^\w+ /, "");
+  choose.addEventListener("change", () => show(ofRounds() ? { number: named(), record: null, of: null } : { record: named(), number: null }));
   add.addEventListener("change", () => {
     if (add.value && !chosen().includes(add.value)) show({ of: [...chosen(), add.value].join(",") });
     add.value = "";
@@ -48,6 +67,14 @@ export function records(element) {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
     if (!found) return;
+    fill(
+      legend,
+      found.lines.map(/** @param {any} one @param {number} index */ (one, index) => {
+        const mark = h("i");
+        mark.style.background = colours()[index % COLOURS.light.length];
+        return h("span", {}, mark, one.agent);
+      }),
+    );
     const style = getComputedStyle(document.documentElement);
     const dim = style.getPropertyValue("--dim").trim();
     const line = style.getPropertyValue("--line").trim();
@@ -56,25 +83,31 @@ export function records(element) {
       for (const [, , least, , most] of points) [low, high] = [Math.min(low, least), Math.max(high, most)];
     }
     if (low > high) return;
+    if (ofRounds() && low > 0) low = 0;
     if (low === high) [low, high] = [low - 1, high + 1];
+    const mark = tick((high - low) / 4);
+    [low, high] = [Math.floor(low / mark) * mark, Math.ceil(high / mark) * mark];
     const margin = { left: 64, right: 12, top: 10, bottom: 24 };
     const x = /** @param {number} round */ (round) => margin.left + ((round - 1) / Math.max(1, rounds - 1)) * (width - margin.left - margin.right);
     const y = /** @param {number} value */ (value) => height - margin.bottom - ((value - low) / (high - low)) * (height - margin.top - margin.bottom);
     context.font = "11px system-ui, 'DejaVu Sans', sans-serif";
     context.textBaseline = "middle";
-    for (let mark = 0; mark <= 4; mark++) {
-      const value = low + ((high - low) * mark) / 4;
+    for (let value = low; value <= high + mark / 2; value += mark) {
       context.fillStyle = line;
       context.fillRect(margin.left, Math.round(y(value)), width - margin.left - margin.right, 1);
       context.fillStyle = dim;
       context.textAlign = "right";
-      context.fillText(Number(value.toPrecision(5)).toLocaleString("en"), margin.left - 6, y(value), margin.left - 8);
-      const round = Math.round(1 + ((rounds - 1) * mark) / 4);
-      context.textAlign = mark === 0 ? "left" : mark === 4 ? "right" : "center";
+      context.fillText(Number(value.toPrecision(6)).toLocaleString("en"), margin.left - 6, y(value), margin.left - 8);
+    }
+    const round_ = Math.max(1, step((rounds - 1) / 8));
+    for (let round = 1; round <= rounds; round = round === 1 && round_ > 1 ? round_ : round + round_) {
+      if (round > 1 && x(round) > width - margin.right - 24) break;
+      context.fillStyle = dim;
+      context.textAlign = "center";
       context.fillText(round.toLocaleString("en"), x(round), height - 9);
     }
     found.lines.forEach(/** @param {any} one @param {number} index */ (one, index) => {
-      context.strokeStyle = context.fillStyle = COLOURS[index % COLOURS.length];
+      context.strokeStyle = context.fillStyle = colours()[index % COLOURS.light.length];
       context.globalAlpha = 0.18;
       context.beginPath();
       const middle = found.rounds_each / 2 - 0.5;
@@ -96,19 +129,12 @@ export function records(element) {
 
   async function load() {
     const mine = asked;
-    const answer = await ask("records", { run: now.run, name: choose.value, agent: chosen() });
+    const answer = ofRounds() ? await ask("numbers", { run: now.run, name: named() }) : await ask("records", { run: now.run, name: named(), agent: chosen() });
     if (mine !== asked) return;
     found = answer;
+    if (choose.value === "number time") for (const line of found.lines) line.points = line.points.map(/** @param {number[]} one */ ([round, values, ...times]) => [round, values, ...times.map((us) => us / 1000)]);
     const missing = found.lines.every(/** @param {any} one */ (one) => one.points.length === 0);
     fill(told, missing ? "no numbers under this name" : found.rounds_each > 1 ? `each point is ${found.rounds_each} rounds: lowest, mean, highest` : "");
-    fill(
-      legend,
-      found.lines.map(/** @param {any} one @param {number} index */ (one, index) => {
-        const mark = h("i");
-        mark.style.background = COLOURS[index % COLOURS.length];
-        return h("span", {}, mark, one.agent);
-      }),
-    );
     draw();
   }
 
@@ -118,14 +144,18 @@ export function records(element) {
     update(shownNow, facts) {
       now = shownNow;
       rounds = facts.last_round;
-      if (facts.records.length === 0) {
-        fill(legend, h("p", { class: "empty" }, "No agent of this run recorded a value: t.record(name, value) does."));
-        choose.hidden = add.hidden = canvas.hidden = true;
-        return;
-      }
-      fill(choose, facts.records.map((name) => h("option", { value: name }, name)));
-      choose.value = now.record && facts.records.includes(now.record) ? now.record : facts.records[0];
-      fill(chips, chosen().map((name) => h("button", { type: "button", title: "Leave out", onclick: () => show({ of: chosen().filter((one) => one !== name).join(",") || null }) }, `${name} ✕`)));
+      const option = (/** @type {string} */ value, /** @type {string} */ words) => h("option", { value }, words);
+      const numbers = Object.entries(NUMBERS).filter(([name]) => name !== "time" || facts.timings);
+      fill(
+        choose,
+        facts.records.length > 0 && h("optgroup", { label: "recorded by agents" }, facts.records.map((name) => option(`record ${name}`, name))),
+        h("optgroup", { label: "of each round" }, numbers.map(([name, words]) => option(`number ${name}`, words))),
+      );
+      const first = facts.records.length > 0 ? `record ${facts.records[0]}` : "number turns";
+      const wanted = now.number !== undefined ? `number ${now.number}` : now.record !== undefined ? `record ${now.record}` : first;
+      choose.value = [...choose.options].some((one) => one.value === wanted) ? wanted : first;
+      add.hidden = ofRounds();
+      fill(chips, (ofRounds() ? [] : chosen()).map((name) => h("button", { type: "button", title: "Leave out", onclick: () => show({ of: chosen().filter((one) => one !== name).join(",") || null }) }, `${name} ✕`)));
       const question = JSON.stringify([now.run, choose.value, now.of, facts.last_round]);
       if (question !== asked) {
         asked = question;
@@ -136,4 +166,13 @@ export function records(element) {
       resized.disconnect();
     },
   };
+}
+
+/**
+ * The next of 1, 2, 5 times a power of ten that is at least this, below one too.
+ * @param {number} least
+ */
+function tick(least) {
+  const base = 10 ** Math.floor(Math.log10(least));
+  return [1, 2, 5, 10].map((factor) => factor * base).find((found) => found >= least * 0.999) ?? base * 10;
 }

@@ -4,6 +4,7 @@ import { leadTo, show } from "../address.js";
 import { ask } from "../api.js";
 import { branches } from "../branches.js";
 import { count, duration, fill, h, moment } from "../dom.js";
+import { Multiples } from "../multiples.js";
 
 const ROWS_MAX = 500;
 
@@ -22,10 +23,14 @@ export function runs(element) {
   const compare = /** @type {HTMLButtonElement} */ (h("button", { type: "button" }, "Compare"));
   const told = h("span", { class: "dim", role: "status" });
   const tree = h("button", { type: "button", "aria-pressed": "false" }, "Forks as branches");
+  const small = h("button", { type: "button", "aria-pressed": "false" }, "Small multiples");
   const drawn = h("div", { class: "branches" });
+  const cards = h("div", { class: "multiples" });
+  const multiples = new Multiples(cards);
   const table = h("table");
-  fill(element, h("h1", {}, "Runs"), h("div", { class: "tools" }, filter, compare, tree, told), drawn, table);
+  fill(element, h("h1", {}, "Runs"), h("div", { class: "tools" }, filter, compare, tree, small, told), drawn, cards, table);
   tree.addEventListener("click", () => show({ as: tree.getAttribute("aria-pressed") === "true" ? null : "branches" }));
+  small.addEventListener("click", () => show({ as: small.getAttribute("aria-pressed") === "true" ? null : "multiples" }));
   filter.addEventListener("input", () => show({ filter: filter.value || null }, { replace: true }));
   compare.addEventListener("click", () => {
     const [left, right] = chosen;
@@ -40,8 +45,15 @@ export function runs(element) {
     });
     compare.disabled = chosen.size !== 2;
     const asTree = tree.getAttribute("aria-pressed") === "true";
+    const asCards = small.getAttribute("aria-pressed") === "true";
     drawn.hidden = !asTree;
-    table.hidden = asTree;
+    cards.hidden = !asCards;
+    table.hidden = asTree || asCards;
+    if (asCards) {
+      const left = multiples.show(found);
+      fill(told, [count(found.length, "run"), left > 0 && `${count(left, "run")} not shown`, more && "there are more files than are listed"].filter(Boolean).join(", "));
+      return;
+    }
     if (asTree) {
       const hidden = branches(drawn, found);
       fill(told, [count(found.length - hidden, "run"), hidden > 0 && `${count(hidden, "run")} without forks not shown`, more && "there are more files than are listed"].filter(Boolean).join(", "));
@@ -71,7 +83,7 @@ export function runs(element) {
       }
       draw();
     });
-    const name = [leadTo(h("a", {}, row.name), { run: row.name }, {}), h("div", { class: "dim" }, moment(row.changed_us))];
+    const name = [leadTo(h("a", {}, row.name), { run: row.name }, {}), h("div", { class: "dim moment" }, moment(row.changed_us))];
     if (row.error !== null) return h("tr", {}, h("td", {}, box), h("td", {}, row.name), h("td", { class: "bad", colspan: 7 }, row.error));
     const kind = row.status === "failed" ? "chip failed" : row.status === "open" ? "chip live" : "chip";
     return h(
@@ -102,6 +114,7 @@ export function runs(element) {
     update(now) {
       if (filter.value !== (now.filter ?? "")) filter.value = now.filter ?? "";
       tree.setAttribute("aria-pressed", String(now.as === "branches"));
+      small.setAttribute("aria-pressed", String(now.as === "multiples"));
       if (rows.length > 0) draw();
     },
     end() {

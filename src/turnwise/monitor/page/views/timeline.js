@@ -194,12 +194,14 @@ export function timeline(element) {
     context.lineWidth = 1;
     if (now.round !== undefined) {
       const x = LABELS + (Number(now.round) - seen.round) * seen.x;
-      context.strokeRect(Math.round(x) - 0.5, HEADER - 2, Math.max(1, Math.round(seen.x)), height + 4);
+      const bottom = Math.min(height, HEADER + (facts.agents - seen.place) * seen.y);
+      context.strokeRect(Math.round(x) - 0.5, HEADER - 2, Math.max(1, Math.round(seen.x)), bottom - HEADER + 4);
     }
     if (now.agent !== undefined) {
       for (const place of names.lanesOf(now.agent)) {
         const y = HEADER + (place - seen.place) * seen.y;
-        context.strokeRect(LABELS - 2, Math.round(y) - 0.5, width, Math.max(1, Math.round(seen.y)));
+        const right = Math.min(width, LABELS + (facts.last_round + 1 - seen.round) * seen.x);
+        context.strokeRect(LABELS - 2, Math.round(y) - 0.5, right - LABELS + 4, Math.max(1, Math.round(seen.y)));
       }
     }
   }
@@ -287,8 +289,8 @@ export function timeline(element) {
     }
     const wait = waitOf(cell);
     const agent = await names.sure(cell.place);
-    if (found.turns > 0) show({ agent, round: cell.round, message: null, why: null });
-    else if (wait) show({ agent, round: wait[1], message: null, why: null });
+    if (found.turns > 0) show({ agent, round: cell.round, message: null, why: null, led: null });
+    else if (wait) show({ agent, round: wait[1], message: null, why: null, led: null });
     else show({ round: cell.round, details: 1, agent: null, message: null });
   }
 

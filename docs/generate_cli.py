@@ -39,6 +39,7 @@ COMMANDS = (
     "export",
     "diff",
     "why",
+    "debug",
     "log",
     "runs",
     "monitor",

@@ -30,6 +30,7 @@ COMMANDS = (
     "verify",
     "diff",
     "why",
+    "debug",
     "log",
     "runs",
     "monitor",

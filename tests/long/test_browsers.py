@@ -37,7 +37,7 @@ VIEWS = {
     "clock": ("?run=haggle.journal&view=clock", "waits for a model"),
     "clock that waits": ("?run=open.journal&view=clock", "waits for people"),
     "clock from afar": ("?run=market.journal&view=clock&round=30", "of work, idle time closed"),
-    "small multiples": ("?as=multiples", "finished"),
+    "small multiples": ("?as=multiples", '{"price":99.44'),
     "tokens": ("?run=haggle.journal&colour=tokens", "tokens"),
     "recorded": ("?run=market.journal&colour=record:price", "price"),
     "turn": ("?run=haggle.journal&agent=Finn&round=8&why=3", "Fork before this turn"),

@@ -13,6 +13,7 @@ from turnwise.cli.commands.build import build
 from turnwise.cli.commands.bundle import bundle, keygen
 from turnwise.cli.commands.chat import chat
 from turnwise.cli.commands.check import check
+from turnwise.cli.commands.debug import debug
 from turnwise.cli.commands.detach import detach
 from turnwise.cli.commands.diff import diff
 from turnwise.cli.commands.doctor import doctor
@@ -87,6 +88,7 @@ for command in (
     verify,
     diff,
     why,
+    debug,
     bundle,
     keygen,
     redact,

@@ -74,8 +74,8 @@ class NativeRun:
     end: EndRecord
 
 
-class _TurnOver(BaseException):
-    """Leaves an agent whose turn has ended while it asked for an effect."""
+class TurnOver(BaseException):
+    """Leaves an agent whose turn has ended, or waits for an answer, while it asked for an effect."""
 
 
 def run_native(world: World, *, on_round: OnRound | None = None, people: People | None = None) -> NativeRun:
@@ -95,7 +95,7 @@ def run_native(world: World, *, on_round: OnRound | None = None, people: People 
     if problems := [*wrong_tasks(world), *settings_problems(resolved)]:
         raise WorldError(problems)
     with ExitStack() as stack:
-        agents = {kind: _Agent(kind, source) for kind, source in resolved.sources.items()}
+        agents = {kind: NativeAgent(kind, source) for kind, source in resolved.sources.items()}
         models, listed = stack.enter_context(_models(resolved))
         hashes = dict.fromkeys(resolved.sources, _NO_HASH), dict.fromkeys(world.models, _NO_HASH)
         plan = build_plan(resolved, *hashes, pinned(resolved, listed))
@@ -106,7 +106,7 @@ class _Native:
     def __init__(
         self,
         machine: Machine,
-        agents: Mapping[str, _Agent],
+        agents: Mapping[str, NativeAgent],
         answer: Callable[[Request, Contents], str],
         people: People | None = None,
     ) -> None:
@@ -159,41 +159,10 @@ class _Native:
 
     def _execute(self, action: Execute) -> list[Action]:
         """Play a turn straight through; what the machine wants after it."""
-        rest: list[Action] = []
-        # of a turn that has waited for people, and goes on
-        known = iter([self._contents.handed(reply) for reply in action.replies])
-
-        def effect(text: str) -> str:
-            return as_text(ask(text, b"")).decode()
-
-        def effect_bytes(text: str, content: bytes) -> bytes:
-            return b"".join(as_bytes(ask(text, content)))
-
-        def ask(text: str, content: bytes) -> HandedReply:
-            nonlocal rest
-            known_reply = next(known, None)
-            if known_reply is not None:
-                return known_reply
-            rest = self._machine.step(TurnEnded(action.place, decode_needs(text, content), 0))
-            while rest and isinstance(keep := rest[0], Keep):
-                self._contents.keep(keep.kept, keep.content)
-                del rest[0]
-            while rest and isinstance(request := rest[0], Request):
-                del rest[0]
-                reply = self._answer(request, self._contents)
-                rest += self._machine.step(EffectAnswered(request.place, request.index, reply))
-            if rest and isinstance(rest[0], Execute) and rest[0].place == action.place:
-                return self._contents.handed(rest[0].replies[-1])
-            raise _TurnOver
-
-        try:
-            outcome = self._agents[action.kind].play(json.loads(action.input.encode()), effect, effect_bytes)
-        except _TurnOver:
-            return rest
-        return self._machine.step(TurnEnded(action.place, outcome, 0))
+        return execute(self._machine, action, self._agents[action.kind], self._answer, self._contents)[1]
 
 
-class _Agent:
+class NativeAgent:
     """A kind of agent: compiled once under the real names of its files, executed anew for every turn."""
 
     def __init__(self, kind: str, source: SourceFiles) -> None:
@@ -221,6 +190,47 @@ class _Agent:
             for name in program.modules:
                 sys.modules.pop(name, None)
             sys.modules.update(saved)
+
+
+def execute(
+    machine: Machine,
+    action: Execute,
+    agent: NativeAgent,
+    answer: Callable[[Request, Contents], str],
+    contents: Contents,
+) -> tuple[Outcome | None, list[Action]]:
+    """Play a turn straight through; how it ended, None where it waits, and what the machine wants after it."""
+    rest: list[Action] = []
+    # of a turn that has waited for people, and goes on
+    known = iter([contents.handed(reply) for reply in action.replies])
+
+    def effect(text: str) -> str:
+        return as_text(ask(text, b"")).decode()
+
+    def effect_bytes(text: str, content: bytes) -> bytes:
+        return b"".join(as_bytes(ask(text, content)))
+
+    def ask(text: str, content: bytes) -> HandedReply:
+        nonlocal rest
+        known_reply = next(known, None)
+        if known_reply is not None:
+            return known_reply
+        rest = machine.step(TurnEnded(action.place, decode_needs(text, content), 0))
+        while rest and isinstance(keep := rest[0], Keep):
+            contents.keep(keep.kept, keep.content)
+            del rest[0]
+        while rest and isinstance(request := rest[0], Request):
+            del rest[0]
+            rest += machine.step(EffectAnswered(request.place, request.index, answer(request, contents)))
+        if rest and isinstance(rest[0], Execute) and rest[0].place == action.place:
+            return contents.handed(rest[0].replies[-1])
+        raise TurnOver
+
+    try:
+        outcome = agent.play(json.loads(action.input.encode()), effect, effect_bytes)
+    except TurnOver:
+        return None, rest
+    return outcome, machine.step(TurnEnded(action.place, outcome, 0))
 
 
 def _renamed(program: Program, texts: Mapping[str, str], folder: Path) -> Program:

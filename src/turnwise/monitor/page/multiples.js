@@ -1,7 +1,7 @@
 // Many runs as small pictures beside each other, all over the same rounds: who moved, and what failed.
 
 import { leadTo } from "./address.js";
-import { fill, h } from "./dom.js";
+import { fill, h, visible } from "./dom.js";
 import { Scale } from "./scale.js";
 import { SIDE, Tiles } from "./tiles.js";
 
@@ -39,7 +39,7 @@ export class Multiples {
 function made(row) {
   const canvas = /** @type {HTMLCanvasElement} */ (h("canvas", { width: WIDE, height: HIGH, role: "img", "aria-label": `${row.name}: who moved, over ${row.last_round} rounds` }));
   const result = row.result ? row.result.text : row.status.replace("_", " ");
-  const card = h("div", { class: "box" }, leadTo(h("a", { title: row.name }, row.name), { run: row.name }, {}), canvas, h("span", { class: row.status === "failed" ? "bad dim" : "dim", title: result }, `seed ${row.seed}: ${result}`));
+  const card = h("div", { class: "box" }, leadTo(h("a", { title: visible(row.name) }, row.name), { run: row.name }, {}), canvas, h("span", { class: row.status === "failed" ? "bad dim" : "dim", title: visible(result) }, `seed ${row.seed}: ${result}`));
   const scale = new Scale();
   let over = row.last_round;
   const bits = (/** @type {number} */ count) => Math.max(0, Math.ceil(Math.log2(count / SIDE)));

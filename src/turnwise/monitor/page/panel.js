@@ -165,6 +165,7 @@ async function aTurn(now, round, facts) {
     h("div", { class: "block" }, h("h2", {}, "Where it came from"), why ? aTree(why, now) : button("trace it back", { why: 3, led: null }), why && Number(now.why) < 60 && button("further back", { why: Number(now.why) + 3 })),
     !found.waits && h("div", { class: "block" }, h("h2", {}, "What it led to"), led ? aTree(led, now) : button("trace it forwards", { led: 2 }), led && further(now, 2)),
     forkHere(facts, agent, round),
+    h("div", { class: "block" }, h("h2", {}, "Step through it"), h("p", { class: "dim" }, "In a debugger, if it is a Python agent: with what it was given and answered."), h("pre", { tabindex: 0, "aria-label": "The command that debugs it" }, `turnwise debug ${quoted(facts.path)} --agent ${quoted(agent)} --round ${round}`)),
   ];
 }
 

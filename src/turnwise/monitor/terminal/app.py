@@ -33,6 +33,10 @@ STATUS: Final = {
     "quiet": "ended: nobody had anything to do",
     "rounds_max": "ended at its bound of rounds",
 }
+SIDE_BY_SIDE_COLUMNS: Final = 110
+"""Columns of a terminal from which on what was said lies beside the rounds, and not below them."""
+TALK_COLUMNS_MIN: Final = 20
+"""Columns at which lines are broken where there are even fewer."""
 COLUMNS: Final = ("round", "moved", "failed", "effects", "messages", "ms", "who")
 
 
@@ -47,8 +51,11 @@ class WatchApp(App[None]):
     #talk { padding: 0 1; }
     #live { height: auto; max-height: 40%; border-top: dashed $accent; padding: 0 1; }
     #facts, #texts { height: auto; }
+    .-narrow Horizontal { layout: vertical; }
+    .-narrow #rounds { width: 100%; height: 36%; border-right: none; border-bottom: solid $panel; }
     #problem { color: $error; padding: 1; height: auto; }
     """
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (SIDE_BY_SIDE_COLUMNS, "-wide")]  # noqa: RUF012 - as the base class has it
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit"),
         Binding("f", "follow", "Follow or stay"),
@@ -74,7 +81,7 @@ class WatchApp(App[None]):
         with Horizontal():
             yield DataTable(id="rounds", cursor_type="row", zebra_stripes=True)
             with Vertical():
-                yield RichLog(id="talk", wrap=True, markup=False, max_lines=LINES_MAX)
+                yield RichLog(id="talk", wrap=True, markup=False, max_lines=LINES_MAX, min_width=TALK_COLUMNS_MIN)
                 with VerticalScroll(id="live"):
                     yield Static(id="facts")
                     yield Static(id="texts")

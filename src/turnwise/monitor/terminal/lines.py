@@ -47,7 +47,9 @@ def talk_lines(turns: Sequence[dict[str, Any]]) -> Iterator[Text]:
             yield Text.assemble((name, "bold"), (f" hears {model} ", "dim"), (seen(text, lines=True), "italic"))
         for call in turn.get("calls", ()):
             name, tool = visible(turn["agent"]), visible(call["tool"])
-            yield Text.assemble((name, "bold"), (f" calls {tool} ", "dim"), (seen(call["text"]["text"]), "italic"))
+            yield Text.assemble(
+                (name, "bold"), (f" calls {tool} ", "dim"), (seen(call["text"]["text"], lines=True), "italic")
+            )
         for asked in turn.get("asked", ()):
             words = " asks people " if asked["kind"] == "ask" else f" waits for a {visible(asked['kind'])} "
             yield Text.assemble((visible(turn["agent"]), "bold"), (words, "yellow"), seen(asked["text"]["text"]))

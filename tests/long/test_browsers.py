@@ -21,6 +21,7 @@ import pytest
 
 import turnwise
 from tests.cli.journals import EVIL, evil_plan, play, write
+from tests.cli.worlds import TICKS
 from tests.long.browsers import Browser, Chromium, Firefox, Servo, waited
 from tests.monitor.conftest import Monitor
 from tests.monitor.petitions import granted, petition
@@ -40,6 +41,8 @@ VIEWS = {
     "small multiples": ("?as=multiples", '{"price":99.44'),
     "tokens": ("?run=haggle.journal&colour=tokens", "tokens"),
     "recorded": ("?run=market.journal&colour=record:price", "price"),
+    "100,000 turns": ("?run=many.journal&round=900", "of 1,000 rounds"),
+    "100,000 turns by the clock": ("?run=many.journal&view=clock", "of work, idle time closed"),
     "turn": ("?run=haggle.journal&agent=Finn&round=8&why=3", "Fork before this turn"),
     "round": ("?run=haggle.journal&round=3&details=1", "Round 3"),
     "conversation": ("?run=haggle.journal&view=conversation", "what haggler was asked"),
@@ -80,6 +83,8 @@ def monitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitor]:
         live.result().close()
     with suppress(turnwise.TurnwiseError):  # a run that fails is what this is for
         turnwise.run(failing(), journal=folder / "failed.journal").close()
+    ticking = turnwise.World("many", rounds_max=1_000, agents={"tick": turnwise.Agent(TICKS, count=100, start=True)})
+    turnwise.run(ticking, journal=folder / "many.journal").close()
     turnwise.bundle(folder / "haggle.journal", folder / "haggle.bundle")
     plan = evil_plan()
     write(folder / "evil.journal", plan, play(plan))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.history.test_verify import writers
 from tests.inference import toy
 
 pytestmark = pytest.mark.foreign
+ROOT = Path(__file__).resolve().parents[2]
 
 READ_EVAL = """
 import json, sys
@@ -35,6 +37,16 @@ print(json.dumps({
         for sample in log.samples
     },
     "tokens": sum(usage.output_tokens for usage in log.stats.model_usage.values()),
+}))
+"""
+
+READ_CALLS = """
+import json, sys
+from inspect_ai.log import read_eval_log
+log = read_eval_log(sys.argv[1])
+print(json.dumps({
+    sample.id: [[event.function, event.error is not None] for event in sample.events if event.event == "tool"]
+    for sample in log.samples
 }))
 """
 
@@ -110,3 +122,25 @@ def test_the_protocol_reads_the_spans(python: str, journal: Path, tmp_path: Path
     with turnwise.open(journal) as run:
         spans = 1 + sum(1 + len(turn.effects) for turn in run.turns)
     assert said(python, READ_SPANS, tmp_path / "run.otlp.jsonl") == f"{spans}\n"
+
+
+def test_inspect_reads_calls_of_tools_and_what_people_approved(python: str, tmp_path: Path) -> None:
+    desk = shutil.copytree(ROOT / "examples" / "support-desk", tmp_path / "desk")
+    with turnwise.start(desk, journal=tmp_path / "a.journal", workers=1) as live:
+        while live.step() or live.questions():
+            for asked in live.questions():
+                assert live.answer(asked.id, asked.id == 1)
+        live.result().close()
+    turnwise.export(tmp_path / "a.journal", tmp_path / "run.eval", "inspect")
+    found = json.loads(said(python, READ_CALLS, tmp_path / "run.eval"))
+    with turnwise.open(tmp_path / "a.journal") as run:
+        calls = {agent.name: [] for agent in run.agents}
+        for turn in run.turns:
+            for effect in turn.effects:
+                if effect.kind == "call":
+                    calls[turn.agent].append([json.loads(effect.request)["tool"], "error" in json.loads(effect.reply)])
+    assert sum(map(len, calls.values())) > 8
+    assert any(failed for _, failed in calls["billing"])
+    assert {name: sorted(of) for name, of in found.items() if of} == {
+        name: sorted(of) for name, of in calls.items() if of
+    }

@@ -15,6 +15,7 @@ import pytest
 import turnwise
 from tests.monitor.conftest import Monitor
 from turnwise import Run
+from turnwise.journal.journal import Journal
 from turnwise.monitor.answers.texts import shown
 from turnwise.visible_text import visible
 
@@ -293,3 +294,15 @@ def test_files_of_the_page_are_served_and_no_others(monitor: Monitor) -> None:
     ):
         assert monitor.get(path).status == 404, path
     assert monitor.get("/").headers["content-type"].startswith("text/html")
+
+
+def test_a_turn_has_its_bounds_and_the_hash_of_its_code(monitor: Monitor, runs_folder: Path) -> None:
+    with Journal.open(runs_folder / "lively.journal") as journal:
+        kinds = {kind.name: kind for kind in journal.header.plan_at().kinds}
+        agents = {agent.place: agent for agent in journal.queries.agents()}
+        for number, turn in list(journal.queries.turns())[:10]:
+            agent = agents[turn.place]
+            found = monitor.ask("turn", run="lively.journal", agent=agent.name, round=number)
+            kind = kinds[agent.kind]
+            assert (found["code"], found["limits"]["fuel"]) == (kind.code, kind.limits.fuel)
+            assert found["limits"]["memory_bytes"] == kind.limits.memory_bytes

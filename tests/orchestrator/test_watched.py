@@ -124,17 +124,21 @@ def test_texts_are_told_while_they_are_generated_with_who_waits_for_them(tmp_pat
     seen = set()
     with turnwise.start(world, journal=tmp_path / "a.journal", workers=1) as live:
         live.step()
+        steps = 0
         with Telemetry(address_of(live.journal)) as telemetry:
             live.play()
             while not seen and not live.wait(0.01):
                 sample = telemetry.read()
                 assert sample is not None
+                steps = max(steps, sample.state.steps)
+                assert sample.state.step_rows >= sample.state.steps
                 for text in sample.texts:
                     assert text.place in sample.state.asking or sample.state.asking_count > len(sample.state.asking)
                     seen.add((sample.state.round, text.place, text.effect, text.tail, text.cut))
         live.stop()
         live.wait()
     assert seen
+    assert steps > 0
     with Journal.open(live.journal) as journal:
         for number, place, effect, tail, cut in seen:
             record = next(turn for turn in journal.rounds.round(number).turns if turn.place == place)

@@ -33,6 +33,10 @@ def told(sample: Sample, name: Callable[[int], str]) -> dict[str, Any]:
         "kv_bytes": state.kv_bytes,
         "tokens": state.tokens,
         "restarts": state.restarts,
+        "prompt_tokens": state.prompt_tokens,
+        "reused_tokens": state.reused_tokens,
+        "steps": state.steps,
+        "step_rows": state.step_rows,
         "texts": [
             {
                 "agent": name(text.place),

@@ -92,6 +92,10 @@ class Watched:
             tokens=models.tokens,
             restarts=models.restarts,
             texts_hidden=texts_all - texts,
+            prompt_tokens=models.prompt_tokens,
+            reused_tokens=models.reused_tokens,
+            steps=models.steps,
+            step_rows=models.step_rows,
         )
 
     def close(self) -> None:

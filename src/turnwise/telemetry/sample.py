@@ -85,6 +85,14 @@ class State(msgspec.Struct, frozen=True):
     """Inference processes that had to be replaced."""
     texts_hidden: int = 0
     """Texts that are written and not told."""
+    prompt_tokens: int = 0
+    """Tokens of prompts that were computed."""
+    reused_tokens: int = 0
+    """Tokens of prompts that were taken from the cache."""
+    steps: int = 0
+    """Steps of all engines, each of the sequences that ran then."""
+    step_rows: int = 0
+    """Sequences that took part in them, all steps together."""
 
 
 class Sample(msgspec.Struct, frozen=True):

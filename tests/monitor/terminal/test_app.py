@@ -44,11 +44,11 @@ async def waited(pilot: Pilot[None], wanted: Callable[[], object]) -> None:
             await pilot.pause(0.02)
 
 
-def screen(app: WatchApp, talk: Callable[[Pilot[None]], object]) -> None:
+def screen(app: WatchApp, talk: Callable[[Pilot[None]], object], size: tuple[int, int] = SIZE) -> None:
     """Show the app without a terminal, and do something with it."""
 
     async def shown() -> None:
-        async with app.run_test(size=SIZE) as pilot:
+        async with app.run_test(size=size) as pilot:
             done = talk(pilot)
             assert asyncio.iscoroutine(done)
             await done
@@ -150,3 +150,21 @@ def test_an_app_that_is_closing_shows_nothing_more(tmp_path: Path) -> None:
         assert not app.query("#facts")
 
     screen(app, look)
+
+
+def test_lines_end_where_a_narrow_terminal_does_and_the_talk_lies_below_the_rounds(tmp_path: Path) -> None:
+    path = tmp_path / "a.journal"
+    write(path, evil_plan(), play(evil_plan()))
+    for size, beside in (((80, 24), False), ((200, 50), True)):
+        app = WatchApp(RunReader(path))
+
+        async def look(pilot: Pilot[None], beside: bool = beside, app: WatchApp = app) -> None:
+            await waited(pilot, lambda: "round" in text_of(app, "#talk"))
+            rounds, talk = app.query_one("#rounds").region, app.query_one("#talk")
+            assert (talk.region.y == rounds.y) is beside
+            assert (talk.region.y >= rounds.bottom) is not beside
+            assert isinstance(talk, RichLog)
+            assert talk.virtual_size.width <= talk.region.width
+            await pilot.press("q")
+
+        screen(app, look, size)

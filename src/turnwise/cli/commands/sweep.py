@@ -90,13 +90,16 @@ def sweep(
         err.line(kept if journals is None else f"the same command goes on from the journals in {journals}")
         raise
     moves = swept.moves
-    _show(swept, moves, table, journals, err if json else Output.out())
+    show_sweep(swept, moves, table, journals, err if json else Output.out())
     if json:
         Output.out().write(json_text(_as_json(swept, moves, table)) + "\n")
     return DONE if all(run.is_whole for run in swept.runs) else FAILED
 
 
-def _show(swept: Sweep, moves: list[VariableMove], table: Path | None, journals: Path | None, output: Output) -> None:
+def show_sweep(
+    swept: Sweep, moves: list[VariableMove], table: Path | None, journals: Path | None, output: Output
+) -> None:
+    """Print what a sweep came to."""
     for notice in swept.notices:
         output.line(notice)
     runs = swept.runs

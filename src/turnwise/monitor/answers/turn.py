@@ -49,6 +49,7 @@ def turn(journal: Journal, agent: str, number: int) -> dict[str, Any]:
         "after": journal.grid.turn_after(place, number),
         "waits": isinstance(found, ParkRecord),
         "parts": [round_ for round_, _ in parts],
+        **_bounds(journal, place, number),
         "fuel": found.fuel,
         "fuel_before": sum(park.fuel for _, park in parts),
         "executions": found.executions,
@@ -65,6 +66,24 @@ def turn(journal: Journal, agent: str, number: int) -> dict[str, Any]:
         "sent_hidden": max(0, len(sent) - ROWS_MAX),
         "state_before": None if state_before is None else shown(state_before, CHARS_WHOLE_MAX),
         **_left(found),
+    }
+
+
+def _bounds(journal: Journal, place: int, number: int) -> dict[str, Any]:
+    """Bounds of an agent's turns in a round, and the hash of what was executed."""
+    name = next(agent for agent in journal.queries.agents() if agent.place == place).kind
+    kind = next((kind for kind in journal.header.plan_at(number).kinds if kind.name == name), None)
+    if kind is None:
+        return {"limits": None, "code": None}
+    limits = kind.limits
+    return {
+        "limits": {
+            "fuel": limits.fuel,
+            "memory_bytes": limits.memory_bytes,
+            "effects": limits.effects_max,
+            "state_bytes": limits.state_bytes_max,
+        },
+        "code": kind.code,
     }
 
 

@@ -81,6 +81,10 @@ export async function bytes(path, parameters) {
  * @property {number} kv_bytes
  * @property {number} tokens
  * @property {number} restarts
+ * @property {number} prompt_tokens Of prompts that were computed.
+ * @property {number} reused_tokens Of prompts that were taken from the cache.
+ * @property {number} steps Of all engines.
+ * @property {number} step_rows Sequences that took part in them.
  * @property {{agent: string, effect: number, tokens: number, text: string, cut: boolean}[]} texts
  * @property {number} hidden
  */

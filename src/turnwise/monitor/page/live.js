@@ -90,6 +90,8 @@ function facts(told) {
     `workers: ${busy} of ${told.workers_count} busy${begins > 0 ? `, ${begins} starting` : ""}${told.jobs_queued > 0 ? `, ${count(told.jobs_queued, "turn")} queued` : ""}${told.worker_deaths > 0 ? `, ${told.worker_deaths} replaced` : ""}`,
     told.slots > 0 && `models: ${told.running} of ${told.slots} slots, ${told.waiting.toLocaleString("en")} waiting, ${(told.kv_bytes / 2 ** 20).toFixed(1)} MiB of KV cache${told.restarts > 0 ? `, ${count(told.restarts, "restart")}` : ""}`,
     told.tokens > 0 && count(told.tokens, "token"),
+    told.steps > 0 && `${count(told.steps, "step")} of ${(told.step_rows / told.steps).toFixed(1)} sequences each`,
+    told.reused_tokens > 0 && `${Math.round((100 * told.reused_tokens) / (told.reused_tokens + told.prompt_tokens))} % of prompts from the cache`,
   ];
 }
 

@@ -2,7 +2,7 @@
 
 import { leadTo, show } from "./address.js";
 import { ask } from "./api.js";
-import { count, duration, fill, h, moment, text } from "./dom.js";
+import { count, duration, fill, h, moment, number, text } from "./dom.js";
 import { question, quoted } from "./questions.js";
 import { changes } from "./state_changes.js";
 
@@ -138,6 +138,8 @@ async function aTurn(now, round, facts) {
       found.wake_in !== null && found.wake_in !== undefined && [h("dt", {}, "wakes in"), h("dd", {}, count(found.wake_in, "round"))],
       found.spawned.length > 0 && [h("dt", {}, "spawned"), h("dd", {}, found.spawned.join(", "))],
       found.stopped.length > 0 && [h("dt", {}, "stopped"), h("dd", {}, found.stopped.join(", "))],
+      found.limits && [h("dt", {}, "at most"), h("dd", { class: "dim" }, limits(found.limits))],
+      found.code && [h("dt", {}, "code"), h("dd", { class: "mono dim", title: found.code }, `${found.code.slice(0, 16)}…`)],
       found.finish && [h("dt", {}, "ended the run"), h("dd", {}, text(found.finish))],
     ),
     found.failure && h("div", { class: "box" }, h("header", { class: "bad" }, `failed: ${found.failure.kind}`), text(found.failure.message)),
@@ -167,6 +169,15 @@ async function aTurn(now, round, facts) {
     forkHere(facts, agent, round),
     h("div", { class: "block" }, h("h2", {}, "Step through it"), h("p", { class: "dim" }, "In a debugger, if it is a Python agent: with what it was given and answered."), h("pre", { tabindex: 0, "aria-label": "The command that debugs it" }, `turnwise debug ${quoted(facts.path)} --agent ${quoted(agent)} --round ${round}`)),
   ];
+}
+
+/**
+ * Bounds of a turn in words.
+ * @param {{fuel: number, memory_bytes: number, effects: number, state_bytes: number | null}} of
+ */
+function limits(of) {
+  const mib = (/** @type {number} */ bytes) => `${number(Math.round((10 * bytes) / 2 ** 20) / 10)} MiB`;
+  return [`${number(of.fuel)} fuel`, `${mib(of.memory_bytes)} of memory`, count(of.effects, "effect"), of.state_bytes !== null && `${mib(of.state_bytes)} of state`].filter(Boolean).join(", ");
 }
 
 /** @param {any} found */

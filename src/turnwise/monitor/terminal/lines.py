@@ -83,7 +83,10 @@ def facts_lines(told: dict[str, Any]) -> Iterator[Text]:
     yield Text.assemble(("workers  ", "dim"), workers, (replaced, "yellow"))
     if told["slots"]:
         engine = f"{told['running']} of {told['slots']} slots, {told['waiting']:,} waiting, {told['tokens']:,} tokens"
-        yield Text.assemble(("models   ", "dim"), engine, f", {told['kv_bytes'] / 2**20:.1f} MiB of KV cache")
+        cached = told["reused_tokens"]
+        prompts = cached + told["prompt_tokens"]
+        hits = f", {100 * cached / prompts:.0f} % of prompts from the cache" if cached else ""
+        yield Text.assemble(("models   ", "dim"), engine, f", {told['kv_bytes'] / 2**20:.1f} MiB of KV cache{hits}")
 
 
 def text_lines(told: dict[str, Any]) -> Iterator[Text]:

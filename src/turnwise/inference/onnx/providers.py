@@ -25,8 +25,9 @@ from turnwise.errors import EnvironmentFailure
 from turnwise.inference.onnx import schema
 from turnwise.inference.onnx.cuda_driver import cuda_driver, device_is_there
 from turnwise.inference.onnx.protobuf import message, number_field, text_field
-from turnwise.inference.onnx.provider_names import CPU, CUDA, REMOTE, short
+from turnwise.inference.onnx.provider_names import CPU, CUDA, REMOTE, WEBGPU, short
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, first_line, ort, unheard
+from turnwise.inference.onnx.vulkan_drivers import vulkan_drivers
 from turnwise.system.cores import cores
 from turnwise.system.distributions import is_installed, names_beginning, version_of
 from turnwise.system.processor import features
@@ -110,10 +111,12 @@ class Installed:
         device = plugin.devices[0].device
         package = version_of(plugin.package)
         described = dict(device.metadata).get("Description", "")
-        return {
+        facts = {
             "device": f"{device.vendor} {described} {device.vendor_id:#x}:{device.device_id:#x}".strip(),
             plugin.package: package,
         }
+        drivers = vulkan_drivers() if name == WEBGPU else ""
+        return facts | {"device drivers": drivers} if drivers else facts
 
     def why_not(self, name: str) -> str | None:
         """Return the reason why a provider cannot be used, as far as is known without a session."""

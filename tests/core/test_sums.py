@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 
 from tests.core.worlds import WITHOUT_SUMS, kind, plan, sends, still
 from turnwise.core.canonical import canonical
-from turnwise.core.effects_budget import EffectsBudget
+from turnwise.core.effects_budget import EffectsBudget, is_too_large
 from turnwise.core.envelope import decode_needs
 from turnwise.core.events import Advance, Commit, EffectAnswered, TurnEnded
 from turnwise.core.inbox import Letter, fitting
 from turnwise.core.machine import Machine
-from turnwise.core.open_turn import is_too_large
 from turnwise.core.plan import KindGrants, Limits, Plan
 from turnwise.core.turn import Completed, FailureClass, TurnOutput
 from turnwise.sim import Effect, Simulation, simulate

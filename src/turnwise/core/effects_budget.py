@@ -7,7 +7,14 @@ come do, so the replies that are kept never take more than the bound either.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from heapq import heappop, heappush
+
+from turnwise.core.canonical import canonical
+from turnwise.core.envelope import error_reply
+from turnwise.core.turn import EffectRequest
+
+_BY_EFFECTS_MIB = " (`effects_mib` of its kind)"
 
 
 class EffectsBudget:
@@ -56,3 +63,21 @@ class EffectsBudget:
             self._refused_from = last
             refused.append(last)
         return refused
+
+
+def too_large(bytes_max: int | None) -> str:
+    """The reply to an effect with which a turn would have more than the bound."""
+    message = f"requests and replies of this turn's effects come to more than {bytes_max:,} bytes"
+    return error_reply("refused", message + _BY_EFFECTS_MIB)
+
+
+def is_too_large(reply: str) -> bool:
+    """True if a recorded reply is the core's own, in place of one that came to more than a turn may have."""
+    return reply.startswith('{"error":') and reply.endswith(_BY_EFFECTS_MIB + '"}}')
+
+
+def without_content(request: EffectRequest) -> EffectRequest:
+    """Return the request as it is recorded when it is refused for its size: size and hash stand for its content."""
+    body = request.body.encode()
+    facts = {"effect": request.kind, "model": request.model, "bytes": len(body), "sha256": sha256(body).hexdigest()}
+    return EffectRequest(request.kind, request.model, canonical(facts))

@@ -13,10 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from turnwise.core import head, round_outcome
+from turnwise.core import head, round_outcome, waiting
 from turnwise.core import snapshot as snapshots
 from turnwise.core.acceptance import refusal
-from turnwise.core.calling import CALL
 from turnwise.core.events import (
     Action,
     Advance,
@@ -35,7 +34,7 @@ from turnwise.core.events import (
 from turnwise.core.open_turn import OpenTurn
 from turnwise.core.outside import Outside
 from turnwise.core.plan import Plan
-from turnwise.core.question import ASK, AskedQuestion, question_of
+from turnwise.core.question import AskedQuestion
 from turnwise.core.records import (
     AgentRecord,
     AnswerRecord,
@@ -49,7 +48,7 @@ from turnwise.core.records import (
     WaveRecord,
 )
 from turnwise.core.snapshot import Snapshot
-from turnwise.core.state import WorldState, asked_digest
+from turnwise.core.state import WorldState
 from turnwise.core.turn import Completed, Failed, Failure, FailureClass, Needs, TurnOutput
 from turnwise.errors import DifferenceFound, InvariantError
 
@@ -158,54 +157,23 @@ class Machine:
     @property
     def is_overdue_next(self) -> bool:
         """True if the next round takes the default of a question, unless it is answered before."""
-        world = self.world
-        if not world.asked or self._outside.is_due(world):
-            return False
-        due = world.schedule.next_round(world.round)
-        waiting = (world.agents[place].parked for place in world.asked.values())
-        return any(parked is not None and parked.is_overdue and parked.due_at == due for parked in waiting)
+        return waiting.is_overdue_next(self.world, self._outside)
 
     def questions(self) -> list[AskedQuestion]:
         """The questions that an answer would reach that comes now, in order of number."""
-        given = {entry.question for entry in self._outside.answers if entry.after <= self.world.round}
-        found = []
-        for number, place in sorted(self.world.asked.items()):
-            agent = self.world.agents[place]
-            is_open = self.world.is_asked(number, self.round + 1) and place not in self._open and number not in given
-            if agent.parked is not None and is_open:
-                record = agent.parked.questions[number]
-                if record.kind == ASK:
-                    asked, question = asked_digest(agent.name, agent.parked.turn, record), question_of(record.request)
-                    found.append(AskedQuestion(number, agent.name, question, record.deadline, asked))
-        return found
+        return waiting.asked_questions(self.world, self._outside, self.round, self._open)
 
     def is_answer_coming(self, question: int) -> bool:
         """Return whether an answer to a question that waits is to come from outside."""
-        place = self.world.asked.get(question)
-        parked = None if place is None else self.world.agents[place].parked
-        if place is None or parked is None:
-            return False
-        asked = asked_digest(self.world.agents[place].name, parked.turn, parked.questions[question])
-        return any(entry.question == question and entry.asked in (None, asked) for entry in self._outside.answers)
+        return waiting.is_answer_coming(self.world, self._outside, question)
 
     def may_leave(self, place: int) -> bool:
         """Return whether a turn of the round in progress may wait for a call beyond the round."""
         return self._open_turn(place).may_wait
 
     def calls(self) -> list[tuple[int, int, int, str | None, QuestionRecord]]:
-        """Calls of tools that turns wait for between their rounds, and whose outcome is not known to come.
-
-        Each with place, turn, its stage, and the answers that it goes on with; in order of number.
-        """
-        found = []
-        for number, place in sorted(self.world.asked.items()):
-            parked = self.world.agents[place].parked
-            if parked is not None and number not in parked.answers and not self.is_answer_coming(number):
-                record = parked.questions[number]
-                if record.kind == CALL:
-                    stage, answers = parked.stage(record.index), parked.call_answers.get(record.index)
-                    found.append((place, parked.turn, stage, answers, record))
-        return found
+        """Calls of tools that turns wait for between their rounds: `waiting.parked_calls`."""
+        return waiting.parked_calls(self.world, self._outside)
 
     @property
     def ending(self) -> bool:

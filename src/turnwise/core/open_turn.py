@@ -3,43 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Final
 
 from turnwise.core import streams
-from turnwise.core.asking import ask_refusal, deadline_of, reserved
+from turnwise.core.asked_effect import effect_refusal, first_question, reserved_bytes
 from turnwise.core.calling import (
     CALL,
     STAGES_MAX,
     TOOLS,
     CallStage,
-    approval,
     asking,
     asks,
-    call_refusal,
     tool_of,
     tools_reply,
 )
-from turnwise.core.canonical import canonical
 from turnwise.core.contents import GET, PUT, Reply
-from turnwise.core.effects_budget import EffectsBudget
-from turnwise.core.envelope import EFFECT_KINDS, MODEL_EFFECTS, error_reply, join_replies
+from turnwise.core.effects_budget import EffectsBudget, too_large, without_content
+from turnwise.core.envelope import error_reply, join_replies
 from turnwise.core.events import Action, Execute, Request
-from turnwise.core.grants import may_ask, may_run_python
 from turnwise.core.inbox import Letter, fitting
 from turnwise.core.parked import Parked
 from turnwise.core.question import ASK
 from turnwise.core.records import EffectRecord, ParkRecord, QuestionRecord, TurnRecord
-from turnwise.core.sampling import CallSampling, call_of_nested, is_nested, samples, sampling_bytes_max
+from turnwise.core.sampling import CallSampling, call_of_nested, is_nested, samples
 from turnwise.core.state import AgentState, WorldState
 from turnwise.core.system_prompt import with_system
 from turnwise.core.turn import EffectRequest, Failure, FailureClass, Needs, TurnOutput
 from turnwise.core.turn_contents import TurnContents
 from turnwise.core.turn_input import TurnInput
 from turnwise.errors import InvariantError
-
-_BY_EFFECTS_MIB = " (`effects_mib` of its kind)"
 
 _NO_LIST: Final[Any] = ()
 _NO_MAP: Final[Any] = MappingProxyType({})
@@ -288,9 +281,9 @@ class OpenTurn:
         full = False
         for index, asked in enumerate(needs.requests, first):
             request = with_system(asked, self.agent.kind.system)
-            full = full or not self._budget.request(len(request.body.encode()) + self._reserved(request))
+            full = full or not self._budget.request(len(request.body.encode()) + reserved_bytes(self._plan, request))
             if full:
-                request = _without_content(request)
+                request = without_content(request)
             self._requests.append(request)
             reply = self._too_large() if full else self._refusal(request)
             stream = streams.effect_stream(self._seed, self.agent.name, self.turn, index)
@@ -302,7 +295,7 @@ class OpenTurn:
             elif reply is None and request.kind == TOOLS:
                 reply = self._tools()
             self._replies.append(reply)
-            if reply is None and (question := self._question(request)) is not None:
+            if reply is None and (question := self._first_question(request)) is not None:
                 self._asked[index] = question
             elif reply is None:
                 self._unanswered += 1
@@ -329,27 +322,17 @@ class OpenTurn:
         before = 0 if parked is None else parked.stage(index)
         return before if sampling is None else before + sampling.stages
 
-    def _reserved(self, request: EffectRequest) -> int:
-        """Bytes of a reply that are counted with its request, since it may come when the turn has been recorded."""
-        if request.kind != CALL:
-            return reserved(request)
-        found = tool_of(self._plan, request.body)
-        return 0 if found is None else found[0].reply_bytes_max + sampling_bytes_max(found[0])
+    def _refusal(self, request: EffectRequest) -> str | None:
+        return effect_refusal(self._plan, self.agent, self.contents, request, has_asked=bool(self._asked))
+
+    def _first_question(self, request: EffectRequest) -> tuple[str, str, int | None] | None:
+        return first_question(self._plan, self.agent, request, self._round)
 
     def _tools(self) -> str:
         """List the tools that the agent may call, within what the turn's effects may come to."""
         reply = tools_reply(self._plan, self.agent.grants)
         fits = self._budget is None or self._budget.request(len(reply.encode()))
         return reply if fits else self._too_large()
-
-    def _question(self, request: EffectRequest) -> tuple[str, str, int | None] | None:
-        """Kind, request and deadline of the question that an effect is, or begins with; None if it has none."""
-        if request.kind == ASK:
-            return ASK, request.body, deadline_of(request, self._round)
-        if request.kind == CALL:
-            question = approval(self.agent.name, self.agent.grants, self._plan, request.body)
-            return None if question is None else (ASK, question, None)
-        return None
 
     def _ask_people(self, index: int, outcome: str) -> str | None:
         """Take an outcome of a call by which its server asks people. Return the reply where they cannot be asked."""
@@ -487,7 +470,7 @@ class OpenTurn:
         return (*own, *sorted(nested, key=lambda effect: effect.index))
 
     def _resume(self) -> Execute:
-        contents = self._contents
+        contents = self._contents or None
         replies: list[Reply] = [
             reply if contents is None else contents.handed_over(index, reply)
             for index, reply in enumerate(self._replies[self._call_start :], self._call_start)
@@ -496,59 +479,5 @@ class OpenTurn:
         self._calls.append(join_replies(replies, self._many))
         return self.execute()
 
-    @property
-    def _may_wait(self) -> bool:
-        """False in plans of version 1, which know no questions, and have no bound on what answers take."""
-        return self.agent.kind.limits.effects_bytes_max is not None
-
     def _too_large(self) -> str:
-        bytes_max = self.agent.kind.limits.effects_bytes_max
-        message = f"requests and replies of this turn's effects come to more than {bytes_max:,} bytes"
-        return error_reply("refused", message + _BY_EFFECTS_MIB)
-
-    def _refusal(self, request: EffectRequest) -> str | None:
-        if request.kind not in EFFECT_KINDS or (request.kind in (ASK, CALL, TOOLS) and not self._may_wait):
-            return error_reply("unknown", f"there is no effect called {request.kind!r}")
-        if request.kind == ASK:
-            return ask_refusal(self.agent, request) if self.may_wait else self.contents.cannot_wait()
-        if request.kind in (PUT, GET):
-            return self.contents.cannot_wait() if self._asked else None
-        if request.kind == TOOLS:
-            return None
-        if request.kind == CALL:
-            return self._refused_call(request)
-        if request.kind not in MODEL_EFFECTS:
-            return self._refused_code()
-        if request.model is None:
-            return error_reply("refused", f"the effect {request.kind!r} needs a 'model'")
-        if not may_ask(self.agent.grants, request.kind, request.model):
-            return error_reply(
-                "denied",
-                f"{self.agent.name} is not granted the model {request.model!r} (grants.{request.kind} of its kind)",
-            )
-        if request.kind != "generate" and not self.contents.knows_all(request):
-            return self.contents.unknown()
-        return None
-
-    def _refused_call(self, request: EffectRequest) -> str | None:
-        refused = call_refusal(self._plan, self.agent.name, self.agent.grants, request.body)
-        if refused is None and not self.may_wait and self._question(request) is not None:
-            return self.contents.cannot_wait()
-        return refused
-
-    def _refused_code(self) -> str | None:
-        if may_run_python(self.agent.grants):
-            return None
-        return error_reply("denied", f"{self.agent.name} may not run code (grants.run_python of its kind)")
-
-
-def _without_content(request: EffectRequest) -> EffectRequest:
-    """Return the request as it is recorded when it is refused for its size: size and hash stand for its content."""
-    body = request.body.encode()
-    facts = {"effect": request.kind, "model": request.model, "bytes": len(body), "sha256": sha256(body).hexdigest()}
-    return EffectRequest(request.kind, request.model, canonical(facts))
-
-
-def is_too_large(reply: str) -> bool:
-    """True if a recorded reply is the core's own, in place of one that came to more than a turn may have."""
-    return reply.startswith('{"error":') and reply.endswith(_BY_EFFECTS_MIB + '"}}')
+        return too_large(self.agent.kind.limits.effects_bytes_max)

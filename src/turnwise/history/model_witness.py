@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from turnwise.core.compare import Difference
+from turnwise.core.effects_budget import is_too_large
 from turnwise.core.events import Request
-from turnwise.core.open_turn import is_too_large
 from turnwise.core.promise import promise_of, weakest
 from turnwise.core.records import EffectRecord, ParkRecord, RoundRecord, TurnRecord, WaveRecord
 from turnwise.core.withheld import Withheld, WithheldTokens

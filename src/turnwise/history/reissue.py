@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from turnwise.core.compare import Difference
-from turnwise.core.open_turn import is_too_large
+from turnwise.core.effects_budget import is_too_large
 from turnwise.core.records import EffectRecord, RoundRecord, WaveRecord
 from turnwise.core.streams import effect_stream
 from turnwise.core.withheld import WithheldTokens

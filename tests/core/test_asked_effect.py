@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.core.test_open_turn import ASK, CAREFUL, GENERATE, QUICK, TOOLS, machine, put
-from tests.core.worlds import WITHOUT_SUMS
+from tests.core.test_open_turn import ASK, CAREFUL, GENERATE, GRANTS, QUICK, TOOLS, machine, put
+from tests.core.worlds import CODE, WITHOUT_SUMS
 from turnwise.core.asked_effect import effect_refusal, first_question, reserved_bytes
 from turnwise.core.canonical import canonical
 from turnwise.core.envelope import decode_needs
-from turnwise.core.plan import Limits
+from turnwise.core.machine import Machine
+from turnwise.core.plan import AgentPlan, Kind, Plan
 from turnwise.core.question import ANSWER_BYTES_MAX
 from turnwise.core.turn import EffectRequest
 from turnwise.core.turn_contents import TurnContents
@@ -25,9 +27,9 @@ def request(members: dict[str, Any]) -> EffectRequest:
     return found
 
 
-def refused(members: dict[str, Any], limits: Limits | None = None, **state: bool) -> str | None:
+def refused(members: dict[str, Any], of: Machine | None = None, **state: bool) -> str | None:
     """The kind of the error with which an effect is refused."""
-    world = (machine() if limits is None else machine(limits=limits, agents_max=None)).world
+    world = (of or machine()).world
     agent = world.agents[0]
     contents = TurnContents(agent, 1, b"h" * 32, {})
     if state.get("has_contents"):
@@ -68,8 +70,10 @@ def test_a_turn_that_has_contents_does_not_wait_for_people_and_one_that_waits_pu
 
 
 def test_a_plan_of_version_1_knows_neither_questions_nor_tools() -> None:
-    assert [refused(one, WITHOUT_SUMS) for one in (ASK, QUICK, {"effect": "tools"})] == ["unknown"] * 3
-    assert refused(GENERATE, WITHOUT_SUMS) is None
+    kind = Kind("agent", CODE, start=True, grants=replace(GRANTS, finish=True), limits=WITHOUT_SUMS)
+    old = Machine(Plan("p", 1, (kind,), (AgentPlan("a0", "agent"),), agents_max=None, tools=TOOLS))
+    assert [refused(one, old) for one in (ASK, QUICK, {"effect": "tools"})] == ["unknown"] * 3
+    assert refused(GENERATE, old) is None
 
 
 def test_an_effect_begins_with_a_question_if_it_is_one_or_needs_an_approval() -> None:

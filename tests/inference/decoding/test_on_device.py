@@ -73,20 +73,28 @@ def test_steps_have_the_rows_that_the_device_needs(path: Path) -> None:
 
 def test_what_is_reused_begins_and_ends_with_whole_pieces(path: Path) -> None:
     model = on_device(path, FakeDevice())
-    assert [model.reusable(tokens) for tokens in (255, 256, 600)] == [0, 256, 512]
-    assert [model.keepable(tokens) for tokens in (255, 256, 257, 258, 512, 513, 514)] == [0, 256, 0, 256, 512, 256, 512]
+    assert [model.prompts.reusable(tokens) for tokens in (255, 256, 600)] == [0, 256, 512]
+    assert [model.prompts.keepable(tokens) for tokens in (255, 256, 257, 258, 512, 513, 514)] == [
+        0,
+        256,
+        0,
+        256,
+        512,
+        256,
+        512,
+    ]
     for tokens in (1, 2, 255, 256, 257, 258, 511, 512, 513, 514, 1025):
         start, cut = 0, []
         while start < tokens:
             cut.append(chunk_end(start, tokens, 256) - start)
             start += cut[-1]
-        assert model.pieces(tokens) == cut, "as the scheduler cuts them"
+        assert model.prompts.cut(tokens) == cut, "as the scheduler cuts them"
 
 
 def test_the_width_of_a_prompt_is_a_function_of_its_length(tmp_path: Path) -> None:
     model = on_device(toy.write_attention_folder(tmp_path), FakeDevice())
-    assert [model.prompt_width(tokens) for tokens in (1, 500, 512)] == [512, 512, 512]
-    assert load_model(ModelSpec("m", tmp_path, "cpu")).decoder.prompt_width(500) == 0
+    assert [model.prompts.width(tokens) for tokens in (1, 500, 512)] == [512, 512, 512]
+    assert load_model(ModelSpec("m", tmp_path, "cpu")).decoder.prompts.width(500) == 0
 
 
 def loaded(path: Path, device: FakeDevice) -> LanguageModel:

@@ -82,7 +82,9 @@ def test_a_recording_is_for_one_shape(path: Path) -> None:
     assert len(session.recorded) == 1 + of_prompts
     answers(model, 3, 9)
     assert model._steps.tokens.shape[0] == 16
-    assert model._steps._mask_shape[1] == min(decoders.RECORDED_WIDTH_MIN, model._rows.room if model._rows else 0)
+    assert model._steps._mask_shape[1] == min(
+        decoders.RECORDED_WIDTH_MIN, model._memory.rows.room if model._memory.rows else 0
+    )
     assert steps_of(model).refused is None
 
 
@@ -176,31 +178,25 @@ def test_pieces_of_prompts_have_the_bits_of_their_kernels(path: Path) -> None:
             one.reserve(3, 505)
             for row in range(3):
                 start = 0
-                for piece in model.pieces(length):
+                for piece in model.prompts.cut(length):
                     logits = one.prefill(row, prompt[start : start + piece], length)
                     start += piece
             found.append([logits.copy(), *(row.copy() for row in one.decode([3, 4, 5]))])
         assert all(np.array_equal(*pair) for pair in zip(*found, strict=True)), length
     assert steps_of(model).refused is None
     assert steps_of(model).replays > 20
-    assert set(model._beside) == {512}
+    assert model._beside is not None
+    assert model._beside.widths == {512}
 
 
 def test_where_widths_do_not_show_pieces_are_run_as_they_come(path: Path) -> None:
     """Equal bits are given up, so none is filled, and one of the size of whole ones has no width of its own."""
     model, _ = recording(path, after=0, reproducible=False)
-    model._piece_tokens = 16
+    model.prompts = replace(model.prompts, size=16)
     model.begin(100)
     model.prefill(0, PROMPT[:16], 40)
     assert model.prefill(0, PROMPT[16:], 40).shape == (toy.VOCABULARY,)
-    assert not model._beside
-
-
-def test_a_piece_that_cannot_be_filled_is_run_as_it_is(path: Path) -> None:
-    """It would reach beyond the width of its prompt."""
-    model, _ = recording(path, after=0)
-    pieces = ((0, 3), (256, 2), (300, 100), (0, 256))
-    assert [model._filling(past, new, 512) for past, new in pieces] == [253, 254, 0, 0]
+    assert model._beside is None
 
 
 def test_many_at_once_answer_as_on_the_host(path: Path) -> None:

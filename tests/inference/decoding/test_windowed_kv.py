@@ -43,7 +43,7 @@ def decoder(path: Path, *, kv_window: bool = True) -> Decoder:
 def prefill(model: Decoder, row: int, prompt: list[int]) -> NDArray[Any]:
     """A prompt in its pieces; the logits of its last token."""
     start, found = 0, np.empty(0)
-    for size in model.pieces(len(prompt)):
+    for size in model.prompts.cut(len(prompt)):
         found = model.prefill(row, prompt[start : start + size], len(prompt))
         start += size
     return found.copy()

@@ -19,7 +19,7 @@ from tests.inference.fake_device import FakeBinding, FakeTensors, open_on_tensor
 from tests.inference.forms_toy import Form, write_form
 from turnwise.core.canonical import canonical
 from turnwise.errors import EnvironmentFailure
-from turnwise.inference.decoding import decoder as decoder_module
+from turnwise.inference.decoding import kv_memory
 from turnwise.inference.decoding.agreement import difference
 from turnwise.inference.decoding.decoder import Decoder
 from turnwise.inference.decoding.graph_form import Rule
@@ -127,8 +127,8 @@ def test_a_row_is_run_alone_where_the_batch_is_refused(grouped: Path) -> None:
 
 def test_prompts_begin_where_others_end_on_a_grid(grouped: Path) -> None:
     decoder = on_tensors(grouped, FakeTensors())
-    assert decoder.pieces(300) == [128, 128, 44]
-    assert [decoder.reusable(tokens) for tokens in (127, 128, 300)] == [0, 128, 256]
+    assert decoder.prompts.cut(300) == [128, 128, 44]
+    assert [decoder.prompts.reusable(tokens) for tokens in (127, 128, 300)] == [0, 128, 256]
 
 
 def test_all_sizes_of_steps_are_tried(grouped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def test_steps_of_few_rows_are_left_out_where_they_sum_otherwise(
 ) -> None:
     """If there is room for eight rows of the whole context; else sequences run one by one."""
     monkeypatch.setenv("TURNWISE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(decoder_module, "UNKNOWN_DEVICE_BYTES", memory_bytes)
+    monkeypatch.setattr(kv_memory, "UNKNOWN_DEVICE_BYTES", memory_bytes)
     folder, device = read_model_folder(grouped), FakeTensors()
     opened = opened_on(grouped, device)
     opened.session.spoil = sums_few_rows_otherwise

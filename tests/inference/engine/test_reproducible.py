@@ -114,8 +114,8 @@ def test_on_a_device_no_row_is_added(tmp_path: Path) -> None:
         found[reproducible] = Decoder(folder, opened, EngineOptions(rows_max=4))
     assert found[True].rows_min >= 17
     assert found[False].rows_min == 1
-    assert found[True].reusable(300) == 256
-    assert found[False].reusable(300) == 300
+    assert found[True].prompts.reusable(300) == 256
+    assert found[False].prompts.reusable(300) == 300
     assert found[False].keeps_answers
     assert not found[True].keeps_answers
 

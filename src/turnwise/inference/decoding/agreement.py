@@ -50,7 +50,7 @@ def _trials(
             one.begin(min(context, length + STEPS))
             for piece in pieces:
                 start = 0
-                for size in one.pieces(len(piece)):
+                for size in one.prompts.cut(len(piece)):
                     logits = one.prefill(0, piece[start : start + size], length)
                     start += size
             found.append(logits.copy())

@@ -14,49 +14,36 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from turnwise.errors import EnvironmentFailure, InvariantError
+from turnwise.errors import InvariantError
 from turnwise.inference.decoding.block_span import BlockSpan
 from turnwise.inference.decoding.call import Call
 from turnwise.inference.decoding.graph_form import Kernels, fastest, form_of, on_provider
 from turnwise.inference.decoding.growing_kv_cache import GrowingKv
-from turnwise.inference.decoding.kv_cache import BlockMemory, InPlaceKv, Kv, KvBlocks
-from turnwise.inference.decoding.memory_budget import MEMORY_SHARE, ROUND_UP_TOKENS, Budget, budget
+from turnwise.inference.decoding.kv_cache import KvBlocks
+from turnwise.inference.decoding.kv_memory import KvMemory, kv_place
+from turnwise.inference.decoding.memory_budget import Budget
+from turnwise.inference.decoding.pieces_beside import PiecesBeside
+from turnwise.inference.decoding.prompt_pieces import PromptPieces
 from turnwise.inference.decoding.recorded_runs import RECORDED_AFTER_RUNS, RecordedRuns
 from turnwise.inference.decoding.signature import Signature
-from turnwise.inference.decoding.slab import KvShape, SlabSpan, new_slab
-from turnwise.inference.decoding.staged_kv_cache import STAGED_COST, StagedKv, power_of_two
-from turnwise.inference.decoding.tensor_slab import TensorSlab
+from turnwise.inference.decoding.staged_kv_cache import StagedKv, power_of_two
 from turnwise.inference.decoding.tolerance import tolerance_of
-from turnwise.inference.decoding.windowed_kv import WindowedKv
 from turnwise.inference.folders.model_folder import ModelFolder
 from turnwise.inference.onnx.provider_names import CPU
 from turnwise.inference.onnx.sessions import Opened
 from turnwise.inference.plans.batch_plan import BatchPlan
 from turnwise.inference.plans.batching import Batching, for_cache, is_equal, is_even, prefill_tokens_max
 from turnwise.inference.plans.engine_options import EngineOptions
-from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS, window_row_positions
-from turnwise.system.memory import memory_bytes
 
-UNBOUNDED_BYTES: Final = 1 << 62
 CHUNK_TOKENS: Final = 128
-WIDTH_MIN_TOKENS: Final = 1024
-"""Tokens up to which all prompts share one width of mask, where that width shows in the bits."""
 
 NEIGHBOURS_MAX: Final = 64
 """Positions of a prompt of which logits are wanted at once: 39 MB of them where a vocabulary has 152 thousand."""
 
-DEVICE_MEMORY_SHARE: Final = 2
-"""Of a device's free memory, one part in so many is for KV cache: while rows grow, both sizes of them are there."""
-
-UNKNOWN_DEVICE_BYTES: Final = 8 << 30
-"""Most memory for KV cache on a device that does not say how much it has. Rows take it as they are needed."""
 RECORDED_ROWS: Final = 8
 RECORDED_WIDTH_MIN: Final = 512
 """Steps that are recorded have so many rows, or a multiple of that, and masks of this width, or twice that, and so on:
 so that few recordings serve many steps. What is added shows in no bits."""
-
-GROWING_COST: Final = 2
-"""A cache that grows takes as much memory again while it is read and written."""
 
 
 class Decoder:
@@ -66,7 +53,8 @@ class Decoder:
     reused. `budget` says what the KV cache holds. `batching` None: what the form of the graph needs on this provider.
     With `equal`, only sequences of equal length are stepped together. `chunked` None: if the cache is in place. Steps
     have at least `rows_min` rows; None: as many as the provider's kernels need. `recorded` are its runs that are
-    recorded, when a shape has come `recorded_after` times; None if the session records nothing.
+    recorded, when a shape has come `recorded_after` times; None if the session records nothing. `prompts` says how
+    prompts are cut.
     """
 
     def __init__(
@@ -83,96 +71,59 @@ class Decoder:
         options = options or EngineOptions()
         signature = Signature(folder, opened.session)
         self.kv = signature.kv
-        device = opened.device
-        form = form_of(folder.layout.graph)
+        place = kv_place(folder, opened)
         kernels = kernels_of(folder, opened)
-        # Where the memory of a device is not had from here, ONNX Runtime copies, and the cache grows on the host.
-        there = device if opened.tensors is None else opened.tensors
-        in_place = not form.growing and (opened.provider == CPU or there is not None)
-        staged = in_place and opened.tensors is not None
         masked = folder.layout.names.attention_mask in signature.inputs
-        batched = masked if in_place else form.growing and opened.provider == CPU
-        wanted_batching = for_cache(batching or kernels.rule.batching, not in_place)
+        batched = masked if place.in_place else form_of(folder.layout.graph).growing and opened.provider == CPU
+        wanted_batching = for_cache(batching or kernels.rule.batching, not place.in_place)
         self.batching: Batching = wanted_batching if batched else "single"
         self.equal = is_equal(self.batching)
         self._even = is_even(self.batching)
-        chunked = in_place if chunked is None else chunked
-        self._piece_tokens = kernels.chunk_tokens or CHUNK_TOKENS
-        self.chunk_tokens = self._piece_tokens if chunked else None
-        windowed = folder.layout.kv_window > 0
-        if windowed and (there is not None or not in_place):
-            raise EnvironmentFailure(
-                f"kv_window is for models whose cache lies in the host's memory, and this one runs on {opened.provider}"
-            )
-        self._on_grid = (kernels.on_grid and in_place and masked) or (windowed and chunked)
-        self._wide = self._on_grid and kernels.wide
-        self.rows_min = (rows_min or kernels.rows_min) if in_place and masked else 1
+        chunked = place.in_place if chunked is None else chunked
+        piece_tokens = kernels.chunk_tokens or CHUNK_TOKENS
+        self.chunk_tokens = piece_tokens if chunked else None
+        in_rows = place.in_place and masked
+        self.rows_min = (rows_min or kernels.rows_min) if in_rows else 1
         self.recorded: RecordedRuns | None = None
-        if opened.recordings is not None and in_place and masked:
+        if opened.recordings is not None and in_rows:
             tolerance = None if opened.reproducible else tolerance_of(folder)
             self.recorded = RecordedRuns(opened.session, opened.recordings, recorded_after, tolerance)
-        self._in_place = in_place
+        self._place = place
         self._reproducible = opened.reproducible
-        self._window = folder.layout.window if in_place and not windowed else 0
-        kind = "in_place with a window" if windowed else "in_place" if in_place else "growing"
-        self.form = f"{kind} {self.kv.dtype}"
-        window_share = len(folder.layout.graph.windowed) if windowed else 0
-        window_bytes = window_share * self.kv.heads * self.kv.line_bytes
-        budget_of = partial(
-            budget,
-            bytes_per_token=self.kv.bytes_per_token * (STAGED_COST if staged else 1 if in_place else GROWING_COST),
-            window_bytes_per_token=window_bytes,
-            window_row_positions=window_row_positions(folder.layout.kv_window) if windowed else 0,
-            context_length=folder.layout.context_length,
+        self._window = folder.layout.window if place.in_place and not place.windowed else 0
+        self.form = f"{place.name} {self.kv.dtype}"
+        self._memory = KvMemory(
+            folder,
+            opened,
+            self.kv,
+            place,
+            options.kv_bytes_max,
             # Rows that a step has anyway cost nothing more when they are somebody's.
             rows_max=1 if self.batching == "single" else max(options.rows_max, self.rows_min),
             rows_spare=max(self._step_rows(1) - 1, RECORDED_ROWS - 1 if self.recorded is not None else 0),
             row_positions_min=self._window,
-            cached=chunked and (masked if in_place else opened.provider == CPU),
+            cached=chunked and (masked if place.in_place else opened.provider == CPU),
         )
-        kv_bytes_max = options.kv_bytes_max
-        if device is not None:
-            free = device.free_bytes() // DEVICE_MEMORY_SHARE
-            kv_bytes_max = free if kv_bytes_max is None else min(kv_bytes_max, free)
-        elif staged:
-            usual = memory_bytes() // MEMORY_SHARE if kv_bytes_max is None else kv_bytes_max
-            kv_bytes_max = min(usual, UNKNOWN_DEVICE_BYTES)
-        self.budget: Budget = budget_of(kv_bytes_max)
-        self._budget_of_any: Budget = budget_of(UNBOUNDED_BYTES)
+        self.budget: Budget = self._memory.budget
+        self._kv = self._memory.kv
+        on_grid = (kernels.on_grid and in_rows) or (place.windowed and chunked)
+        self.prompts = PromptPieces(piece_tokens, self.budget.context_length, on_grid, on_grid and kernels.wide)
         rows = self.budget.rows_max + self.budget.rows_spare
-        self._on_device = there is not None
-        self._kv: Kv
-        self._growing: GrowingKv | None = None
-        self._windowed: WindowedKv | None = None
-        self._rows: InPlaceKv | None = None
-        self._staged: StagedKv | None = None
-        if staged and opened.tensors is not None:
-            self._staged = StagedKv(self.kv, opened.tensors, rows, self.budget.positions_max)
-            self._kv = self._staged
-        elif windowed:
-            names = frozenset(folder.layout.graph.windowed)
-            self._windowed = WindowedKv(self.kv, names, folder.layout.kv_window, rows, self.budget.positions_max)
-            self._kv = self._windowed
-        elif in_place:
-            self._kv = self._rows = InPlaceKv(self.kv, device, rows, self.budget.positions_max)
-        else:
-            self._kv = self._growing = GrowingKv(self.kv, device, self.budget.rows_spare)
-        self._blocks = KvBlocks(_block_memory(self.kv, self.budget.blocks, opened)) if self.budget.blocks else None
         self._lengths = np.zeros(power_of_two(rows + self._step_rows(1) + 1), np.int64)
         wanted = (2 if self._even else 1) if signature.positions else None
-        make = partial(Call, opened, folder.layout.names, signature, folder.layout.vocabulary_size, self._kv)
-        self._steps, self._prompts = make(wanted, self.recorded), make(wanted)
-        call = partial(Call, opened, folder.layout.names, signature, folder.layout.vocabulary_size)
-        self._make_beside = partial(call, wanted=wanted, recorded=self.recorded)
-        self._beside: dict[int, tuple[InPlaceKv, Call]] = {}
-        self._device = device
+        make = partial(Call, opened, folder.layout.names, signature, folder.layout.vocabulary_size)
+        self._steps, self._prompt_run = make(self._kv, wanted, self.recorded), make(self._kv, wanted)
         # Made when an answer is checked: few processes ever do, and logits of many positions take memory.
-        self._make_checks = partial(make, NEIGHBOURS_MAX + 1 if signature.positions else None)
+        self._make_checks = partial(make, self._kv, NEIGHBOURS_MAX + 1 if signature.positions else None)
         self._checks: Call | None = None
+        self._beside: PiecesBeside | None = None
+        if self.recorded is not None and self.prompts.wide:
+            make_beside = partial(make, wanted=wanted, recorded=self.recorded)
+            self._beside = PiecesBeside(self.kv, opened.device, piece_tokens, make_beside)
 
     def plan(self, threads: int, *, any_machine: bool = False) -> BatchPlan:
         """Return the plan for what this machine has room for, or for one that has memory for everything."""
-        there = self._budget_of_any if any_machine else self.budget
+        there = self._memory.budget_of_any if any_machine else self.budget
         return BatchPlan(
             batching=self.batching,
             blocks=there.blocks,
@@ -190,7 +141,7 @@ class Decoder:
             self.clear(row)
         self.give_back()
         most = self.budget.positions_max
-        self._kv.forget(most if self._on_device else min(positions_max, most))
+        self._kv.forget(most if self._place.on_device else min(positions_max, most))
 
     def reserve(self, rows: int, room: int) -> None:
         """At least `rows` rows of `room` positions each; what they hold stays."""
@@ -198,58 +149,27 @@ class Decoder:
 
     def room(self, capacity: int) -> int:
         """Return the number of positions in the row of a sequence that needs `capacity` of them."""
-        return max(capacity, self._window, self.prompt_width(capacity))
-
-    def prompt_width(self, tokens: int) -> int:
-        """Return the width of a prompt's mask, the same in all its pieces; 0 if it does not show in the bits.
-
-        What one prompt leaves behind is of use to another of the same width only.
-        """
-        if not self._wide:
-            return 0
-        width = WIDTH_MIN_TOKENS
-        while width < tokens:
-            width *= 2
-        return min(width, -(-max(self.budget.context_length, tokens) // ROUND_UP_TOKENS) * ROUND_UP_TOKENS)
-
-    def reusable(self, tokens: int) -> int:
-        """Return how many first tokens of a prompt another prompt can take, of those that are known."""
-        return tokens // self._piece_tokens * self._piece_tokens if self._on_grid else tokens
-
-    def keepable(self, tokens: int) -> int:
-        """Return how many first tokens of a prompt another prompt may take: those of its whole pieces."""
-        if not self._on_grid:
-            return tokens
-        return sum(piece for piece in self.pieces(tokens) if piece == self._piece_tokens)
-
-    def pieces(self, tokens: int) -> list[int]:
-        """Return the number of tokens in each piece of a prompt, where that shows in the bits; else it is one piece."""
-        if not self._on_grid or tokens <= self._piece_tokens:
-            return [tokens]
-        whole, rest = divmod(tokens, self._piece_tokens)
-        if rest == 1:  # a single token would be run by other arithmetic, so the piece before gives up one of its own
-            return [*[self._piece_tokens] * (whole - 1), self._piece_tokens - 1, 2]
-        return [*[self._piece_tokens] * whole, *[rest] * (rest > 0)]
+        return max(capacity, self._window, self.prompts.width(capacity))
 
     @property
     def doubles_rows(self) -> bool:
         """True if steps have 1, 2, 4, 8, … rows, some of which may be nobody's."""
-        return self._staged is not None
+        return self._memory.staged is not None
 
     @property
     def keeps_pieces(self) -> bool:
         """True if a prompt is to be kept piece by piece: a row does not hold its beginning when it is run."""
-        return self._windowed is not None and self._blocks is not None
+        return self._memory.windowed is not None and self._memory.blocks is not None
 
     def held_from(self, row: int) -> int:
         """Return the first token of those that a row holds in all layers, and that can be kept."""
         length = int(self._lengths[row])
-        return 0 if self._windowed is None else length - self._windowed.resident(length)
+        return 0 if self._memory.windowed is None else length - self._memory.windowed.resident(length)
 
     @property
     def keeps_answers(self) -> bool:
         """True if what steps wrote may be taken for the beginning of a prompt: it need not be what prefill writes."""
-        return not self._reproducible and self._blocks is not None
+        return not self._reproducible and self._memory.blocks is not None
 
     def held(self, row: int) -> int:
         """Return how many tokens a row holds."""
@@ -276,7 +196,7 @@ class Decoder:
         blocks of tokens, and on a block of one by other arithmetic; where blocks begin depends on the piece. So one
         more token makes the number even, whose place the next token takes.
         """
-        logits: NDArray[Any] = self._append(self._prompts, row, ids, whole, 1)[0]
+        logits: NDArray[Any] = self._append(self._prompt_run, row, ids, whole, 1)[0]
         return logits
 
     def prefill_neighbours(self, row: int, ids: Sequence[int], count: int, whole: int | None = None) -> NDArray[Any]:
@@ -287,16 +207,19 @@ class Decoder:
 
     def _append(self, call: Call, row: int, ids: Sequence[int], whole: int | None, count: int) -> NDArray[Any]:
         new, past = len(ids), int(self._lengths[row])
-        padding = new % 2 if self._even or (self._in_place and new > 1) else 0
-        if self._on_grid or not self._reproducible:
-            padding = self._filling(past, new, whole)
-        width = self.prompt_width(whole or past + new)
-        if width and count == 1 and self.recorded and self._rows and new + padding == self._piece_tokens:
-            return self._append_beside(self._rows, row, ids, past, width)
-        if self._growing is not None:
-            self._growing.gather([row])
-        if self._staged is not None:
-            self._staged.begin_prompt(row, self._lengths.tolist())
+        width = self.prompts.width(whole or past + new)
+        padding = new % 2 if self._even or (self._place.in_place and new > 1) else 0
+        if self.prompts.on_grid or not self._reproducible:
+            padding = self.prompts.filling(past, new, width)
+        memory = self._memory
+        if count == 1 and self._beside and memory.rows and new + padding == self.prompts.size:
+            logits: NDArray[Any] = self._beside.append(memory.rows, row, past, ids, width)
+            self._appended(row, past + new)
+            return logits
+        if memory.growing is not None:
+            memory.growing.gather([row])
+        if memory.staged is not None:
+            memory.staged.begin_prompt(row, self._lengths.tolist())
         call.prepare([row], 1, past, new + padding)
         call.tokens[0, :new] = ids
         call.tokens[0, new:] = ids[-1]
@@ -306,44 +229,15 @@ class Decoder:
             call.mask_rows(np.array([past + new + padding - 1]), max(width, past + new + padding))
         else:
             call.mask_ones(1, past + new + padding)
-        logits: NDArray[Any] = call.run(new - 1, 1) if count == 1 else call.run_neighbours(new - count, count)
-        if self._growing is not None and padding:
-            self._growing.trim(row, past + new)
-        self._lengths[row] = past + new
-        self._steps.mask_known = False
+        logits = call.run(new - 1, 1) if count == 1 else call.run_neighbours(new - count, count)
+        if memory.growing is not None and padding:
+            memory.growing.trim(row, past + new)
+        self._appended(row, past + new)
         return logits
 
-    def _filling(self, past: int, new: int, whole: int | None) -> int:
-        """Return how many tokens fill a piece up to the size of whole ones, where its width is known: 0 if too long.
-
-        Pieces of one size have one shape, and their kernels are those of all of them.
-        """
-        if not self._wide or new > self._piece_tokens:
-            return 0
-        return self._piece_tokens - new if past + self._piece_tokens <= self.prompt_width(whole or past + new) else 0
-
-    def _append_beside(self, rows: InPlaceKv, row: int, ids: Sequence[int], past: int, width: int) -> NDArray[Any]:
-        """Append a piece in memory of its own, whose address stays, so that one recording serves all rows."""
-        if width not in self._beside:
-            kv = InPlaceKv(self.kv, self._device, 1, width)
-            kv.reserve(1, width, [])
-            self._beside[width] = kv, self._make_beside(kv=kv)
-        kv, call = self._beside[width]
-        new, size = len(ids), self._piece_tokens
-        if past:
-            kv.slab.copy(rows.slab, [(SlabSpan(row, 0, past), SlabSpan(0, 0, past))])
-        call.prepare([0], 1, past, size)
-        call.tokens[0, :new] = ids
-        call.tokens[0, new:] = ids[-1]
-        call.positions[0] = np.arange(past, past + size)
-        call.mask_known = False
-        call.mask_rows(np.array([past + size - 1]), width)
-        logits: NDArray[Any] = call.run(new - 1, 1)
-        rows.slab.copy(kv.slab, [(SlabSpan(0, past, new), SlabSpan(row, past, new))])
-        rows.took(row, past + new)
-        self._lengths[row] = past + new
+    def _appended(self, row: int, length: int) -> None:
+        self._lengths[row] = length
         self._steps.mask_known = False
-        return logits
 
     def decode(self, tokens: Sequence[int], rows: Sequence[int] | None = None) -> list[NDArray[Any]]:
         """Append one token each to these rows (None: the first ones) in one step: their logits, valid until the next.
@@ -351,10 +245,10 @@ class Decoder:
         Where the cache is in place, the rows follow each other; where it grows, they are equally long.
         """
         rows = range(len(tokens)) if rows is None else rows
-        if self._growing is not None:
-            return self._step_equal(tokens, rows, self._growing)
-        if self._staged is not None:
-            return list(self._step_all(tokens, rows[0], self._staged))
+        if self._memory.growing is not None:
+            return self._step_equal(tokens, rows, self._memory.growing)
+        if self._memory.staged is not None:
+            return list(self._step_all(tokens, rows[0], self._memory.staged))
         return list(self._step(tokens, rows[0]))
 
     def _step_equal(self, tokens: Sequence[int], rows: Sequence[int], kv: GrowingKv) -> list[NDArray[Any]]:
@@ -403,9 +297,9 @@ class Decoder:
         # Rows that are added to a batch write behind what they hold, where nothing is yet.
         call.mask_rows(lengths, self._step_width(longest + 1))
         logits: NDArray[Any] = call.run(0, count)
-        if self._windowed is not None:
+        if self._memory.windowed is not None:
             for added in range(count, rows):
-                self._windowed.retract(row + added, int(lengths[added]))
+                self._memory.windowed.retract(row + added, int(lengths[added]))
         lengths[:count] += 1
         call.mask_known &= row == 0
         return logits
@@ -417,15 +311,15 @@ class Decoder:
 
     def _step_width(self, positions: int) -> int:
         """Return the width of the mask of a step whose longest row will hold so many positions."""
-        if self.recorded is None or self._rows is None:
+        if self.recorded is None or self._memory.rows is None:
             return positions
-        return min(max(RECORDED_WIDTH_MIN, 1 << (positions - 1).bit_length()), max(positions, self._rows.room))
+        return min(max(RECORDED_WIDTH_MIN, 1 << (positions - 1).bit_length()), max(positions, self._memory.rows.room))
 
     def retract(self, row: int) -> None:
         """Take back the last token of a row."""
         self._lengths[row] -= 1
-        if self._windowed is not None:
-            self._windowed.retract(row, int(self._lengths[row]))
+        if self._memory.windowed is not None:
+            self._memory.windowed.retract(row, int(self._lengths[row]))
         self._steps.mask_known = False
 
     def keep(self, row: int, spans: Sequence[BlockSpan]) -> None:
@@ -434,22 +328,22 @@ class Decoder:
 
     def give_back(self, blocks: Iterable[int] | None = None) -> None:
         """Give back the memory of blocks (None: of all) that are kept no more."""
-        if self._blocks is not None:
-            self._blocks.give_back(blocks)
+        if self._memory.blocks is not None:
+            self._memory.blocks.give_back(blocks)
 
     def restore(self, row: int, spans: Sequence[BlockSpan]) -> None:
         """Copy from blocks into an empty row."""
         self._lengths[row] = length = sum(span.count for span in spans)
-        if self._growing is not None:
-            self._growing.lay(row, length)
+        if self._memory.growing is not None:
+            self._memory.growing.lay(row, length)
         self._kept.restore(self._kv, row, spans)
         self._steps.mask_known = False
 
     @property
     def _kept(self) -> KvBlocks:
-        if self._blocks is None:
+        if self._memory.blocks is None:
             raise InvariantError("there are no blocks to keep prompts in")
-        return self._blocks
+        return self._memory.blocks
 
     def begin(self, capacity: int) -> None:
         """Forget everything and start one sequence, that will hold at most `capacity` positions, in row 0."""
@@ -464,12 +358,6 @@ class Decoder:
         if len(ids) > 1 or not self._lengths[0]:
             return self.prefill(0, ids)
         return self.decode(ids)[0]
-
-
-def _block_memory(kv: KvShape, blocks: int, opened: Opened) -> BlockMemory:
-    if opened.tensors is not None:
-        return TensorSlab(kv, blocks, BLOCK_TOKENS, opened.tensors)
-    return new_slab(kv, blocks, BLOCK_TOKENS, opened.device)
 
 
 def kernels_of(folder: ModelFolder, opened: Opened) -> Kernels:

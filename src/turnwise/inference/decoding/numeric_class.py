@@ -182,7 +182,7 @@ class _Rows:
 
     def prefill(self, row: int, ids: Sequence[int], whole: int) -> NDArray[Any]:
         start = 0
-        for piece in self._decoder.pieces(len(ids)):
+        for piece in self._decoder.prompts.cut(len(ids)):
             held = self._decoder.held(row)
             logits = self._decoder.prefill(row, ids[start : start + piece], whole)
             if row == 0 and self._decoder.keeps_pieces:
@@ -197,7 +197,7 @@ class _Rows:
         self._decoder.keep(0, [BlockSpan(block, block * BLOCK_TOKENS, BLOCK_TOKENS) for block in blocks])
 
     def begin_again(self, tokens: int, room: int) -> int:
-        tokens = self._decoder.reusable(tokens)
+        tokens = self._decoder.prompts.reusable(tokens)
         blocks = range(min(tokens // BLOCK_TOKENS, self._decoder.budget.blocks))
         spans = [BlockSpan(block, block * BLOCK_TOKENS, BLOCK_TOKENS) for block in blocks]
         if spans and not self._decoder.keeps_pieces:

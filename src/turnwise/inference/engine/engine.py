@@ -199,9 +199,9 @@ class Engine:
         self._decoder.clear(row)
         self._decoder.reserve(len(self._rows), work.room)
         # A step of one token uses other arithmetic than prefill, so at least two tokens are left for prefill.
-        spans = self._prefixes.find(prompt, len(prompt) - known, self._decoder.prompt_width(len(prompt)))
+        spans = self._prefixes.find(prompt, len(prompt) - known, self._decoder.prompts.width(len(prompt)))
         self._decoder.give_back(self._prefixes.dropped())
-        reused = self._decoder.reusable(spans[-1].start + spans[-1].count) if spans else 0
+        reused = self._decoder.prompts.reusable(spans[-1].start + spans[-1].count) if spans else 0
         if reused:
             self._decoder.restore(row, [span for span in spans if span.start < reused])
             self._scheduler.reused(work.number, reused)
@@ -225,8 +225,8 @@ class Engine:
 
     def _keep(self, row: int, prompt: list[int], stop: int) -> None:
         """Keep a prompt of which the first `stop` tokens were prefilled, for others that begin with it."""
-        kept = prompt[: min(stop, self._decoder.keepable(len(prompt)))]
-        width, held_from = self._decoder.prompt_width(len(prompt)), self._decoder.held_from(row)
+        kept = prompt[: min(stop, self._decoder.prompts.keepable(len(prompt)))]
+        width, held_from = self._decoder.prompts.width(len(prompt)), self._decoder.held_from(row)
         if spans := self._prefixes.insert(kept, width, held_from):
             self._decoder.keep(row, spans)
 

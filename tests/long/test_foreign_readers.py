@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,11 +135,12 @@ def test_inspect_reads_calls_of_tools_and_what_people_approved(python: str, tmp_
     turnwise.export(tmp_path / "a.journal", tmp_path / "run.eval", "inspect")
     found = json.loads(said(python, READ_CALLS, tmp_path / "run.eval"))
     with turnwise.open(tmp_path / "a.journal") as run:
-        calls = {agent.name: [] for agent in run.agents}
-        for turn in run.turns:
-            for effect in turn.effects:
+        calls: dict[str, list[list[Any]]] = {agent.name: [] for agent in run.agents}
+        for part in (*run.turns, *run.parks):
+            for effect in part.effects:
                 if effect.kind == "call":
-                    calls[turn.agent].append([json.loads(effect.request)["tool"], "error" in json.loads(effect.reply)])
+                    failed = "error" in json.loads(effect.reply)
+                    calls[part.agent].append([json.loads(effect.request)["tool"], failed])
     assert sum(map(len, calls.values())) > 8
     assert any(failed for _, failed in calls["billing"])
     assert {name: sorted(of) for name, of in found.items() if of} == {

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -99,6 +100,7 @@ class Firefox:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
+        self._open = ExitStack()
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         arguments = ["-headless", "--width=1280", "--height=800", "--profile", self._folder.name]
         self._process = subprocess.Popen(
@@ -111,7 +113,7 @@ class Firefox:
 
         def connected() -> Any:
             try:
-                return client.connect(f"ws://127.0.0.1:{port}/session", max_size=None)
+                return self._open.enter_context(client.connect(f"ws://127.0.0.1:{port}/session", max_size=None))
             except OSError:
                 return None
 
@@ -151,7 +153,7 @@ class Firefox:
         path.write_bytes(base64.b64decode(found["data"]))
 
     def close(self) -> None:
-        self._socket.close()
+        self._open.close()
         self._process.terminate()
         self._process.wait(60)
         self._folder.cleanup()

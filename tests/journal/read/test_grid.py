@@ -73,3 +73,14 @@ def test_messages_are_found_by_round_and_counted_by_who_sent_them(journal: Journ
     assert journal.grid.flows(0, 15) == [Flow(0, 1, 5), Flow(1, 2, 5), Flow(2, 0, 5)]
     assert journal.grid.flows(1, 3) == [Flow(1, 2, 1), Flow(2, 0, 1)]
     assert journal.grid.flows(15, 99) == []
+
+
+def test_the_first_who_move_in_each_round(journal: Journal) -> None:
+    places: dict[int, list[int]] = {}
+    for number, turn in journal.queries.turns():
+        places.setdefault(number, []).append(turn.place)
+    rounds = [found.round for found in journal.rounds.summaries(1)]
+    for most in (1, 2, 100):
+        expected = {number: places.get(number, [])[:most] for number in rounds}
+        assert journal.grid.movers(1, rounds[-1], most) == expected
+    assert list(journal.grid.movers(rounds[1], rounds[1], 9)) == [rounds[1]]

@@ -40,6 +40,10 @@ _LANES: Final = (
 )
 _TURN_OF_EACH_LANE: Final = "lanes CROSS JOIN turns ON turns.round = rounds.round AND turns.place = lanes.place"
 _LANE_OF_EACH_TURN: Final = "turns ON turns.round = rounds.round CROSS JOIN lanes ON lanes.place = turns.place"
+_MOVERS: Final = (
+    "SELECT rounds.round, (SELECT group_concat(place) FROM (SELECT place FROM turns WHERE turns.round = rounds.round "
+    "ORDER BY place LIMIT ?3)) FROM rounds WHERE rounds.round >= ?1 AND rounds.round <= ?2"
+)
 _ASKED_FOR: Final = (
     "SELECT round, place, nr, kind, model, CASE kind WHEN 'call' THEN request END FROM effects "
     "WHERE round >= ? AND round <= ? AND place >= ? AND place < ?"
@@ -192,6 +196,15 @@ class GridReader:
         integer = self._query.decoder.integer
         rows = self._query.rows(select, first, last)
         return {(integer(number, "a round"), integer(place, "a place")) for number, place in rows}
+
+    def movers(self, first: int, last: int, most: int) -> dict[int, list[int]]:
+        """Return the places of the first turns of some rounds, at most `most` of each, by round."""
+        rows = self._query.rows(_MOVERS, first, last, most)
+        decoder = self._query.decoder
+        return {
+            decoder.integer(number, "a round"): [] if places is None else [int(place) for place in places.split(",")]
+            for number, places in rows
+        }
 
     def effects(self, first: int, last: int, place_first: int, place_end: int) -> dict[tuple[int, int, int], AskedFor]:
         """Return what effects asked for, by round, place and number, of some rounds and places."""

@@ -27,13 +27,7 @@ def recent(journal: Journal, after: int) -> dict[str, Any]:
     summaries = list(journal.rounds.summaries(first))
     told_from = max(after, now["last_round"] - TALK_ROUNDS_MAX)
     names = AgentNames(journal)
-    moved = {
-        record.round: (
-            [names.of(turn.place) for turn in record.turns[:NAMES_MAX]],
-            [names.of(turn.place) for turn in record.turns if turn.failure is not None][:NAMES_MAX],
-        )
-        for record in journal.rounds.between(told_from + 1)
-    }
+    moved = journal.grid.movers(first, now["last_round"], NAMES_MAX)
     times = {of.round: of.duration_us for of in journal.timings.between(first)}
     return {
         **now,
@@ -47,8 +41,7 @@ def recent(journal: Journal, after: int) -> dict[str, Any]:
                 "messages": found.messages + found.inputs,
                 "fuel": found.fuel,
                 "duration_us": times.get(found.round),
-                "moved": moved.get(found.round, ([], []))[0],
-                "failures": moved.get(found.round, ([], []))[1],
+                "moved": [names.of(place) for place in moved.get(found.round, ())],
             }
             for found in summaries
         ],

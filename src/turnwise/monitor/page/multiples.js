@@ -59,9 +59,10 @@ function made(row) {
     const tile = tiles.at("turns", 0, 0, roundBits, placeBits, row.last_round);
     const image = tile && tiles.picture(tile, "turns", scale, 2 ** (roundBits + placeBits));
     if (!image) return;
-    context.imageSmoothingEnabled = false;
     const [columns, lanes] = [(row.last_round + 1) / 2 ** roundBits, Math.max(1, row.agents / 2 ** placeBits)];
-    context.drawImage(image, 0, 0, columns, lanes, 0, 0, (WIDE * row.last_round) / last, HIGH);
+    const wide = Math.max(1, (WIDE * row.last_round) / last);
+    context.imageSmoothingEnabled = wide < columns || HIGH < lanes; // else cells that fall together would be left out
+    context.drawImage(image, 0, 0, columns, lanes, 0, 0, wide, HIGH);
   }
   return { card, draw };
 }

@@ -11,6 +11,7 @@ from turnwise.errors import ModelError
 from turnwise.inference.requests.generate_request import ChatMessage
 from turnwise.inference.requests.refusal import Refusal
 from turnwise.inference.text.chat_template import ChatTemplate
+from turnwise.inference.text.template import meter
 from turnwise.inference.text.template.meter import WORK_MAX
 
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
@@ -195,10 +196,19 @@ def test_a_template_may_refuse_messages() -> None:
     assert render(source) == ""
 
 
+LITTLE_WORK = 1024 * 1024
+
+
+@pytest.fixture
+def little_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rendering has `LITTLE_WORK`, and not `WORK_MAX`, which takes a second to spend."""
+    monkeypatch.setattr(meter, "WORK_MAX", LITTLE_WORK)
+
+
 @pytest.mark.parametrize(
     "source",
     [
-        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
         "{% set ns = namespace(a='x') %}{% for i in range(99) %}{% set ns.a = ns.a ~ ns.a %}{% endfor %}",
         "{% set ns = namespace(a='x') %}{% for i in range(99) %}{% set ns.a = ns.a + ns.a %}{% endfor %}",
         "{% set ns = namespace(a='x') %}{% for i in range(99) %}{% set ns.a %}{{ ns.a * 2 }}{% endset %}{% endfor %}",
@@ -208,32 +218,46 @@ def test_a_template_may_refuse_messages() -> None:
         "{% set ns = namespace(a=[1]) %}{% for i in range(99) %}{% set ns.a = ns.a + ns.a %}{% endfor %}",
         "{{ 'a' * 10 ** 9 }}",
         "{{ 10 ** 9 * [1] }}",
-        "{% for i in range(99999) %}" + "some words that are printed again and again " * 5 + "{% endfor %}",
+        "{% for i in range(9999) %}" + "some words that are printed again and again " * 5 + "{% endfor %}",
         "{{ [1] | batch(1000000000, 0) | list }}",
-        "{{ ('a' * 1000) | batch(0) | list | length }}{{ range(99999) | batch(0) | list * 999 }}",
+        "{{ ('a' * 1000) | batch(0) | list | length }}{{ range(9999) | batch(0) | list * 999 }}",
         "{% set ns = namespace(a=[1]) %}"
         "{% for i in range(99) %}{% set ns.a = [ns.a, ns.a] | sum(start=[]) %}{% endfor %}",
-        "{% set a = range(99999) | list %}{% for i in a %}{{ -1 in a }}{% endfor %}",
-        "{% set a = range(99999) | list %}{% for i in a %}{{ a == a }}{% endfor %}",
-        "{% set a = range(99999) | list %}{% for i in a %}{{ a is eq a }}{% endfor %}",
-        "{% set a = range(99999) | list %}{% for i in a %}{% set b = a[:] %}{% endfor %}",
-        "{% set a = range(99999) | list %}{% for i in a %}{{ a.count(i) }}{% endfor %}",
-        "{% set a = range(99999) | list %}{% for i in a %}{{ a | sort | length }}{% endfor %}",
-        "{% set a = range(99999) | list %}{% for i in a %}{{ a | map('string') | list | last }}{% endfor %}",
-        "{% set a = range(99999) | list %}{% for i in a %}{{ a | select('in', a) | list | length }}{% endfor %}",
-        "{% set a = 'a' * 999999 %}{% for i in a %}{{ 'b' in a }}{{ a.find('b') }}{{ a[1:] | length }}{% endfor %}",
-        "{% set a = 'a' * 999999 %}{% for i in a %}{{ a | upper | length }}{% endfor %}",
-        "{% set a = 'a' * 999999 %}{% for i in a %}{{ a[3] }}{% endfor %}",
+        "{% set a = range(9999) | list %}{% for i in a %}{{ -1 in a }}{% endfor %}",
+        "{% set a = range(9999) | list %}{% for i in a %}{{ a == a }}{% endfor %}",
+        "{% set a = range(9999) | list %}{% for i in a %}{{ a is eq a }}{% endfor %}",
+        "{% set a = range(9999) | list %}{% for i in a %}{% set b = a[:] %}{% endfor %}",
+        "{% set a = range(9999) | list %}{% for i in a %}{{ a.count(i) }}{% endfor %}",
+        "{% set a = range(9999) | list %}{% for i in a %}{{ a | sort | length }}{% endfor %}",
+        "{% set a = range(9999) | list %}{% for i in a %}{{ a | map('string') | list | last }}{% endfor %}",
+        "{% set a = range(9999) | list %}{% for i in a %}{{ a | select('in', a) | list | length }}{% endfor %}",
+        "{% set a = 'a' * 9999 %}{% for i in a %}{{ 'b' in a }}{{ a.find('b') }}{{ a[1:] | length }}{% endfor %}",
+        "{% set a = 'a' * 9999 %}{% for i in a %}{{ a | upper | length }}{% endfor %}",
+        "{% set a = 'a' * 9999 %}{% for i in a %}{{ a[3] }}{% endfor %}",
         "{% set ns = namespace(a=[1]) %}"
         "{% for i in range(14) %}{% set ns.a = [ns.a] * 9 %}{% endfor %}{{ ns.a | tojson }}",
         "{% set ns = namespace(a=[1]) %}"
         "{% for i in range(14) %}{% set ns.a = [ns.a] * 9 %}{% endfor %}{{ ns.a == ns.a }}",
         "{% set ns = namespace(a=[1]) %}{% for i in range(14) %}{% set ns.a = [ns.a] * 9 %}{% endfor %}{{ ns.a }}",
         "{% macro f() %}{% endmacro %}"
-        "{% for i in range(99999) %}{% for j in range(99) %}{{ f() }}{% endfor %}{% endfor %}",
+        "{% for i in range(9999) %}{% for j in range(99) %}{{ f() }}{% endfor %}{% endfor %}",
     ],
 )
+@pytest.mark.usefixtures("little_work")
 def test_too_much_work_is_refused(source: str) -> None:
+    assert f"more than {LITTLE_WORK} units of work" in refused(source)
+
+
+@pytest.mark.parametrize("items", ["range(9999) | list", "'a' * 9999"])
+@pytest.mark.usefixtures("little_work")
+def test_passes_of_such_loops_alone_are_not_too_much(items: str) -> None:
+    """The control for the test above: what is done in a pass is what is too much."""
+    assert len(render("{% set a = " + items + " %}{% for i in a %}{{ 'x' }}{% endfor %}")) == 9_999
+
+
+def test_a_rendering_has_sixteen_million_units_of_work() -> None:
+    source = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    assert WORK_MAX == 16 * 1024 * 1024
     assert f"more than {WORK_MAX} units of work" in refused(source)
 
 

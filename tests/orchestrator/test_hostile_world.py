@@ -13,7 +13,7 @@ from tests.orchestrator.hostile import HOSTILE, WAKES
 from tests.orchestrator.worlds import LIVELY_WAT, TALKER
 from turnwise import Agent, Grants, InitialMessage, World
 
-ROUNDS = 6
+ROUNDS = 4
 
 HONEST: dict[str, Agent] = {
     "honest": Agent(TALKER, count=3, start=True, groups=["talkers"], grants=Grants(send=["talkers"])),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Final
 from urllib.parse import urlsplit
@@ -70,12 +71,11 @@ def with_headers(send: Send) -> Send:
     return sending
 
 
-class Access:
-    """ASGI middleware that answers 403 to whoever may not ask.
+class PageAccess(ABC):
+    """ASGI middleware that answers 403 to whoever may not ask a page, and puts `HEADERS` on every answer.
 
-    The token comes once, in the query of the first address, and is then a cookie that no script and no other site's
-    page can send; the address that stays in the browser does not hold it. `hosts` are the names (without a port) that
-    a request may be addressed to: another name that leads to this machine is another site's.
+    `hosts` are the names (without a port) that a request may be addressed to: another name that leads to this machine
+    is another site's. Who has the token may ask; how it comes is the page's.
     """
 
     def __init__(self, application: ASGIApp, token: str, hosts: Sequence[str]) -> None:
@@ -87,30 +87,53 @@ class Access:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-
         connection = HTTPConnection(scope)
-        cookie = cookie_name(scope)
-        answer = with_headers(send)
-        refusal = foreign(connection, self._hosts) or self._refusal(scope, connection, cookie)
-        if refusal is not None:
-            await PlainTextResponse(refusal + "\n", 403)(scope, receive, answer)
-            return
-        given = connection.query_params.get("token")
-        if given is not None and scope["path"] == "/":  # out of the address, so that it stays in no history
-            response = RedirectResponse("/", 303)
-            response.set_cookie(cookie, self._token, httponly=True, samesite="strict", path="/")
-            await response(scope, receive, answer)
-            return
-        await self._application(scope, receive, answer)
+        refusal = foreign(connection, self._hosts) or self.refusal(connection)
+        if refusal is None:
+            answer = self.answer_instead(connection) or self._application
+        else:
+            answer = PlainTextResponse(refusal + "\n", 403)
+        await answer(scope, receive, with_headers(send))
 
-    def _refusal(self, scope: Scope, connection: HTTPConnection, cookie: str) -> str | None:
-        """The reason for which a request is refused; None if it is not."""
-        if scope["method"] not in ("GET", "HEAD"):
+    @abstractmethod
+    def refusal(self, connection: HTTPConnection) -> str | None:
+        """Return the reason for which a request is refused; None if it is not."""
+
+    def answer_instead(self, connection: HTTPConnection) -> ASGIApp | None:
+        """Return the answer to a request that does not come to the page's application; None for all others."""
+        return None
+
+    def is_token(self, given: str | None) -> bool:
+        """True if somebody has given the token."""
+        return given is not None and hmac.compare_digest(given.encode(), self._token.encode())
+
+
+class Access(PageAccess):
+    """Access to the monitor.
+
+    The token comes once, in the query of the first address, and is then a cookie that no script and no other site's
+    page can send; the address that stays in the browser does not hold it.
+    """
+
+    def refusal(self, connection: HTTPConnection) -> str | None:
+        """Return the reason for which a request is refused; None if it is not."""
+        if connection.scope["method"] not in ("GET", "HEAD"):
             return "The monitor can only be read."
-        given = connection.query_params.get("token") if scope["path"] == "/" else None
-        if not self._is_token(given) and not self._is_token(connection.cookies.get(cookie)):
+        if not self.is_token(_given(connection)) and not self.is_token(
+            connection.cookies.get(cookie_name(connection.scope))
+        ):
             return "The monitor's token is missing. Open the address that it printed, with all that stands behind it."
         return None
 
-    def _is_token(self, given: str | None) -> bool:
-        return given is not None and hmac.compare_digest(given.encode(), self._token.encode())
+    def answer_instead(self, connection: HTTPConnection) -> ASGIApp | None:
+        """Take the token out of the address, so that it stays in no history."""
+        if _given(connection) is None:
+            return None
+        response = RedirectResponse("/", 303)
+        response.set_cookie(cookie_name(connection.scope), self._token, httponly=True, samesite="strict", path="/")
+        return response
+
+
+def _given(connection: HTTPConnection) -> str | None:
+    """Return the token in the address of a request, which only the first one has."""
+    return connection.query_params.get("token") if connection.scope["path"] == "/" else None

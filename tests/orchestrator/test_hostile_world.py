@@ -62,7 +62,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Outcome]]:
 
 def test_honest_agents_are_busy(alone: dict[str, list[Outcome]]) -> None:
     assert len(alone) == 6
-    assert sum(map(len, alone.values())) >= 20
+    assert sum(map(len, alone.values())) >= 3 * len(alone)
 
 
 @pytest.mark.timeout(1200)

@@ -23,7 +23,7 @@ class AnswerAccess(PageAccess):
     """
 
     def refusal(self, connection: HTTPConnection) -> str | None:
-        """Return the reason for which a request is refused; None if it is not. The page's files tell nothing of a run."""
+        """Return the reason for which a request is refused, or None. The page's files tell nothing of a run."""
         method, path = connection.scope["method"], connection.scope["path"]
         if method not in ("GET", "HEAD") and (method, path) != ("POST", ANSWER_PATH):
             return "Here one can read, and answer."

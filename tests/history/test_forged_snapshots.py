@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,23 @@ import pytest
 import turnwise
 from tests.history.forger import changed, edited_snapshot, rechained, without_snapshots
 from tests.orchestrator.worlds import lively
+from turnwise.core import snapshot
 from turnwise.core.snapshot import digest
 from turnwise.errors import JournalError, TurnwiseError
 from turnwise.journal import Journal
 
-ROUNDS = 350
+TURNS = 128
+"""Turns from one snapshot to the next here: an eighth of what they are, and so are the rounds."""
+
+ROUNDS = 60
 """Rounds of the run: a few more than those up to its second snapshot."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def snapshots_are_soon_due() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(snapshot, "TURNS_MIN", TURNS)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +71,7 @@ def test_an_honest_journal_passes(whole: Path) -> None:
 def test_the_machine_at_any_round_is_that_of_all_rounds_before(whole: Path, tmp_path: Path) -> None:
     without = changed(whole, tmp_path, "DELETE FROM snapshots")
     with Journal.open(whole) as journal, Journal.open(without) as other:
-        kept = [snapshot.round for snapshot in journal.snapshots.all()]
+        kept = [kept.round for kept in journal.snapshots.all()]
         last = journal.rounds.last_round
         for round_ in (0, 1, kept[0] - 1, kept[0], kept[0] + 1, kept[-1], last):
             machine, plain = journal.machine.at(round_), other.machine.at(round_)
@@ -74,7 +85,7 @@ def test_the_machine_at_any_round_is_that_of_all_rounds_before(whole: Path, tmp_
 def test_a_run_is_resumed_to_the_same_head(whole: Path, tmp_path: Path, drop: bool) -> None:
     path = Path(shutil.copy(whole, tmp_path))
     with Journal.open(path) as journal:
-        *_, before, latest = [snapshot.round for snapshot in journal.snapshots.all()]
+        *_, before, latest = [kept.round for kept in journal.snapshots.all()]
     cut(path, latest - 3)
     if drop:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -83,7 +94,7 @@ def test_a_run_is_resumed_to_the_same_head(whole: Path, tmp_path: Path, drop: bo
         assert resumed.head == run.head
         resumed.check()
     with Journal.open(path) as journal:
-        made = [snapshot.round for snapshot in journal.snapshots.all()]
+        made = [kept.round for kept in journal.snapshots.all()]
         assert made[-2:] == ([] if drop else [before, latest])
 
 
@@ -213,7 +224,7 @@ def begun(parent: Path, at: int, path: Path, steps: int, **changes: Any) -> Path
 
 def rounds_kept(path: Path) -> list[int]:
     with Journal.open(path) as journal:
-        return [snapshot.round for snapshot in journal.snapshots.all()]
+        return [kept.round for kept in journal.snapshots.all()]
 
 
 def used(path: Path) -> int:

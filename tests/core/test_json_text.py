@@ -144,9 +144,14 @@ def answers(environment: dict[str, str], options: tuple[str, ...]) -> str:
     return answers_of(PROGRAM, environment, options)
 
 
+@pytest.fixture(scope="module")
+def usual() -> str:
+    """Answers of the interpreter as it comes."""
+    return answers({}, ())
+
+
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_nothing_around_the_interpreter_reaches_an_answer(name: str) -> None:
-    usual = answers({}, ())
+def test_nothing_around_the_interpreter_reaches_an_answer(name: str, usual: str) -> None:
     assert usual.count("a whole number of") == 8
     assert usual.count("Failed") == 11
     assert answers(*ENVIRONMENTS[name]) == usual

@@ -56,13 +56,14 @@ def _known(answers: dict[int, list[tuple[int, Any]]]) -> dict[int, list[tuple[in
 
 
 @pytest.mark.parametrize("schedule", ["rounds", "sequential"])
-def test_whatever_fails_the_answers_have_the_same_effect(schedule: Schedule) -> None:
+@pytest.mark.parametrize("seeds", [range(4), pytest.param(range(4, 40), marks=pytest.mark.exhaustive)], ids=str)
+def test_whatever_fails_the_answers_have_the_same_effect(schedule: Schedule, seeds: range) -> None:
     world = asking(schedule)
     simulator = world.simulator()
     rounds = simulator.undisturbed.rounds
     assert any(record.parks for record in rounds)
     assert any(record.answers for record in rounds)
-    for seed in range(12):
+    for seed in seeds:
         assert simulator.disturbed(seed).head == simulator.undisturbed.head, f"disturbed({seed})"
 
 

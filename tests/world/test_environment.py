@@ -46,8 +46,18 @@ sys.stdout.buffer.write(text.encode())
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def usual(folder: Path) -> str:
+    """The plan and the head as the interpreter comes."""
+    return answers_of(PROGRAM, {"WORLD": str(folder)}, ())
+
+
+def written(tmp_path: Path) -> Path:
     (tmp_path / "world.toml").write_text(WORLD, encoding="utf-8")
     (tmp_path / "b.py").write_text("from near import c\ndef turn(t): ...\n", encoding="utf-8")
     (tmp_path / "near.py").write_text("c = 1\n", encoding="utf-8")
@@ -56,9 +66,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", [name for name, (_, options) in ENVIRONMENTS.items() if "-c" not in options])
-def test_nothing_around_the_interpreter_reaches_a_plan_or_a_head(name: str, folder: Path) -> None:
+def test_nothing_around_the_interpreter_reaches_a_plan_or_a_head(name: str, folder: Path, usual: str) -> None:
     environment, options = ENVIRONMENTS[name]
-    usual = answers_of(PROGRAM, {"WORLD": str(folder)}, ())
     assert "near.py" in usual
     assert answers_of(PROGRAM, {"WORLD": str(folder), **environment}, options) == usual
 
@@ -76,7 +85,8 @@ except WorldError as error:
 """
 
 
-def test_a_module_that_cannot_be_looked_for_is_said_and_not_passed_over(folder: Path) -> None:
+def test_a_module_that_cannot_be_looked_for_is_said_and_not_passed_over(tmp_path: Path) -> None:
+    folder = written(tmp_path)
     (folder / "b.py").write_text("import größe, near\ndef turn(t): ...\n", encoding="utf-8")
     (folder / "größe.py").write_text("", encoding="utf-8")
     assert answers_of(LOOKS_FOR, {"WORLD": str(folder)}, ()) == "True\n"

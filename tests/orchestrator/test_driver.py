@@ -110,7 +110,7 @@ def test_a_failure_between_rounds_is_raised_by_the_next_and_all_after_it() -> No
 
 
 def test_a_failure_while_news_are_waited_for_is_raised_to_who_waits() -> None:
-    """Found by seed 83 of the simulated world that calls tools: such a run waited for ever."""
+    """Found by the simulated world that calls tools: who waited was not told, and waited for ever."""
 
     async def main() -> None:
         parts = Parts()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import bisect
 import json
 import os
+import platform
 import runpy
 import shutil
 import struct
@@ -39,7 +40,7 @@ except ImportError:  # run by hand where hatchling is not installed
     BuildHookInterface = object  # type: ignore[assignment,misc]
 
 SOURCES = ("guests/python", "wit", "interpreter_build", "hatch_build.py")
-SUFFIXES = (".py", ".wit")
+SUFFIXES = (".py", ".wit", ".c")
 OUTPUT = "src/turnwise/sandbox/python"
 APP = "turnwise_interpreter"
 WORLD = "interpreter"
@@ -99,7 +100,7 @@ def _componentize(root: Path, temporary: Path) -> tuple[bytes, dict[str, Any]]:
     program = f"import sys; from componentize_py import script; sys.argv[1:] = {arguments!r}; sys.exit(script())"
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env={**os.environ, "VIRTUAL_ENV": str(environment)},
+        env={**os.environ, "VIRTUAL_ENV": str(environment), **same_answers(root, temporary)},
         capture_output=True,
         text=True,
         check=False,
@@ -109,6 +110,22 @@ def _componentize(root: Path, temporary: Path) -> tuple[bytes, dict[str, Any]]:
         raise RuntimeError(f"componentize-py could not build the interpreter component:\n{done.stdout}{done.stderr}")
     component, immortal = make_immortal(output.read_bytes(), objects.read_bytes())
     return merge(component), {**json.loads(facts.read_text(encoding="utf-8")), "objects_immortal": immortal}
+
+
+def same_answers(root: Path, temporary: Path) -> dict[str, str]:
+    """Return the environment in which a program gets the same answers of the system in every build.
+
+    So two builds give the same module. Empty where that is not possible: a build then has bits of its own.
+    """
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return {}
+    library = temporary / "same_answers.so"
+    source = root / "interpreter_build" / "same_answers.c"
+    command = [sys.executable, "-m", "ziglang", "cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{source.name} cannot be compiled:\n{done.stderr}")
+    return {"LD_PRELOAD": str(library), "PYTHONHASHSEED": "0"}
 
 
 IMMORTAL = 5 << 28

@@ -157,8 +157,9 @@ def lean_interpreter(code: Code) -> Callable[[], None]:
 def _lean(code: Code, input_: bytes, output: bytes, reset_bytes: int) -> Callable[[], None]:
     engine = make_pooling_engine(reset_bytes)
     linker = wasmtime.Linker(engine)
-    kind = wasmtime.FuncType([wasmtime.ValType.i32()] * 2, [wasmtime.ValType.i64()])
-    linker.define_func("turnwise", "effect", kind, lambda *_: 0)
+    for name, parameters in (("effect", 2), ("effect_bytes", 4)):
+        kind = wasmtime.FuncType([wasmtime.ValType.i32()] * parameters, [wasmtime.ValType.i64()])
+        linker.define_func("turnwise", name, kind, lambda *_: 0)
     module = wasmtime.Module.deserialize_file(engine, str(code.path))
 
     def empty(place: int) -> None:

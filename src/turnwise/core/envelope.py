@@ -138,7 +138,8 @@ def _parse(text: bytes | str) -> dict[str, Any]:
         if not isinstance(text, str):
             text = text.decode()
         value = decode(text, NESTING_MAX)
-        if "\\ud" in text or "\\uD" in text:  # an escaped surrogate without its pair is no Unicode text
+        # An escaped surrogate without its pair is no Unicode text.
+        if "\\" in text and ("\\ud" in text or "\\uD" in text):
             canonical(value)
     except UnicodeEncodeError:
         raise _MalformedError("it holds half of a surrogate pair") from None

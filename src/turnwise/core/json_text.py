@@ -28,7 +28,7 @@ def decode(text: str, nesting_max: int | None = None) -> Any:
     Raises ValueError for what is not JSON, NaN and infinities, whole numbers of more than `INTEGER_DIGITS_MAX` digits,
     and (`NestedTooDeeplyError`) for what is nested deeper than `nesting_max` levels, hidden in a repeated key or not.
     """
-    if nesting_max is None or text.count("[") + text.count("{") <= nesting_max:
+    if nesting_max is None or len(text) <= nesting_max or text.count("[") + text.count("{") <= nesting_max:
         return _decoded(text)
     repeated: list[bool] = []
 

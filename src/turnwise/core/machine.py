@@ -49,7 +49,7 @@ from turnwise.core.records import (
 )
 from turnwise.core.snapshot import Snapshot
 from turnwise.core.state import WorldState
-from turnwise.core.turn import Completed, Failed, Failure, FailureClass, Needs, TurnOutput
+from turnwise.core.turn import Completed, Failed, Failure, FailureClass, Needs, Outcome, TurnOutput
 from turnwise.errors import DifferenceFound, InvariantError
 
 
@@ -202,8 +202,8 @@ class Machine:
     def step(self, event: Event) -> list[Action]:
         """Take an event; return what is to be done next. Raises `InvariantError` if the event cannot come now."""
         match event:
-            case TurnEnded():
-                return self._turn_ended(event)
+            case TurnEnded(place, outcome, fuel, stdout):
+                return self.turn_ended(place, outcome, fuel, stdout)
             case TurnTaken(record, children):
                 self._open_turn(record.place).take(record)
                 self._children |= {child.name: child for child in children}
@@ -311,10 +311,11 @@ class Machine:
         except KeyError:
             raise InvariantError(f"the agent at place {place} has no turn in round {self.round}") from None
 
-    def _turn_ended(self, event: TurnEnded) -> list[Action]:
-        turn = self._open_turn(event.place)
-        if turn.executed(event.fuel, event.stdout):
-            match event.outcome:
+    def turn_ended(self, place: int, outcome: Outcome, fuel: int, stdout: str) -> list[Action]:
+        """Do what `step` does with the event of the same name, of which every turn would take one."""
+        turn = self._open_turn(place)
+        if turn.executed(fuel, stdout):
+            match outcome:
                 case Completed() as completed:
                     self._complete(turn, completed.output)
                 case Needs() as needs:
@@ -347,7 +348,8 @@ class Machine:
         world = self.world
         round_outcome.check_contents(world, self._open.values())
         spawned = round_outcome.spawned(world, round_, self._open.values(), self._children)
-        turns = tuple([turn.record() for turn in self._open.values() if turn.ended])
+        opened = self._open.values()
+        turns = tuple([turn.record() for turn in opened if turn.output is not None or turn.failure is not None])
         parks = self._parks()
         stopped = round_outcome.stopped(world, turns)
         if self._ending(round_, turns) is not None:

@@ -234,7 +234,8 @@ class OpenTurn:
 
     def executed(self, fuel: int, stdout: str) -> bool:
         """Count an execution, whatever it came to. False: the turn has used up its fuel, and has failed."""
-        if self._unanswered or self.over:
+        # `over`, without a call for each of its parts
+        if self._unanswered or self.output is not None or self.failure is not None or self._asked or self._taken_park:
             raise InvariantError(f"the turn of {self.agent.name} was not being executed")
         self.executions += 1
         self.fuel += fuel

@@ -40,10 +40,11 @@ class TurnInput:
 
     def encode(self) -> bytes:
         """The input as JSON in UTF-8."""
+        mail = self.mail
         start = (
             f'{{"abi":{ABI},"self":{quote(self.name)},"kind":{quote(self.kind)},"args":{self.args},'
             f'"round":{self.round},"turn":{self.turn},"now_us":{self.now_us},"seed":"{self.seed}",'
             f'"state":{quote(self.state)},"inbox":['
         )
         end = f'],"backlog":{self.backlog}}}' if self.backlog else "]}"
-        return b"".join((start.encode(), b",".join(self.mail), end.encode()))
+        return b"".join((start.encode(), b",".join(mail), end.encode())) if mail else f"{start}{end}".encode()

@@ -87,6 +87,8 @@ class Driver:
         self._left = LeftCalls()
         self._may_sample: set[int] = set()
         self._id_next = 0
+        hooks = ("taken", "decide")
+        self._executes_all = all(getattr(type(self), hook) is getattr(Driver, hook) for hook in hooks)
         self._outcome: asyncio.Future[Commit | End] | None = None
         self._failure: TurnwiseError | None = None
         self._end_kept = False
@@ -209,7 +211,7 @@ class Driver:
             self._clock.executed(places)
             for place, result in zip(places, results, strict=True):
                 outcome = outcome_of(result, machine.plan)
-                actions += machine.step(TurnEnded(place, outcome, self.spent(result), result.stdout))
+                actions += machine.turn_ended(place, outcome, self.spent(result), result.stdout)
         except TurnwiseError as error:
             self.on_failure(error)
             return
@@ -355,15 +357,11 @@ class Driver:
         for action in actions:
             match action:
                 case Execute():
-                    taken = self.taken(action)
-                    if taken is not None:
-                        decided += self.machine.step(taken)
-                        continue
-                    failure = self.decide(action)
-                    if failure is None:
+                    known = None if self._executes_all else self._known(action)
+                    if known is None:
                         jobs.append(self.job(action))
                     else:
-                        decided += self.machine.step(TurnEnded(action.place, Failed(failure), 0))
+                        decided += self.machine.step(known)
                 case Request() if action.request.kind == RUN_PYTHON and self.executes(action):
                     runs.append(self._run(action))
                 case Request() if action.request.kind == CALL and self.calls is not None:
@@ -402,6 +400,14 @@ class Driver:
 
     # -- what a replay may decide otherwise --------------------------------------------------------------------
 
+    def _known(self, action: Execute) -> TurnTaken | TurnEnded | None:
+        """Return how a turn ends that is not executed, or None."""
+        taken = self.taken(action)
+        if taken is not None:
+            return taken
+        failure = self.decide(action)
+        return None if failure is None else TurnEnded(action.place, Failed(failure), 0)
+
     def taken(self, action: Execute) -> TurnTaken | None:
         """Return what is recorded of a turn that cannot be executed, since texts that it was given were taken out."""
         return None
@@ -430,20 +436,16 @@ class Driver:
 
     def job(self, action: Execute) -> TurnJob:
         """Return the job of an execution, and wait for its result."""
-        id_ = self._id()
+        self._id_next = id_ = self._id_next + 1
         self._jobs[id_] = action.place
         return self.made(id_, action)
 
     def made(self, id_: int, action: Execute) -> TurnJob:
         """Return an execution as the sandboxes take it, under a number."""
+        limits = action.limits
+        replies = tuple([self.contents.handed(reply) for reply in action.replies]) if action.replies else ()
         return TurnJob(
-            id=id_,
-            code=action.code,
-            input=action.input,
-            replies=tuple([self.contents.handed(reply) for reply in action.replies]) if action.replies else (),
-            fuel=action.fuel,
-            memory_bytes=action.limits.memory_bytes,
-            output_bytes_max=action.limits.output_bytes_max,
+            id_, action.code, action.input, replies, action.fuel, limits.memory_bytes, limits.output_bytes_max
         )
 
     def _id(self) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import sub
 
 from turnwise.core.records import WaveRecord
-from turnwise.journal.file.times import RoundTimes, Span
+from turnwise.journal.file.times import RoundTimes, Span, TurnSpans
 from turnwise.system.clock import SYSTEM_CLOCK, Clock
 
 
@@ -65,8 +66,8 @@ class RoundClock:
 
     def times(self, round_: int) -> RoundTimes:
         """Times of the round in progress, which is over."""
-        ended = self._ended
-        turns = {
-            place: Span(start, ended[place] - start) for place, start in sorted(self._turns.items()) if place in ended
-        }
+        began, ended = self._turns, self._ended
+        places = sorted(began if began.keys() == ended.keys() else began.keys() & ended.keys())
+        starts = list(map(began.__getitem__, places))
+        turns = TurnSpans(places, starts, list(map(sub, map(ended.__getitem__, places), starts)))
         return RoundTimes(round_, self._started_us, self._now_us(), turns, self._effects, self._waves)

@@ -20,7 +20,7 @@ def ids(schedule: BatchQueue, *, idle: bool = True) -> list[int]:
 def test_code_that_never_ran_begins_with_one_job() -> None:
     schedule = BatchQueue(1)
     for number in range(100):
-        schedule.add(job(number), 0)
+        schedule.add([(job(number), 0)])
     assert ids(schedule) == [0]
     schedule.learn(0, 10)
     assert ids(schedule) == list(range(1, 51))  # half of what is left: the other batch gets the rest
@@ -30,7 +30,7 @@ def test_dear_jobs_make_small_batches() -> None:
     schedule = BatchQueue(1)
     schedule.learn(0, 2_000)
     for number in range(100):
-        schedule.add(job(number), 0)
+        schedule.add([(job(number), 0)])
     assert len(ids(schedule)) == 5
 
 
@@ -38,9 +38,9 @@ def test_large_jobs_make_small_batches() -> None:
     schedule = BatchQueue(1)
     schedule.learn(0, 1)
     for number in range(10):
-        schedule.add(job(number, BATCH_BYTES_MAX // 2), 0)
+        schedule.add([(job(number, BATCH_BYTES_MAX // 2), 0)])
     assert len(ids(schedule)) == 2
-    schedule.add(job(99, 2 * BATCH_BYTES_MAX), 0)
+    schedule.add([(job(99, 2 * BATCH_BYTES_MAX), 0)])
     assert all(ids(schedule) for _ in range(5))
 
 
@@ -48,7 +48,7 @@ def test_a_batch_has_four_mebibytes_at_most() -> None:
     schedule = BatchQueue(1)
     schedule.learn(0, 1)
     for number in range(20):
-        schedule.add(job(number, 1_600 * 1024), 0)
+        schedule.add([(job(number, 1_600 * 1024), 0)])
     assert len(ids(schedule)) == 2
 
 
@@ -57,7 +57,7 @@ def test_a_cost_is_a_mean_in_which_the_latest_counts_an_eighth() -> None:
     schedule.learn(0, 1_000)
     schedule.learn(0, 9_000)
     for number in range(100):
-        schedule.add(job(number), 0)
+        schedule.add([(job(number), 0)])
     assert len(ids(schedule)) == 5  # of 2 ms each, in 10 ms
 
 
@@ -65,7 +65,7 @@ def test_few_jobs_are_shared_among_many_workers() -> None:
     schedule = BatchQueue(4)
     schedule.learn(0, SMALL_US)
     for number in range(8):
-        schedule.add(job(number), 0)
+        schedule.add([(job(number), 0)])
     assert len(ids(schedule)) == 1
 
 
@@ -75,9 +75,9 @@ def test_what_is_done_at_once_is_not_shared() -> None:
     schedule.learn(0, 1)
     schedule.learn(1, SMALL_US)
     for number in range(8):
-        schedule.add(job(number), 0)
-    schedule.add(job(8), 1)
-    schedule.add(job(9), 1)
+        schedule.add([(job(number), 0)])
+    schedule.add([(job(8), 1)])
+    schedule.add([(job(9), 1)])
     assert ids(schedule) == list(range(9))
     assert ids(schedule) == [9]
 
@@ -85,7 +85,7 @@ def test_what_is_done_at_once_is_not_shared() -> None:
 def test_a_job_that_runs_alone_comes_first_and_only_to_who_has_nothing() -> None:
     schedule = BatchQueue(1)
     schedule.learn(0, 1)
-    schedule.add(job(1), 0)
+    schedule.add([(job(1), 0)])
     schedule.add_alone(job(2), 0)
     assert ids(schedule, idle=False) == []
     assert ids(schedule) == [2]

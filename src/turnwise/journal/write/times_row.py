@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from turnwise.core.json_encoder import json_encoder
-from turnwise.journal.file.times import RoundTimes, Span
+from turnwise.journal.file.times import RoundTimes, Span, TurnSpans
 
 _encode = json_encoder(sort_keys=False)
 
@@ -38,8 +38,15 @@ def times_row(times: RoundTimes) -> TimesRow:
         effects = _encode([[place for place, _ in times.effects], [index for _, index in times.effects], *spans])
     if times.waves:
         waves = _encode([list(times.waves), *_spans(times.waves.values())])
-    turns = _encode([list(times.turns), *_spans(times.turns.values())])
+    turns = _turns(times.turns)
     return TimesRow((times.round, times.started_us, times.duration_us), (turns, effects, waves))
+
+
+def _turns(turns: Mapping[int, Span]) -> str:
+    if not isinstance(turns, TurnSpans):
+        return _encode([list(turns), *_spans(turns.values())])
+    # As it is encoded above: of every turn there are three numbers, which is much where turns are small.
+    return str([turns.places, turns.starts_us, turns.durations_us]).replace(" ", "")
 
 
 def _spans(spans: Collection[Span]) -> tuple[list[int], list[int]]:

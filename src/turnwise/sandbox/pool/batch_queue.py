@@ -40,9 +40,9 @@ class BatchQueue:
     def queued(self) -> int:
         return len(self._queue) + len(self._alone)
 
-    def add(self, job: TurnJob, index: int) -> None:
-        """Queue a job."""
-        self._queue.append((job, index))
+    def add(self, items: Iterable[Item]) -> None:
+        """Queue jobs."""
+        self._queue.extend(items)
 
     def add_alone(self, job: TurnJob, index: int) -> None:
         """Queue a job before all others, to be run in a batch of its own by a worker that has no other."""

@@ -118,11 +118,12 @@ class Pool:
 
     def submit(self, jobs: Sequence[TurnJob]) -> None:
         """Queue jobs; never blocks. Their results come through `on_results`."""
-        for job in jobs:
-            index = self._indices.get(job.code)
-            if index is None:
-                raise InvariantError("a job names code that the pool was not made with", actual=job.code)
-            self._queue.add(job, index)
+        indices = self._indices
+        try:
+            items = [(job, indices[job.code]) for job in jobs]
+        except KeyError as error:
+            raise InvariantError("a job names code that the pool was not made with", actual=error.args[0]) from None
+        self._queue.add(items)
         self._dispatch()
 
     def take_soon(self) -> bool:

@@ -212,13 +212,14 @@ class WorkerSlot:
         results: dict[int, TurnResult] = {}
         costs_us: dict[int, tuple[int, int]] = {}
         running = self.running
+        last = items[-1] if content else None
         for item in items:
             job_id = item[0]
             found = running.get(job_id)
             if found is None or job_id in results:
                 raise Misbehaviour(f"a worker returned job {job_id}, which it does not have")
             job, index = found
-            results[job_id] = _checked(job, item, content if item is items[-1] else b"")
+            results[job_id] = _checked(job, item, content if item is last else b"")
             took_us, jobs = costs_us.get(index, (0, 0))
             costs_us[index] = took_us + item[6], jobs + 1
         for job_id in results:

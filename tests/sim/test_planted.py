@@ -11,7 +11,7 @@ import pytest
 
 from tests.sim.calling import calling
 from tests.sim.worlds import WORLDS
-from turnwise.core.events import Request, TurnEnded
+from turnwise.core.events import Request
 from turnwise.core.machine import Machine
 from turnwise.core.plan import Plan
 from turnwise.core.records import RoundRecord
@@ -98,14 +98,14 @@ def messages_of_the_world_are_sent_again_at_resume(patch: Patch) -> None:
 
 @planted("mixed")
 def turns_are_taken_in_the_order_of_arrival(patch: Patch) -> None:
-    ended = Machine._turn_ended
+    ended = Machine.turn_ended
 
-    def spoiled(self: Machine, event: TurnEnded) -> Any:
-        if event.place in self._open:
-            self._open[event.place] = self._open.pop(event.place)
-        return ended(self, event)
+    def spoiled(self: Machine, place: int, *rest: Any) -> Any:
+        if place in self._open:
+            self._open[place] = self._open.pop(place)
+        return ended(self, place, *rest)
 
-    patch.setattr(Machine, "_turn_ended", spoiled)
+    patch.setattr(Machine, "turn_ended", spoiled)
 
 
 @planted("crowd")

@@ -102,7 +102,10 @@ def test_every_job_is_given_out_once(jobs: list[tuple[int, bool]], costs: list[t
     for index, took_us in costs:
         schedule.learn(index, took_us)
     for number, (index, alone) in enumerate(jobs):
-        (schedule.add_alone if alone else schedule.add)(job(number), index)
+        if alone:
+            schedule.add_alone(job(number), index)
+        else:
+            schedule.add([(job(number), index)])
     given_out = []
     while schedule.queued:
         batch = ids(schedule)

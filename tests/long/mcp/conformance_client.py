@@ -8,12 +8,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
+import urllib.error
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from turnwise.tools.kinds import mcp as kind
-from turnwise.tools.server import ToolAnswers, ToolQuestions
+from turnwise.tools.server import ToolAnswers, ToolQuestions, ToolSamples
 from turnwise.tools.spec import ToolSpec
 
 
@@ -44,16 +49,57 @@ def value_of(schema: Any) -> Any:
 async def use(server: Any, spec: ToolSpec, args: dict[str, Any]) -> None:
     """Call a tool, and answer what it asks."""
     told = await server.call(spec.name, args)
-    while isinstance(told, ToolQuestions):
-        answers = {question.key: value_of(question.schema) for question in told.questions}
+    while isinstance(told, ToolQuestions | ToolSamples):
+        if isinstance(told, ToolSamples):
+            said = {"ok": {"text": "an answer", "finish": "end"}, "model": "model"}
+            answers: dict[str, Any] = {sample.key: said for sample in told.samples}
+        else:
+            answers = {question.key: value_of(question.schema) for question in told.questions}
         told = await server.call(spec.name, args, ToolAnswers(answers, told.state))
     print(spec.name, told)
+
+
+def issuer_of(url: str) -> str | None:
+    """The issuer that a server names, as whoever writes a world looks it up before."""
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, b"{}", {"Content-Type": "application/json"}))
+    except urllib.error.HTTPError as refused:
+        named = re.search(r'resource_metadata="([^"]+)"', refused.headers.get("WWW-Authenticate", ""))
+    else:
+        named = None
+    parts = urlsplit(url)
+    known = f"{parts.scheme}://{parts.netloc}/.well-known/oauth-protected-resource"
+    for place in [named[1]] if named else [f"{known}{parts.path}", known]:
+        with suppress(OSError, ValueError, LookupError), urllib.request.urlopen(place) as answer:
+            return str(json.load(answer)["authorization_servers"][0])
+    return None
+
+
+def signing_in(url: str, scenario: str, context: dict[str, Any]) -> dict[str, Any]:
+    """Settings to sign in with, as far as a scenario gives them.
+
+    Where it gives no credentials, somebody's stand for them: the scenario is about where they are sent, and how.
+    """
+    issuer = context.get("issuer") or issuer_of(url)
+    if issuer is None:
+        return {}
+    oauth = {"issuer": issuer, "client_id": context.get("client_id", "client")}
+    if "private_key_pem" in context:
+        return {
+            "oauth": {**oauth, "private_key": context["private_key_pem"], "algorithm": context["signing_algorithm"]}
+        }
+    method = "post" if scenario.endswith("-auth-post") else "basic"
+    return {"oauth": {**oauth, "client_secret": context.get("client_secret", "secret"), "method": method}}
 
 
 async def main(url: str) -> None:
     handshake = os.environ.get("MCP_CONFORMANCE_PROTOCOL_VERSION", "") in ("2025-06-18", "2025-11-25")
     context = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT", "{}"))
-    server = kind.server({"url": url, "revision": "2025-11-25" if handshake else "auto"}, Path())
+    settings = {"url": url, "revision": "2025-11-25" if handshake else "auto", "sampling": {"models": ["model"]}}
+    scenario = os.environ.get("MCP_CONFORMANCE_SCENARIO", "")
+    if scenario.startswith("auth/"):
+        settings |= signing_in(url, scenario, context)
+    server = kind.server(settings, Path())
     await server.start()
     try:
         specs = {spec.name: spec for spec in await server.tools()}

@@ -149,6 +149,12 @@ def read_target(text: str) -> Target:
     return Target(origin, f"{path}?{query}" if query else path)
 
 
+def is_this_machine(host: str) -> bool:
+    """Return whether a host, as `read_host` gives it, is `localhost` or an address of the machine itself."""
+    address = address_of(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
 def read_host(text: str) -> str:
     """Return a host as it is compared: lower case, addresses in their usual form. Raises `AddressError`."""
     bare = text[1:-1] if text.startswith("[") else text

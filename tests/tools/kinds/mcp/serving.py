@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,15 @@ def over_http(server: MCPServer, **options: Any) -> Iterator[str]:
 @contextmanager
 def listening(app: Any) -> Iterator[int]:
     """Serve an application on this machine; yield the port."""
+    with listening_at(lambda _port: app) as port:
+        yield port
+
+
+@contextmanager
+def listening_at(make: Callable[[int], Any]) -> Iterator[int]:
+    """Serve an application that knows its port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(make(listener.getsockname()[1]), log_level="critical", timeout_graceful_shutdown=1)
         uvicorn_server = uvicorn.Server(config)
         thread = threading.Thread(target=uvicorn_server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

@@ -74,6 +74,20 @@ async def test_a_call_that_takes_too_long_is_let_go_of(tmp_path: Path) -> None:
         assert (await call(desk, "add", {"a": 1, "b": 2}))["ok"]["text"] == "3"
 
 
+async def test_a_server_that_asks_models_for_ever_is_let_go_of(tmp_path: Path) -> None:
+    """Also one that does not heed that it is refused."""
+    settings = {**command("raw.py", "samples for ever"), "sampling": {"models": ["m"], "requests_max": 2}}
+    async with desk_of(ServerSettings("small", "mcp", settings, tmp_path, seconds_max=0.5)) as (desk, _):
+        told, count = await call(desk, "echo", {}), 0
+        while "sample" in told:
+            count += 1
+            (request,) = told["sample"]["requests"]
+            said = {request["key"]: {"ok": {"text": "more", "finish": "end"}, "model": "m"}}
+            told = await call(desk, "echo", {}, {"answers": said, "state": told["sample"]["state"]})
+        assert count <= 2
+        assert told["error"]["kind"] == "unavailable"
+
+
 async def test_names_that_collide_or_look_like_those_of_others_are_left_out(tmp_path: Path) -> None:
     async with desk_of(ServerSettings("small", "mcp", command("raw.py", "same name twice"), tmp_path)) as (desk, names):
         assert names == ["two"]

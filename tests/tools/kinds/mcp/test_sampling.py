@@ -15,6 +15,7 @@ from turnwise.tools.kinds.mcp.sampling import (
     HINT_CHARS_MAX,
     HINTS_MAX,
     MESSAGES_MAX,
+    TEXT_CHARS_MAX,
     SamplingError,
     result_of,
     sample_of,
@@ -74,6 +75,9 @@ IMAGE = types.ImageContent(type="image", data="aGk=", mime_type="image/png")
     ("asked", "said"),
     [
         (params(), "1 to 1,024 messages"),
+        (params("x" * TEXT_CHARS_MAX, "y"), "at most 262,144 characters, not 262,145"),
+        (params("x", system_prompt="y" * TEXT_CHARS_MAX), "at most 262,144 characters"),
+        (params("x", stop_sequences=["y" * TEXT_CHARS_MAX]), "at most 262,144 characters"),
         (params(*["x"] * (MESSAGES_MAX + 1)), "1 to 1,024 messages, not 1,025"),
         (params("a", include_context="allServers"), "nothing of the run"),
         (params("a", tools=[types.Tool(name="t", input_schema={"type": "object"})]), "with tools"),

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 def check(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yield what is wrong with settings: key, message, hint."""
     yield from problems(settings_of, settings)
+    oauth = settings.get("oauth")
+    for key in ("client_secret", "private_key"):
+        if isinstance(oauth, Mapping) and isinstance(oauth.get(key), str):
+            hint = f'Write {key} = {{ secret = "env:NAME" }}.'
+            yield f"oauth.{key}", "stands in the world itself, which is recorded", hint
 
 
 def server(settings: Mapping[str, Any], folder: Path) -> McpServer:

@@ -22,6 +22,7 @@ from mcp.shared.exceptions import MCPError
 
 from turnwise._version import __version__
 from turnwise.tools.kinds.mcp.http import http_client
+from turnwise.tools.kinds.mcp.oauth import SignedIn
 from turnwise.tools.kinds.mcp.settings import McpSettings
 from turnwise.tools.kinds.mcp.stdio import command_transport
 from turnwise.tools.server import ToolUnavailableError
@@ -48,6 +49,7 @@ class Connection:
         folder: Path,
         elicit: ElicitationFnT,
         sample: SamplingFnT | None,
+        signed_in: SignedIn | None,
         *,
         on_change: Callable[[], None],
         on_lost: Callable[[], None],
@@ -57,6 +59,7 @@ class Connection:
         self._folder = folder
         self._elicit = elicit
         self._sample = sample
+        self._signed_in = signed_in
         self._on_change = on_change
         self._on_lost = on_lost
         self._on_refused = on_refused
@@ -149,7 +152,9 @@ class Connection:
         networks = [ipaddress.ip_network(text) for text in settings.networks]
         certificates = None if settings.certificates is None else self._folder / settings.certificates
         try:
-            client = http_client(dict(settings.headers), networks, certificates, bytes_max, self._refused)
+            client = http_client(
+                dict(settings.headers), networks, certificates, bytes_max, self._refused, self._signed_in
+            )
         except OSError as error:
             raise ToolUnavailableError(f"certificates cannot be read: {error}") from error
         async with client, streamable_http_client(url, http_client=client, max_sse_event_size=bytes_max) as streams:

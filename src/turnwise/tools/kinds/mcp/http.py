@@ -17,7 +17,17 @@ from typing import Final
 
 import httpx2
 
-from turnwise.tools.kinds.http_address import Address, Network, address_of, may_connect, read_host
+from turnwise.tools.kinds.http_address import (
+    Address,
+    Network,
+    WebOrigin,
+    address_of,
+    is_this_machine,
+    may_connect,
+    read_host,
+    read_target,
+)
+from turnwise.tools.kinds.mcp.oauth import SignedIn
 
 BODY_BYTES_MAX: Final = 64 * 1024 * 1024
 """Bytes of the stream of events that answers one request."""
@@ -38,21 +48,26 @@ def http_client(
     certificates: Path | None,
     message_bytes_max: int,
     refused: Callable[[str], None],
+    signed_in: SignedIn | None = None,
 ) -> httpx2.AsyncClient:
     """Make the client; `refused` is told why a request was not made, or was not answered with success.
+
+    `signed_in` gives each request its token, and says whom requests may go to.
 
     Raises `OSError` for certificates that cannot be read. There is no bound on the seconds that a server takes to
     answer: a call has one of its own.
     """
     context = ssl.create_default_context(cafile=None if certificates is None else str(certificates))
-    transport = _CheckedTransport(context, networks, message_bytes_max, refused)
+    origins = None if signed_in is None else signed_in.origins
+    transport = _CheckedTransport(context, networks, message_bytes_max, refused, origins)
     timeout = httpx2.Timeout(CONNECT_S_MAX, read=None)
     headers = {**headers, "Accept-Encoding": "identity"}
-    return httpx2.AsyncClient(headers=headers, timeout=timeout, transport=transport, trust_env=False)
+    auth = None if signed_in is None else signed_in.provider
+    return httpx2.AsyncClient(headers=headers, timeout=timeout, transport=transport, trust_env=False, auth=auth)
 
 
 class _CheckedTransport(httpx2.AsyncBaseTransport):
-    """Connects to checked addresses only, and bounds what comes back."""
+    """Connects to checked addresses only, and bounds what comes back. `origins`: whom to ask; None: anybody."""
 
     def __init__(
         self,
@@ -60,7 +75,9 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
         networks: Sequence[Network],
         message_bytes_max: int,
         refused: Callable[[str], None],
+        origins: Sequence[WebOrigin] | None,
     ) -> None:
+        self._origins = origins
         self._inner = httpx2.AsyncHTTPTransport(verify=context, trust_env=False)
         self._networks = networks
         self._message_bytes_max = message_bytes_max
@@ -98,6 +115,10 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
     async def _addresses(self, url: httpx2.URL) -> list[Address]:
         """The addresses of a host that may be connected to. Raises `httpx2.ConnectError` if there are none."""
         host = url.host
+        if self._origins is not None:
+            asked = read_target(str(url)).origin
+            if not any(origin.covers(asked) for origin in self._origins):
+                raise httpx2.ConnectError(f"{asked} is not listed: it is neither of url nor issuer, nor in oauth.hosts")
         literal = address_of(host)
         if literal is not None:
             return [literal]
@@ -115,7 +136,7 @@ class _CheckedTransport(httpx2.AsyncBaseTransport):
         return addresses[:ADDRESSES_MAX]
 
     def _may(self, address: Address, host: str) -> bool:
-        if read_host(host) == "localhost" and address.is_loopback:
+        if is_this_machine(read_host(host)) and address.is_loopback:
             return True
         return may_connect(address, host, self._networks)
 

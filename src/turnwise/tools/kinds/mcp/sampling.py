@@ -23,6 +23,9 @@ HINT_CHARS_MAX: Final = 128
 MESSAGES_MAX: Final = 1_024
 """Messages of one request."""
 
+TEXT_CHARS_MAX: Final = 256 * 1024
+"""Characters of one request, all its messages together."""
+
 _STOP_REASONS: Final = {"end": "endTurn", "stop": "stopSequence", "length": "maxTokens"}
 """The protocol's words for how an answer ended."""
 
@@ -51,6 +54,10 @@ def sample_of(key: str, params: types.CreateMessageRequestParams) -> ToolSample:
         request["temperature"] = params.temperature
     if params.stop_sequences:
         request["stop"] = [*params.stop_sequences]
+    texts = [message["content"] for message in request["messages"]] + [params.system_prompt or ""]
+    chars = sum(map(len, [*texts, *request.get("stop", ())]))
+    if chars > TEXT_CHARS_MAX:
+        raise SamplingError(f"a model is asked with at most {TEXT_CHARS_MAX:,} characters, not {chars:,}")
     return ToolSample(key, request, tuple(_hints(params.model_preferences)))
 
 

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from turnwise.tools.kinds.mcp.call_state import QUESTIONS_MAX, CallState
 from turnwise.tools.kinds.mcp.connection import SAID_CHARS_MAX, Connection
 from turnwise.tools.kinds.mcp.elicitation import ElicitationError, question_of
+from turnwise.tools.kinds.mcp.oauth import SignedIn
 from turnwise.tools.kinds.mcp.open_calls import CURRENT, OpenCall, OpenCalls
 from turnwise.tools.kinds.mcp.results import result_of
 from turnwise.tools.kinds.mcp.sampling import SamplingError
@@ -66,6 +67,9 @@ class McpServer:
         self._settings = settings
         self._folder = folder
         self._open = OpenCalls(0 if settings.sampling is None else settings.sampling.requests_max)
+        self._signed_in = (
+            None if settings.oauth is None or settings.url is None else SignedIn(settings.oauth, settings.url)
+        )
         self._connection: Connection | None = None
         self._change: asyncio.TimerHandle | None = None
         self._changed_at = float("-inf")
@@ -77,6 +81,7 @@ class McpServer:
             self._folder,
             self._open.elicit,
             None if self._settings.sampling is None else self._open.sample,
+            self._signed_in,
             on_change=self._changed,
             on_lost=self._lost,
             on_refused=_note,
@@ -100,7 +105,7 @@ class McpServer:
             listed = await self._listed(connection)
         except (MCPError, ValidationError, RuntimeError) as error:
             raise ToolUnavailableError(f"its tools cannot be listed: {_said(error)}") from error
-        return [_spec_of(tool) for tool in listed]
+        return [_spec_of(tool, self._signed_in) for tool in listed]
 
     async def _listed(self, connection: Connection) -> list[types.Tool]:
         listed: list[types.Tool] = []
@@ -136,6 +141,14 @@ class McpServer:
 
     async def call(self, name: str, args: Mapping[str, Any], answers: ToolAnswers | None = None) -> ToolOutcome:
         """Call a tool, or go on with a call. Raises `ToolUnavailableError`."""
+        if self._signed_in is None:
+            return await self._call(name, args, answers)
+        try:
+            return self._signed_in.masked_outcome(await self._call(name, args, answers))
+        except ToolUnavailableError as error:
+            raise ToolUnavailableError(self._signed_in.masked(str(error))) from error
+
+    async def _call(self, name: str, args: Mapping[str, Any], answers: ToolAnswers | None) -> ToolOutcome:
         connection = self._alive()
         try:
             if not connection.is_stateless:
@@ -273,9 +286,9 @@ class _PagesRequired(Exception):
         self.pages = pages
 
 
-def _spec_of(tool: types.Tool) -> ToolSpec:
-    description = tool.description or tool.title or ""
-    return ToolSpec(tool.name, description, dict(tool.input_schema), tool.output_schema)
+def _spec_of(tool: types.Tool, signed_in: SignedIn | None) -> ToolSpec:
+    told = tool.description or tool.title or "", dict(tool.input_schema), tool.output_schema
+    return ToolSpec(tool.name, *(told if signed_in is None else map(signed_in.masked, told)))
 
 
 def _note(message: str) -> None:

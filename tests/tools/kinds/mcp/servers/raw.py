@@ -78,6 +78,10 @@ def called(mode: str, id_: Any, params: dict[str, Any]) -> None:
                     text = [{"type": "text", "text": f"stopped at {number}: {reply['error']['message']}"}]
                     send({"id": id_, "result": {"content": text}})
                     return
+        case "samples for ever":
+            for number in itertools.count():
+                send({"id": f"s{number}", "method": "sampling/createMessage", "params": SAMPLE})
+                sys.stdin.readline()
         case "form of its own":
             asked = {"message": "Which?", "requestedSchema": {"type": "object", "properties": {"a": {"type": ["x"]}}}}
             send({"id": "q", "method": "elicitation/create", "params": asked})

@@ -7,7 +7,7 @@ from turnwise.core.records import ParkRecord, QuestionRecord, RoundRecord
 from turnwise.orchestrator.left_calls import LeftCalls
 
 CALL_BODY = '{"effect":"call","tool":"a.b"}'
-SLOW, SOON, APPROVED = (0, 1, 0), (0, 1, 2), (0, 1, 1)
+SLOW, SOON, APPROVED = (0, 1, 0, 0), (0, 1, 2, 0), (0, 1, 1, 0)
 
 
 def parked() -> RoundRecord:
@@ -41,3 +41,13 @@ def test_a_round_tells_nothing_of_calls_that_are_known_or_nobody_left() -> None:
     assert left.outcome(SLOW, "late") == 9
     assert left.parked(parked()) == []
     assert not left
+
+
+def test_an_outcome_of_an_earlier_stage_is_not_taken_for_that_of_the_next() -> None:
+    """In a fork the recorded answer may begin a round before the stand-in of a server has said the same."""
+    left, again = LeftCalls(), (0, 1, 0, 1)
+    left.leave(SLOW, 2)
+    left.leave(again)
+    assert left.outcome(SLOW, "first") == 2
+    assert left.parked(parked()) == []
+    assert left.outcome(again, "second") == 4

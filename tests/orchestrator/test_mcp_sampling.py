@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import signal
@@ -18,11 +19,13 @@ from tests.inference import toy
 from tests.tools.kinds.mcp.serving import SERVERS
 from turnwise.core.sampling import NESTED_FROM, SAMPLING
 from turnwise.errors import WorldError
+from turnwise.evidence.redact import redact
 from turnwise.history.replay import replay
 from turnwise.history.verify import verify
 from turnwise.orchestrator.crash_points import CRASH_POINTS
 from turnwise.orchestrator.native import run_native
 from turnwise.orchestrator.settings import Settings
+from turnwise.orchestrator.tool_trial import list_tools, try_call
 from turnwise.world import Agent, Grants, Model, Tools, World
 
 AGENT = """
@@ -145,6 +148,16 @@ def test_without_a_grant_a_server_gets_no_model(tmp_path: Path, revision: str) -
     check_replay(folder, journal)
 
 
+def test_no_hint_reaches_a_model_that_is_not_granted(tmp_path: Path) -> None:
+    """The world has the model that the server would like (the first test asks it, where it is granted)."""
+    folder = make_world(tmp_path, ["both"], sampling=f"{SAMPLING_TABLE}  # not the second")
+    (both,) = play(folder, tmp_path / "run.journal")
+    assert both.count("first: ") == 2
+    with turnwise.open(tmp_path / "run.journal") as run:
+        asked = [effect.model for effect in next(iter(run.turns)).effects if effect.kind == "generate"]
+    assert asked == ["first", "first"]
+
+
 @pytest.mark.parametrize("revision", ["auto", "2025-11-25"])
 def test_requests_beyond_the_bounds_of_a_call_are_refused(tmp_path: Path, revision: str) -> None:
     sampling = 'sampling = { models = ["first"], requests_max = 1, tokens_max = 2 }'
@@ -192,8 +205,14 @@ def test_a_turn_that_parks_goes_on_with_what_models_said(tmp_path: Path) -> None
             assert ended.startswith("first: ")
             assert len(run.turns) == 1
             assert run.last_round > 3
+            head = run.head
     assert noted(folder) == ["whole", "asked"]
     check_replay(folder, journal)
+    for number, pattern in enumerate(["The fox was", "prompt_tokens", "stage", "Go on after", "."]):
+        redacted = tmp_path / f"redacted-{number}.journal"
+        redact(journal, redacted, pattern=pattern)
+        replayed = replay(redacted, Settings(workers=1))
+        assert (replayed.difference, replayed.head) == (None, head), pattern
 
 
 def test_a_fork_has_recorded_results_and_asks_models_again(tmp_path: Path) -> None:
@@ -206,6 +225,32 @@ def test_a_fork_has_recorded_results_and_asks_models_again(tmp_path: Path) -> No
         assert fork.head == head
         assert fork.result == result
     assert noted(folder) == ["both", "whole"]
+
+
+def test_a_fork_of_a_run_that_parked_has_its_head_from_any_round(tmp_path: Path) -> None:
+    folder, journal = make_world(tmp_path, ["whole"], park_after_ms="0"), tmp_path / "run.journal"
+    play(folder, journal)
+    with turnwise.open(journal) as run:
+        head, rounds = run.head, run.last_round
+    assert rounds > 2
+    for at in range(rounds):
+        with turnwise.fork(journal, at, journal=tmp_path / f"fork-{at}.journal", workers=1).result() as fork:
+            assert fork.head == head, at
+    assert noted(folder) == ["whole"]
+
+
+def test_without_a_run_there_is_no_model(tmp_path: Path) -> None:
+    world = World.read(make_world(tmp_path, ["open_"])).resolve()
+    (server,) = asyncio.run(list_tools(world))
+    assert server.models == ("first",)
+    outcome = asyncio.run(try_call(world, "author.open_", {"what": "fox"}))
+    assert outcome["error"]["kind"] == "unavailable"
+    assert "asks a model" in outcome["error"]["message"]
+    assert noted(tmp_path) == []
+    told = subprocess.run(
+        [sys.executable, "-m", "turnwise", "tools", str(tmp_path)], capture_output=True, text=True, check=True
+    ).stdout
+    assert "may ask models in a call: first" in told
 
 
 def test_agents_without_a_sandbox_have_servers_that_ask_models(tmp_path: Path) -> None:

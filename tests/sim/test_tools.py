@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.sim.calling import calling
+from tests.sim.calling import calling, thinking
 from turnwise.core.calling import CALL
 from turnwise.core.records import EffectRecord, RoundRecord
+from turnwise.core.sampling import SAMPLING, is_nested
 from turnwise.sim import Faults, Violation
 from turnwise.sim.checks import ReplyWitness, check_calls, check_ledger
 from turnwise.sim.outside import OutsideWorld
@@ -59,6 +60,19 @@ def test_calls_that_always_park_or_never_do(park_after_ms: int) -> None:
     assert kinds_of_questions(simulator.undisturbed.rounds)["call"] == 0 or park_after_ms == 0
     for seed in range(8):
         simulator.disturbed(seed)
+
+
+@pytest.mark.parametrize("park_after_ms", [0, 15, 600_000])
+def test_servers_ask_models_and_everything_follows_from_what_is_recorded(park_after_ms: int) -> None:
+    simulator = thinking(park_after_ms).simulator()
+    rounds = simulator.undisturbed.rounds
+    nested = Counter(effect.kind for record in rounds for _, effect in record.effects() if is_nested(effect.index))
+    assert nested["generate"] > nested[SAMPLING] > 10
+    assert "ask" in kinds_of_questions(rounds)
+    struck: Counter[str] = Counter()
+    for seed in range(12):
+        struck.update(simulator.disturbed(seed).faults)
+    assert struck.keys() >= {*OF_TOOLS, "crash"}
 
 
 def test_servers_alone_may_fail() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from turnwise.core.records import AgentRecord, EffectRecord, MessageRecord, ParkRecord, RoundRecord, TurnRecord
+from turnwise.core.sampling import index_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def _execution_facts(record: RoundRecord, name_of: Callable[[int], str]) -> Iter
         yield agent, "fuel", turn.fuel
         yield agent, "executions", turn.executions
         for effect in turn.effects:
-            yield agent, f"effect {effect.index}: tokens", effect.tokens
+            yield agent, f"effect {index_text(effect.index)}: tokens", effect.tokens
         if isinstance(turn, TurnRecord) and turn.failure is not None:
             yield agent, "message of the failure", turn.failure.message
             yield agent, "stdout", turn.stdout
@@ -108,9 +109,9 @@ def _facts(record: RoundRecord, name_of: Callable[[int], str]) -> Iterator[Fact]
 
 def _effect_facts(effects: Sequence[EffectRecord], agent: str) -> Iterator[Fact]:
     for effect in effects:
-        yield agent, f"effect {effect.index}: kind", (effect.kind, effect.model)
-        yield agent, f"effect {effect.index}: request", effect.request
-        yield agent, f"effect {effect.index}: reply", effect.reply
+        yield agent, f"effect {index_text(effect.index)}: kind", (effect.kind, effect.model)
+        yield agent, f"effect {index_text(effect.index)}: request", effect.request
+        yield agent, f"effect {index_text(effect.index)}: reply", effect.reply
 
 
 def _park_facts(park: ParkRecord, agent: str) -> Iterator[Fact]:

@@ -89,7 +89,7 @@ class EffectAnswered:
     """An effect has been answered; `reply` is canonical JSON text, ``{"ok": …}`` or ``{"error": …}``.
 
     `tokens` are those that a language model's answer is made of, for the record only: no turn is told. Of a call,
-    `reply` is its outcome, which may be that its server asks people.
+    `reply` is its outcome, which may be that its server asks people or models.
     """
 
     place: int
@@ -141,7 +141,7 @@ class Request:
     """Answer an effect with `EffectAnswered`. `stream` keys its random stream, `now_us` is the turn's virtual time.
 
     `contents` are those that it names as inputs, by their handles. `turn` counts the agent's own. A call of a tool that
-    goes on after `stage` questions of its server has their `answers` (`turnwise.core.calling`).
+    goes on after its server has asked people or models `stage` times has their `answers` (`turnwise.core.calling`).
     """
 
     place: int

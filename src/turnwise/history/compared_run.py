@@ -7,6 +7,7 @@ from dataclasses import astuple, dataclass
 from typing import Final
 
 from turnwise.core.records import EffectRecord, ParkRecord, RoundRecord, TurnRecord
+from turnwise.core.sampling import index_text
 from turnwise.history.outside_changes import answer_text, change_text, concerns
 from turnwise.journal import Journal
 from turnwise.journal.file.errors import damaged
@@ -140,8 +141,8 @@ class ComparedRun:
         """A turn that waits for answers; what it has read is compared when it is over."""
         facts: list[tuple[str, object]] = []
         for effect in park.effects:
-            facts.append((f"effect {effect.index}: request", effect.request))
-            facts.append((f"effect {effect.index}: reply", effect.reply))
+            facts.append((f"effect {index_text(effect.index)}: request", effect.request))
+            facts.append((f"effect {index_text(effect.index)}: reply", effect.reply))
         facts.append(("asked", [(asked.request, asked.deadline) for asked in park.questions]))
         return ComparedTurn(tuple(facts), (), (park.turn, None), park.effects)
 
@@ -149,8 +150,8 @@ class ComparedRun:
         read = tuple([self._read(seq) for seq in turn.inbox])
         facts: list[tuple[str, object]] = [("read", read)]
         for effect in turn.effects:
-            facts.append((f"effect {effect.index}: request", effect.request))
-            facts.append((f"effect {effect.index}: reply", effect.reply))
+            facts.append((f"effect {index_text(effect.index)}: request", effect.request))
+            facts.append((f"effect {index_text(effect.index)}: reply", effect.reply))
         facts.append(("failure", None if turn.failure is None else str(turn.failure.kind)))
         standing: tuple[object, ...] = (turn.turn, None)
         if turn.output is not None:

@@ -22,6 +22,7 @@ from typing import Final
 
 from turnwise.core.compare import Difference
 from turnwise.core.records import EndRecord
+from turnwise.core.sampling import index_text
 from turnwise.history.compared_run import OUTSIDE, ComparedRun, ComparedTurn, Message
 from turnwise.history.parting import AnswerParting, parting
 from turnwise.history.plan_changes import plan_changes
@@ -236,7 +237,7 @@ def _turn_diff(
     if one[0] != two[0]:
         return TurnDiff(number, name, "effects", f"{one[0]} = {one[1]!r}", f"{two[0]} = {two[1]!r}", causes, groups)
     effects = zip(left.effects, right.effects, strict=False)
-    parts = next((parting(*pair) for pair in effects if one[0] == f"effect {pair[0].index}: reply"), None)
+    parts = next((parting(*pair) for pair in effects if one[0] == f"effect {index_text(pair[0].index)}: reply"), None)
     return TurnDiff(number, name, one[0], one[1], two[1], causes, groups, parts)
 
 

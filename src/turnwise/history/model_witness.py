@@ -19,6 +19,7 @@ from turnwise.core.effects_budget import is_too_large
 from turnwise.core.events import Request
 from turnwise.core.promise import promise_of, weakest
 from turnwise.core.records import EffectRecord, ParkRecord, RoundRecord, TurnRecord, WaveRecord
+from turnwise.core.sampling import index_text
 from turnwise.core.withheld import Withheld, WithheldTokens
 from turnwise.errors import EnvironmentFailure, TurnwiseError
 from turnwise.history.asked import Asked
@@ -220,7 +221,7 @@ class ModelWitness:
             expected = self._expected.pop(reply.id)
             expected.model.compared += 1
             if reply.body != expected.effect.reply:
-                what = f"effect {expected.effect.index}: reply"
+                what = f"effect {index_text(expected.effect.index)}: reply"
                 found = Difference(expected.round, expected.agent, what, expected.effect.reply, reply.body)
                 found = named_reply(found, expected.model.name)
                 if reply.tokens and expected.effect.tokens:
@@ -251,15 +252,15 @@ class ModelWitness:
             return
         expected, reply = checked[found.answer]
         what = (
-            f"effect {expected.effect.index}: reply of {expected.model.name}, mean distance of {found.tokens:,} tokens "
-            "to there, in logits"
+            f"effect {index_text(expected.effect.index)}: reply of {expected.model.name}, mean distance of "
+            f"{found.tokens:,} tokens to there, in logits"
         )
         most, seen = (f"{share * reply.margin:.3g}" for share in (MEAN_MARGINS_MAX, found.mean))
         self._note(expected.model, Difference(expected.round, expected.agent, what, f"at most {most}", seen))
 
     def _departed(self, expected: _Expected, departure: AnswerDeparture) -> Difference:
         """Make a difference of a departure, and keep its token."""
-        what = f"effect {expected.effect.index}: reply of {expected.model.name}"
+        what = f"effect {index_text(expected.effect.index)}: reply of {expected.model.name}"
         left, right = expected.effect.reply, departure.what
         if departure.index is not None:
             what = f"{what}, token {departure.index}: {departure.what}"

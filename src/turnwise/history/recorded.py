@@ -9,7 +9,7 @@ from turnwise.core.compare import Difference
 from turnwise.core.envelope import MODEL_EFFECTS
 from turnwise.core.events import Request
 from turnwise.core.records import EffectRecord, QuestionRecord, RoundRecord
-from turnwise.core.sampling import sampled_stages
+from turnwise.core.sampling import index_text, sampled_stages
 from turnwise.errors import DifferenceFound
 from turnwise.orchestrator.driven import Replies
 
@@ -80,7 +80,7 @@ class RecordedEffects:
             effect = self._effects.get((action.place, action.index))
             if effect is None or effect.request != action.request.body:
                 expected = "no more effects" if effect is None else effect.request
-                what = f"effect {action.index}: request"
+                what = f"effect {index_text(action.index)}: request"
                 agent = self._name_of(action.place)
                 self._on_departure(Departure(Difference(self._round, agent, what, expected, action.request.body)))
                 return

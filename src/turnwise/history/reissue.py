@@ -17,6 +17,7 @@ from typing import Self
 from turnwise.core.compare import Difference
 from turnwise.core.effects_budget import is_too_large
 from turnwise.core.records import EffectRecord, RoundRecord, WaveRecord
+from turnwise.core.sampling import index_text
 from turnwise.core.streams import effect_stream
 from turnwise.core.withheld import WithheldTokens
 from turnwise.errors import JournalError, TurnwiseError
@@ -118,7 +119,7 @@ class Reissuing:
         replies = (await self._answer).replies
         for count, ((turn, effect), reply) in enumerate(zip(asked, replies, strict=True), 1):
             if reply.body != effect.reply and not is_too_large(effect.reply):  # which the core has put in its place
-                what = f"effect {effect.index}: reply"
+                what = f"effect {index_text(effect.index)}: reply"
                 name = self._names[turn.place]
                 found = Difference(record.round, name, what, effect.reply, reply.body)
                 return Reissue(record.round, wave.wave, wave.model, plan, count, found, effect, reply.tokens)

@@ -18,6 +18,7 @@ from turnwise.core.compare import Difference
 from turnwise.core.events import Request
 from turnwise.core.plan import Plan
 from turnwise.core.records import EffectRecord, ParkRecord, RoundRecord, TurnRecord
+from turnwise.core.sampling import index_text
 from turnwise.core.withheld import Withheld
 from turnwise.errors import TurnwiseError
 from turnwise.history.replay import Witness
@@ -138,7 +139,7 @@ class ToolWitness:
             called.compared += 1
             return None
         called.reasons.append("a result is another")
-        what = f"effect {effect.index}: result of {full_name(server, tool)}"
+        what = f"effect {index_text(effect.index)}: result of {full_name(server, tool)}"
         return Difference(round_, self._names[place], what, effect.reply, reply)
 
 

@@ -131,6 +131,8 @@ def _result(output: bytes | None, said: str, is_stopped: bool) -> CommandResult:
         return CommandResult(error=visible(said.strip(), lines=True) or "the command has ended without a result")
     if isinstance(value, dict) and value.get("status") == "error":
         return CommandResult(error=_error_text(value.get("error") or {}))
+    if isinstance(value, dict) and value.get("status") == "interrupted":  # before there was anything to tell
+        return CommandResult(error="its time was over before it had a result", is_stopped=is_stopped)
     return CommandResult(value, is_stopped=is_stopped)
 
 

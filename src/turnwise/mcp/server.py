@@ -65,6 +65,13 @@ def make_server(root: Path) -> MCPServer:
     folder = ListedFolder(root)
     commands = _Commands(folder)
     server = MCPServer("turnwise", version=__version__, instructions=INSTRUCTIONS, log_level="ERROR")
+    for add in (_add_looking, _add_playing, _add_reading, _add_forking):  # in the order in which they are listed
+        add(server, folder, commands)
+    return server
+
+
+def _add_looking(server: MCPServer, folder: ListedFolder, commands: _Commands) -> None:
+    """Add the tools that look at what there is."""
 
     @server.tool(name="list", annotations=READS)
     async def list_() -> Annotated[CallToolResult, ListResult]:
@@ -81,6 +88,10 @@ def make_server(root: Path) -> MCPServer:
     async def check(world: World) -> Annotated[CallToolResult, CheckResult]:
         """Say everything that is wrong with a world, without running it."""
         return await commands.of(lambda: ["check", folder.existing(world)])
+
+
+def _add_playing(server: MCPServer, folder: ListedFolder, commands: _Commands) -> None:
+    """Add the tools that play worlds."""
 
     @server.tool(annotations=PLAYS)
     async def run(
@@ -112,6 +123,10 @@ def make_server(root: Path) -> MCPServer:
     ) -> Annotated[CallToolResult, PlayResult]:
         """Go on with a run that was stopped, from its last committed round."""
         return await commands.of(lambda: ["resume", folder.existing(journal)], seconds_max, ctx)
+
+
+def _add_reading(server: MCPServer, folder: ListedFolder, commands: _Commands) -> None:
+    """Add the tools that read journals."""
 
     @server.tool(annotations=READS)
     async def log(
@@ -151,6 +166,10 @@ def make_server(root: Path) -> MCPServer:
         """Say where two runs differ, and what the difference reached."""
         return await commands.of(lambda: ["diff", folder.existing(left), folder.existing(right), *_chosen(agent, None)])
 
+
+def _add_forking(server: MCPServer, folder: ListedFolder, commands: _Commands) -> None:
+    """Add the tool that forks runs."""
+
     @server.tool(annotations=PLAYS)
     async def fork(
         journal: Journal,
@@ -187,8 +206,6 @@ def make_server(root: Path) -> MCPServer:
             return [*found, f"--output={folder.new(output, '.journal')}"] if output is not None else found
 
         return await commands.of(arguments, seconds_max, ctx)
-
-    return server
 
 
 class _Commands:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from turnwise.core.events import Request
+from turnwise.core.sampling import index_text
 from turnwise.errors import DifferenceFound
 from turnwise.journal.file.ahead_row import AheadRow
 
@@ -38,7 +39,8 @@ class Ahead:
         row = self._found.pop(_key(request), None)
         if row is not None and row.request != request.request.body:
             raise DifferenceFound(
-                f"effect {request.index} of turn {request.turn} is not what it was before the run was interrupted",
+                f"effect {index_text(request.index)} of turn {request.turn} is not what it was before the run was "
+                "interrupted",
                 expected=row.request,
                 actual=request.request.body,
                 hint="Its turn was given something that is not recorded. Fork the run at its last round to go on: "

@@ -249,7 +249,7 @@ class Driver:
         """Take up the calls that turns are parked with, and that an earlier process has made."""
         requests: list[tuple[int, Request]] = []
         for place, turn, stage, answers, record in self.machine.calls():
-            id_, key = self._id(), (place, turn, record.index)
+            id_, key = self._id(), (place, turn, record.index, stage)
             self._calls[id_] = key
             self._left.leave(key, record.id)
             request = EffectRequest(CALL, None, record.request)
@@ -261,7 +261,7 @@ class Driver:
         numbered = []
         for request in requests:
             id_ = self._id()
-            self._calls[id_] = request.place, request.turn, request.index
+            self._calls[id_] = request.place, request.turn, request.index, request.stage
             self._requests[id_] = request.place, request.index
             if may_sample(self.machine.plan, request.request.body):
                 self._may_sample.add(id_)
@@ -278,8 +278,7 @@ class Driver:
 
     def may_leave(self, id_: int) -> bool:
         """Return whether the turn of a call may wait for it beyond the round."""
-        place, _, _ = self._calls[id_]
-        return self.machine.may_leave(place)
+        return self.machine.may_leave(self._calls[id_][0])
 
     def on_call_left(self, id_: int) -> None:
         """A call takes long: its turn waits for it no longer in this round."""

@@ -15,7 +15,8 @@ from typing import Final, Literal, get_args
 from turnwise.core.calling import CALL
 from turnwise.core.envelope import error_reply
 from turnwise.core.events import Request
-from turnwise.core.sampling import sampled_stages
+from turnwise.core.records import ParkRecord, RoundRecord, TurnRecord
+from turnwise.core.sampling import sampled_stages, samples
 from turnwise.errors import UsageError
 from turnwise.journal import Journal
 
@@ -66,7 +67,7 @@ def recorded_calls(parent: Journal, at: int) -> Recorded:
     sampled: dict[tuple[int, int, int], dict[int, str]] = {}
     for record in parent.rounds.between(at + 1):
         for part in record.parts:
-            for (index, stage), outcome in sampled_stages(part.effects).items():
+            for (index, stage), outcome in _sampled(parent, record, part).items():
                 sampled.setdefault((part.place, part.turn, index), {})[stage] = outcome
             for effect in part.effects:
                 if effect.kind == CALL:
@@ -78,6 +79,19 @@ def recorded_calls(parent: Journal, at: int) -> Recorded:
                     stages = sampled.setdefault((part.place, part.turn, effect.index), {})
                     call = RecordedCall(part.turn, effect.index, effect.reply, parked, stages)
                     found.setdefault((names[part.place], effect.request), []).append(call)
+    return found
+
+
+def _sampled(parent: Journal, record: RoundRecord, part: TurnRecord | ParkRecord) -> dict[tuple[int, int], str]:
+    """Return the outcomes of a round by which servers asked models; those that turns had parked with as they came."""
+    found = sampled_stages(part.effects)
+    came = {answer.question: answer.reply for answer in record.answers if samples(answer.reply)} if found else {}
+    if came:
+        for _, earlier in parent.rounds.parks.parts(part.place, part.turn, record.round):
+            for question in earlier.questions:
+                stages = [stage for index, stage in found if index == question.index]
+                if question.id in came and stages:
+                    found[question.index, min(stages)] = came[question.id]
     return found
 
 

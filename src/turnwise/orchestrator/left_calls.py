@@ -9,8 +9,8 @@ from __future__ import annotations
 from turnwise.core.calling import CALL
 from turnwise.core.records import RoundRecord
 
-CallKey = tuple[int, int, int]
-"""Place, turn, and number of the effect in the turn."""
+CallKey = tuple[int, int, int, int]
+"""Place, turn, number of the effect in the turn, and stage of the call: of an earlier one news may still come."""
 
 
 class LeftCalls:
@@ -19,6 +19,7 @@ class LeftCalls:
     def __init__(self) -> None:
         self._questions: dict[CallKey, int | None] = {}
         self._early: dict[CallKey, str] = {}
+        self._parking: dict[tuple[int, int, int], CallKey] = {}  # those that were left in the round in progress
 
     def __bool__(self) -> bool:
         return bool(self._questions)
@@ -29,6 +30,8 @@ class LeftCalls:
     def leave(self, key: CallKey, question: int | None = None) -> None:
         """Take a call that its turn is to park with; or that it parked with before, as a question with this number."""
         self._questions[key] = question
+        if question is None:
+            self._parking[key[:3]] = key
 
     def outcome(self, key: CallKey, outcome: str) -> int | None:
         """Take the outcome of a call; return the question that it answers, None as long as that is not known."""
@@ -44,8 +47,8 @@ class LeftCalls:
         answered: list[tuple[int, str]] = []
         for park in record.parks:
             for question in park.questions:
-                key = park.place, park.turn, question.index
-                if question.kind == CALL and self._questions.get(key, 0) is None:
+                key = self._parking.pop((park.place, park.turn, question.index), None)
+                if question.kind == CALL and key is not None:
                     self._questions[key] = question.id
                     if (outcome := self._early.pop(key, None)) is not None:
                         del self._questions[key]

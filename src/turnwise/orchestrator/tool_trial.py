@@ -16,7 +16,7 @@ from turnwise.core.envelope import error_reply
 from turnwise.core.grants import may_call, needs_approval
 from turnwise.errors import TurnwiseError, UsageError
 from turnwise.orchestrator.known_tools import name_hint
-from turnwise.orchestrator.tool_servers import servers_of
+from turnwise.orchestrator.tool_servers import sampling_of, servers_of
 from turnwise.tools.desk import ToolDesk
 from turnwise.tools.server_settings import ServerSettings
 from turnwise.tools.spec import ToolSpec
@@ -64,6 +64,8 @@ class TrialServer:
     """Lines that say which of its tools cannot be used, and why."""
     problem: str | None
     """Reason why it cannot be started; None if it can."""
+    models: tuple[str, ...] = ()
+    """Models that it may ask in the middle of a call."""
 
 
 async def list_tools(world: Resolved) -> list[TrialServer]:
@@ -120,7 +122,9 @@ async def _listed(world: Resolved, server: ServerSettings) -> TrialServer:
     finally:
         await desk.close()
     tools = [_tool(world, server.name, spec) for spec in specs]
-    return TrialServer(server.name, server.kind, tuple(tools), tuple(desk.notices), None)
+    sampling = sampling_of(server.settings)
+    models = () if sampling is None else sampling.models
+    return TrialServer(server.name, server.kind, tuple(tools), tuple(desk.notices), None, models)
 
 
 def _tool(world: Resolved, server: str, spec: ToolSpec) -> TrialTool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from turnwise.core.calling import CALL, asks, is_of_call
 from turnwise.core.plan import Plan
 from turnwise.core.records import AgentRecord, EffectRecord, MessageRecord, ParkRecord, RoundRecord, TurnRecord
+from turnwise.core.sampling import is_nested, samples
 from turnwise.core.state import first_agents
 from turnwise.errors import InvariantError
 from turnwise.sim.outside import OutsideWorld
@@ -78,7 +79,8 @@ class Ledger:
         del mail[: len(read)]
         self._goes_on(record, place, read, turn.effects)
         _require((turn.output is None) != (turn.failure is None), record, f"has place {place} both fail and not")
-        _require(len(turn.effects) <= limits.effects_max, record, f"has {len(turn.effects)} effects of {place}")
+        own = sum(not is_nested(effect.index) for effect in turn.effects)
+        _require(own <= limits.effects_max, record, f"has {own} effects of {place}")
         _require(0 < turn.executions <= len(turn.effects) + 1, record, f"has {turn.executions} executions of {place}")
         _require(0 <= turn.fuel <= limits.fuel, record, f"has place {place} use {turn.fuel} fuel of {limits.fuel}")
 
@@ -120,7 +122,7 @@ class Ledger:
         given = {effect.index: effect.reply for effect in effects}
         for question in park.questions:
             reply, came = given.get(question.index), replies.get(question.id)
-            if is_of_call(question.request) or (came is not None and asks(came)):
+            if is_of_call(question.request) or (came is not None and (asks(came) or samples(came))):
                 continue  # a stage of a call, whose place has another question or its outcome next: `check_calls`
             overdue = question.deadline is not None and question.deadline <= record.round
             _require(reply is not None, record, f"has place {place} go on without a reply to question {question.id}")

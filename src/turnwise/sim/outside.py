@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from turnwise.core.events import Request
 
 CallKey = tuple[int, int, int, int]
-"""A call: place, turn, number of the effect, and how often its server has asked people."""
+"""A call: place, turn, number of the effect, and how often its server has asked people or models."""
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ from turnwise.core.events import Input as OutsideInput
 from turnwise.core.machine import Machine
 from turnwise.core.plan import Plan
 from turnwise.core.records import EffectRecord, QuestionRecord, RoundRecord
+from turnwise.core.sampling import sampled_stages
 from turnwise.orchestrator.contents import Contents
 from turnwise.sim.behaviour import Behaviour
 from turnwise.sim.checks import Violation
@@ -55,6 +56,11 @@ def _played(
 ) -> RoundRecord | None:
     """Play one round; None if the run ends instead."""
     effects = {(place, effect.index): effect for place, effect in record.effects()}
+    sampled = {
+        (part.place, *stage): outcome
+        for part in record.parts
+        for stage, outcome in sampled_stages(part.effects).items()
+    }
     questions = {(park.place, asked.index): asked for park in record.parks for asked in park.questions}
     pending: list[Action] = machine.step(Advance())
     while pending:
@@ -69,6 +75,8 @@ def _played(
             case Execute():
                 outcome = outcome_of_turn(action, behaviours[action.kind], contents)
                 pending += machine.step(TurnEnded(action.place, outcome, 1))
+            case Request() if (asked := sampled.get((action.place, action.index, action.stage))) is not None:
+                pending += machine.step(EffectAnswered(action.place, action.index, asked))
             case Request():
                 pending += machine.step(_answered(action, effects, questions.get((action.place, action.index)), record))
     raise Violation(f"round {record.round} does not end when it is played again")

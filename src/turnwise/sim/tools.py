@@ -34,14 +34,15 @@ class ToolCalled:
     args: dict[str, Any]
     """Arguments."""
     answers: dict[str, Any] | None
-    """Answers of people by their keys, where the call goes on after its server's questions."""
+    """Answers of people, or models, by their keys, where the call goes on after what its server has asked."""
     number: int
     """Number of the call among all that were ever made, those of killed orchestrators included."""
 
 
 Tool = Callable[[ToolCalled], dict[str, Any]]
-"""Answers a call with its outcome: `{"ok": {"text": …}}`, `{"error": {"kind": …, "message": …}}`, or
-`{"ask": {"questions": [{"key": …, "text": …}], "state": …}}`."""
+"""Answers a call with its outcome: `{"ok": {"text": …}}`, `{"error": {"kind": …, "message": …}}`,
+`{"ask": {"questions": [{"key": …, "text": …}], "state": …}}`, or
+`{"sample": {"requests": [{"key": …, "hints": […], "request": {"messages": […]}}], "state": …}}`."""
 
 
 class SimulatedDesk:

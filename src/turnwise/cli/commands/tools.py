@@ -101,6 +101,8 @@ def _show_server(server: TrialServer, out: Output) -> None:
     out.line(bold(server.name), dim(f"  {server.kind}  "), said)
     if server.problem is not None:
         out.block(shorten(server.problem, TEXT_CHARS_MAX), indent=2)
+    if server.models:
+        out.line(dim("may ask models in a call: "), shorten(", ".join(server.models)), indent=2)
     for tool in server.tools:
         _show_tool(tool, out)
     for line in server.left_out:
@@ -147,6 +149,7 @@ def _server_as_json(server: TrialServer) -> dict[str, Any]:
         "kind": server.kind,
         "problem": server.problem,
         "left_out": list(server.left_out),
+        "models": list(server.models),
         "tools": [
             {
                 "name": tool.name,

@@ -19,7 +19,7 @@ class AheadRow:
     index: int
     """Number of the effect in the turn, from 0."""
     stage: int
-    """Times that the server of a call has asked people before."""
+    """Times that the server of a call has asked people or models before."""
     request: str
     """Request, canonical JSON text."""
     is_made: bool = False

@@ -11,6 +11,7 @@ import pytest
 from tests.core.worlds import kind, plan, sends
 from turnwise.core.plan import KindGrants, Limits
 from turnwise.core.plan_change import changed_plan, concerns_turns, plan_change, plan_concerns, with_texts
+from turnwise.core.tool_plan import ToolPlan, ToolServerPlan
 from turnwise.core.withheld import Withheld, as_member
 from turnwise.errors import JournalError
 
@@ -35,6 +36,19 @@ PLAN = plan([kind("a", grants=sends("b")), kind("b")], models=(("m", "1" * 64), 
             {"kinds": (PLAN.kinds[0], replace(PLAN.kinds[1], grants=KindGrants(finish=True)))},
             '{"kinds":{"b":{"grants":{"finish":true}}}}',
         ),
+        (
+            {"tools": (ToolServerPlan("s", (ToolPlan("t"),), 5, 9),)},
+            '{"tools":[{"calls_max":5,"name":"s","reply_bytes_max":9,"tools":[{"description":"","name":"t"}]}]}',
+        ),
+        (
+            {"kinds": (PLAN.kinds[0], replace(PLAN.kinds[1], grants=KindGrants(ask=True, run_python=True)))},
+            '{"kinds":{"b":{"grants":{"ask":true,"run_python":true}}}}',
+        ),
+        (
+            {"kinds": (PLAN.kinds[0], replace(PLAN.kinds[1], grants=KindGrants(call=("s",), approve=("s.t",))))},
+            '{"kinds":{"b":{"grants":{"approve":["s.t"],"call":["s"]}}}}',
+        ),
+        ({"contents_bytes_max": 9, "agents_max": 3}, '{"agents_max":3,"contents_bytes_max":9}'),
         (
             {"models": (("m", "3" * 64), ("n", "4" * 64))},  # all that there are
             '{"models":{"m":"' + "3" * 64 + '","n":"' + "4" * 64 + '"}}',

@@ -366,3 +366,10 @@ def test_a_journal_that_is_refused_is_let_go(tmp_path: Path) -> None:
     assert caught.traceback, "which keeps whatever it reaches"
     opened = {str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()}
     assert str(path) not in opened
+
+
+def test_turns_that_wait_their_questions_and_answers_are_counted() -> None:
+    with Journal.open(Path(__file__).parent / "formats" / "format-3.journal") as journal:
+        run = Run(journal)
+        assert (len(run.parks), len(run.asked), len(run.answers)) == (1, 2, 1)
+        assert [[question.id for question in run.asked], [answer.question for answer in run.answers]] == [[1, 2], [2]]

@@ -140,3 +140,13 @@ def test_what_has_no_table_is_left_out(tmp_path: Path) -> None:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     assert {"rounds", "turns"} <= tables
     assert not tables & OPTIONAL[FORMAT].keys()
+
+
+def test_what_ends_a_write_is_told_as_it_is_or_as_what_it_means(tmp_path: Path) -> None:
+    with create(tmp_path / "run.journal") as journal:
+        asked = KeyboardInterrupt()
+        assert journal.writer._told(asked) is asked
+        for error in (OverflowError("too large"), UnicodeEncodeError("utf-8", "\ud800", 0, 1, "no text")):
+            told = journal.writer._told(error)
+            assert isinstance(told, InvariantError)
+            assert told.message.startswith("a value cannot be stored: ")

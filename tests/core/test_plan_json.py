@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from tests.core.worlds import WITHOUT_SUMS, kind, plan
 from turnwise.core.canonical import canonical
 from turnwise.core.head import genesis, text_digest
-from turnwise.core.plan import AgentPlan, InitialMessage, Kind, KindGrants, Limits, Plan
+from turnwise.core.plan import (
+    CONTENTS_BYTES_MAX_DEFAULT,
+    AgentPlan,
+    InitialMessage,
+    Kind,
+    KindGrants,
+    Limits,
+    Plan,
+)
 from turnwise.core.plan_json import VERSION, plan_from_json, plan_to_json
 from turnwise.core.tool_plan import SamplingPlan, ToolPlan, ToolServerPlan
 from turnwise.core.withheld import Withheld
@@ -296,3 +304,24 @@ def test_tools_come_back_as_they_were() -> None:
         assert before in text
         with pytest.raises(JournalError, match="tools"):
             plan_from_json(text.replace(before, after))
+
+
+@pytest.mark.parametrize("name", ["ask", "run_python"])
+def test_a_grant_is_written_where_it_is_given(name: str) -> None:
+    granted = dataclasses.replace(PLAN.kinds[0], grants=KindGrants(**{name: True}))  # type: ignore[arg-type]
+    text = plan_to_json(dataclasses.replace(PLAN, kinds=(granted,)))
+    assert plan_from_json(text).kinds[0].grants == granted.grants
+    assert f'"{name}":true' in text
+    assert f'"{name}"' not in TEXT
+    with pytest.raises(JournalError, match="that is not set"):
+        plan_from_json(text.replace(f'"{name}":true', f'"{name}":false'))
+
+
+def test_what_is_as_it_usually_is_stands_in_no_plan() -> None:
+    for bytes_max, said in ((1, None), (CONTENTS_BYTES_MAX_DEFAULT, "that is the usual one")):
+        text = TEXT.replace('"kinds"', f'"contents_bytes_max":{bytes_max},"kinds"', 1)
+        if said is None:
+            assert plan_from_json(text).contents_bytes_max == bytes_max
+        else:
+            with pytest.raises(JournalError, match=said):
+                plan_from_json(text)

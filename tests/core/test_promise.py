@@ -28,3 +28,10 @@ def test_people_are_told_of_models_that_promise_less(promise: Promise, said: str
     assert line.startswith("storyteller ")
     assert said in line
     assert caution("storyteller", "batch-invariant") is None
+
+
+def test_people_are_told_where_nobody_wanted_a_promise() -> None:
+    without, wanted = caution("storyteller", "none"), caution("storyteller", "none", given_up=True)
+    assert without is not None
+    assert wanted == without.replace("the same again:", "the same again (reproducible = false):")
+    assert wanted != without

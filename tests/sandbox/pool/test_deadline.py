@@ -171,3 +171,69 @@ def test_closing_ends_what_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     with pytest.raises(ProcessLookupError):
         os.kill(asyncio.run(run()), 0)
+
+
+class Moments(SystemClock):
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.processor: float | None = 0.0
+
+    def elapsed_ns(self) -> int:
+        return int(self.now_s * 1e9)
+
+    def processor_s(self, pid: int) -> float | None:
+        return self.processor
+
+
+def watched(clock: Moments, rate: float | None = 1.0, still_s: float = 10) -> Deadline:
+    return Deadline(1, still_s, Rate(rate), clock=clock)
+
+
+ALLOWED_S = bound_s([JOB], 1.0)
+
+
+def test_processor_time_is_compared_with_what_the_fuel_allows() -> None:
+    clock = Moments()
+    clock.now_s = clock.processor = 5.0
+    of = watched(clock)
+    allowed_s = 10 + deadline.PROCESSOR_FACTOR * ALLOWED_S
+    clock.now_s, clock.processor = 1e6, 5 + allowed_s
+    assert of.check([JOB]) is None
+    clock.processor = 5 + allowed_s + 1
+    said = f"no result after {allowed_s + 1:.0f} s of processor time, where its fuel allows {allowed_s:.0f} s"
+    assert of.check([JOB]) == said
+    of.progress()
+    assert of.check([JOB]) is None
+
+
+@pytest.mark.parametrize("before", [None, 3.0])
+def test_where_processor_time_is_not_known_at_both_ends_the_clock_counts(before: float | None) -> None:
+    clock = Moments()
+    clock.processor = before
+    of = watched(clock)
+    clock.processor = None if before is not None else 3.0
+    allowed_s = 10 + deadline.CLOCK_FACTOR * ALLOWED_S
+    clock.now_s = allowed_s
+    assert of.check([JOB]) is None
+    clock.now_s = allowed_s + 1
+    assert (of.check([JOB]) or "").startswith(f"no result after {allowed_s + 1:.0f} s by the clock")
+
+
+def test_who_uses_no_processor_time_for_as_long_as_the_deadline_stands_still() -> None:
+    clock = Moments()
+    of = watched(clock)
+    clock.now_s, clock.processor = 9.0, 0.5
+    assert of.check([JOB]) is None
+    clock.now_s = 18.9
+    assert of.check([JOB]) is None
+    clock.now_s = 19.0
+    assert of.check([JOB]) == "no result, and no processor time used for 10 s, the deadline"
+
+
+def test_before_the_rate_is_known_nobody_computes_for_too_long() -> None:
+    clock = Moments()
+    of = watched(clock, rate=None)
+    clock.now_s = clock.processor = 1e9
+    assert of.check([JOB]) is None

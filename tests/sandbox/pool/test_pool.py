@@ -23,7 +23,7 @@ from turnwise.sandbox.execute.jobs import TurnJob, TurnResult
 from turnwise.sandbox.pool import deadline, worker_slot
 from turnwise.sandbox.pool import pool as worker_pool
 from turnwise.sandbox.pool.batch_queue import Item
-from turnwise.sandbox.pool.pool import SOON_JOBS_MAX, Pool
+from turnwise.sandbox.pool.pool import SOON_JOBS_MAX, Pool, PoolStatistics
 from turnwise.sandbox.pool.worker_slot import WorkerSlot
 from turnwise.sharedmem import Transport
 
@@ -541,3 +541,13 @@ def test_workers_that_cannot_begin_end_the_pool_with_their_last_words(play_with:
     assert isinstance(error, EnvironmentFailure)
     assert "status 7" in error.message
     assert "the last words" in error.message
+
+
+def test_a_pool_that_has_not_begun_has_done_nothing() -> None:
+    pool = Pool([], workers=2, on_results=print, on_failure=print)
+    assert pool.statistics() == PoolStatistics(2, 0, 0, 0, 0, 0, 0, 0)
+    assert pool.jobs == [None, None]
+    assert pool.take_soon() is False
+    for workers in (0, worker_pool.WORKERS_MAX + 1):
+        with pytest.raises(ValueError, match=f"workers must be between 1 and {worker_pool.WORKERS_MAX}, not {workers}"):
+            Pool([], workers=workers, on_results=print, on_failure=print)

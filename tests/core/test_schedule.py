@@ -1,11 +1,11 @@
-"""The schedule of rounds beside the plainest one that is right: everybody is asked before every round."""
+"""Both schedules beside the plainest ones that are right: everybody is asked before every round."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnwise.core.schedule import Rounds
+from turnwise.core.schedule import Rounds, Sequential
 
 AGENTS = 4
 
@@ -107,3 +107,63 @@ def test_the_alarms_of_one_round_are_looked_at_once_however_many_are_silent() ->
         assert schedule.next_round(now) == 50
     assert Counted.asked < 1_100
     assert schedule.take(50) == [0]
+
+
+class Reader(Agent):
+    """An agent whose letters are told apart: number, and the round from which on it can be read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.letters: list[tuple[int, int]] = []
+
+    def has_unread(self, seq: int) -> bool:
+        return bool(self.letters) and self.letters[0][0] <= seq
+
+
+def plain_order(agents: list[Reader]) -> list[tuple[int, int, int, int]]:
+    """Everything for which somebody is due, the first first: its round, alarms before mail, and what breaks ties."""
+    mail = [
+        (agent.letters[0][1], 1, agent.letters[0][0], place)
+        for place, agent in enumerate(agents)
+        if agent.letters and not agent.is_waiting
+    ]
+    alarms = [(agent.due_at, 0, place, place) for place, agent in enumerate(agents) if agent.due_at is not None]
+    return sorted([*mail, *alarms])
+
+
+@given(st.lists(st.tuples(CHANGES, st.integers(0, 3), st.booleans()), min_size=1, max_size=10))
+def test_the_one_whose_mail_or_alarm_is_oldest_moves_alone(
+    rounds: list[tuple[list[tuple[int, str, int]], int, bool]],
+) -> None:
+    agents = [Reader() for _ in range(AGENTS)]
+    schedule = Sequential(agents)
+    now = seq = 0
+    for changes, left, waits in rounds:
+        for place, what, number in changes:
+            agent = agents[place]
+            if what == "mail":
+                agent.letters.append((seq, now + 1))
+                schedule.mail(place, seq, now + 1)
+                seq += 1
+            elif what == "alarm":
+                agent.alarm = now + number
+                schedule.alarm(place, agent.alarm)
+            elif what == "go on" and agent.is_waiting:
+                agent.is_waiting = False
+                schedule.backlog(place)
+                if agent.alarm is not None:
+                    schedule.alarm(place, agent.alarm)
+            elif what == "silent":
+                agent.alarm = None
+        order = plain_order(agents)
+        found = schedule.next_round(now)
+        assert found == (max(now + 1, order[0][0]) if order else None)
+        assert schedule.next_round(now) == found
+        if found is None:
+            continue
+        now = found
+        assert schedule.take(now) == [order[0][3]]
+        moved = agents[order[0][3]]
+        moved.letters = moved.letters[max(1, len(moved.letters) - left) :]  # of many letters some may be left
+        moved.alarm = None if moved.alarm is not None and moved.alarm <= now else moved.alarm
+        moved.is_waiting = waits

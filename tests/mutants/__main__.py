@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,7 +149,8 @@ def came_of(mutant: Mutant, warm: Warm, paths: list[Path], seconds_max: float = 
         return verdict.killer, verdict.reached
     if verdict.anew:
         names = names_of(mutant)
-        tests = warm.tests_that_reach(mutant, lines_that_use(names, paths), files_that_name(names, warm.files))
+        files = files_that_name(names, warm.files) | own_files(mutant, warm.files)
+        tests = warm.tests_that_reach(mutant, lines_that_use(names, paths), files)
         reached = len(tests)
     else:
         tests, reached = quickest(warm.seconds_by_test, seconds_max), 0
@@ -158,6 +159,12 @@ def came_of(mutant: Mutant, warm: Warm, paths: list[Path], seconds_max: float = 
         tests = [min(warm.seconds_by_test, key=warm.seconds_by_test.__getitem__)]
     killed = is_killed(mutant, tests, patience_s)
     return "a test after importing anew" if killed else None, reached
+
+
+def own_files(mutant: Mutant, files: Iterable[str]) -> set[str]:
+    """Return the files of tests that are named as the module is: they matter to what a decorator has made, too."""
+    own = f"test_{mutant.module.rpartition('.')[2]}.py"
+    return {file for file in files if Path(file).name == own}
 
 
 def quickest(seconds_by_test: Mapping[str, float], seconds_max: float) -> list[str]:

@@ -227,6 +227,31 @@ def test_what_only_a_process_of_a_test_runs_is_tried_there(tmp_path: Path) -> No
     assert came_of(other, warm, []) == (None, 0)
 
 
+class AtImport:
+    """A process of tests that finds that a change is in what runs at import, and notes which tests are asked for."""
+
+    def __init__(self, test: Path) -> None:
+        self.seconds_by_test = {str(test): 1.0}
+        self.files = {"tests/core/test_unguarded.py", "tests/core/test_grants.py"}
+        self.asked: set[str] = set()
+
+    def verdict(self, mutant: Mutant) -> Verdict:
+        return Verdict(None, anew=True)
+
+    def tests_that_reach(self, mutant: Mutant, lines: set[object], files: set[str]) -> list[str]:
+        self.asked |= files
+        return []
+
+
+def test_what_a_decorator_makes_at_import_is_tried_by_the_tests_of_its_module(tmp_path: Path) -> None:
+    test = tmp_path / "test_nothing.py"
+    test.write_text("def test_it():\n    pass\n")
+    warm: Any = AtImport(test)
+    mutant = next(m for m in mutants("core") if m.module == "turnwise.core.unguarded" and "leave out" in m.name)
+    assert came_of(mutant, warm, [mutant.path]) == (None, 0)
+    assert warm.asked == {"tests/core/test_unguarded.py"}
+
+
 def test_the_quickest_tests_come_first_up_to_a_bound() -> None:
     seconds = {"a": 3.0, "b": 1.0, "c": 2.0}
     assert quickest(seconds, 3.0) == ["b", "c"]

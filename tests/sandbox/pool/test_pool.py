@@ -551,3 +551,18 @@ def test_a_pool_that_has_not_begun_has_done_nothing() -> None:
     for workers in (0, worker_pool.WORKERS_MAX + 1):
         with pytest.raises(ValueError, match=f"workers must be between 1 and {worker_pool.WORKERS_MAX}, not {workers}"):
             Pool([], workers=workers, on_results=print, on_failure=print)
+
+
+def test_who_waits_for_workers_hears_of_the_first_failure_and_goes_on() -> None:
+    failures: list[TurnwiseError] = []
+
+    async def main() -> None:
+        pool = Pool([], workers=1, on_results=print, on_failure=failures.append)
+        waits = asyncio.create_task(pool.wait_ready())
+        for what in ("first", "second"):
+            pool.slot_failed(EnvironmentFailure(what))
+        await asyncio.wait_for(waits, WAIT_S_MAX)
+        assert pool.take_soon() is False
+
+    asyncio.run(main())
+    assert [error.message for error in failures] == ["first"]

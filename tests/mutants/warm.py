@@ -217,6 +217,7 @@ class _Server:
                     importlib.import_module(mutant.module)
             except Exception:  # then a process that imports everything anew is the one to try
                 return None
+            gc.unfreeze()  # what tests have set aside is not among the objects that the collector tells of
             self._live[mutant.module] = [
                 found
                 for found in gc.get_objects()

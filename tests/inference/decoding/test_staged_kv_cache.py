@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.inference.fake_device import FakeTensors
@@ -13,6 +15,7 @@ from turnwise.inference.decoding.kv_cache import KvBlocks
 from turnwise.inference.decoding.slab import KvShape
 from turnwise.inference.decoding.staged_kv_cache import StagedKv
 from turnwise.inference.decoding.tensor_slab import TensorSlab
+from turnwise.inference.engine.rows import KvRows
 from turnwise.inference.plans.kv_sizes import BLOCK_TOKENS
 
 SHAPE = KvShape(("k", "v"), ("nk", "nv"), 2, 4, np.dtype(np.float32))
@@ -152,6 +155,23 @@ def test_rows_become_few_when_few_are_left() -> None:
     assert rows.step(1) == 2, "not for one of two: it would come and go"
 
 
+def test_a_row_that_was_reserved_and_holds_nothing_comes_back() -> None:
+    """A step of others may come between."""
+    rows = Rows()
+    rows.reserve(8, 64)
+    rows.prompt(0, 10, 1)
+    assert rows.step(1) == 1
+    rows.prompt(5, 20, 2)
+    assert rows.step(1) == 8
+    assert rows.holds()
+    rows.kv.clear(5)
+    rows.lengths[5] = 0
+    assert rows.step(1) == 1
+    rows.lengths[2] = 0
+    assert rows.kv.begin_step(3, rows.lengths) == 4
+    assert rows.holds()
+
+
 def test_rows_move() -> None:
     rows = Rows()
     rows.reserve(4, 64)
@@ -223,3 +243,83 @@ def test_what_was_not_brought_together_is_not_bound() -> None:
     for wrong in (([0], 1, 0, 5), (range(2), 2, 0, 1), ([1], 1, 60, 5)):
         with pytest.raises(InvariantError, match="do not lie together"):
             rows.kv.bind(Recorded(), *wrong)
+
+
+class Served:
+    """Sequences as an engine serves them: those that decode are the first rows, one more is being prefilled."""
+
+    def __init__(self) -> None:
+        self.rows = Rows(rows_max=8, positions_max=8 * 192)
+        self.table = KvRows()
+        self.blocks = KvBlocks(TensorSlab(SHAPE, 4, BLOCK_TOKENS, self.rows.device))
+        self.kept: int | None = None
+        self.next = 1
+        self.prefilling: int | None = None
+
+    def join(self, count: int) -> None:
+        """Begin a sequence, with a kept beginning if there is one."""
+        if self.prefilling is not None or len(self.table) == 7:
+            return
+        self.prefilling, self.next = self.next, self.next + 1
+        row = self.table.enter(self.prefilling)
+        self.rows.kv.clear(row)
+        self.rows.reserve(len(self.table), 64 * (1 + count % 3))
+        if self.kept is not None and count % 2:
+            self.rows.lengths[row], self.rows.owners[row] = 40, self.kept
+            self.blocks.restore(self.rows.kv, row, [BlockSpan(2, 0, 32), BlockSpan(1, 32, 8)])
+            self.prefilling = None
+            self.table.ready(self.next - 1)
+
+    def piece(self, count: int) -> None:
+        """Run a piece of the prompt that is begun, or of one that decodes; the prompt ends with an even piece."""
+        row = len(self.table) - 1 if self.prefilling is not None else count % max(1, len(self.table))
+        if row < 0 or row >= len(self.table) or self.rows.lengths[row] + count > 60:
+            return
+        owner = self.rows.owners[row] if self.rows.lengths[row] else self.next + 100
+        self.rows.prompt(row, count, owner)
+        if self.prefilling is not None and count % 2 == 0:
+            self.table.ready(self.prefilling)
+            self.prefilling = None
+
+    def keep(self, count: int) -> None:
+        """Keep the beginning of a row that is long enough."""
+        for row, length in enumerate(self.rows.lengths):
+            if length >= 64 or (length >= 40 and self.rows.kv.rows and length % 2 == count % 2):
+                spans = [BlockSpan(2, 0, 32), BlockSpan(1, 32, 32)]
+                self.blocks.keep(self.rows.kv, row, spans, length)
+                self.kept = self.rows.owners[row]
+                return
+
+    def step(self, count: int) -> None:
+        decoding = len(self.table.decoding)
+        if decoding and max(self.rows.lengths) < 62:
+            self.rows.step(decoding)
+
+    def end(self, count: int) -> None:
+        if not self.table.numbers:
+            return
+        number = self.table.numbers[count % len(self.table)]
+        if number == self.prefilling:
+            self.prefilling = None
+        rows = self.rows
+        for move in self.table.leave(number):
+            rows.kv.move(move.source, move.target, rows.lengths[move.source])
+            rows.lengths[move.target], rows.owners[move.target] = rows.lengths[move.source], rows.owners[move.source]
+            rows.kv.clear(move.source)
+            rows.lengths[move.source] = 0
+        rows.kv.clear(len(self.table))
+        rows.lengths[len(self.table)] = 0
+
+
+WORK = st.tuples(
+    st.sampled_from(["join", "join", "piece", "piece", "piece", "keep", "step", "end"]), st.integers(1, 30)
+)
+
+
+@settings(max_examples=150)
+@given(st.lists(WORK, min_size=20, max_size=60))
+def test_whoever_joins_and_ends_when_rows_hold_what_was_written(work: list[tuple[str, int]]) -> None:
+    served = Served()
+    for what, count in work:
+        getattr(served, what)(count)
+    assert not any(served.rows.lengths) or served.rows.holds()

@@ -68,7 +68,7 @@ class StagedKv:
 
     def begin_prompt(self, row: int, lengths: Sequence[int]) -> None:
         """Bring what the row holds to where a prompt can run."""
-        slab = self._reserved
+        slab = self._with_rows(row + 1, lengths)
         if slab.rows == 1 or self._staged == row:
             return
         self._unstage(lengths)
@@ -81,7 +81,7 @@ class StagedKv:
         """Bring what the first `rows` rows hold into the slab; return how many rows it has: all of them take part."""
         if self._staged is not None and self._staged < rows:
             self._unstage(lengths)
-        slab = self._reserved
+        slab = self._with_rows(rows, lengths)
         few = power_of_two(max(rows, _live(lengths)))
         if self._staged is None and few * SHRINK <= slab.rows:
             self._lay(few, slab.room, lengths)
@@ -138,6 +138,12 @@ class StagedKv:
         if self._slab is None:
             raise InvariantError("the engine reserves rows before it runs")
         return self._slab
+
+    def _with_rows(self, rows: int, lengths: Sequence[int]) -> TensorSlab:
+        """Return the slab with at least so many rows: those of a sequence that holds nothing yet may be gone again."""
+        if rows > self._reserved.rows:
+            self._lay(power_of_two(rows), self._reserved.room, lengths)
+        return self._reserved
 
     def _lying(self, row: int) -> tuple[TensorSlab, int]:
         """Find a row: the slab in which it lies, and the row there."""

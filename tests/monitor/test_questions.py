@@ -104,9 +104,8 @@ def test_waits_go_from_asking_to_going_on(shown: Monitor) -> None:
     assert shown.ask("waits", run="open.journal", lanes="lineage", row_first=2)["waits"] == []
 
 
-def test_more_waits_than_are_told_are_counted(shown: Monitor, tmp_path: Path) -> None:
-    petition(tmp_path / "a.journal")
-    with Journal.open(tmp_path / "a.journal") as journal:
+def test_more_waits_than_are_told_are_counted(shown: Monitor) -> None:
+    with Journal.open(shown.place / "open.journal") as journal:
         assert journal.rounds.parks.waits(1, 100, range(10), 1) == ([Wait(1, 2, 5, True)], 3)
 
 

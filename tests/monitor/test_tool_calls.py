@@ -120,7 +120,11 @@ def test_a_slow_call_is_a_wait_over_rounds(tmp_path: Path) -> None:
         journal=tmp_path / "a.journal",
         workers=1,
     ) as live:
+        while live.progress().round < 3:
+            live.step()
+        (tmp_path / "go").touch()
         live.result().close()
     with Journal.open(tmp_path / "a.journal") as journal:
         (wait,), _ = journal.rounds.parks.waits(1, 100, range(10), 10)
-        assert not wait.people
+        assert (wait.people, wait.asked) == (False, 1)
+        assert wait.until is not None

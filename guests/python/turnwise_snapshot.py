@@ -21,6 +21,13 @@ WARM_UP_TURNS = 30
 """Enough for CPython to specialise the code that it executes."""
 
 SMALL_BYTES_MAX = 512
+ADDRESSES_MAX = 1 << 25
+OBJECTS_MAX = 100_000
+ALIGNMENT = 8
+"""Bounds of addresses and of objects, and what every address is a multiple of.
+
+Listing takes little memory so: all that is once taken is scanned after every turn."""
+
 FILLINGS_BEHIND = 4
 """So many blocks in a row behind all objects mean that there is no free place between them."""
 
@@ -89,38 +96,45 @@ def forget_files() -> None:
     sys.meta_path[2:] = [loader.NothingElse()]
 
 
-def list_objects() -> bytes:
-    """Return the address of every object and that of its type, in pairs of 32-bit numbers.
+def list_objects() -> memoryview:
+    """Return the address of every object and that of its type, in pairs of 32-bit numbers, in little memory.
 
     With them the build makes all these objects immortal: it sets their reference counts in the stored memory to the
     value at which CPython no longer counts. Nothing of them is ever freed in a turn's short life anyway.
     """
     gc.collect()
-    seen: set[int] = set()
-    pairs = array("I")
+    seen = bytearray(ADDRESSES_MAX // ALIGNMENT // 8)
+    pairs = array("I", bytes(8 * OBJECTS_MAX))
+    count = 0
     pending: list[object] = gc.get_objects()
+
+    def is_seen(item: object) -> int:
+        place, bit = divmod(id(item) // ALIGNMENT, 8)
+        return seen[place] >> bit & 1
+
     while pending:
         item = pending.pop()
-        if id(item) in seen or item is seen or item is pairs or isinstance(item, FrameType | GeneratorType):
+        if is_seen(item) or item is seen or item is pairs or isinstance(item, FrameType | GeneratorType):
             continue
-        seen.add(id(item))
-        pairs.append(id(item))
-        pairs.append(id(type(item)))
-        pending += gc.get_referents(item)
+        place, bit = divmod(id(item) // ALIGNMENT, 8)
+        seen[place] |= 1 << bit
+        pairs[count], pairs[count + 1] = id(item), id(type(item))
+        count += 2
+        pending += [found for found in gc.get_referents(item) if not is_seen(found)]
         if isinstance(item, CodeType):  # not known to the garbage collector, nor what it refers to
             pending += [item.co_filename, item.co_name, item.co_qualname, item.co_linetable, item.co_exceptiontable]
             pending += [item.co_consts, *item.co_consts, item.co_names, *item.co_names]
             pending += [*item.co_varnames, *item.co_cellvars, *item.co_freevars]
         elif isinstance(item, type):  # the same is true of types that are part of the interpreter
             pending += [*vars(item).values(), item.__mro__, item.__bases__]
-    return pairs.tobytes()
+    return memoryview(pairs)[:count].cast("B")
 
 
 def settle() -> None:
     """Do the last things: what follows is what a turn finds."""
     gc.collect()
     # Overwrite what listing the objects left in free memory, or it would be stored: zeros are not.
-    for size in (1 << 22, 1 << 21, 1 << 20, 1 << 19):
+    for size in (1 << 20, 1 << 19, 1 << 18, 1 << 17):
         bytearray(size)
     _fill_holes()
     gc.freeze()

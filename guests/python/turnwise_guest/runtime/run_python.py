@@ -16,6 +16,9 @@ from turnwise_guest.jsontext import NotJSON, canonical
 from turnwise_guest.runtime.failure import describe
 from turnwise_guest.turn import Turn
 
+EXPRESSION_CHARS_MAX = 1000
+"""Length of code up to which it is tried whether it is one expression: trying is not free where it is not."""
+
 FILE = "code.py"
 """Name of the code in tracebacks."""
 
@@ -54,6 +57,9 @@ def run(code: str, value: Any) -> dict[str, Any]:
 
 def _execute(code: str, names: dict[str, Any]) -> Any:
     """Execute code, and return the value of its last statement if that is an expression."""
+    expression = _expression(code)
+    if expression is not None:
+        return eval(expression, names)
     tree = ast.parse(code, FILE)
     last = tree.body[-1] if tree.body else None
     if not isinstance(last, ast.Expr):
@@ -62,6 +68,21 @@ def _execute(code: str, names: dict[str, Any]) -> Any:
     del tree.body[-1]
     exec(_compiled(tree), names)
     return eval(_compiled(ast.Expression(last.value)), names)
+
+
+def _expression(code: str) -> CodeType | None:
+    """Compile code that is one short expression and nothing else, without its syntax tree as objects; else None.
+
+    What could be told of it differs in no way: white space in front, which only an expression may have, and escapes, of
+    which Python may warn each time that it reads them, take the long way.
+    """
+    if len(code) > EXPRESSION_CHARS_MAX or code[:1].isspace() or "\n" in code or "\\" in code:
+        return None
+    try:
+        compiled: CodeType = compile(code, FILE, "eval", dont_inherit=True)
+    except Exception:  # it is something else, and what is wrong with it the long way tells
+        return None
+    return compiled
 
 
 def _compiled(tree: ast.Module | ast.Expression) -> CodeType:

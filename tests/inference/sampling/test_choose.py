@@ -178,10 +178,11 @@ def test_a_changed_logit_that_was_the_largest() -> None:
     "sampling", [Sampling(), Sampling(0.7), Sampling(1.5, 40), Sampling(1.0, None, 0.9), Sampling(1.0, min_p=0.01)]
 )
 @pytest.mark.parametrize("share", [None, 0.5, 0.001])
-def test_a_large_vocabulary(sampling: Sampling, share: float | None) -> None:
+@pytest.mark.parametrize("repeats", [1, pytest.param(10, marks=pytest.mark.exhaustive)])
+def test_a_large_vocabulary(sampling: Sampling, share: float | None, repeats: int) -> None:
     """Here the quicker ways are taken."""
     random = np.random.default_rng(9)
-    for index, spread in enumerate([0.5, 2, 8] * 3):
+    for index, spread in enumerate([0.5, 2, 8] * repeats):
         logits = (random.standard_normal(20_000) * spread).astype(np.float32)
         allowed = None if share is None else random.random(20_000) < share
         shown = [True] * 20_000 if allowed is None else allowed.tolist()

@@ -92,6 +92,8 @@ def tool_of(plan: Plan, body: str) -> tuple[ToolServerPlan, ToolPlan] | None:
 
 def may_sample(plan: Plan, body: str) -> bool:
     """Return whether the server of the tool that a request calls may ask models in the middle of the call."""
+    if all(server.sampling is None for server in plan.tools):
+        return False
     found = tool_of(plan, body)
     return found is not None and found[0].sampling is not None
 

@@ -216,9 +216,10 @@ def test_attention_of_small_operators_is_right_there(system: Path, stories_model
     assert said["text"] == "".join(generate_text(model, "Once upon a time", tokens_max=12, provider="cpu"))
 
 
-def test_sequences_share_steps_with_their_cache_on_the_device(system: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", [Form("grouped"), Form("grouped", "int4", 32, 4)], ids=str)
+def test_sequences_share_steps_with_their_cache_on_the_device(system: Path, tmp_path: Path, form: Form) -> None:
     """With pieces and blocks of 16 tokens, which the driver computes rightly."""
-    model = write_form(tmp_path / "m", Form("grouped"))
+    model = write_form(tmp_path / "m", form)
     shared = "the seller shows the buyer what there is, and "
     bodies = [
         {"prompt": shared + "then", "tokens_max": 7},
@@ -236,6 +237,8 @@ def test_sequences_share_steps_with_their_cache_on_the_device(system: Path, tmp_
     assert said["reused"] >= 2 * 32
     assert said["batched"] > 10
     assert errors == ""
+    if form.weights == "int4":  # the CPU rounds activations to 8 bits
+        return
     greedy = [number for number, body in enumerate(bodies) if not body.get("temperature")]
     on_cpu, _ = told(system, ROWS, model, json.dumps(bodies), "cpu")
     assert [said["alone"][number] for number in greedy] == [on_cpu["alone"][number] for number in greedy]

@@ -156,6 +156,13 @@ class Decoder:
         """True if steps have 1, 2, 4, 8, … rows, some of which may be nobody's."""
         return self._memory.staged is not None
 
+    def forget_beyond(self, count: int) -> None:
+        """Forget the rows beyond the first `count`, and lay out no more than a step of those has, where that shows."""
+        if self._memory.staged is not None:
+            for row in range(count, len(self._lengths)):
+                self.clear(row)
+            self._memory.staged.lay_few(self._step_rows(count), self._lengths.tolist())
+
     @property
     def keeps_pieces(self) -> bool:
         """True if a prompt is to be kept piece by piece: a row does not hold its beginning when it is run."""

@@ -30,8 +30,8 @@ CUDA_QUANTISED_ROWS_MIN: Final = 17
 """CUDA multiplies one row with 4-bit weights by one kernel, up to 16 by another, and unpacks the weights for more."""
 
 WEBGPU_CHUNK_TOKENS: Final = 128
-WEBGPU_QUANTISED_ROWS_MIN: Final = 2
-"""WebGPU multiplies one row with 4-bit weights by a kernel of its own."""
+WEBGPU_QUANTISED_ROWS_MIN: Final = 4
+"""WebGPU multiplies up to three rows with 4-bit weights by a kernel of their own."""
 
 DYNAMIC: Final = frozenset(
     {"DynamicQuantizeLinear", "com.microsoft:DynamicQuantizeMatMul", "com.microsoft:DynamicQuantizeLSTM"}
@@ -69,7 +69,7 @@ RULES_GROWING: Final = (
 """The same for a cache that grows with each step: rows of different length do not share one."""
 
 RULES_STAGED: Final = (
-    *(Rule("free", True, rows) for rows in (1, WEBGPU_QUANTISED_ROWS_MIN, 4, 8, 16, 32)),
+    *(Rule("free", True, rows) for rows in (1, 2, WEBGPU_QUANTISED_ROWS_MIN, 8, 16, 32)),
     Rule("single", True, 1),
     Rule("single", False, 1),
 )

@@ -178,6 +178,7 @@ class _Rows:
         rows = max(1, min(rows, budget.rows_max, budget.positions_max // (room + ROUND_UP_TOKENS) - budget.rows_spare))
         self._decoder.begin(room)
         self._decoder.reserve(rows, room)
+        self._decoder.forget_beyond(rows)
         return rows
 
     def prefill(self, row: int, ids: Sequence[int], whole: int) -> NDArray[Any]:
@@ -208,4 +209,6 @@ class _Rows:
         return len(spans) * BLOCK_TOKENS
 
     def decode(self, tokens: Sequence[int]) -> Sequence[NDArray[Any]]:
+        # Whoever took part in a larger step is gone, so that each step has the size that it has in a run.
+        self._decoder.forget_beyond(len(tokens))
         return self._decoder.decode(tokens)

@@ -87,6 +87,12 @@ class StagedKv:
             self._lay(few, slab.room, lengths)
         return self._reserved.rows
 
+    def lay_few(self, rows: int, lengths: Sequence[int]) -> None:
+        """Lay out no more rows than so many need, though it be only half of them that go."""
+        few = power_of_two(max(rows, _live(lengths)))
+        if few < self._reserved.rows:
+            self._lay(few, self._reserved.room, lengths)
+
     def bind(self, binding: Any, rows: Sequence[int], count: int, past: int, new: int) -> None:
         row, slab = rows[0], self._reserved
         if count == 1 and slab.rows > 1:

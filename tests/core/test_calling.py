@@ -22,6 +22,7 @@ from turnwise.core.calling import (
     call_of,
     call_refusal,
     is_of_call,
+    may_sample,
     outcome_of,
     request_of,
     stage_after,
@@ -45,7 +46,7 @@ from turnwise.core.machine import Machine
 from turnwise.core.plan import AgentPlan, Kind, KindGrants, Plan
 from turnwise.core.question import QUESTION_CHARS_MAX, answer_reply, question_of
 from turnwise.core.records import EffectRecord
-from turnwise.core.tool_plan import ToolPlan, ToolServerPlan
+from turnwise.core.tool_plan import SamplingPlan, ToolPlan, ToolServerPlan
 from turnwise.core.turn import Completed, EffectRequest, Needs, TurnOutput
 from turnwise.core.withheld import Withheld
 from turnwise.errors import JournalError
@@ -399,3 +400,11 @@ def test_answers_go_to_the_server_by_their_keys_with_its_state(keys: list[str], 
 
 def test_the_bounds_of_calls_are_what_recorded_runs_were_held_to() -> None:
     assert (TOOL_NAME_CHARS_MAX, STAGES_MAX, SHOWN_CHARS_MAX) == (200, 16, 2_000)
+
+
+def test_a_server_may_ask_models_where_the_world_grants_it_some() -> None:
+    sampling = ToolServerPlan("models", (ToolPlan("t"),), sampling=SamplingPlan(("m",)))
+    world = Plan("p", 1, (), (), tools=(sampling, LOOSE))
+    assert may_sample(world, request("models.t")) is True
+    for body in (request("loose"), request("nobody"), "[]"):
+        assert may_sample(world, body) is False

@@ -11,6 +11,7 @@ import pytest
 from turnwise.core.tool_plan import (
     CALLS_MAX_DEFAULT,
     REPLY_BYTES_MAX_DEFAULT,
+    SamplingPlan,
     ToolPlan,
     ToolServerPlan,
     find_tool,
@@ -129,3 +130,20 @@ def test_what_is_no_list_of_servers_is_damage(value: object) -> None:
 )
 def test_a_tool_is_found_by_its_server_and_name_or_by_the_server_of_only_one(name: str, found: object) -> None:
     assert find_tool(SERVERS, name) == found
+
+
+def test_the_models_of_a_server_are_written_and_read_with_their_bounds() -> None:
+    assert SamplingPlan(("m",)) == SamplingPlan(("m",), 8, 1_024)
+    server = ToolServerPlan("s", (PLAIN,), sampling=SamplingPlan(("m", "n"), 1, 1))
+    (text,) = servers_to_json([server])
+    assert text["sampling"] == {"models": ["m", "n"], "requests_max": 1, "tokens_max": 1}
+    assert servers_from_json([text]) == (server,)
+    for member, value in (
+        ("models", []),
+        ("models", [7]),
+        ("requests_max", 0),
+        ("tokens_max", 0),
+        ("tokens_max", True),
+    ):
+        with pytest.raises(JournalError, match="its tools are not of their form"):
+            servers_from_json([text | {"sampling": text["sampling"] | {member: value}}])

@@ -342,3 +342,11 @@ class TestStories:
 def test_counts_of_nothing_are_nothing() -> None:
     """A model server adds those of the engines that it has had to these."""
     assert set(astuple(EngineStatistics())) == {0}
+
+
+def test_a_number_is_one_request_for_as_long_as_it_is_open(alphabet: Engine) -> None:
+    alphabet.submit(request(7, prompt="a", tokens_max=2))
+    with pytest.raises(InvariantError, match="request 7 is open already"):
+        alphabet.submit(request(7, prompt="b", tokens_max=2))
+    assert run(alphabet)[7]["ok"]["text"] == "bc"
+    assert run(alphabet, request(7, prompt="b", tokens_max=2))[7]["ok"]["text"] == "cd"

@@ -84,6 +84,25 @@ class Client:
         self.error.set_result(error)
 
 
+def supervised(process: Process, client: Client, *, restarts_max: int) -> Supervisor:
+    """A supervisor whose process is this one, however often it starts one."""
+
+    async def launch(
+        module: str, *, name: str, transport: object = None, environment: Mapping[str, str] | None = None
+    ) -> Process:
+        return process
+
+    return Supervisor(
+        Load([], EngineOptions()),
+        client,
+        transport="auto",
+        restarts_max=restarts_max,
+        deadline_s=DEADLINE_S,
+        load_deadline_s=900.0,
+        launch=launch,
+    )
+
+
 def killed_s(*says: FromProcess) -> float:
     """Return when a process that says this and is silent then is killed, in virtual time."""
 
@@ -91,20 +110,7 @@ def killed_s(*says: FromProcess) -> float:
         process = Process(says)
         client = Client()
 
-        async def launch(
-            module: str, *, name: str, transport: object = None, environment: Mapping[str, str] | None = None
-        ) -> Process:
-            return process
-
-        supervisor = Supervisor(
-            Load([], EngineOptions()),
-            client,
-            transport="auto",
-            restarts_max=0,
-            deadline_s=DEADLINE_S,
-            load_deadline_s=900.0,
-            launch=launch,
-        )
+        supervisor = supervised(process, client, restarts_max=0)
         error = await client.error
         assert isinstance(error, EnvironmentFailure)
         assert client.taken == list(says)
@@ -149,20 +155,7 @@ def test_an_error_of_what_writes_to_the_process_ends_the_supervisor_with_it(erro
     async def main() -> TurnwiseError:
         process, client = Refuses([]), Asks()
 
-        async def launch(
-            module: str, *, name: str, transport: object = None, environment: Mapping[str, str] | None = None
-        ) -> Process:
-            return process
-
-        supervisor = Supervisor(
-            Load([], EngineOptions()),
-            client,
-            transport="auto",
-            restarts_max=3,
-            deadline_s=DEADLINE_S,
-            load_deadline_s=900.0,
-            launch=launch,
-        )
+        supervisor = supervised(process, client, restarts_max=3)
         told = await client.error
         assert process.killed_s is not None
         await asyncio.gather(supervisor._task, return_exceptions=True)

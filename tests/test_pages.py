@@ -42,8 +42,10 @@ def test_files_that_the_architecture_names_are_there() -> None:
     assert [name for name in sorted(named) if not any(f"/{one}".endswith(f"/{name}") for one in there)] == []
 
 
-def test_lists_of_the_changelog_have_no_empty_lines() -> None:
+def test_lists_of_the_changelog_say_each_thing_once_without_empty_lines() -> None:
     """An empty line before one of its items makes a list one of paragraphs."""
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert text.count("\n- ") > 100
     assert re.findall(r"\n(?:- |  )[^\n]*\n\n(?:- |  )[^\n]*", text) == []
+    items = re.findall(r"^- .*", text, re.MULTILINE)
+    assert [item for item in sorted(set(items)) if items.count(item) > 1] == []

@@ -207,13 +207,15 @@ class Servo:
 
     def open(self, address: str) -> None:
         self._address = self._named(address)
+        if "token=" in address:  # another server, or its page anew
+            self._first = self._address
 
     def script(self, expression: str) -> Any:
         found = json.loads(self._ask(f"JSON.stringify({expression})", "").splitlines()[-1])
         self._said += found["console"]
         value = found["value"]
         value = json.loads(value) if isinstance(value, str) else value
-        return json.loads(value) if isinstance(value, str) and value[:1] in '["' else value
+        return json.loads(value) if isinstance(value, str) and value[:1] in ("[", '"') else value
 
     def console(self) -> list[str]:
         said, self._said = self._said, []

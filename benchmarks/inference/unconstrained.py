@@ -54,13 +54,13 @@ class Unpadded(Decoder):
         super().__init__(*arguments, **named)
 
     def prefill(self, row: int, ids: Sequence[int], whole: int | None = None) -> Any:
-        in_place, self._in_place = self._in_place, False  # what asks for an even number, beside batching
+        place, self._place = self._place, replace(self._place, in_place=False)  # what asks for even numbers, too
         try:
             logits = super().prefill(row, ids, whole)
         finally:
-            self._in_place = in_place
-        if self._prompts.tokens.shape != (1, len(ids)):
-            raise SystemExit(f"{len(ids)} prompt tokens ran as {self._prompts.tokens.shape}: padded after all")
+            self._place = place
+        if self._prompt_run.tokens.shape != (1, len(ids)):
+            raise SystemExit(f"{len(ids)} prompt tokens ran as {self._prompt_run.tokens.shape}: padded after all")
         return logits
 
     def decode(self, tokens: Sequence[int], rows: Sequence[int] | None = None) -> Any:

@@ -61,7 +61,7 @@ def build(*, force: bool = False) -> Path:
             engine = _engine(Path(folder))
             content = with_memory(_compile(Path(folder), engine))
             notice = _notice(engine / "quickjs.c")
-        facts = {"quickjs": ENGINE.partition("==")[2], "sdk": "0.1.0", "zig": zig}
+        facts = {"quickjs": ENGINE.partition("==")[2], "sdk": "0.2.0", "zig": zig}
         return Built(content, facts, {"QUICKJS-LICENSE.txt": notice})
 
     return keep_built(OUTPUT, digest(tools, ROOT, source_files(ROOT, SOURCES, SUFFIXES)), make, force=force)

@@ -140,7 +140,9 @@ def test_a_module_that_only_a_running_test_imports_has_the_change(tmp_path: Path
     file = tmp_path / "test_lazy.py"
     file.write_text(LAZY)
     change = "may_finish: `return all((layer.finish for layer in layers))` returns None"
-    assert tried("grants", "changed", change, test=str(file)) == [["test_lazy.py", "False", "True"]]
+    ((noticed, *more),) = tried("grants", "changed", change, test=str(file))
+    # It is named from wherever pytest takes the root of such a file to be.
+    assert (Path(noticed).name, more) == ("test_lazy.py", ["False", "True"])
     assert tried("grants", "unchanged", change, test=str(file)) == [["None", "False", "True"]]
 
 

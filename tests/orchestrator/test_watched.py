@@ -127,7 +127,7 @@ def test_texts_are_told_while_they_are_generated_with_who_waits_for_them(tmp_pat
         steps = 0
         with Telemetry(address_of(live.journal)) as telemetry:
             live.play()
-            while not seen and not live.wait(0.01):
+            while not (seen and steps) and not live.wait(0.01):
                 sample = telemetry.read()
                 assert sample is not None
                 steps = max(steps, sample.state.steps)

@@ -161,7 +161,10 @@ def _execute(action: Execute, agent: Agent) -> Outcome:
             raise _Suspended
         return reply
 
-    turn = Turn(json.loads(action.input.encode()), effect)
+    def effect_bytes(request: str, content: bytes) -> bytes:
+        raise NotImplementedError("agents of this world have no contents")
+
+    turn = Turn(json.loads(action.input.encode()), effect, effect_bytes)
     try:
         agent(turn)
     except _Suspended:

@@ -65,6 +65,8 @@ APPROVED = ["noted one", "denied", "noted three", "noted four"]
 IDEMPOTENT = 2
 POINTS = ["approval: asked", "approval: answered", *[point for point in CRASH_POINTS if "park" not in point]]
 FROM_ELSEWHERE = ["approval: asked", "call: asked", "call: outcome durable"]
+IN_SHORT = [("approval: answered", "here"), ("call: intent durable", "here"), ("call: outcome durable", "elsewhere")]
+AT_LENGTH = [*((point, "here") for point in POINTS), *((point, "elsewhere") for point in FROM_ELSEWHERE)]
 PROCESSES_MAX = 20
 
 
@@ -132,7 +134,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize(
-    ("point", "person"), [*((point, "here") for point in POINTS), *((point, "elsewhere") for point in FROM_ELSEWHERE)]
+    ("point", "person"),
+    [*IN_SHORT, *(pytest.param(*one, marks=pytest.mark.exhaustive) for one in AT_LENGTH if one not in IN_SHORT)],
 )
 def test_a_kill_around_an_approval_doubles_nothing_and_loses_nothing(
     point: str, person: str, whole: str, tmp_path: Path

@@ -294,7 +294,13 @@ def crashing_world(folder: Path, source: str = CALLING) -> None:
     )
 
 
-@pytest.mark.parametrize("point", CRASH_POINTS)
+IN_SHORT = ("call: intent durable", "call: outcome here", "call: outcome durable", "call: parked")
+
+
+@pytest.mark.parametrize(
+    "point",
+    [point if point in IN_SHORT else pytest.param(point, marks=pytest.mark.exhaustive) for point in CRASH_POINTS],
+)
 def test_a_crash_around_a_call_doubles_nothing_and_loses_nothing(tmp_path: Path, point: str) -> None:
     crashing_world(tmp_path)
     (tmp_path / "go").touch()

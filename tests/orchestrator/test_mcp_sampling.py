@@ -303,7 +303,7 @@ AT_LENGTH = [
 
 @pytest.mark.parametrize(
     ("point", "number"),
-    [*IN_SHORT, *(pytest.param(*one, marks=pytest.mark.kills) for one in AT_LENGTH if one not in IN_SHORT)],
+    [*IN_SHORT, *(pytest.param(*one, marks=pytest.mark.exhaustive) for one in AT_LENGTH if one not in IN_SHORT)],
 )
 def test_a_kill_at_any_stage_doubles_nothing_and_loses_nothing(
     tmp_path: Path, undisturbed: str, point: str, number: int

@@ -9,6 +9,8 @@ import textwrap
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pytest
+
 from tests.mutants.__main__ import AREAS, ROOT, came_of, explained, mutants, quickest
 from tests.mutants.changes import Mutant, changes, mutants_of, mutated
 from tests.mutants.results import Results
@@ -121,6 +123,7 @@ def test_a_change_that_matters_is_noticed_and_no_change_is_not() -> None:
     assert tried("grants", "unchanged", *IN_FUNCTIONS) == [unnoticed] * 2
 
 
+@pytest.mark.exhaustive
 def test_what_runs_at_import_is_tried_in_a_process_that_imports_it_anew() -> None:
     change = "module: 4300 is 4301"
     assert tried("json_text", "changed", change) == [["None", "True", "False", "True"]]

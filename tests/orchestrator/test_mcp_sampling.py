@@ -104,7 +104,7 @@ def play(folder: Path, journal: Path) -> list[str]:
         return result
 
 
-@pytest.mark.parametrize("revision", ["auto", "2025-11-25"])
+@pytest.mark.parametrize("revision", ["auto", pytest.param("2025-11-25", marks=pytest.mark.exhaustive)])
 def test_a_server_asks_granted_models_and_each_answer_is_recorded(tmp_path: Path, revision: str) -> None:
     folder, journal = make_world(tmp_path, ["open_", "both", "whole"], revision, TWO_MODELS), tmp_path / "run.journal"
     opened, both, whole = play(folder, journal)
@@ -225,6 +225,7 @@ def test_a_fork_has_recorded_results_and_asks_models_again(tmp_path: Path) -> No
     assert noted(folder) == ["both", "whole"]
 
 
+@pytest.mark.exhaustive
 def test_a_fork_of_a_run_that_parked_has_its_head(tmp_path: Path) -> None:
     folder, journal = make_world(tmp_path, ["whole"], park_after_ms="0"), tmp_path / "run.journal"
     play(folder, journal)
@@ -292,7 +293,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
         return run.head
 
 
-IN_SHORT = [("call: intent durable", 2), ("call: outcome durable", 2)]
+IN_SHORT = [("call: outcome durable", 2)]
 AT_LENGTH = [
     (point, number)
     for point in CRASH_POINTS

@@ -19,7 +19,7 @@ from turnwise.sim.checks import ReplyWitness, check_calls, check_ledger
 from turnwise.sim.outside import OutsideWorld
 from turnwise.sim.recorded import check_recorded
 
-SEEDS = range(40)
+SEEDS = range(20)
 OF_TOOLS = {"drop", "vanish", "late"}
 
 
@@ -58,7 +58,7 @@ def test_calls_park_their_turns_and_people_are_asked() -> None:
 def test_calls_that_always_park_or_never_do(park_after_ms: int) -> None:
     simulator = calling(park_after_ms).simulator()
     assert kinds_of_questions(simulator.undisturbed.rounds)["call"] == 0 or park_after_ms == 0
-    for seed in range(8):
+    for seed in range(4):
         simulator.disturbed(seed)
 
 

@@ -265,10 +265,11 @@ def left(browser: Browser) -> None:
 def test_texts_are_seen_while_models_write_them(browser: Browser, tmp_path: Path) -> None:
     source = """
 def turn(t):
-    for number in range(1_000):
+    for number in range(50):
         t.generate("m", "A story of a rug", tokens_max=400, logit_bias={"</s>": -100})
+    t.send("teller", "and another")
 """
-    grants = turnwise.Grants(generate=["m"])
+    grants = turnwise.Grants(generate=["m"], send=["teller"])
     agents = {"teller": turnwise.Agent(source, start=True, grants=grants)}
     world = turnwise.World("tellers", agents=agents, models={"m": turnwise.Model("builtin:demo")})
     with turnwise.start(world, journal=tmp_path / "live.journal") as live:

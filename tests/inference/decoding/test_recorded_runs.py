@@ -140,6 +140,22 @@ def test_a_step_that_cannot_be_recorded_runs_by_its_kernels(path: Path) -> None:
     assert "operation not permitted" in (steps_of(model).refused or "")
 
 
+def test_without_memory_for_a_recording_steps_run_by_their_kernels(path: Path) -> None:
+    expected = answers(load_model(ModelSpec("m", path, "cpu")).decoder, 6)
+    model, session = recording(path, after=3)
+    model.begin(len(PROMPT) + 6)
+    tokens = [int(model.prefill(0, PROMPT[:5]).argmax())]
+    model.decode(tokens)
+    model.retract(0)
+    session._device._memory_bytes = 0
+    found = []
+    for _ in range(6):
+        found.append(np.array(model.decode(tokens)))
+        tokens = [int(found[-1][0].argmax())]
+    assert all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
+    assert steps_of(model).refused == "its runs cannot be recorded: the device has no memory left"
+
+
 def test_recordings_are_few_and_given_back(path: Path) -> None:
     model, session = recording(path, after=0)
     model.begin(len(PROMPT) + 200)

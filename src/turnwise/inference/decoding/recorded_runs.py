@@ -23,6 +23,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from turnwise.errors import EnvironmentFailure
 from turnwise.inference.decoding.binding import Binding, ResidentBinding
 from turnwise.inference.onnx.runtime import RUNTIME_ERRORS, RunOptions, Session, first_line, recording
 
@@ -99,7 +100,11 @@ class RecordedRuns:
         """Record what has just run, and compare."""
         expected = fetch().copy()
         number = next(self._numbers)
-        made = _Recording(binding.resident(), recording(number))
+        try:
+            made = _Recording(binding.resident(), recording(number))
+        except EnvironmentFailure as error:
+            self._refuse(f"its runs cannot be recorded: {error.message}")
+            return  # what the kernels answered stands
         weakref.finalize(made.binding, self._session.release_captured_graph, number).atexit = False
         bind_kv(made.binding.raw)
         try:

@@ -12,29 +12,16 @@ from pathlib import Path
 import pytest
 
 import turnwise
+from tests.orchestrator.crashing import KILLED_AT
 from tests.orchestrator.test_calls import check_replay, noted, world
 from turnwise.orchestrator.crash_points import CRASH_POINTS
 from turnwise.world import CallGrant, Grants
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kills processes")
 
-PROGRAM = """
-    import os, signal, sys
-    from pathlib import Path
-    import turnwise
-    from turnwise.orchestrator import crash_points
-
-    point, number, person = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-    seen = 0
-
-    def tell(reached):
-        global seen
-        if reached == point:
-            seen += 1
-            if seen == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    crash_points.tell_of_points(tell)
+PROGRAM = KILLED_AT + textwrap.dedent(
+    """
+    person = sys.argv[3]
     journal = Path(sys.argv[4])
     if journal.exists():
         live = turnwise.resume(journal, workers=1)
@@ -49,7 +36,8 @@ PROGRAM = """
             elif came is turnwise.NoRound.WAITING and live.questions():
                 tell("approval: asked")
                 break
-"""
+    """
+)
 
 AGENT = """
     def turn(t):
@@ -73,7 +61,7 @@ PROCESSES_MAX = 20
 def make_world(folder: Path) -> None:
     folder.mkdir()
     world(folder, AGENT, grants=Grants(call=["own.again", CallGrant(tool="own.note")], finish=True))
-    (folder / "program.py").write_text(textwrap.dedent(PROGRAM))
+    (folder / "program.py").write_text(PROGRAM)
     (folder / "world.toml").write_text(
         textwrap.dedent(
             """

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import turnwise
+from tests.orchestrator.crashing import KILLED_AT
 from turnwise.core.question import AskedQuestion
 from turnwise.errors import JournalError, WorldError
 from turnwise.history.replay import replay
@@ -228,30 +229,16 @@ def test_a_list_that_has_changed_is_named_and_taken_only_if_it_is_accepted(tmp_p
 
 # -- crashes -----------------------------------------------------------------------------------------------------
 
-CRASHING = """
-    import os, signal, sys
-    from pathlib import Path
-    import turnwise
-    from turnwise.orchestrator import crash_points
-
-    point, number = sys.argv[1], int(sys.argv[2])
-    seen = 0
-
-    def tell(reached):
-        global seen
-        if reached == point:
-            seen += 1
-            if seen == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    crash_points.tell_of_points(tell)
+CRASHING = KILLED_AT + textwrap.dedent(
+    """
     journal = Path(sys.argv[3])
     if journal.exists():
         live = turnwise.resume(journal, workers=1)
     else:
         live = turnwise.start(sys.argv[4], journal=journal, workers=1)
     live.result().close()
-"""
+    """
+)
 
 CALLING = """
     def turn(t):
@@ -304,7 +291,7 @@ IN_SHORT = ("call: intent durable", "call: outcome here", "call: outcome durable
 def test_a_crash_around_a_call_doubles_nothing_and_loses_nothing(tmp_path: Path, point: str) -> None:
     crashing_world(tmp_path)
     (tmp_path / "go").touch()
-    (tmp_path / "crash.py").write_text(textwrap.dedent(CRASHING))
+    (tmp_path / "crash.py").write_text(CRASHING)
     journal = tmp_path / "run.journal"
     killed = 0
     for number in (1, 2):
@@ -338,7 +325,7 @@ def test_a_parked_call_that_was_made_is_unknown_after_a_kill(tmp_path: Path) -> 
                 t.finish(error.kind)
     """
     crashing_world(tmp_path, source)
-    (tmp_path / "crash.py").write_text(textwrap.dedent(CRASHING))
+    (tmp_path / "crash.py").write_text(CRASHING)
     journal = tmp_path / "run.journal"
     arguments = [sys.executable, str(tmp_path / "crash.py"), "call: parked", "1", str(journal), str(tmp_path)]
     assert subprocess.run(arguments, capture_output=True, check=False).returncode == -signal.SIGKILL

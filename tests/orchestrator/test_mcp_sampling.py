@@ -16,6 +16,7 @@ import pytest
 
 import turnwise
 from tests.inference import toy
+from tests.orchestrator.crashing import KILLED_AT
 from tests.tools.kinds.mcp.serving import SERVERS
 from turnwise.core.sampling import NESTED_FROM, SAMPLING
 from turnwise.errors import WorldError
@@ -259,27 +260,14 @@ def test_agents_without_a_sandbox_have_servers_that_ask_models(tmp_path: Path) -
 
 # -- crashes -----------------------------------------------------------------------------------------------------
 
-CRASHING = """
-import os, signal, sys
-from pathlib import Path
-import turnwise
-from turnwise.orchestrator import crash_points
-
-point, number = sys.argv[1], int(sys.argv[2])
-seen = 0
-
-def tell(reached):
-    global seen
-    if reached == point:
-        seen += 1
-        if seen == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-crash_points.tell_of_points(tell)
+CRASHING = (
+    KILLED_AT
+    + """
 journal = Path(sys.argv[3])
 live = turnwise.start(sys.argv[4], journal=journal, workers=1)
 live.result().close()
 """
+)
 NOT_HERE = ("call: parking", "call: park durable", "call: parked")
 """Points that no call of these worlds reaches: none takes so long."""
 
